@@ -1,0 +1,156 @@
+"""How fast the atlas answers, beside its peers, in one run: `python benchmarks/atlas.py`, about ten minutes.
+
+Each figure is a median of interleaved rounds; what counts is the ratio. Writes `results/atlas.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+RESULTS = Path(__file__).with_name("results") / "atlas.json"
+
+TABLE_OURS = """
+from convatlas.anatomy.measuring import measure
+from convatlas.catalogue.cards import cards
+print(sum(measure(name).parameters for name in cards() if "lite" not in name))
+"""
+TABLE_KERAS = """
+import keras
+if {meta}:
+    import torch
+    from keras.src.backend.torch import core
+    device = keras.device("meta")
+    device.__enter__()
+names = {names}
+print(sum(getattr(keras.applications, name)(weights=None).count_params() for name in names))
+"""
+NAMES = """
+Xception VGG16 VGG19 ResNet50 ResNet50V2 ResNet101 ResNet101V2 ResNet152 ResNet152V2 InceptionV3
+InceptionResNetV2 MobileNet MobileNetV2 DenseNet121 DenseNet169 DenseNet201 NASNetMobile NASNetLarge
+EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5 EfficientNetB6
+EfficientNetB7 EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 EfficientNetV2S
+EfficientNetV2M EfficientNetV2L ConvNeXtTiny ConvNeXtSmall ConvNeXtBase ConvNeXtLarge ConvNeXtXLarge
+"""
+KERAS = NAMES.split()
+TWINS = {
+    "resnet50": "resnet50",
+    "vgg16": "vgg16",
+    "densenet121": "densenet121",
+    "inception_v3": "inception_v3",
+    "inception_resnet_v2": "inception_resnet_v2",
+    "xception": "legacy_xception",
+    "mobilenet_v2": "mobilenetv2_100",
+    "nasnet_large": "nasnetalarge",
+    "efficientnet_b0": "tf_efficientnet_b0",
+    "efficientnetv2_s": "tf_efficientnetv2_s",
+    "convnext_tiny": "convnext_tiny",
+}
+
+
+def seconds(code: str, **environment: str) -> tuple[float, str]:
+    """Wall time of a fresh Python process that runs `code`, and what it printed last."""
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=True
+    )
+    return time.perf_counter() - start, done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
+
+
+def start_up(rounds: int = 9) -> dict[str, float]:
+    """Importing and listing, beside importing torch, timm and keras."""
+    codes = {
+        "import convatlas": "import convatlas",
+        "convatlas list": "import sys; sys.argv = ['convatlas', 'list']; from convatlas.cli import main; main()",
+        "import torch": "import torch",
+        "import timm": "import timm",
+        "import keras": "import keras",
+    }
+    taken: dict[str, list[float]] = {name: [] for name in codes}
+    for _ in range(rounds):
+        for name, code in codes.items():
+            taken[name].append(seconds(code, KERAS_BACKEND="torch")[0])
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def table() -> dict[str, float | str]:
+    """All 38 nets measured by us (three times), built by keras on jax and on torch's meta device (once each).
+
+    keras refuses NASNetMobile on torch, so its meta figure is for 37 nets.
+    """
+    ours = [seconds(TABLE_OURS) for _ in range(3)]
+    on_torch = [name for name in KERAS if name != "NASNetMobile"]
+    meta = seconds(TABLE_KERAS.format(meta=True, names=on_torch), KERAS_BACKEND="torch")
+    ours.append(seconds(TABLE_OURS))
+    jax = seconds(TABLE_KERAS.format(meta=False, names=KERAS), KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
+    ours.append(seconds(TABLE_OURS))
+    mine = statistics.median(time for time, _ in ours)
+    assert ours[0][1] == jax[1], (ours[0][1], jax[1])
+    return {
+        "convatlas, 38 nets measured": mine,
+        "keras on jax, 38 nets built": jax[0],
+        "keras on torch's meta device, 37 nets built": meta[0],
+        "times faster than jax": jax[0] / mine,
+        "times faster than meta": meta[0] / mine,
+        "parameters of all, both": ours[0][1],
+    }
+
+
+def building(rounds: int = 7) -> dict[str, dict[str, float]]:
+    """Building one net with random weights, beside timm's twin; interleaved."""
+    import timm
+
+    import convatlas as ca
+
+    found = {}
+    for name, twin in TWINS.items():
+        ours, theirs = [], []
+        for _ in range(rounds):
+            start = time.perf_counter()
+            ca.build(name)
+            middle = time.perf_counter()
+            timm.create_model(twin, pretrained=False)
+            ours.append(middle - start)
+            theirs.append(time.perf_counter() - middle)
+        ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+        found[name] = {
+            "convatlas": statistics.median(ours),
+            "timm": statistics.median(theirs),
+            "ratio": ratio,
+        }
+    return found
+
+
+def machine() -> dict[str, object]:
+    """What the figures were taken on."""
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.processor(),
+    )
+    packages = ("convatlas", "torch", "keras", "jax", "timm")
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in packages},
+    }
+
+
+if __name__ == "__main__":
+    from convatlas.base.atomic import write_bytes
+
+    parts = {"start_up": start_up, "building": building, "table": table}
+    wanted = sys.argv[1:] or list(parts)
+    result = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    result["machine"] = machine()
+    for part in wanted:
+        result[part] = parts[part]()
+        print(json.dumps({part: result[part]}, indent=1), flush=True)
+        write_bytes(RESULTS, (json.dumps(result, indent=1) + "\n").encode())

@@ -1,0 +1,43 @@
+"""convatlas: an atlas of convolutional neural nets that you can run.
+
+`list_nets`, `build`, `load`, `measure`, `check` and `classify` are the front door; everything heavy loads on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convatlas.anatomy.checking import check
+    from convatlas.anatomy.measuring import measure
+    from convatlas.base.errors import ConvAtlasError
+    from convatlas.catalogue.listing import list_nets
+    from convatlas.nets.building import build
+    from convatlas.weights.classifying import classify
+    from convatlas.weights.loading import load
+
+_HOMES = {
+    "ConvAtlasError": "base.errors",
+    "build": "nets.building",
+    "check": "anatomy.checking",
+    "classify": "weights.classifying",
+    "list_nets": "catalogue.listing",
+    "load": "weights.loading",
+    "measure": "anatomy.measuring",
+}
+
+__version__ = "0.1.0"
+__all__ = ["ConvAtlasError", "build", "check", "classify", "list_nets", "load", "measure"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'convatlas' has no attribute {name!r}; it has {', '.join(_HOMES)}")
+    value = getattr(importlib.import_module(f"convatlas.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,1 @@
+"""What is measured of a net: its operations, shapes, parameters, depth, arithmetic, receptive field."""

@@ -1,0 +1,220 @@
+"""Measuring a net: one traced pass, on the meta device where it can be done, so that size costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from convatlas.anatomy.anatomies import Anatomy, Layer, most_common_activation
+from convatlas.anatomy.arithmetic import Window, argument, macs, window
+from convatlas.anatomy.counting import depth, parameters, statistics, weighted_layers
+from convatlas.anatomy.field import Field, fields
+from convatlas.anatomy.kinds import kind_of
+from convatlas.anatomy.tracing import Operation, tensors_in, trace
+from convatlas.base.errors import ConvAtlasError, SizeError
+from convatlas.genes.attention import Gated
+from convatlas.nets.building import Size, skeleton
+from convatlas.nets.net import Net
+from convatlas.nets.own import own
+
+
+def measure(
+    net: str | nn.Module,
+    *,
+    size: Size | None = None,
+    channels: int | None = None,
+    classes: int | None = None,
+    genes: Mapping[str, object] | None = None,
+) -> Anatomy:
+    """What a net is made of, measured.
+
+    Args:
+        net: The name of a net of the atlas, which is then never filled with weights; or any module of your own, or
+            where to find it, `package.module:callable`.
+        size: Height and width of the photos, or one number for both; the published size if not said, 224 for your own.
+        channels: Of the photos; as published if not said, what the first layer takes for your own net.
+        classes: Outputs, as in `build`; only for a net of the atlas.
+        genes: As in `build`; only for a net of the atlas.
+
+    Returns:
+        One row an operation, the wiring, and the totals.
+
+    Raises:
+        UnknownName: No such net or gene.
+        SizeError: A size the net cannot take.
+        ConvAtlasError: Your own net failed on such photos; says what it said.
+    """
+    if isinstance(net, str) and ":" in net:
+        net = own(net)
+    if isinstance(net, str):
+        net = skeleton(net, size=size, channels=channels, classes=classes, genes=genes)
+    elif classes is not None or genes:
+        raise ConvAtlasError("classes and genes belong to nets of the atlas: your own module is measured as it is")
+    if not isinstance(net, nn.Module):
+        raise ConvAtlasError(f"a net is a name or a torch.nn.Module, not {net!r}")
+    if isinstance(net, torch.jit.ScriptModule):
+        raise ConvAtlasError("a TorchScript module cannot be looked into: measure the module that it was made from")
+    if any(is_lazy(weight) for weight in (*net.parameters(), *net.buffers())):
+        raise ConvAtlasError(
+            f"{_name(net)} has lazy layers, which get their shape when it first runs: run it once before"
+        )
+    return _measured(net, _input_shape(net, size, channels))
+
+
+def _name(net: nn.Module) -> str:
+    return net.card.name if isinstance(net, Net) else type(net).__name__
+
+
+def _input_shape(net: nn.Module, size: Size | None, channels: int | None) -> tuple[int, ...]:
+    """(C, H, W), or (features,) for a net that begins with a dense layer."""
+    first = next((part for part in net.modules() if isinstance(part, nn.Conv2d | nn.Linear)), None)
+    if isinstance(net, Net):
+        size = net.card.input[:2] if size is None else size
+    elif isinstance(first, nn.Linear) and size is None and channels is None:
+        return (first.in_features,)
+    if channels is None:
+        channels = first.in_channels if isinstance(first, nn.Conv2d) else 3
+    pair = (224, 224) if size is None else tuple(size) if isinstance(size, tuple | list) else (size, size)
+    shape = (channels, *pair)
+    if len(shape) != 3 or not all(isinstance(side, int) and 1 <= side <= 8192 for side in shape):
+        raise SizeError(f"a photo has 1 to 8192 pixels a side and channels; got {' x '.join(map(str, shape))}")
+    return shape
+
+
+def _measured(net: nn.Module, shape: tuple[int, ...]) -> Anatomy:
+    floating = next((weight for weight in net.parameters() if weight.is_floating_point()), None)
+    dtype = torch.float32 if floating is None else floating.dtype
+    device = torch.device("cpu") if floating is None else floating.device
+    reason = ""
+    # Where the meta device fails, something may need real numbers (a constant it made itself, a decision on a value).
+    for place in dict.fromkeys((torch.device("meta"), device)):
+        with _Borrowed(net) as borrowed:
+            try:
+                borrowed.move(weightless=place.type == "meta")
+                operations = trace(net, torch.zeros(1, *shape, dtype=dtype, device=place))
+            # What a net of the user's own raises is anything at all.
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": ")
+                continue
+            if not operations:
+                raise ConvAtlasError(f"{_name(net)} does nothing with its input that could be measured")
+            return _anatomy(net, shape, operations)
+    raise SizeError(f"{_name(net)} cannot take an input of {' x '.join(map(str, shape))}: {reason}")
+
+
+class _Borrowed:
+    """A net that may be changed for a while: afterwards its parameters, buffers and attributes are what they were."""
+
+    def __init__(self, net: nn.Module):
+        self.net = net
+        self.kept: list[tuple[dict[str, Any], dict[str, Any]]] = []
+
+    def __enter__(self) -> _Borrowed:
+        for module in self.net.modules():
+            for owned in (module.__dict__, module._parameters, module._buffers, module._modules):
+                self.kept.append((owned, dict(owned)))
+        return self
+
+    def move(self, weightless: bool) -> None:
+        """All tensors to the meta device; or else the buffers to copies, which a forward may write to."""
+        others: dict[int, Tensor] = {}
+        for module in self.net.modules():
+            for owned in (module._parameters, module._buffers) if weightless else (module._buffers,):
+                for name, tensor in owned.items():
+                    if tensor is not None and id(tensor) not in others:
+                        others[id(tensor)] = _meta(tensor) if weightless else tensor.clone()
+                    if tensor is not None:
+                        owned[name] = others[id(tensor)]  # type: ignore[assignment]
+
+    def __exit__(self, *error: object) -> None:
+        for owned, before in self.kept:
+            owned.clear()
+            owned.update(before)
+
+
+def _meta(tensor: Tensor) -> Tensor:
+    empty = tensor.detach().to("meta")
+    return nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+
+
+def _anatomy(net: nn.Module, shape: tuple[int, ...], operations: list[Operation]) -> Anatomy:
+    gates = {id(gate) for part in net.modules() if isinstance(part, Gated) for gate in part.gate.modules()}
+    counted: set[int] = set()
+    layers = tuple(
+        _layer(number, operation, field, counted)
+        for number, (operation, field) in enumerate(zip(operations, fields(operations), strict=True), 1)
+    )
+    total, trainable = parameters(net)
+    return Anatomy(
+        name=_name(net),
+        input=shape,
+        output=layers[-1].output,
+        layers=layers,
+        parameters=total,
+        trainable=trainable,
+        depth=depth(net),
+        path=_longest_path(operations, layers, gates),
+        macs=sum(layer.macs for layer in layers),
+        memory=sum(layer.memory for layer in layers),
+        activation=most_common_activation(layers),
+        weighted=tuple(_arrays(layer) for layer in weighted_layers(net)),
+    )
+
+
+def _arrays(layer: nn.Module) -> int:
+    return len(list(layer.parameters())) + sum(len(statistics(part)) for part in layer.modules())
+
+
+def _layer(number: int, operation: Operation, field: Field, counted: set[int]) -> Layer:
+    kind, locus = kind_of(operation)
+    still = statistics(operation.module)
+    if not operation.is_leaf:
+        given = {id(tensor) for call in operation.calls for tensor in tensors_in((call.args, call.kwargs))}
+        still = [tensor for tensor in still if id(tensor) in given]
+    fresh = {id(tensor): tensor for tensor in (*operation.weights, *still) if id(tensor) not in counted}
+    counted.update(fresh)
+    seen = next((found for call in operation.calls if (found := window(call)) is not None), None)
+    shapes = operation.shapes or [()]
+    return Layer(
+        number=number,
+        name=operation.path,
+        kind=kind,
+        locus=locus,
+        kernel=seen.kernel if seen else None,
+        stride=seen.stride if seen else None,
+        padding=_padding(operation, seen),
+        output=shapes[0][1:],
+        parameters=sum(tensor.numel() for tensor in fresh.values()),
+        trainable=sum(weight.numel() for weight in fresh.values() if weight.requires_grad),
+        macs=sum(macs(call) for call in operation.calls),
+        memory=sum(prod(one) for one in shapes) * operation.itemsize,
+        field=None if field.side == (0, 0) else field.side,
+        field_stride=None if field.side == (0, 0) else field.stride,
+        sees_all=field.whole,
+        inputs=tuple(source + 1 for source in dict.fromkeys(operation.inputs)),
+    )
+
+
+def _padding(operation: Operation, seen: Window | None) -> tuple[int, int] | None:
+    """(top, left) of the border, whoever adds it: the window itself or a pad in front of it."""
+    top, left = seen.padding if seen else (0, 0)
+    borders = [argument(call, 1, "pad") for call in operation.calls if call.name == "pad"]
+    borders = [border for border in borders if len(border) >= 4]
+    for border in borders:
+        left, top = left + border[0], top + border[2]
+    return (top, left) if seen or borders else None
+
+
+def _longest_path(operations: list[Operation], layers: tuple[Layer, ...], gates: set[int]) -> int:
+    """Convolutions and dense layers on the longest way through, what only computes a gate left aside."""
+    lengths: list[int] = []
+    for operation, layer in zip(operations, layers, strict=True):
+        counts = layer.locus in ("convolution", "dense") and id(operation.module) not in gates
+        before = max((lengths[source] if source >= 0 else 0 for source in operation.inputs), default=0)
+        lengths.append(before + counts)
+    return max(lengths)

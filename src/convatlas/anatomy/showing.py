@@ -1,0 +1,103 @@
+"""All that is known of one net, or of the genes of one locus, as tables."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from convatlas.anatomy.anatomies import Anatomy
+from convatlas.anatomy.measuring import measure
+from convatlas.base.records import Record
+from convatlas.base.tables import Column, Table, plain
+from convatlas.catalogue.cards import Card, find, sources
+from convatlas.genes.genome import LOCI, PUBLISHED, RATES, Genome
+from convatlas.nets.building import family_of
+
+
+@dataclass(frozen=True)
+class Shown(Record):
+    """A net: what is published of it, what it is built from, what was measured."""
+
+    card: Card
+    genome: Genome
+    anatomy: Anatomy
+
+    def tables(self, layers: bool = False) -> list[Table]:
+        """The card, the genome, the review's row, and the stages (or every layer)."""
+        return [self._card(), self._genome(), self._row(), self.anatomy.table() if layers else self.anatomy.stages()]
+
+    def _card(self) -> Table:
+        card, paper = self.card, self.card.paper
+        facts = [
+            ("net", f"{card.published_name} ({card.name})"),
+            ("family, year", f"{card.family}, {card.year}"),
+            ("paper", f"{', '.join(paper.authors)}: {paper.title}. {paper.venue}. {paper.link}"),
+            ("new", card.new),
+            ("weights", ", ".join(card.lineages) or "none yet"),
+        ]
+        facts += [(f"{column} (published)", f"{fig.printed} [{fig.source}]") for column, fig in card.figures.items()]
+        keys = dict.fromkeys(figure.source for figure in card.figures.values())
+        notes = [f"[{key}] {sources()[key].title}. {sources()[key].venue}. {sources()[key].where}." for key in keys]
+        rows = [{"what": what, "value": value} for what, value in facts]
+        return Table(FACTS, rows, title=card.published_name, notes=notes)
+
+    def _genome(self) -> Table:
+        rows = []
+        for locus in (*LOCI, *RATES):
+            value = getattr(self.genome, locus)
+            if value is not None:
+                rows.append({"locus": locus, "value": str(value), "formula": self._formula(locus, value)})
+        return Table(GENOME, rows, title="genes")
+
+    def _formula(self, locus: str, value: object) -> str:
+        """What a gene computes; where the published net mixes several, which kinds were found in it."""
+        if value == PUBLISHED:
+            there = [layer.kind for layer in self.anatomy.layers if layer.locus == locus and layer.kernel != (1, 1)]
+            return ", ".join(dict.fromkeys(there)) or "each layer as published"
+        return LOCI[locus][str(value)].formula if locus in LOCI else ""
+
+    def _row(self) -> Table:
+        return Table(REVIEW, [self.anatomy.row()], title="the review's columns, measured", notes=(str(self.anatomy),))
+
+
+FACTS = (Column("what", "what"), Column("value", "value"))
+GENOME = (Column("locus", "locus"), Column("value", "gene"), Column("formula", "formula"))
+REVIEW = (
+    Column("input", "default input", plain),
+    Column("output", "default output"),
+    Column("path", "layers"),
+    Column("depth", "depth"),
+    Column("parameters", "parameters"),
+    Column("trainable", "refinable"),
+    Column("macs", "MACs"),
+    Column("activation", "activation function"),
+)
+GENES = tuple(
+    Column(key, key) for key in ("locus", "name", "formula", "shape", "parameters", "macs", "source", "aliases")
+)
+
+
+def show_net(name: str) -> Shown:
+    """All that is known of a net of the atlas; UnknownName if there is none."""
+    card = find(name)
+    family = family_of(card)
+    return Shown(card, family.published(family.rows[card.name]), measure(card.name))
+
+
+def gene_table(name: str) -> Table | None:
+    """The genes of the locus called `name`, or the genes called so; None if there are none."""
+    wanted = name.lower().replace("-", "_")
+    genes = [
+        gene
+        for locus, there in LOCI.items()
+        for gene in there.values()
+        if wanted in (locus, gene.name, *gene.aliases) or (wanted == "genes")
+    ]
+    if not genes:
+        return None
+    rows = [
+        {field.name: getattr(gene, field.name) for field in dataclasses.fields(gene)}
+        | {"aliases": ", ".join(gene.aliases)}
+        for gene in genes
+    ]
+    return Table(GENES, rows, title=f"{wanted}: {len(rows)} genes" if len(rows) > 1 else wanted)

@@ -1,0 +1,1 @@
+"""What every other room stands on: errors, records, tables, whole files, machine facts."""

@@ -1,0 +1,100 @@
+"""Tables that print well and go to Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rich.table import Table as RichTable
+from rich.text import Text
+
+
+def plain(value: Any) -> str:
+    """A cell as text; None is empty, whole numbers get thousands separators."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, tuple | list):
+        return " x ".join(str(part) for part in value)
+    return str(value)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: the rows' key, the heading, and how a value is shown to a person."""
+
+    key: str
+    heading: str
+    show: Callable[[Any], str] = plain
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of values under columns; values stay what they are for JSON and CSV, and are shown nicely elsewhere."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Mapping[str, Any]]
+    title: str = ""
+    notes: Sequence[str] = field(default=())
+
+    def json(self) -> str:
+        """A list of objects, one a row, with the values themselves."""
+        rows = [{column.key: row.get(column.key) for column in self.columns} for row in self.rows]
+        return json.dumps(rows, indent=1, ensure_ascii=False, default=str)
+
+    def csv(self) -> str:
+        """Comma-separated values under the columns' keys; lists as `3 x 3`, missing values empty."""
+        rows = [[column.key for column in self.columns]]
+        rows += [[_raw(row.get(column.key)) for column in self.columns] for row in self.rows]
+        return "\n".join(map(_line, rows))
+
+    def markdown(self) -> str:
+        """A GitHub table; numbers to the right."""
+        lines = [[_escaped(column.heading) for column in self.columns]]
+        lines.append(["---:" if self._is_number(column) else "---" for column in self.columns])
+        lines += [[_escaped(column.show(row.get(column.key))) for column in self.columns] for row in self.rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def rich(self) -> RichTable:
+        """For the terminal."""
+        # As `Text` all is itself: a string would be searched for the terminal's markup ("[red]", ":cat:").
+        title = Text(self.title, "table.title") if self.title else None
+        notes = Text("\n".join(self.notes), "table.caption") if self.notes else None
+        table = RichTable(title=title, caption=notes, caption_justify="left")
+        for column in self.columns:
+            justify: Literal["left", "right"] = "right" if self._is_number(column) else "left"
+            table.add_column(Text(column.heading), justify=justify, overflow="fold")
+        for row in self.rows:
+            table.add_row(*(Text(column.show(row.get(column.key))) for column in self.columns))
+        return table
+
+    def _is_number(self, column: Column) -> bool:
+        values = [row.get(column.key) for row in self.rows]
+        return any(isinstance(value, int | float) for value in values) and not any(
+            isinstance(value, str | tuple | list) for value in values
+        )
+
+
+def _line(cells: Sequence[str]) -> str:
+    text = io.StringIO()
+    # Python 3.11 quotes a carriage return only if lines end in one.
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue().removesuffix("\r\n")
+
+
+def _raw(value: Any) -> str:
+    return "" if value is None else plain(value) if isinstance(value, tuple | list | bool) else str(value)
+
+
+def _escaped(text: str) -> str:
+    """A cell that stays one: on one line, its bars and backslashes no Markdown."""
+    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").splitlines())

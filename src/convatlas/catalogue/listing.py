@@ -1,0 +1,97 @@
+"""Choosing among the cards."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+
+from convatlas.base.errors import unknown
+from convatlas.catalogue.cards import Card, cards, families
+from convatlas.catalogue.printed import value
+
+NUMBERS = ("depth", "parameters", "size", "top1", "top5", "flops", "madds")
+"""Columns of the cards that can be sorted by."""
+
+
+def list_nets(
+    *,
+    family: str | None = None,
+    year: int | tuple[int, int] | None = None,
+    max_parameters: float | str | None = None,
+    min_top1: float | str | None = None,
+    lineage: str | None = None,
+    sort: str = "name",
+) -> list[Card]:
+    """The cards of all nets that fit every filter, by their published figures.
+
+    A net that lacks a figure is left out by a filter on it, and comes last in a sort by it, whatever the direction.
+
+    Args:
+        family: Such as "resnet"; both versions of it are one family.
+        year: When the net was first made public, or the first and the last of several years.
+        max_parameters: A count (25e6), or as printed ("25M").
+        min_top1: In percent (80), or as printed ("80%").
+        lineage: Such as "lite".
+        sort: "name", "family" (the review's order), "year", "depth", "parameters", "size", "top1", "top5", "flops"
+            or "madds", smallest first; with a minus before it ("-top1"), largest first.
+
+    Returns:
+        The cards; the order among equals is the review's.
+
+    Raises:
+        UnknownName: No card has such a family or lineage, or cannot be sorted so.
+        ConvAtlasError: A limit that is no figure.
+    """
+    chosen = list(cards().values())
+    if family is not None:
+        known = families()
+        if family.lower() not in known:
+            raise unknown("family", family, known)
+        chosen = [card for card in chosen if card.family == family.lower()]
+    if lineage is not None:
+        lineages = {name for card in cards().values() for name in card.lineages}
+        if lineage.lower() not in lineages:
+            raise unknown("lineage", lineage, lineages)
+        chosen = [card for card in chosen if lineage.lower() in card.lineages]
+    if year is not None:
+        first, last = (year, year) if isinstance(year, int) else year
+        chosen = [card for card in chosen if first <= card.year <= last]
+    if max_parameters is not None:
+        most = _limit(max_parameters)
+        chosen = [card for card in chosen if figure(card, "parameters") <= most]
+    if min_top1 is not None:
+        least = _limit(min_top1)
+        chosen = [card for card in chosen if figure(card, "top1") >= least]
+    return _sorted(chosen, sort)
+
+
+def figure(card: Card, column: str) -> float:
+    """The number printed in a column of a card; not a number (nan) if nothing is."""
+    return value(card.figures[column].printed) if column in card.figures else math.nan
+
+
+def _limit(given: float | str) -> float:
+    return value(given) if isinstance(given, str) else float(given)
+
+
+def _sorted(chosen: list[Card], sort: str) -> list[Card]:
+    down, column = sort.startswith("-"), sort.removeprefix("-")
+    if column in NUMBERS:
+        missing = [card for card in chosen if math.isnan(figure(card, column))]
+        present = [card for card in chosen if not math.isnan(figure(card, column))]
+        return sorted(present, key=lambda card: figure(card, column), reverse=down) + missing
+    if column == "family":
+        return chosen[::-1] if down else chosen
+    words: dict[str, Callable[[Card], tuple[str | int, ...]]] = {
+        "name": lambda card: _natural(card.name),
+        "year": lambda card: (card.year,),
+    }
+    if column not in words:
+        raise unknown("order", sort, ("name", "family", "year", *NUMBERS))
+    return sorted(chosen, key=words[column], reverse=down)
+
+
+def _natural(name: str) -> tuple[str | int, ...]:
+    """The words and numbers of a name in turn, so that resnet50 comes before resnet101."""
+    return tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name))

@@ -1,0 +1,30 @@
+"""What a printed figure is worth."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from convatlas.base.errors import ConvAtlasError
+
+UNITS = {"": 1.0, "%": 1.0, "K": 1e3, "M": 1e6, "B": 1e9}
+
+NUMBER = re.compile(r"(\d+(?:\.\d+)?)(?:(?:e|×10\^)(\d+))?([%KMB]?)", re.ASCII)
+
+
+def value(printed: str) -> float:
+    """The number that stands in a table as `printed`: "22.9M" is 22.9e6, "3.8×10^9" and "3.8e9" are 3.8e9.
+
+    A percentage keeps its unit ("79.0%" is 79.0) and a dash, which means that nothing was printed, is not a number.
+
+    Raises:
+        ConvAtlasError: For characters that are no figure.
+    """
+    text = printed.strip()
+    if text == "-":
+        return math.nan
+    match = NUMBER.fullmatch(text)
+    if match is None:
+        raise ConvAtlasError(f"{printed!r} is no figure; figures look like 25.6M, 79.0%, 3.8e9, 109.42 or -")
+    digits, exponent, unit = match.groups()
+    return float(f"{digits}e{exponent or 0}") * UNITS[unit]

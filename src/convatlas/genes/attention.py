@@ -1,0 +1,149 @@
+"""Attention: a gate between 0 and 1 for each channel, or each position, computed from the map itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from convatlas.genes.gene import Gene, Maker, chain, table
+from convatlas.genes.layers import Convolution
+from convatlas.genes.skip import Multiply
+
+
+class Squeeze(nn.Module):
+    """The mean of each map; (N, C, H, W) -> (N, C, 1, 1)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3), keepdim=True)
+
+
+class Gated(nn.Module):
+    """The map times a gate computed from it by `gate`, which must broadcast to the map; same shape."""
+
+    def __init__(self, gate: nn.Module):
+        super().__init__()
+        self.gate = gate
+        self.multiply = Multiply()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.multiply(x, self.gate(x))  # type: ignore[no-any-return]
+
+
+class NeighbourConvolution(nn.Module):
+    """A convolution along the channels of a squeezed map, one kernel for all; (N, C, 1, 1), same shape."""
+
+    def __init__(self, kernel: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(1, 1, kernel))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        line = F.conv1d(x.flatten(2).transpose(1, 2), self.weight, padding=self.weight.shape[2] // 2)
+        return line.transpose(1, 2).unsqueeze(-1)
+
+
+class AverageAndMax(nn.Module):
+    """Mean and maximum side by side: over the map as two positions (N, C, 2, 1), over the channels as (N, 2, H, W)."""
+
+    def __init__(self, over: str):
+        super().__init__()
+        self.over = over
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.over == "channels":
+            return torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
+        return torch.cat([x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)], 2)
+
+    def extra_repr(self) -> str:
+        return self.over
+
+
+class SumOfPositions(nn.Module):
+    """The sum of each map; (N, C, H, W) -> (N, C, 1, 1)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum((2, 3), keepdim=True)
+
+
+def _squeeze_excitation(channels: int, squeezed: int, activation: Callable[[int], nn.Module]) -> nn.Module:
+    return Gated(
+        chain(
+            squeeze=Squeeze(),
+            reduce=Convolution(channels, squeezed, 1),
+            act=activation(squeezed),
+            expand=Convolution(squeezed, channels, 1),
+            gate=nn.Sigmoid(),
+        )
+    )
+
+
+def kernel_of(channels: int) -> int:
+    """ECA's kernel: the odd number next to log2(C) / 2 + 1 / 2."""
+    size = int(abs(math.log2(channels) / 2 + 0.5))
+    return size if size % 2 else size + 1
+
+
+def _efficient_channel(channels: int, squeezed: int, activation: Callable[[int], nn.Module]) -> nn.Module:
+    return Gated(chain(squeeze=Squeeze(), neighbours=NeighbourConvolution(kernel_of(channels)), gate=nn.Sigmoid()))
+
+
+def _block_attention(channels: int, squeezed: int, activation: Callable[[int], nn.Module]) -> nn.Module:
+    # The two descriptions of a channel pass the shared layers as two positions of one map: one call of each module.
+    return chain(
+        channel=Gated(
+            chain(
+                squeeze=AverageAndMax("map"),
+                reduce=Convolution(channels, squeezed, 1, bias=False),
+                act=activation(squeezed),
+                expand=Convolution(squeezed, channels, 1, bias=False),
+                sum=SumOfPositions(),
+                gate=nn.Sigmoid(),
+            )
+        ),
+        space=Gated(
+            chain(
+                squeeze=AverageAndMax("channels"), conv=Convolution(2, 1, 7, padding=3, bias=False), gate=nn.Sigmoid()
+            )
+        ),
+    )
+
+
+def _gene(name: str, formula: str, source: str, make: Maker, parameters: str, macs: str, *aliases: str) -> Gene:
+    return Gene("attention", name, formula, "same shape", parameters, macs, source, make, aliases)
+
+
+ATTENTIONS = table(
+    _gene("none", "x", "-", lambda channels, squeezed, activation: nn.Identity(), "0", "0"),
+    _gene(
+        "squeeze_excitation",
+        "x_c logistic(W2 act(W1 mean(x)))_c",
+        "Hu et al. 2018",
+        _squeeze_excitation,
+        "2*C*r + C + r",
+        "2*C*r",
+        "se",
+    ),
+    _gene(
+        "eca",
+        "x_c logistic(w * mean(x))_c, w along the channels, k = odd(log2(C)/2 + 1/2)",
+        "Wang et al. 2020",
+        _efficient_channel,
+        "k",
+        "k*C",
+    ),
+    _gene(
+        "cbam",
+        "x logistic(MLP(mean) + MLP(max)), then x logistic(conv7x7([mean_c, max_c]))",
+        "Woo et al. 2018",
+        _block_attention,
+        "2*C*r + 98",
+        "4*C*r + 98*H*W",
+    ),
+)

@@ -1,0 +1,99 @@
+"""Convolution: which inputs an output sees."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from convatlas.genes.gene import Gene, table
+from convatlas.genes.layers import Convolution
+from convatlas.genes.normalization import groups_of
+from convatlas.genes.padding import Fill
+
+
+class Separable(nn.Sequential):
+    """A depthwise convolution, then a 1 x 1 one, with nothing between: one layer to those who count (Chollet 2017)."""
+
+    counts_as_one = True
+
+
+@dataclass(frozen=True)
+class Site:
+    """One convolution of a net, before it is known of which kind it will be; kernel and padding as (height, width)."""
+
+    channels: int
+    outputs: int
+    kernel: tuple[int, int]
+    stride: int
+    padding: tuple[int, int]
+    dilation: int
+    fill: Fill
+    bias: bool
+
+    def conv(self, groups: int = 1, outputs: int | None = None, bias: bool | None = None) -> Convolution:
+        """The convolution in `groups` groups."""
+        return Convolution(
+            self.channels,
+            outputs or self.outputs,
+            self.kernel,
+            self.stride,
+            self.padding,
+            self.dilation,
+            groups,
+            self.bias if bias is None else bias,
+            padding_mode=self.fill,
+        )
+
+
+def _separable(site: Site) -> nn.Module:
+    return Separable(
+        OrderedDict(
+            depthwise=site.conv(site.channels, site.channels, bias=False),
+            pointwise=Convolution(site.channels, site.outputs, 1, bias=site.bias),
+        )
+    )
+
+
+def _gene(name: str, formula: str, source: str, make: Callable[[Site], nn.Module], parameters: str) -> Gene:
+    # Without a bias a parameter is one multiplication an output position.
+    macs = f"({parameters})*H*W"
+    return Gene("convolution", name, formula, "(N,C,n,n) -> (N,K,H,W) by the alignment", parameters, macs, source, make)
+
+
+CONVOLUTIONS = table(
+    _gene("dense", "y_j = sum_i w_ij * x_i", "LeCun et al. 1989", lambda site: site.conv(), "k*k*C*K"),
+    _gene(
+        "depthwise",
+        "y_j = w_j * x_i, K / C outputs j for each input i",
+        "Sifre 2014; Howard et al. 2017",
+        lambda site: site.conv(groups=site.channels),
+        "k*k*K",
+    ),
+    _gene(
+        "separable",
+        "y_j = sum_i v_ij (w_i * x_i)",
+        "Sifre 2014; Chollet 2017",
+        _separable,
+        "k*k*C + C*K",
+    ),
+    _gene(
+        "grouped",
+        "y_j = sum w_ij * x_i over the inputs i of j's group; g = 32 groups, or the largest number below that fits",
+        "Krizhevsky et al. 2012; Xie et al. 2017",
+        lambda site: site.conv(groups=groups_of(math.gcd(site.channels, site.outputs))),
+        "k*k*C*K/g",
+    ),
+    _gene(
+        "dilated",
+        "dense, with every second pixel skipped: the window reaches over 2k - 1 pixels; strided ones skip none",
+        "Yu & Koltun 2016",
+        lambda site: site.conv(),
+        "k*k*C*K",
+    ),
+)
+
+DILATIONS = {"dilated": 2}

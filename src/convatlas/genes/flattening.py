@@ -1,0 +1,66 @@
+"""Flattening: from a map to one vector an image (the global poolings among them)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from convatlas.genes.gene import Gene, table
+
+PYRAMID = (1, 2, 4)
+
+
+class GlobalAverage(nn.Module):
+    """The mean of each map; (N, C, H, W) -> (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
+
+
+class GlobalMax(nn.Module):
+    """The largest value of each map; (N, C, H, W) -> (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.amax((2, 3))
+
+
+class GeM(nn.Module):
+    """(mean x^p)^(1/p), between the mean (p = 1) and the maximum (p -> infinity); p learned, 3 at first.
+
+    (N, C, H, W) -> (N, C); values below 1e-6 count as 1e-6.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(3.0))
+
+    def reset_parameters(self) -> None:
+        nn.init.constant_(self.weight, 3.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clamp_min(1e-6).pow(self.weight).mean((2, 3)).pow(1 / self.weight)
+
+
+class Pyramid(nn.Module):
+    """The largest values of 1 x 1, 2 x 2 and 4 x 4 parts of each map, in a row; (N, C, H, W) -> (N, 21 C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([F.adaptive_max_pool2d(x, bins).flatten(1) for bins in PYRAMID], 1)
+
+
+def _gene(
+    name: str, formula: str, shape: str, source: str, make: Callable[[], nn.Module], parameters: str = "0"
+) -> Gene:
+    return Gene("flattening", name, formula, shape, parameters, "0", source, make)
+
+
+FLATTENINGS = table(
+    _gene("flatten", "all values in a row", "(N,C,H,W) -> (N,C*H*W)", "LeCun et al. 1989", nn.Flatten),
+    _gene("global_average", "mean of each map", "(N,C,H,W) -> (N,C)", "Lin et al. 2014", GlobalAverage),
+    _gene("global_max", "max of each map", "(N,C,H,W) -> (N,C)", "Oquab et al. 2015", GlobalMax),
+    _gene("gem", "(mean x^p)^(1/p), p learned", "(N,C,H,W) -> (N,C)", "Radenovic et al. 2018", GeM, parameters="1"),
+    _gene("pyramid", "max of 1 + 4 + 16 parts of each map", "(N,C,H,W) -> (N,21*C)", "He et al. 2014", Pyramid),
+)

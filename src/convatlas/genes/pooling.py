@@ -1,0 +1,204 @@
+"""Pooling: one number from each window of a map.
+
+Every pooling meets the border in one of two ways: positions `outside` the map do not exist (a maximum ignores them, an
+average divides by what is left), or they are `zeros` that take part.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from convatlas.genes.gene import Gene, Maker, table
+from convatlas.genes.padding import Alignment, amounts
+
+Border = Literal["outside", "zeros"]
+
+
+class Pool(nn.Module):
+    """A k x k window every s pixels; (N, C, H, W) -> (N, C, H', W'). The kinds below say what they make of a window."""
+
+    def __init__(
+        self, channels: int, kernel: int, stride: int, alignment: Alignment = "valid", border: Border = "outside"
+    ):
+        super().__init__()
+        self.channels, self.kernel, self.stride = channels, kernel, stride
+        self.alignment, self.border = alignment, border
+
+    def padded(self, x: Tensor, value: float = 0.0) -> Tensor:
+        """The map with its border: `value` where it lies outside, zeros where zeros take part."""
+        border = amounts(x, (self.kernel, self.kernel), self.stride, self.alignment)
+        return F.pad(x, border, value=0.0 if self.border == "zeros" else value) if any(border) else x
+
+    def extra_repr(self) -> str:
+        return f"{self.kernel}, stride {self.stride}, {self.alignment}, {self.border}"
+
+
+class MaxPool(Pool):
+    """The largest of the window."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(self.padded(x, float("-inf")), self.kernel, self.stride)
+
+
+class OverlappingPool(MaxPool):
+    """The largest of a window one pixel wider than the stride (AlexNet's 3 and 2); the map keeps its published size."""
+
+    def __init__(
+        self, channels: int, kernel: int, stride: int, alignment: Alignment = "valid", border: Border = "outside"
+    ):
+        extra = max(0, stride + 1 - kernel)
+        if extra and alignment == "valid":
+            alignment = 0, extra
+        elif extra and alignment == "symmetric":
+            alignment = (kernel - 1) // 2, (kernel - 1) // 2 + extra
+        super().__init__(channels, kernel + extra, stride, alignment, border)
+
+
+class AveragePool(Pool):
+    """The mean of the window, of what lies inside the map or with the zeros counted in."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = self.padded(x)
+        mean = F.avg_pool2d(padded, self.kernel, self.stride)
+        if padded is x or self.border == "zeros":
+            return mean
+        inside = F.avg_pool2d(self.padded(torch.ones_like(x[:1, :1])), self.kernel, self.stride)
+        return mean / inside
+
+
+class L2Pool(AveragePool):
+    """The root of the window's mean square."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        # The root has no slope at 0, which dead units reach: the constant keeps the gradient finite.
+        return torch.sqrt(super().forward(x * x) + 1e-12)
+
+
+class MixedPool(AveragePool):
+    """a max + (1 - a) mean, with one learned a, 0.5 at first."""
+
+    def __init__(
+        self, channels: int, kernel: int, stride: int, alignment: Alignment = "valid", border: Border = "outside"
+    ):
+        super().__init__(channels, kernel, stride, alignment, border)
+        self.weight = nn.Parameter(torch.tensor(0.5))
+
+    def reset_parameters(self) -> None:
+        nn.init.constant_(self.weight, 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        largest = F.max_pool2d(self.padded(x, float("-inf")), self.kernel, self.stride)
+        return self.weight * largest + (1 - self.weight) * super().forward(x)
+
+
+class StochasticPool(Pool):
+    """Training: one value of the window, drawn with a probability in proportion to it; otherwise their weighted mean.
+
+    Negative values count as 0, as after a ReLU.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = self.padded(F.relu(x))
+        if not self.training:
+            weight = F.avg_pool2d(padded, self.kernel, self.stride)
+            square = F.avg_pool2d(padded * padded, self.kernel, self.stride)
+            return square / weight.clamp_min(1e-12)
+        windows = padded.unfold(2, self.kernel, self.stride).unfold(3, self.kernel, self.stride).flatten(4)
+        # A window of zeros has no proportions: any of its values will do.
+        chances = windows.detach() + (windows.detach().sum(-1, keepdim=True) == 0)
+        drawn = torch.multinomial(chances.flatten(0, 3), 1).view(*windows.shape[:4], 1)
+        return windows.gather(-1, drawn).squeeze(-1)
+
+
+class BlurredPool(Pool):
+    """The largest of each window, a binomial 3 x 3 blur, then every s-th pixel: hardly moves when the input shifts."""
+
+    def __init__(
+        self, channels: int, kernel: int, stride: int, alignment: Alignment = "valid", border: Border = "outside"
+    ):
+        super().__init__(channels, kernel, stride, alignment, border)
+        self.register_buffer("blur", torch.empty(3, 3), persistent=False)
+        self.reset_parameters()
+
+    blur: Tensor
+
+    def reset_parameters(self) -> None:
+        row = torch.tensor([0.25, 0.5, 0.25], dtype=self.blur.dtype, device=self.blur.device)
+        self.blur.copy_(row[:, None] * row)
+
+    def forward(self, x: Tensor) -> Tensor:
+        dense = F.max_pool2d(self.padded(x, float("-inf")), self.kernel, 1)
+        kernel = self.blur.expand(x.shape[1], 1, 3, 3)
+        return F.conv2d(F.pad(dense, (1, 1, 1, 1), mode="replicate"), kernel, stride=self.stride, groups=x.shape[1])
+
+
+class StridedConvolution(Pool):
+    """A k x k convolution from all channels to all channels in the pool's place; learned."""
+
+    def __init__(
+        self, channels: int, kernel: int, stride: int, alignment: Alignment = "valid", border: Border = "outside"
+    ):
+        super().__init__(channels, kernel, stride, alignment, border)
+        self.weight = nn.Parameter(torch.empty(channels, channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.empty(channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(self.padded(x), self.weight, self.bias, self.stride)
+
+
+class Subsampling(Pool):
+    """gain_c times the sum of the window, plus bias_c; both learned, the gain 1 / k^2 at first."""
+
+    def __init__(
+        self, channels: int, kernel: int, stride: int, alignment: Alignment = "valid", border: Border = "outside"
+    ):
+        super().__init__(channels, kernel, stride, alignment, border)
+        self.weight = nn.Parameter(torch.empty(channels))
+        self.bias = nn.Parameter(torch.empty(channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.constant_(self.weight, 1 / self.kernel**2)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        total = F.avg_pool2d(self.padded(x), self.kernel, self.stride, divisor_override=1)
+        return total * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+def _gene(name: str, formula: str, source: str, make: Maker, parameters: str = "0", macs: str = "0") -> Gene:
+    return Gene("pooling", name, formula, "(N,C,n,n) -> (N,C,H,W) by the alignment", parameters, macs, source, make)
+
+
+POOLINGS = table(
+    _gene("max", "max of the window", "Weng et al. 1992", MaxPool),
+    _gene("average", "mean of the window", "LeCun et al. 1989", AveragePool),
+    _gene("overlapping", "max, window one pixel wider than the stride", "Krizhevsky et al. 2012", OverlappingPool),
+    _gene("l2", "sqrt(mean x^2)", "Sermanet et al. 2012", L2Pool),
+    _gene(
+        "stochastic",
+        "x_i with probability x_i / sum x; at rest sum x^2 / sum x",
+        "Zeiler & Fergus 2013",
+        StochasticPool,
+    ),
+    _gene("mixed", "a max + (1 - a) mean, a learned", "Lee et al. 2016", MixedPool, parameters="1"),
+    _gene("blurred", "blur(max)", "Zhang 2019", BlurredPool, macs="9*C*H*W"),
+    _gene(
+        "strided_convolution",
+        "sum_c w_c x_c + b",
+        "Springenberg et al. 2015",
+        StridedConvolution,
+        parameters="k*k*C*C + C",
+        macs="k*k*C*C*H*W",
+    ),
+    _gene("subsampling", "gain_c sum x + bias_c", "LeCun et al. 1990, 1998", Subsampling, parameters="2*C"),
+)

@@ -1,0 +1,26 @@
+"""Regularization that lives in the graph: noise while training, the identity otherwise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class StochasticDepth(nn.Module):
+    """Drops a whole residual branch, each image by itself, with probability `rate`, and scales the rest up.
+
+    Same shape. Source: Huang et al. 2016; per image and scaled in training as Tan & Le 2019.
+    """
+
+    def __init__(self, rate: float):
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        keep = torch.rand(x.shape[0], *[1] * (x.dim() - 1), device=x.device) >= self.rate
+        return x * (keep / (1 - self.rate)).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        return f"{self.rate:.4g}"

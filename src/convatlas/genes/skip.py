@@ -1,0 +1,59 @@
+"""Where paths meet: sums, joins, products and scalings, each a module of its own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Add(nn.Module):
+    """The sum of tensors of one shape."""
+
+    def forward(self, first: Tensor, *others: Tensor) -> Tensor:
+        total = first
+        for other in others:
+            total = total + other
+        return total
+
+
+class Multiply(nn.Module):
+    """The product of a map and a gate that broadcasts to it."""
+
+    def forward(self, x: Tensor, gate: Tensor) -> Tensor:
+        return x * gate
+
+
+class Concat(nn.Module):
+    """The maps (N, C_i, H, W) side by side: (N, sum C_i, H, W)."""
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        return torch.cat(maps, 1)
+
+
+class Scale(nn.Module):
+    """The map times a constant (Szegedy et al. 2016: residuals scaled before they are added)."""
+
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor
+
+    def extra_repr(self) -> str:
+        return str(self.factor)
+
+
+class LayerScale(nn.Module):
+    """The map times a learned number a channel, 1e-6 at first (Touvron et al. 2021); C parameters."""
+
+    def __init__(self, channels: int, initial: float = 1e-6):
+        super().__init__()
+        self.initial = initial
+        self.weight = nn.Parameter(torch.full((channels,), initial))
+
+    def reset_parameters(self) -> None:
+        nn.init.constant_(self.weight, self.initial)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight[:, None, None]

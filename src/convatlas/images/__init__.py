@@ -1,0 +1,1 @@
+"""Photos in, with Pillow and numpy alone: decoding, folders, preprocessing, class names, samples."""

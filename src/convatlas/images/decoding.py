@@ -1,0 +1,219 @@
+"""A photo from wherever it comes, as RGB."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from convatlas.base.errors import ImageError
+from convatlas.images.quiet import QUIET
+
+MAX_PIXELS = 2**27
+"""The largest photo that is read, in pixels: 400 MB as RGB."""
+
+# JPEG opens MPO too. What Pillow reads with the help of other programs (EPS, WMF) must never get in here.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
+
+Source = str | Path | bytes | bytearray | memoryview | NDArray[Any] | Image.Image
+Pixels = NDArray[np.uint8]
+
+
+def read(source: Source) -> Pixels:
+    """Read one photo as a new array (H, W, 3), uint8, RGB.
+
+    `source` is a path, the bytes of a file, an array or a PIL image. Files may be JPEG, MPO, PNG, GIF, BMP, TIFF,
+    WebP, PPM or AVIF, whatever their name ends in; of several frames or pages the first one counts. Arrays are uint8,
+    or floats in 0..1, and (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
+
+    The photo is turned the way its EXIF orientation says, transparency is laid on white, grey becomes RGB. Integers of
+    more than 8 bits are scaled from 0..65535 (12-bit TIFF from 0..4095); files of floats are scaled from 0..1 or, if
+    their largest value exceeds 1, from 0..255. Colour profiles are not applied: the numbers are taken for sRGB.
+
+    Raises:
+        ImageError: `source` cannot be read as a photo, or has more than `MAX_PIXELS` pixels.
+    """
+    if isinstance(source, np.ndarray):
+        with _reporting("the array"):
+            return _from_array(source)
+    if isinstance(source, Image.Image):
+        with _reporting("the PIL image"):
+            return _from_image(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        with _reporting("the photo's data"):
+            return _from_file(io.BytesIO(bytes(source)))
+    if isinstance(source, str | Path):
+        # repr keeps a name with a line break or undecodable bytes in it on one line that any terminal can print.
+        with _reporting(repr(str(source))), _open(source) as file:
+            return _from_file(file)
+    raise ImageError(f"a photo is a path, bytes, an array or a PIL image, not {type(source).__name__}")
+
+
+@contextmanager
+def _reporting(name: str) -> Iterator[None]:
+    """Make every failure an ImageError of one line that begins with `name`."""
+    try:
+        with QUIET:
+            yield
+    except ImageError as error:
+        raise ImageError(f"{name} {error}") from None
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{name} has more than {MAX_PIXELS:,} pixels") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{name} is no image in a format known here ({', '.join(FORMATS)})") from error
+    except Exception as error:
+        # Damaged files make Pillow raise nearly anything: struct.error, KeyError, SyntaxError, MemoryError, ...
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ImageError(f"{name} cannot be decoded ({what})") from error
+
+
+def _open(path: str | Path) -> IO[bytes]:
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise ImageError("is a folder, not a photo")
+        if not stat.S_ISREG(mode):
+            # Opening a pipe or a device may wait, or yield data, without end.
+            raise ImageError("is not an ordinary file")
+        return open(path, "rb")
+    except FileNotFoundError as error:
+        raise ImageError("does not exist") from error
+    except OSError as error:
+        raise ImageError(f"cannot be opened ({error.strerror})") from error
+
+
+def _from_file(file: IO[bytes]) -> Pixels:
+    if not file.read(1):
+        raise ImageError("is empty")
+    image = Image.open(file, formats=_formats())
+    _scale_transparent_colour(image)
+    return _from_image(image)
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """The FORMATS that this Pillow has (AVIF came with 11.3)."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _scale_transparent_colour(image: Image.Image) -> None:
+    """Bring the transparent colour of a PNG to 8 bits: Pillow does so with the pixels only."""
+    if not isinstance(image, PngImageFile) or "transparency" not in image.info:
+        return
+    colour = image.info["transparency"]
+    depth = image.tile[0][3] if image.tile else None
+    if depth == "RGB;16B":
+        image.info["transparency"] = tuple(level >> 8 for level in colour)
+    elif depth == "L;4":
+        image.info["transparency"] = colour * 17
+    elif depth == "L;2":
+        image.info["transparency"] = colour * 85
+
+
+def _from_image(image: Image.Image) -> Pixels:
+    _check_size(*image.size)
+    image.load()
+    return _upright(_rgb(image), _orientation(image))
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height == 0:
+        raise ImageError(f"has no pixels ({width} x {height})")
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"has {width:,} x {height:,} pixels; at most {MAX_PIXELS:,} are read")
+
+
+def _rgb(image: Image.Image) -> Pixels:
+    if image.mode == "F":
+        return _repeat(_from_floats(np.asarray(image)))
+    if image.mode.startswith("I"):
+        return _repeat(_from_integers(image))
+    if image.has_transparency_data:
+        return _on_white(image.convert("RGBA"))
+    return np.array(image.convert("RGB"))
+
+
+def _repeat(grey: Pixels) -> Pixels:
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def _on_white(image: Image.Image) -> Pixels:
+    """RGBA over white."""
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image)
+    return np.array(white)
+
+
+def _from_floats(values: NDArray[Any]) -> Pixels:
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= 255):
+        raise ImageError(f"holds floats from {low:g} to {high:g}; only 0 to 1, or 0 to 255, can be shown")
+    levels: Pixels = np.rint(values * 255 if high <= 1 else values).astype(np.uint8)
+    return levels
+
+
+def _from_integers(image: Image.Image) -> Pixels:
+    values = np.asarray(image)
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65535:
+        raise ImageError(f"holds integers from {low} to {high}; only 0 to 65535 can be shown")
+    top, white_is_zero = 65535, False
+    if isinstance(image, TiffImageFile):
+        # Pillow heeds neither the 12 bits nor the inverted scale of such a page.
+        top = 4095 if image.tag_v2.get(258) == (12,) else 65535
+        white_is_zero = image.tag_v2.get(262) == 0
+    levels = (values.astype(np.uint32) * 255 + top // 2) // top
+    if white_is_zero:
+        levels = 255 - levels
+    if "transparency" in image.info:
+        levels[values == image.info["transparency"]] = 255
+    return levels.astype(np.uint8)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8. To be asked after loading: TIFF pages are turned by Pillow itself."""
+    try:
+        value = image.getexif().get(0x0112, 1)
+    except Exception:  # a damaged EXIF block is no reason to refuse a photo that decodes
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Turn and mirror as the EXIF standard (CIPA DC-008, tag Orientation) numbers the eight cases."""
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _from_array(array: NDArray[Any]) -> Pixels:
+    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))):
+        raise ImageError(f"has the shape {array.shape}; a photo has (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)")
+    _check_size(array.shape[1], array.shape[0])
+    if np.issubdtype(array.dtype, np.floating):
+        low, high = array.min(), array.max()
+        if not (low >= 0 and high <= 1):
+            raise ImageError(f"holds floats from {low:g} to {high:g}; they must lie in 0..1")
+        array = np.rint(array * 255)
+    elif array.dtype != np.uint8:
+        raise ImageError(f"is of dtype {array.dtype}; a photo is uint8, or floats in 0..1")
+    pixels: Pixels = np.array(array, dtype=np.uint8)
+    if pixels.ndim == 2 or pixels.shape[2] == 1:
+        return _repeat(pixels.reshape(pixels.shape[:2]))
+    return _on_white(Image.fromarray(pixels)) if pixels.shape[2] == 4 else pixels

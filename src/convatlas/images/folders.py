@@ -1,0 +1,62 @@
+"""Which photos a list of files and folders stands for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NoReturn
+
+from convatlas.base.errors import ImageError
+
+EXTENSIONS = (
+    ".apng",
+    ".avif",
+    ".bmp",
+    ".gif",
+    ".jfif",
+    ".jpe",
+    ".jpeg",
+    ".jpg",
+    ".mpo",
+    ".pbm",
+    ".pgm",
+    ".png",
+    ".pnm",
+    ".ppm",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
+
+
+def photos(paths: Iterable[str | Path]) -> list[Path]:
+    """List the photos that `paths` stand for, in their order.
+
+    A file stays as it is, whatever its name and even if it is missing: reading it will tell. A folder gives the files
+    below it that end in one of `EXTENSIONS` (in any case), sorted; hidden files and folders, and linked folders, are
+    left out.
+
+    Raises:
+        ImageError: a folder cannot be listed, or holds no photo.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        found += _below(path) if path.is_dir() else [path]
+    return found
+
+
+def _below(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    for parent, folders, files in os.walk(folder, onerror=_refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            Path(parent, name) for name in files if not name.startswith(".") and name.lower().endswith(EXTENSIONS)
+        ]
+    if not found:
+        raise ImageError(f"{str(folder)!r} holds no photo; files that end in {', '.join(EXTENSIONS)} are looked for")
+    return sorted(found)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise ImageError(f"{str(error.filename)!r} cannot be listed ({error.strerror})") from error

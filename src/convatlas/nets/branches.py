@@ -1,0 +1,114 @@
+"""Inception's way to write a block: branches side by side, each a row of steps, joined at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from convatlas.genes.genome import Genome
+from convatlas.genes.normalization import Norm
+from convatlas.genes.padding import Alignment
+from convatlas.genes.pooling import Border
+from convatlas.genes.skip import Concat
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution, normalization and activation; `kernel` as (height, width) or one side; strided ones are valid."""
+
+    width: int
+    kernel: int | tuple[int, int] = 1
+    stride: int = 1
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A 3 x 3 pooling; strided ones are valid."""
+
+    kind: str
+    stride: int = 1
+
+
+@dataclass(frozen=True)
+class Split:
+    """A step that is itself branches."""
+
+    branches: tuple[tuple[Conv, ...], ...]
+
+
+Branch = tuple[Conv | Pool | Split, ...]
+
+
+class Branches(nn.Module):
+    """The `branches` over one input, joined by channel; (N, C, H, W) -> (N, `width`, H', W')."""
+
+    def __init__(
+        self,
+        genome: Genome,
+        channels: int,
+        branches: tuple[Branch, ...],
+        norm: Norm,
+        average_border: Border = "outside",
+    ):
+        super().__init__()
+        self.branches = nn.ModuleList()
+        self.width = 0
+        for steps in branches:
+            branch, before = nn.Sequential(), channels
+            for number, step in enumerate(steps, 1):
+                if isinstance(step, Conv):
+                    name, made = f"conv{number}", conv(genome, before, step, norm)
+                    before = step.width
+                elif isinstance(step, Pool):
+                    border: Border = average_border if step.kind == "average" else "outside"
+                    alignment: Alignment = "valid" if step.stride > 1 else "same"
+                    name = "pool"
+                    made = genome.pool(before, 3, step.stride, kind=step.kind, alignment=alignment, border=border)
+                else:
+                    name, split = "split", Branches(genome, before, step.branches, norm)
+                    made, before = split, split.width
+                branch.add_module(name, made)
+            self.branches.append(branch)
+            self.width += before
+        self.concat = Concat()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.concat(*(branch(x) for branch in self.branches))  # type: ignore[no-any-return]
+
+
+def conv(
+    genome: Genome, channels: int, step: Conv, norm: Norm, *, valid: bool = False, fixed: bool = False
+) -> nn.Module:
+    """The module of a convolution step."""
+    alignment: Alignment = "valid" if valid or step.stride > 1 else "same"
+    return genome.unit(
+        channels,
+        step.width,
+        step.kernel,
+        step.stride,
+        norm=norm,
+        alignment=alignment,
+        fixed=fixed,
+    )
+
+
+def stem(genome: Genome, channels: int, norm: Norm) -> nn.Sequential:
+    """The stem of Inception v3 and Inception-ResNet v2; (N, channels, 299, 299) -> (N, 192, 35, 35)."""
+    rows = (
+        ("conv1", Conv(32, 3, 2), True),
+        ("conv2", Conv(32, 3), True),
+        ("conv3", Conv(64, 3), False),
+        ("pool1", None, True),
+        ("conv4", Conv(80), True),
+        ("conv5", Conv(192, 3), True),
+        ("pool2", None, True),
+    )
+    sequence, before = nn.Sequential(), channels
+    for name, step, valid in rows:
+        if step is None:
+            sequence.add_module(name, genome.pool(before, 3, 2))
+        else:
+            sequence.add_module(name, conv(genome, before, step, norm, valid=valid, fixed=name == "conv1"))
+            before = step.width
+    return sequence

@@ -1,0 +1,100 @@
+"""Inception v3: five shapes of blocks whose wide kernels are factored (Szegedy et al. 2016, table 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from convatlas.genes.genome import PUBLISHED, Genome
+from convatlas.genes.normalization import Norm
+from convatlas.genes.pooling import Border
+from convatlas.nets.branches import Branch, Branches, Conv, Pool, Split, stem
+from convatlas.nets.net import Net
+
+Block = tuple[Branch, ...]
+
+
+def _block_35(pooled: int) -> Block:
+    return (
+        (Conv(64),),
+        (Conv(48), Conv(64, 5)),
+        (Conv(64), Conv(96, 3), Conv(96, 3)),
+        (Pool("average"), Conv(pooled)),
+    )
+
+
+def _block_17(narrow: int) -> Block:
+    row, column = (1, 7), (7, 1)
+    return (
+        (Conv(192),),
+        (Conv(narrow), Conv(narrow, row), Conv(192, column)),
+        (Conv(narrow), Conv(narrow, column), Conv(narrow, row), Conv(narrow, column), Conv(192, row)),
+        (Pool("average"), Conv(192)),
+    )
+
+
+_TO_17: Block = ((Conv(384, 3, 2),), (Conv(64), Conv(96, 3), Conv(96, 3, 2)), (Pool("max", 2),))
+_TO_8: Block = (
+    (Conv(192), Conv(320, 3, 2)),
+    (Conv(192), Conv(192, (1, 7)), Conv(192, (7, 1)), Conv(192, 3, 2)),
+    (Pool("max", 2),),
+)
+_FORK = Split(((Conv(384, (1, 3)),), (Conv(384, (3, 1)),)))
+_BLOCK_8: Block = (
+    (Conv(320),),
+    (Conv(384), _FORK),
+    (Conv(448), Conv(384, 3), _FORK),
+    (Pool("average"), Conv(192)),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The eleven blocks `mixed0` to `mixed10`, and what differs between the nets that go by one name.
+
+    Attributes:
+        blocks: The branches of each.
+        norm: The normalization's constants; the published net has no gain.
+        average_border: Whether the averages count the zeros around the map.
+    """
+
+    blocks: tuple[Block, ...]
+    norm: Norm = Norm(gain=False)
+    average_border: Border = "outside"
+
+
+class InceptionV3(Net):
+    """A stem, three blocks on 35 x 35 maps, five on 17 x 17, three on 8 x 8, one dense layer."""
+
+    rows = {
+        "inception_v3": Row(
+            (
+                *(_block_35(pooled) for pooled in (32, 64, 64)),
+                _TO_17,
+                *(_block_17(narrow) for narrow in (128, 160, 160, 192)),
+                _TO_8,
+                _BLOCK_8,
+                _BLOCK_8,
+            )
+        )
+    }
+
+    @staticmethod
+    def published(row: Row) -> Genome:
+        return Genome(pooling=PUBLISHED, dropout=0.2)
+
+    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(row, genome, classes, channels, size)
+        self.stem = stem(genome, channels, row.norm)
+        before = 192
+        for number, block in enumerate(row.blocks):
+            branches = Branches(genome, before, block, row.norm, row.average_border)
+            before = branches.width
+            stage = nn.Sequential()
+            stage.add_module("branches", branches)
+            attention = genome.attend(before)
+            if attention is not None:
+                stage.add_module("attention", attention)
+            self.add_module(f"mixed{number}", stage)
+        self.finish(genome, before, channels, size, classes)

@@ -1,0 +1,135 @@
+"""ResNet, version 1 (He et al. 2015, table 1) and version 2, pre-activated (He et al. 2016, figure 1b)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from convatlas.genes.gene import chain
+from convatlas.genes.genome import Genome
+from convatlas.genes.normalization import Norm
+from convatlas.genes.pooling import Border, MaxPool
+from convatlas.genes.skip import Add
+from convatlas.nets.net import Net
+
+
+@dataclass(frozen=True)
+class Row:
+    """Blocks in each stage, and what differs between the nets that go by one name.
+
+    Attributes:
+        blocks: How many bottlenecks conv2 to conv5 hold.
+        preactivated: Version 2: normalization and activation before the convolutions.
+        stride_in: Which convolution of a block strides in version 1, "first" (1 x 1) or "second" (3 x 3).
+        bias: Whether convolutions in front of a normalization have a bias too.
+        norm: The normalization's constants.
+        pool_border: What the stem's pooling sees outside the map. Zeros matter in version 2, whose stem has no ReLU.
+    """
+
+    blocks: tuple[int, int, int, int]
+    preactivated: bool = False
+    stride_in: str = "first"
+    bias: bool = True
+    norm: Norm = Norm(eps=1.001e-5, momentum=0.01)
+    pool_border: Border = "zeros"
+
+
+class Bottleneck(nn.Module):
+    """1 x 1, 3 x 3, 1 x 1 convolutions beside a shortcut; (N, C, H, W) -> (N, 4 width, H / stride, W / stride).
+
+    The shortcut is a convolution where the shape changes, else the input itself.
+    """
+
+    def __init__(self, row: Row, genome: Genome, channels: int, width: int, stride: int, project: bool, share: float):
+        super().__init__()
+        norm, bias, wide = row.norm, row.bias, 4 * width
+        first, second = (stride, 1) if row.stride_in == "first" else (1, stride)
+        self.shortcut = genome.unit(channels, wide, 1, stride, norm=norm, act=False, bias=bias) if project else None
+        self.branch = chain(
+            conv1=genome.unit(channels, width, 1, first, norm=norm, bias=bias),
+            conv2=genome.unit(width, width, 3, second, norm=norm, bias=bias, alignment="symmetric"),
+            conv3=genome.unit(width, wide, 1, norm=norm, bias=bias, act=False),
+            attention=genome.attend(wide),
+            drop=genome.drop_path(share),
+        )
+        self.add = Add()
+        self.act = genome.activate(wide)
+
+    def forward(self, x: Tensor) -> Tensor:
+        skip = x if self.shortcut is None else self.shortcut(x)
+        return self.act(self.add(skip, self.branch(x)))  # type: ignore[no-any-return]
+
+
+class PreactivatedBottleneck(nn.Module):
+    """The bottleneck of version 2; (N, C, H, W) -> (N, 4 width, H / stride, W / stride).
+
+    A projection reads the pre-activated input; a strided shortcut takes every second pixel of the input itself.
+    """
+
+    def __init__(self, row: Row, genome: Genome, channels: int, width: int, stride: int, project: bool, share: float):
+        super().__init__()
+        norm, wide = row.norm, 4 * width
+        self.before = chain(norm=genome.normalize(channels, norm), act=genome.activate(channels))
+        self.project = chain(**genome.convolve(channels, wide, 1, bias=True)) if project else None
+        self.subsample = MaxPool(channels, 1, stride) if stride > 1 else None
+        self.branch = chain(
+            conv1=genome.unit(channels, width, 1, norm=norm),
+            conv2=genome.unit(width, width, 3, stride, norm=norm, alignment="symmetric"),
+            conv3=chain(**genome.convolve(width, wide, 1, bias=True)),
+            attention=genome.attend(wide),
+            drop=genome.drop_path(share),
+        )
+        self.add = Add()
+
+    def forward(self, x: Tensor) -> Tensor:
+        active = self.before(x)
+        if self.project is not None:
+            x = self.project(active)
+        elif self.subsample is not None:
+            x = self.subsample(x)
+        return self.add(x, self.branch(active))  # type: ignore[no-any-return]
+
+
+class ResNet(Net):
+    """A 7 x 7 stem, four stages of bottlenecks, one dense layer.
+
+    Version 1 halves the map in the first block of a stage, version 2 in the last (but for conv5).
+    """
+
+    rows = {
+        "resnet50": Row((3, 4, 6, 3)),
+        "resnet101": Row((3, 4, 23, 3)),
+        "resnet152": Row((3, 8, 36, 3)),
+        "resnet50_v2": Row((3, 4, 6, 3), preactivated=True),
+        "resnet101_v2": Row((3, 4, 23, 3), preactivated=True),
+        "resnet152_v2": Row((3, 8, 36, 3), preactivated=True),
+    }
+
+    @staticmethod
+    def published(row: Row) -> Genome:
+        return Genome(alignment="symmetric", pooling="max", stochastic_depth=0.0)
+
+    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(row, genome, classes, channels, size)
+        late = row.preactivated
+        conv = genome.convolve(channels, 64, 7, 2, bias=late or row.bias, alignment="symmetric", fixed=True)
+        self.stem = chain(
+            **conv,
+            norm=None if late else genome.normalize(64, row.norm),
+            act=None if late else genome.activate(64),
+            pool=genome.pool(64, 3, 2, alignment="symmetric", border=row.pool_border),
+        )
+        block, before, done, total = PreactivatedBottleneck if late else Bottleneck, 64, 0, sum(row.blocks)
+        for stage, count in enumerate(row.blocks):
+            width, blocks = 64 * 2**stage, nn.Sequential()
+            for number in range(1, count + 1):
+                halves = (number == count and stage < 3) if late else (number == 1 and stage > 0)
+                share = done / max(total - 1, 1)
+                made = block(row, genome, before, width, 2 if halves else 1, number == 1, share)
+                blocks.add_module(f"block{number}", made)
+                before, done = 4 * width, done + 1
+            self.add_module(f"conv{stage + 2}", blocks)
+        if late:
+            self.after = chain(norm=genome.normalize(before, row.norm), act=genome.activate(before))
+        self.finish(genome, before, channels, size, classes)

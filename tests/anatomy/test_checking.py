@@ -1,0 +1,78 @@
+"""Every published figure is explained by a rule or listed; a wrong one is found."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from convatlas.anatomy import checking
+from convatlas.anatomy.checking import check, checks, names
+from convatlas.anatomy.measuring import measure
+from convatlas.base.errors import UnknownName
+from convatlas.catalogue.cards import cards
+from convatlas.catalogue.rules import exceptions
+
+DEPTHS = [151, 185, 193, 225, 281, 403, 557, 96, 186, 186, 186, 186]
+
+
+@pytest.fixture(scope="module")
+def found():
+    return list(checks(names([])))
+
+
+def test_nothing_is_left_unexplained(found):
+    assert [cell for one in found for cell in one.unexplained] == []
+    listed = [(cell.net, cell.column) for one in found for cell in one.cells if cell.rule.startswith("exception")]
+    assert listed == [(each.net, each.column) for each in exceptions()]
+
+
+def test_every_published_number_has_a_cell(found):
+    cells = {(cell.net, cell.column): cell.published for one in found for cell in one.cells}
+    for card in cards().values():
+        for column, figure in card.figures.items():
+            assert column == "perk" or cells[card.name, column] == figure.printed
+
+
+def test_blank_depths_are_filled_and_marked(found):
+    blank = {cell.net: cell for one in found for cell in one.cells if cell.published is None}
+    assert {cell.rule for cell in blank.values()} == {checking.NOT_PUBLISHED}
+    assert [cell.measured for net, cell in blank.items() if "lite" not in net] == DEPTHS
+
+
+def test_accuracy_is_not_measured_here(found):
+    cells = [cell for one in found for cell in one.cells if cell.column in ("top1", "top5")]
+    assert len(cells) == 38 + 33 + 5
+    assert {(cell.rule, cell.measured) for cell in cells} == {("not measured here", None)}
+
+
+@pytest.mark.parametrize(
+    ("net", "column", "change"),
+    [
+        ("resnet50", "depth", {"depth": 106}),
+        ("resnet50", "parameters", {"parameters": 25_836_712, "trainable": 25_836_712}),
+        ("resnet50", "size", {"parameters": 26_636_712}),
+        ("resnet50", "flops", {"macs": 3_700_000_000}),
+        ("resnet50", "layers", {"path": 51}),
+        ("vgg16", "activation", {"activation": "GELU"}),
+        ("vgg16", "input", {"input": (3, 299, 299)}),
+        ("vgg16", "output", {"output": (1001,)}),
+    ],
+)
+def test_a_wrong_measurement_is_found(monkeypatch, net, column, change):
+    anatomy = dataclasses.replace(measure(net), **change)
+    monkeypatch.setattr(checking, "measure", lambda name: anatomy)
+    assert column in [cell.column for cell in check(net).unexplained]
+
+
+def test_differences_are_shares():
+    cells = {cell.column: cell for cell in check("efficientnet_b0").cells}
+    assert cells["size"].difference == pytest.approx(20.334 / 29 - 1, abs=1e-3)
+    assert cells["depth"].difference == 0
+
+
+def test_names():
+    assert names(["ResNet50", "resnet-50"]) == ["resnet50"]
+    assert len(names([])) == 43
+    with pytest.raises(UnknownName, match="resnet50"):
+        names(["resnet5"])

@@ -1,0 +1,149 @@
+"""Receptive fields: as published at every end point, and what the gradient reaches."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision import models
+
+import convatlas as ca
+from convatlas.genes.skip import Add, Concat
+
+# google-research/receptive_field, RECEPTIVE_FIELD_TABLE.md (with Araujo et al. 2019): AlexNet at its end points.
+ALEXNET = {
+    "features.0": (11, 4),
+    "features.2": (19, 8),
+    "features.3": (51, 8),
+    "features.6": (99, 16),
+    "features.8": (131, 16),
+    "features.10": (163, 16),
+    "features.12": (195, 32),
+}
+
+
+def test_alexnet_at_every_end_point() -> None:
+    with torch.device("meta"):
+        anatomy = ca.measure(models.alexnet(weights=None), size=224)
+    layers = {layer.name: layer for layer in anatomy.layers}
+    found = {name: (layers[name].field, layers[name].field_stride) for name in ALEXNET}
+    assert found == {name: ((side, side), (step, step)) for name, (side, step) in ALEXNET.items()}
+    assert anatomy.receptive_field == (195, 195)
+    assert layers["classifier.1"].field is None
+    assert layers["classifier.1"].sees_all
+
+
+class Random(nn.Module):
+    """Convolutions and pools of random kernels, strides, dilations and borders; two ways of one stride at times."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        draw = random.Random(seed)
+        self.ways = nn.ModuleList()
+        for _ in range(draw.randint(2, 4)):
+            stride = draw.choice([1, 1, 2, (1, 2), (2, 1)])
+            ways = [self._part(draw, stride) for _ in range(draw.choice([1, 1, 2]))]
+            if stride == 1 and draw.random() < 0.3:
+                ways.append(nn.Identity())
+            self.ways.append(nn.ModuleList(ways))
+        self.add = Add()
+
+    @staticmethod
+    def _part(draw: random.Random, stride: int | tuple[int, int]) -> nn.Module:
+        kernel = draw.choice([1, 3, 5]), draw.choice([1, 3, 5])
+        if draw.random() < 0.3:
+            return nn.AvgPool2d(kernel, stride, (kernel[0] // 2, kernel[1] // 2), count_include_pad=False)
+        dilation = draw.choice([1, 2, 3]), draw.choice([1, 2])
+        border = tuple((side - 1) * step // 2 for side, step in zip(kernel, dilation, strict=True))
+        return nn.Conv2d(1, 1, kernel, stride, border, dilation, padding_mode=draw.choice(["zeros", "replicate"]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for ways in self.ways:
+            x = self.add(*(way(x) for way in ways))
+        return x
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_the_field_is_what_the_gradient_reaches(seed: int) -> None:
+    """With positive weights every pixel of the field moves the unit, and no other one does."""
+    net = Random(seed).double()
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.uniform_(0.5, 1)
+    last = ca.measure(net, size=288, channels=1).layers[-1]
+    x = torch.rand(1, 1, 288, 288, dtype=torch.float64, requires_grad=True)
+    y = net(x)
+    row, column = y.shape[2] // 2, y.shape[3] // 2
+    (first,) = torch.autograd.grad(y[0, 0, row, column], x, retain_graph=True)
+    (second,) = torch.autograd.grad(y[0, 0, row + 1, column + 1], x)
+    places, moved = first[0, 0].nonzero(), second[0, 0].nonzero()
+    top, bottom = places.min(0).values, places.max(0).values
+    assert top.min() > 0
+    assert bottom.max() < 287
+    assert last.field == tuple((bottom - top + 1).tolist())
+    assert last.field_stride == tuple((moved.min(0).values - top).tolist())
+
+
+class Gate(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(x.mean((2, 3), keepdim=True))
+
+
+def test_a_gate_sees_the_whole_photo_and_keeps_the_grid() -> None:
+    anatomy = ca.measure(nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), Gate(), nn.Conv2d(4, 4, 3), nn.Flatten()), size=32)
+    first, pooled, gate, product, conv, flat = anatomy.layers
+    assert (first.field, first.field_stride, first.sees_all) == ((3, 3), (2, 2), False)
+    assert (pooled.field, gate.field) == (None, None)
+    assert (product.field, product.field_stride, product.sees_all) == ((3, 3), (2, 2), True)
+    assert (conv.field, conv.field_stride, conv.sees_all) == ((7, 7), (2, 2), True)
+    assert (flat.field, flat.sees_all) == (None, True)
+    assert anatomy.receptive_field == (7, 7)
+
+
+def test_channels_that_are_shuffled_keep_their_grid() -> None:
+    class Shuffle(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            n, c, h, w = x.shape
+            return x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+
+    anatomy = ca.measure(nn.Sequential(nn.Conv2d(3, 4, 3), Shuffle(), nn.Conv2d(4, 4, 3)), size=16)
+    assert anatomy.receptive_field == (5, 5)
+    assert not any(layer.sees_all for layer in anatomy.layers)
+
+
+def test_windows_given_by_name_or_to_functions() -> None:
+    class Functions(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(3, 3, 3, 5))
+            self.relu = nn.ReLU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.conv2d(input=x, weight=self.weight, stride=2, dilation=(2, 1), padding=2)  # 5 x 5, stride 2
+            x, _ = F.max_pool2d(self.relu(x), kernel_size=3, stride=2, return_indices=True)  # + 2 * 2, stride 4
+            return F.avg_pool2d(x, 2, stride=1)  # + 1 * 4
+
+    layers = ca.measure(Functions(), size=32).layers
+    assert [layer.field for layer in layers if layer.kernel] == [(5, 5), (9, 9), (13, 13)]
+    assert [layer.field_stride for layer in layers if layer.kernel] == [(2, 2), (4, 4), (4, 4)]
+
+
+def test_the_widest_of_several_ways_counts() -> None:
+    class Ways(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.small, self.large = nn.Conv2d(3, 2, 1), nn.Conv2d(3, 2, (1, 7), padding=(0, 3))
+            self.tall = nn.Conv2d(3, 2, (5, 1), padding=(2, 0))
+            self.concat = Concat()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.concat(self.small(x), self.large(x), self.tall(x))
+
+    assert ca.measure(Ways(), size=16).layers[-1].field == (5, 7)

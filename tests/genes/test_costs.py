@@ -1,0 +1,88 @@
+"""What a gene says it costs is what the anatomy measures."""
+
+from __future__ import annotations
+
+import ast
+import operator
+
+import pytest
+import torch
+from torch import nn
+
+from convatlas.anatomy.measuring import measure
+from convatlas.genes.attention import kernel_of
+from convatlas.genes.convolution import CONVOLUTIONS, DILATIONS, Site
+from convatlas.genes.genome import LOCI
+from convatlas.genes.normalization import Norm
+
+C, K, SIDE, KERNEL, SQUEEZED = 64, 128, 10, 3, 4
+OPERATORS = {ast.Add: operator.add, ast.Mult: operator.mul, ast.Div: operator.truediv}
+
+
+def value(formula: str, **letters: int) -> float:
+    """The arithmetic of a cost, without eval."""
+
+    def of(node: ast.expr) -> float:
+        if isinstance(node, ast.BinOp):
+            return OPERATORS[type(node.op)](of(node.left), of(node.right))
+        return node.value if isinstance(node, ast.Constant) else letters[node.id]
+
+    return of(ast.parse(formula, mode="eval").body)
+
+
+def relu(channels: int) -> nn.Module:
+    return nn.ReLU()
+
+
+def made(gene):
+    kernel = kernel_of(C) if gene.name == "eca" else KERNEL
+    letters = {"C": C, "K": K, "k": kernel, "r": SQUEEZED, "g": 32, "H": SIDE, "W": SIDE}
+    if gene.locus == "convolution":
+        dilation = DILATIONS.get(gene.name, 1)
+        return gene.make(Site(C, K, (KERNEL,) * 2, 1, (dilation,) * 2, dilation, "zeros", False)), letters
+    if gene.locus in ("padding", "alignment"):
+        return (gene.make((1, 1)) if gene.locus == "padding" else gene.make((KERNEL, KERNEL), 1)), letters
+    if gene.locus == "pooling":
+        return gene.make(C, KERNEL, 1, "same", "outside"), letters
+    if gene.locus == "flattening":
+        return gene.make(), letters
+    if gene.locus == "normalization":
+        return gene.make(C, Norm()), letters
+    if gene.locus == "attention":
+        return gene.make(C, SQUEEZED, relu), letters
+    return gene.make(C), letters
+
+
+@pytest.mark.parametrize(
+    "gene", [gene for genes in LOCI.values() for gene in genes.values()], ids=lambda g: f"{g.locus}-{g}"
+)
+def test_costs(gene):
+    module, letters = made(gene)
+
+    class Alone(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gene = module
+
+        def forward(self, x):
+            return self.gene(x)
+
+    anatomy = measure(Alone(), size=SIDE, channels=C)
+    assert anatomy.parameters == value(gene.parameters, **letters)
+    assert anatomy.macs == value(gene.macs, **letters)
+    assert len(anatomy.layers) >= 1
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_a_convolution_gene_connects_what_it_says(name):
+    """Which inputs an output depends on, read off the gradient."""
+    dilation = DILATIONS.get(name, 1)
+    module = CONVOLUTIONS[name].make(Site(64, 64, (3, 3), 1, (dilation,) * 2, dilation, "zeros", False)).double()
+    x = torch.randn(1, 64, 9, 9, dtype=torch.float64, requires_grad=True)
+    module(x)[0, 5, 4, 4].backward()
+    seen = x.grad[0] != 0
+    channels = {"depthwise": 1, "grouped": 2}.get(name, 64)
+    assert seen.any((1, 2)).sum() == channels
+    assert seen.any(0).sum() == 9
+    reach = seen.any(0).any(0).nonzero().flatten()
+    assert (reach.max() - reach.min()).item() == 2 * dilation

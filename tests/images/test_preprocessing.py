@@ -1,0 +1,99 @@
+"""The official preprocessing of EfficientNet-Lite, to the pixel."""
+
+from __future__ import annotations
+
+import json
+import time
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from convatlas.base.errors import ConvAtlasError, ImageError, SizeError, UnknownName
+from convatlas.images.preprocessing import Preprocessing
+
+
+def lite(size: int, border: int = 32) -> Preprocessing:
+    return Preprocessing((size, size), border, "bicubic", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
+
+
+def noise(height: int, width: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("size", [224, 240, 260, 280, 300])
+@pytest.mark.parametrize(("height", "width"), [(480, 640), (641, 479), (256, 256), (50, 51), (1, 1), (2, 7)])
+def test_the_official_formula(size: int, height: int, width: int) -> None:
+    photo = noise(height, width)
+    side = max(1, int(size / (size + 32) * min(height, width)))
+    top, left = ((height - side) + 1) // 2, ((width - side) + 1) // 2
+    crop = Image.fromarray(photo).crop((left, top, left + side, top + side))
+    want = (np.asarray(crop.resize((size, size), Image.Resampling.BICUBIC), np.float64) - 127) / 128
+    x = lite(size)(photo)
+    assert x.dtype == np.float32
+    assert x.shape == (3, size, size)
+    assert x.flags.c_contiguous
+    assert (x == want.transpose(2, 0, 1)).all()
+
+
+@pytest.mark.parametrize(("height", "width", "top", "left"), [(8, 12, 2, 4), (9, 13, 3, 5), (12, 8, 4, 2)])
+def test_where_the_crop_lies(height: int, width: int, top: int, left: int) -> None:
+    photo = noise(height, width)  # the crop of 4 x 4 needs no resizing
+    want = (photo[top : top + 4, left : left + 4].astype(np.float32) - 127) / 128
+    assert (lite(4, border=4)(photo) == want.transpose(2, 0, 1)).all()
+
+
+def test_channels_are_normalized_each_by_its_own() -> None:
+    preprocessing = Preprocessing((2, 2), 0, "bicubic", (10.0, 20.0, 30.0), (1.0, 2.0, 4.0))
+    photo = np.zeros((2, 2, 3), np.uint8) + np.array([10, 22, 38], np.uint8)
+    assert preprocessing(photo)[:, 0, 0].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 20_000), (20_000, 1)])
+def test_extreme_shapes_cost_nothing(height: int, width: int) -> None:
+    photo = noise(height, width)
+    photo.setflags(write=False)
+    lite(224)(photo)
+    tracemalloc.start()
+    began = time.perf_counter()
+    x = lite(224)(photo)
+    seconds, (_, peak) = time.perf_counter() - began, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert x.shape == (3, 224, 224)
+    assert seconds < 0.5
+    assert peak < 4_000_000
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [np.zeros((8, 8), np.uint8), np.zeros((3, 8, 8), np.uint8), np.zeros((8, 8, 3)), np.zeros((0, 8, 3), np.uint8)],
+)
+def test_what_is_no_photo_is_refused(photo: NDArray[Any]) -> None:
+    with pytest.raises(ImageError, match="H, W, 3"):
+        lite(224)(photo)
+
+
+def test_round_trip_through_json() -> None:
+    for preprocessing in (lite(224), Preprocessing((8, 8), 0, "bicubic", (1.5, 2.0, 3.0), (0.1, 0.2, 0.3))):
+        assert Preprocessing.from_dict(json.loads(json.dumps(preprocessing.to_dict()))) == preprocessing
+
+
+def test_wrong_dicts_are_refused() -> None:
+    good = lite(224).to_dict()
+    with pytest.raises(UnknownName, match="kind of preprocessing"):
+        Preprocessing.from_dict(good | {"kind": "shuffle"})
+    for wrong in ({key: good[key] for key in good if key != "mean"}, good | {"colour": "BGR"}):
+        with pytest.raises(ConvAtlasError, match="size, crop, interpolation, mean, std"):
+            Preprocessing.from_dict(wrong)
+
+
+def test_wrong_values_are_refused() -> None:
+    with pytest.raises(SizeError, match="224 x 240"):
+        Preprocessing.from_dict(lite(224).to_dict() | {"size": [224, 240]})
+    with pytest.raises(SizeError, match="0 x 0"):
+        lite(0)
+    with pytest.raises(UnknownName, match="bicubic"):
+        Preprocessing.from_dict(lite(224).to_dict() | {"interpolation": "bicubik"})

@@ -1,0 +1,203 @@
+"""Genes in nets: every gene on every family, the default genome bit for bit, keys that stay, and refusals that help."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.nets.nets import SMALL
+
+from convatlas.base.errors import ConvAtlasError, GeneError, SizeError, UnknownName
+from convatlas.genes.gene import Gene
+from convatlas.genes.genome import LOCI, PUBLISHED, RATES
+from convatlas.nets.building import build, family_of, skeleton
+
+GENES = [(locus, name) for locus, genes in LOCI.items() for name in genes] + [(rate, 0.1) for rate in RATES]
+
+# Reflection and the torus need maps wider than their border, NASNet's 7 x 7 kernels the widest of all.
+WIDER = {("nasnet_mobile", "padding"): 224, ("efficientnet_b0", "padding"): 192, ("efficientnet_lite0", "padding"): 192}
+# Without borders a map shrinks in every layer.
+WIDER |= {("vgg16", "alignment"): 224}
+WIDER |= {
+    (net, "padding"): 192 for net in ("convnext_tiny", "efficientnetv2_b0", "inception_v3", "inception_resnet_v2")
+}
+
+NO_LOCUS = {
+    "pooling": (
+        "mobilenet",
+        "mobilenet_v2",
+        "efficientnet_b0",
+        "efficientnetv2_b0",
+        "efficientnet_lite0",
+        "convnext_tiny",
+    ),
+    "stochastic_depth": ("vgg16", "inception_v3", "mobilenet", "densenet121", "nasnet_mobile"),
+}
+
+# What does not fit, and why.
+UNFIT = {
+    # A depthwise convolution makes a multiple of its inputs: 32 maps from 128 are none, nor are most changes of width.
+    *((net, "convolution", "depthwise") for net in ("densenet121", "inception_v3", "inception_resnet_v2")),
+    *((net, "convolution", "depthwise") for net in ("nasnet_mobile", "xception", "efficientnetv2_b0")),
+    # Without borders the branch is smaller than what it is added to, or joined with.
+    # MobileNet's 224 pixels are used up before its last block.
+    *((net, "alignment", "valid") for net in SMALL if net != "vgg16"),
+}
+
+
+def run(name: str, locus: str, value: object, size: int) -> None:
+    net = build(name, classes=7, size=size, genes={locus: value}, seed=1).train()
+    x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    y = net(x)
+    assert y.shape == (2, 7)
+    assert torch.isfinite(y).all()
+    y.square().mean().backward()
+    for path, parameter in net.named_parameters():
+        assert parameter.grad is not None, path
+        assert torch.isfinite(parameter.grad).all(), path
+
+
+def check(name: str, locus: str, value: object) -> None:
+    size = WIDER.get((name, locus), SMALL[name])
+    if name in NO_LOCUS.get(locus, ()):
+        with pytest.raises(GeneError, match=f"{name} has no {locus} to swap; it has "):
+            skeleton(name, genes={locus: value})
+    elif (name, locus, value) in UNFIT:
+        with pytest.raises(
+            GeneError, match=f"{locus}={value} does not fit {name} at {size} x {size}; these do: "
+        ) as told:
+            skeleton(name, size=size, genes={locus: value})
+        listed = str(told.value).split("these do: ")[1].split(", ")
+        fit = [other for other in LOCI[locus] if (name, locus, other) not in UNFIT]
+        assert [other for other in listed if other != PUBLISHED] == fit
+    else:
+        run(name, locus, value, size)
+
+
+CASES = [(net, *gene) for net in SMALL for gene in GENES]
+
+
+@pytest.mark.parametrize(("net", "locus", "value"), [case for number, case in enumerate(CASES) if number % 5 == 0])
+def test_a_gene_on_a_net(net, locus, value):
+    check(net, locus, value)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(("net", "locus", "value"), [case for number, case in enumerate(CASES) if number % 5])
+def test_every_other_gene_on_every_other_net(net, locus, value):
+    check(net, locus, value)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_default_genome_is_the_published_net_bit_for_bit(name):
+    family = family_of(skeleton(name).card)
+    published = family.published(family.rows[name])
+    genes = {locus: getattr(published, locus) for locus in (*LOCI, *RATES) if getattr(published, locus) is not None}
+    size = SMALL[name]
+    x = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    plain, spelled = build(name, size=size).eval(), build(name, size=size, genes=genes).eval()
+    assert spelled.genome == plain.genome
+    assert list(plain.state_dict()) == list(spelled.state_dict())
+    assert torch.equal(plain(x), spelled(x))
+
+
+WEIGHTLESS = [
+    ("activation", "gelu"),
+    ("activation", "bell"),
+    ("padding", "replicate"),
+    ("alignment", "symmetric"),
+    ("pooling", "average"),
+    ("pooling", "stochastic"),
+    ("pooling", "blurred"),
+    ("pooling", "overlapping"),
+    ("flattening", "global_max"),
+    ("dropout", 0.5),
+    ("stochastic_depth", 0.5),
+]
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(("locus", "value"), WEIGHTLESS)
+def test_a_swap_without_weights_keeps_every_key_and_shape(name, locus, value):
+    if name in NO_LOCUS.get(locus, ()) or (name, locus) == ("vgg16", "flattening"):
+        return
+    plain, swapped = skeleton(name).state_dict(), skeleton(name, genes={locus: value}).state_dict()
+    assert {key: tensor.shape for key, tensor in plain.items()} == {
+        key: tensor.shape for key, tensor in swapped.items()
+    }
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_issue_s_example(name):
+    genes = {"activation": "gelu", "normalization": "group", "padding": "reflect"}
+    if name not in NO_LOCUS["pooling"]:
+        genes["pooling"] = "average"
+    net = skeleton(name, genes=genes)
+    assert (net.genome.activation, net.genome.normalization, net.genome.padding) == ("gelu", "group", "reflect")
+
+
+def test_aliases_and_genes_of_one_s_own():
+    assert skeleton("vgg16", genes={"activation": "swish"}).genome.activation == "silu"
+    cube = Gene(
+        "activation", "softsign", "x / (1 + |x|)", "same shape", "0", "0", "-", lambda channels: torch.nn.Softsign()
+    )
+    net = build("mobilenet", size=64, classes=3, genes={"activation": cube})
+    assert any(isinstance(module, torch.nn.Softsign) for module in net.modules())
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        ({"name": "resnet5"}, UnknownName, "resnet50"),
+        ({"name": "zzz"}, UnknownName, "known"),
+        ({"name": "resnet50", "genes": {"aktivation": "relu"}}, UnknownName, "activation"),
+        ({"name": "resnet50", "genes": {"activation": "gleu"}}, UnknownName, "gelu"),
+        ({"name": "resnet50", "genes": {"pooling": "global_average"}}, GeneError, "flattening"),
+        ({"name": "resnet50", "genes": {"dropout": 1.0}}, GeneError, "probability"),
+        ({"name": "resnet50", "genes": {"dropout": True}}, GeneError, "probability"),
+        ({"name": "resnet50", "genes": {"dropout": "many"}}, GeneError, "probability"),
+        ({"name": "resnet50", "size": 0}, SizeError, "1 to 8192"),
+        ({"name": "resnet50", "size": (3, 4, 5)}, SizeError, "pair"),
+        ({"name": "resnet50", "size": "big"}, SizeError, "pair"),
+        ({"name": "resnet50", "size": 1e9}, SizeError, "pair"),
+        ({"name": "vgg16", "size": 31}, SizeError, "smallest it takes is 32 x 32"),
+        ({"name": "inception_v3", "size": 74}, SizeError, "smallest it takes is 75 x 75"),
+        ({"name": "resnet50", "classes": 0}, SizeError, "classes"),
+        ({"name": "resnet50", "channels": -1}, SizeError, "channels"),
+        ({"name": "nasnet_mobile", "size": 32, "genes": {"padding": "reflect"}}, GeneError, "these do: zeros"),
+    ],
+)
+def test_refusals_say_what_is_allowed(call, error, words):
+    with pytest.raises(error, match=words) as told:
+        build(**call)
+    assert isinstance(told.value, ConvAtlasError)
+    assert "\n" not in str(told.value)
+
+
+def test_a_seed_is_one_net_and_leaves_the_global_generator_alone():
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    one, same, other = build("mobilenet", seed=5), build("mobilenet", seed=5), build("mobilenet", seed=6)
+    assert torch.equal(before, torch.get_rng_state())
+    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), same.state_dict().values(), strict=True))
+    assert not torch.equal(one.stem.conv.weight, other.stem.conv.weight)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_nothing_is_left_unfilled(name):
+    for key, tensor in [*(net := build(name, size=SMALL[name], classes=3)).named_parameters(), *net.named_buffers()]:
+        assert tensor.device.type == "cpu", key
+        assert torch.isfinite(tensor).all(), key
+    again = build(name, size=SMALL[name], classes=3)
+    for (key, tensor), (_, other) in zip(net.named_buffers(), again.named_buffers(), strict=True):
+        assert torch.equal(tensor, other), key
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_outputs_are_the_stages_and_channels_and_classes_follow(name):
+    size = SMALL[name]
+    net = build(name, size=size, channels=1, classes=5).eval()
+    x = torch.randn(1, 1, size, size)
+    outputs = net.outputs(x)
+    assert list(outputs) == [stage for stage, _ in net.named_children()]
+    assert torch.equal(outputs["head"], net(x))
+    assert net(x).shape == (1, 5)

@@ -1,0 +1,140 @@
+"""The command line: every verb, every format, and one line for whatever a user can cause."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from convatlas.base.errors import ConvAtlasError
+from convatlas.cli import app
+from convatlas.images.samples import sample
+
+COFFEE = str(sample("coffee"))
+READING = [
+    ["list"],
+    ["show", "resnet50"],
+    ["show", "gelu"],
+    ["show", "pooling"],
+    ["measure", "mobilenet", "--size", "64", "--gene", "activation=gelu"],
+    ["check", "resnet50", "VGG16"],
+    ["classify", COFFEE, "--top", "2"],
+]
+
+
+def run(*words: str) -> str:
+    done = CliRunner().invoke(app, list(words), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.mark.parametrize("words", READING, ids=lambda words: " ".join(words[:2])[:24])
+def test_formats(words):
+    assert json.loads(run(*words, "--json"))
+    rows = list(csv.reader(io.StringIO(run(*words, "--csv"))))
+    assert len(rows) > 1
+    assert len({len(row) for row in rows}) == 1
+    assert "| --- |" in run(*words, "--markdown") or "---: |" in run(*words, "--markdown")
+    assert run(*words)
+
+
+def test_list_filters_and_sorts():
+    rows = json.loads(run("list", "--family", "resnet", "--year", "2016", "--sort=-macs", "--json"))
+    assert [row["name"] for row in rows] == ["resnet152_v2", "resnet101_v2", "resnet50_v2"]
+    small = json.loads(run("list", "--max-parameters", "5.4M", "--min-top1", "77", "--json"))
+    assert [row["name"] for row in small] == ["efficientnet_b0"]
+    assert len(json.loads(run("list", "--lineage", "lite", "--json"))) == 3
+    assert len(json.loads(run("list", "--json"))) == 43
+
+
+def test_measure_follows_its_options():
+    found = json.loads(run("measure", "resnet50", "--size", "64x96", "--channels", "1", "--classes", "7", "--json"))
+    assert found["input"] == [1, 64, 96]
+    assert found["output"] == [7]
+    own = json.loads(run("measure", "torchvision.models:alexnet", "--json"))
+    assert own["trainable"] == 61100840
+
+
+def test_show_says_all():
+    shown = json.loads(run("show", "EfficientNetV2B0", "--json"))
+    assert shown["card"]["name"] == "efficientnetv2_b0"
+    assert shown["genome"]["activation"] == "silu"
+    assert shown["anatomy"]["depth"] == 151
+    assert len(run("show", "vgg16", "--layers").splitlines()) > len(run("show", "vgg16").splitlines())
+
+
+WRONG = [
+    (["show", "resnet5"], "resnet50"),
+    (["list", "--family", "res"], "resnet"),
+    (["list", "--sort", "beauty"], "parameters"),
+    (["list", "--year", "x"], "2016"),
+    (["list", "--max-parameters", "many"], "25.6M"),
+    (["list", "--json", "--csv"], "one of"),
+    (["measure", "resnet50", "--size", "big"], "pixels"),
+    (["measure", "vgg16", "--size", "8"], "32 x 32"),
+    (["measure", "resnet50", "--gene", "gelu"], "LOCUS=NAME"),
+    (["measure", "resnet50", "--gene", "activation=gleu"], "gelu"),
+    (["measure", "resnet50", "--gene", "dropout=7"], "probability"),
+    (["measure", "nowhere:net"], "nowhere"),
+    (["check", "resnet50", "resnet5"], "resnet50"),
+    (["classify"], "--samples"),
+    (["classify", "nowhere.jpg"], "nowhere.jpg"),
+    (["classify", COFFEE, "--net", "resnet50"], "efficientnet_lite0"),
+    (["classify", COFFEE, "--top", "0"], "1 to 1000"),
+    (["classify", COFFEE, "--device", "abacus"], "cpu"),
+]
+
+
+@pytest.mark.parametrize(("words", "hint"), WRONG, ids=lambda value: " ".join(value)[:30])
+def test_mistakes_are_told_in_one_line(words, hint):
+    try:
+        done = CliRunner().invoke(app, words, catch_exceptions=False)
+    except ConvAtlasError as error:  # which `main` prints
+        said = str(error)
+    else:
+        assert done.exit_code == 1
+        said = done.stderr.strip()
+    assert hint in said
+    assert "\n" not in said
+
+
+def program(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    code = "from convatlas.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *words], env=os.environ | environment, capture_output=True, text=True
+    )
+
+
+def test_the_program_itself(tmp_path):
+    done = program("show", "resnet5")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("convatlas: no net is called 'resnet5'")
+    assert done.stderr.count("\n") == 1
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"x")
+    (tmp_path / "good.png").write_bytes(sample("coffee").read_bytes())
+    done = program("classify", str(tmp_path), "--top", "1", "--csv")
+    assert done.returncode == 1
+    assert "espresso" in done.stdout
+    assert done.stderr.count("\n") == 1
+    assert "bad.png" in done.stderr
+    assert program("list", PYTHONIOENCODING="ascii").returncode == 0
+    assert program("check", "vgg16", "--markdown", PYTHONIOENCODING="ascii").returncode == 0
+
+
+def test_a_reader_that_leaves_is_no_error():
+    code = "from convatlas.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "show", "genes", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.read(10)
+    process.stdout.close()
+    said = process.stderr.read()
+    process.wait()
+    assert said == b""

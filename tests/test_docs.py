@@ -1,0 +1,72 @@
+"""The docs and the README say what is so: their tables are what the commands print, their commands and examples run."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import convatlas as ca
+from convatlas.cli import app
+from convatlas.images.samples import sample
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_generated_pages_are_up_to_date():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    for name, text in generate.pages().items():
+        assert (ROOT / "docs" / name).read_text("utf-8") == text, f"docs/{name} is old: make docs"
+
+
+COMMANDS = sorted(
+    set(re.findall(r"`(convatlas [^`]*[a-z0-9])`", README + (ROOT / "docs" / "counting.md").read_text("utf-8")))
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_of_the_readme(command):
+    words = [{"NET": "vgg16", "PHOTO…": str(sample("coffee"))}.get(word, word) for word in shlex.split(command)[1:]]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+
+
+def test_the_verbs_of_the_readme_are_the_program_s():
+    told = set(re.findall(r"^\| `convatlas (\w+)", README, re.M))
+    assert told == {command.name or command.callback.__name__ for command in app.registered_commands}
+
+
+def test_the_result_of_the_readme():
+    for file, label, probability in re.findall(r"^\| (\w+\.\w{3}) \| ([\w ]+) \| (0\.\d+) \|$", README, re.M):
+        found = ca.classify(sample(file.split(".")[0]), top=1).answers[0]
+        assert (found.label, found.probability) == (label, pytest.approx(float(probability), abs=0.01))
+
+
+def test_the_checks_of_the_readme():
+    rows = re.findall(r"^\| (\w+) \| (\w+) \| (\S+) \| (\S+) \| (.+) \|$", README, re.M)
+    assert len(rows) >= 6
+    cells = {
+        (net, cell.column): cell for net in {row[0] for row in rows if row[0] != "net"} for cell in ca.check(net).cells
+    }
+    for net, column, published, measured, rule in rows:
+        if net != "net":
+            cell = cells[net, column]
+            assert cell.published == published
+            assert cell.rule == rule or (rule.startswith("exception") and cell.rule.startswith("exception"))
+            assert float(measured.replace(",", "")) == pytest.approx(cell.measured, abs=0.05)
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+def test_examples_run(example, tmp_path):
+    done = subprocess.run([sys.executable, example], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout or list(tmp_path.iterdir())
