@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, ROOT], check=True)
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", folder, ROOT], check=True)
     (wheel,) = folder.glob("convatlas-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "convatlas/py.typed" in names
