@@ -24,6 +24,9 @@ class Layer:
         kernel: Height and width of its window; None if it has none. So for stride and padding (top and left).
         stride: Step of the window.
         padding: What the border adds before (top, left).
+        dilation: Step between the pixels of the window.
+        groups: Of a convolution: in how many the channels are kept apart.
+        setting: What else its function depends on: the slope of a leaky ReLU, a rate of dropout; "" if nothing.
         output: Shape of what it gives, without the batch.
         parameters: All of them (running statistics too). A layer that runs twice owns them the first time.
         trainable: Those that training changes: the review's "refinable" ones.
@@ -42,6 +45,9 @@ class Layer:
     kernel: tuple[int, int] | None
     stride: tuple[int, int] | None
     padding: tuple[int, int] | None
+    dilation: tuple[int, int] | None
+    groups: int | None
+    setting: str
     output: Shape
     parameters: int
     trainable: int

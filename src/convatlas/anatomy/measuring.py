@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from convatlas.anatomy.anatomies import Anatomy, Layer, most_common_activation
-from convatlas.anatomy.arithmetic import Window, argument, macs, window
+from convatlas.anatomy.arithmetic import CONVOLUTIONS, TRANSPOSED, Window, argument, macs, window
 from convatlas.anatomy.counting import depth, parameters, statistics, weighted_layers
-from convatlas.anatomy.field import Field, fields
+from convatlas.anatomy.field import Field, fields, within
 from convatlas.anatomy.kinds import kind_of
+from convatlas.anatomy.settings import setting_of
 from convatlas.anatomy.tracing import Operation, tensors_in, trace
 from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.genes.attention import Gated
@@ -188,6 +189,9 @@ def _layer(number: int, operation: Operation, field: Field, counted: set[int]) -
         kernel=seen.kernel if seen else None,
         stride=seen.stride if seen else None,
         padding=_padding(operation, seen),
+        dilation=seen.dilation if seen else None,
+        groups=_groups(operation),
+        setting=setting_of(operation),
         output=shapes[0][1:],
         parameters=sum(tensor.numel() for tensor in fresh.values()),
         trainable=sum(weight.numel() for weight in fresh.values() if weight.requires_grad),
@@ -202,12 +206,18 @@ def _layer(number: int, operation: Operation, field: Field, counted: set[int]) -
 
 def _padding(operation: Operation, seen: Window | None) -> tuple[int, int] | None:
     """(top, left) of the border, whoever adds it: the window itself or a pad in front of it."""
-    top, left = seen.padding if seen else (0, 0)
-    borders = [argument(call, 1, "pad") for call in operation.calls if call.name == "pad"]
-    borders = [border for border in borders if len(border) >= 4]
-    for border in borders:
-        left, top = left + border[0], top + border[2]
-    return (top, left) if seen or borders else None
+    borders = [call for call in operation.calls if call.name == "pad" and len(argument(call, 1, "pad")) >= 4]
+    if seen is None and not borders:
+        return None
+    top, left = within(operation, Field()).start
+    return -top, -left
+
+
+def _groups(operation: Operation) -> int | None:
+    for call in operation.calls:
+        if call.name in (*CONVOLUTIONS, *TRANSPOSED):
+            return int(argument(call, 6, "groups", 1))
+    return None
 
 
 def _longest_path(operations: list[Operation], layers: tuple[Layer, ...], gates: set[int]) -> int:
