@@ -26,14 +26,12 @@ from convatlas.anatomy.anatomies import Anatomy
 from convatlas.anatomy.repeats import runs
 from convatlas.anatomy.stages import Stage, port, stages
 from convatlas.anatomy.structure import Fork, Part, Row, Web
-from convatlas.anatomy.words import JOINS, SHORT, Words
+from convatlas.anatomy.words import JOINS, Words
 from convatlas.base.records import Record
 
 Name = Callable[[int], str]
 
-AFTER = tuple(
-    SHORT[layer] for layer in SHORT if layer.endswith(("normalization", "LU", "LU6", "swish", "tanh", "logistic"))
-)
+AFTER = ("bn", "ln", "gn", "in ", "lrn", "relu", "leaky", "silu", "gelu", "hswish", "elu", "prelu", "tanh", "logistic")
 """How words begin that end a unit rather than begin one: a repeat begins at another one, if it can."""
 
 

@@ -77,7 +77,7 @@ def _through(call: Call, field: Field) -> Field:
             stride=(stride[0] * seen.stride[0], stride[1] * seen.stride[1]),
             start=(start[0] - seen.padding[0] * stride[0], start[1] - seen.padding[1] * stride[1]),
         )
-    border = argument(call, 1, "pad") if call.name == "pad" else ()
+    border = list(argument(call, 1, "pad")) if call.name == "pad" else []
     if len(border) >= 4:
         return replace(field, start=(start[0] - border[2] * stride[0], start[1] - border[0] * stride[1]))
     return field

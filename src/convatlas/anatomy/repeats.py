@@ -30,8 +30,8 @@ def runs(items: Sequence[Hashable], heads: Sequence[bool] | None = None) -> list
             times = _times(signs, start, length)
             if times > 1 and times * length > best.times * best.length:
                 best = Run(start, length, times)
-        for later in range(start, start + best.length) if heads else ():
-            if heads[later] and _times(signs, later, best.length) >= best.times:
+        for later in range(start, start + best.length):
+            if heads and heads[later] and _times(signs, later, best.length) >= best.times:
                 found += [Run(at, 1, 1) for at in range(start, later)]
                 best = Run(later, best.length, best.times)
                 break

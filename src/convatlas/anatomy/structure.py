@@ -132,7 +132,7 @@ def _web(numbers: Sequence[int], feeds: Wires, source: int, sink: int) -> Web:
 
 
 def _forks(numbers: Sequence[int], feeds: Wires, source: int, sink: int) -> dict[int, tuple[int, Part]]:
-    """For layers of a web where all ways from one layer meet, with none that leaves: that layer, and what is between."""
+    """Layers of a web where all ways from one layer meet and none leaves: which layer, and the part between."""
     place = {number: at for at, number in enumerate((source, *numbers))}
     passed: dict[int, set[int]] = {source: {source}}
     readers: dict[int, set[int]] = {}

@@ -67,9 +67,9 @@ class Word:
     Attributes:
         head: What it is: `c`, `relu`.
         window: Kernel and stride, `3/2`; the kernel as `1x7` if its sides differ.
-        border: "" where it is half the window all round (`h` beside a side where it is not), `s` where the odd pixel goes below and right (TensorFlow's
+        border: "" where it is half the window all round, `s` where the odd pixel goes below and right (TensorFlow's
             "same"), `v` where there is none, else the pixels above (and below) as `p1` or `p1:2`. What differs for
-            rows and columns is written twice.
+            rows and columns is written twice, half the window as `h`.
         dilation: `d2`.
         groups: `g32`.
         width: Channels or numbers out, `-64`; "" where they are as many as came in.
@@ -121,7 +121,7 @@ class Words:
         wide = weighs and not (head == "dw" and layer.output[0] == before[0])
         return Word(
             head=head,
-            window=_window(layer) if layer.kernel or layer.kind.startswith("adaptive") and head[0] != "g" else "",
+            window=_window(layer),
             border=self._border(layer, before) if layer.kernel or layer.kind == "padding" else "",
             dilation=f"d{_sides(layer.dilation)}" if layer.dilation and max(layer.dilation) > 1 else "",
             groups=f"g{layer.groups}" if layer.kind == "grouped convolution" else "",
@@ -173,7 +173,8 @@ def _mark(reach: int, step: int, top: int, size: int, output: int) -> str:
 
 def _window(layer: Layer) -> str:
     if layer.kernel is None or layer.stride is None:
-        return "->" + _sides((layer.output[-2], layer.output[-1])) if len(layer.output) > 2 else ""
+        pooled = layer.kind.startswith("adaptive") and layer.output[1:] != (1, 1)
+        return "->" + _sides((layer.output[-2], layer.output[-1])) if pooled else ""
     return _sides(layer.kernel) + (f"/{_sides(layer.stride)}" if max(layer.stride) > 1 else "")
 
 
