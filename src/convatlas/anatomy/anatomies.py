@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table, plain
+
+if TYPE_CHECKING:
+    from convatlas.anatomy.drawing.shapes import Picture
 
 Shape = tuple[int, ...]
 
@@ -159,6 +162,20 @@ class Anatomy(Record):
                 row[total] += getattr(layer, total)
             row |= {"output": layer.output, "field": layer.field, "field_stride": layer.field_stride}
         return Table(STAGE_COLUMNS, list(rows.values()), title=f"{self.name}: stages")
+
+    def draw(self, *, style: str = "blocks", expand: str | None = None) -> Picture:
+        """A picture of the net, which saves itself as SVG or PNG.
+
+        Args:
+            style: "blocks", its stages with their blocks; "boxes", its maps and vectors as LeNet-5 was drawn.
+            expand: A stage, or a block in one, to be shown with every layer by itself.
+
+        Raises:
+            UnknownName: No such style, stage or block.
+        """
+        from convatlas.anatomy.drawing.drawing import draw
+
+        return draw(self, style, expand)
 
     def __str__(self) -> str:
         return (

@@ -21,6 +21,9 @@ BORDER, JOIN = "padding", "concatenation"
 WRAPPER = 0.4
 """A module that holds this share of all layers, over three sizes of map or more, is no stage: its children are."""
 
+FEW = 8
+"""So many layers by themselves are one stage, whatever they are."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -39,6 +42,12 @@ class Stage:
     sources: tuple[int, ...]
     row: Row
     outputs: tuple[int, ...]
+
+    @property
+    def end(self) -> int:
+        """The layer with which its row ends; -1 if that ends with several."""
+        last = self.row[-1]
+        return last if isinstance(last, int) else -1
 
 
 def port(number: int) -> int:
@@ -142,13 +151,16 @@ def _sizes(layers: Sequence[Layer]) -> int:
 
 
 def _apart(layers: Sequence[Layer], depth: int) -> Iterator[tuple[str, list[Layer]]]:
-    """Layers that stand by themselves: those up to a pooling are a stage, if there are more than a few."""
+    """Layers that stand by themselves: those up to a pooling, and the vectors at the end, if there are many."""
     run: list[Layer] = []
-    for at, layer in enumerate(layers):
-        run.append(layer)
-        if layer.locus in ("pooling", "flattening") and at < len(layers) - 1 and len(layers) > 8:
+    for layer in layers:
+        loci = {one.locus for one in run}
+        pooled = layer.locus == "convolution" and "pooling" in loci
+        ends = layer.locus in ("flattening", "dense") and "convolution" in loci
+        if len(layers) > FEW and (pooled or ends):
             yield _named(run, depth), run
             run = []
+        run.append(layer)
     if run:
         yield _named(run, depth), run
 

@@ -80,9 +80,11 @@ def _between(numbers: Sequence[int], feeds: Wires, source: int, sink: int, direc
     if direct or len(ways) > 1:
         # Numbers rise along a way, so the order of the ways is that of their first layers.
         rows = [row(way, _without(feeds, source, sink), source, sink) for way in ways]
-        yield Fork((*([()] if direct else []), *rows))
-    else:
-        yield _web(numbers, feeds, source, sink)
+        if all(isinstance(way[-1], int) for way in rows):
+            yield Fork((*([()] if direct else []), *rows))
+            return
+    # A way that reaches the end at several places is no way of a fork.
+    yield _web(numbers, feeds, source, sink)
 
 
 def _without(feeds: Wires, source: int, sink: int) -> Wires:
