@@ -138,6 +138,18 @@ class Words:
             return border.inputs[0], border.padding or (0, 0)
         return number, (0, 0)
 
+    def borders_of(self, layer: Layer) -> tuple[int, int]:
+        """Rows that lie above and below the map that a window reads: its own, and those a layer of its own adds."""
+        before = self.given(layer)
+        if layer.kernel is None or layer.stride is None or len(before) != 3:
+            return 0, 0
+        top = (layer.padding or (0, 0))[0] + self._bare(layer)[1][0]
+        reach = (layer.kernel[0] - 1) * (layer.dilation or (1, 1))[0] + 1
+        below = (layer.output[1] - 1) * layer.stride[0] + reach - before[1] - top
+        # Rows of a symmetric border that the last window does not reach are there all the same.
+        half = layer.output[1] == (before[1] + 2 * top - reach) // layer.stride[0] + 1
+        return top, top if half else max(0, below)
+
     def _border(self, layer: Layer, before: Shape) -> str:
         if len(before) != 3 or len(layer.output) != 3 or layer.padding is None:
             return ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from convatlas.anatomy.anatomies import Anatomy, Layer, Shape
-from convatlas.anatomy.drawing.names import short, times
+from convatlas.anatomy.drawing.names import times
 from convatlas.anatomy.drawing.units import Sketcher, Unit
 from convatlas.anatomy.stages import Stage, stages
 from convatlas.anatomy.words import Words
@@ -65,15 +65,13 @@ def _units(found: Sequence[Stage], words: Words) -> list[Station]:
     units = [piece for stage in found for piece in sketcher.sketch(stage.row) if isinstance(piece, Unit)]
     for at, unit in enumerate(units):
         layers = [words.layers[number] for number in unit.layers]
-        main = next((layer for layer in layers if short(layer) in unit.text[0:1] or layer.kernel), layers[0])
-        groups = max(
-            _groups(unit, words), held, next((_groups(one, words) for one in units[at + 1 :] if _groups(one, words)), 1)
-        )
+        window = next((layer.kernel for layer in layers if layer.kernel), None)
         held = _groups(unit, words) or held
+        groups = max(held, next((found for one in units[at + 1 :] if (found := _groups(one, words))), 1))
         split = groups if 1 < groups < 4 and len(unit.shape) == 3 else 1
         what = " · ".join(name for name, _ in (*unit.before, *unit.after) if not name.startswith("drop"))
         lines = tuple(line for line in (*unit.text[:1], what) if line)
-        made.append(Station(_name(layers), unit.shape, lines, unit.locus, main.kernel, split, unit.layers))
+        made.append(Station(_name(layers), unit.shape, lines, unit.locus, window, split, unit.layers))
     return made
 
 
