@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os.path import commonprefix
 
 from convatlas.anatomy.aligning import Token
 from convatlas.anatomy.anatomies import Layer
@@ -36,12 +35,14 @@ def named(tokens: Sequence[Token]) -> str:
 def place(tokens: Sequence[Token]) -> str:
     """The module that all layers of the tokens are in: at most two names deep."""
     paths = [layer.name.split(".")[:-1] or [layer.name] for token in tokens for layer in token.layers]
-    return ".".join(commonprefix(paths)[:2]) or (paths[0][0] if paths else "")
+    shared = [level[0] for level in zip(*paths, strict=False) if len(set(level)) == 1]
+    return ".".join(shared[:2]) or (paths[0][0] if paths else "")
 
 
 def changed(a: Token, b: Token) -> str:
     """How a layer changed from `a` to `b`: another kind, another window, another width."""
-    assert a.word is not None and b.word is not None
+    assert a.word is not None
+    assert b.word is not None
     old, new, before, after = a.word, b.word, a.layers[-1], b.layers[-1]
     if a.locus == "attention":
         return a.sign if a.sign == b.sign else f"{a.sign} → {b.sign}"

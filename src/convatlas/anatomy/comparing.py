@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from convatlas.anatomy.aligning import LAYERS, Pair, Piece, Token, aligned, joined, matched, pieces
-from convatlas.anatomy.anatomies import Anatomy, Layer
+from convatlas.anatomy.anatomies import Anatomy
 from convatlas.anatomy.changes import changed, named, place, told
 from convatlas.anatomy.measuring import measure
 from convatlas.base.records import Record

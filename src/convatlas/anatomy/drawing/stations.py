@@ -67,7 +67,7 @@ def _units(found: Sequence[Stage], words: Words) -> list[Station]:
         layers = [words.layers[number] for number in unit.layers]
         window = next((layer.kernel for layer in layers if layer.kernel), None)
         held = _groups(unit, words) or held
-        groups = max(held, next((found for one in units[at + 1 :] if (found := _groups(one, words))), 1))
+        groups = max(held, next((many for one in units[at + 1 :] if (many := _groups(one, words))), 1))
         split = groups if 1 < groups < 4 and len(unit.shape) == 3 else 1
         what = " · ".join(name for name, _ in (*unit.before, *unit.after) if not name.startswith("drop"))
         lines = tuple(line for line in (*unit.text[:1], what) if line)
