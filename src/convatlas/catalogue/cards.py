@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from convatlas.base.errors import unknown
+from convatlas.catalogue.lineages import weights_of
 from convatlas.catalogue.reading import read
 
 
@@ -65,7 +66,6 @@ class Card:
             parameters, parameters_short (the same, printed elsewhere with fewer digits), size (of the weight file, in
             MB), top1 and top5 (accuracy on the ImageNet validation photos), flops, madds (multiply-adds), layers (as
             the net's own name counts), output (numbers put out). Columns of words: input, activation, perk.
-        lineages: Of its weights that are at hand without a download from a net's own site.
         weight_names: How the weights are named inside the file whose size was printed: "plain" (layer/weight) or
             "scoped" (several scopes around each layer).
     """
@@ -81,8 +81,12 @@ class Card:
     output_kind: str
     probabilities: str
     figures: Mapping[str, Figure] = field(hash=False)
-    lineages: tuple[str, ...] = ()
     weight_names: str = "plain"
+
+    @property
+    def lineages(self) -> tuple[str, ...]:
+        """Who published weights of it that can be loaded: "keras", "torchvision", ...; the default first."""
+        return tuple(dict.fromkeys(row.origin for row in weights_of(self.name)))
 
 
 def cards() -> dict[str, Card]:

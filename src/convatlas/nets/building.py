@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -73,11 +75,15 @@ def skeleton(
     channels: int | None = None,
     genes: Mapping[str, object] | None = None,
     size: Size | None = None,
+    variant: Mapping[str, object] | None = None,
 ) -> Net:
-    """The net that `build` would give, on the meta device: all of its shape, none of its memory."""
+    """The net that `build` would give, on the meta device: all of its shape, none of its memory.
+
+    `variant` holds the fields of the net's row that another lineage has otherwise (a stride, an eps, a border).
+    """
     card = find(name)
     family = family_of(card)
-    row = family.rows[card.name]
+    row = _row(card, variant)
     published = family.published(row)
     genome = published.swapped(card.name, genes or {})
     photo = _photo(size, card)
@@ -88,7 +94,7 @@ def skeleton(
         if genome != published or photo != card.input[:2]:
             _run(net, wide, photo)
     except (RuntimeError, ValueError) as error:
-        raise _explained(error, card, family, genome, many, wide, photo) from None
+        raise _explained(error, card, family, row, genome, many, wide, photo) from None
     net.card = card
     return net
 
@@ -98,6 +104,15 @@ def family_of(card: Card) -> type[Net]:
     module, name = FAMILIES[card.family].split(":")
     family: type[Net] = getattr(importlib.import_module(f"convatlas.nets.{module}"), name)
     return family
+
+
+def published_genome(card: Card, variant: Mapping[str, object]) -> Genome:
+    """The genome of a net as published, by its card or by the lineage that has `variant` otherwise."""
+    return family_of(card).published(_row(card, variant))
+
+
+def _row(card: Card, variant: Mapping[str, object] | None) -> Any:
+    return dataclasses.replace(family_of(card).rows[card.name], **(variant or {}))
 
 
 def _assemble(
@@ -127,13 +142,13 @@ def _explained(
     error: Exception,
     card: Card,
     family: type[Net],
+    row: object,
     genome: Genome,
     classes: int,
     channels: int,
     photo: tuple[int, int],
 ) -> ConvAtlasError:
     """Which gene, or else the size, is to blame, and what would do."""
-    row = family.rows[card.name]
     published = family.published(row)
     if not _fits(family, row, published, classes, channels, photo):
         low, high = 1, max(*card.input[:2], *photo)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from convatlas.base.errors import ConvAtlasError
 from convatlas.genes.gene import chain
 from convatlas.genes.genome import Genome
 from convatlas.genes.layers import Dense
@@ -25,13 +26,19 @@ class Net(nn.Module):
     Attributes:
         card: What is published of it.
         genome: What it is built from.
+        classes: How many outputs it has; 0 where the head was cut to give an embedding.
+        channels: Of its input.
+        size: (height, width) of the photos it was made for; only nets that flatten a map whole depend on it.
         lineage: Where its weights come from; None while they are random.
+        follows: The lineage whose conventions (strides, borders, eps) it has; empty for those of its card.
     """
 
     rows: ClassVar[dict[str, Any]]
     card: Card
     genome: Genome
+    head: nn.Module
     lineage: Any = None
+    follows: str = ""
 
     @staticmethod
     def published(row: Any) -> Genome:
@@ -41,6 +48,7 @@ class Net(nn.Module):
     def __init__(self, row: Any, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__()
         self.genome = genome
+        self.classes, self.channels, self.size = classes, channels, size
 
     def walk(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Each stage's name and output in turn; nothing is kept."""
@@ -57,6 +65,35 @@ class Net(nn.Module):
     def outputs(self, x: Tensor) -> dict[str, Tensor]:
         """Every stage's output by the stage's name; `head` is what `forward` returns."""
         return dict(self.walk(x))
+
+    def features(self, x: Tensor) -> dict[str, Tensor]:
+        """Every stage's output but the head's, by the stage's name."""
+        return {name: y for name, y in self.walk(x) if name != "head"}
+
+    def preprocess(self, photo: Any) -> Tensor:
+        """The net's input (channels, h, w), float32, for a photo, exactly as the lineage's own code makes it.
+
+        Args:
+            photo: A path, bytes, an array (H, W, 3) or a PIL image.
+
+        Raises:
+            ConvAtlasError: The net has random weights, or takes other channels than a photo has.
+            ImageError: The photo cannot be read.
+        """
+        if self.lineage is None:
+            raise ConvAtlasError(f"{self.card.name} has random weights, which want no preprocessing of their own")
+        x = torch.from_numpy(self.lineage.prepare(photo))
+        if len(x) != self.channels:
+            raise ConvAtlasError(
+                f"a photo has 1 or 3 channels, this net takes {self.channels}: give it your own tensors"
+            )
+        return x
+
+    def cut_head(self, keep: Sequence[str]) -> None:
+        """Takes off all of the head but the modules called `keep`: what is left gives an embedding (N, features)."""
+        kept: dict[str, nn.Module | None] = {name: self.head.get_submodule(name) for name in keep}
+        self.head = chain(**kept)
+        self.classes = 0
 
     def flattened(self, genome: Genome, width: int, channels: int, size: tuple[int, int]) -> tuple[nn.Module, int]:
         """The flattening of the map of `width` channels that the stages made so far give, and its number of features.

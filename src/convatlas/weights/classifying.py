@@ -6,9 +6,8 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
-import numpy as np
 import torch
 
 from convatlas.base.devices import device_of
@@ -93,6 +92,8 @@ def classifications(
     if net.lineage is None:
         raise WeightsError(f"{net.card.name} has random weights, whose answers mean nothing; load it with weights")
     names = net.lineage.class_names
+    if not names:
+        raise WeightsError(f"this {net.card.name} names no classes: its head is fresh, or cut off")
     if not isinstance(top, int) or isinstance(top, bool) or not 1 <= top <= len(names):
         raise ConvAtlasError(f"top is a number of classes from 1 to {len(names)}; got {top!r}")
     net.to(where).eval()
@@ -117,17 +118,16 @@ def _name(source: Source) -> str:
     return str(source) if isinstance(source, str | Path) else type(source).__name__
 
 
-def _prepared(net: Net, source: Source) -> np.ndarray[Any, np.dtype[np.float32]] | str:
+def _prepared(net: Net, source: Source) -> torch.Tensor | str:
     try:
-        found: np.ndarray[Any, np.dtype[np.float32]] = net.lineage.prepare(source)
+        return net.preprocess(source)
     except ImageError as error:
         return str(error)
-    return found
 
 
-def _probabilities(net: Net, batch: list[Any]) -> list[torch.Tensor]:
+def _probabilities(net: Net, batch: list[torch.Tensor]) -> list[torch.Tensor]:
     with torch.inference_mode():
-        x = torch.from_numpy(np.stack(batch)).to(next(net.parameters()))  # (N, 3, h, w)
+        x = torch.stack(batch).to(next(net.parameters()))  # (N, 3, h, w)
         return list(net(x).softmax(1).cpu())  # N of (classes,)
 
 
