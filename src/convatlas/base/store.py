@@ -1,5 +1,6 @@
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 

@@ -83,7 +83,7 @@ def save_pickled(weights: Mapping[str, Tensor], path: Path) -> None:
 
 
 def save_safetensors(weights: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path) -> None:
-    """Writes a safetensors file, whole or not at all; its tensors lie so that they can be used where they are mapped."""
+    """Writes a safetensors file, whole or not at all; its tensors can be used where they are mapped."""
     padded = dict(metadata, padding="")
     data = safetensors_bytes(dict(weights), padded)
     # Whole numbers come first, then the floats.
