@@ -21,7 +21,7 @@ class Weights:
         address: Where the file is; for timm the repository on the hub, for lite the package.
         file: Its name.
         hash: As published: md5 (32 hexadecimal digits), sha256 (64) or the beginning of it; empty where there is none.
-        bytes: Size of the file; None where nobody says.
+        bytes: Size of the file, about; None where nobody says.
         licence: As stated, in SPDX's way where it has a name there; empty where nothing is stated.
         top1: Accuracy in percent as printed by the publisher; empty where nothing is.
         top5: Likewise.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from convatlas.genes.gene import chain
 from convatlas.genes.genome import PUBLISHED, Genome
 from convatlas.genes.normalization import Norm, Rescale, Standardize
+from convatlas.genes.padding import Alignment
 from convatlas.genes.skip import Add
 from convatlas.nets.net import Net
 
@@ -91,6 +92,7 @@ class Row:
             x / 128 - 1, or nothing. All but nothing expect pixels in 0..255.
         stem: Channels of the stem before scaling.
         norm: The normalization's constants.
+        alignment: How the convolutions meet the border.
     """
 
     stages: tuple[Stage, ...]
@@ -101,6 +103,7 @@ class Row:
     photo: Literal["learned", "constants", "symmetric", "nothing"] = "learned"
     stem: int = 32
     norm: Norm = Norm()
+    alignment: Alignment = "same"
 
     def channels(self, published: int) -> int:
         """`published` channels scaled to the nearest multiple of 8; version 1 never loses more than a tenth."""
@@ -207,7 +210,7 @@ class EfficientNet(Net):
         convolution, attention, activation = kinds[row.version]
         return Genome(
             convolution=convolution,
-            alignment="same",
+            alignment=row.alignment,
             activation=activation,
             attention=attention,
             dropout=row.dropout,
