@@ -83,14 +83,13 @@ def _torchvision(net: str, their: str, member: models.WeightsEnum) -> Weights:
 
 def timm_rows() -> list[Weights]:
     """Every tag of every net that both have, with the 1000 classes of ImageNet."""
-    rows = [
+    return [
         _timm(net, tag)
         for net, architectures in TIMM.items()
         for architecture in architectures
         for tag in timm.list_pretrained(f"{architecture}.*")
         if timm.get_pretrained_cfg(tag).num_classes == 1000
     ]
-    return rows
 
 
 def _timm(net: str, model: str) -> Weights:

@@ -94,7 +94,7 @@ class Standardize(nn.Module):
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
         """Constants are made anew where the net goes to another precision: rounded twice, float64 would lose digits."""
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if not self.statistics and not self.mean.is_meta:
             self.reset_parameters()
         return self

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from convatlas.genes.gene import chain
 from convatlas.genes.genome import PUBLISHED, Genome
 from convatlas.genes.normalization import Norm, Rescale, Standardize
-from convatlas.genes.padding import Alignment
 from convatlas.genes.skip import Add
 from convatlas.nets.net import Net
 
@@ -103,7 +102,7 @@ class Row:
     photo: Literal["learned", "constants", "symmetric", "nothing"] = "learned"
     stem: int = 32
     norm: Norm = Norm()
-    alignment: Alignment = "same"
+    alignment: Literal["same", "symmetric"] = "same"
 
     def channels(self, published: int) -> int:
         """`published` channels scaled to the nearest multiple of 8; version 1 never loses more than a tenth."""

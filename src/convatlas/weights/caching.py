@@ -7,12 +7,13 @@ from pathlib import Path
 from torch import Tensor
 
 from convatlas.base.errors import WeightsError
-from convatlas.base.store import home, locked
+from convatlas.base.store import locked
 from convatlas.catalogue.cards import find
 from convatlas.catalogue.lineages import Weights
 from convatlas.nets.building import skeleton
 from convatlas.weights import own
 from convatlas.weights.lineage import lineage
+from convatlas.weights.listing import kept
 from convatlas.weights.origins import origin
 from convatlas.weights.reading import finite, fits
 
@@ -33,11 +34,6 @@ def converted(row: Weights) -> tuple[dict[str, Tensor], own.Description]:
         tensors, described = convert(row, origin(row.origin).file(row))
         own.write(tensors, described, path)
     return own.read(path)[0], described
-
-
-def kept(row: Weights) -> Path:
-    """Where the converted weights are, or will be."""
-    return home() / "converted" / row.net / f"{row.name.replace('/', '--')}.safetensors"
 
 
 def convert(row: Weights, file: Path) -> tuple[dict[str, Tensor], own.Description]:

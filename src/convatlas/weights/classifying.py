@@ -48,13 +48,19 @@ class Classification(Record):
 
 
 def classify(
-    photo: Source | Sequence[Source], net: str | Net = "efficientnet_lite0", *, top: int = 5, device: str = "auto"
+    photo: Source | Sequence[Source],
+    net: str | Net = "efficientnet_lite0",
+    *,
+    weights: str | None = None,
+    top: int = 5,
+    device: str = "auto",
 ) -> Classification | list[Classification]:
     """The most probable classes of a photo, or of each of many.
 
     Args:
         photo: A path, bytes, an array (H, W, 3) or a PIL image; or a folder, or a list of any of these.
-        net: A net's name, whose first lineage is loaded, or a net that `load` gave.
+        net: A net's name, or a net that `load` gave.
+        weights: Which weights of a net by its name, as in `load`; its first if not said.
         top: How many classes, 1 up to all of them.
         device: "auto", "cpu", "cuda" or "mps".
 
@@ -68,10 +74,10 @@ def classify(
         WeightsError: The net has no weights.
     """
     if _is_many(photo):
-        return list(classifications(photo, net, top=top, device=device))
+        return list(classifications(photo, net, weights=weights, top=top, device=device))
     if isinstance(photo, str | Path) and Path(photo).is_dir():
-        return list(classifications([photo], net, top=top, device=device))
-    (found,) = classifications([photo], net, top=top, device=device)  # type: ignore[list-item]
+        return list(classifications([photo], net, weights=weights, top=top, device=device))
+    (found,) = classifications([photo], net, weights=weights, top=top, device=device)  # type: ignore[list-item]
     if found.error is not None:
         raise ImageError(found.error)
     return found
@@ -82,11 +88,16 @@ def _is_many(photo: Source | Sequence[Source]) -> TypeGuard[Sequence[Source]]:
 
 
 def classifications(
-    many: Sequence[Source], net: str | Net = "efficientnet_lite0", *, top: int = 5, device: str = "auto"
+    many: Sequence[Source],
+    net: str | Net = "efficientnet_lite0",
+    *,
+    weights: str | None = None,
+    top: int = 5,
+    device: str = "auto",
 ) -> Iterator[Classification]:
     """As `classify` of a list, one after the other as they are found."""
     where = device_of(device)
-    net = load(net) if isinstance(net, str) else net
+    net = load(net, weights=weights) if isinstance(net, str) else net
     if not isinstance(net, Net):
         raise ConvAtlasError(f"a net to classify with is a name, or what `load` gave, not {type(net).__name__}")
     if net.lineage is None:

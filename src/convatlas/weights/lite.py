@@ -35,7 +35,7 @@ def file(weights: Weights) -> Path:
 
 def tensors(file: Path, net: Net) -> dict[str, Tensor]:
     """The tensors of a file by our names."""
-    return ours(pickled(file), names(net))
+    return ours(pickled(file), names(net), net.state_dict())
 
 
 def save(net: Net, file: Path) -> None:

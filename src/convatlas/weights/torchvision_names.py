@@ -43,6 +43,9 @@ DENSENET: tuple[Rule, ...] = (
     (r"head\.dense", "classifier"),
 )
 
+_FIRST = {2: 1, 3: 3, 4: 6, 5: 10, 6: 13, 7: 16}
+"""How many blocks stand before each stage of MobileNetV2."""
+
 MOBILENET_V2: tuple[Rule, ...] = (
     (r"stem\.(conv|norm)", lambda part: f"features.0.{_place(part)}"),
     (r"stage1\.block1\.branch\.spatial\.(conv|norm)", lambda part: f"features.1.conv.0.{_place(part)}"),
@@ -62,8 +65,6 @@ MOBILENET_V2: tuple[Rule, ...] = (
     (r"after\.(conv|norm)", lambda part: f"features.18.{_place(part)}"),
     (r"head\.dense", "classifier.1"),
 )
-_FIRST = {2: 1, 3: 3, 4: 6, 5: 10, 6: 13, 7: 16}
-"""How many blocks stand before each stage of MobileNetV2."""
 
 _CONVNEXT = {"conv": 0, "norm": 2, "expand": 3, "project": 5}
 CONVNEXT: tuple[Rule, ...] = (
