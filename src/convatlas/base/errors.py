@@ -30,10 +30,6 @@ class WeightsError(ConvAtlasError):
     """Weights that are missing, damaged or made for another net."""
 
 
-class StoreError(ConvAtlasError):
-    """A file that could not be downloaded or kept."""
-
-
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     """The error for `name`, which is no `kind`, with the nearest of the `known` names (all of them if they are few)."""
     names = sorted(known)
