@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from convatlas.base import downloading
-
 from tests.servers import server as server
 
 os.environ.setdefault("KERAS_BACKEND", "torch")

@@ -69,6 +69,7 @@ class File:
         etag: Its ETag; "" for none, None for a strong one made of the data.
         modified: Its Last-Modified; "" for none.
         ranges: Whether the server goes on from the middle when it is asked to.
+        conditions: Whether it then minds If-Range.
         location: Where every answer redirects to, as it stands here, instead of sending the file.
         framing: How an answer says where it ends: by its "length", "chunked", or not at all ("open").
         faults: What goes wrong with the next GETs, one each; afterwards all is good. `repeat(fault)` is for ever.
@@ -79,6 +80,7 @@ class File:
     etag: str | None = None
     modified: str = ""
     ranges: bool = True
+    conditions: bool = True
     location: str = ""
     framing: Literal["length", "chunked", "open"] = "length"
     faults: Iterable[Fault] = ()
@@ -230,7 +232,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _start(self, file: File) -> int | None:
         """The byte from which the client wants the file and may have it; None for all of it."""
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        condition = self.headers.get("If-Range")
+        condition = self.headers.get("If-Range") if file.conditions else None
         if asked is None or not file.ranges or (condition is not None and condition not in file.marks().values()):
             return None
         return int(asked[1])

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
-
 from tests.servers import Fault, Server
 
 DATA = bytes(range(256)) * 1000

@@ -164,7 +164,7 @@ def _gathered(part: Path, url: str) -> tuple[Version | None, int]:
     """The version of which `part` holds the beginning, and how many bytes of it; None if it is of no use."""
     try:
         found = part.lstat()
-        version = Version(**json.loads(_note(part).read_bytes()))
+        version = Version(**atomic.read_json(_note(part)))
         fits = version.url == url and version.condition and (version.total is None or found.st_size <= version.total)
     except (OSError, ValueError, TypeError, AttributeError):
         return None, 0

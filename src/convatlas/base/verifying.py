@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from convatlas.base import atomic
 from convatlas.base.bars import say
@@ -44,7 +46,7 @@ def difference(path: Path, remote: Remote, quiet: bool) -> str:
 def is_known(path: Path, remote: Remote) -> bool:
     """Whether the file was verified before and has not been touched since."""
     try:
-        return bool(json.loads(_mark(path).read_bytes()) == _state(path, remote))
+        return bool(atomic.read_json(_mark(path)) == _state(path, remote))
     except (OSError, ValueError):
         return False
 
@@ -59,10 +61,16 @@ def remember(path: Path, remote: Remote) -> None:
             atomic.write_bytes(_mark(path), json.dumps(state).encode())
 
 
-def _state(path: Path, remote: Remote) -> dict[str, str | int]:
+def _state(path: Path, remote: Remote) -> dict[str, Any]:
+    """What was verified, and all that a change of the file cannot leave as it is."""
     found = path.stat()
-    times = {"mtime_ns": found.st_mtime_ns, "ctime_ns": found.st_ctime_ns}
-    return {"url": remote.url, "hash": remote.hash, "size": found.st_size, "inode": found.st_ino, **times}
+    return {
+        "published": dataclasses.asdict(remote),
+        "size": found.st_size,
+        "mtime_ns": found.st_mtime_ns,
+        "ctime_ns": found.st_ctime_ns,
+        "inode": found.st_ino,
+    }
 
 
 def _mark(path: Path) -> Path:
@@ -86,7 +94,7 @@ def _pin(remote: Remote, sha256: str, quiet: bool) -> str:
 
 def _pins(path: Path) -> dict[str, str]:
     try:
-        pins = json.loads(path.read_bytes())
+        pins = atomic.read_json(path)
     except FileNotFoundError:
         return {}
     except ValueError:
