@@ -40,7 +40,7 @@ class Fault:
         cut: The connection is closed after so many bytes of the body.
         end: How that is done: with an orderly "close", a "reset", or not at all, the server falling silent ("stall").
         length: What Content-Length says; with more than there is, the body ends where it ends.
-        total: What Content-Range says of the whole.
+        span: What Content-Range says of an answer from the middle.
         data: Another file is sent, under the ETag of the right one.
         endless: The body never ends.
         headers: Sent in addition, as they stand here.
@@ -50,7 +50,7 @@ class Fault:
     cut: int | None = None
     end: Literal["close", "reset", "stall"] = "close"
     length: str | int | None = None
-    total: int | None = None
+    span: str | None = None
     data: bytes | None = None
     endless: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -218,8 +218,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._page(416, {"Content-Range": f"bytes */{len(data)}", **headers})
             return
         if start is not None:
-            total = len(data) if fault.total is None else fault.total
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{total}"
+            span = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            headers["Content-Range"] = span if fault.span is None else fault.span
         body = data[start or 0 :]
         if file.framing == "length":
             headers["Content-Length"] = str(len(body) if fault.length is None else fault.length)

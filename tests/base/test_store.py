@@ -17,13 +17,12 @@ from typing import Any
 
 import pytest
 from tests.servers import Server
+from tests.stores import DATA, SHA256, left, refusal
 
 from convatlas.base import store as storing
 from convatlas.base.errors import StoreError
 from convatlas.base.store import Remote, fetch, home, locked, offline, placed
 
-DATA = bytes(range(256)) * 1000
-SHA256 = hashlib.sha256(DATA).hexdigest()
 HASHES = {
     "md5": hashlib.md5(DATA).hexdigest(),
     "sha1": hashlib.sha1(DATA).hexdigest(),
@@ -34,18 +33,6 @@ HASHES = {
     "none": "",
 }
 LONG_AGO = 1_700_000_000
-
-
-def names(folder: Path) -> set[str]:
-    return {one.name for one in folder.iterdir()} if folder.exists() else set()
-
-
-def refusal(remote: Remote, **how: Any) -> str:
-    with pytest.raises(StoreError) as error:
-        fetch(remote, **how)
-    text = str(error.value)
-    assert text.isprintable()
-    return text
 
 
 def put(path: Path, data: bytes, at: int = LONG_AGO) -> None:
@@ -147,7 +134,7 @@ def test_a_file_comes_whole_and_once(server: Server, store: Path, digest: str) -
     assert placed(remote).read_bytes() == DATA
     assert fetch(remote) == placed(remote)
     assert [one.method for one in server.requests] == ["GET"]
-    assert names(store / "downloads") == {"net.h5", ".net.h5.lock", ".net.h5.verified"}
+    assert left(remote) == {"net.h5", ".net.h5.verified"}
     assert server.requests[0].headers["User-Agent"] == "convatlas/0.1.0"
     assert "Range" not in server.requests[0].headers
 
@@ -180,8 +167,7 @@ def test_a_wrong_file_never_gets_the_name(server: Server, store: Path, digest: s
     assert f" is {kind(wrong).hexdigest()}, not {digest or SHA256}" in said
     assert said.startswith(f"cannot download {url}: the server sends another file: its ")
     assert said.endswith(f"; or put the file by hand at {placed(remote)}")
-    assert "net.h5" not in names(store / "downloads")
-    assert not [name for name in names(store / "downloads") if ".part" in name]
+    assert left(remote) == {"first.h5", ".first.h5.lock", ".first.h5.verified"}
     assert server.count() == 2
 
 
@@ -367,7 +353,7 @@ def test_damaged_pins_are_not_thrown_away(server: Server, store: Path, text: str
     (store / "pins.json").write_bytes(text.encode("latin-1"))
     remote = Remote(server.add("/net", DATA), "net.h5")
     assert f"{store / 'pins.json'} is damaged" in refusal(remote)
-    assert "net.h5" not in names(store / "downloads")
+    assert not placed(remote).exists()
     (store / "pins.json").unlink()
     assert fetch(remote).read_bytes() == DATA
 
@@ -428,7 +414,7 @@ def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     with ThreadPoolExecutor(5) as pool:
         list(pool.map(hold, range(5)))
     assert sorted(inside) == list(range(5))
-    assert names(path.parent) == {".file.lock"}
+    assert [one.name for one in path.parent.iterdir()] == [".file.lock"]
 
 
 def test_a_lock_is_let_go_after_an_error(tmp_path: Path) -> None:
