@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,15 @@ from convatlas.base.store import Remote, fetch, placed
 
 DATA = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(DATA).hexdigest()
+HASHES = {
+    "md5": hashlib.md5(DATA).hexdigest(),
+    "sha1": hashlib.sha1(DATA).hexdigest(),
+    "sha256": SHA256,
+    "capitals": SHA256.upper(),
+    "first 8": SHA256[:8],
+    "first 31": SHA256[:31],
+    "none": "",
+}
 
 
 def refusal(remote: Remote, folder: str = "downloads") -> str:
@@ -46,3 +57,10 @@ def left(remote: Remote) -> set[str]:
     """What is in the file's folder, apart from the lock."""
     folder = placed(remote).parent
     return {one.name for one in folder.iterdir()} - {f".{remote.file}.lock"} if folder.exists() else set()
+
+
+def put(path: Path, data: bytes, at: int = 1_700_000_000) -> None:
+    """By hand, as if it had been there for years."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    os.utime(path, (at, at))
