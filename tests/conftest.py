@@ -1,14 +1,27 @@
-"""Which part of the sweep runs, and one thread for each process."""
+"""Which part of the sweep runs, one thread for each process, a server and a store for the tests that ask for them."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
+from convatlas.base import downloading
+from tests.servers import server as server
+
 os.environ.setdefault("KERAS_BACKEND", "torch")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the store is in one test: nothing is there yet. Downloads are tried again at once."""
+    monkeypatch.setenv("CONVATLAS_HOME", str(tmp_path / "store"))
+    monkeypatch.delenv("CONVATLAS_OFFLINE", raising=False)
+    monkeypatch.setattr(downloading, "PAUSE", 0)
+    return tmp_path / "store"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
