@@ -21,7 +21,6 @@ def download(weights: Weights) -> Path:
     if "://" in weights.address:
         return fetch(Remote(weights.address, weights.file, weights.hash))
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
-    from huggingface_hub.errors import HfHubHTTPError
 
     url = hf_hub_url(weights.address, weights.file)
     name = f"{weights.address.replace('/', '--')}--{weights.file}"
@@ -29,9 +28,10 @@ def download(weights: Weights) -> Path:
         return fetch(Remote(url, name))
     try:
         told = get_hf_file_metadata(url)
-    except (HfHubHTTPError, OSError) as error:
+    # What carries the library's requests raises errors of its own, others in each version.
+    except Exception as error:
         where = placed(Remote(url, name))
-        reason = str(error).strip().split("\n")[0]
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise StoreError(f"{url} cannot be downloaded: {reason}; put the file by hand at {where}") from None
     hash = told.etag if told.etag and re.fullmatch(r"[0-9a-f]{64}", told.etag) else ""
     return fetch(Remote(url, name, hash, told.size))
