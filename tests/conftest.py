@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,14 @@ from tests.servers import server as server
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests keep is kept apart from what the user keeps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONVATLAS_HOME", str(tmp_path_factory.mktemp("store")))
+        yield
 
 
 @pytest.fixture
