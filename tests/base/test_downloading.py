@@ -91,16 +91,18 @@ def test_a_process_that_is_killed_goes_on(server: Server, store: Path) -> None:
     assert ranges(server) == ["", str(got)]
 
 
-def test_what_was_whole_but_not_yet_verified_is_not_asked_again(
-    server: Server, store: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("framing", "requests"), [("length", 1), ("chunked", 3)])
+def test_what_was_whole_but_not_yet_verified(
+    server: Server, store: Path, monkeypatch: pytest.MonkeyPatch, framing: str, requests: int
 ) -> None:
-    remote = Remote(server.add("/net", DATA), "net.h5", SHA256)
+    """It is not asked again, if its length is known; if not, there is nothing after it, and all of it is taken."""
+    remote = Remote(server.add("/net", DATA, framing=framing), "net.h5", SHA256)
     with monkeypatch.context() as patch:
         patch.setattr("convatlas.base.store.difference", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             fetch(remote)
     assert fetch(remote).read_bytes() == DATA
-    assert server.count() == 1
+    assert ranges(server) == ["", "256000", ""][:requests]
 
 
 def test_by_the_date_where_there_is_no_strong_mark(server: Server, store: Path) -> None:

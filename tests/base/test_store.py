@@ -17,6 +17,7 @@ import pytest
 from tests.servers import Server
 from tests.stores import DATA, HASHES, SHA256, left, refusal
 
+import convatlas
 from convatlas.base import store as storing
 from convatlas.base.store import Remote, fetch, locked, placed
 
@@ -29,7 +30,7 @@ def test_a_file_comes_whole_and_once(server: Server, store: Path, digest: str) -
     assert fetch(remote) == placed(remote)
     assert [one.method for one in server.requests] == ["GET"]
     assert left(remote) == {"net.h5", ".net.h5.verified"}
-    assert server.requests[0].headers["User-Agent"] == "convatlas/0.1.0"
+    assert server.requests[0].headers["User-Agent"] == f"convatlas/{convatlas.__version__}"
     assert "Range" not in server.requests[0].headers
 
 

@@ -135,9 +135,10 @@ def test_a_status_that_is_no_file(server: Server, store: Path, status: int) -> N
     ],
 )
 def test_a_rest_that_is_another(server: Server, store: Path, span: str) -> None:
+    """Without a published hash, so that nothing else would find out."""
     url = server.add("/net", DATA, faults=repeat(Fault(cut=1000)))
     refusal(remote := Remote(url, "net.h5"))
-    server.files["/net"].faults = [Fault(span=span)]
+    server.files["/net"].faults = [Fault(span=span, data=bytes(len(DATA)))]
     assert fetch(remote).read_bytes() == DATA
 
 
