@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from convatlas.genes.gene import chain
 from convatlas.genes.genome import Genome
 from convatlas.genes.layers import Dense
+from convatlas.nets.initialization import start
 
 if TYPE_CHECKING:
     from convatlas.catalogue.cards import Card
@@ -25,10 +26,12 @@ class Net(nn.Module):
     Attributes:
         card: What is published of it.
         genome: What it is built from.
+        channels: Of the photos it was built for.
         lineage: Where its weights come from; None while they are random.
     """
 
     rows: ClassVar[dict[str, Any]]
+    head: nn.Module
     card: Card
     genome: Genome
     lineage: Any = None
@@ -40,7 +43,11 @@ class Net(nn.Module):
 
     def __init__(self, row: Any, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__()
-        self.genome = genome
+        self.genome, self.channels = genome, channels
+
+    def fill(self, module: nn.Module) -> None:
+        """Random weights and constants for one module of the net, as the family starts it."""
+        start(module)
 
     def walk(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Each stage's name and output in turn; nothing is kept."""
