@@ -181,11 +181,11 @@ class Anatomy(Record):
 
 
 def _macs(number: int) -> str:
-    return f"{number / 1e9:.3f} GMACs" if number >= 5e6 else f"{number / 1e6:.3f} MMACs"
+    return f"{number / 1e9:.3f} GMACs" if number >= 1e8 else f"{number / 1e6:.3f} MMACs"
 
 
 def _bytes(number: int) -> str:
-    return f"{number / 2**20:.1f} MiB" if number >= 5e5 else f"{number / 2**10:.1f} KiB"
+    return f"{number / 2**20:.1f} MiB" if number >= 2**20 else f"{number / 2**10:.1f} KiB"
 
 
 def most_common_activation(layers: tuple[Layer, ...], within: Iterable[str] = ()) -> str:

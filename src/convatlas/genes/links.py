@@ -18,9 +18,9 @@ Links = tuple[tuple[int, ...], ...]
 
 def half(channels: int, outputs: int) -> Links:
     """Where no table is published: each output sees half of the inputs, neighbours in a ring, evenly shifted."""
-    seen = -(-channels // 2)
-    starts = (output * channels // outputs for output in range(outputs))
-    return tuple(tuple(sorted((start + step) % channels for step in range(seen))) for start in starts)
+    first = (output * channels // outputs for output in range(outputs))
+    spans = ((start, start + (channels + 1) // 2) for start in first)
+    return tuple((*range(end - channels), *range(start, min(end, channels))) for start, end in spans)
 
 
 class LinkedConvolution(Counted):
@@ -54,12 +54,12 @@ class LinkedConvolution(Counted):
     def reset_parameters(self) -> None:
         if self.weight.is_meta:
             return
+        outputs = torch.arange(len(self.links)).repeat_interleave(torch.tensor([len(seen) for seen in self.links]))
+        inputs = torch.tensor([channel for seen in self.links for channel in seen])
         # Where there is no link, the table points behind the last kernel: at one of zeros.
-        numbers = [[self.weight.shape[0]] * self.channels for _ in self.links]
-        pairs = ((output, channel) for output, seen in enumerate(self.links) for channel in seen)
-        for number, (output, channel) in enumerate(pairs):
-            numbers[output][channel] = number
-        self.table.copy_(torch.tensor(numbers))
+        table = torch.full((len(self.links), self.channels), len(inputs))
+        table[outputs, inputs] = torch.arange(len(inputs))
+        self.table.copy_(table)
         bound = math.sqrt(6 * self.channels / self.weight.numel())
         nn.init.uniform_(self.weight, -bound, bound)
         if self.bias is not None:
