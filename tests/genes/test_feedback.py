@@ -12,6 +12,7 @@ from convatlas.anatomy.measuring import measure
 from convatlas.base.errors import GeneError
 from convatlas.genes.activation import ACTIVATIONS
 from convatlas.genes.feedback import FEEDBACKS, Layer, Recurrence, arrows_of
+from convatlas.genes.gene import Gene
 
 CHAIN = (("hidden1", "input"), ("hidden2", "hidden1"), ("output", "hidden2"))
 EVERYTHING = (*CHAIN, ("hidden1", "hidden1"), ("output", "input"), ("input", "input"), ("output", "output"))
@@ -137,6 +138,16 @@ def test_any_transfer_function_with_its_weights(name):
         linear = ca.build("elman", genes={"activation": "identity"})
         linear.load_state_dict(net.state_dict(), strict=False)
         torch.testing.assert_close(net(x), linear(x))
+
+
+def test_a_function_of_one_s_own_with_weights():
+    def make(channels: int) -> nn.Module:
+        return nn.Sequential(nn.PReLU(channels), nn.Tanh())
+
+    own = Gene("activation", "leaning tanh", "tanh(prelu(x))", "same shape", "C", "0", "-", make)
+    net, x = ca.build("elman", genes={"activation": own}), torch.randn(2, 1, 28, 28)
+    net(x).sum().backward()
+    assert net.head.hidden1_act_0_weight.grad.abs().sum() > 0
 
 
 FORMS = [

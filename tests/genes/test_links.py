@@ -110,7 +110,17 @@ def test_tables():
     # Table 1 of LeCun et al. 1990, row by row: which maps of H3 read each map of H2.
     rows = {0: [1, 2, 3, 5, 6], 1: [2, 3, 4, 5, 6], 2: [7, 8, 9, 11, 12], 3: [8, 9, 10, 11, 12]}
     assert {row: [map_ for map_, seen in enumerate(H3, 1) if row in seen] for row in range(4)} == rows
-    # LeCun et al. 1998 on table I: six maps read three neighbours, six four, three some that are apart, one all.
+    # Table I of LeCun et al. 1998, row by row: which maps of C3 read each map of S2.
+    rows = {
+        0: [0, 4, 5, 6, 9, 10, 11, 12, 14, 15],
+        1: [0, 1, 5, 6, 7, 10, 11, 12, 13, 15],
+        2: [0, 1, 2, 6, 7, 8, 11, 13, 14, 15],
+        3: [1, 2, 3, 6, 7, 8, 9, 12, 14, 15],
+        4: [2, 3, 4, 7, 8, 9, 10, 12, 13, 15],
+        5: [3, 4, 5, 8, 9, 10, 11, 13, 14, 15],
+    }
+    assert {row: [map_ for map_, seen in enumerate(C3) if row in seen] for row in range(6)} == rows
+    # LeCun et al. 1998 on that table: six maps read three neighbours, six four, three some that are apart, one all.
     assert [len(seen) for seen in C3] == [3] * 6 + [4] * 9 + [6]
     ring = [tuple(sorted((start + step) % 6 for step in range(3))) for start in range(6)]
     assert sorted(C3[:6]) == sorted(ring)

@@ -79,7 +79,7 @@ class Recurrence(Counted):
             self._own(f"{layer.name}_weight", layer.width, below.width)
             self._own(f"{layer.name}_bias", layer.width)
             for name, weight in layer.act.named_parameters() if layer.act else ():
-                self._own(f"{layer.name}_act_{name}", *weight.shape)
+                self._own(self._learned_name(layer.name, name), *weight.shape)
         for source, target in self.arrows:
             self._own(f"{source}_to_{target}", self._width(target), self._width(source))
         self.reset_parameters()
@@ -108,17 +108,22 @@ class Recurrence(Counted):
             fan_in = sum(weight.shape[1] for weight in weights if weight.dim() == 2)
             for weight in weights:
                 nn.init.uniform_(weight, -2.4 / fan_in, 2.4 / fan_in)
-            if act is not None and self._learned(name, act):
+            learned = self._learned(name, act) if act is not None else {}
+            if act is not None and learned:
                 fresh = copy.deepcopy(act).to_empty(device="cpu")
                 for module in fresh.modules():
                     if callable(reset := getattr(module, "reset_parameters", None)):
                         reset()
                 for key, weight in fresh.named_parameters():
-                    self.get_parameter(f"{name}_act_{key}").copy_(weight)
+                    learned[key].copy_(weight)
+
+    @staticmethod
+    def _learned_name(layer: str, key: str) -> str:
+        return f"{layer}_act_{key.replace('.', '_')}"
 
     def _learned(self, name: str, act: nn.Module) -> dict[str, Tensor]:
         """The weights of a function that has some, by their names in it."""
-        return {key: self.get_parameter(f"{name}_act_{key}") for key, _ in act.named_parameters()}
+        return {key: self.get_parameter(self._learned_name(name, key)) for key, _ in act.named_parameters()}
 
     def step(self, x: Tensor, before: Sequence[Tensor]) -> list[Tensor]:
         """All layers one step later; `before` and the result hold the layers from input to output, (N, width) each."""
