@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
 
-from convatlas.base.errors import ConvAtlasError, GeneError
+from convatlas.base.errors import ConvAtlasError, GeneError, UnknownName
 from convatlas.base.tables import Table
 
 app = typer.Typer(
@@ -115,11 +115,14 @@ def show(
     _one(as_json, markdown, csv)
     from convatlas.anatomy.showing import gene_table, show_net
 
-    genes = gene_table(name)
-    if genes is not None:
+    try:
+        shown = show_net(name)
+    except UnknownName:
+        genes = gene_table(name)
+        if genes is None:
+            raise
         _print(genes, as_json, markdown, csv)
         return
-    shown = show_net(name)
     if as_json:
         print(shown.to_json())
         return

@@ -15,4 +15,9 @@ SMALL = {
     "efficientnetv2_b0": 64,
     "efficientnet_lite0": 64,
     "convnext_tiny": 64,
+    "mlp_300": 28,
+    "elman": 28,
+    "lenet1": 28,
+    "lenet5": 32,
+    "boosted_lenet4": 32,
 }

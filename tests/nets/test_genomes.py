@@ -21,6 +21,9 @@ WIDER |= {
     (net, "padding"): 192 for net in ("convnext_tiny", "efficientnetv2_b0", "inception_v3", "inception_resnet_v2")
 }
 
+PERCEPTRONS = ("mlp_300", "elman")
+LENETS = ("lenet1", "lenet5", "boosted_lenet4")
+
 NO_LOCUS = {
     "pooling": (
         "mobilenet",
@@ -29,9 +32,20 @@ NO_LOCUS = {
         "efficientnetv2_b0",
         "efficientnet_lite0",
         "convnext_tiny",
+        *PERCEPTRONS,
     ),
-    "stochastic_depth": ("vgg16", "inception_v3", "mobilenet", "densenet121", "nasnet_mobile"),
-}
+    "stochastic_depth": (
+        "vgg16",
+        "inception_v3",
+        "mobilenet",
+        "densenet121",
+        "nasnet_mobile",
+        *PERCEPTRONS,
+        *LENETS,
+    ),
+    "feedback": tuple(net for net in SMALL if net not in PERCEPTRONS),
+    "output": tuple(net for net in SMALL if net not in PERCEPTRONS + LENETS),
+} | dict.fromkeys(("convolution", "padding", "alignment", "normalization", "attention", "dropout"), PERCEPTRONS)
 
 # What does not fit, and why.
 UNFIT = {
@@ -40,13 +54,17 @@ UNFIT = {
     *((net, "convolution", "depthwise") for net in ("nasnet_mobile", "xception", "efficientnetv2_b0")),
     # Without borders the branch is smaller than what it is added to, or joined with.
     # MobileNet's 224 pixels are used up before its last block.
-    *((net, "alignment", "valid") for net in SMALL if net != "vgg16"),
+    *((net, "alignment", "valid") for net in SMALL if net not in ("vgg16", *LENETS)),
+    # 120 single units from 16 maps, and 16 maps from 6; windows of 9 x 9 leave too little for the last 5 x 5.
+    *((net, "convolution", kind) for net in ("lenet5", "boosted_lenet4") for kind in ("depthwise", "dilated")),
+    # Bitmaps have 84 pixels.
+    *((net, "output", "rbf") for net in ("mlp_300", "elman", "lenet1", "boosted_lenet4")),
 }
 
 
 def run(name: str, locus: str, value: object, size: int) -> None:
     net = build(name, classes=7, size=size, genes={locus: value}, seed=1).train()
-    x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(2, net.channels, size, size, generator=torch.Generator().manual_seed(0))
     y = net(x)
     assert y.shape == (2, 7)
     assert torch.isfinite(y).all()
@@ -93,8 +111,8 @@ def test_the_default_genome_is_the_published_net_bit_for_bit(name):
     published = family.published(family.rows[name])
     genes = {locus: getattr(published, locus) for locus in (*LOCI, *RATES) if getattr(published, locus) is not None}
     size = SMALL[name]
-    x = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     plain, spelled = build(name, size=size).eval(), build(name, size=size, genes=genes).eval()
+    x = torch.randn(1, plain.channels, size, size, generator=torch.Generator().manual_seed(0))
     assert spelled.genome == plain.genome
     assert list(plain.state_dict()) == list(spelled.state_dict())
     assert torch.equal(plain(x), spelled(x))
@@ -115,10 +133,15 @@ WEIGHTLESS = [
 ]
 
 
+# Where the published pooling has weights, or a dense layer reads the whole map.
+RESHAPED = {(net, locus) for net in LENETS for locus in ("pooling", "alignment")}
+RESHAPED |= {(net, "flattening") for net in ("vgg16", "lenet1", *PERCEPTRONS)}
+
+
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize(("locus", "value"), WEIGHTLESS)
 def test_a_swap_without_weights_keeps_every_key_and_shape(name, locus, value):
-    if name in NO_LOCUS.get(locus, ()) or (name, locus) == ("vgg16", "flattening"):
+    if name in NO_LOCUS.get(locus, ()) or (name, locus) in RESHAPED:
         return
     plain, swapped = skeleton(name).state_dict(), skeleton(name, genes={locus: value}).state_dict()
     assert {key: tensor.shape for key, tensor in plain.items()} == {
@@ -128,11 +151,10 @@ def test_a_swap_without_weights_keeps_every_key_and_shape(name, locus, value):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_the_issue_s_example(name):
-    genes = {"activation": "gelu", "normalization": "group", "padding": "reflect"}
-    if name not in NO_LOCUS["pooling"]:
-        genes["pooling"] = "average"
+    genes = {"activation": "gelu", "normalization": "group", "padding": "reflect", "pooling": "average"}
+    genes = {locus: value for locus, value in genes.items() if name not in NO_LOCUS.get(locus, ())}
     net = skeleton(name, genes=genes)
-    assert (net.genome.activation, net.genome.normalization, net.genome.padding) == ("gelu", "group", "reflect")
+    assert {locus: getattr(net.genome, locus) for locus in genes} == genes
 
 
 def test_aliases_and_genes_of_one_s_own():
@@ -164,6 +186,21 @@ def test_aliases_and_genes_of_one_s_own():
         ({"name": "resnet50", "classes": 0}, SizeError, "classes"),
         ({"name": "resnet50", "channels": -1}, SizeError, "channels"),
         ({"name": "nasnet_mobile", "size": 32, "genes": {"padding": "reflect"}}, GeneError, "these do: zeros"),
+        ({"name": "lenet5", "classes": 26}, GeneError, "26 classes; dense and squashed do"),
+        (
+            {"name": "lenet5", "classes": 26, "genes": {"output": "dense", "convolution": "dilated"}},
+            GeneError,
+            "linked",
+        ),
+        ({"name": "lenet5", "size": 31}, SizeError, "smallest it takes is 32 x 32"),
+        ({"name": "linear", "genes": {"feedback": "jordan"}}, GeneError, "these do: none, chain"),
+        ({"name": "linear", "genes": {"pooling": "max"}}, GeneError, "linear has no pooling to swap; it has "),
+        ({"name": "elman", "genes": {"feedback": "output->hidden2"}}, GeneError, "output->hidden1, output->output"),
+        ({"name": "elman", "genes": {"feedback": [("hidden1", "output")]}}, GeneError, "hidden1->hidden1"),
+        ({"name": "elman", "genes": {"feedback": [("hidden1",)]}}, GeneError, "pair of layers"),
+        ({"name": "elman", "genes": {"feedback": 3}}, GeneError, "pair of layers"),
+        ({"name": "elman", "genes": {"feedback": "elmann"}}, UnknownName, "elman"),
+        ({"name": "resnet50", "genes": {"feedback": "elman"}}, GeneError, "no feedback to swap"),
     ],
 )
 def test_refusals_say_what_is_allowed(call, error, words):

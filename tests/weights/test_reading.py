@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import convatlas as ca
 from convatlas.base.errors import WeightsError
 from convatlas.catalogue.lineages import weights_of
-from convatlas.nets.initialization import fill
+from convatlas.nets.initialization import assign, start
 from convatlas.weights import lite
 from convatlas.weights.reading import finite, fits, pickled, safetensors, save_safetensors, verify
 
@@ -197,7 +197,8 @@ def test_weights_fill_a_net_without_a_copy() -> None:
     del weights["1.num_batches_tracked"]
     with torch.device("meta"):
         ours = net()
-    fill(ours, weights, seed=0)
+    ours.fill = start
+    assign(ours, weights, seed=0)
     assert bits(ours) == bits(theirs)
     assert ours[0].weight.data_ptr() == weights["0.weight"].data_ptr()
     assert ours[0].weight.requires_grad

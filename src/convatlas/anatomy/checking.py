@@ -20,6 +20,7 @@ from convatlas.catalogue.rules import MIB, exceptions, explain
 SAME = "the same"
 NOT_HERE = "not measured here"
 ACCURACIES = ("top1", "top5")
+UNMEASURED = (*ACCURACIES, "error", "error_distorted", "error_deslanted", "error_summary")
 NOT_PUBLISHED = "blank in the published table, filled by measurement"
 
 
@@ -126,6 +127,8 @@ def _measured(column: str, anatomy: Anatomy) -> float | str | tuple[int, ...] | 
         "size": 4 * anatomy.parameters,
         "flops": anatomy.macs,
         "madds": anatomy.macs,
+        "connections": anatomy.connections,
+        "units": anatomy.units,
         "input": (height, width, channels),
         "output": anatomy.output[0],
         "activation": anatomy.activation,
@@ -137,16 +140,19 @@ def _rule(card: Card, column: str, printed: str, anatomy: Anatomy) -> tuple[str,
     """What explains a cell, whether anything does, and the unit it was printed in."""
     measured = _measured(column, anatomy)
     if measured is None:
-        return NOT_HERE, column in ACCURACIES, 1
-    if isinstance(measured, str | tuple) or column == "output":
-        written = "×".join(map(str, measured)) if isinstance(measured, tuple) else str(measured)
-        return (SAME, True, 1) if written == printed else ("differs", False, 1)
+        return NOT_HERE, column in UNMEASURED, 1
+    words = isinstance(measured, str | tuple) or column == "output"
+    if words and printed == ("×".join(map(str, measured)) if isinstance(measured, tuple) else str(measured)):
+        return SAME, True, 1
     numbers = {
         "parameters": anatomy.parameters,
         "trainable": anatomy.trainable,
         "depth": anatomy.depth,
         "main_path": anatomy.path,
         "macs": anatomy.macs,
+        "connections": anatomy.connections,
+        "units": anatomy.units,
+        "activation": anatomy.activation,
     }
     rule = explain(column, printed, numbers, card.weight_names)
     if rule is not None:
@@ -154,7 +160,7 @@ def _rule(card: Card, column: str, printed: str, anatomy: Anatomy) -> tuple[str,
     for exception in exceptions():
         if (exception.net, exception.column, exception.printed) == (card.name, column, printed):
             return f"exception: {exception.why}", True, MIB
-    return "no rule", False, MIB
+    return "differs" if words else "no rule", False, MIB
 
 
 def _difference(printed: str, measured: object) -> float | None:

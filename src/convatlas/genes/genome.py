@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,9 +13,12 @@ from convatlas.base.errors import GeneError, unknown
 from convatlas.genes.activation import ACTIVATIONS
 from convatlas.genes.attention import ATTENTIONS
 from convatlas.genes.convolution import CONVOLUTIONS, DILATIONS, Site
+from convatlas.genes.feedback import FEEDBACKS, Arrow, Layer, Recurrence, arrows_of
 from convatlas.genes.flattening import FLATTENINGS, PYRAMID
 from convatlas.genes.gene import Gene, chain
+from convatlas.genes.links import Links
 from convatlas.genes.normalization import NORMALIZATIONS, Norm
+from convatlas.genes.output import OUTPUTS
 from convatlas.genes.padding import ALIGNMENTS, FILLS, Alignment, Fill, Pad
 from convatlas.genes.pooling import POOLINGS, Border
 from convatlas.genes.regularization import StochasticDepth
@@ -29,6 +32,8 @@ LOCI: dict[str, dict[str, Gene]] = {
     "normalization": NORMALIZATIONS,
     "activation": ACTIVATIONS,
     "attention": ATTENTIONS,
+    "feedback": FEEDBACKS,
+    "output": OUTPUTS,
 }
 
 RATES = ("dropout", "stochastic_depth")
@@ -37,6 +42,7 @@ PUBLISHED = "published"
 """The value of a locus where the published net mixes genes: each site has its own."""
 
 Value = str | Gene | None
+Feedback = Value | tuple[Arrow, ...]
 
 
 @dataclass(frozen=True)
@@ -44,8 +50,9 @@ class Genome:
     """The choice of genes a net is built from, passed down explicitly (invariant 3).
 
     Each locus holds a gene's name, a `Gene` of the user's own, `published` where the net mixes several, or None where
-    the net has no such locus. The two rates are probabilities in [0, 1), or None where the net has no place for them.
-    A net's builder asks for modules through the methods below and says what the published net has at that site.
+    the net has no such locus; `feedback` may hold the arrows themselves. The two rates are probabilities in [0, 1), or
+    None where the net has no place for them. A net's builder asks for modules through the methods below and says what
+    the published net has at that site.
     """
 
     convolution: Value = "dense"
@@ -56,6 +63,8 @@ class Genome:
     normalization: Value = "batch"
     activation: Value = "relu"
     attention: Value = "none"
+    feedback: Feedback = None
+    output: Value = None
     dropout: float | None = 0.0
     stochastic_depth: float | None = None
 
@@ -64,7 +73,8 @@ class Genome:
 
         Args:
             net: The net's name, for the errors.
-            genes: From locus to a gene's name or a `Gene`; from `dropout` and `stochastic_depth` to a rate.
+            genes: From locus to a gene's name or a `Gene`; from `dropout` and `stochastic_depth` to a rate; from
+                `feedback` to arrows, too: [("output", "hidden1")].
 
         Raises:
             UnknownName: For a locus or gene that does not exist.
@@ -75,7 +85,7 @@ class Genome:
             **{locus: self._value(net, locus, value) for locus, value in genes.items()},  # type: ignore[arg-type]
         )
 
-    def _value(self, net: str, locus: str, value: object) -> Value | float:
+    def _value(self, net: str, locus: str, value: object) -> Feedback | float:
         if locus not in LOCI and locus not in RATES:
             raise unknown("locus", locus, [*LOCI, *RATES])
         present = getattr(self, locus)
@@ -88,6 +98,8 @@ class Genome:
             return float(value)
         if isinstance(value, Gene):
             return value
+        if locus == "feedback" and (arrows := arrows_of(value)) is not None:
+            return arrows
         if value == PUBLISHED and present == PUBLISHED:
             return PUBLISHED
         return named(locus, str(value)).name
@@ -110,11 +122,13 @@ class Genome:
         alignment: Alignment = "same",
         bias: bool = False,
         fixed: bool = False,
+        links: Links | None = None,
     ) -> dict[str, nn.Module]:
         """A convolution as `conv`, behind a `pad` where its border cannot be its own.
 
         1 x 1 convolutions, and those that are `fixed` (stems, which read the photo itself), keep their kind whatever
-        the genome says; a site that is published without a border keeps being so.
+        the genome says; a site that is published without a border keeps being so. `links` is the published table of
+        a `linked` one.
         """
         height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
         gene = CONVOLUTIONS[kind] if fixed or height * width == 1 else self._gene("convolution", kind)
@@ -130,7 +144,7 @@ class Genome:
             padding = (reach[0] - 1) // 2, (reach[1] - 1) // 2
         elif alignment != "valid" and reach != (1, 1):
             own = False
-        site = Site(channels, outputs, (height, width), stride, padding, dilation, cast(Fill, fill.name), bias)
+        site = Site(channels, outputs, (height, width), stride, padding, dilation, cast(Fill, fill.name), bias, links)
         made: dict[str, nn.Module] = {} if own else {"pad": fill.make(alignment, reach, stride)}
         made["conv"] = gene.make(site)
         return made
@@ -157,10 +171,13 @@ class Genome:
         alignment: Alignment = "same",
         bias: bool = False,
         fixed: bool = False,
+        links: Links | None = None,
         normalization: str = "batch",
     ) -> nn.Sequential:
         """The field's usual phrase: convolution (`pad`, `conv`), normalization (`norm`), activation (`act`)."""
-        conv = self.convolve(channels, outputs, kernel, stride, kind=kind, alignment=alignment, bias=bias, fixed=fixed)
+        conv = self.convolve(
+            channels, outputs, kernel, stride, kind=kind, alignment=alignment, bias=bias, fixed=fixed, links=links
+        )
         return chain(
             **conv, norm=self.normalize(outputs, norm, normalization), act=self.activate(outputs) if act else None
         )
@@ -198,6 +215,17 @@ class Genome:
     def flattens_whole(self) -> bool:
         """Whether the number of features depends on the size of the map."""
         return self._gene("flattening", "global_average").name == "flatten"
+
+    def recur(self, layers: Sequence[Layer], steps: int) -> nn.Module | None:
+        """Dense layers with feedback between them; None if there is none, so that they may stand in a row."""
+        if isinstance(self.feedback, tuple):
+            return Recurrence(layers, self.feedback, steps) if self.feedback else None
+        gene = self._gene("feedback", "none")
+        return None if gene.name == "none" else gene.make(layers, steps)
+
+    def answer(self, features: int, classes: int) -> nn.Module:
+        """The last layer, from a vector of `features` to a number a class."""
+        return self._gene("output", "dense").make(features, classes, self.activate)
 
     def drop(self) -> nn.Module | None:
         """The dropout before a dense layer."""

@@ -17,19 +17,23 @@ from convatlas.nets.initialization import initialize
 from convatlas.nets.net import Net
 
 FAMILIES = {
+    "boosted_lenet4": "boosting:BoostedLeNet",
     "convnext": "convnext:ConvNeXt",
     "densenet": "densenet:DenseNet",
     "efficientnet": "efficientnet:EfficientNet",
     "inception": "inception:InceptionV3",
     "inception_resnet": "inception_resnet:InceptionResNetV2",
+    "lenet": "lenet:LeNet",
     "mobilenet": "mobilenet:MobileNet",
     "mobilenet_v2": "mobilenet_v2:MobileNetV2",
     "nasnet": "nasnet:NASNet",
+    "perceptron": "perceptron:Perceptron",
+    "recurrent": "recurrent:Recurrent",
     "resnet": "resnet:ResNet",
     "vgg": "vgg:VGG",
     "xception": "xception:Xception",
 }
-"""Which class builds a family of cards."""
+"""Which class builds a family of cards; a net that is made of whole others has a class of its own."""
 
 Size = int | tuple[int, int]
 
@@ -63,7 +67,6 @@ def build(
         SizeError: A size the net cannot take.
     """
     net = skeleton(name, classes=classes, channels=channels, genes=genes, size=size)
-    net.to_empty(device="cpu")
     initialize(net, seed)
     return net
 
@@ -94,14 +97,15 @@ def skeleton(
         if genome != published or photo != card.input[:2]:
             _run(net, wide, photo)
     except (RuntimeError, ValueError) as error:
-        raise _explained(error, card, family, row, genome, many, wide, photo) from None
+        # Whether genes and photos fit does not depend on the classes, of which the published number always fits.
+        raise _explained(error, card, family, row, genome, card.outputs, wide, photo) from None
     net.card = card
     return net
 
 
 def family_of(card: Card) -> type[Net]:
     """The class that builds the nets of the card's family."""
-    module, name = FAMILIES[card.family].split(":")
+    module, name = FAMILIES.get(card.name, FAMILIES[card.family]).split(":")
     family: type[Net] = getattr(importlib.import_module(f"convatlas.nets.{module}"), name)
     return family
 

@@ -12,6 +12,7 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.genes.gene import chain
 from convatlas.genes.genome import Genome
 from convatlas.genes.layers import Dense
+from convatlas.nets.initialization import start
 
 if TYPE_CHECKING:
     from convatlas.catalogue.cards import Card
@@ -49,6 +50,10 @@ class Net(nn.Module):
         super().__init__()
         self.genome = genome
         self.classes, self.channels, self.size = classes, channels, size
+
+    def fill(self, module: nn.Module) -> None:
+        """Random weights and constants for one module of the net, as the family starts it."""
+        start(module)
 
     def walk(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Each stage's name and output in turn; nothing is kept."""

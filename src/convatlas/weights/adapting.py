@@ -8,12 +8,16 @@ import torch
 from torch import Tensor
 
 CLASSIFIER = "head.dense"
-"""The last layer of every net of the atlas."""
+"""The last layer of every net whose weights others published."""
 
 
-def without_classifier(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """All but the last layer, which a fresh one takes the place of."""
-    return {name: tensor for name, tensor in weights.items() if not name.startswith(f"{CLASSIFIER}.")}
+def without_classifier(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """All but what belongs to another number of classes than the net has, which starts anew."""
+    return {
+        name: tensor
+        for name, tensor in weights.items()
+        if not (name.startswith("head.") and name in wanted and tensor.shape != wanted[name].shape)
+    }
 
 
 def for_channels(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from convatlas.catalogue.cards import find
 from convatlas.nets.building import Size, skeleton
-from convatlas.nets.initialization import fill
+from convatlas.nets.initialization import assign
 from convatlas.nets.net import Net
 from convatlas.weights import own
-from convatlas.weights.adapting import CLASSIFIER, for_channels, without_classifier
+from convatlas.weights.adapting import for_channels, without_classifier
 from convatlas.weights.caching import converted
 from convatlas.weights.files import is_file, opened
 from convatlas.weights.origins import choose, variant
@@ -88,9 +88,9 @@ def _net(
         variant=variant(card, described.follows),
     )
     fresh = outputs != described.classes
-    if trained and fresh:
-        tensors = without_classifier(tensors)
     wanted = net.state_dict()
+    if trained and fresh:
+        tensors = without_classifier(tensors, wanted)
     if wide != described.channels:
         tensors = for_channels(tensors, wanted, wide)
     fits(tensors, wanted, f"the {lineage.name if lineage else 'own'} weights of {card.name}", headless=fresh)
@@ -98,7 +98,7 @@ def _net(
         net.cut_head(_embedding(net, tensors))
         fresh = True
         tensors = {name: tensor for name, tensor in tensors.items() if name in net.state_dict()}
-    fill(net, tensors, seed)
+    assign(net, tensors, seed)
     net.follows = described.follows
     if lineage is not None:
         lineage = replace(lineage, preprocessing=lineage.preprocessing.for_channels(wide))
@@ -108,10 +108,11 @@ def _net(
 
 def _embedding(net: Net, tensors: Mapping[str, Tensor]) -> list[str]:
     """The modules of the head in front of the last layer, or in front of the first one that has no weights."""
+    parts = [(name, list(module.state_dict())) for name, module in net.head.named_children()]
+    last = [name for name, keys in parts if keys][-1]
     kept = []
-    for name, module in net.head.named_children():
-        path = f"head.{name}"
-        if path == CLASSIFIER or any(f"{path}.{key}" not in tensors for key in module.state_dict()):
+    for name, keys in parts:
+        if name == last or any(f"head.{name}.{key}" not in tensors for key in keys):
             break
         kept.append(name)
     return kept
