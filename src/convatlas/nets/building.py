@@ -61,7 +61,6 @@ def build(
         SizeError: A size the net cannot take.
     """
     net = skeleton(name, classes=classes, channels=channels, genes=genes, size=size)
-    net.to_empty(device="cpu")
     initialize(net, seed)
     return net
 
