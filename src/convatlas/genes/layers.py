@@ -25,7 +25,7 @@ def uniform(tensor: Tensor, deviation: float) -> None:
         tensor.uniform_(-bound, bound)
         return
     generator = np.random.SFC64(int(torch.randint(2**62, ())))
-    for part in tensor.view(-1).split(CHUNK):
+    for part in torch.split(tensor.view(-1), CHUNK):
         drawn = generator.random_raw(CHUNK // 2).view(np.int32)  # 32 bits each, from -2^31 up
         part.copy_(torch.from_numpy(drawn[: part.numel()]))
     tensor.mul_(bound / 2**31)
