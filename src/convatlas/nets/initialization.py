@@ -5,12 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from convatlas.base.errors import ConvAtlasError
+
 
 def initialize(net: nn.Module, seed: int) -> None:
     """Gives every parameter and buffer of `net` memory on the CPU, if it has none, and what `reset_parameters` says.
 
     One seed, one net; the global generator is left alone.
+
+    Raises:
+        ConvAtlasError: A seed that is none.
     """
+    if not isinstance(seed, int) or not 0 <= seed < 2**64:
+        raise ConvAtlasError(f"a seed is a whole number from 0 to 2^64 - 1; got {seed!r}")
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         for module in net.modules():
