@@ -23,6 +23,8 @@ READING = [
     ["show", "resnet50"],
     ["show", "gelu"],
     ["show", "pooling"],
+    ["show", "Dropout"],
+    ["show", "regularization"],
     ["measure", "mobilenet", "--size", "64", "--gene", "activation=gelu"],
     ["check", "resnet50", "VGG16"],
     ["classify", COFFEE, "--top", "2"],
@@ -76,6 +78,7 @@ def test_show_says_all():
 
 WRONG = [
     (["show", "resnet5"], "resnet50"),
+    (["show", "geluu"], "gelu"),
     (["list", "--family", "res"], "resnet"),
     (["list", "--sort", "beauty"], "parameters"),
     (["list", "--year", "x"], "2016"),
@@ -120,7 +123,7 @@ def program(*words: str, **environment: str) -> subprocess.CompletedProcess[str]
 def test_the_program_itself(tmp_path):
     done = program("show", "resnet5")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("convatlas: no net is called 'resnet5'")
+    assert done.stderr.startswith("convatlas: no net or gene is called 'resnet5'")
     assert done.stderr.count("\n") == 1
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"x")

@@ -9,6 +9,8 @@ from tests.nets.nets import SMALL
 from convatlas.base.errors import ConvAtlasError, GeneError, SizeError, UnknownName
 from convatlas.genes.gene import Gene
 from convatlas.genes.genome import LOCI, PUBLISHED, RATES
+from convatlas.genes.padding import Pad
+from convatlas.genes.pooling import AveragePool
 from convatlas.nets.building import build, family_of, skeleton
 
 GENES = [(locus, name) for locus, genes in LOCI.items() for name in genes] + [(rate, 0.1) for rate in RATES]
@@ -150,20 +152,89 @@ def test_a_swap_without_weights_keeps_every_key_and_shape(name, locus, value):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_the_issue_s_example(name):
+def test_four_genes_at_once(name):
     genes = {"activation": "gelu", "normalization": "group", "padding": "reflect", "pooling": "average"}
     genes = {locus: value for locus, value in genes.items() if name not in NO_LOCUS.get(locus, ())}
     net = skeleton(name, genes=genes)
     assert {locus: getattr(net.genome, locus) for locus in genes} == genes
 
 
-def test_aliases_and_genes_of_one_s_own():
+def test_aliases_and_other_spellings():
     assert skeleton("vgg16", genes={"activation": "swish"}).genome.activation == "silu"
-    cube = Gene(
-        "activation", "softsign", "x / (1 + |x|)", "same shape", "0", "0", "-", lambda channels: torch.nn.Softsign()
+    assert skeleton("vgg16", genes={"activation": "Leaky-ReLU"}).genome.activation == "leaky"
+    assert skeleton("vgg16", genes={"activation": LOCI["activation"]["gelu"]}).genome.activation == "gelu"
+
+
+class Own(torch.nn.Module):
+    """What a gene of the user's own makes; a function of the map and of what it was made with."""
+
+    def __init__(self, run, *made_with):
+        super().__init__()
+        self.run, self.made_with = run, made_with
+
+    def forward(self, x):
+        return self.run(x, *self.made_with)
+
+
+def own(locus, run):
+    return Gene(locus, "own", "-", "-", "0", "0", "-", lambda *made_with: Own(run, *made_with))
+
+
+OWN = [
+    own("activation", lambda x, channels: x.abs()),
+    own("attention", lambda x, channels, squeezed, activate: x * x.mean((2, 3), keepdim=True)),
+    own("flattening", lambda x: torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)),
+    own("normalization", lambda x, channels, norm: x / (x.square().mean() + norm.eps).sqrt()),
+    own("padding", lambda x, alignment, kernel, stride: Pad(alignment, kernel, stride)(x) + 1),
+    own("alignment", lambda x, kernel, stride, fill: Pad("same", kernel, stride, fill)(x)),
+    own(
+        "pooling",
+        lambda x, channels, kernel, stride, alignment, border: AveragePool(channels, kernel, stride, alignment)(x),
+    ),
+]
+
+
+@pytest.mark.parametrize("name", ["resnet50", "mobilenet_v2", "vgg16"])
+@pytest.mark.parametrize("gene", OWN, ids=lambda gene: gene.locus)
+def test_genes_of_one_s_own(name, gene):
+    if name in NO_LOCUS.get(gene.locus, ()):
+        return
+    net = build(name, size=64, classes=3, genes={gene.locus: gene}).eval()
+    assert any(isinstance(module, Own) for module in net.modules())
+    x = torch.randn(1, 3, 64, 64)
+    assert net(x).shape == (1, 3)
+    # What the published gene adds in the convolution, the user's own adds in front of it.
+    if gene.locus in ("padding", "alignment"):
+        published = build(name, size=64, classes=3).eval()
+        assert list(published.state_dict()) == list(net.state_dict())
+        assert not torch.equal(published(x), net(x)) or gene.locus == "alignment"
+        assert not any(any(module.padding) for module in net.modules() if isinstance(module, torch.nn.Conv2d))
+
+
+def test_an_own_filling_is_the_one_that_counts():
+    """An own gene that does what `replicate` does makes the same net."""
+    replicate = Gene(
+        "padding",
+        "mine",
+        "-",
+        "-",
+        "0",
+        "0",
+        "-",
+        lambda alignment, kernel, stride: Pad(alignment, kernel, stride, "replicate"),
     )
-    net = build("mobilenet", size=64, classes=3, genes={"activation": cube})
-    assert any(isinstance(module, torch.nn.Softsign) for module in net.modules())
+    x = torch.randn(1, 3, 64, 64)
+    for name in ("resnet50", "mobilenet_v2"):
+        mine, theirs = (build(name, genes={"padding": gene}).eval() for gene in (replicate, "replicate"))
+        torch.testing.assert_close(mine(x), theirs(x))
+
+
+@pytest.mark.parametrize("name", ["resnet50", "mobilenet_v2", "densenet121"])
+def test_a_map_of_one_position_can_be_flattened_whole(name):
+    """The published net's last map, of a photo of 32 pixels, in training mode too."""
+    net = build(name, size=32, classes=3, genes={"flattening": "flatten"})
+    assert all(module.training for module in net.modules())
+    assert net.eval()(torch.randn(1, 3, 32, 32)).shape == (1, 3)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +245,13 @@ def test_aliases_and_genes_of_one_s_own():
         ({"name": "resnet50", "genes": {"aktivation": "relu"}}, UnknownName, "activation"),
         ({"name": "resnet50", "genes": {"activation": "gleu"}}, UnknownName, "gelu"),
         ({"name": "resnet50", "genes": {"pooling": "global_average"}}, GeneError, "flattening"),
+        ({"name": "resnet50", "genes": {"activation": None}}, GeneError, "the name of a gene, or a `Gene`; got None"),
+        ({"name": "resnet50", "genes": {"activation": OWN[1]}}, GeneError, "own is a gene of attention, not of act"),
+        ({"name": "resnet50", "genes": {3: "relu"}}, UnknownName, "activation"),
+        ({"name": "resnet50", "genes": "activation=gelu"}, GeneError, "a table from locus to gene"),
+        ({"name": "mobilenet", "seed": -1}, ConvAtlasError, "from 0 to 2"),
+        ({"name": "mobilenet", "seed": 2**64}, ConvAtlasError, "from 0 to 2"),
+        ({"name": "mobilenet", "seed": "a"}, ConvAtlasError, "a seed is a whole number"),
         ({"name": "resnet50", "genes": {"dropout": 1.0}}, GeneError, "probability"),
         ({"name": "resnet50", "genes": {"dropout": True}}, GeneError, "probability"),
         ({"name": "resnet50", "genes": {"dropout": "many"}}, GeneError, "probability"),

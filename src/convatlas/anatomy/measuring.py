@@ -38,8 +38,9 @@ def measure(
     Args:
         net: The name of a net of the atlas, which is then never filled with weights; or any module of your own, or
             where to find it, `package.module:callable`.
-        size: Height and width of the photos, or one number for both; the published size if not said, 224 for your own.
-        channels: Of the photos; as published if not said, what the first layer takes for your own net.
+        size: Height and width of the photos, or one number for both; the published size if not said, what it was built
+            for if it is one of ours, 224 for your own.
+        channels: Of the photos; as published or built for if not said, what the first layer takes for your own net.
         classes: Outputs, as in `build`; only for a net of the atlas.
         genes: As in `build`; only for a net of the atlas.
 
@@ -76,7 +77,7 @@ def _input_shape(net: nn.Module, size: Size | None, channels: int | None) -> tup
     """(C, H, W), or (features,) for a net that begins with a dense layer."""
     first = next((part for part in net.modules() if isinstance(part, nn.Conv2d | nn.Linear)), None)
     if isinstance(net, Net):
-        size = net.card.input[:2] if size is None else size
+        size = net.size if size is None else size
         channels = net.channels if channels is None else channels
     elif isinstance(first, nn.Linear) and size is None and channels is None:
         return (first.in_features,)
@@ -84,8 +85,9 @@ def _input_shape(net: nn.Module, size: Size | None, channels: int | None) -> tup
         channels = first.in_channels if isinstance(first, nn.Conv2d) else 3
     pair = (224, 224) if size is None else tuple(size) if isinstance(size, tuple | list) else (size, size)
     shape = (channels, *pair)
-    if len(shape) != 3 or not all(isinstance(side, int) and 1 <= side <= 8192 for side in shape):
-        raise SizeError(f"a photo has 1 to 8192 pixels a side and channels; got {' x '.join(map(str, shape))}")
+    # bool is an int in Python.
+    if len(shape) != 3 or not all(type(side) is int and 1 <= side <= 8192 for side in shape):
+        raise SizeError(f"a photo has 1 to 8192 pixels a side and channels; got {' x '.join(map(repr, shape))}")
     return shape
 
 
@@ -153,10 +155,12 @@ def _anatomy(net: nn.Module, shape: tuple[int, ...], operations: list[Operation]
         for number, (operation, field) in enumerate(zip(operations, fields(operations), strict=True), 1)
     )
     total, trainable = parameters(net)
+    given = [operation for operation in operations if operation.answer is not None] or operations[-1:]
+    first = min(given, key=lambda operation: operation.answer or 0)
     return Anatomy(
         name=_name(net),
         input=shape,
-        output=layers[-1].output,
+        output=first.shapes[0][1:],
         layers=layers,
         parameters=total,
         trainable=trainable,
@@ -190,7 +194,6 @@ def _layer(number: int, operation: Operation, field: Field, counted: set[int]) -
     counted.update(fresh)
     macs, connections, units = cost(operation)
     seen = next((found for call in operation.calls if (found := window(call)) is not None), None)
-    shapes = operation.shapes or [()]
     return Layer(
         number=number,
         name=operation.path,
@@ -199,13 +202,13 @@ def _layer(number: int, operation: Operation, field: Field, counted: set[int]) -
         kernel=seen.kernel if seen else None,
         stride=seen.stride if seen else None,
         padding=_padding(operation, seen),
-        output=shapes[0][1:],
+        output=operation.shapes[0][1:],
         parameters=sum(tensor.numel() for tensor in fresh.values()),
         trainable=sum(weight.numel() for weight in fresh.values() if weight.requires_grad),
         macs=macs,
         connections=connections,
         units=units,
-        memory=sum(prod(one) for one in shapes) * operation.itemsize,
+        memory=sum(prod(one) for one in operation.shapes) * operation.itemsize,
         field=None if field.side == (0, 0) else field.side,
         field_stride=None if field.side == (0, 0) else field.stride,
         sees_all=field.whole,

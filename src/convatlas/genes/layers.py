@@ -9,10 +9,30 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import prod
 
-from torch import nn
+import numpy as np
+import torch
+from torch import Tensor, nn
 
-BOUND = 0.01 * 3**0.5
-"""Of a uniform distribution with deviation 0.01."""
+CHUNK = 2**14
+"""Numbers drawn at a time: few enough to stay in the cache and in memory that is at hand."""
+
+
+@torch.no_grad()
+def uniform(tensor: Tensor, deviation: float) -> None:
+    """Fills `tensor` from the uniform distribution around 0 with this standard deviation.
+
+    As `Tensor.uniform_`, it follows PyTorch's generator; but for large tensors it takes from it no more than a seed for
+    numpy's fastest one, which halves the time.
+    """
+    bound = 3**0.5 * deviation
+    if tensor.numel() < CHUNK or tensor.dtype != torch.float32 or not tensor.is_contiguous():
+        tensor.uniform_(-bound, bound)
+        return
+    generator = np.random.SFC64(int(torch.randint(2**62, ())))
+    for part in torch.split(tensor.view(-1), CHUNK):
+        drawn = generator.random_raw(CHUNK // 2).view(np.int32)  # 32 bits each, from -2^31 up
+        part.copy_(torch.from_numpy(drawn[: part.numel()]))
+    tensor.mul_(bound / 2**31)
 
 
 class Convolution(nn.Conv2d):
@@ -21,7 +41,8 @@ class Convolution(nn.Conv2d):
     def reset_parameters(self) -> None:
         if self.weight.is_meta:
             return
-        nn.init.kaiming_uniform_(self.weight, mode="fan_out", nonlinearity="relu")
+        fan_out = self.out_channels * self.kernel_size[0] * self.kernel_size[1]
+        uniform(self.weight, (2 / fan_out) ** 0.5)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
@@ -32,7 +53,7 @@ class Dense(nn.Linear):
     def reset_parameters(self) -> None:
         if self.weight.is_meta:
             return
-        nn.init.uniform_(self.weight, -BOUND, BOUND)
+        uniform(self.weight, 0.01)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 

@@ -56,7 +56,7 @@ def build(
         genes: Other genes than the published ones, by locus: {"activation": "gelu", "dropout": 0.2}.
         size: Height and width of the photos, or one number for both; the published size if not said. Only nets that
             flatten a map whole (VGG) depend on it.
-        seed: Of the random weights: one seed, one net.
+        seed: Of the random weights: one seed, one net; from 0 to 2^64 - 1.
 
     Returns:
         The net, (N, channels, height, width) -> (N, classes).

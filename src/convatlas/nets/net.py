@@ -103,13 +103,17 @@ class Net(nn.Module):
     def flattened(self, genome: Genome, width: int, channels: int, size: tuple[int, int]) -> tuple[nn.Module, int]:
         """The flattening of the map of `width` channels that the stages made so far give, and its number of features.
 
-        Only `flatten` asks how large that map is; a pass without memory tells, for photos of (`channels`, *`size`).
+        Where it depends on the map, a pass without memory tells, for photos of (`channels`, *`size`).
         """
-        if genome.flattens_whole():
+        flatten, features = genome.flatten(width)
+        if features is None:
             with torch.device("meta"), torch.no_grad():
-                *_, (_, x) = self.walk(torch.empty(1, channels, *size))
-            return genome.flatten(width, x.shape[2] * x.shape[3])
-        return genome.flatten(width, 1)
+                x = torch.empty(1, channels, *size)
+                for _, x in self.eval().walk(x):  # noqa: B007 - the last one counts
+                    pass
+                features = flatten(x).shape[1]
+            self.train()
+        return flatten, features
 
     def finish(self, genome: Genome, width: int, channels: int, size: tuple[int, int], classes: int) -> None:
         """Adds the usual head: flattening, dropout, one dense layer; (N, width, H, W) -> (N, classes)."""

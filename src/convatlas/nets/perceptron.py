@@ -63,7 +63,7 @@ class Perceptron(Net):
 
     def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__(row, genome, classes, channels, size)
-        self.flatten, features = genome.flatten(channels, size[0] * size[1])
+        self.flatten, features = self.flattened(genome, channels, channels, size)
         head = genome.answer((features, *row.hidden)[-1], classes)
         hidden = [Layer(f"hidden{number}", width, genome.activate(width)) for number, width in enumerate(row.hidden, 1)]
         last = Layer("output", classes, dict(head.named_children()).get("act"))
