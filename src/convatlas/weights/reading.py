@@ -83,7 +83,7 @@ def save_pickled(weights: Mapping[str, Tensor], path: Path) -> None:
 
 
 def save_safetensors(weights: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path) -> None:
-    """Writes a safetensors file, whole or not at all; its tensors lie so that they can be used where they are mapped."""
+    """Writes a safetensors file, whole or not at all; its tensors lie where they can be used as they are mapped."""
     padded = dict(metadata, padding="")
     data = safetensors_bytes(dict(weights), padded)
     # Whole numbers come first, then the floats.
@@ -123,7 +123,8 @@ def finite(weights: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
         WeightsError: There are numbers among them that are not finite, or no numbers.
     """
     for name, tensor in weights.items():
-        if tensor.is_complex() or not torch.isfinite(tensor).all():
+        # In float32, which is what is kept: a float64 may be too large for it.
+        if tensor.is_complex() or not torch.isfinite(tensor.float()).all():
             raise WeightsError(f"{origin} holds numbers that are not finite, in {name}")
     return {
         name: tensor.to(torch.int64 if name.endswith(COUNTER) else torch.float32).contiguous()
