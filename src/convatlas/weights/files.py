@@ -11,8 +11,8 @@ from torch import Tensor
 from convatlas.base.errors import WeightsError
 from convatlas.catalogue.cards import Card
 from convatlas.catalogue.lineages import Weights, weights_of
-from convatlas.nets.building import skeleton
-from convatlas.weights import own
+from convatlas.nets.building import Size, skeleton
+from convatlas.weights import keras, own
 from convatlas.weights.adapting import CLASSIFIER
 from convatlas.weights.lineage import Lineage, lineage
 from convatlas.weights.origins import choose, origin
@@ -34,13 +34,16 @@ def is_file(name: str) -> bool:
     return name.endswith(tuple(ENDINGS))
 
 
-def opened(path: Path, card: Card | None, like: str | None) -> tuple[dict[str, Tensor], own.Description]:
+def opened(
+    path: Path, card: Card | None, like: str | None, size: Size | None = None
+) -> tuple[dict[str, Tensor], own.Description]:
     """The tensors of a file and their description.
 
     Args:
         path: Of one of the `ENDINGS`.
         card: The net that the user names; None where only the path is given.
         like: The lineage whose conventions a file of others follows; None to find it by trying.
+        size: Of the photos that a net of others was made for, where it flattens a map whole; the card's if None.
 
     Raises:
         WeightsError: The file is damaged, holds another net, or does not say which one.
@@ -55,10 +58,10 @@ def opened(path: Path, card: Card | None, like: str | None) -> tuple[dict[str, T
             return finite(tensors, path.name), described
     if card is None:
         raise WeightsError(f"{path.name} does not say which net it holds: name the net, and the file as its weights")
-    return _foreign(path, card, like)
+    return _foreign(path, card, like, size)
 
 
-def _foreign(path: Path, card: Card, like: str | None) -> tuple[dict[str, Tensor], own.Description]:
+def _foreign(path: Path, card: Card, like: str | None, size: Size | None) -> tuple[dict[str, Tensor], own.Description]:
     rows = [choose(card, like)] if like else _conventions(path, card)
     if not rows:
         raise WeightsError(f"no lineage of {card.name} has files that end in {path.suffix}")
@@ -66,7 +69,7 @@ def _foreign(path: Path, card: Card, like: str | None) -> tuple[dict[str, Tensor
     refused: list[WeightsError] = []
     for row in rows:
         try:
-            fitting.append((row, _read(path, card, row)))
+            fitting.append((row, _read(path, card, row, size)))
         except WeightsError as error:
             refused.append(error)
     if not fitting:
@@ -78,8 +81,9 @@ def _foreign(path: Path, card: Card, like: str | None) -> tuple[dict[str, Tensor
             f"{path.name} fits the names of {first.name} and {different[0]}, which compute otherwise: say which (like=)"
         )
     outputs = len(tensors[f"{CLASSIFIER}.weight"]) if f"{CLASSIFIER}.weight" in tensors else 0
+    follows = keras.follows(first, path, tensors) if first.origin == "keras" and not like else first.name
     return tensors, own.Description(
-        card.name, first.name, {}, outputs, card.input[2], card.input[:2], _lineage(path, first, outputs)
+        card.name, follows, {}, outputs, card.input[2], card.input[:2], _lineage(path, first, outputs)
     )
 
 
@@ -97,13 +101,13 @@ def _variant(row: Weights) -> object:
     return origin(row.origin).variant(row)
 
 
-def _read(path: Path, card: Card, row: Weights) -> dict[str, Tensor]:
+def _read(path: Path, card: Card, row: Weights, size: Size | None) -> dict[str, Tensor]:
     source = origin(row.origin)
-    net = skeleton(card.name, variant=source.variant(row))
+    net = skeleton(card.name, size=size, variant=source.variant(row))
     tensors = source.tensors(path, net)
     last = tensors.get(f"{CLASSIFIER}.weight")
     if last is not None and last.dim() == 2 and len(last) not in (0, net.classes):
-        net = skeleton(card.name, classes=len(last), variant=source.variant(row))
+        net = skeleton(card.name, classes=len(last), size=size, variant=source.variant(row))
     fits(tensors, net.state_dict(), path.name, headless=last is None)
     return finite(tensors, path.name)
 

@@ -58,7 +58,7 @@ def load(
     else:
         card = find(name)
         if weights is not None and is_file(weights):
-            tensors, described = opened(Path(weights), card, like)
+            tensors, described = opened(Path(weights), card, like, size)
         else:
             tensors, described = converted(choose(card, weights))
     return _net(tensors, described, classes, channels, head, genes or {}, size, seed)

@@ -123,7 +123,8 @@ def finite(weights: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
         WeightsError: There are numbers among them that are not finite, or no numbers.
     """
     for name, tensor in weights.items():
-        if tensor.is_complex() or not torch.isfinite(tensor).all():
+        # In float32, which is what is kept: a float64 may be too large for it.
+        if tensor.is_complex() or not torch.isfinite(tensor.float()).all():
             raise WeightsError(f"{origin} holds numbers that are not finite, in {name}")
     return {
         name: tensor.to(torch.int64 if name.endswith(COUNTER) else torch.float32).contiguous()
