@@ -7,9 +7,12 @@ from torch import nn
 from convatlas.anatomy.arithmetic import CONVOLUTIONS, TRANSPOSED, argument
 from convatlas.anatomy.tracing import Operation
 from convatlas.genes import activation, attention, flattening, normalization, padding, pooling, regularization, skip
+from convatlas.genes.local import LocallyConnected
+from convatlas.nets import darknet_steps, yolo
 
 KINDS: tuple[tuple[tuple[type[nn.Module], ...], str, str], ...] = (
     ((nn.Linear,), "dense", "dense"),
+    ((LocallyConnected,), "locally connected", "convolution"),
     ((nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d), "transposed convolution", "convolution"),
     ((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm), "batch normalization", "normalization"),
     ((nn.LayerNorm, normalization.LayerNorm), "layer normalization", "normalization"),
@@ -58,6 +61,9 @@ KINDS: tuple[tuple[tuple[type[nn.Module], ...], str, str], ...] = (
     ((skip.Multiply,), "product", "skip"),
     ((skip.Concat,), "concatenation", "skip"),
     ((skip.Scale, skip.LayerScale), "scaling", "skip"),
+    ((nn.Upsample,), "upsampling", "skip"),
+    ((darknet_steps.Reorganize,), "reorganization", "skip"),
+    ((yolo.Rows,), "boxes in rows", "flattening"),
     ((nn.Dropout, nn.Dropout2d), "dropout", "regularization"),
     ((regularization.StochasticDepth,), "stochastic depth", "regularization"),
     ((nn.Identity,), "identity", "skip"),

@@ -63,11 +63,14 @@ class Card:
         probabilities: The map that makes probabilities of them: "softmax".
         figures: By column; a figure that nobody printed is absent. Columns of numbers: depth (layers that own weights),
             parameters, parameters_short (the same, printed elsewhere with fewer digits), size (of the weight file, in
-            MB), top1 and top5 (accuracy on the ImageNet validation photos), flops, madds (multiply-adds), layers (as
-            the net's own name counts), output (numbers put out). Columns of words: input, activation, perk.
+            MB), top1 and top5 (accuracy on the ImageNet validation photos), map_voc and map_coco (mean average
+            precision of boxes, on VOC 2007's test photos and at an overlap of 0.5 on COCO's test-dev), flops, madds
+            (multiply-adds), layers (as the net's own name counts), output (numbers put out). Columns of words: input,
+            activation, perk.
         lineages: Of its weights that are at hand without a download from a net's own site.
         weight_names: How the weights are named inside the file whose size was printed: "plain" (layer/weight) or
             "scoped" (several scopes around each layer).
+        classes: How many it tells apart, where that is not the number of `outputs`.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Card:
     figures: Mapping[str, Figure] = field(hash=False)
     lineages: tuple[str, ...] = ()
     weight_names: str = "plain"
+    classes: int | None = None
 
 
 def cards() -> dict[str, Card]:

@@ -16,6 +16,7 @@ from convatlas.nets.net import Net
 
 FAMILIES = {
     "convnext": "convnext:ConvNeXt",
+    "darknet": "darknet:Darknet",
     "densenet": "densenet:DenseNet",
     "efficientnet": "efficientnet:EfficientNet",
     "inception": "inception:InceptionV3",
@@ -26,6 +27,7 @@ FAMILIES = {
     "resnet": "resnet:ResNet",
     "vgg": "vgg:VGG",
     "xception": "xception:Xception",
+    "yolo": "yolo:YOLO",
 }
 """Which class builds a family of cards."""
 
@@ -82,7 +84,7 @@ def skeleton(
     genome = published.swapped(card.name, genes or {})
     photo = _photo(size, card)
     wide = _count("channels", channels, card.input[2])
-    many = _count("classes", classes, card.outputs)
+    many = _count("classes", classes, card.classes or card.outputs)
     try:
         net = _assemble(family, row, genome, many, wide, photo)
         if genome != published or photo != card.input[:2]:
