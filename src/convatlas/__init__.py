@@ -1,6 +1,7 @@
 """convatlas: an atlas of convolutional neural nets that you can run.
 
-`list_nets`, `build`, `load`, `measure`, `check` and `classify` are the front door; everything heavy loads on first use.
+`list_nets`, `build`, `load`, `measure`, `check`, `classify` and `detect` are the front door; everything heavy loads on
+first use.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from convatlas.catalogue.listing import list_nets
     from convatlas.nets.building import build
     from convatlas.weights.classifying import classify
+    from convatlas.weights.detecting import detect
     from convatlas.weights.loading import load
 
 _HOMES = {
@@ -22,13 +24,14 @@ _HOMES = {
     "build": "nets.building",
     "check": "anatomy.checking",
     "classify": "weights.classifying",
+    "detect": "weights.detecting",
     "list_nets": "catalogue.listing",
     "load": "weights.loading",
     "measure": "anatomy.measuring",
 }
 
 __version__ = "0.1.0"
-__all__ = ["ConvAtlasError", "build", "check", "classify", "list_nets", "load", "measure"]
+__all__ = ["ConvAtlasError", "build", "check", "classify", "detect", "list_nets", "load", "measure"]
 
 
 def __getattr__(name: str) -> Any:

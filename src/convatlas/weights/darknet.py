@@ -34,6 +34,9 @@ from convatlas.genes.local import LocallyConnected
 from convatlas.nets.darknet import Darknet
 
 CUT = re.compile(r"\.conv\.\d+$")
+FILE = re.compile(r"\.weights$|\.conv\.\d+$")
+"""What the names of such files end in."""
+
 FLOATS = np.dtype("<f4")
 
 

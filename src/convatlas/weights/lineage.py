@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convatlas.images.decoding import Source, read
+from convatlas.images.fitting import Fitting
 from convatlas.images.labels import labels
 from convatlas.images.preprocessing import Preprocessing
 
@@ -31,7 +32,7 @@ class Lineage:
     source: str
     licence: str
     sha256: str
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | Fitting
     labels: str
 
     def prepare(self, photo: Source) -> NDArray[np.float32]:
