@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.nets.nets import SMALL
+from tests.nets.nets import SMALL, answer
 
 from convatlas.base.errors import ConvAtlasError, GeneError, SizeError, UnknownName
 from convatlas.genes.gene import Gene
@@ -18,7 +18,8 @@ WIDER = {("nasnet_mobile", "padding"): 224, ("efficientnet_b0", "padding"): 192,
 # Without borders a map shrinks in every layer.
 WIDER |= {("vgg16", "alignment"): 224}
 WIDER |= {
-    (net, "padding"): 192 for net in ("convnext_tiny", "efficientnetv2_b0", "inception_v3", "inception_resnet_v2")
+    (net, "padding"): 192
+    for net in ("convnext_tiny", "efficientnetv2_b0", "inception_v3", "inception_resnet_v2", "yolo_v1_tiny")
 }
 
 NO_LOCUS = {
@@ -30,7 +31,12 @@ NO_LOCUS = {
         "efficientnet_lite0",
         "convnext_tiny",
     ),
-    "stochastic_depth": ("vgg16", "inception_v3", "mobilenet", "densenet121", "nasnet_mobile"),
+    "stochastic_depth": (
+        *("vgg16", "inception_v3", "mobilenet", "densenet121", "nasnet_mobile"),
+        *("darknet19", "yolo_v1_tiny", "yolo_v3_tiny"),
+    ),
+    "flattening": ("yolo_v3_tiny",),
+    "dropout": ("yolo_v3_tiny",),
 }
 
 # What does not fit, and why.
@@ -38,6 +44,9 @@ UNFIT = {
     # A depthwise convolution makes a multiple of its inputs: 32 maps from 128 are none, nor are most changes of width.
     *((net, "convolution", "depthwise") for net in ("densenet121", "inception_v3", "inception_resnet_v2")),
     *((net, "convolution", "depthwise") for net in ("nasnet_mobile", "xception", "efficientnetv2_b0")),
+    *((net, "convolution", "depthwise") for net in ("yolo_v1_tiny", "yolo_v3_tiny")),
+    # Its last convolution gives a map for each class, from which one number is to come.
+    *(("darknet19", "flattening", gene) for gene in ("flatten", "pyramid")),
     # Without borders the branch is smaller than what it is added to, or joined with.
     # MobileNet's 224 pixels are used up before its last block.
     *((net, "alignment", "valid") for net in SMALL if net != "vgg16"),
@@ -48,7 +57,7 @@ def run(name: str, locus: str, value: object, size: int) -> None:
     net = build(name, classes=7, size=size, genes={locus: value}, seed=1).train()
     x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     y = net(x)
-    assert y.shape == (2, 7)
+    assert y.shape == (2, *answer(name, 7, size))
     assert torch.isfinite(y).all()
     y.square().mean().backward()
     for path, parameter in net.named_parameters():
@@ -100,6 +109,9 @@ def test_the_default_genome_is_the_published_net_bit_for_bit(name):
     assert torch.equal(plain(x), spelled(x))
 
 
+# Whose dense layer has more weights for a whole map than for its means.
+FLATTENED = {("vgg16", "flattening"), ("yolo_v1_tiny", "flattening")}
+
 WEIGHTLESS = [
     ("activation", "gelu"),
     ("activation", "bell"),
@@ -118,7 +130,7 @@ WEIGHTLESS = [
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize(("locus", "value"), WEIGHTLESS)
 def test_a_swap_without_weights_keeps_every_key_and_shape(name, locus, value):
-    if name in NO_LOCUS.get(locus, ()) or (name, locus) == ("vgg16", "flattening"):
+    if name in NO_LOCUS.get(locus, ()) or (name, locus) in FLATTENED:
         return
     plain, swapped = skeleton(name).state_dict(), skeleton(name, genes={locus: value}).state_dict()
     assert {key: tensor.shape for key, tensor in plain.items()} == {
@@ -200,4 +212,4 @@ def test_outputs_are_the_stages_and_channels_and_classes_follow(name):
     outputs = net.outputs(x)
     assert list(outputs) == [stage for stage, _ in net.named_children()]
     assert torch.equal(outputs["head"], net(x))
-    assert net(x).shape == (1, 5)
+    assert net(x).shape == (1, *answer(name, 5, size))

@@ -17,6 +17,7 @@ from convatlas.catalogue.rules import MIB, exceptions, explain
 
 SAME = "the same"
 NOT_HERE = "not measured here"
+ACCURACIES = ("top1", "top5", "map_voc", "map_coco")
 NOT_PUBLISHED = "blank in the published table, filled by measurement"
 
 
@@ -118,7 +119,7 @@ def _rule(card: Card, column: str, printed: str, anatomy: Anatomy) -> tuple[str,
     """What explains a cell, whether anything does, and the unit it was printed in."""
     measured = _measured(column, anatomy)
     if measured is None:
-        return NOT_HERE, column in ("top1", "top5"), 1
+        return NOT_HERE, column in ACCURACIES, 1
     if isinstance(measured, str | tuple) or column == "output":
         written = "×".join(map(str, measured)) if isinstance(measured, tuple) else str(measured)
         return (SAME, True, 1) if written == printed else ("differs", False, 1)

@@ -72,7 +72,8 @@ def explain(column: str, printed: str, measured: Mapping[str, float], names: str
         names: The card's `weight_names`.
 
     Returns:
-        The rule, or None if none fits: see `exceptions()`. Measured nowhere, and so without a rule: top1, top5.
+        The rule, or None if none fits: see `exceptions()`. Measured nowhere, and so without a rule: top1, top5,
+        map_voc, map_coco.
 
     Raises:
         UnknownName: For `names` that are neither plain nor scoped.
@@ -217,6 +218,13 @@ RULES: tuple[Rule, ...] = (
         ("flops",),
         ("macs",),
         _cut(1e9, 1, "×10^9"),
+    ),
+    Rule(
+        "two operations a multiply-add, rounding",
+        "multiplications and additions, each an operation, in units of 10^9, rounded to two decimals",
+        ("flops",),
+        ("macs",),
+        _rounded(0.5e9, 2, " Bn"),
     ),
 )
 """In the order in which they are tried."""

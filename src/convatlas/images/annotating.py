@@ -31,8 +31,8 @@ class Marked:
 
 
 def colour(number: int) -> tuple[int, int, int]:
-    """The colour of a class."""
-    red, green, blue = colorsys.hsv_to_rgb((0.02 + number * GOLDEN) % 1, 0.85, 0.95)
+    """The colour of a class; 21 steps come round to almost the same hue, which is darker then."""
+    red, green, blue = colorsys.hsv_to_rgb((0.02 + number * GOLDEN) % 1, 0.85, 0.95 - 0.17 * (number // 21 % 4))
     return round(255 * red), round(255 * green), round(255 * blue)
 
 

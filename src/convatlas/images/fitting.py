@@ -64,12 +64,10 @@ class Fitting:
         columns, x = _seen(place.left, place.width, self.size[1])
         above, below, down = _neighbours(y, place.height, photo.shape[0])
         first, second, across = _neighbours(x, place.width, photo.shape[1])
-        across = across[:, None]
         levels = np.full((*self.size, 3), GREY, np.float32)
-        upper = photo[above[:, None], first] * (1 - across) + photo[above[:, None], second] * across
-        lower = photo[below[:, None], first] * (1 - across) + photo[below[:, None], second] * across
-        down = down[:, None, None]
-        levels[rows, columns] = (upper * (1 - down) + lower * down) / np.float32(255)  # (h', w', 3)
+        upper = _between(photo[above[:, None], first], photo[above[:, None], second], across[:, None])
+        lower = _between(photo[below[:, None], first], photo[below[:, None], second], across[:, None])
+        levels[rows, columns] = _between(upper, lower, down[:, None, None]) / np.float32(255)  # (h', w', 3)
         return np.ascontiguousarray(levels.transpose(2, 0, 1))
 
     def place(self, height: int, width: int) -> Place:
@@ -90,6 +88,11 @@ class Fitting:
         scale = np.array([width / place.width, height / place.height] * 2, boxes.dtype)
         placed: NDArray[Any] = (boxes - corner) * scale
         return placed
+
+
+def _between(one: NDArray[Any], other: NDArray[Any], share: NDArray[np.float32]) -> NDArray[np.float32]:
+    start = one.astype(np.float32)
+    return start + (other - start) * share
 
 
 def _half(room: int) -> int:

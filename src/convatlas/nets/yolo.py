@@ -213,8 +213,9 @@ class YOLO(Net):
             widths[one.name] = width
             heads += [one.name] if isinstance(one.steps[-1], Boxes) else []
         if row.cell_boxes:
-            flatten, features = self.flattened(genome, width, channels, size)
-            outputs = self.grid[0] * self.grid[1] * (classes + 5 * row.cell_boxes)
+            cells = self.grid[0] * self.grid[1]
+            flatten, features = genome.flatten(width, cells)
+            outputs = cells * (classes + 5 * row.cell_boxes)
             self.head = chain(flatten=flatten, drop=genome.drop(), dense=Dense(features, outputs))
         else:
             self.add_module("head", Rows(tuple(len(boxes.anchors) for boxes in self.priors)))
