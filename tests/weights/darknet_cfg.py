@@ -7,6 +7,7 @@ import dataclasses
 import torch
 from torch import nn
 
+from convatlas.genes.genome import Genome
 from convatlas.nets import darknet, yolo
 from convatlas.nets.darknet import Darknet
 from convatlas.nets.darknet_steps import Boxes, Conv, Local, Pool, Pyramid, Reorg, Residual, Step, Upsample
@@ -25,12 +26,12 @@ def _narrow(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     )
 
 
-def narrow(name: str, size: tuple[int, int]) -> Net:
+def narrow(name: str, size: tuple[int, int], genome: Genome | None = None) -> Net:
     """The net called `name` with a 32nd of its widths, random weights that all count, in evaluation mode."""
     family: type[Net] = Darknet if name in Darknet.rows else YOLO
     row = narrow_row(name)
     with torch.device("meta"):
-        net = family(row, family.published(row), CLASSES, 3, size)
+        net = family(row, genome or family.published(row), CLASSES, 3, size)
     net.to_empty(device="cpu")
     initialize(net, NAMES.index(name))
     stir(net)
