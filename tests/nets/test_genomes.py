@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.nets.nets import SMALL
+from tests.nets.nets import SMALL, answer
 
 from convatlas.base.errors import ConvAtlasError, GeneError, SizeError, UnknownName
 from convatlas.genes.gene import Gene
@@ -20,7 +20,8 @@ WIDER = {("nasnet_mobile", "padding"): 224, ("efficientnet_b0", "padding"): 192,
 # Without borders a map shrinks in every layer.
 WIDER |= {("vgg16", "alignment"): 224}
 WIDER |= {
-    (net, "padding"): 192 for net in ("convnext_tiny", "efficientnetv2_b0", "inception_v3", "inception_resnet_v2")
+    (net, "padding"): 192
+    for net in ("convnext_tiny", "efficientnetv2_b0", "inception_v3", "inception_resnet_v2", "yolo_v1_tiny")
 }
 
 PERCEPTRONS = ("mlp_300", "elman")
@@ -37,23 +38,25 @@ NO_LOCUS = {
         *PERCEPTRONS,
     ),
     "stochastic_depth": (
-        "vgg16",
-        "inception_v3",
-        "mobilenet",
-        "densenet121",
-        "nasnet_mobile",
+        *("vgg16", "inception_v3", "mobilenet", "densenet121", "nasnet_mobile"),
+        *("darknet19", "yolo_v1_tiny", "yolo_v3_tiny"),
         *PERCEPTRONS,
         *LENETS,
     ),
+    "flattening": ("yolo_v3_tiny",),
     "feedback": tuple(net for net in SMALL if net not in PERCEPTRONS),
     "output": tuple(net for net in SMALL if net not in PERCEPTRONS + LENETS),
-} | dict.fromkeys(("convolution", "padding", "alignment", "normalization", "attention", "dropout"), PERCEPTRONS)
+    "dropout": ("yolo_v3_tiny", *PERCEPTRONS),
+} | dict.fromkeys(("convolution", "padding", "alignment", "normalization", "attention"), PERCEPTRONS)
 
 # What does not fit, and why.
 UNFIT = {
     # A depthwise convolution makes a multiple of its inputs: 32 maps from 128 are none, nor are most changes of width.
     *((net, "convolution", "depthwise") for net in ("densenet121", "inception_v3", "inception_resnet_v2")),
     *((net, "convolution", "depthwise") for net in ("nasnet_mobile", "xception", "efficientnetv2_b0")),
+    *((net, "convolution", "depthwise") for net in ("yolo_v1_tiny", "yolo_v3_tiny")),
+    # Its last convolution gives a map for each class, from which one number is to come.
+    *(("darknet19", "flattening", gene) for gene in ("flatten", "pyramid")),
     # Without borders the branch is smaller than what it is added to, or joined with.
     # MobileNet's 224 pixels are used up before its last block.
     *((net, "alignment", "valid") for net in SMALL if net not in ("vgg16", *LENETS)),
@@ -68,7 +71,7 @@ def run(name: str, locus: str, value: object, size: int) -> None:
     net = build(name, classes=7, size=size, genes={locus: value}, seed=1).train()
     x = torch.randn(2, net.channels, size, size, generator=torch.Generator().manual_seed(0))
     y = net(x)
-    assert y.shape == (2, 7)
+    assert y.shape == (2, *answer(name, 7, size))
     assert torch.isfinite(y).all()
     y.square().mean().backward()
     for path, parameter in net.named_parameters():
@@ -120,6 +123,8 @@ def test_the_default_genome_is_the_published_net_bit_for_bit(name):
     assert torch.equal(plain(x), spelled(x))
 
 
+# Whose dense layer has more weights for a whole map than for its means.
+
 WEIGHTLESS = [
     ("activation", "gelu"),
     ("activation", "bell"),
@@ -137,7 +142,7 @@ WEIGHTLESS = [
 
 # Where the published pooling has weights, or a dense layer reads the whole map.
 RESHAPED = {(net, locus) for net in LENETS for locus in ("pooling", "alignment")}
-RESHAPED |= {(net, "flattening") for net in ("vgg16", "lenet1", *PERCEPTRONS)}
+RESHAPED |= {(net, "flattening") for net in ("vgg16", "yolo_v1_tiny", "lenet1", *PERCEPTRONS)}
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -315,4 +320,4 @@ def test_outputs_are_the_stages_and_channels_and_classes_follow(name):
     outputs = net.outputs(x)
     assert list(outputs) == [stage for stage, _ in net.named_children()]
     assert torch.equal(outputs["head"], net(x))
-    assert net(x).shape == (1, 5)
+    assert net(x).shape == (1, *answer(name, 5, size))

@@ -20,7 +20,7 @@ from convatlas.catalogue.rules import MIB, exceptions, explain
 SAME = "the same"
 NOT_HERE = "not measured here"
 ACCURACIES = ("top1", "top5")
-UNMEASURED = (*ACCURACIES, "error", "error_distorted", "error_deslanted", "error_summary")
+UNMEASURED = (*ACCURACIES, "map_voc", "map_coco", "error", "error_distorted", "error_deslanted", "error_summary")
 NOT_PUBLISHED = "blank in the published table, filled by measurement"
 
 

@@ -12,6 +12,7 @@ from convatlas.genes import (
     feedback,
     flattening,
     links,
+    local,
     normalization,
     output,
     padding,
@@ -19,6 +20,7 @@ from convatlas.genes import (
     regularization,
     skip,
 )
+from convatlas.nets import darknet_steps, yolo
 from convatlas.nets.boosting import Vote
 
 KINDS: tuple[tuple[tuple[type[nn.Module], ...], str, str], ...] = (
@@ -26,6 +28,7 @@ KINDS: tuple[tuple[tuple[type[nn.Module], ...], str, str], ...] = (
     ((output.RadialBasis,), "radial basis functions", "dense"),
     ((feedback.Recurrence,), "recurrence", "feedback"),
     ((links.LinkedConvolution,), "linked convolution", "convolution"),
+    ((local.LocallyConnected,), "locally connected", "convolution"),
     ((nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d), "transposed convolution", "convolution"),
     ((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm), "batch normalization", "normalization"),
     ((nn.LayerNorm, normalization.LayerNorm), "layer normalization", "normalization"),
@@ -76,6 +79,9 @@ KINDS: tuple[tuple[tuple[type[nn.Module], ...], str, str], ...] = (
     ((skip.Repeat,), "repetition", "skip"),
     ((skip.Scale, skip.LayerScale), "scaling", "skip"),
     ((Vote,), "vote", "skip"),
+    ((nn.Upsample,), "upsampling", "skip"),
+    ((darknet_steps.Reorganize,), "reorganization", "skip"),
+    ((yolo.Rows,), "boxes in rows", "flattening"),
     ((nn.Dropout, nn.Dropout2d), "dropout", "regularization"),
     ((regularization.StochasticDepth,), "stochastic depth", "regularization"),
     ((nn.Identity,), "identity", "skip"),

@@ -66,13 +66,15 @@ class Card:
             divided by the sum of all, since the least squared error to targets of 1 and -1 is at y = 2 p - 1.
         figures: By column; a figure that nobody printed is absent. Columns of numbers: depth (layers that own weights),
             parameters, parameters_short (the same, printed elsewhere with fewer digits), size (of the weight file, in
-            MB), top1 and top5 (accuracy on the ImageNet validation photos), flops, madds (multiply-adds), layers (as
-            the net's own name counts), output (numbers put out), connections and units (as in `Anatomy`), error (on
-            the test digits of MNIST), error_distorted and error_deslanted (the same after training on distorted
-            digits, and with all digits set upright). Columns of words: input, activation, perk, error_summary (the
-            error as the review sums it up, for several nets together where it does).
+            MB), top1 and top5 (accuracy on the ImageNet validation photos), map_voc and map_coco (mean average
+            precision of boxes, on VOC 2007's test photos and at an overlap of 0.5 on COCO's test-dev), flops, madds
+            (multiply-adds), layers (as the net's own name counts), output (numbers put out), connections and units (as
+            in `Anatomy`), error (on the test digits of MNIST), error_distorted and error_deslanted (the same after
+            training on distorted digits, and with all digits set upright). Columns of words: input, activation, perk,
+            error_summary (the error as the review sums it up, for several nets together where it does).
         weight_names: How the weights are named inside the file whose size was printed: "plain" (layer/weight) or
             "scoped" (several scopes around each layer).
+        classes: How many it tells apart, where that is not the number of `outputs`.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Card:
     probabilities: str
     figures: Mapping[str, Figure] = field(hash=False)
     weight_names: str = "plain"
+    classes: int | None = None
 
     @property
     def lineages(self) -> tuple[str, ...]:

@@ -268,5 +268,12 @@ RULES: tuple[Rule, ...] = (
         ("macs",),
         _cut(1e9, 1, "×10^9"),
     ),
+    Rule(
+        "two operations a multiply-add, rounding",
+        "multiplications and additions, each an operation, in units of 10^9, rounded to two decimals",
+        ("flops",),
+        ("macs",),
+        _rounded(0.5e9, 2, " Bn"),
+    ),
 )
 """In the order in which they are tried."""

@@ -19,6 +19,7 @@ from convatlas.nets.net import Net
 FAMILIES = {
     "boosted_lenet4": "boosting:BoostedLeNet",
     "convnext": "convnext:ConvNeXt",
+    "darknet": "darknet:Darknet",
     "densenet": "densenet:DenseNet",
     "efficientnet": "efficientnet:EfficientNet",
     "inception": "inception:InceptionV3",
@@ -32,6 +33,7 @@ FAMILIES = {
     "resnet": "resnet:ResNet",
     "vgg": "vgg:VGG",
     "xception": "xception:Xception",
+    "yolo": "yolo:YOLO",
 }
 """Which class builds a family of cards; a net that is made of whole others has a class of its own."""
 
@@ -91,14 +93,14 @@ def skeleton(
     genome = published.swapped(card.name, genes or {})
     photo = _photo(size, card)
     wide = _count("channels", channels, card.input[2])
-    many = _count("classes", classes, card.outputs)
+    many = _count("classes", classes, card.classes or card.outputs)
     try:
         net = _assemble(family, row, genome, many, wide, photo)
         if genome != published or photo != card.input[:2]:
             _run(net, wide, photo)
     except (RuntimeError, ValueError) as error:
         # Whether genes and photos fit does not depend on the classes, of which the published number always fits.
-        raise _explained(error, card, family, row, genome, card.outputs, wide, photo) from None
+        raise _explained(error, card, family, row, genome, card.classes or card.outputs, wide, photo) from None
     net.card = card
     return net
 

@@ -108,10 +108,8 @@ class Net(nn.Module):
         flatten, features = genome.flatten(width)
         if features is None:
             with torch.device("meta"), torch.no_grad():
-                x = torch.empty(1, channels, *size)
-                for _, x in self.eval().walk(x):  # noqa: B007 - the last one counts
-                    pass
-                features = flatten(x).shape[1]
+                photo = torch.empty(1, channels, *size)
+                features = flatten([photo, *self.eval().outputs(photo).values()][-1]).shape[1]
             self.train()
         return flatten, features
 
