@@ -12,7 +12,9 @@ from typing import Any
 
 from torch import Tensor
 
-from convatlas.anatomy.tracing import Call
+from convatlas.anatomy.tracing import Call, Operation
+from convatlas.genes.layers import Counted
+from convatlas.genes.pooling import Subsampling
 
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
 TRANSPOSED = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -29,6 +31,26 @@ LEFT = {
     "addbmm": (1, "batch1"),
 }
 """Products of matrices, and which argument is the left one: its last side is summed over."""
+
+
+def cost(operation: Operation) -> tuple[int, int, int]:
+    """(multiply-accumulates, connections, units) of one operation."""
+    module, shape = operation.module, (operation.shapes or [()])[0]
+    if operation.is_leaf and isinstance(module, Counted):
+        return module.macs(shape), module.connections(shape), module.units(shape)
+    found = sum(macs(call) for call in operation.calls)
+    if operation.is_leaf and isinstance(module, Subsampling):
+        return found, prod(shape) * (module.kernel**2 + 1), prod(shape)
+    if not found or not operation.weights:
+        return found, 0, 0
+    return found, found + sum(map(_biases, operation.calls)), prod(shape)
+
+
+def _biases(call: Call) -> int:
+    """Units of a convolution or dense layer that have a bias."""
+    if call.name not in (*CONVOLUTIONS, "linear"):
+        return 0
+    return 0 if argument(call, 2, "bias", None) is None else call.output.numel()
 
 
 def macs(call: Call) -> int:
@@ -111,6 +133,10 @@ def window(call: Call) -> Window | None:
         kernel = argument(call, first, "kernel_size")
         stride = argument(call, first + 1, "stride", None) or kernel
         return _window(kernel, stride, 1, argument(call, 3, "padding", 0) if first == 1 else 0)
+    # The method of a tensor goes by the same name, but gives a side more, not one less.
+    if call.name == "unfold" and argument(call, 0, "input").ndim == 4 and call.output.ndim == 3:
+        kernel, dilation = argument(call, 1, "kernel_size"), argument(call, 2, "dilation", 1)
+        return _window(kernel, argument(call, 4, "stride", 1), dilation, argument(call, 3, "padding", 0))
     return None
 
 

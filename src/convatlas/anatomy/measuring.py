@@ -11,14 +11,16 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from convatlas.anatomy.anatomies import Anatomy, Layer, most_common_activation
-from convatlas.anatomy.arithmetic import CONVOLUTIONS, TRANSPOSED, Window, argument, macs, window
+from convatlas.anatomy.arithmetic import CONVOLUTIONS, TRANSPOSED, Window, argument, cost, window
 from convatlas.anatomy.counting import depth, parameters, statistics, weighted_layers
 from convatlas.anatomy.field import Field, fields, within
-from convatlas.anatomy.kinds import kind_of
+from convatlas.anatomy.kinds import kind_of, kind_of_module
 from convatlas.anatomy.settings import setting_of
 from convatlas.anatomy.tracing import Operation, tensors_in, trace
 from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.genes.attention import Gated
+from convatlas.genes.feedback import Recurrence
+from convatlas.genes.layers import Counted
 from convatlas.nets.building import Size, skeleton
 from convatlas.nets.net import Net
 from convatlas.nets.own import own
@@ -37,8 +39,9 @@ def measure(
     Args:
         net: The name of a net of the atlas, which is then never filled with weights; or any module of your own, or
             where to find it, `package.module:callable`.
-        size: Height and width of the photos, or one number for both; the published size if not said, 224 for your own.
-        channels: Of the photos; as published if not said, what the first layer takes for your own net.
+        size: Height and width of the photos, or one number for both; the published size if not said, what it was built
+            for if it is one of ours, 224 for your own.
+        channels: Of the photos; as published or built for if not said, what the first layer takes for your own net.
         classes: Outputs, as in `build`; only for a net of the atlas.
         genes: As in `build`; only for a net of the atlas.
 
@@ -75,15 +78,17 @@ def _input_shape(net: nn.Module, size: Size | None, channels: int | None) -> tup
     """(C, H, W), or (features,) for a net that begins with a dense layer."""
     first = next((part for part in net.modules() if isinstance(part, nn.Conv2d | nn.Linear)), None)
     if isinstance(net, Net):
-        size = net.card.input[:2] if size is None else size
+        size = net.size if size is None else size
+        channels = net.channels if channels is None else channels
     elif isinstance(first, nn.Linear) and size is None and channels is None:
         return (first.in_features,)
     if channels is None:
         channels = first.in_channels if isinstance(first, nn.Conv2d) else 3
     pair = (224, 224) if size is None else tuple(size) if isinstance(size, tuple | list) else (size, size)
     shape = (channels, *pair)
-    if len(shape) != 3 or not all(isinstance(side, int) and 1 <= side <= 8192 for side in shape):
-        raise SizeError(f"a photo has 1 to 8192 pixels a side and channels; got {' x '.join(map(str, shape))}")
+    # bool is an int in Python.
+    if len(shape) != 3 or not all(type(side) is int and 1 <= side <= 8192 for side in shape):
+        raise SizeError(f"a photo has 1 to 8192 pixels a side and channels; got {' x '.join(map(repr, shape))}")
     return shape
 
 
@@ -151,10 +156,12 @@ def _anatomy(net: nn.Module, shape: tuple[int, ...], operations: list[Operation]
         for number, (operation, field) in enumerate(zip(operations, fields(operations), strict=True), 1)
     )
     total, trainable = parameters(net)
+    given = [operation for operation in operations if operation.answer is not None] or operations[-1:]
+    first = min(given, key=lambda operation: operation.answer or 0)
     return Anatomy(
         name=_name(net),
         input=shape,
-        output=layers[-1].output,
+        output=first.shapes[0][1:],
         layers=layers,
         parameters=total,
         trainable=trainable,
@@ -162,9 +169,16 @@ def _anatomy(net: nn.Module, shape: tuple[int, ...], operations: list[Operation]
         path=_longest_path(operations, layers, gates),
         macs=sum(layer.macs for layer in layers),
         memory=sum(layer.memory for layer in layers),
-        activation=most_common_activation(layers),
+        activation=most_common_activation(layers, _functions_within(operations)),
         weighted=tuple(_arrays(layer) for layer in weighted_layers(net)),
     )
+
+
+def _functions_within(operations: list[Operation]) -> list[str]:
+    """What the transfer functions are called that recurrences apply themselves."""
+    loops = [operation.module for operation in operations if isinstance(operation.module, Recurrence)]
+    known = [(act, kind_of_module(act)) for loop in loops for act in loop.functions if act is not None]
+    return [kind[0] if kind else type(act).__name__ for act, kind in known]
 
 
 def _arrays(layer: nn.Module) -> int:
@@ -179,8 +193,8 @@ def _layer(number: int, operation: Operation, field: Field, counted: set[int]) -
         still = [tensor for tensor in still if id(tensor) in given]
     fresh = {id(tensor): tensor for tensor in (*operation.weights, *still) if id(tensor) not in counted}
     counted.update(fresh)
+    macs, connections, units = cost(operation)
     seen = next((found for call in operation.calls if (found := window(call)) is not None), None)
-    shapes = operation.shapes or [()]
     return Layer(
         number=number,
         name=operation.path,
@@ -192,11 +206,13 @@ def _layer(number: int, operation: Operation, field: Field, counted: set[int]) -
         dilation=seen.dilation if seen else None,
         groups=_groups(operation),
         setting=setting_of(operation),
-        output=shapes[0][1:],
+        output=operation.shapes[0][1:],
         parameters=sum(tensor.numel() for tensor in fresh.values()),
         trainable=sum(weight.numel() for weight in fresh.values() if weight.requires_grad),
-        macs=sum(macs(call) for call in operation.calls),
-        memory=sum(prod(one) for one in shapes) * operation.itemsize,
+        macs=macs,
+        connections=connections,
+        units=units,
+        memory=sum(prod(one) for one in operation.shapes) * operation.itemsize,
         field=None if field.side == (0, 0) else field.side,
         field_stride=None if field.side == (0, 0) else field.stride,
         sees_all=field.whole,
@@ -224,7 +240,8 @@ def _longest_path(operations: list[Operation], layers: tuple[Layer, ...], gates:
     """Convolutions and dense layers on the longest way through, what only computes a gate left aside."""
     lengths: list[int] = []
     for operation, layer in zip(operations, layers, strict=True):
-        counts = layer.locus in ("convolution", "dense") and id(operation.module) not in gates
+        module = operation.module
+        counts = module.layers if isinstance(module, Counted) else int(layer.locus in ("convolution", "dense"))
         before = max((lengths[source] if source >= 0 else 0 for source in operation.inputs), default=0)
-        lengths.append(before + counts)
+        lengths.append(before + (0 if id(module) in gates else counts))
     return max(lengths)

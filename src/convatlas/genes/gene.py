@@ -10,7 +10,8 @@ from torch import nn
 Maker = Callable[..., nn.Module]
 
 # The letters of `shape`, `parameters` and `macs`: N batch, C channels in, K channels out, H and W the output map's
-# height and width, k the kernel's side, s the stride, r the squeezed channels, F features.
+# height and width, k the kernel's side, s the stride, r the squeezed channels. In `output` and `feedback`: F features,
+# C units of the one hidden layer, K classes, s steps.
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Gene:
 
     Attributes:
         locus: What it is a value of: convolution, padding, alignment, pooling, flattening, normalization,
-            activation or attention.
+            activation, attention, regularization, feedback or output.
         name: Its name in that locus.
         formula: What it computes.
         shape: From which shape to which.

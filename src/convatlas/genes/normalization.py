@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +34,32 @@ class BatchNorm(nn.BatchNorm2d):
     def reset_parameters(self) -> None:
         if self.running_mean is not None and not self.running_mean.is_meta:
             super().reset_parameters()
+
+
+class DarknetBatchNorm(BatchNorm):
+    """Batch normalization as darknet divides: by the deviation plus eps, not by the root of the variance plus eps.
+
+    While training, the variance it divides by is the unbiased one. Source: darknet, the layer's CPU code.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, variance = self._statistics(x)
+        # The root has no slope at 0, where a dead channel stands; a variance this small is nothing beside eps.
+        deviation = variance.clamp_min(torch.finfo(x.dtype).tiny).sqrt() + self.eps
+        scale = self.weight / deviation
+        return x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+
+    def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        running = self.running_mean, self.running_var
+        if not self.training:
+            return running  # type: ignore[return-value]
+        if x.numel() // x.shape[1] == 1:
+            raise ValueError(f"one value a channel has no variance to train with: the input is {tuple(x.shape)}")
+        variance, mean = torch.var_mean(x, (0, 2, 3))
+        with torch.no_grad():
+            for kept, new in zip(running, (mean, variance), strict=True):
+                kept.lerp_(new.to(kept.dtype), self.momentum)  # type: ignore[union-attr,arg-type]
+        return mean, variance
 
 
 class LayerNorm(nn.Module):
@@ -91,6 +118,13 @@ class Standardize(nn.Module):
         if self.count is not None:
             self.count.zero_()
 
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+        """Constants are made anew where the net goes to another precision: rounded twice, float64 would lose digits."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if not self.statistics and not self.mean.is_meta:
+            self.reset_parameters()
+        return self
+
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean[:, None, None]) / self.variance.sqrt()[:, None, None]
 
@@ -113,6 +147,13 @@ NORMALIZATIONS = table(
         "gamma_c (x - mean_c) / sqrt(var_c + eps) + beta_c, over the batch and the map; 2C running statistics more",
         "Ioffe & Szegedy 2015",
         BatchNorm,
+        "4*C",
+    ),
+    _gene(
+        "batch_darknet",
+        "gamma_c (x - mean_c) / (sqrt(var_c) + eps) + beta_c, over the batch and the map; 2C running statistics more",
+        "Redmon 2013-2018, darknet",
+        DarknetBatchNorm,
         "4*C",
     ),
     _gene(
