@@ -8,6 +8,8 @@ from torch import nn
 
 from convatlas.anatomy.arithmetic import argument
 from convatlas.anatomy.tracing import Call, Operation
+from convatlas.genes.feedback import Recurrence
+from convatlas.genes.layers import Counted
 from convatlas.genes.normalization import Rescale
 from convatlas.genes.pooling import Pool
 from convatlas.genes.regularization import StochasticDepth
@@ -38,6 +40,11 @@ def setting_of(operation: Operation) -> str:
         return _written(module.rate)
     if isinstance(module, Rescale):
         return f"{_written(module.scale)} {_written(module.offset)}"
+    if isinstance(module, Recurrence):
+        widths, arrows = "-".join(map(str, module.widths)), (f"{source}->{target}" for source, target in module.arrows)
+        return " ".join([widths, *arrows, f"{module.steps}steps"])
+    if isinstance(module, Counted) and module.steps > 1:
+        return f"{module.steps}steps"
     if isinstance(module, nn.Module) and len(operation.calls) > 2:
         # Of a leaf that calls much, the calls are how it works, not what it is set to.
         return ""

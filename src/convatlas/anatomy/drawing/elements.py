@@ -23,6 +23,9 @@ LINE, SMALL, TINY = 11.0, 9.0, 8.0
 STRIP, ROW = 14.0, 14.0
 """Heights of a strip and of a line of text in a box."""
 
+LOOP = 16.0
+"""How high the arrow runs that leads from a box back to itself."""
+
 GAP, SHORT_GAP = 12.0, 20.0
 """Between ways, and between boxes whose shape needs no telling."""
 
@@ -49,14 +52,19 @@ class UnitBox:
         lines = [text_width(line, LINE if at == 0 else SMALL + 1) for at, line in enumerate(unit.text)]
         strips = [_strips_width(strips) for strips in (unit.before, unit.after)]
         self.width = max([40.0, *(wide + 14 for wide in lines), *strips])
+        self.loops = bool(unit.text) and unit.text[-1].endswith(" steps")
         self.main = len(unit.text) * ROW + 8 if unit.text else 0.0
-        height = self.main + STRIP * (bool(unit.before) + bool(unit.after))
-        self.above = self.below = height / 2
+        self.height = self.main + STRIP * (bool(unit.before) + bool(unit.after))
+        self.above = self.height / 2 + (LOOP if self.loops else 0)
+        self.below = self.height / 2
 
     def paint(self, ink: Ink, x: float, y: float) -> None:
         """See `Element`."""
-        unit, top = self.unit, y - self.above
+        unit, top = self.unit, y - self.height / 2
         shapes: list[Drawn] = []
+        if self.loops:
+            left, right = x + self.width * 0.25, x + self.width * 0.75
+            ink.line((right, top), (right, top - LOOP + 2), (left, top - LOOP + 2), (left, top), arrow=True)
         if unit.before:
             shapes += _strips(unit.before, x, top, self.width)
             top += STRIP
@@ -69,7 +77,7 @@ class UnitBox:
         if unit.after:
             shapes += _strips(unit.after, x, top, self.width)
         if self.tag:
-            shapes += tag(self.tag, x + self.width, y - self.above)
+            shapes += tag(self.tag, x + self.width, y - self.height / 2)
         ink.front.append(Group(tuple(shapes), ink.titled(unit.layers), unit.layers))
 
 
@@ -181,7 +189,7 @@ class Chain:
     def paint(self, ink: Ink, x: float, y: float) -> None:
         """See `Element`."""
         for element, (gap, told) in zip(self.elements, self.gaps, strict=True):
-            if gap:
+            if gap and not (isinstance(element, EntryBox) and element is self.elements[0]):
                 arrow(ink, x, x + gap, y, told, not isinstance(element, Fork))
             element.paint(ink, x + gap, y)
             x += gap + element.width
@@ -210,7 +218,9 @@ class Fork:
         self.joint.paint(ink, joint, y)
         for way, offset in zip(self.ways, self.offsets, strict=True):
             level = y + offset
-            ink.line((x, y), (bus, y), (bus, level), (bus + TURN, level))
+            # A way that begins with what another stage gave has no line from here.
+            if not (way.elements and isinstance(way.elements[0], EntryBox)):
+                ink.line((x, y), (bus, y), (bus, level), (bus + TURN, level))
             way.paint(ink, bus + TURN, level)
             enter(ink, self.joint, (bus + TURN + way.width, level), (joint, y))
 

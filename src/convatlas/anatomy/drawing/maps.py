@@ -64,7 +64,7 @@ def boxes(anatomy: Anatomy, title: str, description: str) -> Picture:
             for line, text in enumerate(stack.station.made):
                 shapes.append(Text(_gap(stacks[at - 1], stack), floor + 13 * line, text, SMALL, anchor="middle"))
     for before, stack in pairwise(stacks):
-        shapes += _links(before, stack, middle)
+        shapes += _links(before, stack, middle) if stack.station.follows else []
     right = max(stack.middle + max(stack.wide, _label(stack)) / 2 for stack in stacks)
     width = max(right + MARGIN, 480)
     head = _head(anatomy, title, width)

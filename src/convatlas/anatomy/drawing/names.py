@@ -41,6 +41,10 @@ SHORT = {
 }
 
 
+STEPS = "steps"
+"""With which the setting of a layer ends that repeats itself."""
+
+
 def short(layer: Layer) -> str:
     """A layer's short name, its rate or slope with it."""
     name = SHORT.get(layer.kind, layer.kind)
@@ -55,6 +59,11 @@ def labels(layer: Layer, before: Shape, words: Words) -> tuple[str, ...]:
     if layer.kind in SIGNS:
         return () if len(layer.inputs) > 1 else (f"{SIGNS[layer.kind]} constant",)
     name = short(layer)
+    if layer.setting.endswith(STEPS):
+        # What repeats itself within one layer says how often, and a recurrence what leads back.
+        *told, steps = layer.setting.split()
+        lines = [part.replace("->", " → ") for part in told]
+        return name, *lines, f"{steps.removesuffix(STEPS)} steps"
     if layer.locus == "dense":
         return name, str(layer.output[-1])
     if layer.kernel is None or layer.stride is None:

@@ -66,11 +66,11 @@ def framed(sketch: Sketch, words: Words, stage: str) -> Sketch:
     named = [_block(piece, words, stage) for piece in sketch]
     groups = groupby(zip(named, sketch, strict=True), key=lambda pair: pair[0])
     parts = [(name, tuple(piece for _, piece in run)) for name, run in groups]
-    if len(set(named) - {""}) < 2 or all(boxes(pieces) == 1 for name, pieces in parts if name):
+    if len(set(named) - {""}) < 2:
         return sketch
     found: list[Piece] = []
     for name, pieces in parts:
-        found += [Frame(name, pieces)] if name else pieces
+        found += [Frame(name, pieces)] if name and boxes(pieces) > 1 else pieces
     return tuple(found)
 
 

@@ -218,7 +218,7 @@ def _head(anatomy: Anatomy, title: str, left: float, wide: float, words: Words) 
         f"photo {shaped(anatomy.input)}",
         counted(anatomy.parameters, "parameters"),
         counted(anatomy.macs, "MACs"),
-        f"{anatomy.depth} layers with weights",
+        f"{anatomy.depth} layer{'s' if anatomy.depth != 1 else ''} with weights",
         f"{anatomy.path} on the longest path",
     ]
     shapes: list[Shape] = [Text(left, MARGIN + 16, title, 18, True)]

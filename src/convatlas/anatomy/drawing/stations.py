@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from convatlas.anatomy.anatomies import Anatomy, Layer, Shape
@@ -29,6 +29,7 @@ class Station:
         window: Height and width of the window that its first layer slides over the station before.
         groups: In how many groups its maps are kept apart, by this layer or the next.
         layers: That made it.
+        follows: Whether it is made from the station before.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Station:
     window: tuple[int, int] | None
     groups: int
     layers: tuple[int, ...]
+    follows: bool = True
 
 
 def stations(anatomy: Anatomy) -> list[Station]:
@@ -51,7 +53,13 @@ def stations(anatomy: Anatomy) -> list[Station]:
     groups = [[stage] for stage in found]
     if len(groups) >= MOST:
         groups = [list(run) for _, run in groupby(found, key=lambda stage: _shape(stage)[1:])]
-    return [photo, *(_stage(group, words) for group in groups)]
+    made = [photo]
+    before = {0}
+    for group in groups:
+        reads = {number for stage in group for number in stage.sources}
+        made.append(replace(_stage(group, words), follows=bool(reads & before)))
+        before = {number for stage in group for number in stage.outputs}
+    return made
 
 
 def _units(found: Sequence[Stage], words: Words) -> list[Station]:
@@ -64,6 +72,8 @@ def _units(found: Sequence[Stage], words: Words) -> list[Station]:
     held = 1
     units = [piece for stage in found for piece in sketcher.sketch(stage.row) if isinstance(piece, Unit)]
     for at, unit in enumerate(units):
+        if unit.locus == "flattening" and made and made[-1].shape[1:] == (1, 1):
+            continue
         layers = [words.layers[number] for number in unit.layers]
         window = next((layer.kernel for layer in layers if layer.kernel), None)
         held = _groups(unit, words) or held
@@ -108,6 +118,8 @@ def _name(layers: Sequence[Layer]) -> str:
     """What the layers' names have in common: of the module that holds them, or of the only one."""
     parts = [layer.name.split(".") for layer in layers]
     shared = [level[0] for level in zip(*parts, strict=False) if len(set(level)) == 1]
+    if shared[1:] and shared[-1] == shared[-2]:
+        shared.pop()
     name = ".".join(shared) or parts[0][0] or layers[0].kind
     return f"layer {name}" if name.isdigit() else name
 
