@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,9 @@ from convatlas.genes.feedback import Recurrence
 from convatlas.genes.layers import Counted
 from convatlas.nets.building import Size, skeleton
 from convatlas.nets.net import Net
-from convatlas.nets.own import own
+from convatlas.nets.own import Exported, is_own, own
+
+T = TypeVar("T")
 
 
 def measure(
@@ -38,9 +40,9 @@ def measure(
 
     Args:
         net: The name of a net of the atlas, which is then never filled with weights; or any module of your own, or
-            where to find it, `package.module:callable`.
+            where to find it: `package.module:callable`, or a .pt2 file.
         size: Height and width of the photos, or one number for both; the published size if not said, what it was built
-            for if it is one of ours, 224 for your own.
+            for if it is one of ours, exported with if it is a file, 224 for your own.
         channels: Of the photos; as published or built for if not said, what the first layer takes for your own net.
         classes: Outputs, as in `build`; only for a net of the atlas.
         genes: As in `build`; only for a net of the atlas.
@@ -53,7 +55,7 @@ def measure(
         SizeError: A size the net cannot take.
         ConvAtlasError: Your own net failed on such photos; says what it said.
     """
-    if isinstance(net, str) and ":" in net:
+    if isinstance(net, str) and is_own(net):
         net = own(net)
     if isinstance(net, str):
         net = skeleton(net, size=size, channels=channels, classes=classes, genes=genes)
@@ -67,19 +69,27 @@ def measure(
         raise ConvAtlasError(
             f"{_name(net)} has lazy layers, which get their shape when it first runs: run it once before"
         )
-    return _measured(net, _input_shape(net, size, channels))
+    shape = input_shape(net, size, channels)
+    return traced(net, shape, lambda operations: _anatomy(net, shape, operations))
 
 
 def _name(net: nn.Module) -> str:
+    exported = getattr(net, "exported", None)
+    if isinstance(exported, Exported):
+        return exported.name
     return net.card.name if isinstance(net, Net) else type(net).__name__
 
 
-def _input_shape(net: nn.Module, size: Size | None, channels: int | None) -> tuple[int, ...]:
+def input_shape(net: nn.Module, size: Size | None, channels: int | None) -> tuple[int, ...]:
     """(C, H, W), or (features,) for a net that begins with a dense layer."""
     first = next((part for part in net.modules() if isinstance(part, nn.Conv2d | nn.Linear)), None)
     if isinstance(net, Net):
         size = net.size if size is None else size
         channels = net.channels if channels is None else channels
+    elif isinstance(exported := getattr(net, "exported", None), Exported):
+        if size is None and channels is None:
+            return exported.input
+        channels = exported.input[0] if channels is None else channels
     elif isinstance(first, nn.Linear) and size is None and channels is None:
         return (first.in_features,)
     if channels is None:
@@ -92,7 +102,13 @@ def _input_shape(net: nn.Module, size: Size | None, channels: int | None) -> tup
     return shape
 
 
-def _measured(net: nn.Module, shape: tuple[int, ...]) -> Anatomy:
+def traced(net: nn.Module, shape: tuple[int, ...], use: Callable[[list[Operation]], T]) -> T:
+    """What `use` makes of a net's operations on an input of `shape`, on the meta device if that can be.
+
+    Raises:
+        SizeError: It cannot take such an input; says what it said.
+        ConvAtlasError: It does nothing with it.
+    """
     floating = next((weight for weight in net.parameters() if weight.is_floating_point()), None)
     dtype = torch.float32 if floating is None else floating.dtype
     device = torch.device("cpu") if floating is None else floating.device
@@ -109,7 +125,8 @@ def _measured(net: nn.Module, shape: tuple[int, ...]) -> Anatomy:
                 continue
             if not operations:
                 raise ConvAtlasError(f"{_name(net)} does nothing with its input that could be measured")
-            return _anatomy(net, shape, operations)
+            # Here, where the tensors of the net are still those of its operations.
+            return use(operations)
     raise SizeError(f"{_name(net)} cannot take an input of {' x '.join(map(str, shape))}: {reason}")
 
 

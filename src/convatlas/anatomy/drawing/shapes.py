@@ -31,6 +31,7 @@ class Box:
     stroke: str = "none"
     radius: float = 0
     dashed: bool = False
+    opacity: float = 1
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,8 @@ def _lines(shape: Shape) -> list[str]:
     if isinstance(shape, Box):
         place = f'x="{_n(shape.x)}" y="{_n(shape.y)}" width="{_n(shape.width)}" height="{_n(shape.height)}"'
         dashes = ' stroke-dasharray="4 3"' if shape.dashed else ""
-        return [f'<rect {place} rx="{_n(shape.radius)}" fill="{shape.fill}" stroke="{shape.stroke}"{dashes}/>']
+        clear = f' opacity="{shape.opacity:g}"' if shape.opacity < 1 else ""
+        return [f'<rect {place} rx="{_n(shape.radius)}" fill="{shape.fill}" stroke="{shape.stroke}"{dashes}{clear}/>']
     if isinstance(shape, Disc):
         place = f'cx="{_n(shape.x)}" cy="{_n(shape.y)}" r="{_n(shape.radius)}"'
         return [f'<circle {place} fill="{shape.fill}" stroke="{shape.stroke}"/>']
