@@ -65,6 +65,7 @@ class Disc:
     radius: float
     fill: str
     stroke: str = "none"
+    opacity: float = 1
 
 
 @dataclass(frozen=True)

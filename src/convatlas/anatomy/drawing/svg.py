@@ -39,7 +39,8 @@ def _lines(shape: Shape) -> list[str]:
         return [f'<rect {place} rx="{_n(shape.radius)}" fill="{shape.fill}" stroke="{shape.stroke}"{dashes}{clear}/>']
     if isinstance(shape, Disc):
         place = f'cx="{_n(shape.x)}" cy="{_n(shape.y)}" r="{_n(shape.radius)}"'
-        return [f'<circle {place} fill="{shape.fill}" stroke="{shape.stroke}"/>']
+        clear = f' opacity="{shape.opacity:g}"' if shape.opacity < 1 else ""
+        return [f'<circle {place} fill="{shape.fill}" stroke="{shape.stroke}"{clear}/>']
     if isinstance(shape, Polygon):
         points = " ".join(f"{_n(x)},{_n(y)}" for x, y in shape.points)
         return [f'<polygon points="{points}" fill="{shape.fill}" stroke="{shape.stroke}"/>']

@@ -79,7 +79,8 @@ def field(
     sides = found.rows[1] - found.rows[0] + 1, found.columns[1] - found.columns[0] + 1
     text = (
         f"Unit {place[0]},{place[1]} of {shape[0]} maps of {shape[1]}×{shape[2]} sees {sides[0]}×{sides[1]} pixels: "
-        f"rows {found.rows[0]} to {found.rows[1]}, columns {found.columns[0]} to {found.columns[1]} of {height}×{width}."
+        f"rows {found.rows[0]} to {found.rows[1]} of {height}, "
+        f"columns {found.columns[0]} to {found.columns[1]} of {width}."
     )
     text += " Through a gate it sees the whole photo too." if found.whole else ""
     shapes: list[Shape] = [Image(left, top, right - left, bottom - top, png(photo))]
