@@ -16,7 +16,7 @@ GENES = [(locus, name) for locus, genes in LOCI.items() for name in genes] + [(r
 # Reflection and the torus need maps wider than their border, NASNet's 7 x 7 kernels the widest of all.
 WIDER = {("nasnet_mobile", "padding"): 224, ("efficientnet_b0", "padding"): 192, ("efficientnet_lite0", "padding"): 192}
 # Without borders a map shrinks in every layer.
-WIDER |= {("vgg16", "alignment"): 224}
+WIDER |= {("vgg16", "alignment"): 224, ("alexnet", "alignment"): 224}
 WIDER |= {
     (net, "padding"): 192 for net in ("convnext_tiny", "efficientnetv2_b0", "inception_v3", "inception_resnet_v2")
 }
@@ -30,7 +30,17 @@ NO_LOCUS = {
         "efficientnet_lite0",
         "convnext_tiny",
     ),
-    "stochastic_depth": ("vgg16", "inception_v3", "mobilenet", "densenet121", "nasnet_mobile"),
+    "stochastic_depth": (
+        "alexnet",
+        "vgg16",
+        "inception_v1",
+        "inception_v3",
+        "mobilenet",
+        "shufflenet_v2_x0_5",
+        "densenet121",
+        "nasnet_mobile",
+    ),
+    "auxiliary": tuple(net for net in SMALL if net != "inception_v1"),
 }
 
 # What does not fit, and why.
@@ -38,19 +48,21 @@ UNFIT = {
     # A depthwise convolution makes a multiple of its inputs: 32 maps from 128 are none, nor are most changes of width.
     *((net, "convolution", "depthwise") for net in ("densenet121", "inception_v3", "inception_resnet_v2")),
     *((net, "convolution", "depthwise") for net in ("nasnet_mobile", "xception", "efficientnetv2_b0")),
+    *((net, "convolution", "depthwise") for net in ("alexnet", "inception_v1")),
     # Without borders the branch is smaller than what it is added to, or joined with.
     # MobileNet's 224 pixels are used up before its last block.
-    *((net, "alignment", "valid") for net in SMALL if net != "vgg16"),
+    *((net, "alignment", "valid") for net in SMALL if net not in ("vgg16", "alexnet")),
 }
 
 
 def run(name: str, locus: str, value: object, size: int) -> None:
     net = build(name, classes=7, size=size, genes={locus: value}, seed=1).train()
     x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-    y = net(x)
-    assert y.shape == (2, 7)
-    assert torch.isfinite(y).all()
-    y.square().mean().backward()
+    outputs = net.outputs(x)
+    answers = torch.stack([outputs["head"], *(outputs[name] for name in net.loss_weights)])
+    assert answers.shape[1:] == net(x).shape == (2, 7)
+    assert torch.isfinite(answers).all()
+    answers.square().mean().backward()
     for path, parameter in net.named_parameters():
         assert parameter.grad is not None, path
         assert torch.isfinite(parameter.grad).all(), path
@@ -118,7 +130,7 @@ WEIGHTLESS = [
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize(("locus", "value"), WEIGHTLESS)
 def test_a_swap_without_weights_keeps_every_key_and_shape(name, locus, value):
-    if name in NO_LOCUS.get(locus, ()) or (name, locus) == ("vgg16", "flattening"):
+    if name in NO_LOCUS.get(locus, ()) or (locus == "flattening" and name in ("vgg16", "alexnet")):
         return
     plain, swapped = skeleton(name).state_dict(), skeleton(name, genes={locus: value}).state_dict()
     assert {key: tensor.shape for key, tensor in plain.items()} == {

@@ -17,6 +17,7 @@ from convatlas.catalogue.rules import MIB, exceptions, explain
 
 SAME = "the same"
 NOT_HERE = "not measured here"
+ACCURACIES = ("top1", "top5", "top1_error", "top5_error")
 NOT_PUBLISHED = "blank in the published table, filled by measurement"
 
 
@@ -116,9 +117,12 @@ def _measured(column: str, anatomy: Anatomy) -> float | str | tuple[int, ...] | 
 
 def _rule(card: Card, column: str, printed: str, anatomy: Anatomy) -> tuple[str, bool, float]:
     """What explains a cell, whether anything does, and the unit it was printed in."""
+    for exception in exceptions():
+        if (exception.net, exception.column, exception.printed) == (card.name, column, printed):
+            return f"exception: {exception.why}", True, MIB
     measured = _measured(column, anatomy)
     if measured is None:
-        return NOT_HERE, column in ("top1", "top5"), 1
+        return NOT_HERE, column in ACCURACIES, 1
     if isinstance(measured, str | tuple) or column == "output":
         written = "×".join(map(str, measured)) if isinstance(measured, tuple) else str(measured)
         return (SAME, True, 1) if written == printed else ("differs", False, 1)
@@ -132,9 +136,6 @@ def _rule(card: Card, column: str, printed: str, anatomy: Anatomy) -> tuple[str,
     rule = explain(column, printed, numbers, card.weight_names)
     if rule is not None:
         return rule.name, True, rule.unit
-    for exception in exceptions():
-        if (exception.net, exception.column, exception.printed) == (card.name, column, printed):
-            return f"exception: {exception.why}", True, MIB
     return "no rule", False, MIB
 
 

@@ -58,6 +58,8 @@ KINDS: tuple[tuple[tuple[type[nn.Module], ...], str, str], ...] = (
     ((skip.Multiply,), "product", "skip"),
     ((skip.Concat,), "concatenation", "skip"),
     ((skip.Scale, skip.LayerScale), "scaling", "skip"),
+    ((skip.Slice,), "channel slice", "skip"),
+    ((skip.Shuffle, nn.ChannelShuffle), "channel shuffle", "skip"),
     ((nn.Dropout, nn.Dropout2d), "dropout", "regularization"),
     ((regularization.StochasticDepth,), "stochastic depth", "regularization"),
     ((nn.Identity,), "identity", "skip"),

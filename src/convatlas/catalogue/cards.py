@@ -63,9 +63,11 @@ class Card:
         probabilities: The map that makes probabilities of them: "softmax".
         figures: By column; a figure that nobody printed is absent. Columns of numbers: depth (layers that own weights),
             parameters, parameters_short (the same, printed elsewhere with fewer digits), size (of the weight file, in
-            MB), top1 and top5 (accuracy on the ImageNet validation photos), flops, madds (multiply-adds), layers (as
-            the net's own name counts), output (numbers put out). Columns of words: input, activation, perk.
+            MB), top1 and top5 (accuracy on the ImageNet validation photos, in percent), top1_short (as before),
+            top1_error and top5_error (100 less accuracy), flops, madds (multiply-adds), layers (as the net's own name
+            counts), output (numbers put out). Columns of words: input, activation, perk.
         lineages: Of its weights that are at hand without a download from a net's own site.
+        aliases: Other names it goes by.
         weight_names: How the weights are named inside the file whose size was printed: "plain" (layer/weight) or
             "scoped" (several scopes around each layer).
     """
@@ -82,6 +84,7 @@ class Card:
     probabilities: str
     figures: Mapping[str, Figure] = field(hash=False)
     lineages: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
     weight_names: str = "plain"
 
 
@@ -119,7 +122,11 @@ def _cards() -> dict[str, Card]:
 
 @cache
 def _index() -> dict[str, Card]:
-    return {_plain(spelling): card for card in _cards().values() for spelling in (card.name, card.published_name)}
+    return {
+        _plain(spelling): card
+        for card in _cards().values()
+        for spelling in (*card.aliases, card.name, card.published_name)
+    }
 
 
 def _plain(name: str) -> str:

@@ -72,7 +72,8 @@ def explain(column: str, printed: str, measured: Mapping[str, float], names: str
         names: The card's `weight_names`.
 
     Returns:
-        The rule, or None if none fits: see `exceptions()`. Measured nowhere, and so without a rule: top1, top5.
+        The rule, or None if none fits: see `exceptions()`. Measured nowhere, and so without a rule: accuracies and
+        errors.
 
     Raises:
         UnknownName: For `names` that are neither plain nor scoped.
@@ -147,6 +148,13 @@ RULES: tuple[Rule, ...] = (
         ("parameters_short",),
         ("parameters",),
         _rounded(1e6, 0, "M"),
+    ),
+    Rule(
+        "truncation to millions, all parameters",
+        "parameters and running statistics, in whole millions, the further digits dropped",
+        ("parameters_short",),
+        ("parameters",),
+        _cut(1e6, 0, "M"),
     ),
     Rule(
         "MiB, rounded",

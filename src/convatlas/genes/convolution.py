@@ -23,7 +23,10 @@ class Separable(nn.Sequential):
 
 @dataclass(frozen=True)
 class Site:
-    """One convolution of a net, before it is known of which kind it will be; kernel and padding as (height, width)."""
+    """One convolution of a net, before it is known of which kind it will be; kernel and padding as (height, width).
+
+    `groups` is how many a grouped one has, or the largest number below that fits.
+    """
 
     channels: int
     outputs: int
@@ -33,6 +36,7 @@ class Site:
     dilation: int
     fill: Fill
     bias: bool
+    groups: int = 32
 
     def conv(self, groups: int = 1, outputs: int | None = None, bias: bool | None = None) -> Convolution:
         """The convolution in `groups` groups."""
@@ -82,9 +86,10 @@ CONVOLUTIONS = table(
     ),
     _gene(
         "grouped",
-        "y_j = sum w_ij * x_i over the inputs i of j's group; g = 32 groups, or the largest number below that fits",
+        "y_j = sum w_ij * x_i over the inputs i of j's group; g = 32 groups (AlexNet 2), or the largest number below "
+        "that fits",
         "Krizhevsky et al. 2012; Xie et al. 2017",
-        lambda site: site.conv(groups=groups_of(math.gcd(site.channels, site.outputs))),
+        lambda site: site.conv(groups=groups_of(math.gcd(site.channels, site.outputs), site.groups)),
         "k*k*C*K/g",
     ),
     _gene(

@@ -19,7 +19,7 @@ class Gene:
 
     Attributes:
         locus: What it is a value of: convolution, padding, alignment, pooling, flattening, normalization,
-            activation or attention.
+            activation, attention or auxiliary.
         name: Its name in that locus.
         formula: What it computes.
         shape: From which shape to which.

@@ -12,6 +12,7 @@ from torch import nn
 from convatlas.base.errors import GeneError, unknown
 from convatlas.genes.activation import ACTIVATIONS
 from convatlas.genes.attention import ATTENTIONS
+from convatlas.genes.auxiliary import AUXILIARIES
 from convatlas.genes.convolution import CONVOLUTIONS, DILATIONS, Site
 from convatlas.genes.flattening import FLATTENINGS, PYRAMID
 from convatlas.genes.gene import Gene, chain
@@ -29,6 +30,7 @@ LOCI: dict[str, dict[str, Gene]] = {
     "normalization": NORMALIZATIONS,
     "activation": ACTIVATIONS,
     "attention": ATTENTIONS,
+    "auxiliary": AUXILIARIES,
 }
 
 RATES = ("dropout", "stochastic_depth")
@@ -56,6 +58,7 @@ class Genome:
     normalization: Value = "batch"
     activation: Value = "relu"
     attention: Value = "none"
+    auxiliary: Value = None
     dropout: float | None = 0.0
     stochastic_depth: float | None = None
 
@@ -110,8 +113,9 @@ class Genome:
         alignment: Alignment = "same",
         bias: bool = False,
         fixed: bool = False,
+        groups: int = 32,
     ) -> dict[str, nn.Module]:
-        """A convolution as `conv`, behind a `pad` where its border cannot be its own.
+        """A convolution as `conv`, behind a `pad` where its border cannot be its own; `groups` if it is a grouped one.
 
         1 x 1 convolutions, and those that are `fixed` (stems, which read the photo itself), keep their kind whatever
         the genome says; a site that is published without a border keeps being so.
@@ -130,7 +134,7 @@ class Genome:
             padding = (reach[0] - 1) // 2, (reach[1] - 1) // 2
         elif alignment != "valid" and reach != (1, 1):
             own = False
-        site = Site(channels, outputs, (height, width), stride, padding, dilation, cast(Fill, fill.name), bias)
+        site = Site(channels, outputs, (height, width), stride, padding, dilation, cast(Fill, fill.name), bias, groups)
         made: dict[str, nn.Module] = {} if own else {"pad": fill.make(alignment, reach, stride)}
         made["conv"] = gene.make(site)
         return made
@@ -151,7 +155,7 @@ class Genome:
         kernel: int | tuple[int, int] = 1,
         stride: int = 1,
         *,
-        norm: Norm,
+        norm: Norm | None,
         act: bool = True,
         kind: str = "dense",
         alignment: Alignment = "same",
@@ -159,10 +163,15 @@ class Genome:
         fixed: bool = False,
         normalization: str = "batch",
     ) -> nn.Sequential:
-        """The field's usual phrase: convolution (`pad`, `conv`), normalization (`norm`), activation (`act`)."""
+        """The field's usual phrase: convolution (`pad`, `conv`), normalization (`norm`), activation (`act`).
+
+        Without constants for it (`norm` None) there is no place for a normalization.
+        """
         conv = self.convolve(channels, outputs, kernel, stride, kind=kind, alignment=alignment, bias=bias, fixed=fixed)
         return chain(
-            **conv, norm=self.normalize(outputs, norm, normalization), act=self.activate(outputs) if act else None
+            **conv,
+            norm=self.normalize(outputs, norm, normalization) if norm else None,
+            act=self.activate(outputs) if act else None,
         )
 
     def pool(
@@ -198,6 +207,14 @@ class Genome:
     def flattens_whole(self) -> bool:
         """Whether the number of features depends on the size of the map."""
         return self._gene("flattening", "global_average").name == "flatten"
+
+    def assisted(self) -> bool:
+        """Whether the net has auxiliary heads."""
+        return self._gene("auxiliary", "none").name != "none"
+
+    def assist(self, features: int, classes: int) -> nn.Module:
+        """What an auxiliary head makes of (N, `features`): logits (N, `classes`)."""
+        return self._gene("auxiliary", "none").make(features, classes, self.activate)
 
     def drop(self) -> nn.Module | None:
         """The dropout before a dense layer."""

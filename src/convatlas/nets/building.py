@@ -15,15 +15,18 @@ from convatlas.nets.initialization import initialize
 from convatlas.nets.net import Net
 
 FAMILIES = {
+    "alexnet": "alexnet:AlexNet",
     "convnext": "convnext:ConvNeXt",
     "densenet": "densenet:DenseNet",
     "efficientnet": "efficientnet:EfficientNet",
     "inception": "inception:InceptionV3",
     "inception_resnet": "inception_resnet:InceptionResNetV2",
+    "inception_v1": "inception_v1:InceptionV1",
     "mobilenet": "mobilenet:MobileNet",
     "mobilenet_v2": "mobilenet_v2:MobileNetV2",
     "nasnet": "nasnet:NASNet",
     "resnet": "resnet:ResNet",
+    "shufflenet_v2": "shufflenet_v2:ShuffleNetV2",
     "vgg": "vgg:VGG",
     "xception": "xception:Xception",
 }

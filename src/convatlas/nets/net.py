@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -26,12 +26,14 @@ class Net(nn.Module):
         card: What is published of it.
         genome: What it is built from.
         lineage: Where its weights come from; None while they are random.
+        loss_weights: What the loss of each auxiliary output counts beside the head's, by the output's name.
     """
 
     rows: ClassVar[dict[str, Any]]
     card: Card
     genome: Genome
     lineage: Any = None
+    loss_weights: Mapping[str, float] = {}
 
     @staticmethod
     def published(row: Any) -> Genome:
