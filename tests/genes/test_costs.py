@@ -36,7 +36,7 @@ def relu(channels: int) -> nn.Module:
 
 def made(gene):
     kernel = kernel_of(C) if gene.name == "eca" else KERNEL
-    letters = {"C": C, "K": K, "k": kernel, "r": SQUEEZED, "g": 32, "H": SIDE, "W": SIDE}
+    letters = {"C": C, "K": K, "k": kernel, "r": SQUEEZED, "g": 32, "H": SIDE, "W": SIDE, "F": SIDE}
     if gene.locus == "convolution":
         dilation = DILATIONS.get(gene.name, 1)
         return gene.make(Site(C, K, (KERNEL,) * 2, 1, (dilation,) * 2, dilation, "zeros", False)), letters
@@ -50,6 +50,8 @@ def made(gene):
         return gene.make(C, Norm()), letters
     if gene.locus == "attention":
         return gene.make(C, SQUEEZED, relu), letters
+    if gene.locus == "auxiliary":
+        return gene.make(SIDE, K, relu), letters
     return gene.make(C), letters
 
 
@@ -65,7 +67,7 @@ def test_costs(gene):
             self.gene = module
 
         def forward(self, x):
-            return self.gene(x)
+            return self.gene(x[:, 0, 0] if gene.locus == "auxiliary" else x)
 
     anatomy = measure(Alone(), size=SIDE, channels=C)
     assert anatomy.parameters == value(gene.parameters, **letters)

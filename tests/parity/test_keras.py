@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from _pytest.mark import ParameterSet
+from tests.nets.test_counts import COUNTS
 from tests.parity import keras_oracle
 from tests.parity.subjects import call_order, double, subject, tensors
 from torch import nn
@@ -43,7 +44,7 @@ SMALLEST = (
     "efficientnetv2_b0",
     "convnext_tiny",
 )
-KERAS = [name for name in cards() if "lite" not in name]
+KERAS = list(COUNTS)
 LARGE = ("vgg19", "efficientnetv2_l", "convnext_large", "convnext_xlarge")
 
 
