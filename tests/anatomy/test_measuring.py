@@ -12,6 +12,7 @@ from convatlas.catalogue.cards import cards
 
 # Araujo, Norris & Sim 2019, "Computing Receptive Fields of Convolutional Neural Networks", Distill, table 1.
 FIELDS = {
+    "alexnet": (195, 32),
     "vgg16": (212, 32),
     "resnet50": (483, 32),
     "resnet101": (1027, 32),
