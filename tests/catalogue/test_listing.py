@@ -109,7 +109,7 @@ def test_sorts_by_words() -> None:
     years = [card.year for card in list_nets(sort="year")]
     assert years == sorted(years)
     resnets = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
-    assert names(sort="year", year=2015) == [*resnets, "inception_v3"]
+    assert names(sort="year", year=2015) == [*resnets, "inception_v3", "yolo_v1", "yolo_v1_tiny"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Nets that torchvision or timm have too compute the same there: same weights, same photos, same logits (invariant 11).
 
-The weights reach the twin by the names in `weights.names_classics`, so these are held as well: all of them, each once.
+The weights reach the twin by the names in `weights`, so these are held as well: all of them, each once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,20 @@ from convatlas.genes.skip import Shuffle
 from convatlas.nets.building import build, family_of
 from convatlas.nets.net import Net
 from convatlas.nets.resnet import Residual
-from convatlas.weights.names_classics import TWINS
+from convatlas.weights.origins import origin
+
+TWINS = {
+    "alexnet_one_tower": ("torchvision", "alexnet"),
+    "googlenet_bn": ("torchvision", "googlenet"),
+    **{name: ("torchvision", name) for name in ("resnet18", "resnet34", "resnext50_32x4d")},
+    "se_resnet50": ("timm", "seresnet50"),
+    "se_resnext50_32x4d": ("timm", "seresnext50_32x4d"),
+    **{
+        f"shufflenet_v2_{width}": ("torchvision", f"shufflenet_v2_{width}")
+        for width in ("x0_5", "x1_0", "x1_5", "x2_0")
+    },
+}
+"""Of each net that has one: its twin's library, and its name there."""
 
 # Even and odd; at 224 the one tower's last map is 6 x 6 by itself.
 SIZES = {"alexnet_one_tower": (96, 117, 224)}
@@ -33,17 +46,17 @@ QUICK = ("alexnet_one_tower", "googlenet_bn", "resnet18", "se_resnext50_32x4d", 
 
 def twin(name: str, auxiliary: bool) -> nn.Module:
     """The other library's net, with weights of its own, at rest."""
-    there = TWINS[name]
-    if there.library == "timm":
-        return timm.create_model(there.name).eval()
+    library, theirs = TWINS[name]
+    if library == "timm":
+        return timm.create_model(theirs).eval()
     extra = {"init_weights": False, "aux_logits": auxiliary} if name == "googlenet_bn" else {}
-    return getattr(torchvision.models, there.name)(weights=None, **extra).eval()
+    return getattr(torchvision.models, theirs)(weights=None, **extra).eval()
 
 
 def hand_over(net: Net, peer: nn.Module) -> None:
     """Gives the twin our weights."""
     ours, wanted = net.state_dict(), peer.state_dict()
-    pairs = list(TWINS[net.card.name].names(net))
+    pairs = list(origin(TWINS[net.card.name][0]).names(net))
     places = dict(pairs)
     renamed = {}
     for key in wanted:

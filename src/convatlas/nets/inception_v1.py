@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from convatlas.genes.gene import chain
 from convatlas.genes.genome import Genome
-from convatlas.genes.normalization import Norm
+from convatlas.genes.normalization import Norm, Standardize
 from convatlas.genes.pooling import AveragePool
 from convatlas.nets.branches import Branch, Branches, Conv, Pool
+from convatlas.nets.inception import MEAN, VARIANCE
 from convatlas.nets.net import Net
 
 TABLE = {
@@ -52,6 +54,7 @@ class Row:
         last_pool: The side of the last pooling's window.
         grid: The side that the auxiliary heads average their map to; None: windows of 5 x 5 pixels, every third.
         dropout: Before the last layer.
+        photo: Whether the net itself brings photos from ImageNet's statistics to -1..1 ("imagenet").
     """
 
     norm: Norm | None = None
@@ -59,6 +62,7 @@ class Row:
     last_pool: int = 3
     grid: int | None = None
     dropout: float = 0.4
+    photo: Literal["nothing", "imagenet"] = "nothing"
 
 
 class InceptionV1(Net):
@@ -81,6 +85,8 @@ class InceptionV1(Net):
     def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__(row, genome, classes, channels, size)
         norm, bias = row.norm, row.norm is None
+        if row.photo == "imagenet" and channels == 3:
+            self.standardize = Standardize(MEAN, VARIANCE)
         self.stem = chain(
             conv1=genome.unit(channels, 64, 7, 2, norm=norm, bias=bias, alignment="symmetric", fixed=True),
             pool1=genome.pool(64, 3, 2, alignment=(0, 1)),
