@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 import convatlas as ca
-from convatlas.base.errors import ConvAtlasError, ImageError, WeightsError
+from convatlas.base.errors import ConvAtlasError, ImageError, StoreError, WeightsError
 from convatlas.cli import app
 from convatlas.images.decoding import read
 from convatlas.images.samples import sample
@@ -164,7 +164,11 @@ def test_the_record(file):
 def test_random_weights_are_refused():
     with pytest.raises(WeightsError, match="yolo_v3_tiny has random weights, whose answers mean nothing"):
         ca.detect(ROCKET, build("yolo_v3_tiny"))
-    with pytest.raises(WeightsError, match=r"no weights of yolo_v3 .*published at https://data.pjreddie.com"):
+
+
+def test_weights_that_are_not_here_are_told_of(monkeypatch):
+    monkeypatch.setenv("CONVATLAS_OFFLINE", "1")
+    with pytest.raises(StoreError, match=r"https://data.pjreddie.com/files/yolov3.weights"):
         ca.detect(ROCKET)
 
 
@@ -232,10 +236,10 @@ def test_the_command_line(file, tmp_path):
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        ([str(ROCKET)], "published at https://data.pjreddie.com/files/yolov3.weights"),
+        ([str(ROCKET)], "https://data.pjreddie.com/files/yolov3.weights"),
         ([str(ROCKET), "--weights", "nowhere.weights"], "nowhere.weights"),
         ([str(ROCKET), "--weights", "keras"], "no keras weights of yolo_v3"),
-        ([str(ROCKET), "--net", "resnet50"], "no weights of resnet50"),
+        ([str(ROCKET), "--net", "resnet50"], "resnet50 finds no boxes"),
         ([str(ROCKET), "--net", "yolo_v4"], "yolo_v"),
         ([str(ROCKET), "--threshold", "2"], "a threshold is a score"),
         ([str(ROCKET), "--top", "0"], "top is a number"),

@@ -20,7 +20,8 @@ from convatlas.catalogue.rules import MIB, exceptions, explain
 SAME = "the same"
 NOT_HERE = "not measured here"
 ACCURACIES = ("top1", "top5")
-UNMEASURED = (*ACCURACIES, "map_voc", "map_coco", "error", "error_distorted", "error_deslanted", "error_summary")
+ERRORS = ("top1_error", "top5_error", "error", "error_distorted", "error_deslanted", "error_summary")
+UNMEASURED = (*ACCURACIES, "map_voc", "map_coco", *ERRORS)
 NOT_PUBLISHED = "blank in the published table, filled by measurement"
 
 
@@ -138,6 +139,9 @@ def _measured(column: str, anatomy: Anatomy) -> float | str | tuple[int, ...] | 
 
 def _rule(card: Card, column: str, printed: str, anatomy: Anatomy) -> tuple[str, bool, float]:
     """What explains a cell, whether anything does, and the unit it was printed in."""
+    for exception in exceptions():
+        if (exception.net, exception.column, exception.printed) == (card.name, column, printed):
+            return f"exception: {exception.why}", True, MIB
     measured = _measured(column, anatomy)
     if measured is None:
         return NOT_HERE, column in UNMEASURED, 1
@@ -157,9 +161,6 @@ def _rule(card: Card, column: str, printed: str, anatomy: Anatomy) -> tuple[str,
     rule = explain(column, printed, numbers, card.weight_names)
     if rule is not None:
         return rule.name, True, rule.unit
-    for exception in exceptions():
-        if (exception.net, exception.column, exception.printed) == (card.name, column, printed):
-            return f"exception: {exception.why}", True, MIB
     return "differs" if words else "no rule", False, MIB
 
 

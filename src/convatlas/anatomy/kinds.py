@@ -82,6 +82,8 @@ KINDS: tuple[tuple[tuple[type[nn.Module], ...], str, str], ...] = (
     ((nn.Upsample,), "upsampling", "skip"),
     ((darknet_steps.Reorganize,), "reorganization", "skip"),
     ((yolo.Rows,), "boxes in rows", "flattening"),
+    ((skip.Slice,), "channel slice", "skip"),
+    ((skip.Shuffle, nn.ChannelShuffle), "channel shuffle", "skip"),
     ((nn.Dropout, nn.Dropout2d), "dropout", "regularization"),
     ((regularization.StochasticDepth,), "stochastic depth", "regularization"),
     ((nn.Identity,), "identity", "skip"),

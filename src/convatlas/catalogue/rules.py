@@ -199,6 +199,13 @@ RULES: tuple[Rule, ...] = (
         lambda activation: [activation.removeprefix("scaled ")],
     ),
     Rule(
+        "truncation to millions, all parameters",
+        "parameters and running statistics, in whole millions, the further digits dropped",
+        ("parameters_short",),
+        ("parameters",),
+        _cut(1e6, 0, "M"),
+    ),
+    Rule(
         "MiB, rounded",
         "4 bytes a parameter, in units of 2^20 bytes, rounded",
         ("size",),

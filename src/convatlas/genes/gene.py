@@ -20,7 +20,7 @@ class Gene:
 
     Attributes:
         locus: What it is a value of: convolution, padding, alignment, pooling, flattening, normalization,
-            activation, attention, regularization, feedback or output.
+            activation, attention, regularization, feedback, output or auxiliary.
         name: Its name in that locus.
         formula: What it computes.
         shape: From which shape to which.

@@ -17,6 +17,7 @@ from convatlas.nets.initialization import initialize
 from convatlas.nets.net import Net
 
 FAMILIES = {
+    "alexnet": "alexnet:AlexNet",
     "boosted_lenet4": "boosting:BoostedLeNet",
     "convnext": "convnext:ConvNeXt",
     "darknet": "darknet:Darknet",
@@ -24,6 +25,7 @@ FAMILIES = {
     "efficientnet": "efficientnet:EfficientNet",
     "inception": "inception:InceptionV3",
     "inception_resnet": "inception_resnet:InceptionResNetV2",
+    "inception_v1": "inception_v1:InceptionV1",
     "lenet": "lenet:LeNet",
     "mobilenet": "mobilenet:MobileNet",
     "mobilenet_v2": "mobilenet_v2:MobileNetV2",
@@ -31,6 +33,7 @@ FAMILIES = {
     "perceptron": "perceptron:Perceptron",
     "recurrent": "recurrent:Recurrent",
     "resnet": "resnet:ResNet",
+    "shufflenet_v2": "shufflenet_v2:ShuffleNetV2",
     "vgg": "vgg:VGG",
     "xception": "xception:Xception",
     "yolo": "yolo:YOLO",

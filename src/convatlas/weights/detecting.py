@@ -17,12 +17,14 @@ from convatlas.base.devices import device_of
 from convatlas.base.errors import ConvAtlasError, ImageError, WeightsError
 from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table
+from convatlas.catalogue.cards import find
 from convatlas.images.annotating import Marked, annotated
 from convatlas.images.decoding import Source, read
 from convatlas.images.many import is_many, name, sources
 from convatlas.nets.boxes import best, decode
 from convatlas.nets.net import Net
 from convatlas.nets.yolo import YOLO
+from convatlas.weights.files import is_file
 from convatlas.weights.loading import load
 
 OVERLAP = {True: 0.4, False: 0.45}
@@ -153,6 +155,8 @@ def detections(
 
 def _detector(net: str | Net, weights: str | None) -> YOLO:
     if isinstance(net, str):
+        if not is_file(net) and find(net).family != "yolo":
+            raise ConvAtlasError(f"{find(net).name} finds no boxes; these do: {', '.join(YOLO.rows)}")
         net = load(net, weights=weights)
     elif weights is not None:
         raise ConvAtlasError("weights go with a net's name: a net that `load` gave has its own")

@@ -107,8 +107,10 @@ def _read(path: Path, card: Card, row: Weights, size: Size | None) -> tuple[dict
     source = origin(row.origin)
     net = skeleton(card.name, size=size, variant=source.variant(row))
     tensors = source.tensors(path, net)
-    last = tensors.get(f"{CLASSIFIER}.weight")
-    if last is not None and last.dim() == 2 and len(last) not in (0, net.classes):
+    last, wanted = tensors.get(f"{CLASSIFIER}.weight"), net.state_dict().get(f"{CLASSIFIER}.weight")
+    # A detector's last layer counts boxes too.
+    counts = last is not None and wanted is not None and len(wanted) == net.classes
+    if last is not None and counts and len(last) not in (0, net.classes):
         net = skeleton(card.name, classes=len(last), size=size, variant=source.variant(row))
     headless = any(name.startswith("head.") and name not in tensors for name in net.state_dict() if COUNTER not in name)
     fits(tensors, net.state_dict(), path.name, headless=headless)
