@@ -20,7 +20,7 @@ from convatlas.catalogue.printed import value
 if TYPE_CHECKING:
     from convatlas.anatomy.drawing.shapes import Picture
 
-COSTS = {"parameters": "parameters", "size": "size (MB)", "macs": "MACs", "time": "time (ms)"}
+COSTS = {"parameters": "parameters", "megabytes": "size (MB)", "macs": "MACs", "time": "time (ms)"}
 """What accuracy is held against, and how it is called."""
 
 NEAR = 1.0
@@ -41,7 +41,7 @@ class Candidate:
         photo: Height and width of its photos.
         top1: Published accuracy in percent.
         parameters: Measured.
-        size: Of its weights at 4 bytes a parameter, in MB.
+        megabytes: Of its weights at 4 bytes a parameter.
         macs: Measured multiply-accumulates for one photo.
         time: Milliseconds for one photo on this machine, by its fastest engine; None where it was not measured.
         fits: Whether it keeps all limits.
@@ -54,14 +54,14 @@ class Candidate:
     photo: tuple[int, int]
     top1: float
     parameters: int
-    size: float
+    megabytes: float
     macs: int
     time: float | None
     fits: bool = True
     front: bool = False
 
     def cost(self, by: str) -> float:
-        """Its parameters, size, macs or time; infinite where that is not known."""
+        """Its parameters, megabytes, macs or time; infinite where that is not known."""
         found = getattr(self, by)
         return math.inf if found is None else float(found)
 
@@ -102,7 +102,7 @@ COLUMNS = (
     Column("photo", "photo", plain),
     Column("top1", "top-1 (published)", lambda share: f"{share:.1f}%"),
     Column("parameters", "parameters", lambda number: f"{number / 1e6:.1f}M"),
-    Column("size", "size (MB)", lambda size: f"{size:.0f}"),
+    Column("megabytes", "size (MB)", lambda size: f"{size:.0f}"),
     Column("macs", "MACs", lambda number: f"{number / 1e9:.2f}G"),
     Column("time", "time (ms)", lambda time: "" if time is None else f"{time:.1f}"),
     Column("choice", "choice"),
@@ -112,7 +112,7 @@ COLUMNS = (
 def choose(
     *,
     max_parameters: float | str | None = None,
-    max_size: float | None = None,
+    max_megabytes: float | None = None,
     max_macs: float | str | None = None,
     max_ms: float | None = None,
     min_top1: float | None = None,
@@ -125,12 +125,12 @@ def choose(
 
     Args:
         max_parameters: At most so many, as a number or "10M".
-        max_size: Of the weights at 4 bytes a parameter, in MB.
+        max_megabytes: Of the weights at 4 bytes a parameter.
         max_macs: Multiply-accumulates for one photo, as a number or "4B".
         max_ms: Milliseconds for one photo on this machine, as `convatlas bench` measured them.
         min_top1: In percent.
         size: Only nets whose photos have sides of at most so many pixels.
-        by: The cost: "parameters", "size", "macs" or "time"; time if `max_ms` is said, else parameters.
+        by: The cost: "parameters", "megabytes", "macs" or "time"; time if `max_ms` is said, else parameters.
 
     Raises:
         UnknownName: No such cost.
@@ -144,7 +144,7 @@ def choose(
         raise ConvAtlasError("no times were measured on this machine yet: run `convatlas bench`")
     limits = {
         "parameters": _number(max_parameters),
-        "size": math.inf if max_size is None else max_size,
+        "megabytes": math.inf if max_megabytes is None else max_megabytes,
         "macs": _number(max_macs),
         "time": math.inf if max_ms is None else max_ms,
     }
@@ -159,7 +159,7 @@ def choose(
 
 
 def bench() -> dict[str, dict[int, float]]:
-    """For each net, by the side of its photos, the least milliseconds measured on this machine; empty without a record."""
+    """For each net, by the side of its photos, the least milliseconds measured here; empty without a record."""
     try:
         rows = json.loads((home() / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -182,7 +182,7 @@ def _candidate(card: Card, times: dict[str, dict[int, float]]) -> Candidate:
         photo=card.input[:2],
         top1=figure(card, "top1"),
         parameters=row["parameters"],
-        size=4 * row["parameters"] / 1e6,
+        megabytes=4 * row["parameters"] / 1e6,
         macs=row["macs"],
         time=times.get(card.name, {}).get(card.input[0]),
     )
@@ -227,7 +227,7 @@ def _cost(one: Candidate, by: str) -> str:
     value = one.cost(by)
     return {
         "parameters": f"{value / 1e6:.1f}M parameters",
-        "size": f"{value:.0f} MB",
+        "megabytes": f"{value:.0f} MB",
         "macs": f"{value / 1e9:.2f}G MACs",
         "time": f"{value:.1f} ms",
     }[by]

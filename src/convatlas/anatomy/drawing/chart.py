@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil, floor, log10, sqrt
 
 from convatlas.anatomy.choosing import COSTS, Candidate, Choice
@@ -18,7 +18,10 @@ FAMILIES = (
 )  # fmt: skip
 """Colours of families, in the order in which they come."""
 
-UNITS = {"parameters": (1e6, "M"), "size": (1.0, ""), "macs": (1e9, "G"), "time": (1.0, "")}
+Place = Callable[[Candidate], tuple[float, float, float]]
+"""Of a net: the middle of its disc, and its radius."""
+
+UNITS = {"parameters": (1e6, "M"), "megabytes": (1.0, ""), "macs": (1e9, "G"), "time": (1.0, "")}
 
 
 def chart(choice: Choice) -> Picture:
@@ -28,7 +31,7 @@ def chart(choice: Choice) -> Picture:
     costs = [one.cost(choice.by) / unit for one in shown] or [1.0, 10.0]
     low, high = log10(min(costs) * 0.8), log10(max(costs) * 1.25)
     bottom = floor(min((one.top1 for one in shown), default=60.0)) - 1
-    most = ceil(max((one.top1 for one in shown), default=90.0)) + 1
+    most = ceil(max((one.top1 for one in shown), default=90.0)) + 2
     largest = max((one.parameters for one in shown), default=1)
 
     def place(one: Candidate) -> tuple[float, float, float]:
@@ -79,7 +82,7 @@ def _axes(low: float, high: float, bottom: int, most: int, letter: str, by: str)
     return shapes
 
 
-def _labels(choice: Choice, shown: Sequence[Candidate], place) -> list[Shape]:  # type: ignore[no-untyped-def]
+def _labels(choice: Choice, shown: Sequence[Candidate], place: Place) -> list[Shape]:
     """Names: of the recommended net, of the front, then of others where there is room beside their discs."""
     order = sorted(shown, key=lambda one: (one.net != choice.recommended, not one.front, not one.fits, -one.top1))
     taken: list[Bounds] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from convatlas.anatomy.anatomies import Anatomy, Layer
 from convatlas.anatomy.dna import dna
 from convatlas.anatomy.drawing.cards import plans
@@ -47,15 +49,13 @@ def draw(anatomy: Anatomy, style: str = "blocks", expand: str | None = None) -> 
         if opened is None or not (expand in names or any(name.startswith(f"{expand}.") for name in known)):
             raise unknown("stage or block", expand, _openable(names, known))
         found[opened] = next(stage for stage in whole if stage.name == names[opened])
-    sketchers = [Sketcher(words, _fine(expand) if at == opened else lambda layer: False) for at in range(len(found))]
+    usual = Sketcher(words)
+    sketchers = [Sketcher(words, _inside(expand)) if expand and at == opened else usual for at in range(len(found))]
     return sheet(anatomy, plans(found, words, sketchers, opened), anatomy.name, description)
 
 
-def _fine(expand: str | None):  # type: ignore[no-untyped-def]
-    def fine(layer: Layer) -> bool:
-        return expand is not None and (layer.name == expand or layer.name.startswith(f"{expand}."))
-
-    return fine
+def _inside(expand: str) -> Callable[[Layer], bool]:
+    return lambda layer: layer.name == expand or layer.name.startswith(f"{expand}.")
 
 
 def _openable(names: list[str], layers: set[str]) -> list[str]:

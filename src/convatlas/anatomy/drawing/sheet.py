@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 
@@ -106,7 +106,8 @@ def _letter(at: int) -> str:
     return ascii_uppercase[at % 26] + (str(at // 26) if at >= 26 else "")
 
 
-def _entries(plan: Plan, plans: Sequence[Plan], tags: dict[int, str]):  # type: ignore[no-untyped-def]
+def _entries(plan: Plan, plans: Sequence[Plan], tags: dict[int, str]) -> Callable[[int], str]:
+    """What the mark of another stage's output says: its letter, or whose it is."""
     stages = [stage for one in plans for stage in one.stages]
 
     def name(number: int) -> str:

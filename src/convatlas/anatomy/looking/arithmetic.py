@@ -111,10 +111,10 @@ def _taken_apart(operation: Operation, call: Call, channel: int, row: int, colum
         Channel(first + at, _grid(one), _grid(other), float((one * other).sum()))
         for at, (one, other) in enumerate(zip(values, kernels, strict=True))
     )
-    added = 0.0 if bias is None else float(bias[channel])
+    added = 0.0 if bias is None else float(bias.detach()[channel])
     given = call.output.reshape(-1, *call.output.shape[-3:])[0, channel, row, column]
     total = float((values * kernels).sum()) + added
-    return Pixel(operation.path, channel, row, column, groups, channels, added, total, float(given))
+    return Pixel(operation.path, channel, row, column, groups, channels, added, total, float(given.detach()))
 
 
 def _bordered(given: Tensor, padding: object, reach: Sequence[int]) -> Tensor:
