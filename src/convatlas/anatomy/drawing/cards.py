@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from convatlas.anatomy.anatomies import Shape
-from convatlas.anatomy.drawing.elements import Chain, Element
+from convatlas.anatomy.drawing.elements import Element
 from convatlas.anatomy.drawing.names import counted, shaped
 from convatlas.anatomy.drawing.placing import Placer, framed
+from convatlas.anatomy.drawing.rows import Chain
+from convatlas.anatomy.drawing.sketching import Sketcher
 from convatlas.anatomy.drawing.units import (
     Entry,
     Frame,

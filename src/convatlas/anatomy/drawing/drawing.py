@@ -10,8 +10,8 @@ from convatlas.anatomy.drawing.cards import plans
 from convatlas.anatomy.drawing.maps import boxes
 from convatlas.anatomy.drawing.shapes import Picture
 from convatlas.anatomy.drawing.sheet import sheet
+from convatlas.anatomy.drawing.sketching import Sketcher
 from convatlas.anatomy.drawing.stations import sized, stations
-from convatlas.anatomy.drawing.units import Sketcher
 from convatlas.anatomy.stages import stages
 from convatlas.anatomy.words import Words
 from convatlas.base.errors import ConvAtlasError, unknown

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from itertools import groupby
 
 from convatlas.anatomy.anatomies import Shape
-from convatlas.anatomy.drawing.elements import Chain, Element, EntryBox, Fork, Framed, Joint, UnitBox
+from convatlas.anatomy.drawing.elements import Element, EntryBox, Joint, UnitBox
+from convatlas.anatomy.drawing.rows import Chain, Fork, Framed
 from convatlas.anatomy.drawing.units import Entry, Frame, Piece, Repeat, Sketch, Tangle, Unit, Ways, boxes, numbers
 from convatlas.anatomy.drawing.webs import Web
 from convatlas.anatomy.words import Words

@@ -8,12 +8,13 @@ from string import ascii_uppercase
 
 from convatlas.anatomy.anatomies import Anatomy
 from convatlas.anatomy.drawing.cards import Plan, lines
-from convatlas.anatomy.drawing.elements import LINE, SMALL, Chain
+from convatlas.anatomy.drawing.elements import LINE, SMALL
 from convatlas.anatomy.drawing.fonts import text_width, wrapped
 from convatlas.anatomy.drawing.ink import Ink
 from convatlas.anatomy.drawing.names import counted, shaped, times
 from convatlas.anatomy.drawing.palette import MEANINGS, colour
 from convatlas.anatomy.drawing.placing import Placer
+from convatlas.anatomy.drawing.rows import Chain
 from convatlas.anatomy.drawing.shapes import GREY, INK, PAPER, Box, Picture, Point, Shape, Text
 from convatlas.anatomy.drawing.units import numbers
 from convatlas.anatomy.words import Words

@@ -9,7 +9,8 @@ from itertools import groupby
 
 from convatlas.anatomy.anatomies import Anatomy, Layer, Shape
 from convatlas.anatomy.drawing.names import times
-from convatlas.anatomy.drawing.units import Sketcher, Unit
+from convatlas.anatomy.drawing.sketching import Sketcher
+from convatlas.anatomy.drawing.units import Unit
 from convatlas.anatomy.stages import Stage, stages
 from convatlas.anatomy.words import Words
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from convatlas.anatomy.anatomies import Shape
-from convatlas.anatomy.drawing.elements import GAP, JOIN, Chain, EntryBox, Joint, enter
+from convatlas.anatomy.drawing.elements import GAP, EntryBox, Joint
 from convatlas.anatomy.drawing.ink import Ink
+from convatlas.anatomy.drawing.rows import JOIN, Chain, enter
 from convatlas.anatomy.drawing.units import Unit
 
 SPREAD = 40.0

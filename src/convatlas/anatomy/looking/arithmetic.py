@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -117,7 +117,7 @@ def _taken_apart(operation: Operation, call: Call, channel: int, row: int, colum
     return Pixel(operation.path, channel, row, column, groups, channels, added, total, float(given.detach()))
 
 
-def _bordered(given: Tensor, padding: object, reach: Sequence[int]) -> Tensor:
+def _bordered(given: Tensor, padding: Any, reach: Sequence[int]) -> Tensor:
     """The input with the border of zeros that the call itself adds."""
     if padding == "same":
         # As PyTorch has it: the odd pixel goes below and to the right.
@@ -129,10 +129,10 @@ def _bordered(given: Tensor, padding: object, reach: Sequence[int]) -> Tensor:
     return F.pad(given.detach(), (*sides[1], *sides[0]))
 
 
-def _pair(value: object) -> tuple[int, int]:
-    values = [int(part) for part in value] if isinstance(value, list | tuple | torch.Size) else [int(value)]  # type: ignore[call-overload]
+def _pair(value: Any) -> tuple[int, int]:
+    values = [value] if isinstance(value, int) else [int(part) for part in value]
     return values[0], values[-1]
 
 
-def _grid(values: object) -> Grid:
-    return tuple(tuple(map(float, row)) for row in values)  # type: ignore[attr-defined]
+def _grid(values: Any) -> Grid:
+    return tuple(tuple(map(float, row)) for row in values)

@@ -25,9 +25,8 @@ def drawn(pixel: Pixel, told: str = "") -> Picture:
     ]
     step = max(rows * cell, 20.0) + 22
     left, top = MARGIN + 74, 92.0
-    shapes: list[Shape] = [
-        Text(MARGIN, 36, f"{pixel.layer}: map {pixel.channel}, row {pixel.row}, column {pixel.column}", 16, True)
-    ]
+    title = f"{pixel.layer}: map {pixel.channel}, row {pixel.row}, column {pixel.column}"
+    shapes: list[Shape] = [Text(MARGIN, 36, title, 16, True)]
     middle, result = left + columns * cell + 34, left + 2 * columns * cell + 68
     for text, x in (
         ("patch", left + columns * cell / 2),
@@ -51,7 +50,7 @@ def drawn(pixel: Pixel, told: str = "") -> Picture:
         shapes.append(Text(result - 12, y + 10 + 17 * at, name, 11, at >= len(sums) - 2, "end"))
         shapes.append(Text(result, y + 10 + 17 * at, _number(value, at >= len(sums) - 2), 11, at >= len(sums) - 2))
     width = result + text_width("-0.12345678901", 11, True) + MARGIN
-    width = max(width, text_width(shapes[0].text, 16, True) + 2 * MARGIN)  # type: ignore[union-attr]
+    width = max(width, text_width(title, 16, True) + 2 * MARGIN)
     group = f" of its group of {len(pixel.channels)}" if pixel.groups > 1 else ""
     text = (
         f"The channels{group} that add most, each cell of the patch times that of the kernel: blue below 0, red above."
@@ -60,7 +59,7 @@ def drawn(pixel: Pixel, told: str = "") -> Picture:
     bottom = y + 10 + 17 * len(sums) + 12
     shapes += [Text(MARGIN, bottom + 14 * at, line, 10, fill=GREY) for at, line in enumerate(lines)]
     height = bottom + 14 * len(lines) + 6
-    return Picture(width, height, (Box(0, 0, width, height, PAPER), *shapes), shapes[0].text, str(pixel))  # type: ignore[union-attr]
+    return Picture(width, height, (Box(0, 0, width, height, PAPER), *shapes), title, str(pixel))
 
 
 def _patch(one: Channel) -> Grid:
