@@ -16,7 +16,6 @@ from convatlas.anatomy.drawing.units import (
     Frame,
     Piece,
     Sketch,
-    Sketcher,
     Unit,
     boxes,
     folded,
