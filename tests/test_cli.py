@@ -27,6 +27,8 @@ READING = [
     ["show", "regularization"],
     ["measure", "mobilenet", "--size", "64", "--gene", "activation=gelu"],
     ["check", "resnet50", "VGG16"],
+    ["compare", "vgg16", "VGG19"],
+    ["choose", "--max-parameters", "10M", "--min-top1", "75", "--size", "224"],
     ["classify", COFFEE, "--top", "2"],
 ]
 
