@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from math import isqrt, prod
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from convatlas.anatomy.tracing import Call
+from convatlas.anatomy.tracing import Call, Operation
 
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
 TRANSPOSED = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -29,6 +30,18 @@ LEFT = {
     "addbmm": (1, "batch1"),
 }
 """Products of matrices, and which argument is the left one: its last side is summed over."""
+
+
+def work(operation: Operation) -> int:
+    """Multiply-accumulates of one operation: by its module's own rule if it iterates and has one, else call by call.
+
+    Such a module is a leaf that has `steps`, how often it iterates, and `macs(inputs, output)`, from the shapes of what
+    it is given and gives to the number for one photo.
+    """
+    own = getattr(operation.module, "macs", None)
+    if operation.is_leaf and callable(own) and isinstance(getattr(operation.module, "steps", None), int):
+        return own(tuple(map(torch.Size, operation.shapes_in)), torch.Size(operation.shapes[0]))  # type: ignore[no-any-return]
+    return sum(macs(call) for call in operation.calls)
 
 
 def macs(call: Call) -> int:
@@ -106,6 +119,10 @@ def window(call: Call) -> Window | None:
         kernel = argument(call, 1, "kernel_size")
         stride = argument(call, 2, "stride", None) or kernel
         return _window(kernel, stride, argument(call, 4, "dilation", 1), argument(call, 3, "padding", 0))
+    # The function that cuts a map into patches; the tensor's method of that name, which adds a side, is another one.
+    if call.name == "unfold" and call.output.ndim < argument(call, 0, "input").ndim:
+        stride, padding = argument(call, 4, "stride", 1), argument(call, 3, "padding", 0)
+        return _window(argument(call, 1, "kernel_size"), stride, argument(call, 2, "dilation", 1), padding)
     if call.name in ("avg_pool2d", "lp_pool2d"):
         first = 1 if call.name == "avg_pool2d" else 2
         kernel = argument(call, first, "kernel_size")

@@ -118,7 +118,7 @@ def _rule(card: Card, column: str, printed: str, anatomy: Anatomy) -> tuple[str,
     """What explains a cell, whether anything does, and the unit it was printed in."""
     measured = _measured(column, anatomy)
     if measured is None:
-        return NOT_HERE, column in ("top1", "top5"), 1
+        return NOT_HERE, column in ("top1", "top5") or column.startswith("error_"), 1
     if isinstance(measured, str | tuple) or column == "output":
         written = "×".join(map(str, measured)) if isinstance(measured, tuple) else str(measured)
         return (SAME, True, 1) if written == printed else ("differs", False, 1)

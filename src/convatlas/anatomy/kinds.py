@@ -6,7 +6,21 @@ from torch import nn
 
 from convatlas.anatomy.arithmetic import CONVOLUTIONS, TRANSPOSED, argument
 from convatlas.anatomy.tracing import Operation
-from convatlas.genes import activation, attention, flattening, normalization, padding, pooling, regularization, skip
+from convatlas.genes import (
+    activation,
+    attention,
+    capsules,
+    cells,
+    em,
+    flattening,
+    matrices,
+    normalization,
+    padding,
+    pooling,
+    regularization,
+    routing,
+    skip,
+)
 
 KINDS: tuple[tuple[tuple[type[nn.Module], ...], str, str], ...] = (
     ((nn.Linear,), "dense", "dense"),
@@ -60,6 +74,20 @@ KINDS: tuple[tuple[tuple[type[nn.Module], ...], str, str], ...] = (
     ((skip.Scale, skip.LayerScale), "scaling", "skip"),
     ((nn.Dropout, nn.Dropout2d), "dropout", "regularization"),
     ((regularization.StochasticDepth,), "stochastic depth", "regularization"),
+    ((capsules.Squash,), "squash", "activation"),
+    ((capsules.Votes,), "capsule votes", "dense"),
+    ((matrices.MatrixVotes,), "capsule votes", "convolution"),
+    ((routing.DynamicRouting,), "dynamic routing", "routing"),
+    ((em.EMRouting,), "EM routing", "routing"),
+    ((capsules.Length,), "length", "routing"),
+    ((capsules.Mask,), "mask", "routing"),
+    ((matrices.MatrixCapsules,), "capsules of maps", "routing"),
+    ((matrices.Activations,), "activations", "routing"),
+    ((cells.VCells,), "V-cells", "normalization"),
+    ((cells.SCells,), "S-cells", "activation"),
+    ((cells.CCells,), "C-cells", "pooling"),
+    ((cells.LocalCells,), "cognitron cells", "convolution"),
+    ((cells.Lateral,), "lateral inhibition", "normalization"),
     ((nn.Identity,), "identity", "skip"),
 )
 """(module types, kind, locus); the first row whose types match counts, so special ones stand before general ones."""

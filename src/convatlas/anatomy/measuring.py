@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from convatlas.anatomy.anatomies import Anatomy, Layer, most_common_activation
-from convatlas.anatomy.arithmetic import Window, argument, macs, window
+from convatlas.anatomy.arithmetic import Window, argument, window, work
 from convatlas.anatomy.counting import depth, parameters, statistics, weighted_layers
 from convatlas.anatomy.field import Field, fields
 from convatlas.anatomy.kinds import kind_of
@@ -36,8 +36,9 @@ def measure(
     Args:
         net: The name of a net of the atlas, which is then never filled with weights; or any module of your own, or
             where to find it, `package.module:callable`.
-        size: Height and width of the photos, or one number for both; the published size if not said, 224 for your own.
-        channels: Of the photos; as published if not said, what the first layer takes for your own net.
+        size: Height and width of the photos, or one number for both; the published size if not said, what it was built
+            for if it is one of ours, 224 for your own.
+        channels: Of the photos; as published or built for if not said, what the first layer takes for your own net.
         classes: Outputs, as in `build`; only for a net of the atlas.
         genes: As in `build`; only for a net of the atlas.
 
@@ -74,7 +75,8 @@ def _input_shape(net: nn.Module, size: Size | None, channels: int | None) -> tup
     """(C, H, W), or (features,) for a net that begins with a dense layer."""
     first = next((part for part in net.modules() if isinstance(part, nn.Conv2d | nn.Linear)), None)
     if isinstance(net, Net):
-        size = net.card.input[:2] if size is None else size
+        size = net.photo[1:] if size is None else size
+        channels = net.photo[0] if channels is None else channels
     elif isinstance(first, nn.Linear) and size is None and channels is None:
         return (first.in_features,)
     if channels is None:
@@ -191,7 +193,7 @@ def _layer(number: int, operation: Operation, field: Field, counted: set[int]) -
         output=shapes[0][1:],
         parameters=sum(tensor.numel() for tensor in fresh.values()),
         trainable=sum(weight.numel() for weight in fresh.values() if weight.requires_grad),
-        macs=sum(macs(call) for call in operation.calls),
+        macs=work(operation),
         memory=sum(prod(one) for one in shapes) * operation.itemsize,
         field=None if field.side == (0, 0) else field.side,
         field_stride=None if field.side == (0, 0) else field.stride,

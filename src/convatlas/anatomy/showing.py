@@ -10,7 +10,7 @@ from convatlas.anatomy.measuring import measure
 from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table, plain
 from convatlas.catalogue.cards import Card, find, sources
-from convatlas.genes.genome import LOCI, PUBLISHED, RATES, Genome
+from convatlas.genes.genome import COUNTS, LOCI, PUBLISHED, RATES, Genome
 from convatlas.nets.building import family_of
 
 
@@ -43,7 +43,7 @@ class Shown(Record):
 
     def _genome(self) -> Table:
         rows = []
-        for locus in (*LOCI, *RATES):
+        for locus in (*LOCI, *RATES, *COUNTS):
             value = getattr(self.genome, locus)
             if value is not None:
                 rows.append({"locus": locus, "value": str(value), "formula": self._formula(locus, value)})

@@ -59,12 +59,15 @@ class Card:
         new: What it introduced, in a few words.
         input: Height, width and channels of the default input.
         outputs: How many numbers the net puts out for one photo.
-        output_kind: What these numbers are: "logits".
-        probabilities: The map that makes probabilities of them: "softmax".
+        output_kind: What these numbers are: "logits", "capsule lengths", "capsule activations" or "cell responses".
+        probabilities: The map that makes probabilities of them: "softmax"; "identity", where each number is by itself
+            the probability that its class is there; "none".
         figures: By column; a figure that nobody printed is absent. Columns of numbers: depth (layers that own weights),
             parameters, parameters_short (the same, printed elsewhere with fewer digits), size (of the weight file, in
-            MB), top1 and top5 (accuracy on the ImageNet validation photos), flops, madds (multiply-adds), layers (as
-            the net's own name counts), output (numbers put out). Columns of words: input, activation, perk.
+            MB), top1 and top5 (accuracy on the ImageNet validation photos), error_mnist and the like (the share of
+            another data set's test photos that is answered wrongly; with _repeated, by somebody else), flops, madds
+            (multiply-adds), layers (as the net's own name counts), output (numbers put out). Columns of words: input,
+            activation, perk.
         lineages: Of its weights that are at hand without a download from a net's own site.
         weight_names: How the weights are named inside the file whose size was printed: "plain" (layer/weight) or
             "scoped" (several scopes around each layer).

@@ -10,7 +10,8 @@ from torch import nn
 Maker = Callable[..., nn.Module]
 
 # The letters of `shape`, `parameters` and `macs`: N batch, C channels in, K channels out, H and W the output map's
-# height and width, k the kernel's side, s the stride, r the squeezed channels, F features.
+# height and width, k the kernel's side, s the stride, r the squeezed channels, F features; of capsules I children, J
+# parents, D numbers in a parent, T rounds of routing.
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Gene:
 
     Attributes:
         locus: What it is a value of: convolution, padding, alignment, pooling, flattening, normalization,
-            activation or attention.
+            activation, attention, routing or decoder.
         name: Its name in that locus.
         formula: What it computes.
         shape: From which shape to which.

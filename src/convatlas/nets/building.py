@@ -15,14 +15,18 @@ from convatlas.nets.initialization import initialize
 from convatlas.nets.net import Net
 
 FAMILIES = {
+    "capsnet": "capsnet:CapsNet",
+    "cognitron": "cognitron:Cognitron",
     "convnext": "convnext:ConvNeXt",
     "densenet": "densenet:DenseNet",
     "efficientnet": "efficientnet:EfficientNet",
     "inception": "inception:InceptionV3",
     "inception_resnet": "inception_resnet:InceptionResNetV2",
+    "matrix_capsnet": "matrix_capsnet:MatrixCapsNet",
     "mobilenet": "mobilenet:MobileNet",
     "mobilenet_v2": "mobilenet_v2:MobileNetV2",
     "nasnet": "nasnet:NASNet",
+    "neocognitron": "neocognitron:Neocognitron",
     "resnet": "resnet:ResNet",
     "vgg": "vgg:VGG",
     "xception": "xception:Xception",

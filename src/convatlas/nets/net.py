@@ -26,6 +26,7 @@ class Net(nn.Module):
         card: What is published of it.
         genome: What it is built from.
         lineage: Where its weights come from; None while they are random.
+        photo: What it was built for: channels, height and width.
     """
 
     rows: ClassVar[dict[str, Any]]
@@ -41,6 +42,7 @@ class Net(nn.Module):
     def __init__(self, row: Any, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__()
         self.genome = genome
+        self.photo = channels, *size
 
     def walk(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Each stage's name and output in turn; nothing is kept."""

@@ -1,0 +1,194 @@
+"""EM routing: every parent is a Gaussian that explains the votes of its children (Hinton, Sabour & Frosst 2018)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEAST_VARIANCE = 5e-4
+"""Added to every variance, as in the authors' code: a parent with one child has none, and would be infinitely dense."""
+
+NOBODY = 1e-8
+"""Keeps the mean of a parent that no child goes to finite."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Which children the parents at each position read: a square window over the children's grid, or all of it.
+
+    Attributes:
+        grid: Height and width of the children's grid.
+        kernel: Height and width of the window.
+        stride: Step of the window.
+    """
+
+    grid: tuple[int, int]
+    kernel: tuple[int, int]
+    stride: int = 1
+
+    @property
+    def positions(self) -> tuple[int, int]:
+        """Height and width of the parents' grid."""
+        high, wide = [(side - k) // self.stride + 1 for side, k in zip(self.grid, self.kernel, strict=True)]
+        if high < 1 or wide < 1:
+            raise ValueError(f"a window of {self.kernel} does not fit into {self.grid} capsules")
+        return high, wide
+
+    def links(self) -> tuple[list[list[int]], list[int]]:
+        """The two directions of who reads whom.
+
+        Returns:
+            For each position of the children the places (window, place in it, as one number) where it is read, all
+            rows equally long, filled up with the number of places, which is none. And for each place the row and
+            column where it stands there, as one number.
+        """
+        high, wide = self.positions
+        kh, kw = self.kernel
+        read: list[list[int]] = [[] for _ in range(self.grid[0] * self.grid[1])]
+        found = []
+        for window in range(high * wide):
+            top, left = window // wide * self.stride, window % wide * self.stride
+            for place in range(kh * kw):
+                child = (top + place // kw) * self.grid[1] + left + place % kw
+                found.append((child, len(read[child])))
+                read[child].append(window * kh * kw + place)
+        most = max(map(len, read))
+        return (
+            [row + [len(found)] * (most - len(row)) for row in read],
+            [child * most + column for child, column in found],
+        )
+
+
+@dataclass(frozen=True)
+class EMRound:
+    """One round of EM routing; L windows, P places in each, B children at a place, J parents of a window, D numbers.
+
+    Attributes:
+        couplings: R, the share of a child that goes to a parent (N, L, P, B, J): its sum over all parents of all
+            windows that read the child is 1.
+        poses: Means of the parents' Gaussians (N, L, J, D).
+        variances: Theirs, same shape.
+        activations: (N, L, J), in (0, 1).
+    """
+
+    couplings: Tensor
+    poses: Tensor
+    variances: Tensor
+    activations: Tensor
+
+
+class EMRouting(nn.Module):
+    """`steps` rounds of expectation and maximization.
+
+    Votes (N, L, P, B, J, D) and the children's activations (N, L, P, B) -> poses (N, L, J, D), activations (N, L, J).
+
+    M: each parent's mean and variance of the votes, weighted by R times the child's activation; activation =
+    logistic(lambda (beta_a - n sum over D of (beta_u + ln sigma))). E: R = softmax of ln activation + ln density, over
+    all parents that read the child, at whatever position; in logarithms, so that float32 does.
+
+    n is the weight of the parent's votes in units of what falls to a parent on average if all children are active: so
+    layers with many children a parent and with few share one scale (Gritzman 2019; the authors divide lambda by 4 in
+    the last layer instead). On it lambda = 1 - 0.95^t in round t: the authors' 0.01 (1 - 0.95^t) for 100 units. The
+    gradient runs through all rounds.
+
+    Has 2 J parameters: beta_a and beta_u of each parent's type, 0 at first.
+    """
+
+    def __init__(self, windows: Windows, parents: int, steps: int):
+        super().__init__()
+        self.windows, self.steps = windows, steps
+        self.beta_a = nn.Parameter(torch.empty(parents))
+        self.beta_u = nn.Parameter(torch.empty(parents))
+        read, found = windows.links()
+        self.register_buffer("read", torch.empty(len(read), len(read[0]), dtype=torch.long), persistent=False)
+        self.register_buffer("found", torch.empty(len(found), dtype=torch.long), persistent=False)
+
+    read: Tensor
+    found: Tensor
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.beta_a)
+        nn.init.zeros_(self.beta_u)
+        read, found = self.windows.links()
+        self.read.copy_(torch.tensor(read))
+        self.found.copy_(torch.tensor(found))
+
+    def forward(self, votes: Tensor, activations: Tensor) -> tuple[Tensor, Tensor]:
+        *_, last = self._rounds(votes, activations)
+        return last.poses, last.activations
+
+    def trace(self, votes: Tensor, activations: Tensor) -> list[EMRound]:
+        """Every round; the last one's poses and activations are what `forward` gives."""
+        return list(self._rounds(votes, activations))
+
+    def _rounds(self, votes: Tensor, activations: Tensor) -> Iterator[EMRound]:
+        logits = votes.new_zeros(votes.shape[:5])
+        for step in range(1, self.steps + 1):
+            couplings = self._compete(logits)
+            means, variances, fit = self._maximize(votes, couplings * activations.unsqueeze(-1))
+            evidence = (1 - 0.95**step) * (self.beta_a - fit)
+            yield EMRound(couplings, means, variances, evidence.sigmoid())
+            if step < self.steps:
+                logits = F.logsigmoid(evidence)[:, :, None, None] + _density(votes, means, variances)
+
+    def _compete(self, logits: Tensor) -> Tensor:
+        """The softmax over all parents, of all windows, that read a child; (N, L, P, B, J), same shape."""
+        batch, _, _, types, parents = logits.shape
+        flat = logits.flatten(1, 2)  # (N, L P, B, J)
+        nowhere = flat.new_full((batch, 1, types, parents), torch.finfo(flat.dtype).min)
+        by_child = torch.cat([flat, nowhere], 1)[:, self.read]  # (N, positions, readings, B, J)
+        shares = by_child.movedim(3, 2).flatten(3).softmax(3)  # (N, positions, B, readings J)
+        back = shares.reshape(batch, len(self.read), types, -1, parents).movedim(3, 2).flatten(1, 2)
+        return back[:, self.found].reshape(logits.shape)
+
+    def _maximize(self, votes: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Means and variances (N, L, J, D) of the votes, and what it costs to describe them by these (N, L, J)."""
+        amount = weights.sum((2, 3))  # (N, L, J)
+        share = (amount + NOBODY).unsqueeze(-1)
+        means = torch.einsum("nlpbj,nlpbjd->nljd", weights, votes) / share
+        square = (votes - means[:, :, None, None]).square()
+        variances = torch.einsum("nlpbj,nlpbjd->nljd", weights, square) / share + LEAST_VARIANCE
+        children = self.windows.grid[0] * self.windows.grid[1] * votes.shape[3]
+        average = children / (votes.shape[1] * votes.shape[4])
+        fit = (self.beta_u.unsqueeze(-1) + variances.log() / 2).sum(-1) * (amount / average)
+        return means, variances, fit
+
+    def macs(self, inputs: tuple[torch.Size, ...], output: torch.Size) -> int:
+        """Weighted sums for mean and variance in each round, and a distance between rounds; one photo."""
+        return (3 * self.steps - 1) * inputs[0][1:].numel()
+
+    def extra_repr(self) -> str:
+        return f"{self.windows.grid} -> {self.windows.positions} x {len(self.beta_a)}, {self.steps} rounds"
+
+
+def _density(votes: Tensor, means: Tensor, variances: Tensor) -> Tensor:
+    """The logarithm of each vote's density under each parent's Gaussian; (N, L, P, B, J)."""
+    means, variances = means[:, :, None, None], variances[:, :, None, None]
+    distance = ((votes - means).square() / variances).sum(-1)
+    return -(distance + (2 * math.pi * variances).log().sum(-1)) / 2
+
+
+class VectorEM(EMRouting):
+    """EM routing for capsules whose length is their activation: all children to all parents.
+
+    Votes (N, children, parents, size) and the children's lengths (N, children) -> capsules (N, parents, size), each
+    with the direction of its Gaussian's mean and the length of its activation.
+    """
+
+    weighs_children = True
+
+    def __init__(self, children: int, parents: int, steps: int):
+        super().__init__(Windows((children, 1), (children, 1)), parents, steps)
+
+    def forward(self, votes: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]
+        poses, activations = super().forward(votes[:, None, :, None], lengths[:, None, :, None])
+        return F.normalize(poses[:, 0], dim=-1) * activations[:, 0].unsqueeze(-1)
+
+    def trace(self, votes: Tensor, lengths: Tensor) -> list[EMRound]:
+        """Every round, with one window and one child a place."""
+        return super().trace(votes[:, None, :, None], lengths[:, None, :, None])
