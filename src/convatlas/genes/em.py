@@ -127,14 +127,24 @@ class EMRouting(nn.Module):
         return list(self._rounds(votes, activations))
 
     def _rounds(self, votes: Tensor, activations: Tensor) -> Iterator[EMRound]:
+        children = self.windows.grid[0] * self.windows.grid[1] * votes.shape[3]
+        average = children / (votes.shape[1] * votes.shape[4])
         logits = votes.new_zeros(votes.shape[:5])
         for step in range(1, self.steps + 1):
             couplings = self._compete(logits)
-            means, variances, fit = self._maximize(votes, couplings * activations.unsqueeze(-1))
-            evidence = (1 - 0.95**step) * (self.beta_a - fit)
+            weights = (couplings * activations.unsqueeze(-1)).unsqueeze(-1)  # (N, L, P, B, J, 1)
+            amount = weights.sum((2, 3))  # (N, L, J, 1)
+            share = amount + NOBODY
+            means = (weights * votes).sum((2, 3)) / share
+            square = (votes - means[:, :, None, None]).square()
+            variances = (weights * square).sum((2, 3)) / share + LEAST_VARIANCE
+            cost = (self.beta_u.unsqueeze(-1) + variances.log() / 2).sum(-1) * (amount.squeeze(-1) / average)
+            evidence = (1 - 0.95**step) * (self.beta_a - cost)
             yield EMRound(couplings, means, variances, evidence.sigmoid())
             if step < self.steps:
-                logits = F.logsigmoid(evidence)[:, :, None, None] + _density(votes, means, variances)
+                distance = (square * (1 / variances)[:, :, None, None]).sum(-1)
+                known = F.logsigmoid(evidence) - (2 * math.pi * variances).log().sum(-1) / 2
+                logits = known[:, :, None, None] - distance / 2
 
     def _compete(self, logits: Tensor) -> Tensor:
         """The softmax over all parents, of all windows, that read a child; (N, L, P, B, J), same shape."""
@@ -146,31 +156,12 @@ class EMRouting(nn.Module):
         back = shares.reshape(batch, len(self.read), types, -1, parents).movedim(3, 2).flatten(1, 2)
         return back[:, self.found].reshape(logits.shape)
 
-    def _maximize(self, votes: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Means and variances (N, L, J, D) of the votes, and what it costs to describe them by these (N, L, J)."""
-        amount = weights.sum((2, 3))  # (N, L, J)
-        share = (amount + NOBODY).unsqueeze(-1)
-        means = torch.einsum("nlpbj,nlpbjd->nljd", weights, votes) / share
-        square = (votes - means[:, :, None, None]).square()
-        variances = torch.einsum("nlpbj,nlpbjd->nljd", weights, square) / share + LEAST_VARIANCE
-        children = self.windows.grid[0] * self.windows.grid[1] * votes.shape[3]
-        average = children / (votes.shape[1] * votes.shape[4])
-        fit = (self.beta_u.unsqueeze(-1) + variances.log() / 2).sum(-1) * (amount / average)
-        return means, variances, fit
-
     def macs(self, inputs: tuple[torch.Size, ...], output: torch.Size) -> int:
         """Weighted sums for mean and variance in each round, and a distance between rounds; one photo."""
         return (3 * self.steps - 1) * inputs[0][1:].numel()
 
     def extra_repr(self) -> str:
         return f"{self.windows.grid} -> {self.windows.positions} x {len(self.beta_a)}, {self.steps} rounds"
-
-
-def _density(votes: Tensor, means: Tensor, variances: Tensor) -> Tensor:
-    """The logarithm of each vote's density under each parent's Gaussian; (N, L, P, B, J)."""
-    means, variances = means[:, :, None, None], variances[:, :, None, None]
-    distance = ((votes - means).square() / variances).sum(-1)
-    return -(distance + (2 * math.pi * variances).log().sum(-1)) / 2
 
 
 class VectorEM(EMRouting):
