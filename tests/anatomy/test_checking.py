@@ -73,6 +73,6 @@ def test_differences_are_shares():
 
 def test_names():
     assert names(["ResNet50", "resnet-50"]) == ["resnet50"]
-    assert len(names([])) == 43
+    assert len(names([])) == 48
     with pytest.raises(UnknownName, match="resnet50"):
         names(["resnet5"])

@@ -199,6 +199,7 @@ def test_agreement_activates():
     """Two parents, the same votes but for their spread: the one whose votes lie together is the more active."""
     routing = EMRouting(Windows((3, 3), (3, 3)), 2, 3).double()
     routing.reset_parameters()
+    torch.nn.init.zeros_(routing.beta_u)
     votes, activations = inputs(routing, types=1)
     votes[..., 1, :] = 0.05 * votes[..., 0, :]
     _, answers = routing(votes, activations)

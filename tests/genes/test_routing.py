@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -12,12 +14,12 @@ from convatlas.anatomy.tracing import trace
 from convatlas.genes.capsules import Length, Mask, Squash, Votes, squash
 from convatlas.genes.routing import DynamicRouting
 
-N, I, J, D = 3, 7, 4, 5
+PHOTOS, CHILDREN, PARENTS, SIZE = 3, 7, 4, 5
 
 
 def votes(*shape: int, seed: int = 0, scale: float = 1.0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return scale * torch.randn(*(shape or (N, I, J, D)), generator=generator, dtype=torch.float64)
+    return scale * torch.randn(*(shape or (PHOTOS, CHILDREN, PARENTS, SIZE)), generator=generator, dtype=torch.float64)
 
 
 def close(one: Tensor, other: object) -> None:
@@ -54,7 +56,7 @@ def test_routing_is_the_paper_s_procedure(rounds):
     u, routing = votes(), DynamicRouting(rounds)
     found = routing.trace(u)
     assert len(found) == routing.steps == rounds
-    for n in range(N):
+    for n in range(PHOTOS):
         couplings, v = reference(u[n].numpy(), rounds)
         close(routing(u)[n], v)
         for one, other in zip(found, couplings, strict=True):
@@ -66,20 +68,22 @@ def test_the_last_round_is_the_answer_and_agreements_add_up():
     u, found = votes(), DynamicRouting(3).trace(votes())
     assert torch.equal(found[-1].poses, DynamicRouting(3)(u))
     assert not found[0].agreements.any()
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in itertools.pairwise(found):
         close(after.agreements - before.agreements, torch.einsum("nijd,njd->nij", u, before.poses))
 
 
 def test_couplings_are_shares_of_a_child_not_of_a_parent():
     """The softmax is over parents; over children, as in several public codes, the first sum would not be 1."""
     for one in DynamicRouting(3).trace(votes()):
-        torch.testing.assert_close(one.couplings.sum(2), torch.ones(N, I, dtype=torch.float64), atol=1e-14, rtol=0)
+        torch.testing.assert_close(
+            one.couplings.sum(2), torch.ones(PHOTOS, CHILDREN, dtype=torch.float64), atol=1e-14, rtol=0
+        )
         assert (one.couplings.sum(1) - 1).abs().min() > 1e-3
 
 
 def test_one_round_is_no_routing():
     (only,) = DynamicRouting(1).trace(votes())
-    assert torch.equal(only.couplings, torch.full((N, I, J), 1 / J, dtype=torch.float64))
+    assert torch.equal(only.couplings, torch.full((PHOTOS, CHILDREN, PARENTS), 1 / PARENTS, dtype=torch.float64))
 
 
 def test_photos_do_not_see_each_other():
@@ -88,10 +92,10 @@ def test_photos_do_not_see_each_other():
     assert not routing.state_dict()
     together = routing(u)
     close(routing(u[[2, 0, 1]])[[1, 2, 0]], together)
-    for n in range(N):
-        assert routing(u[n : n + 1]).shape == (1, J, D)
+    for n in range(PHOTOS):
+        assert routing(u[n : n + 1]).shape == (1, PARENTS, SIZE)
         close(routing(u[n : n + 1])[0], together[n])
-    close(routing(torch.cat([u, votes(5, I, J, D, seed=1)]))[:N], together)
+    close(routing(torch.cat([u, votes(5, CHILDREN, PARENTS, SIZE, seed=1)]))[:PHOTOS], together)
 
 
 def test_lengths_are_what_squash_makes_of_the_sum():
@@ -156,7 +160,7 @@ def test_a_capsule_without_length_has_a_gradient():
     capsules = torch.zeros(1, 2, 3, requires_grad=True)
     Length()(capsules).sum().backward()
     assert torch.isfinite(capsules.grad).all()
-    votes = torch.zeros(1, I, J, D, requires_grad=True)
+    votes = torch.zeros(1, CHILDREN, PARENTS, SIZE, requires_grad=True)
     Length()(DynamicRouting(3)(votes)).sum().backward()
     assert torch.isfinite(votes.grad).all()
 
@@ -173,27 +177,27 @@ def test_maps_become_capsules_type_by_type():
 
 
 def test_votes_have_a_matrix_for_every_pair():
-    layer = Votes(I, J, 3, D).double()
+    layer = Votes(CHILDREN, PARENTS, 3, SIZE).double()
     layer.reset_parameters()
-    u = votes(2, I, 3)
-    expected = np.zeros((2, I, J, D))
+    u = votes(2, CHILDREN, 3)
+    expected = np.zeros((2, CHILDREN, PARENTS, SIZE))
     weight = layer.weight.detach().numpy()
     for n in range(2):
-        for i in range(I):
-            for j in range(J):
+        for i in range(CHILDREN):
+            for j in range(PARENTS):
                 expected[n, i, j] = weight[i, j] @ u[n, i].numpy()
     close(layer(u).detach(), expected)
-    assert layer.weight.numel() == I * J * 3 * D
+    assert layer.weight.numel() == CHILDREN * PARENTS * 3 * SIZE
 
 
 def test_the_mask_leaves_one_class():
-    capsules = votes(3, J, D)
+    capsules = votes(3, PARENTS, SIZE)
     found = Mask()(capsules, torch.tensor([2, 0, 3]))
-    assert found.shape == (3, J * D)
+    assert found.shape == (3, PARENTS * SIZE)
     for n, chosen in enumerate((2, 0, 3)):
-        one = found[n].view(J, D)
+        one = found[n].view(PARENTS, SIZE)
         assert torch.equal(one[chosen], capsules[n, chosen])
-        assert one.count_nonzero() == D
+        assert one.count_nonzero() == SIZE
 
 
 @pytest.mark.parametrize("rounds", [1, 3])
@@ -208,11 +212,11 @@ def test_work_is_counted_by_the_leaf_s_own_rule(rounds):
         def forward(self, x):
             return self.routing(x)
 
-    (operation,) = trace(Alone(), torch.zeros(1, I, J, D))
-    assert work(operation) == (2 * rounds - 1) * I * J * D
+    (operation,) = trace(Alone(), torch.zeros(1, CHILDREN, PARENTS, SIZE))
+    assert work(operation) == (2 * rounds - 1) * CHILDREN * PARENTS * SIZE
     del operation.module
     operation.module = nn.Module()
-    assert work(operation) == (2 * rounds - 1) * I * J * D
+    assert work(operation) == (2 * rounds - 1) * CHILDREN * PARENTS * SIZE
 
 
 def test_a_module_of_somebody_else_may_call_anything_macs():

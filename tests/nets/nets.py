@@ -1,5 +1,7 @@
 """The smallest net of each family, and the size it is tried at: the last map has more than one position."""
 
+CAPSULES_AND_ANCESTORS = ("capsnet", "matrix_capsnet", "matrix_capsnet_small", "cognitron", "neocognitron")
+
 SMALL = {
     "vgg16": 64,
     "resnet50": 64,
@@ -15,4 +17,8 @@ SMALL = {
     "efficientnetv2_b0": 64,
     "efficientnet_lite0": 64,
     "convnext_tiny": 64,
+    "capsnet": 20,
+    "matrix_capsnet_small": 24,
+    "neocognitron": 16,
+    "cognitron": 12,
 }

@@ -157,7 +157,7 @@ def test_neocognitron_s_other_sizes_and_refusals():
     assert net(torch.rand(2, 3, 20, 23)).shape == (2, 7)
     with pytest.raises(GeneError, match=r"pooling=max does not fit neocognitron at 20 x 23; these do: published$"):
         skeleton("neocognitron", size=(20, 23), genes={"pooling": "max"})
-    with pytest.raises(GeneError, match="neocognitron has no activation to swap; it has pooling$"):
+    with pytest.raises(GeneError, match=r"neocognitron has no activation to swap; it has pooling$"):
         skeleton("neocognitron", genes={"activation": "relu"})
     with pytest.raises(SizeError, match="the smallest it takes is 15 x 15"):
         skeleton("neocognitron", size=14)
@@ -238,5 +238,5 @@ def test_cognitron_s_last_layer_has_as_many_cells_as_are_asked_for(classes, grid
 
 
 def test_cognitron_has_no_genes():
-    with pytest.raises(GeneError, match="cognitron has no pooling to swap; it has none$"):
+    with pytest.raises(GeneError, match=r"cognitron has no pooling to swap; it has none$"):
         skeleton("cognitron", genes={"pooling": "max"})

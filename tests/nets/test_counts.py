@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.nets.nets import CAPSULES_AND_ANCESTORS
 
 from convatlas.anatomy.counting import depth, parameters
 from convatlas.anatomy.measuring import measure
@@ -56,7 +57,7 @@ COUNTS = {
 
 def test_the_table_is_whole():
     assert len(COUNTS) == 38
-    assert set(cards()) == set(COUNTS) | {f"efficientnet_lite{n}" for n in range(5)}
+    assert set(cards()) == set(COUNTS) | {f"efficientnet_lite{n}" for n in range(5)} | set(CAPSULES_AND_ANCESTORS)
 
 
 @pytest.mark.parametrize("name", COUNTS)

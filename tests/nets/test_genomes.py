@@ -8,10 +8,11 @@ from tests.nets.nets import SMALL
 
 from convatlas.base.errors import ConvAtlasError, GeneError, SizeError, UnknownName
 from convatlas.genes.gene import Gene
-from convatlas.genes.genome import LOCI, PUBLISHED, RATES
+from convatlas.genes.genome import COUNTS, LOCI, PUBLISHED, RATES
 from convatlas.nets.building import build, family_of, skeleton
 
 GENES = [(locus, name) for locus, genes in LOCI.items() for name in genes] + [(rate, 0.1) for rate in RATES]
+GENES += [(count, 2) for count in COUNTS]
 
 # Reflection and the torus need maps wider than their border, NASNet's 7 x 7 kernels the widest of all.
 WIDER = {("nasnet_mobile", "padding"): 224, ("efficientnet_b0", "padding"): 192, ("efficientnet_lite0", "padding"): 192}
@@ -33,6 +34,17 @@ NO_LOCUS = {
     "stochastic_depth": ("vgg16", "inception_v3", "mobilenet", "densenet121", "nasnet_mobile"),
 }
 
+# Capsules do without most genes, Fukushima's nets without almost all.
+CAPSULES, ANCESTORS = ("capsnet", "matrix_capsnet_small"), ("cognitron", "neocognitron")
+for lost in ("padding", "alignment", "flattening", "dropout", "stochastic_depth"):
+    NO_LOCUS[lost] = (*NO_LOCUS.get(lost, ()), *CAPSULES, *ANCESTORS)
+for lost in ("normalization", "activation", "attention"):
+    NO_LOCUS[lost] = ANCESTORS
+NO_LOCUS["convolution"] = ("matrix_capsnet_small", *ANCESTORS)
+NO_LOCUS["pooling"] += (*CAPSULES, "cognitron")
+NO_LOCUS |= {lost: tuple(net for net in SMALL if net not in CAPSULES) for lost in ("routing", "iterations")}
+NO_LOCUS["decoder"] = tuple(net for net in SMALL if net != "capsnet")
+
 # What does not fit, and why.
 UNFIT = {
     # A depthwise convolution makes a multiple of its inputs: 32 maps from 128 are none, nor are most changes of width.
@@ -41,16 +53,21 @@ UNFIT = {
     # Without borders the branch is smaller than what it is added to, or joined with.
     # MobileNet's 224 pixels are used up before its last block.
     *((net, "alignment", "valid") for net in SMALL if net != "vgg16"),
+    # Matrix capsules have an activation beside their pose.
+    ("matrix_capsnet_small", "routing", "dynamic"),
 }
 
 
 def run(name: str, locus: str, value: object, size: int) -> None:
     net = build(name, classes=7, size=size, genes={locus: value}, seed=1).train()
-    x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(2, *net.photo, generator=torch.Generator().manual_seed(0))
     y = net(x)
     assert y.shape == (2, 7)
     assert torch.isfinite(y).all()
-    y.square().mean().backward()
+    loss = y.square().mean()
+    if name == "capsnet" and net.genome.decoder != "none":
+        loss = loss + net.outputs(x)["reconstruction"].square().mean()
+    loss.backward()
     for path, parameter in net.named_parameters():
         assert parameter.grad is not None, path
         assert torch.isfinite(parameter.grad).all(), path
@@ -91,10 +108,11 @@ def test_every_other_gene_on_every_other_net(net, locus, value):
 def test_the_default_genome_is_the_published_net_bit_for_bit(name):
     family = family_of(skeleton(name).card)
     published = family.published(family.rows[name])
-    genes = {locus: getattr(published, locus) for locus in (*LOCI, *RATES) if getattr(published, locus) is not None}
+    loci = (*LOCI, *RATES, *COUNTS)
+    genes = {locus: getattr(published, locus) for locus in loci if getattr(published, locus) is not None}
     size = SMALL[name]
-    x = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     plain, spelled = build(name, size=size).eval(), build(name, size=size, genes=genes).eval()
+    x = torch.randn(1, *plain.photo, generator=torch.Generator().manual_seed(0))
     assert spelled.genome == plain.genome
     assert list(plain.state_dict()) == list(spelled.state_dict())
     assert torch.equal(plain(x), spelled(x))
@@ -112,6 +130,7 @@ WEIGHTLESS = [
     ("flattening", "global_max"),
     ("dropout", 0.5),
     ("stochastic_depth", 0.5),
+    ("iterations", 7),
 ]
 
 
@@ -128,11 +147,10 @@ def test_a_swap_without_weights_keeps_every_key_and_shape(name, locus, value):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_the_issue_s_example(name):
-    genes = {"activation": "gelu", "normalization": "group", "padding": "reflect"}
-    if name not in NO_LOCUS["pooling"]:
-        genes["pooling"] = "average"
+    genes = {"activation": "gelu", "normalization": "group", "padding": "reflect", "pooling": "average"}
+    genes = {locus: gene for locus, gene in genes.items() if name not in NO_LOCUS.get(locus, ())}
     net = skeleton(name, genes=genes)
-    assert (net.genome.activation, net.genome.normalization, net.genome.padding) == ("gelu", "group", "reflect")
+    assert {locus: getattr(net.genome, locus) for locus in genes} == genes
 
 
 def test_aliases_and_genes_of_one_s_own():
@@ -198,6 +216,7 @@ def test_outputs_are_the_stages_and_channels_and_classes_follow(name):
     net = build(name, size=size, channels=1, classes=5).eval()
     x = torch.randn(1, 1, size, size)
     outputs = net.outputs(x)
-    assert list(outputs) == [stage for stage, _ in net.named_children()]
+    stages = [stage for stage, _ in net.named_children()]
+    assert list(outputs)[: len(stages)] == stages
     assert torch.equal(outputs["head"], net(x))
     assert net(x).shape == (1, 5)

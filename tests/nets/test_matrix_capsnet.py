@@ -62,19 +62,19 @@ def test_outputs():
 
 
 def test_it_starts_where_it_can_learn():
-    """Classes differ, and neither all nor none is there."""
+    """About half of the capsules are active in every layer, and classes differ."""
     net = build("matrix_capsnet").eval()
     with torch.no_grad():
         outputs = net.outputs(torch.randn(2, 2, 32, 32, generator=torch.Generator().manual_seed(0)))
-    assert outputs["head"].std(1).min() > 0.02
+    assert outputs["head"].std(1).min() > 0.01
     for name in ("primary", "conv_capsules1", "conv_capsules2", "class_capsules"):
         activations = outputs[name][:, :, POSE]
-        assert 0.2 < activations.mean() < 0.95, name
-        assert activations.std() > 0.03, name
+        assert 0.2 < activations.mean() < 0.8, name
+        assert activations.std() > 0.01, name
 
 
 def test_coordinates_are_the_centres_of_the_receptive_fields():
-    """Pixels beyond half a field from the centre of a capsule's row reach none of the three rows below that it reads."""
+    """Pixels further than half a field from the centre of a capsule's row reach none of the rows that it reads."""
     net = build("matrix_capsnet_small").eval()
     heights, widths = net.class_capsules.votes.centres
     assert heights == widths == [8.5 / 32, 12.5 / 32, 16.5 / 32, 20.5 / 32]
@@ -112,11 +112,11 @@ def test_the_margin_grows():
 
 
 def test_it_learns():
-    row = Row(8, 4, 6, 6, 2)
+    row = Row(8, 4, 6, 6)
     net = MatrixCapsNet(row, MatrixCapsNet.published(row), 3, 1, (18, 18)).train()
     initialize(net, 0)
     x, labels = bars_and_rings(24, 18)
-    optimizer = torch.optim.Adam(net.parameters(), 0.02)
+    optimizer = torch.optim.Adam(net.parameters(), 0.01)
     for step in range(25):
         loss = net.loss(net.outputs(x), x, labels, step / 25)
         optimizer.zero_grad()
@@ -127,7 +127,7 @@ def test_it_learns():
 
 def test_genes_and_refusals():
     assert skeleton("matrix_capsnet", genes={"iterations": 2}).class_capsules.routing.steps == 2
-    with pytest.raises(GeneError, match="routing=dynamic does not fit matrix_capsnet_small at 32 x 32; these do: em$"):
+    with pytest.raises(GeneError, match=r"routing=dynamic does not fit matrix_capsnet_small at 32 x 32; these do: em$"):
         skeleton("matrix_capsnet_small", genes={"routing": "dynamic"})
     with pytest.raises(GeneError, match="matrix_capsnet has no decoder to swap"):
         skeleton("matrix_capsnet", genes={"decoder": "dense"})

@@ -96,7 +96,8 @@ class EMRouting(nn.Module):
     the last layer instead). On it lambda = 1 - 0.95^t in round t: the authors' 0.01 (1 - 0.95^t) for 100 units. The
     gradient runs through all rounds.
 
-    Has 2 J parameters: beta_a and beta_u of each parent's type, 0 at first.
+    Has 2 J parameters: of each parent's type beta_a, 0 at first, and beta_u, 3 at first: then about half of the
+    capsules are active in every layer, as the authors want it, and three rounds can be trained.
     """
 
     def __init__(self, windows: Windows, parents: int, steps: int):
@@ -113,7 +114,7 @@ class EMRouting(nn.Module):
 
     def reset_parameters(self) -> None:
         nn.init.zeros_(self.beta_a)
-        nn.init.zeros_(self.beta_u)
+        nn.init.constant_(self.beta_u, 3.0)
         read, found = self.windows.links()
         self.read.copy_(torch.tensor(read))
         self.found.copy_(torch.tensor(found))

@@ -52,8 +52,7 @@ class MatrixVotes(nn.Module):
     in 0..1, all places share one matrix for each pair, and a vote gets its place added to the first two numbers of its
     last column ("coordinate addition"): for the last layer, whose one window is the whole map.
 
-    places B J 16 parameters (B J 16 if shared), started with deviation 1: much smaller ones make all votes agree, so
-    that every class is as active as every other.
+    places B J 16 parameters (B J 16 if shared), started with deviation 0.3, as in the authors' code.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class MatrixVotes(nn.Module):
     offset: Tensor
 
     def reset_parameters(self) -> None:
-        nn.init.normal_(self.weight)
+        nn.init.normal_(self.weight, std=0.3)
         if self.centres:
             nn.init.zeros_(self.offset)
             places = torch.cartesian_prod(*(torch.tensor(one, dtype=self.offset.dtype) for one in self.centres))
