@@ -1,14 +1,36 @@
-"""Which part of the sweep runs, and one thread for each process."""
+"""Which part of the sweep runs, one thread for each process, a server and a store for the tests that ask for them."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from convatlas.base import downloading
+from tests.servers import server as server
+
 os.environ.setdefault("KERAS_BACKEND", "torch")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests keep is kept apart from what the user keeps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONVATLAS_HOME", str(tmp_path_factory.mktemp("store")))
+        yield
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the store is in one test: nothing is there yet. Downloads are tried again at once."""
+    monkeypatch.setenv("CONVATLAS_HOME", str(tmp_path / "store"))
+    monkeypatch.delenv("CONVATLAS_OFFLINE", raising=False)
+    monkeypatch.setattr(downloading, "PAUSE", 0)
+    return tmp_path / "store"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

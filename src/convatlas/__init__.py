@@ -1,6 +1,6 @@
 """convatlas: an atlas of convolutional neural nets that you can run.
 
-`list_nets`, `build`, `load`, `measure`, `check` and `classify` are the front door; everything heavy loads on first use.
+The functions named in `__all__` are the front door; everything heavy loads on first use.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from convatlas.catalogue.listing import list_nets
     from convatlas.nets.building import build
     from convatlas.weights.classifying import classify
+    from convatlas.weights.evaluating import evaluate
+    from convatlas.weights.exporting import export
+    from convatlas.weights.fetching import fetch
     from convatlas.weights.loading import load
 
 _HOMES = {
@@ -22,13 +25,27 @@ _HOMES = {
     "build": "nets.building",
     "check": "anatomy.checking",
     "classify": "weights.classifying",
+    "evaluate": "weights.evaluating",
+    "export": "weights.exporting",
+    "fetch": "weights.fetching",
     "list_nets": "catalogue.listing",
     "load": "weights.loading",
     "measure": "anatomy.measuring",
 }
 
 __version__ = "0.1.0"
-__all__ = ["ConvAtlasError", "build", "check", "classify", "list_nets", "load", "measure"]
+__all__ = [
+    "ConvAtlasError",
+    "build",
+    "check",
+    "classify",
+    "evaluate",
+    "export",
+    "fetch",
+    "list_nets",
+    "load",
+    "measure",
+]
 
 
 def __getattr__(name: str) -> Any:

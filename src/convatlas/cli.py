@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import track
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
 
-from convatlas.base.errors import ConvAtlasError, GeneError
+from convatlas.base.errors import ConvAtlasError, GeneError, UnknownName
 from convatlas.base.tables import Table
 
 app = typer.Typer(
@@ -33,6 +33,10 @@ SizeOption = Annotated[
 ]
 Genes = Annotated[
     list[str] | None, typer.Option("--gene", help="Another gene, as LOCUS=NAME: activation=gelu; again for each.")
+]
+Net = Annotated[str, typer.Argument(help="A net of the atlas, or a file that `export` wrote.")]
+WeightsOption = Annotated[
+    str | None, typer.Option("--weights", help="A lineage (keras, torchvision, timm/a1_in1k, ...), or a file.")
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 
@@ -111,11 +115,14 @@ def show(
     _one(as_json, markdown, csv)
     from convatlas.anatomy.showing import gene_table, show_net
 
-    genes = gene_table(name)
-    if genes is not None:
+    try:
+        shown = show_net(name)
+    except UnknownName:
+        genes = gene_table(name)
+        if genes is None:
+            raise
         _print(genes, as_json, markdown, csv)
         return
-    shown = show_net(name)
     if as_json:
         print(shown.to_json())
         return
@@ -169,6 +176,7 @@ def check(
 def classify(
     photos: Annotated[list[str] | None, typer.Argument(help="Photos, or folders of photos.")] = None,
     net: Annotated[str, typer.Option(help="Which net.")] = "efficientnet_lite0",
+    weights: WeightsOption = None,
     top: Annotated[int, typer.Option(help="How many classes for each photo.")] = 5,
     samples: Annotated[bool, typer.Option("--samples", help="The sample photographs of scikit-image.")] = False,
     device: Device = "auto",
@@ -187,7 +195,9 @@ def classify(
     from convatlas.weights.classifying import classifications, table
 
     files = below(given)
-    found = list(_progress(classifications(files, net, top=top, device=device), len(files), "classifying"))
+    found = list(
+        _progress(classifications(files, net, weights=weights, top=top, device=device), len(files), "classifying")
+    )
     good = [one for one in found if one.error is None]
     if as_json:
         print(json.dumps([one.to_dict() for one in found], indent=1, ensure_ascii=False))
@@ -200,11 +210,88 @@ def classify(
         sys.exit(1)
 
 
+@app.command()
+def fetch(
+    net: Annotated[str | None, typer.Argument(help="Which net.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Which weights: keras, torchvision, timm/a1_in1k, ...")] = None,
+    listing: Annotated[bool, typer.Option("--list", help="All that are published, or those of the net.")] = False,
+    as_json: Json = False,
+    markdown: Markdown = False,
+    csv: Csv = False,
+) -> None:
+    """Published weights: which there are, or one set of them brought to this machine."""
+    _one(as_json, markdown, csv)
+    if listing:
+        from convatlas.weights.listing import lineage_table
+
+        _print(lineage_table(net), as_json, markdown, csv)
+        return
+    if net is None:
+        raise ConvAtlasError("nothing to fetch: name a net, or say --list")
+    from convatlas.weights.fetching import fetch as fetched
+
+    path = str(fetched(net, weights=weights))
+    print(json.dumps({"net": net, "file": path}) if as_json else path)
+
+
+@app.command()
+def evaluate(
+    net: Net,
+    data: Annotated[str, typer.Option(help="A folder of folders of classes, or of photos, with --truth.")],
+    weights: WeightsOption = None,
+    truth: Annotated[str | None, typer.Option(help="A file with the name and the class of each photo.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="A CSV file: a class of the data set, its name for the net.")
+    ] = None,
+    preprocessing: Annotated[str | None, typer.Option(help="Another lineage, to see what its way costs.")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Top-1 and top-5 accuracy on photos whose classes are known, with 95 % intervals; goes on where it was stopped."""
+    from convatlas.images.labelled import read_map
+    from convatlas.weights.evaluating import evaluations
+
+    given = read_map(classes) if classes else None
+    parts = evaluations(
+        net, data, weights=weights, truth=truth, classes=given, preprocessing=preprocessing, device=device
+    )
+    found = _watched(parts, "evaluating")
+    for path in found.unreadable:
+        _complain(f"{path} could not be read")
+    print(found.to_json() if as_json else found)
+
+
+@app.command()
+def export(
+    net: Net,
+    file: Annotated[str, typer.Argument(help="Where to: .safetensors, .weights.h5 or .pth.")],
+    weights: WeightsOption = None,
+    layout: Annotated[str | None, typer.Option(help="own, keras, torchvision, timm or lite.")] = None,
+) -> None:
+    """A net's weights as a file: our own, or as the code of their origin reads them."""
+    from convatlas.weights.exporting import export as exported
+    from convatlas.weights.loading import load
+
+    print(exported(load(net, weights=weights), file, layout=layout))
+
+
 def _progress(steps: Iterable[Any], total: int, what: str) -> Iterable[Any]:
     console = Console(stderr=True)
     if total < 2 or not console.is_terminal:
         return steps
     return track(steps, description=what, total=total, console=console, transient=True)
+
+
+def _watched(parts: Iterable[tuple[int, int, Any]], what: str) -> Any:
+    """The last result of (done, in all, result); on a terminal with a bar, the rate and the time left."""
+    console = Console(stderr=True)
+    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    found = None
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+        for done, total, found in parts:  # noqa: B007 - the last one counts
+            progress.update(task, completed=done, total=total)
+    return found
 
 
 def _one(as_json: bool, markdown: bool, csv: bool) -> None:

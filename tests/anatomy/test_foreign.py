@@ -305,6 +305,33 @@ def test_a_net_from_fx() -> None:
     assert [layer.kind for layer in ca.measure(net, size=8).layers] == ["convolution", "ReLU"]
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_a_net_from_export(training: bool) -> None:
+    """It has no modules of its own kinds, refuses `eval`, and calls operators by their full names."""
+    made = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5))
+    made.train(training)
+    net = torch.export.export(made, (torch.zeros(1, 3, 8, 8),)).module()
+    found, plain = ca.measure(net, size=8), ca.measure(made, size=8)
+    for total in ("output", "parameters", "trainable", "macs", "depth", "path", "activation"):
+        assert getattr(found, total) == getattr(plain, total), total
+    with pytest.raises(SizeError, match="9 x 9"):
+        ca.measure(net, size=9)
+
+
+def test_normalizations_of_one_s_own_keep_statistics_too() -> None:
+    class Norm(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("running_mean", torch.zeros(4))
+            self.register_buffer("running_var", None)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x - self.running_mean[:, None, None]
+
+    anatomy = ca.measure(nn.Sequential(nn.Conv2d(3, 4, 3), Norm()), size=8)
+    assert (anatomy.parameters - anatomy.trainable, anatomy.depth) == (4, 2)
+
+
 def test_a_dictionary_of_outputs() -> None:
     net = Given(lambda net, x: {"out": net.parts[0](x)}, nn.Conv2d(3, 4, 3))
     assert ca.measure(net, size=8).output == (4, 6, 6)
@@ -339,7 +366,7 @@ def test_a_size_that_a_foreign_net_asserts() -> None:
         ca.measure(torchvision("vit_b_16"), size=200)
 
 
-@pytest.mark.parametrize("size", [0, -1, 8193, 2.5, (8,), (8, 8, 8), ("8", 8), ()])
+@pytest.mark.parametrize("size", [0, -1, 8193, 2.5, True, (8,), (8, 8, 8), ("8", 8), ()])
 def test_sizes_that_are_none(size: object) -> None:
     with pytest.raises(SizeError, match="a photo has 1 to 8192 pixels"):
         ca.measure(nn.Conv2d(3, 4, 3), size=size)
@@ -350,6 +377,8 @@ def test_what_cannot_be_measured_says_why() -> None:
         ca.measure(nn.Sequential(nn.Conv2d(3, 4, 3), nn.LazyConv2d(2, 1)), size=8)
     with pytest.raises(ConvAtlasError, match="nothing with its input"):
         ca.measure(Given(lambda net, x: torch.ones(3)), size=8)
+    with pytest.raises(ConvAtlasError, match="nothing with its input"):
+        ca.measure(Given(lambda net, x: 3), size=8)
     with pytest.raises(ConvAtlasError, match="a net is a name or a"):
         ca.measure(nn.Conv2d)
     with pytest.raises(ConvAtlasError, match="belong to nets of the atlas"):

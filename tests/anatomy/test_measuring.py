@@ -8,6 +8,8 @@ import pytest
 
 from convatlas.anatomy.measuring import measure
 from convatlas.anatomy.snapshot import FILE, measured, text
+from convatlas.catalogue.cards import cards
+from convatlas.nets.building import build
 
 # Araujo, Norris & Sim 2019, "Computing Receptive Fields of Convolutional Neural Networks", Distill, table 1.
 FIELDS = {
@@ -46,4 +48,10 @@ def test_layers_on_the_longest_path(name, path):
 
 def test_the_kept_figures_are_the_measured_ones():
     assert files("convatlas.anatomy").joinpath(FILE).read_text("utf-8") == text()
-    assert len(measured()) == 48
+    assert list(measured()) == list(cards())
+
+
+def test_a_net_that_was_built_is_measured_as_it_was_built():
+    net = build("vgg16", size=(64, 96), channels=1, classes=3)
+    assert measure(net) == measure("vgg16", size=(64, 96), channels=1, classes=3)
+    assert measure(net).input == (1, 64, 96)

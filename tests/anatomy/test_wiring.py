@@ -144,3 +144,48 @@ def test_stages_sum_to_the_whole() -> None:
     for total in ("parameters", "macs", "memory"):
         assert sum(row[total] for row in rows) == getattr(anatomy, total)
     assert sum(row["layers"] for row in rows) == len(anatomy.layers) == len(anatomy.table().rows)
+
+
+class Parts(nn.Module):
+    """A map made in place of two parts, a part of it changed, and a second output that is computed last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right, self.conv = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3), nn.Conv2d(8, 2, 1)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        joined = torch.zeros(1, 8, 6, 6, device=x.device)
+        joined[:, :4] = self.left(x)
+        joined[:, 4:].copy_(self.right(x)).relu_()
+        main = self.conv(joined)
+        return {"main": main, "mean": main.mean((2, 3))}
+
+
+def test_what_is_written_into_a_part_of_a_map() -> None:
+    anatomy = ca.measure(Parts(), size=8)
+    assert [(layer.kind, layer.inputs) for layer in anatomy.layers] == [
+        ("convolution", (0,)),
+        ("setitem", (1,)),
+        ("getitem", (2,)),
+        ("convolution", (0,)),
+        ("copy", (3, 4)),
+        ("ReLU", (5,)),
+        ("convolution", (6,)),
+        ("global average pooling", (7,)),
+    ]
+    assert anatomy.output == (2, 6, 6)
+    assert anatomy.path == 2
+
+
+def test_a_part_that_is_only_read_makes_no_map() -> None:
+    class Read(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = conv()
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(x)
+            part = y[:, :2].contiguous()  # the part itself, which lies in one piece already
+            return torch.cat([y, part], 1)
+
+    assert [layer.inputs for layer in ca.measure(Read(), size=4).layers] == [(0,), (1,), (2,), (1, 3)]

@@ -27,6 +27,8 @@ def names(**filters: object) -> list[str]:
         ("3.8×10^9", 3.8e9),
         ("109.42", 109.42),
         ("1310", 1310.0),
+        ("60,000", 6e4),
+        ("1,310,000", 1.31e6),
         (" 16 ", 16.0),
     ],
 )
@@ -38,7 +40,9 @@ def test_a_dash_is_not_a_number() -> None:
     assert math.isnan(value("-"))
 
 
-@pytest.mark.parametrize("wrong", ["", "--", "ReLU", "224×224×3", "1.2.3", "-5", "5 M", "M", "1e", "nan", "٣"])
+@pytest.mark.parametrize(
+    "wrong", ["", "--", "ReLU", "224×224×3", "1.2.3", "1,2", "1234,567", "-5", "5 M", "M", "1e", "nan", "٣"]
+)
 def test_what_is_no_figure_is_refused_in_one_line(wrong: str) -> None:
     with pytest.raises(ConvAtlasError, match="no figure") as caught:
         value(wrong)
@@ -66,11 +70,13 @@ def test_years() -> None:
     assert set(names(year=(2020, 2022))) == {
         name for name in cards() if name.startswith(("efficientnetv2", "efficientnet_lite", "convnext"))
     }
-    assert names(year=1998) == []
+    assert names(year=1998) == ["lenet5", "linear", "mlp_300", "mlp_300_100", "mlp_1000", "mlp_1000_150"]
+    assert names(year=1979) == []
 
 
 def test_limits_are_inclusive_and_take_numbers_or_print() -> None:
-    assert names(max_parameters=3.5e6) == names(max_parameters="3.5M") == ["mobilenet_v2"]
+    small = ["lenet1", "lenet4", "lenet5", "mobilenet_v2"]
+    assert names(max_parameters=3.5e6) == names(max_parameters="3.5M") == small
     assert names(min_top1=86.3) == names(min_top1="86.3%") == ["convnext_large", "convnext_xlarge"]
     assert names(max_parameters=0) == []
 

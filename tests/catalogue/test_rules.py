@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,11 @@ efficientnet_lite3 8197096 76672 1383321872
 efficientnet_lite4 13006568 112368 2553034336
 """
 
+# Multiplied out from the papers' descriptions.
 MORE = {
+    "lenet1": {"trainable": 2578, "connections": 98442, "units": 4635},
+    "lenet4": {"trainable": 16998, "connections": 258306},
+    "lenet5": {"trainable": 60000, "connections": 340908, "main_path": 5, "activation": "scaled tanh"},
     "vgg16": {"main_path": 16},
     "resnet50": {"main_path": 50, "macs": 3857973248},
     "resnet101": {"macs": 7570194432},
@@ -73,9 +78,9 @@ MORE = {
 CAPSULES = {"capsnet": 8_215_568, "matrix_capsnet": 316_650, "matrix_capsnet_small": 68_618}
 
 
-def measured() -> dict[str, dict[str, float]]:
+def measured() -> dict[str, dict[str, Any]]:
     """By net, what counting gives."""
-    numbers: dict[str, dict[str, float]] = {}
+    numbers: dict[str, dict[str, Any]] = {}
     for line in COUNTS.strip().splitlines():
         name, parameters, depth = line.split()
         numbers[find(name).name] = {"parameters": int(parameters), "depth": int(depth)}
@@ -87,20 +92,21 @@ def measured() -> dict[str, dict[str, float]]:
             "macs": int(macs),
         }
     for name, more in MORE.items():
-        numbers[name] |= more
+        numbers[name] = numbers.get(name, {}) | more
     for name, parameters in CAPSULES.items():
         numbers[name] = {"parameters": parameters}
     return numbers
 
 
 MEASURED = measured()
+COUNTED = ("depth", "parameters", "parameters_short", "size", "layers", "flops", "madds", "connections", "units")
 
 
 def cells() -> Iterator[tuple[str, str, str]]:
     """Every published figure that can be counted: net, column, print."""
     for name, card in cards().items():
         for column, figure in card.figures.items():
-            if column in ("depth", "parameters", "parameters_short", "size", "layers", "flops", "madds"):
+            if column in COUNTED or (name, column) == ("lenet5", "activation"):
                 yield name, column, figure.printed
 
 
@@ -145,9 +151,12 @@ def test_sizes_that_are_not_mebibytes_rounded(rule: str, nets: str) -> None:
     ]
 
 
-def test_parameters_are_rounded_but_for_three_nets_and_lite() -> None:
+def test_parameters_are_rounded_but_for_lite_and_a_few() -> None:
     others = {name: rule_of(name, column) for name, column, _ in cells() if column == "parameters"}
     assert {name: rule for name, rule in others.items() if rule != "rounding, all parameters"} == {
+        "lenet1": "trainable parameters, one by one",
+        "lenet4": "rounding to thousands, trainable parameters",
+        "lenet5": "trainable parameters, one by one",
         "efficientnet_lite1": "rounding, trainable parameters",
         "efficientnet_lite2": "rounding, trainable parameters",
         "efficientnet_lite3": "rounding, trainable parameters",
@@ -162,6 +171,9 @@ def test_parameters_are_rounded_but_for_three_nets_and_lite() -> None:
 
 def test_layers_and_multiply_adds() -> None:
     assert rule_of("vgg16", "layers") == "layers with weights"
+    assert rule_of("lenet5", "layers") == "layers on the main path"
+    assert rule_of("lenet5", "connections") == "connections, one by one"
+    assert rule_of("lenet4", "connections") == "connections, rounding to ten thousands"
     assert rule_of("resnet50", "layers") == "layers on the main path"
     assert rule_of("resnet50", "flops") == "multiply-adds counted once, truncation"
     assert rule_of("resnet101", "flops") == rule_of("resnet152", "flops") == "multiply-adds counted once, rounding"
@@ -187,6 +199,10 @@ def test_rules_refuse_other_counts() -> None:
     assert explain("parameters", "25.7M", MEASURED["resnet50"]) is None
     assert explain("parameters", "25.60M", MEASURED["resnet50"]) is None
     assert explain("flops", "7.7×10^9", MEASURED["resnet50"]) is None
+    assert explain("connections", "340,909", MEASURED["lenet5"]) is None
+    assert explain("parameters_short", "61K", MEASURED["lenet5"]) is None
+    assert explain("parameters", "18,000", MEASURED["lenet4"]) is None
+    assert explain("activation", "ReLU", MEASURED["lenet5"]) is None
 
 
 def test_what_was_not_measured_is_not_explained() -> None:

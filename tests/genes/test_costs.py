@@ -12,11 +12,12 @@ from torch import nn
 from convatlas.anatomy.measuring import measure
 from convatlas.genes.attention import kernel_of
 from convatlas.genes.convolution import CONVOLUTIONS, DILATIONS, Site
+from convatlas.genes.feedback import Layer
 from convatlas.genes.genome import LOCI
 from convatlas.genes.normalization import Norm
 
 C, K, SIDE, KERNEL, SQUEEZED = 64, 128, 10, 3, 4
-OPERATORS = {ast.Add: operator.add, ast.Mult: operator.mul, ast.Div: operator.truediv}
+OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 
 
 def value(formula: str, **letters: int) -> float:
@@ -34,7 +35,35 @@ def relu(channels: int) -> nn.Module:
     return nn.ReLU()
 
 
+FEATURES, HIDDEN, CLASSES, STEPS = 84, 30, 10, 3
+
+
+class Routed(nn.Module):
+    """A routing of votes that are a map: of so many children as it has channels."""
+
+    def __init__(self, routing):
+        super().__init__()
+        self.routing = routing
+
+    def forward(self, votes):
+        if getattr(self.routing, "weighs_children", False):
+            return self.routing(votes, votes[:, :, 0, 0])
+        return self.routing(votes)
+
+
 def made(gene):
+    letters = {"F": FEATURES, "C": HIDDEN, "K": CLASSES, "s": STEPS}
+    if gene.locus == "output":
+        return gene.make(FEATURES, CLASSES, relu), letters
+    if gene.locus == "feedback":
+        return gene.make(
+            [Layer("input", FEATURES), Layer("hidden1", HIDDEN, nn.Tanh()), Layer("output", CLASSES)], STEPS
+        ), letters
+    if gene.locus == "decoder":
+        return gene.make(FEATURES, (3, SIDE, SIDE), relu), {"F": FEATURES, "C": 3, "H": SIDE, "W": SIDE}
+    if gene.locus == "routing":
+        letters = {"I": C, "J": SIDE, "D": SIDE, "s": STEPS}
+        return Routed(gene.make(C, SIDE, STEPS)), letters
     kernel = kernel_of(C) if gene.name == "eca" else KERNEL
     letters = {"C": C, "K": K, "k": kernel, "r": SQUEEZED, "g": 32, "H": SIDE, "W": SIDE}
     if gene.locus == "convolution":
@@ -62,15 +91,19 @@ def test_costs(gene):
     class Alone(nn.Module):
         def __init__(self):
             super().__init__()
+            self.flatten = nn.Flatten() if gene.locus in ("output", "feedback", "decoder") else nn.Identity()
             self.gene = module
 
         def forward(self, x):
-            return self.gene(x)
+            return self.gene(self.flatten(x))
 
-    anatomy = measure(Alone(), size=SIDE, channels=C)
-    assert anatomy.parameters == value(gene.parameters, **letters)
-    assert anatomy.macs == value(gene.macs, **letters)
-    assert len(anatomy.layers) >= 1
+    vector = gene.locus in ("output", "feedback", "decoder")
+    anatomy = measure(Alone(), size=1 if vector else SIDE, channels=FEATURES if vector else C)
+    dense = FEATURES * HIDDEN + HIDDEN * CLASSES if gene.locus == "feedback" else 0
+    biases = HIDDEN + CLASSES if gene.locus == "feedback" else 0
+    assert anatomy.parameters == value(gene.parameters, **letters) + dense + biases
+    assert anatomy.macs == value(gene.macs, **letters) + dense * STEPS
+    assert len(anatomy.layers) >= 2
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
@@ -81,7 +114,7 @@ def test_a_convolution_gene_connects_what_it_says(name):
     x = torch.randn(1, 64, 9, 9, dtype=torch.float64, requires_grad=True)
     module(x)[0, 5, 4, 4].backward()
     seen = x.grad[0] != 0
-    channels = {"depthwise": 1, "grouped": 2}.get(name, 64)
+    channels = {"depthwise": 1, "grouped": 2, "linked": 32}.get(name, 64)
     assert seen.any((1, 2)).sum() == channels
     assert seen.any(0).sum() == 9
     reach = seen.any(0).any(0).nonzero().flatten()

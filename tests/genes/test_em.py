@@ -17,8 +17,8 @@ CASES = [((4, 4), (3, 3), 1), ((5, 3), (3, 3), 2), ((4, 6), (3, 3), 2), ((2, 3),
 B, J, D = 2, 3, 4
 
 
-def made(grid, kernel, stride=1, parents=J, steps=3) -> EMRouting:
-    routing = EMRouting(Windows(grid, kernel, stride), parents, steps).double()
+def made(grid, kernel, stride=1, types=B, parents=J, steps=3) -> EMRouting:
+    routing = EMRouting(Windows(grid, kernel, stride), types, parents, steps).double()
     routing.reset_parameters()
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
@@ -27,10 +27,10 @@ def made(grid, kernel, stride=1, parents=J, steps=3) -> EMRouting:
     return routing
 
 
-def inputs(routing: EMRouting, batch=2, types=B, size=D, seed=0) -> tuple[Tensor, Tensor]:
+def inputs(routing: EMRouting, batch=2, size=D, seed=0) -> tuple[Tensor, Tensor]:
     """Votes, and activations that are one number a child, wherever it is read."""
     generator = torch.Generator().manual_seed(seed)
-    windows = routing.windows
+    windows, types = routing.windows, routing.types
     count, places = int(np.prod(windows.positions)), int(np.prod(windows.kernel))
     parents = len(routing.beta_a)
     votes = torch.randn(batch, count, places, types, parents, size, generator=generator, dtype=torch.float64)
@@ -126,8 +126,8 @@ def test_parents_at_all_positions_compete_for_a_child(grid, kernel, stride):
 
 def test_a_parent_with_one_child_stays_finite():
     """Its variance is 0, the logarithm of it infinite, its density too."""
-    routing = made((1, 1), (1, 1), parents=2)
-    votes, activations = inputs(routing, types=1)
+    routing = made((1, 1), (1, 1), types=1, parents=2)
+    votes, activations = inputs(routing)
     votes.requires_grad_()
     found = routing.trace(votes, activations)
     assert (found[-1].variances - LEAST_VARIANCE).abs().max() < 1e-12
@@ -143,7 +143,8 @@ def test_as_many_times_the_children_are_the_same_evidence(times):
     """A parent of the last layer has 100 times the data of one before: that alone must not switch it on or off."""
     routing = made((2, 2), (2, 2))
     votes, activations = inputs(routing)
-    more = routing(votes.repeat(1, 1, 1, times, 1, 1), activations.repeat(1, 1, 1, times))
+    wide = made((2, 2), (2, 2), types=times * B)
+    more = wide(votes.repeat(1, 1, 1, times, 1, 1), activations.repeat(1, 1, 1, times))
     for one, other in zip(more, routing(votes, activations), strict=True):
         torch.testing.assert_close(one, other, atol=1e-7, rtol=0)
 
@@ -188,8 +189,8 @@ def test_photos_do_not_see_each_other_and_the_order_of_types_does_not_matter():
 
 
 def test_the_gradient_runs_through_all_rounds():
-    routing = made((2, 2), (2, 2), parents=2, steps=2)
-    votes, activations = inputs(routing, batch=1, types=1, size=2)
+    routing = made((2, 2), (2, 2), types=1, parents=2, steps=2)
+    votes, activations = inputs(routing, batch=1, size=2)
     assert torch.autograd.gradcheck(routing, (votes.requires_grad_(), activations.requires_grad_()))
     for name, beta in routing.named_parameters():
         assert torch.autograd.grad(routing(votes, activations)[1].sum(), beta)[0].abs().min() > 0, name
@@ -197,10 +198,10 @@ def test_the_gradient_runs_through_all_rounds():
 
 def test_agreement_activates():
     """Two parents, the same votes but for their spread: the one whose votes lie together is the more active."""
-    routing = EMRouting(Windows((3, 3), (3, 3)), 2, 3).double()
+    routing = EMRouting(Windows((3, 3), (3, 3)), 1, 2, 3).double()
     routing.reset_parameters()
     torch.nn.init.zeros_(routing.beta_u)
-    votes, activations = inputs(routing, types=1)
+    votes, activations = inputs(routing)
     votes[..., 1, :] = 0.05 * votes[..., 0, :]
     _, answers = routing(votes, activations)
     assert (answers[..., 1] > answers[..., 0] + 0.2).all()
@@ -223,7 +224,7 @@ def test_vectors_have_the_direction_of_the_mean_and_the_length_of_the_activation
 def test_matrix_votes_and_routing_read_the_same_children(centres):
     grid, kernel, stride = ((2, 3), (2, 3), 1) if centres else ((5, 4), (3, 3), 1)
     windows = Windows(grid, kernel, stride)
-    layer, routing = MatrixVotes(B, J, windows, centres).double(), MatrixRouting(windows, J, 2).double()
+    layer, routing = MatrixVotes(B, J, windows, centres).double(), MatrixRouting(windows, B, J, 2).double()
     layer.reset_parameters()
     routing.reset_parameters()
     x = torch.rand(2, B, POSE + 1, *grid, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

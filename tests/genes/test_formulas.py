@@ -19,7 +19,7 @@ from convatlas.genes.genome import LOCI, Genome
 from convatlas.genes.normalization import NORMALIZATIONS, Norm, groups_of
 from convatlas.genes.padding import Pad, same
 from convatlas.genes.pooling import POOLINGS
-from convatlas.genes.regularization import StochasticDepth
+from convatlas.genes.regularization import REGULARIZATIONS, StochasticDepth
 
 X = np.linspace(-5, 5, 101)
 
@@ -286,7 +286,7 @@ def test_stochastic_depth_drops_whole_images_and_keeps_the_mean():
 
 
 def test_every_gene_says_all_about_itself():
-    for locus, genes in LOCI.items():
+    for locus, genes in (LOCI | {"regularization": REGULARIZATIONS}).items():
         for name, gene in genes.items():
             assert (gene.locus, gene.name) == (locus, name)
             assert all((gene.formula, gene.shape, gene.parameters, gene.macs, gene.source))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from convatlas.anatomy.arithmetic import work
+from convatlas.anatomy.arithmetic import cost, macs
 from convatlas.anatomy.tracing import trace
 from convatlas.genes.capsules import Length, Mask, Squash, Votes, squash
 from convatlas.genes.routing import DynamicRouting
@@ -53,7 +53,7 @@ def reference(u: np.ndarray, rounds: int) -> tuple[list[np.ndarray], np.ndarray]
 
 @pytest.mark.parametrize("rounds", [1, 2, 3, 5])
 def test_routing_is_the_paper_s_procedure(rounds):
-    u, routing = votes(), DynamicRouting(rounds)
+    u, routing = votes(), DynamicRouting(CHILDREN, rounds)
     found = routing.trace(u)
     assert len(found) == routing.steps == rounds
     for n in range(PHOTOS):
@@ -65,8 +65,8 @@ def test_routing_is_the_paper_s_procedure(rounds):
 
 
 def test_the_last_round_is_the_answer_and_agreements_add_up():
-    u, found = votes(), DynamicRouting(3).trace(votes())
-    assert torch.equal(found[-1].poses, DynamicRouting(3)(u))
+    u, found = votes(), DynamicRouting(CHILDREN, 3).trace(votes())
+    assert torch.equal(found[-1].poses, DynamicRouting(CHILDREN, 3)(u))
     assert not found[0].agreements.any()
     for before, after in itertools.pairwise(found):
         close(after.agreements - before.agreements, torch.einsum("nijd,njd->nij", u, before.poses))
@@ -74,7 +74,7 @@ def test_the_last_round_is_the_answer_and_agreements_add_up():
 
 def test_couplings_are_shares_of_a_child_not_of_a_parent():
     """The softmax is over parents; over children, as in several public codes, the first sum would not be 1."""
-    for one in DynamicRouting(3).trace(votes()):
+    for one in DynamicRouting(CHILDREN, 3).trace(votes()):
         torch.testing.assert_close(
             one.couplings.sum(2), torch.ones(PHOTOS, CHILDREN, dtype=torch.float64), atol=1e-14, rtol=0
         )
@@ -82,13 +82,13 @@ def test_couplings_are_shares_of_a_child_not_of_a_parent():
 
 
 def test_one_round_is_no_routing():
-    (only,) = DynamicRouting(1).trace(votes())
+    (only,) = DynamicRouting(CHILDREN, 1).trace(votes())
     assert torch.equal(only.couplings, torch.full((PHOTOS, CHILDREN, PARENTS), 1 / PARENTS, dtype=torch.float64))
 
 
 def test_photos_do_not_see_each_other():
     """Agreements kept for the batch, or as a weight, would make an answer depend on its neighbours."""
-    u, routing = votes(), DynamicRouting(3)
+    u, routing = votes(), DynamicRouting(CHILDREN, 3)
     assert not routing.state_dict()
     together = routing(u)
     close(routing(u[[2, 0, 1]])[[1, 2, 0]], together)
@@ -100,7 +100,7 @@ def test_photos_do_not_see_each_other():
 
 def test_lengths_are_what_squash_makes_of_the_sum():
     u = votes()
-    last = DynamicRouting(3).trace(u)[-1]
+    last = DynamicRouting(CHILDREN, 3).trace(u)[-1]
     s = torch.einsum("nij,nijd->njd", last.couplings, u)
     close(last.poses.norm(dim=-1), s.norm(dim=-1) ** 2 / (1 + s.norm(dim=-1) ** 2))
 
@@ -108,7 +108,7 @@ def test_lengths_are_what_squash_makes_of_the_sum():
 def test_agreement_is_an_exact_share_of_the_length():
     """sum_i c_ij <u_ij, s_j / |s_j|> = |s_j|."""
     u = votes()
-    couplings = DynamicRouting(3).trace(u)[-1].couplings
+    couplings = DynamicRouting(CHILDREN, 3).trace(u)[-1].couplings
     s = torch.einsum("nij,nijd->njd", couplings, u)
     shares = couplings * torch.einsum("nijd,njd->nij", u, s / s.norm(dim=-1, keepdim=True))
     close(shares.sum(1), s.norm(dim=-1))
@@ -116,20 +116,20 @@ def test_agreement_is_an_exact_share_of_the_length():
 
 def test_the_order_of_children_does_not_matter():
     u, order = votes(), [3, 0, 6, 1, 5, 2, 4]
-    plain, moved = DynamicRouting(3).trace(u)[-1], DynamicRouting(3).trace(u[:, order])[-1]
+    plain, moved = DynamicRouting(CHILDREN, 3).trace(u)[-1], DynamicRouting(CHILDREN, 3).trace(u[:, order])[-1]
     close(moved.poses, plain.poses)
     close(moved.couplings, plain.couplings[:, order])
 
 
 def test_routing_is_odd():
-    u, routing = votes(), DynamicRouting(3)
+    u, routing = votes(), DynamicRouting(CHILDREN, 3)
     assert torch.equal(routing(-u), -routing(u))
     assert torch.equal(Length()(routing(-u)), Length()(routing(u)))
 
 
 def test_the_gradient_runs_through_all_rounds():
     u = votes(2, 3, 2, 3).requires_grad_()
-    routing = DynamicRouting(3)
+    routing = DynamicRouting(3, 3)
     assert torch.autograd.gradcheck(routing, (u,))
     (unrolled,) = torch.autograd.grad(routing(u).norm(dim=-1).sum(), u)
     couplings = routing.trace(u)[-1].couplings.detach()
@@ -161,7 +161,7 @@ def test_a_capsule_without_length_has_a_gradient():
     Length()(capsules).sum().backward()
     assert torch.isfinite(capsules.grad).all()
     votes = torch.zeros(1, CHILDREN, PARENTS, SIZE, requires_grad=True)
-    Length()(DynamicRouting(3)(votes)).sum().backward()
+    Length()(DynamicRouting(CHILDREN, 3)(votes)).sum().backward()
     assert torch.isfinite(votes.grad).all()
 
 
@@ -201,38 +201,18 @@ def test_the_mask_leaves_one_class():
 
 
 @pytest.mark.parametrize("rounds", [1, 3])
-def test_work_is_counted_by_the_leaf_s_own_rule(rounds):
-    """The rule, and the calls it replaces, count the same: a weighted sum each round, an agreement between rounds."""
+def test_work_is_what_its_calls_cost(rounds):
+    """The leaf's own rule, and the calls that it stands for: a sum of all votes each round, agreements between."""
 
     class Alone(nn.Module):
         def __init__(self):
             super().__init__()
-            self.routing = DynamicRouting(rounds)
+            self.routing = DynamicRouting(CHILDREN, rounds)
 
         def forward(self, x):
             return self.routing(x)
 
     (operation,) = trace(Alone(), torch.zeros(1, CHILDREN, PARENTS, SIZE))
-    assert work(operation) == (2 * rounds - 1) * CHILDREN * PARENTS * SIZE
-    del operation.module
-    operation.module = nn.Module()
-    assert work(operation) == (2 * rounds - 1) * CHILDREN * PARENTS * SIZE
-
-
-def test_a_module_of_somebody_else_may_call_anything_macs():
-    class Odd(nn.Module):
-        macs = "many"
-
-        def forward(self, x):
-            return x @ torch.ones(4, 2)
-
-    class Wrapped(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.odd = Odd()
-
-        def forward(self, x):
-            return self.odd(x)
-
-    (operation,) = trace(Wrapped(), torch.zeros(1, 3, 4))
-    assert work(operation) == 3 * 4 * 2
+    votes = CHILDREN * PARENTS * SIZE
+    assert cost(operation) == ((2 * rounds - 1) * votes, 0, 0)
+    assert sum(map(macs, operation.calls)) == (2 * rounds - 1) * votes

@@ -33,7 +33,6 @@ def small(**genes: object) -> CapsNet:
     row = Row(width=32, kernel=5, wide=8)
     with torch.device("meta"):
         net = CapsNet(row, CapsNet.published(row).swapped("capsnet", genes), 3, 1, (16, 16))
-    net.to_empty(device="cpu")
     initialize(net, 0)
     return net
 

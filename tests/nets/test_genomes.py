@@ -9,6 +9,8 @@ from tests.nets.nets import SMALL
 from convatlas.base.errors import ConvAtlasError, GeneError, SizeError, UnknownName
 from convatlas.genes.gene import Gene
 from convatlas.genes.genome import COUNTS, LOCI, PUBLISHED, RATES
+from convatlas.genes.padding import Pad
+from convatlas.genes.pooling import AveragePool
 from convatlas.nets.building import build, family_of, skeleton
 
 GENES = [(locus, name) for locus, genes in LOCI.items() for name in genes] + [(rate, 0.1) for rate in RATES]
@@ -22,6 +24,9 @@ WIDER |= {
     (net, "padding"): 192 for net in ("convnext_tiny", "efficientnetv2_b0", "inception_v3", "inception_resnet_v2")
 }
 
+PERCEPTRONS = ("mlp_300", "elman")
+LENETS = ("lenet1", "lenet5", "boosted_lenet4")
+
 NO_LOCUS = {
     "pooling": (
         "mobilenet",
@@ -30,18 +35,27 @@ NO_LOCUS = {
         "efficientnetv2_b0",
         "efficientnet_lite0",
         "convnext_tiny",
+        *PERCEPTRONS,
     ),
-    "stochastic_depth": ("vgg16", "inception_v3", "mobilenet", "densenet121", "nasnet_mobile"),
-}
+    "stochastic_depth": (
+        "vgg16",
+        "inception_v3",
+        "mobilenet",
+        "densenet121",
+        "nasnet_mobile",
+        *PERCEPTRONS,
+        *LENETS,
+    ),
+    "feedback": tuple(net for net in SMALL if net not in PERCEPTRONS),
+    "output": tuple(net for net in SMALL if net not in PERCEPTRONS + LENETS),
+} | dict.fromkeys(("convolution", "padding", "alignment", "normalization", "attention", "dropout"), PERCEPTRONS)
 
 # Capsules do without most genes, Fukushima's nets without almost all.
 CAPSULES, ANCESTORS = ("capsnet", "matrix_capsnet_small"), ("cognitron", "neocognitron")
-for lost in ("padding", "alignment", "flattening", "dropout", "stochastic_depth"):
-    NO_LOCUS[lost] = (*NO_LOCUS.get(lost, ()), *CAPSULES, *ANCESTORS)
-for lost in ("normalization", "activation", "attention"):
-    NO_LOCUS[lost] = ANCESTORS
-NO_LOCUS["convolution"] = ("matrix_capsnet_small", *ANCESTORS)
-NO_LOCUS["pooling"] += (*CAPSULES, "cognitron")
+WITHOUT = dict.fromkeys(("padding", "alignment", "flattening", "dropout", "stochastic_depth"), CAPSULES + ANCESTORS)
+WITHOUT |= dict.fromkeys(("normalization", "activation", "attention"), ANCESTORS)
+WITHOUT |= {"convolution": ("matrix_capsnet_small", *ANCESTORS), "pooling": (*CAPSULES, "cognitron")}
+NO_LOCUS |= {locus: (*NO_LOCUS.get(locus, ()), *nets) for locus, nets in WITHOUT.items()}
 NO_LOCUS |= {lost: tuple(net for net in SMALL if net not in CAPSULES) for lost in ("routing", "iterations")}
 NO_LOCUS["decoder"] = tuple(net for net in SMALL if net != "capsnet")
 
@@ -52,7 +66,11 @@ UNFIT = {
     *((net, "convolution", "depthwise") for net in ("nasnet_mobile", "xception", "efficientnetv2_b0")),
     # Without borders the branch is smaller than what it is added to, or joined with.
     # MobileNet's 224 pixels are used up before its last block.
-    *((net, "alignment", "valid") for net in SMALL if net != "vgg16"),
+    *((net, "alignment", "valid") for net in SMALL if net not in ("vgg16", *LENETS)),
+    # 120 single units from 16 maps, and 16 maps from 6; windows of 9 x 9 leave too little for the last 5 x 5.
+    *((net, "convolution", kind) for net in ("lenet5", "boosted_lenet4") for kind in ("depthwise", "dilated")),
+    # Bitmaps have 84 pixels.
+    *((net, "output", "rbf") for net in ("mlp_300", "elman", "lenet1", "boosted_lenet4")),
     # Matrix capsules have an activation beside their pose.
     ("matrix_capsnet_small", "routing", "dynamic"),
 }
@@ -60,7 +78,7 @@ UNFIT = {
 
 def run(name: str, locus: str, value: object, size: int) -> None:
     net = build(name, classes=7, size=size, genes={locus: value}, seed=1).train()
-    x = torch.randn(2, *net.photo, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(2, net.channels, size, size, generator=torch.Generator().manual_seed(0))
     y = net(x)
     assert y.shape == (2, 7)
     assert torch.isfinite(y).all()
@@ -112,7 +130,7 @@ def test_the_default_genome_is_the_published_net_bit_for_bit(name):
     genes = {locus: getattr(published, locus) for locus in loci if getattr(published, locus) is not None}
     size = SMALL[name]
     plain, spelled = build(name, size=size).eval(), build(name, size=size, genes=genes).eval()
-    x = torch.randn(1, *plain.photo, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(1, plain.channels, size, size, generator=torch.Generator().manual_seed(0))
     assert spelled.genome == plain.genome
     assert list(plain.state_dict()) == list(spelled.state_dict())
     assert torch.equal(plain(x), spelled(x))
@@ -134,10 +152,15 @@ WEIGHTLESS = [
 ]
 
 
+# Where the published pooling has weights, or a dense layer reads the whole map.
+RESHAPED = {(net, locus) for net in LENETS for locus in ("pooling", "alignment")}
+RESHAPED |= {(net, "flattening") for net in ("vgg16", "lenet1", *PERCEPTRONS)}
+
+
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize(("locus", "value"), WEIGHTLESS)
 def test_a_swap_without_weights_keeps_every_key_and_shape(name, locus, value):
-    if name in NO_LOCUS.get(locus, ()) or (name, locus) == ("vgg16", "flattening"):
+    if name in NO_LOCUS.get(locus, ()) or (name, locus) in RESHAPED:
         return
     plain, swapped = skeleton(name).state_dict(), skeleton(name, genes={locus: value}).state_dict()
     assert {key: tensor.shape for key, tensor in plain.items()} == {
@@ -146,20 +169,89 @@ def test_a_swap_without_weights_keeps_every_key_and_shape(name, locus, value):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_the_issue_s_example(name):
+def test_four_genes_at_once(name):
     genes = {"activation": "gelu", "normalization": "group", "padding": "reflect", "pooling": "average"}
-    genes = {locus: gene for locus, gene in genes.items() if name not in NO_LOCUS.get(locus, ())}
+    genes = {locus: value for locus, value in genes.items() if name not in NO_LOCUS.get(locus, ())}
     net = skeleton(name, genes=genes)
     assert {locus: getattr(net.genome, locus) for locus in genes} == genes
 
 
-def test_aliases_and_genes_of_one_s_own():
+def test_aliases_and_other_spellings():
     assert skeleton("vgg16", genes={"activation": "swish"}).genome.activation == "silu"
-    cube = Gene(
-        "activation", "softsign", "x / (1 + |x|)", "same shape", "0", "0", "-", lambda channels: torch.nn.Softsign()
+    assert skeleton("vgg16", genes={"activation": "Leaky-ReLU"}).genome.activation == "leaky"
+    assert skeleton("vgg16", genes={"activation": LOCI["activation"]["gelu"]}).genome.activation == "gelu"
+
+
+class Own(torch.nn.Module):
+    """What a gene of the user's own makes; a function of the map and of what it was made with."""
+
+    def __init__(self, run, *made_with):
+        super().__init__()
+        self.run, self.made_with = run, made_with
+
+    def forward(self, x):
+        return self.run(x, *self.made_with)
+
+
+def own(locus, run):
+    return Gene(locus, "own", "-", "-", "0", "0", "-", lambda *made_with: Own(run, *made_with))
+
+
+OWN = [
+    own("activation", lambda x, channels: x.abs()),
+    own("attention", lambda x, channels, squeezed, activate: x * x.mean((2, 3), keepdim=True)),
+    own("flattening", lambda x: torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)),
+    own("normalization", lambda x, channels, norm: x / (x.square().mean() + norm.eps).sqrt()),
+    own("padding", lambda x, alignment, kernel, stride: Pad(alignment, kernel, stride)(x) + 1),
+    own("alignment", lambda x, kernel, stride, fill: Pad("same", kernel, stride, fill)(x)),
+    own(
+        "pooling",
+        lambda x, channels, kernel, stride, alignment, border: AveragePool(channels, kernel, stride, alignment)(x),
+    ),
+]
+
+
+@pytest.mark.parametrize("name", ["resnet50", "mobilenet_v2", "vgg16"])
+@pytest.mark.parametrize("gene", OWN, ids=lambda gene: gene.locus)
+def test_genes_of_one_s_own(name, gene):
+    if name in NO_LOCUS.get(gene.locus, ()):
+        return
+    net = build(name, size=64, classes=3, genes={gene.locus: gene}).eval()
+    assert any(isinstance(module, Own) for module in net.modules())
+    x = torch.randn(1, 3, 64, 64)
+    assert net(x).shape == (1, 3)
+    # What the published gene adds in the convolution, the user's own adds in front of it.
+    if gene.locus in ("padding", "alignment"):
+        published = build(name, size=64, classes=3).eval()
+        assert list(published.state_dict()) == list(net.state_dict())
+        assert not torch.equal(published(x), net(x)) or gene.locus == "alignment"
+        assert not any(any(module.padding) for module in net.modules() if isinstance(module, torch.nn.Conv2d))
+
+
+def test_an_own_filling_is_the_one_that_counts():
+    """An own gene that does what `replicate` does makes the same net."""
+    replicate = Gene(
+        "padding",
+        "mine",
+        "-",
+        "-",
+        "0",
+        "0",
+        "-",
+        lambda alignment, kernel, stride: Pad(alignment, kernel, stride, "replicate"),
     )
-    net = build("mobilenet", size=64, classes=3, genes={"activation": cube})
-    assert any(isinstance(module, torch.nn.Softsign) for module in net.modules())
+    x = torch.randn(1, 3, 64, 64)
+    for name in ("resnet50", "mobilenet_v2"):
+        mine, theirs = (build(name, genes={"padding": gene}).eval() for gene in (replicate, "replicate"))
+        torch.testing.assert_close(mine(x), theirs(x))
+
+
+@pytest.mark.parametrize("name", ["resnet50", "mobilenet_v2", "densenet121"])
+def test_a_map_of_one_position_can_be_flattened_whole(name):
+    """The published net's last map, of a photo of 32 pixels, in training mode too."""
+    net = build(name, size=32, classes=3, genes={"flattening": "flatten"})
+    assert all(module.training for module in net.modules())
+    assert net.eval()(torch.randn(1, 3, 32, 32)).shape == (1, 3)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +262,13 @@ def test_aliases_and_genes_of_one_s_own():
         ({"name": "resnet50", "genes": {"aktivation": "relu"}}, UnknownName, "activation"),
         ({"name": "resnet50", "genes": {"activation": "gleu"}}, UnknownName, "gelu"),
         ({"name": "resnet50", "genes": {"pooling": "global_average"}}, GeneError, "flattening"),
+        ({"name": "resnet50", "genes": {"activation": None}}, GeneError, "the name of a gene, or a `Gene`; got None"),
+        ({"name": "resnet50", "genes": {"activation": OWN[1]}}, GeneError, "own is a gene of attention, not of act"),
+        ({"name": "resnet50", "genes": {3: "relu"}}, UnknownName, "activation"),
+        ({"name": "resnet50", "genes": "activation=gelu"}, GeneError, "a table from locus to gene"),
+        ({"name": "mobilenet", "seed": -1}, ConvAtlasError, "from 0 to 2"),
+        ({"name": "mobilenet", "seed": 2**64}, ConvAtlasError, "from 0 to 2"),
+        ({"name": "mobilenet", "seed": "a"}, ConvAtlasError, "a seed is a whole number"),
         ({"name": "resnet50", "genes": {"dropout": 1.0}}, GeneError, "probability"),
         ({"name": "resnet50", "genes": {"dropout": True}}, GeneError, "probability"),
         ({"name": "resnet50", "genes": {"dropout": "many"}}, GeneError, "probability"),
@@ -182,6 +281,21 @@ def test_aliases_and_genes_of_one_s_own():
         ({"name": "resnet50", "classes": 0}, SizeError, "classes"),
         ({"name": "resnet50", "channels": -1}, SizeError, "channels"),
         ({"name": "nasnet_mobile", "size": 32, "genes": {"padding": "reflect"}}, GeneError, "these do: zeros"),
+        ({"name": "lenet5", "classes": 26}, GeneError, "26 classes; dense and squashed do"),
+        (
+            {"name": "lenet5", "classes": 26, "genes": {"output": "dense", "convolution": "dilated"}},
+            GeneError,
+            "linked",
+        ),
+        ({"name": "lenet5", "size": 31}, SizeError, "smallest it takes is 32 x 32"),
+        ({"name": "linear", "genes": {"feedback": "jordan"}}, GeneError, "these do: none, chain"),
+        ({"name": "linear", "genes": {"pooling": "max"}}, GeneError, "linear has no pooling to swap; it has "),
+        ({"name": "elman", "genes": {"feedback": "output->hidden2"}}, GeneError, "output->hidden1, output->output"),
+        ({"name": "elman", "genes": {"feedback": [("hidden1", "output")]}}, GeneError, "hidden1->hidden1"),
+        ({"name": "elman", "genes": {"feedback": [("hidden1",)]}}, GeneError, "pair of layers"),
+        ({"name": "elman", "genes": {"feedback": 3}}, GeneError, "pair of layers"),
+        ({"name": "elman", "genes": {"feedback": "elmann"}}, UnknownName, "elman"),
+        ({"name": "resnet50", "genes": {"feedback": "elman"}}, GeneError, "no feedback to swap"),
     ],
 )
 def test_refusals_say_what_is_allowed(call, error, words):

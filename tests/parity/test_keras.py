@@ -43,7 +43,7 @@ SMALLEST = (
     "efficientnetv2_b0",
     "convnext_tiny",
 )
-KERAS = [name for name in cards() if "lite" not in name]
+KERAS = [name for name, card in cards().items() if "review" in {figure.source for figure in card.figures.values()}]
 LARGE = ("vgg19", "efficientnetv2_l", "convnext_large", "convnext_xlarge")
 
 

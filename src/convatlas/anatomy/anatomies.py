@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from convatlas.base.records import Record
@@ -28,6 +30,9 @@ class Layer:
         parameters: All of them (running statistics too). A layer that runs twice owns them the first time.
         trainable: Those that training changes: the review's "refinable" ones.
         macs: Multiply-accumulates an image.
+        connections: Links into its units for an image, those of biases among them, as LeCun et al. 1990 count: a
+            weight that is shared counts at each place. 0 for what has no weights.
+        units: The units that these links lead to.
         memory: Bytes of its output, one image.
         field: Height and width of its receptive field in pixels of the photo; None where it sees the whole photo.
         field_stride: Distance in pixels between neighbouring positions' fields; None where there is no grid left.
@@ -46,6 +51,8 @@ class Layer:
     parameters: int
     trainable: int
     macs: int
+    connections: int
+    units: int
     memory: int
     field: tuple[int, int] | None
     field_stride: tuple[int, int] | None
@@ -94,7 +101,8 @@ class Anatomy(Record):
         trainable: Trainable parameters: the review's "refinable" ones.
         depth: Layers that own weights, as Keras' table counts.
         path: Convolutions and dense layers on the longest way from the photo to the answer, gates not counted: the
-            review's number of layers, with projections left aside.
+            review's number of layers, with projections left aside. A dense layer of fixed weights counts, subsampling
+            does not.
         macs: Multiply-accumulates an image: what papers call FLOPs.
         memory: Bytes of all layers' outputs, one image: what training has to keep.
         activation: The transfer function that occurs most, "-" if there is none.
@@ -113,6 +121,16 @@ class Anatomy(Record):
     memory: int
     activation: str
     weighted: tuple[int, ...]
+
+    @property
+    def connections(self) -> int:
+        """Links between units, biases and fixed weights among them."""
+        return sum(layer.connections for layer in self.layers)
+
+    @property
+    def units(self) -> int:
+        """Pixels, units of all layers with weights, and the constant 1 on which biases hang."""
+        return prod(self.input) + sum(layer.units for layer in self.layers) + 1
 
     @property
     def receptive_field(self) -> tuple[int, int] | None:
@@ -157,12 +175,21 @@ class Anatomy(Record):
     def __str__(self) -> str:
         return (
             f"{self.name}: {self.parameters:,} parameters ({self.trainable:,} trainable), depth {self.depth}, "
-            f"{self.path} layers on the longest path, {self.macs / 1e9:.3f} GMACs, "
-            f"{self.memory / 2**20:.1f} MiB of activations for {plain(self.input)}"
+            f"{self.path} layers on the longest path, {_macs(self.macs)}, "
+            f"{_bytes(self.memory)} of activations for {plain(self.input)}"
         )
 
 
-def most_common_activation(layers: tuple[Layer, ...]) -> str:
-    """The activation that occurs most, gates aside; the first of them if there is a draw."""
+def _macs(number: int) -> str:
+    return f"{number / 1e9:.3f} GMACs" if number >= 1e8 else f"{number / 1e6:.3f} MMACs"
+
+
+def _bytes(number: int) -> str:
+    return f"{number / 2**20:.1f} MiB" if number >= 2**20 else f"{number / 2**10:.1f} KiB"
+
+
+def most_common_activation(layers: tuple[Layer, ...], within: Iterable[str] = ()) -> str:
+    """The activation that occurs most, gates aside, those `within` layers too; the first if there is a draw."""
     counts = Counter(layer.kind for layer in layers if layer.locus == "activation" and ".gate." not in layer.name)
+    counts.update(within)
     return counts.most_common(1)[0][0] if counts else "-"

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from math import isqrt, prod
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from convatlas.anatomy.tracing import Call, Operation
+from convatlas.genes.layers import Counted
+from convatlas.genes.pooling import Subsampling
 
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
 TRANSPOSED = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -32,16 +33,24 @@ LEFT = {
 """Products of matrices, and which argument is the left one: its last side is summed over."""
 
 
-def work(operation: Operation) -> int:
-    """Multiply-accumulates of one operation: by its module's own rule if it iterates and has one, else call by call.
+def cost(operation: Operation) -> tuple[int, int, int]:
+    """(multiply-accumulates, connections, units) of one operation."""
+    module, shape = operation.module, (operation.shapes or [()])[0]
+    if operation.is_leaf and isinstance(module, Counted):
+        return module.macs(shape), module.connections(shape), module.units(shape)
+    found = sum(macs(call) for call in operation.calls)
+    if operation.is_leaf and isinstance(module, Subsampling):
+        return found, prod(shape) * (module.kernel**2 + 1), prod(shape)
+    if not found or not operation.weights:
+        return found, 0, 0
+    return found, found + sum(map(_biases, operation.calls)), prod(shape)
 
-    Such a module is a leaf that has `steps`, how often it iterates, and `macs(inputs, output)`, from the shapes of what
-    it is given and gives to the number for one photo.
-    """
-    own = getattr(operation.module, "macs", None)
-    if operation.is_leaf and callable(own) and isinstance(getattr(operation.module, "steps", None), int):
-        return own(tuple(map(torch.Size, operation.shapes_in)), torch.Size(operation.shapes[0]))  # type: ignore[no-any-return]
-    return sum(macs(call) for call in operation.calls)
+
+def _biases(call: Call) -> int:
+    """Units of a convolution or dense layer that have a bias."""
+    if call.name not in (*CONVOLUTIONS, "linear"):
+        return 0
+    return 0 if argument(call, 2, "bias", None) is None else call.output.numel()
 
 
 def macs(call: Call) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from convatlas.anatomy.anatomies import Anatomy
 from convatlas.anatomy.measuring import measure
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.evaluations import evaluated
 from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table, plain
 from convatlas.catalogue.cards import Card, Figure, cards, find
@@ -17,6 +19,17 @@ from convatlas.catalogue.rules import MIB, exceptions, explain
 
 SAME = "the same"
 NOT_HERE = "not measured here"
+ACCURACIES = ("top1", "top5")
+UNMEASURED = (
+    *ACCURACIES,
+    "error",
+    "error_distorted",
+    "error_deslanted",
+    "error_summary",
+    "error_repeated",
+    "error_smallnorb",
+    "error_smallnorb_repeated",
+)
 NOT_PUBLISHED = "blank in the published table, filled by measurement"
 
 
@@ -90,10 +103,26 @@ def names(given: Sequence[str]) -> list[str]:
 def _cell(card: Card, column: str, figure: Figure, anatomy: Anatomy) -> Cell:
     measured = _measured(column, anatomy)
     rule, explained, unit = _rule(card, column, figure.printed, anatomy)
+    if column in ACCURACIES and (seen := _evaluated(card.name)) is not None:
+        measured, rule = seen[column], _seen(column, seen)
     if column == "size":
         measured = 4 * anatomy.parameters / unit
     difference = _difference(figure.printed, measured)
     return Cell(card.name, column, figure.printed, figure.source, measured, difference, rule, explained)
+
+
+def _evaluated(net: str) -> dict[str, Any] | None:
+    """The latest evaluation of a net under its weights' own preprocessing."""
+    own = [one for one in evaluated(net) if one["preprocessing"] == one["weights"]]
+    return own[-1] if own else None
+
+
+def _seen(column: str, seen: Mapping[str, Any]) -> str:
+    low, high = seen[f"{column}_interval"]
+    return (
+        f"{seen['weights']} weights on {seen['photos']} photos of {seen['classes']} classes in {seen['data']}, "
+        f"95 % interval {low:.2f} to {high:.2f}"
+    )
 
 
 def _measured(column: str, anatomy: Anatomy) -> float | str | tuple[int, ...] | None:
@@ -107,6 +136,8 @@ def _measured(column: str, anatomy: Anatomy) -> float | str | tuple[int, ...] | 
         "size": 4 * anatomy.parameters,
         "flops": anatomy.macs,
         "madds": anatomy.macs,
+        "connections": anatomy.connections,
+        "units": anatomy.units,
         "input": (height, width, channels),
         "output": anatomy.output[0],
         "activation": anatomy.activation,
@@ -118,16 +149,19 @@ def _rule(card: Card, column: str, printed: str, anatomy: Anatomy) -> tuple[str,
     """What explains a cell, whether anything does, and the unit it was printed in."""
     measured = _measured(column, anatomy)
     if measured is None:
-        return NOT_HERE, column in ("top1", "top5") or column.startswith("error_"), 1
-    if isinstance(measured, str | tuple) or column == "output":
-        written = "×".join(map(str, measured)) if isinstance(measured, tuple) else str(measured)
-        return (SAME, True, 1) if written == printed else ("differs", False, 1)
+        return NOT_HERE, column in UNMEASURED, 1
+    words = isinstance(measured, str | tuple) or column == "output"
+    if words and printed == ("×".join(map(str, measured)) if isinstance(measured, tuple) else str(measured)):
+        return SAME, True, 1
     numbers = {
         "parameters": anatomy.parameters,
         "trainable": anatomy.trainable,
         "depth": anatomy.depth,
         "main_path": anatomy.path,
         "macs": anatomy.macs,
+        "connections": anatomy.connections,
+        "units": anatomy.units,
+        "activation": anatomy.activation,
     }
     rule = explain(column, printed, numbers, card.weight_names)
     if rule is not None:
@@ -135,7 +169,7 @@ def _rule(card: Card, column: str, printed: str, anatomy: Anatomy) -> tuple[str,
     for exception in exceptions():
         if (exception.net, exception.column, exception.printed) == (card.name, column, printed):
             return f"exception: {exception.why}", True, MIB
-    return "no rule", False, MIB
+    return "differs" if words else "no rule", False, MIB
 
 
 def _difference(printed: str, measured: object) -> float | None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+
+RUNNING = ("running_mean", "running_var")
+"""What PyTorch's normalizations, and those of others after them, call their statistics."""
 
 
 def statistics(module: nn.Module) -> list[Tensor]:
     """The module's own running statistics: numbers that training fills, but no gradient does."""
-    names = ("running_mean", "running_var") if isinstance(module, _NormBase) else getattr(module, "statistics", ())
+    named = getattr(module, "statistics", ())
     # In a net that is not ours, `statistics` may be anything.
-    if not isinstance(names, tuple):
-        return []
-    return [tensor for name in names if (tensor := getattr(module, name)) is not None]
+    names = (*RUNNING, *named) if isinstance(named, tuple) else RUNNING
+    return [tensor for name in names if (tensor := module._buffers.get(name)) is not None]
 
 
 def parameters(module: nn.Module) -> tuple[int, int]:

@@ -12,18 +12,25 @@ from convatlas.genes import (
     capsules,
     cells,
     em,
+    feedback,
     flattening,
+    links,
     matrices,
     normalization,
+    output,
     padding,
     pooling,
     regularization,
     routing,
     skip,
 )
+from convatlas.nets.boosting import Vote
 
 KINDS: tuple[tuple[tuple[type[nn.Module], ...], str, str], ...] = (
     ((nn.Linear,), "dense", "dense"),
+    ((output.RadialBasis,), "radial basis functions", "dense"),
+    ((feedback.Recurrence,), "recurrence", "feedback"),
+    ((links.LinkedConvolution,), "linked convolution", "convolution"),
     ((nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d), "transposed convolution", "convolution"),
     ((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm), "batch normalization", "normalization"),
     ((nn.LayerNorm, normalization.LayerNorm), "layer normalization", "normalization"),
@@ -71,7 +78,9 @@ KINDS: tuple[tuple[tuple[type[nn.Module], ...], str, str], ...] = (
     ((skip.Add,), "sum", "skip"),
     ((skip.Multiply,), "product", "skip"),
     ((skip.Concat,), "concatenation", "skip"),
+    ((skip.Repeat,), "repetition", "skip"),
     ((skip.Scale, skip.LayerScale), "scaling", "skip"),
+    ((Vote,), "vote", "skip"),
     ((nn.Dropout, nn.Dropout2d), "dropout", "regularization"),
     ((regularization.StochasticDepth,), "stochastic depth", "regularization"),
     ((capsules.Squash,), "squash", "activation"),
@@ -129,9 +138,9 @@ def kind_of(operation: Operation) -> tuple[str, str]:
     if operation.is_leaf:
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
             return _convolution(module.groups, module.in_channels, max(module.dilation)), "convolution"
-        for types, kind, locus in KINDS:
-            if isinstance(module, types):
-                return kind, locus
+        found = kind_of_module(module)
+        if found is not None:
+            return found
         if len(operation.calls) != 1:
             return type(module).__name__, "other"
     call = operation.calls[0]
@@ -142,6 +151,11 @@ def kind_of(operation: Operation) -> tuple[str, str]:
     if call.name in TRANSPOSED:
         return "transposed convolution", "convolution"
     return FUNCTIONS.get(call.name, (type(module).__name__ if operation.is_leaf else call.name, "other"))
+
+
+def kind_of_module(module: nn.Module) -> tuple[str, str] | None:
+    """(kind, locus) of what a module's type alone tells; None for the others."""
+    return next(((kind, locus) for types, kind, locus in KINDS if isinstance(module, types)), None)
 
 
 def _convolution(groups: int, channels: int, dilation: int) -> str:

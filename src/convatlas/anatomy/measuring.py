@@ -11,13 +11,15 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from convatlas.anatomy.anatomies import Anatomy, Layer, most_common_activation
-from convatlas.anatomy.arithmetic import Window, argument, window, work
+from convatlas.anatomy.arithmetic import Window, argument, cost, window
 from convatlas.anatomy.counting import depth, parameters, statistics, weighted_layers
 from convatlas.anatomy.field import Field, fields
-from convatlas.anatomy.kinds import kind_of
+from convatlas.anatomy.kinds import kind_of, kind_of_module
 from convatlas.anatomy.tracing import Operation, tensors_in, trace
 from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.genes.attention import Gated
+from convatlas.genes.feedback import Recurrence
+from convatlas.genes.layers import Counted
 from convatlas.nets.building import Size, skeleton
 from convatlas.nets.net import Net
 from convatlas.nets.own import own
@@ -75,16 +77,17 @@ def _input_shape(net: nn.Module, size: Size | None, channels: int | None) -> tup
     """(C, H, W), or (features,) for a net that begins with a dense layer."""
     first = next((part for part in net.modules() if isinstance(part, nn.Conv2d | nn.Linear)), None)
     if isinstance(net, Net):
-        size = net.photo[1:] if size is None else size
-        channels = net.photo[0] if channels is None else channels
+        size = net.size if size is None else size
+        channels = net.channels if channels is None else channels
     elif isinstance(first, nn.Linear) and size is None and channels is None:
         return (first.in_features,)
     if channels is None:
         channels = first.in_channels if isinstance(first, nn.Conv2d) else 3
     pair = (224, 224) if size is None else tuple(size) if isinstance(size, tuple | list) else (size, size)
     shape = (channels, *pair)
-    if len(shape) != 3 or not all(isinstance(side, int) and 1 <= side <= 8192 for side in shape):
-        raise SizeError(f"a photo has 1 to 8192 pixels a side and channels; got {' x '.join(map(str, shape))}")
+    # bool is an int in Python.
+    if len(shape) != 3 or not all(type(side) is int and 1 <= side <= 8192 for side in shape):
+        raise SizeError(f"a photo has 1 to 8192 pixels a side and channels; got {' x '.join(map(repr, shape))}")
     return shape
 
 
@@ -152,10 +155,12 @@ def _anatomy(net: nn.Module, shape: tuple[int, ...], operations: list[Operation]
         for number, (operation, field) in enumerate(zip(operations, fields(operations), strict=True), 1)
     )
     total, trainable = parameters(net)
+    given = [operation for operation in operations if operation.answer is not None] or operations[-1:]
+    first = min(given, key=lambda operation: operation.answer or 0)
     return Anatomy(
         name=_name(net),
         input=shape,
-        output=layers[-1].output,
+        output=first.shapes[0][1:],
         layers=layers,
         parameters=total,
         trainable=trainable,
@@ -163,9 +168,16 @@ def _anatomy(net: nn.Module, shape: tuple[int, ...], operations: list[Operation]
         path=_longest_path(operations, layers, gates),
         macs=sum(layer.macs for layer in layers),
         memory=sum(layer.memory for layer in layers),
-        activation=most_common_activation(layers),
+        activation=most_common_activation(layers, _functions_within(operations)),
         weighted=tuple(_arrays(layer) for layer in weighted_layers(net)),
     )
+
+
+def _functions_within(operations: list[Operation]) -> list[str]:
+    """What the transfer functions are called that recurrences apply themselves."""
+    loops = [operation.module for operation in operations if isinstance(operation.module, Recurrence)]
+    known = [(act, kind_of_module(act)) for loop in loops for act in loop.functions if act is not None]
+    return [kind[0] if kind else type(act).__name__ for act, kind in known]
 
 
 def _arrays(layer: nn.Module) -> int:
@@ -180,8 +192,8 @@ def _layer(number: int, operation: Operation, field: Field, counted: set[int]) -
         still = [tensor for tensor in still if id(tensor) in given]
     fresh = {id(tensor): tensor for tensor in (*operation.weights, *still) if id(tensor) not in counted}
     counted.update(fresh)
+    macs, connections, units = cost(operation)
     seen = next((found for call in operation.calls if (found := window(call)) is not None), None)
-    shapes = operation.shapes or [()]
     return Layer(
         number=number,
         name=operation.path,
@@ -190,11 +202,13 @@ def _layer(number: int, operation: Operation, field: Field, counted: set[int]) -
         kernel=seen.kernel if seen else None,
         stride=seen.stride if seen else None,
         padding=_padding(operation, seen),
-        output=shapes[0][1:],
+        output=operation.shapes[0][1:],
         parameters=sum(tensor.numel() for tensor in fresh.values()),
         trainable=sum(weight.numel() for weight in fresh.values() if weight.requires_grad),
-        macs=work(operation),
-        memory=sum(prod(one) for one in shapes) * operation.itemsize,
+        macs=macs,
+        connections=connections,
+        units=units,
+        memory=sum(prod(one) for one in operation.shapes) * operation.itemsize,
         field=None if field.side == (0, 0) else field.side,
         field_stride=None if field.side == (0, 0) else field.stride,
         sees_all=field.whole,
@@ -216,7 +230,8 @@ def _longest_path(operations: list[Operation], layers: tuple[Layer, ...], gates:
     """Convolutions and dense layers on the longest way through, what only computes a gate left aside."""
     lengths: list[int] = []
     for operation, layer in zip(operations, layers, strict=True):
-        counts = layer.locus in ("convolution", "dense") and id(operation.module) not in gates
+        module = operation.module
+        counts = module.layers if isinstance(module, Counted) else int(layer.locus in ("convolution", "dense"))
         before = max((lengths[source] if source >= 0 else 0 for source in operation.inputs), default=0)
-        lengths.append(before + counts)
+        lengths.append(before + (0 if id(module) in gates else counts))
     return max(lengths)

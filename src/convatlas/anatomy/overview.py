@@ -11,11 +11,11 @@ from convatlas.catalogue.listing import NUMBERS, list_nets
 
 
 def _millions(value: int) -> str:
-    return f"{value / 1e6:.1f}M"
+    return f"{value / 1e6:.1f}M" if value >= 1e6 else f"{value / 1e3:.1f}K"
 
 
 def _billions(value: int) -> str:
-    return f"{value / 1e9:.2f}G"
+    return f"{value / 1e9:.2f}G" if value >= 1e8 else f"{value / 1e6:.2f}M"
 
 
 COLUMNS = (

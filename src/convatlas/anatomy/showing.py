@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 from convatlas.anatomy.anatomies import Anatomy
 from convatlas.anatomy.measuring import measure
+from convatlas.base.errors import UnknownName, unknown
 from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table, plain
-from convatlas.catalogue.cards import Card, find, sources
+from convatlas.catalogue.cards import Card, cards, find, sources
+from convatlas.genes.gene import Gene
 from convatlas.genes.genome import COUNTS, LOCI, PUBLISHED, RATES, Genome
+from convatlas.genes.regularization import REGULARIZATIONS
 from convatlas.nets.building import family_of
 
 
@@ -54,7 +57,9 @@ class Shown(Record):
         if value == PUBLISHED:
             there = [layer.kind for layer in self.anatomy.layers if layer.locus == locus and layer.kernel != (1, 1)]
             return ", ".join(dict.fromkeys(there)) or "each layer as published"
-        return LOCI[locus][str(value)].formula if locus in LOCI else ""
+        if locus in COUNTS:
+            return "rounds of routing"
+        return LOCI[locus][str(value)].formula if locus in LOCI else REGULARIZATIONS[locus].formula
 
     def _row(self) -> Table:
         return Table(REVIEW, [self.anatomy.row()], title="the review's columns, measured", notes=(str(self.anatomy),))
@@ -77,9 +82,18 @@ GENES = tuple(
 )
 
 
+def genes() -> dict[str, dict[str, Gene]]:
+    """Every gene by its name, by its locus."""
+    return LOCI | {"regularization": REGULARIZATIONS}
+
+
 def show_net(name: str) -> Shown:
-    """All that is known of a net of the atlas; UnknownName if there is none."""
-    card = find(name)
+    """All that is known of a net of the atlas; UnknownName, with the nearest nets and genes, if there is none."""
+    try:
+        card = find(name)
+    except UnknownName:
+        known = [*cards(), *genes(), *(gene for there in genes().values() for gene in there)]
+        raise unknown("net or gene", name, dict.fromkeys(known)) from None
     family = family_of(card)
     return Shown(card, family.published(family.rows[card.name]), measure(card.name))
 
@@ -87,17 +101,17 @@ def show_net(name: str) -> Shown:
 def gene_table(name: str) -> Table | None:
     """The genes of the locus called `name`, or the genes called so; None if there are none."""
     wanted = name.lower().replace("-", "_")
-    genes = [
+    found = [
         gene
-        for locus, there in LOCI.items()
+        for locus, there in genes().items()
         for gene in there.values()
         if wanted in (locus, gene.name, *gene.aliases) or (wanted == "genes")
     ]
-    if not genes:
+    if not found:
         return None
     rows = [
         {field.name: getattr(gene, field.name) for field in dataclasses.fields(gene)}
         | {"aliases": ", ".join(gene.aliases)}
-        for gene in genes
+        for gene in found
     ]
     return Table(GENES, rows, title=f"{wanted}: {len(rows)} genes" if len(rows) > 1 else wanted)

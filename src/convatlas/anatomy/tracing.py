@@ -41,6 +41,7 @@ class Operation:
         shapes_in: Shapes of those inputs.
         shapes: Shapes of its outputs.
         itemsize: Bytes of one number of the output.
+        answer: Its place among what the net gives, from 0; None if only other operations read it.
     """
 
     path: str
@@ -52,6 +53,7 @@ class Operation:
     shapes_in: list[tuple[int, ...]] = field(default_factory=list)
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     itemsize: int = 4
+    answer: int | None = None
 
 
 def trace(net: nn.Module, *inputs: Tensor) -> list[Operation]:
@@ -63,13 +65,18 @@ def trace(net: nn.Module, *inputs: Tensor) -> list[Operation]:
     modes = {module: module.training for module in net.modules()}
     with ExitStack() as stack:
         stack.callback(_restore, modes)
-        net.eval()
+        # Not by `eval`, of which a net may make anything (one from `torch.export` refuses it).
+        _restore(dict.fromkeys(modes, False))
         for name, module in net.named_modules():
             stack.enter_context(module.register_forward_pre_hook(tracer.entering(name), with_kwargs=True))
             stack.enter_context(module.register_forward_hook(tracer.leaving(), with_kwargs=True, always_call=True))
         stack.enter_context(torch.no_grad())
         stack.enter_context(tracer)
-        net(*inputs)
+        output = net(*inputs)
+    for place, tensor in enumerate(tensors_in(output)):
+        _, number = tracer.makers.get(id(tensor), (tensor, -1))
+        if number >= 0 and tracer.operations[number].answer is None:
+            tracer.operations[number].answer = place
     return tracer.operations
 
 
@@ -110,8 +117,10 @@ class _Tracer(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         path, module, operation = self.stack[-1]
+        before = [(tensor, _version(tensor)) for tensor in tensors_in((args, kwargs))]
         output = func(*args, **kwargs)
-        if not any(True for _ in tensors_in(output)):
+        written = [tensor for tensor, version in before if _version(tensor) != version]
+        if not written and not any(True for _ in tensors_in(output)):
             return output
         call = Call(_name(func), args, kwargs, output)
         if operation is not None:
@@ -119,7 +128,12 @@ class _Tracer(TorchFunctionMode):
         else:
             begun = self._begun(path, module, False, (args, kwargs))
             begun.calls.append(call)
-            self._ended(begun, output)
+            # An assignment to a part of a map (`y[:, :2] = x`) gives nothing; what it makes is the map.
+            self._ended(begun, written if output is None else output)
+            # What is written into a view is written into the map it views.
+            made = self.makers.get(id(written[0])) if written else None
+            if made is not None and (whole := written[0]._base) is not None:
+                self.makers[id(whole)] = whole, made[1]
         return output
 
     def _begun(self, path: str, module: nn.Module, is_leaf: bool, given: Any) -> Operation:
@@ -135,22 +149,29 @@ class _Tracer(TorchFunctionMode):
         return operation
 
     def _ended(self, operation: Operation, output: Any) -> None:
-        number = len(self.operations)
-        # What reads no traced tensor (a parameter reshaped, a constant made) is no step on the photo's way.
-        if not operation.inputs:
-            self.remade |= {id(tensor): (tensor, operation.weights) for tensor in tensors_in(output)}
+        number, made = len(self.operations), list(tensors_in(output))
+        # What reads no traced tensor (a parameter reshaped, a constant made) is no step on the photo's way, nor is what
+        # gives none.
+        if not operation.inputs or not made:
+            self.remade |= {id(tensor): (tensor, operation.weights) for tensor in made}
             return
         self.operations.append(operation)
-        for tensor in tensors_in(output):
+        for tensor in made:
             operation.shapes.append(tuple(tensor.shape))
             operation.itemsize = tensor.element_size()
             self.makers[id(tensor)] = (tensor, number)
 
 
+def _version(tensor: Tensor) -> int:
+    """How often it was written to; a tensor of the inference mode does not count that."""
+    return -1 if tensor.is_inference() else tensor._version
+
+
 def _name(func: Callable[..., Any]) -> str:
     name = getattr(func, "__name__", str(func))
-    # A property is known by its path alone. A function is not: `torch.mm` is found as `torch.spmm` too.
-    return (resolve_name(func) or name).split(".")[-2] if name == "__get__" else name.strip("_")
+    # A property is known by its path alone. A function is not: `torch.mm` is found as `torch.spmm` too. Those in a net
+    # from `torch.export` are called "conv2d.default".
+    return (resolve_name(func) or name).split(".")[-2] if name == "__get__" else name.split(".")[0].strip("_")
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

@@ -30,6 +30,10 @@ class WeightsError(ConvAtlasError):
     """Weights that are missing, damaged or made for another net."""
 
 
+class StoreError(ConvAtlasError):
+    """A file that cannot be downloaded, verified or kept; the text says from where, and where to put it by hand."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     """The error for `name`, which is no `kind`, with the nearest of the `known` names (all of them if they are few)."""
     names = sorted(known)

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from convatlas.base.errors import unknown
+from convatlas.catalogue.lineages import weights_of
 from convatlas.catalogue.reading import read
 
 
@@ -59,16 +60,20 @@ class Card:
         new: What it introduced, in a few words.
         input: Height, width and channels of the default input.
         outputs: How many numbers the net puts out for one photo.
-        output_kind: What these numbers are: "logits", "capsule lengths", "capsule activations" or "cell responses".
-        probabilities: The map that makes probabilities of them: "softmax"; "identity", where each number is by itself
-            the probability that its class is there; "none".
+        output_kind: What these numbers are, as long as the published output gene stands: "logits"; "squashed" by a
+            transfer function, with targets of 1 and -1; "negative distances", squared, to a point for each class;
+            "capsule lengths" and "capsule activations", in 0..1; "cell responses" of a net that knows no classes.
+        probabilities: The map that makes probabilities of them: "softmax"; "halved", (1 + y) / 2 cut to 0..1 and
+            divided by the sum of all, since the least squared error to targets of 1 and -1 is at y = 2 p - 1;
+            "identity", where each number is by itself the probability that its class is there; "none".
         figures: By column; a figure that nobody printed is absent. Columns of numbers: depth (layers that own weights),
             parameters, parameters_short (the same, printed elsewhere with fewer digits), size (of the weight file, in
-            MB), top1 and top5 (accuracy on the ImageNet validation photos), error_mnist and the like (the share of
-            another data set's test photos that is answered wrongly; with _repeated, by somebody else), flops, madds
-            (multiply-adds), layers (as the net's own name counts), output (numbers put out). Columns of words: input,
-            activation, perk.
-        lineages: Of its weights that are at hand without a download from a net's own site.
+            MB), top1 and top5 (accuracy on the ImageNet validation photos), flops, madds (multiply-adds), layers (as
+            the net's own name counts), output (numbers put out), connections and units (as in `Anatomy`), error (on
+            the test digits of MNIST), error_distorted and error_deslanted (the same after training on distorted
+            digits, and with all digits set upright), error_smallnorb (on the test photos of smallNORB), error_repeated
+            and error_smallnorb_repeated (what others got who repeated it). Columns of words: input, activation, perk,
+            error_summary (the error as the review sums it up, for several nets together where it does).
         weight_names: How the weights are named inside the file whose size was printed: "plain" (layer/weight) or
             "scoped" (several scopes around each layer).
     """
@@ -84,8 +89,12 @@ class Card:
     output_kind: str
     probabilities: str
     figures: Mapping[str, Figure] = field(hash=False)
-    lineages: tuple[str, ...] = ()
     weight_names: str = "plain"
+
+    @property
+    def lineages(self) -> tuple[str, ...]:
+        """Who published weights of it that can be loaded: "keras", "torchvision", ...; the default first."""
+        return tuple(dict.fromkeys(row.origin for row in weights_of(self.name)))
 
 
 def cards() -> dict[str, Card]:
@@ -132,7 +141,6 @@ def _plain(name: str) -> str:
 def _family(family: str) -> list[Card]:
     data = read(family)
     papers = {key: Paper(**_tuples(series.pop("paper"))) for key, series in data["series"].items()}
-    shared = data["output"]
     made = []
     for name, net in data["nets"].items():
         key = net.pop("series")
@@ -141,8 +149,8 @@ def _family(family: str) -> list[Card]:
             for source, printed_here in net.pop("figures").items()
             for column, printed in printed_here.items()
         }
-        fields = {**data["series"][key], **net}
-        made.append(Card(name=name, family=family, paper=papers[key], figures=figures, **shared, **_tuples(fields)))
+        fields = {**data["output"], **data["series"][key], **net}
+        made.append(Card(name=name, family=family, paper=papers[key], figures=figures, **_tuples(fields)))
     return made
 
 

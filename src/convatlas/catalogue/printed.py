@@ -9,11 +9,11 @@ from convatlas.base.errors import ConvAtlasError
 
 UNITS = {"": 1.0, "%": 1.0, "K": 1e3, "M": 1e6, "B": 1e9}
 
-NUMBER = re.compile(r"(\d+(?:\.\d+)?)(?:(?:e|×10\^)(\d+))?([%KMB]?)", re.ASCII)
+NUMBER = re.compile(r"(\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?)(?:(?:e|×10\^)(\d+))?([%KMB]?)", re.ASCII)
 
 
 def value(printed: str) -> float:
-    """The number that stands in a table as `printed`: "22.9M" is 22.9e6, "3.8×10^9" and "3.8e9" are 3.8e9.
+    """The number that stands as `printed`: "22.9M" is 22.9e6, "60,000" is 6e4, "3.8×10^9" and "3.8e9" are 3.8e9.
 
     A percentage keeps its unit ("79.0%" is 79.0) and a dash, which means that nothing was printed, is not a number.
 
@@ -27,4 +27,4 @@ def value(printed: str) -> float:
     if match is None:
         raise ConvAtlasError(f"{printed!r} is no figure; figures look like 25.6M, 79.0%, 3.8e9, 109.42 or -")
     digits, exponent, unit = match.groups()
-    return float(f"{digits}e{exponent or 0}") * UNITS[unit]
+    return float(f"{digits.replace(',', '')}e{exponent or 0}") * UNITS[unit]

@@ -17,6 +17,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from convatlas.base.errors import unknown
 from convatlas.catalogue.reading import read
@@ -59,7 +60,7 @@ class Exceptional:
     why: str
 
 
-def explain(column: str, printed: str, measured: Mapping[str, float], names: str = "plain") -> Rule | None:
+def explain(column: str, printed: str, measured: Mapping[str, Any], names: str = "plain") -> Rule | None:
     """The first rule by which the measured numbers give what is printed.
 
     Args:
@@ -67,12 +68,14 @@ def explain(column: str, printed: str, measured: Mapping[str, float], names: str
         printed: The characters published there.
         measured: Any of `parameters` (all arrays: running statistics count), `trainable` (parameters that training
             changes), `depth` (layers that own weights), `main_path` (convolutions and dense layers on the way from
-            input to output, projections of shortcuts left out) and `macs` (multiply-adds for one photo, each counted
-            once). A rule is passed over if a number it needs is missing.
+            input to output, projections of shortcuts left out), `macs` (multiply-adds for one photo, each counted
+            once), `connections` and `units` (as in `Anatomy`) and `activation` (its name). A rule is passed over if
+            what it needs is missing.
         names: The card's `weight_names`.
 
     Returns:
-        The rule, or None if none fits: see `exceptions()`. Measured nowhere, and so without a rule: top1, top5.
+        The rule, or None if none fits: see `exceptions()`. Measured nowhere, and so without a rule: accuracies and
+        errors.
 
     Raises:
         UnknownName: For `names` that are neither plain nor scoped.
@@ -109,13 +112,18 @@ def _between(unit: float, whole: Callable[[float], int], show: Callable[[int], s
     return lambda least, most: [show(number) for number in range(whole(least / unit), whole(most / unit) + 1)]
 
 
+def _thousands(number: float) -> list[str]:
+    return [f"{number / 1e3:.0f},000", f"{number / 1e3:.0f}K"]
+
+
 _BYTES = ("least_bytes", "most_bytes")
 
 RULES: tuple[Rule, ...] = (
     Rule("layers with weights", "the layers that own weights", ("depth", "layers"), ("depth",), _rounded(1, 0, "")),
     Rule(
         "layers on the main path",
-        "convolutions and dense layers from input to output; neither normalizations nor projections of shortcuts count",
+        "convolutions and dense layers from input to output, one of fixed weights too; neither normalizations nor "
+        "subsampling nor projections of shortcuts count",
         ("layers",),
         ("main_path",),
         _rounded(1, 0, ""),
@@ -154,6 +162,48 @@ RULES: tuple[Rule, ...] = (
         ("parameters_short",),
         ("parameters",),
         _rounded(1e6, 0, "M"),
+    ),
+    Rule(
+        "trainable parameters, one by one",
+        "parameters that training changes, all digits",
+        ("parameters",),
+        ("trainable",),
+        lambda trainable: [f"{trainable:,}"],
+    ),
+    Rule(
+        "rounding to thousands, trainable parameters",
+        "parameters that training changes, rounded to whole thousands",
+        ("parameters", "parameters_short"),
+        ("trainable",),
+        _thousands,
+    ),
+    Rule(
+        "connections, one by one",
+        "links between units, those of biases and of fixed weights too; a shared weight counts at each place",
+        ("connections",),
+        ("connections",),
+        lambda connections: [f"{connections:,}"],
+    ),
+    Rule(
+        "connections, rounding to ten thousands",
+        "the same, rounded to whole ten thousands",
+        ("connections",),
+        ("connections",),
+        lambda connections: [f"{round(connections, -4):,}"],
+    ),
+    Rule(
+        "units, one by one",
+        "pixels, units of all layers with weights, and the constant 1 on which biases hang",
+        ("units",),
+        ("units",),
+        lambda units: [f"{units:,}"],
+    ),
+    Rule(
+        "a function without its constants",
+        "the transfer function's name, the scales of its input and output left out",
+        ("activation",),
+        ("activation",),
+        lambda activation: [activation.removeprefix("scaled ")],
     ),
     Rule(
         "MiB, rounded",

@@ -11,6 +11,7 @@ from torch import nn
 
 from convatlas.genes.gene import Gene, table
 from convatlas.genes.layers import Convolution
+from convatlas.genes.links import LinkedConvolution, Links, half
 from convatlas.genes.normalization import groups_of
 from convatlas.genes.padding import Fill
 
@@ -23,7 +24,10 @@ class Separable(nn.Sequential):
 
 @dataclass(frozen=True)
 class Site:
-    """One convolution of a net, before it is known of which kind it will be; kernel and padding as (height, width)."""
+    """One convolution of a net, before it is known of which kind it will be; kernel and padding as (height, width).
+
+    `links` is the table of one that is published with some of its inputs linked only.
+    """
 
     channels: int
     outputs: int
@@ -33,6 +37,7 @@ class Site:
     dilation: int
     fill: Fill
     bias: bool
+    links: Links | None = None
 
     def conv(self, groups: int = 1, outputs: int | None = None, bias: bool | None = None) -> Convolution:
         """The convolution in `groups` groups."""
@@ -55,6 +60,13 @@ def _separable(site: Site) -> nn.Module:
             depthwise=site.conv(site.channels, site.channels, bias=False),
             pointwise=Convolution(site.channels, site.outputs, 1, bias=site.bias),
         )
+    )
+
+
+def _linked(site: Site) -> nn.Module:
+    links = site.links or half(site.channels, site.outputs)
+    return LinkedConvolution(
+        site.channels, links, site.kernel, site.stride, site.padding, site.dilation, site.bias, site.fill
     )
 
 
@@ -86,6 +98,13 @@ CONVOLUTIONS = table(
         "Krizhevsky et al. 2012; Xie et al. 2017",
         lambda site: site.conv(groups=groups_of(math.gcd(site.channels, site.outputs))),
         "k*k*C*K/g",
+    ),
+    _gene(
+        "linked",
+        "y_j = sum w_ij * x_i over the inputs i in j's row of a table; half of the inputs, where none is published",
+        "LeCun et al. 1990, 1998 (the halves are ours)",
+        _linked,
+        "k*k*C*K/2",
     ),
     _gene(
         "dilated",

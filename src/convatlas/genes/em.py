@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from convatlas.genes.layers import Counted
 
 LEAST_VARIANCE = 5e-4
 """Added to every variance, as in the authors' code: a parent with one child has none, and would be infinitely dense."""
@@ -82,8 +85,8 @@ class EMRound:
     activations: Tensor
 
 
-class EMRouting(nn.Module):
-    """`steps` rounds of expectation and maximization.
+class EMRouting(Counted):
+    """`steps` rounds of expectation and maximization, of children of so many `types` and so many types of `parents`.
 
     Votes (N, L, P, B, J, D) and the children's activations (N, L, P, B) -> poses (N, L, J, D), activations (N, L, J).
 
@@ -100,9 +103,11 @@ class EMRouting(nn.Module):
     capsules are active in every layer, as the authors want it, and three rounds can be trained.
     """
 
-    def __init__(self, windows: Windows, parents: int, steps: int):
+    layers = 0
+
+    def __init__(self, windows: Windows, types: int, parents: int, steps: int):
         super().__init__()
-        self.windows, self.steps = windows, steps
+        self.windows, self.types, self.steps = windows, types, steps
         self.beta_a = nn.Parameter(torch.empty(parents))
         self.beta_u = nn.Parameter(torch.empty(parents))
         read, found = windows.links()
@@ -128,8 +133,8 @@ class EMRouting(nn.Module):
         return list(self._rounds(votes, activations))
 
     def _rounds(self, votes: Tensor, activations: Tensor) -> Iterator[EMRound]:
-        children = self.windows.grid[0] * self.windows.grid[1] * votes.shape[3]
-        average = children / (votes.shape[1] * votes.shape[4])
+        windows = self.windows
+        average = prod(windows.grid) * self.types / (prod(windows.positions) * len(self.beta_a))
         logits = votes.new_zeros(votes.shape[:5])
         for step in range(1, self.steps + 1):
             couplings = self._compete(logits)
@@ -157,9 +162,22 @@ class EMRouting(nn.Module):
         back = shares.reshape(batch, len(self.read), types, -1, parents).movedim(3, 2).flatten(1, 2)
         return back[:, self.found].reshape(logits.shape)
 
-    def macs(self, inputs: tuple[torch.Size, ...], output: torch.Size) -> int:
-        """Weighted sums for mean and variance in each round, and a distance between rounds; one photo."""
-        return (3 * self.steps - 1) * inputs[0][1:].numel()
+    def macs(self, shape: Sequence[int]) -> int:
+        """Weighted sums for mean and variance in each round, and a distance between rounds, of all numbers in votes."""
+        votes = prod(self.windows.positions) * prod(self.windows.kernel) * self.types * len(self.beta_a)
+        return (3 * self.steps - 1) * shape[0] * votes * self.pose(shape)
+
+    def pose(self, shape: Sequence[int]) -> int:
+        """How many numbers a vote has, from the shape of what comes out."""
+        return shape[-1]
+
+    def connections(self, shape: Sequence[int]) -> int:
+        """None: its parameters weigh evidence, not units."""
+        return 0
+
+    def units(self, shape: Sequence[int]) -> int:
+        """None: see `connections`."""
+        return 0
 
     def extra_repr(self) -> str:
         return f"{self.windows.grid} -> {self.windows.positions} x {len(self.beta_a)}, {self.steps} rounds"
@@ -175,7 +193,7 @@ class VectorEM(EMRouting):
     weighs_children = True
 
     def __init__(self, children: int, parents: int, steps: int):
-        super().__init__(Windows((children, 1), (children, 1)), parents, steps)
+        super().__init__(Windows((children, 1), (children, 1)), 1, parents, steps)
 
     def forward(self, votes: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]
         poses, activations = super().forward(votes[:, None, :, None], lengths[:, None, :, None])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,12 +14,15 @@ from convatlas.genes.activation import ACTIVATIONS
 from convatlas.genes.attention import ATTENTIONS
 from convatlas.genes.convolution import CONVOLUTIONS, DILATIONS, Site
 from convatlas.genes.decoder import DECODERS
+from convatlas.genes.feedback import FEEDBACKS, Arrow, Layer, Recurrence, arrows_of
 from convatlas.genes.flattening import FLATTENINGS, PYRAMID
 from convatlas.genes.gene import Gene, chain
+from convatlas.genes.links import Links
 from convatlas.genes.normalization import NORMALIZATIONS, Norm
+from convatlas.genes.output import OUTPUTS
 from convatlas.genes.padding import ALIGNMENTS, FILLS, Alignment, Fill, Pad
 from convatlas.genes.pooling import POOLINGS, Border
-from convatlas.genes.regularization import StochasticDepth
+from convatlas.genes.regularization import REGULARIZATIONS
 from convatlas.genes.routing import ROUTINGS
 
 LOCI: dict[str, dict[str, Gene]] = {
@@ -31,11 +34,13 @@ LOCI: dict[str, dict[str, Gene]] = {
     "normalization": NORMALIZATIONS,
     "activation": ACTIVATIONS,
     "attention": ATTENTIONS,
+    "feedback": FEEDBACKS,
+    "output": OUTPUTS,
     "routing": ROUTINGS,
     "decoder": DECODERS,
 }
 
-RATES = ("dropout", "stochastic_depth")
+RATES = tuple(REGULARIZATIONS)
 
 COUNTS = ("iterations",)
 
@@ -43,6 +48,7 @@ PUBLISHED = "published"
 """The value of a locus where the published net mixes genes: each site has its own."""
 
 Value = str | Gene | None
+Feedback = Value | tuple[Arrow, ...]
 
 
 @dataclass(frozen=True)
@@ -50,9 +56,9 @@ class Genome:
     """The choice of genes a net is built from, passed down explicitly (invariant 3).
 
     Each locus holds a gene's name, a `Gene` of the user's own, `published` where the net mixes several, or None where
-    the net has no such locus. The two rates are probabilities in [0, 1), or None where the net has no place for them;
-    so for the count, from 1 to 100: of a routing's rounds.
-    A net's builder asks for modules through the methods below and says what the published net has at that site.
+    the net has no such locus; `feedback` may hold the arrows themselves. The two rates are probabilities in [0, 1), or
+    None where the net has no place for them; so the count, 1 to 100, of a routing's rounds. A net's builder asks for
+    modules through the methods below and says what the published net has at that site.
     """
 
     convolution: Value = "dense"
@@ -63,6 +69,8 @@ class Genome:
     normalization: Value = "batch"
     activation: Value = "relu"
     attention: Value = "none"
+    feedback: Feedback = None
+    output: Value = None
     routing: Value = None
     decoder: Value = None
     dropout: float | None = 0.0
@@ -74,21 +82,24 @@ class Genome:
 
         Args:
             net: The net's name, for the errors.
-            genes: From locus to a gene's name or a `Gene`; from `dropout` and `stochastic_depth` to a rate, from
-                `iterations` to a number.
+            genes: From locus to a gene's name or a `Gene`; from `dropout` and `stochastic_depth` to a rate; from
+                `iterations` to a number; from `feedback` to arrows, too: [("output", "hidden1")].
 
         Raises:
             UnknownName: For a locus or gene that does not exist.
-            GeneError: For a locus that the net does not have, for a rate outside [0, 1) and a count outside 1 to 100.
+            GeneError: For a locus that the net does not have, for a `Gene` of another locus, for a rate outside [0, 1)
+                and for a count outside 1 to 100.
         """
+        if not isinstance(genes, Mapping):
+            raise GeneError(f'genes are a table from locus to gene, as {{"activation": "gelu"}}; got {genes!r}')
         return dataclasses.replace(
             self,
             **{locus: self._value(net, locus, value) for locus, value in genes.items()},  # type: ignore[arg-type]
         )
 
-    def _value(self, net: str, locus: str, value: object) -> Value | float:
+    def _value(self, net: str, locus: str, value: object) -> Feedback | float:
         if locus not in (*LOCI, *RATES, *COUNTS):
-            raise unknown("locus", locus, [*LOCI, *RATES, *COUNTS])
+            raise unknown("locus", str(locus), [*LOCI, *RATES, *COUNTS])
         present = getattr(self, locus)
         if present is None:
             free = [name for name in (*LOCI, *RATES, *COUNTS) if getattr(self, name) is not None]
@@ -103,10 +114,16 @@ class Genome:
                 raise GeneError(f"{locus} is a probability from 0 up to, but not including, 1; got {value!r}")
             return float(value)
         if isinstance(value, Gene):
-            return value
+            if value.locus != locus:
+                raise GeneError(f"{value} is a gene of {value.locus}, not of {locus}")
+            return value.name if value in LOCI[locus].values() else value
+        if locus == "feedback" and (arrows := arrows_of(value)) is not None:
+            return arrows
         if value == PUBLISHED and present == PUBLISHED:
             return PUBLISHED
-        return named(locus, str(value)).name
+        if not isinstance(value, str):
+            raise GeneError(f"{locus} is the name of a gene, or a `Gene`; got {value!r}")
+        return named(locus, value).name
 
     def _gene(self, locus: str, published: str) -> Gene:
         """The gene at a site of `locus` where the published net has `published`."""
@@ -126,30 +143,43 @@ class Genome:
         alignment: Alignment = "same",
         bias: bool = False,
         fixed: bool = False,
+        links: Links | None = None,
     ) -> dict[str, nn.Module]:
         """A convolution as `conv`, behind a `pad` where its border cannot be its own.
 
         1 x 1 convolutions, and those that are `fixed` (stems, which read the photo itself), keep their kind whatever
-        the genome says; a site that is published without a border keeps being so.
+        the genome says; a site that is published without a border keeps being so. `links` is the published table of
+        a `linked` one.
         """
         height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
         gene = CONVOLUTIONS[kind] if fixed or height * width == 1 else self._gene("convolution", kind)
         # A stride skips pixels already.
         dilation = DILATIONS.get(gene.name, 1) if stride == 1 else 1
         reach = (height - 1) * dilation + 1, (width - 1) * dilation + 1
-        if alignment != "valid" and self.alignment != PUBLISHED:
-            # A user's own alignment gene is known by its name alone: what it makes is a `Pad`.
-            alignment = self._gene("alignment", "same").name  # type: ignore[assignment]
-        fill = self._gene("padding", "zeros")
-        own, padding = True, (0, 0)
-        if alignment == "symmetric" or (alignment == "same" and stride == 1 and reach[0] % 2 and reach[1] % 2):
-            padding = (reach[0] - 1) // 2, (reach[1] - 1) // 2
-        elif alignment != "valid" and reach != (1, 1):
-            own = False
-        site = Site(channels, outputs, (height, width), stride, padding, dilation, cast(Fill, fill.name), bias)
-        made: dict[str, nn.Module] = {} if own else {"pad": fill.make(alignment, reach, stride)}
+        pad, padding = self._border(reach, stride, alignment)
+        # Of a user's own filling only the module in front knows.
+        mode = "zeros" if isinstance(self.padding, Gene) else self._gene("padding", "zeros").name
+        site = Site(channels, outputs, (height, width), stride, padding, dilation, cast(Fill, mode), bias, links)
+        made: dict[str, nn.Module] = {} if pad is None else {"pad": pad}
         made["conv"] = gene.make(site)
         return made
+
+    def _border(
+        self, reach: tuple[int, int], stride: int, alignment: Alignment
+    ) -> tuple[nn.Module | None, tuple[int, int]]:
+        """What a window of `reach` has around the map: a module in front of it, or how much it adds itself."""
+        if alignment == "valid" or reach == (1, 1):
+            return None, (0, 0)
+        fill = self._gene("padding", "zeros")
+        if isinstance(self.alignment, Gene):
+            return self.alignment.make(reach, stride, fill.name), (0, 0)
+        if self.alignment != PUBLISHED:
+            alignment = cast(Alignment, self._gene("alignment", "same").name)
+        half = (reach[0] - 1) // 2, (reach[1] - 1) // 2
+        centred = alignment == "symmetric" or (alignment == "same" and stride == 1 and reach[0] % 2 and reach[1] % 2)
+        if centred and not isinstance(self.padding, Gene):
+            return None, half
+        return (None if alignment == "valid" else fill.make(alignment, reach, stride)), (0, 0)
 
     def normalize(self, channels: int, norm: Norm, published: str = "batch") -> nn.Module | None:
         """The normalization of a map of `channels`."""
@@ -173,10 +203,13 @@ class Genome:
         alignment: Alignment = "same",
         bias: bool = False,
         fixed: bool = False,
+        links: Links | None = None,
         normalization: str = "batch",
     ) -> nn.Sequential:
         """The field's usual phrase: convolution (`pad`, `conv`), normalization (`norm`), activation (`act`)."""
-        conv = self.convolve(channels, outputs, kernel, stride, kind=kind, alignment=alignment, bias=bias, fixed=fixed)
+        conv = self.convolve(
+            channels, outputs, kernel, stride, kind=kind, alignment=alignment, bias=bias, fixed=fixed, links=links
+        )
         return chain(
             **conv, norm=self.normalize(outputs, norm, normalization), act=self.activate(outputs) if act else None
         )
@@ -205,15 +238,23 @@ class Genome:
             return None
         return gene.make(channels, squeezed or max(1, channels // 16), self.activate)
 
-    def flatten(self, channels: int, positions: int) -> tuple[nn.Module, int]:
-        """The flattening of a map of `channels` and so many `positions` (H * W), and the features that come out."""
+    def flatten(self, channels: int) -> tuple[nn.Module, int | None]:
+        """The flattening of a map of `channels`, and the features that come out; None if that depends on the map."""
         gene = self._gene("flattening", "global_average")
-        counts = {"flatten": channels * positions, "pyramid": channels * sum(bins**2 for bins in PYRAMID)}
-        return gene.make(), counts.get(gene.name, channels)
+        if gene.name == "flatten" or isinstance(self.flattening, Gene):
+            return gene.make(), None
+        return gene.make(), channels * sum(bins**2 for bins in PYRAMID) if gene.name == "pyramid" else channels
 
-    def flattens_whole(self) -> bool:
-        """Whether the number of features depends on the size of the map."""
-        return self._gene("flattening", "global_average").name == "flatten"
+    def recur(self, layers: Sequence[Layer], steps: int) -> nn.Module | None:
+        """Dense layers with feedback between them; None if there is none, so that they may stand in a row."""
+        if isinstance(self.feedback, tuple):
+            return Recurrence(layers, self.feedback, steps) if self.feedback else None
+        gene = self._gene("feedback", "none")
+        return None if gene.name == "none" else gene.make(layers, steps)
+
+    def answer(self, features: int, classes: int) -> nn.Module:
+        """The last layer, from a vector of `features` to a number a class."""
+        return self._gene("output", "dense").make(features, classes, self.activate)
 
     def route(self, children: int, parents: int) -> nn.Module:
         """The routing from so many capsules to so many; votes (N, I, J, D) -> capsules (N, J, D).
@@ -229,21 +270,22 @@ class Genome:
 
     def drop(self) -> nn.Module | None:
         """The dropout before a dense layer."""
-        return nn.Dropout(self.dropout) if self.dropout else None
+        return REGULARIZATIONS["dropout"].make(self.dropout) if self.dropout else None
 
     def drop_path(self, share: float) -> nn.Module | None:
         """The stochastic depth of a residual branch; `share` (0 to 1) grows with depth."""
         rate = (self.stochastic_depth or 0.0) * share
-        return StochasticDepth(rate) if rate else None
+        return REGULARIZATIONS["stochastic_depth"].make(rate) if rate else None
 
 
 def named(locus: str, name: str) -> Gene:
     """The gene of `locus` called `name` (or by an alias); UnknownName with the allowed names otherwise."""
     genes = LOCI[locus]
+    wanted = name.lower().replace("-", "_")
     for gene in genes.values():
-        if name == gene.name or name in gene.aliases:
+        if wanted == gene.name or wanted in gene.aliases:
             return gene
-    elsewhere = [other for other, there in LOCI.items() if name in there]
+    elsewhere = [other for other, there in LOCI.items() if wanted in there]
     if elsewhere:
         raise GeneError(f"{name!r} is a gene of {elsewhere[0]}, not of {locus}; {locus} has {', '.join(genes)}")
     raise unknown(f"gene of {locus}", name, genes)

@@ -5,6 +5,8 @@ A map of them is one tensor, (N, types, 17, H, W): 16 numbers of the pose, row b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -95,6 +97,10 @@ class MatrixRouting(EMRouting):
         capsules = torch.cat([poses, activations.unsqueeze(-1)], -1)  # (N, windows, J, 17)
         batch, _, parents, size = capsules.shape
         return capsules.permute(0, 2, 3, 1).reshape(batch, parents, size, *self.windows.positions)
+
+    def pose(self, shape: Sequence[int]) -> int:
+        """16, of the 17 in a capsule."""
+        return POSE
 
     def trace(self, votes: Tensor, children: Tensor) -> list[EMRound]:
         """Every round."""

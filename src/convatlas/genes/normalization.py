@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -90,6 +91,13 @@ class Standardize(nn.Module):
             buffer.copy_(torch.tensor(values, dtype=buffer.dtype))
         if self.count is not None:
             self.count.zero_()
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+        """Constants are made anew where the net goes to another precision: rounded twice, float64 would lose digits."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if not self.statistics and not self.mean.is_meta:
+            self.reset_parameters()
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean[:, None, None]) / self.variance.sqrt()[:, None, None]

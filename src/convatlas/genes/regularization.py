@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from convatlas.genes.gene import Gene, Maker, table
+
 
 class StochasticDepth(nn.Module):
     """Drops a whole residual branch, each image by itself, with probability `rate`, and scales the rest up.
@@ -24,3 +26,21 @@ class StochasticDepth(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.rate:.4g}"
+
+
+def _gene(name: str, formula: str, source: str, make: Maker) -> Gene:
+    return Gene("regularization", name, formula, "same shape", "0", "0", source, make)
+
+
+REGULARIZATIONS = table(
+    _gene(
+        "dropout", "training: x_i / (1 - p), or 0 with probability p; at rest x", "Srivastava et al. 2014", nn.Dropout
+    ),
+    _gene(
+        "stochastic_depth",
+        "training: branch(x) / (1 - p), or 0 with probability p, larger in deeper branches; at rest branch(x)",
+        "Huang et al. 2016",
+        StochasticDepth,
+    ),
+)
+"""Unlike at other loci, a net has all of them, each with a rate p."""

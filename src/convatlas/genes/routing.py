@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from convatlas.genes.capsules import squash
 from convatlas.genes.em import VectorEM
 from convatlas.genes.gene import Gene, table
+from convatlas.genes.layers import Counted
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Round:
     poses: Tensor
 
 
-class DynamicRouting(nn.Module):
-    """Routing by agreement in `steps` rounds; votes (N, children, parents, size) -> capsules (N, parents, size).
+class DynamicRouting(Counted):
+    """Routing by agreement in `steps` rounds; votes (N, `children`, parents, size) -> capsules (N, parents, size).
 
     c = softmax over the parents of b (0 at first), v_j = squash(sum_i c_ij vote_ij), then b_ij += <vote_ij, v_j>. The
     b are the photo's own: neither a weight nor shared in a batch. The gradient runs through all rounds, as in the
@@ -39,11 +41,12 @@ class DynamicRouting(nn.Module):
     Source: Sabour, Frosst & Hinton 2017, procedure 1.
     """
 
+    layers = 0
     weighs_children = False
 
-    def __init__(self, steps: int):
+    def __init__(self, children: int, steps: int):
         super().__init__()
-        self.steps = steps
+        self.below, self.steps = children, steps
 
     def forward(self, votes: Tensor) -> Tensor:
         *_, last = self._rounds(votes)
@@ -62,9 +65,17 @@ class DynamicRouting(nn.Module):
             if step < self.steps:
                 agreements = agreements + torch.einsum("nijd,njd->nij", votes, poses)
 
-    def macs(self, inputs: tuple[torch.Size, ...], output: torch.Size) -> int:
-        """A weighted sum of all votes in each round, and an agreement with each between rounds; one photo."""
-        return (2 * self.steps - 1) * inputs[0][1:].numel()
+    def macs(self, shape: Sequence[int]) -> int:
+        """A weighted sum of all votes in each round, and an agreement with each between rounds."""
+        return (2 * self.steps - 1) * self.below * prod(shape)
+
+    def connections(self, shape: Sequence[int]) -> int:
+        """None: it has no weights."""
+        return 0
+
+    def units(self, shape: Sequence[int]) -> int:
+        """None: see `connections`."""
+        return 0
 
     def extra_repr(self) -> str:
         return f"{self.steps} rounds"
@@ -77,9 +88,9 @@ ROUTINGS = table(
         "v_j = squash(sum_i c_ij u_ij), c_ij = softmax over j of sum <u_ij, v_j>",
         "(N,I,J,D) -> (N,J,D)",
         "0",
-        "(2*T - 1)*I*J*D",
+        "(2*s - 1)*I*J*D",
         "Sabour et al. 2017",
-        lambda children, parents, steps: DynamicRouting(steps),
+        lambda children, parents, steps: DynamicRouting(children, steps),
     ),
     Gene(
         "routing",
@@ -87,7 +98,7 @@ ROUTINGS = table(
         "v_j = a_j mean_j / |mean_j|, a_j from how well a Gaussian, fitted by expectation and maximization, fits",
         "(N,I,J,D) -> (N,J,D)",
         "2*J",
-        "(3*T - 1)*I*J*D",
+        "(3*s - 1)*I*J*D",
         "Hinton et al. 2018",
         lambda children, parents, steps: VectorEM(children, parents, steps),
     ),

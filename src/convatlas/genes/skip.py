@@ -30,6 +30,20 @@ class Concat(nn.Module):
         return torch.cat(maps, 1)
 
 
+class Repeat(nn.Module):
+    """Each map `times` times in a row; (N, C, H, W) -> (N, times C, H, W)."""
+
+    def __init__(self, times: int):
+        super().__init__()
+        self.times = times
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.repeat_interleave(self.times, 1)
+
+    def extra_repr(self) -> str:
+        return str(self.times)
+
+
 class Scale(nn.Module):
     """The map times a constant (Szegedy et al. 2016: residuals scaled before they are added)."""
 

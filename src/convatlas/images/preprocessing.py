@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -12,85 +12,150 @@ from PIL import Image
 
 from convatlas.base.errors import ConvAtlasError, ImageError, SizeError, unknown
 
-INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC}
-
-_KIND = "crop_then_resize"
+INTERPOLATIONS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+GEOMETRIES = ("squash", "resize_crop", "crop_resize")
+ORDERS = ("rgb", "bgr")
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Crop the centre, then resize it, then normalize: what the EfficientNet-Lite nets were evaluated with.
+    """What a net was evaluated with: where it looks on a photo, and on which scale it reads the pixels.
 
-    The crop is a square whose side is n / (n + border) of the photo's shorter one, n being the side of the net's input,
-    rounded down and at least 1 pixel. Cropping comes first, so an extremely long photo costs no more than a square one.
+    Three geometries are in use. "squash" resizes the photo to `resize` x `resize` whatever its shape (Keras, with
+    `resize` the net's own side). "resize_crop" brings the shorter side to `resize` pixels, keeping the shape, and cuts
+    the centre out (torchvision, timm). "crop_resize" cuts a centre square whose side is n / (n + `resize`) of the
+    shorter one, n the net's side, and resizes that (EfficientNet, in tensorflow/tpu); no photo is too long for it.
 
-    Source: the preprocessing in tensorflow/tpu, models/official/efficientnet (2019-2020); its lite models take
-    (x - 127) / 128. Pillow's resize averages over what it shrinks, TensorFlow's of that time did not.
+    Then x = (pixel / scale - mean) / std, in float32 and in this order, as the lineages' own code computes it.
 
     Attributes:
-        size: (h, w) of the net's input in pixels; h = w.
-        crop: the border, in pixels of the net's input, that the crop leaves out of the photo.
-        interpolation: "bicubic".
-        mean: subtracted from each of R, G, B, on the scale 0..255.
-        std: divides each of R, G, B after that, on the scale 0..255.
+        size: (h, w) of the net's input in pixels.
+        geometry: One of the three.
+        resize: Pixels, as above.
+        interpolation: "nearest", "bilinear", "bicubic" or "lanczos", as Pillow does them.
+        scale: Divides the pixels, which are 0..255.
+        mean: Of each channel of the input, after scaling; three for colour, one for grey.
+        std: Likewise.
+        order: Of the channels: "rgb", or "bgr" for nets that came from Caffe.
 
     Raises:
-        SizeError: `size` is not square or not positive.
-        UnknownName: nothing is known of that `interpolation`.
+        SizeError: A side is not positive, or "crop_resize" is asked for an oblong.
+        UnknownName: Nothing is known of that geometry, interpolation or order.
     """
 
     size: tuple[int, int]
-    crop: int
-    interpolation: str
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    geometry: str = "resize_crop"
+    resize: int = 256
+    interpolation: str = "bilinear"
+    scale: float = 255.0
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    order: str = "rgb"
 
     def __post_init__(self) -> None:
-        if self.size[0] != self.size[1] or self.size[0] < 1:
+        if min(self.size) < 1 or (self.size[0] != self.size[1] and self.geometry == "crop_resize"):
             raise SizeError(f"the centre crop is a square of at least 1 pixel, not {self.size[0]} x {self.size[1]}")
-        if self.interpolation not in INTERPOLATIONS:
-            raise unknown("interpolation", self.interpolation, INTERPOLATIONS)
+        if self.resize < (0 if self.geometry == "crop_resize" else 1):
+            raise SizeError(f"a photo is resized to at least 1 pixel, not {self.resize}")
+        for kind, name, known in (
+            ("geometry", self.geometry, GEOMETRIES),
+            ("interpolation", self.interpolation, INTERPOLATIONS),
+            ("order of channels", self.order, ORDERS),
+        ):
+            if name not in known:
+                raise unknown(kind, name, known)
+        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
+            raise ConvAtlasError(f"mean and std are for 1 or 3 channels, not {len(self.mean)} and {len(self.std)}")
 
     def __call__(self, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Turn a photo (H, W, 3), uint8, RGB, into the net's input (3, h, w), float32.
+        """Turn a photo (H, W, 3), uint8, RGB, into the net's input (C, h, w), float32; C is 3, or 1 for grey.
 
         Raises:
             ImageError: `photo` is of another shape or dtype, or has no pixels.
         """
+        pixels = self.pixels(photo)
+        if self.order == "bgr":
+            pixels = pixels[:, :, ::-1]
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        x = (pixels.astype(np.float32) / np.float32(self.scale) - mean) / std  # (h, w, C)
+        return np.ascontiguousarray(x.transpose(2, 0, 1))  # (C, h, w)
+
+    def pixels(self, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The part of the photo that the net will see, at its size; (h, w, C), uint8, RGB or grey."""
         if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or photo.size == 0:
             raise ImageError(f"preprocessing takes (H, W, 3) of uint8, not {photo.shape} of {photo.dtype}")
-        image = Image.fromarray(np.ascontiguousarray(self._centre(photo)))
-        resized = image.resize((self.size[1], self.size[0]), INTERPOLATIONS[self.interpolation])
-        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        x = (np.asarray(resized, np.float32) - mean) / std  # (h, w, 3)
-        return np.ascontiguousarray(x.transpose(2, 0, 1))  # (3, h, w)
+        seen = {"squash": self._squashed, "resize_crop": self._resized, "crop_resize": self._cropped}[self.geometry]
+        image = seen(photo)
+        if len(self.mean) == 1:
+            return np.asarray(image.convert("L"))[:, :, None]
+        return np.asarray(image)
 
-    def _centre(self, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def for_channels(self, channels: int) -> Preprocessing:
+        """The same for a net that reads grey photos instead of colour: the mean statistics. Itself for all others."""
+        if channels != 1 or len(self.mean) == 1:
+            return self
+        return replace(self, mean=(sum(self.mean) / 3,), std=(sum(self.std) / 3,), order="rgb")
+
+    def _squashed(self, photo: NDArray[np.uint8]) -> Image.Image:
+        image = Image.fromarray(photo)
+        return self._centre(self._to(image, self.resize, self.resize))
+
+    def _resized(self, photo: NDArray[np.uint8]) -> Image.Image:
+        height, width, _ = photo.shape
+        short, long = sorted((height, width))
+        # Only the centre will be seen: an extremely long photo costs no more than one eight times as long as wide.
+        if long > (most := 8 * short * max(1, -(-max(self.size) // self.resize))):
+            start = (long - most) // 2
+            part = slice(start, start + most)
+            photo, long = (photo[part] if height > width else photo[:, part]), most
+        longer = int(self.resize * long / short)
+        size = (longer, self.resize) if width > height else (self.resize, longer)
+        return self._centre(self._to(Image.fromarray(np.ascontiguousarray(photo)), *size))
+
+    def _cropped(self, photo: NDArray[np.uint8]) -> Image.Image:
         height, width, _ = photo.shape
         n = self.size[0]
-        side = max(1, n * min(height, width) // (n + self.crop))
+        side = max(1, n * min(height, width) // (n + self.resize))
         top, left = (height - side + 1) // 2, (width - side + 1) // 2
-        return photo[top : top + side, left : left + side]
+        square = np.ascontiguousarray(photo[top : top + side, left : left + side])
+        return self._to(Image.fromarray(square), n, n)
+
+    def _to(self, image: Image.Image, width: int, height: int) -> Image.Image:
+        if image.size == (width, height):
+            return image
+        return image.resize((width, height), INTERPOLATIONS[self.interpolation])
+
+    def _centre(self, image: Image.Image) -> Image.Image:
+        """The centre of the net's size; black where the image is smaller, as torchvision pads."""
+        height, width = self.size
+        if image.size == (width, height):
+            return image
+        left, top = round((image.width - width) / 2.0), round((image.height - height) / 2.0)
+        return image.crop((left, top, left + width, top + height))
 
     def to_dict(self) -> dict[str, Any]:
         """Give a dict fit for JSON, from which `from_dict` makes an equal one."""
-        return {"kind": _KIND} | {
-            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
-        }
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Make what `to_dict` described.
 
         Raises:
-            ConvAtlasError: `data` is of another kind, or its keys are not the fields of this class.
+            ConvAtlasError: Its keys or values are not those of this class.
         """
-        if data.get("kind") != _KIND:
-            raise unknown("kind of preprocessing", str(data.get("kind")), [_KIND])
         values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in data.items() if name != "kind"
+            name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
         }
         known = [field.name for field in fields(cls)]
         if set(values) != set(known):
             raise ConvAtlasError(f"preprocessing has the keys {', '.join(known)}; got {', '.join(values) or 'none'}")
-        return cls(**values)
+        try:
+            return cls(**values)
+        except (TypeError, ValueError):
+            raise ConvAtlasError(f"preprocessing has values of another kind: {data}") from None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,6 +17,7 @@ from convatlas.nets.initialization import initialize
 from convatlas.nets.net import Net
 
 FAMILIES = {
+    "boosted_lenet4": "boosting:BoostedLeNet",
     "capsnet": "capsnet:CapsNet",
     "cognitron": "cognitron:Cognitron",
     "convnext": "convnext:ConvNeXt",
@@ -22,16 +25,19 @@ FAMILIES = {
     "efficientnet": "efficientnet:EfficientNet",
     "inception": "inception:InceptionV3",
     "inception_resnet": "inception_resnet:InceptionResNetV2",
+    "lenet": "lenet:LeNet",
     "matrix_capsnet": "matrix_capsnet:MatrixCapsNet",
     "mobilenet": "mobilenet:MobileNet",
     "mobilenet_v2": "mobilenet_v2:MobileNetV2",
     "nasnet": "nasnet:NASNet",
     "neocognitron": "neocognitron:Neocognitron",
+    "perceptron": "perceptron:Perceptron",
+    "recurrent": "recurrent:Recurrent",
     "resnet": "resnet:ResNet",
     "vgg": "vgg:VGG",
     "xception": "xception:Xception",
 }
-"""Which class builds a family of cards."""
+"""Which class builds a family of cards; a net that is made of whole others has a class of its own."""
 
 Size = int | tuple[int, int]
 
@@ -54,7 +60,7 @@ def build(
         genes: Other genes than the published ones, by locus: {"activation": "gelu", "dropout": 0.2}.
         size: Height and width of the photos, or one number for both; the published size if not said. Only nets that
             flatten a map whole (VGG) depend on it.
-        seed: Of the random weights: one seed, one net.
+        seed: Of the random weights: one seed, one net; from 0 to 2^64 - 1.
 
     Returns:
         The net, (N, channels, height, width) -> (N, classes).
@@ -65,7 +71,6 @@ def build(
         SizeError: A size the net cannot take.
     """
     net = skeleton(name, classes=classes, channels=channels, genes=genes, size=size)
-    net.to_empty(device="cpu")
     initialize(net, seed)
     return net
 
@@ -77,11 +82,15 @@ def skeleton(
     channels: int | None = None,
     genes: Mapping[str, object] | None = None,
     size: Size | None = None,
+    variant: Mapping[str, object] | None = None,
 ) -> Net:
-    """The net that `build` would give, on the meta device: all of its shape, none of its memory."""
+    """The net that `build` would give, on the meta device: all of its shape, none of its memory.
+
+    `variant` holds the fields of the net's row that another lineage has otherwise (a stride, an eps, a border).
+    """
     card = find(name)
     family = family_of(card)
-    row = family.rows[card.name]
+    row = _row(card, variant)
     published = family.published(row)
     genome = published.swapped(card.name, genes or {})
     photo = _photo(size, card)
@@ -92,16 +101,26 @@ def skeleton(
         if genome != published or photo != card.input[:2]:
             _run(net, wide, photo)
     except (RuntimeError, ValueError) as error:
-        raise _explained(error, card, family, genome, many, wide, photo) from None
+        # Whether genes and photos fit does not depend on the classes, of which the published number always fits.
+        raise _explained(error, card, family, row, genome, card.outputs, wide, photo) from None
     net.card = card
     return net
 
 
 def family_of(card: Card) -> type[Net]:
     """The class that builds the nets of the card's family."""
-    module, name = FAMILIES[card.family].split(":")
+    module, name = FAMILIES.get(card.name, FAMILIES[card.family]).split(":")
     family: type[Net] = getattr(importlib.import_module(f"convatlas.nets.{module}"), name)
     return family
+
+
+def published_genome(card: Card, variant: Mapping[str, object]) -> Genome:
+    """The genome of a net as published, by its card or by the lineage that has `variant` otherwise."""
+    return family_of(card).published(_row(card, variant))
+
+
+def _row(card: Card, variant: Mapping[str, object] | None) -> Any:
+    return dataclasses.replace(family_of(card).rows[card.name], **(variant or {}))
 
 
 def _assemble(
@@ -131,13 +150,13 @@ def _explained(
     error: Exception,
     card: Card,
     family: type[Net],
+    row: object,
     genome: Genome,
     classes: int,
     channels: int,
     photo: tuple[int, int],
 ) -> ConvAtlasError:
     """Which gene, or else the size, is to blame, and what would do."""
-    row = family.rows[card.name]
     published = family.published(row)
     if not _fits(family, row, published, classes, channels, photo):
         low, high = 1, max(*card.input[:2], *photo)

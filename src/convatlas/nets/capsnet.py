@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from convatlas.genes.capsules import Length, Mask, Squash, Votes
 from convatlas.genes.gene import chain
 from convatlas.genes.genome import Genome
-from convatlas.genes.layers import Convolution
 from convatlas.genes.normalization import Norm
 from convatlas.nets.net import Net
 
@@ -44,17 +43,6 @@ class Row:
     primary: int = 8
     wide: int = 16
     iterations: int = 3
-
-
-class Stem(Convolution):
-    """The first convolution, started with variance 2 / fan-in (He et al. 2015).
-
-    By the fan-out of 256 maps over a photo of one channel, no capsule would have any length to start with.
-    """
-
-    def reset_parameters(self) -> None:
-        super().reset_parameters()
-        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
 
 
 class Capsules(nn.Module):
@@ -112,7 +100,7 @@ class CapsNet(Net):
         super().__init__(row, genome, classes, channels, size)
         kernel, width = row.kernel, row.width
         self.conv1 = chain(
-            conv=Stem(channels, width, kernel),
+            **genome.convolve(channels, width, kernel, alignment="valid", bias=True, fixed=True),
             norm=genome.normalize(width, NORM, "none"),
             act=genome.activate(width),
             attention=genome.attend(width),
@@ -128,6 +116,15 @@ class CapsNet(Net):
         decoder = genome.decode(classes * row.wide, (channels, *size))
         if decoder is not None:
             self.reconstruction = Reconstruction(decoder)
+
+    def fill(self, module: nn.Module) -> None:
+        """As each module starts; but the first convolution with variance 2 / fan-in (He et al. 2015).
+
+        By the fan-out of 256 maps over a photo of one channel, no capsule would have any length to start with.
+        """
+        super().fill(module)
+        if module is self.conv1.conv and isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def walk(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Each stage's name and output in turn, without the reconstruction."""

@@ -87,10 +87,12 @@ class Row:
         dropout: Before the dense layer.
         version: 1, 2, or "lite": the scaling spares the stem, the head and the layers of the first and last stage,
             and there is no squeeze-and-excitation.
-        photo: What the net does to a photo itself: statistics that are part of the weights, the usual constants,
-            x / 128 - 1, or nothing. All but nothing expect pixels in 0..255.
+        photo: What the net does to a photo itself: statistics that are part of the weights (rescaled: and a division by
+            the roots of the usual deviations), the usual constants, x / 128 - 1, or nothing. All but nothing expect
+            pixels in 0..255.
         stem: Channels of the stem before scaling.
         norm: The normalization's constants.
+        alignment: How the convolutions meet the border.
     """
 
     stages: tuple[Stage, ...]
@@ -98,9 +100,10 @@ class Row:
     depth: float
     dropout: float
     version: Literal[1, 2, "lite"] = 1
-    photo: Literal["learned", "constants", "symmetric", "nothing"] = "learned"
+    photo: Literal["learned", "rescaled", "constants", "symmetric", "nothing"] = "learned"
     stem: int = 32
     norm: Norm = Norm()
+    alignment: Literal["same", "symmetric"] = "same"
 
     def channels(self, published: int) -> int:
         """`published` channels scaled to the nearest multiple of 8; version 1 never loses more than a tenth."""
@@ -207,7 +210,7 @@ class EfficientNet(Net):
         convolution, attention, activation = kinds[row.version]
         return Genome(
             convolution=convolution,
-            alignment="same",
+            alignment=row.alignment,
             activation=activation,
             attention=attention,
             dropout=row.dropout,
@@ -239,8 +242,12 @@ def _photo(row: Row, channels: int) -> dict[str, nn.Module]:
     """The modules between a photo in 0..255 and the stem."""
     if row.photo == "nothing":
         return {}
-    if row.photo == "learned":
-        return {"rescale": Rescale(1 / 255), "standardize": Standardize([0.0] * channels, [1.0] * channels, True)}
+    if row.photo in ("learned", "rescaled"):
+        learned = {"rescale": Rescale(1 / 255), "standardize": Standardize([0.0] * channels, [1.0] * channels, True)}
+        if row.photo == "learned":
+            return learned
+        spread = [sum(DEVIATION) / 3] if channels == 1 else [DEVIATION[channel % 3] for channel in range(channels)]
+        return {**learned, "rescale_again": Standardize([0.0] * channels, spread)}
     if row.photo == "constants" and channels == 3:
         return {"rescale": Rescale(1 / 255), "standardize": Standardize(MEAN, [std**2 for std in DEVIATION])}
     return {"rescale": Rescale(1 / 128, -1)}

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import nn
 
 from convatlas.genes.genome import PUBLISHED, Genome
-from convatlas.genes.normalization import Norm
+from convatlas.genes.normalization import Norm, Standardize
 from convatlas.genes.pooling import Border
 from convatlas.nets.branches import Branch, Branches, Conv, Pool, Split, stem
 from convatlas.nets.net import Net
 
 Block = tuple[Branch, ...]
+
+# (x s + m - 1/2) / (1/2), written as (x - mean) / deviation.
+MEAN = tuple((0.5 - mean) / std for mean, std in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True))
+VARIANCE = tuple((0.5 / std) ** 2 for std in (0.229, 0.224, 0.225))
 
 
 def _block_35(pooled: int) -> Block:
@@ -57,11 +62,13 @@ class Row:
         blocks: The branches of each.
         norm: The normalization's constants; the published net has no gain.
         average_border: Whether the averages count the zeros around the map.
+        photo: Whether the net itself brings photos from ImageNet's statistics to -1..1 ("imagenet").
     """
 
     blocks: tuple[Block, ...]
     norm: Norm = Norm(gain=False)
     average_border: Border = "outside"
+    photo: Literal["nothing", "imagenet"] = "nothing"
 
 
 class InceptionV3(Net):
@@ -86,6 +93,8 @@ class InceptionV3(Net):
 
     def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__(row, genome, classes, channels, size)
+        if row.photo == "imagenet" and channels == 3:
+            self.standardize = Standardize(MEAN, VARIANCE)
         self.stem = stem(genome, channels, row.norm)
         before = 192
         for number, block in enumerate(row.blocks):

@@ -51,7 +51,7 @@ class MatrixLayer(nn.Module):
     ):
         super().__init__()
         self.votes = MatrixVotes(types, parents, windows, centres)
-        self.routing = MatrixRouting(windows, parents, genome.iterations or 1)
+        self.routing = MatrixRouting(windows, types, parents, genome.iterations or 1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.routing(self.votes(x), x)  # type: ignore[no-any-return]

@@ -7,21 +7,29 @@ from dataclasses import dataclass
 from convatlas.genes.gene import chain
 from convatlas.genes.genome import Genome
 from convatlas.genes.normalization import Norm
+from convatlas.genes.padding import Alignment
 from convatlas.nets.net import Net
 
 
 @dataclass(frozen=True)
 class Row:
-    """(width, stride) of the thirteen blocks."""
+    """The blocks, and what differs between the nets that go by one name.
+
+    Attributes:
+        blocks: (width, stride) of the thirteen.
+        norm: The normalization's constants.
+        alignments: How the stem and the strided blocks meet the border.
+    """
 
     blocks: tuple[tuple[int, int], ...]
     norm: Norm = Norm()
+    alignments: tuple[Alignment, Alignment] = ("same", (0, 1))
 
 
 class MobileNet(Net):
     """A strided stem, thirteen depthwise separable blocks, one dense layer.
 
-    The stem is aligned as SAME, so odd and even photos differ; strided blocks always pad one pixel at the far side.
+    As published, odd and even photos differ: the stem is aligned as SAME; strided blocks pad one pixel at the far side.
     """
 
     rows = {
@@ -36,12 +44,12 @@ class MobileNet(Net):
 
     def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__(row, genome, classes, channels, size)
-        self.stem = genome.unit(channels, 32, 3, 2, norm=row.norm, fixed=True)
+        self.stem = genome.unit(channels, 32, 3, 2, norm=row.norm, alignment=row.alignments[0], fixed=True)
         before = 32
         for number, (width, stride) in enumerate(row.blocks, 1):
-            alignment = "same" if stride == 1 else (0, 1)
+            alignment: Alignment = "same" if stride == 1 else row.alignments[1]
             block = chain(
-                spatial=genome.unit(before, before, 3, stride, norm=row.norm, kind="depthwise", alignment=alignment),  # type: ignore[arg-type]
+                spatial=genome.unit(before, before, 3, stride, norm=row.norm, kind="depthwise", alignment=alignment),
                 pointwise=genome.unit(before, width, norm=row.norm),
                 attention=genome.attend(width),
             )

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from convatlas.genes.gene import chain
 from convatlas.genes.genome import PUBLISHED, Genome
 from convatlas.genes.normalization import Norm
-from convatlas.genes.padding import Pad
-from convatlas.genes.pooling import AveragePool
+from convatlas.genes.padding import Alignment, Pad
+from convatlas.genes.pooling import AveragePool, Border
 from convatlas.genes.skip import Add, Concat
 from convatlas.nets.net import Net
 
@@ -26,6 +26,7 @@ class Row:
         stem: Channels of the first convolution.
         skips_reduction: Whether the cell after a reduction reads past it, to the cell before the one it reads already.
         norm: The normalization's constants.
+        pool_border: What the poolings of a reduction see outside the map.
     """
 
     penultimate: int
@@ -33,6 +34,7 @@ class Row:
     stem: int
     skips_reduction: bool
     norm: Norm = Norm(momentum=0.0003)
+    pool_border: Border = "zeros"
 
 
 @dataclass(frozen=True)
@@ -139,32 +141,34 @@ class NormalCell(Cell):
 
 
 class ReductionCell(Cell):
-    """Halves the map; four maps of `width` side by side. Its poolings see the zeros around the map."""
+    """Halves the map; four maps of `width` side by side. As published its poolings see the zeros around the map."""
 
     def __init__(self, row: Row, genome: Genome, present: Shape, previous: Shape, width: int):
         super().__init__(row, genome, present, previous, width)
         before = self.before
-        self.pad = genome.pad("same", 3, 2)
+        zeros = row.pool_border == "zeros"
+        self.pad = genome.pad("same", 3, 2) if zeros else None
+        alignment: Alignment = "valid" if zeros else "same"
         self.left1 = _separable(row, genome, width, width, 5, 2)
         self.right1 = _separable(row, genome, before, width, 7, 2)
         self.add1 = Add()
-        self.left2 = genome.pool(width, 3, 2)
+        self.left2 = genome.pool(width, 3, 2, alignment=alignment)
         self.right2 = _separable(row, genome, before, width, 7, 2)
         self.add2 = Add()
-        self.left3 = genome.pool(width, 3, 2, kind="average")
+        self.left3 = genome.pool(width, 3, 2, kind="average", alignment=alignment)
         self.right3 = _separable(row, genome, before, width, 5, 2)
         self.add3 = Add()
         self.left4 = genome.pool(width, 3, 1, kind="average", alignment="same")
         self.add4 = Add()
         self.left5 = _separable(row, genome, width, width, 3)
-        self.right5 = genome.pool(width, 3, 2)
+        self.right5 = genome.pool(width, 3, 2, alignment=alignment)
         self.add5 = Add()
         self.attention = genome.attend(4 * width)
         self.shape = Shape(4 * width, present.halvings + 1)
 
     def forward(self, x: Tensor, previous: Tensor) -> Tensor:
         h, p = self.read(x, previous)
-        padded = self.pad(h)
+        padded = h if self.pad is None else self.pad(h)
         x1 = self.add1(self.left1(h), self.right1(p))
         x2 = self.add2(self.left2(padded), self.right2(p))
         x3 = self.add3(self.left3(padded), self.right3(p))

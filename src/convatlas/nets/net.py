@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from convatlas.base.errors import ConvAtlasError
 from convatlas.genes.gene import chain
 from convatlas.genes.genome import Genome
 from convatlas.genes.layers import Dense
+from convatlas.nets.initialization import start
 
 if TYPE_CHECKING:
     from convatlas.catalogue.cards import Card
@@ -25,14 +27,19 @@ class Net(nn.Module):
     Attributes:
         card: What is published of it.
         genome: What it is built from.
+        classes: How many outputs it has; 0 where the head was cut to give an embedding.
+        channels: Of its input.
+        size: (height, width) of the photos it was made for; only nets that flatten a map whole depend on it.
         lineage: Where its weights come from; None while they are random.
-        photo: What it was built for: channels, height and width.
+        follows: The lineage whose conventions (strides, borders, eps) it has; empty for those of its card.
     """
 
     rows: ClassVar[dict[str, Any]]
     card: Card
     genome: Genome
+    head: nn.Module
     lineage: Any = None
+    follows: str = ""
 
     @staticmethod
     def published(row: Any) -> Genome:
@@ -42,7 +49,11 @@ class Net(nn.Module):
     def __init__(self, row: Any, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__()
         self.genome = genome
-        self.photo = channels, *size
+        self.classes, self.channels, self.size = classes, channels, size
+
+    def fill(self, module: nn.Module) -> None:
+        """Random weights and constants for one module of the net, as the family starts it."""
+        start(module)
 
     def walk(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Each stage's name and output in turn; nothing is kept."""
@@ -60,16 +71,49 @@ class Net(nn.Module):
         """Every stage's output by the stage's name; `head` is what `forward` returns."""
         return dict(self.walk(x))
 
+    def features(self, x: Tensor) -> dict[str, Tensor]:
+        """Every stage's output but the head's, by the stage's name."""
+        return {name: y for name, y in self.walk(x) if name != "head"}
+
+    def preprocess(self, photo: Any) -> Tensor:
+        """The net's input (channels, h, w), float32, for a photo, exactly as the lineage's own code makes it.
+
+        Args:
+            photo: A path, bytes, an array (H, W, 3) or a PIL image.
+
+        Raises:
+            ConvAtlasError: The net has random weights, or takes other channels than a photo has.
+            ImageError: The photo cannot be read.
+        """
+        if self.lineage is None:
+            raise ConvAtlasError(f"{self.card.name} has random weights, which want no preprocessing of their own")
+        x = torch.from_numpy(self.lineage.prepare(photo))
+        if len(x) != self.channels:
+            raise ConvAtlasError(
+                f"a photo has 1 or 3 channels, this net takes {self.channels}: give it your own tensors"
+            )
+        return x
+
+    def cut_head(self, keep: Sequence[str]) -> None:
+        """Takes off all of the head but the modules called `keep`: what is left gives an embedding (N, features)."""
+        kept: dict[str, nn.Module | None] = {name: self.head.get_submodule(name) for name in keep}
+        self.head = chain(**kept)
+        self.classes = 0
+
     def flattened(self, genome: Genome, width: int, channels: int, size: tuple[int, int]) -> tuple[nn.Module, int]:
         """The flattening of the map of `width` channels that the stages made so far give, and its number of features.
 
-        Only `flatten` asks how large that map is; a pass without memory tells, for photos of (`channels`, *`size`).
+        Where it depends on the map, a pass without memory tells, for photos of (`channels`, *`size`).
         """
-        if genome.flattens_whole():
+        flatten, features = genome.flatten(width)
+        if features is None:
             with torch.device("meta"), torch.no_grad():
-                *_, (_, x) = self.walk(torch.empty(1, channels, *size))
-            return genome.flatten(width, x.shape[2] * x.shape[3])
-        return genome.flatten(width, 1)
+                x = torch.empty(1, channels, *size)
+                for _, x in self.eval().walk(x):  # noqa: B007 - the last one counts
+                    pass
+                features = flatten(x).shape[1]
+            self.train()
+        return flatten, features
 
     def finish(self, genome: Genome, width: int, channels: int, size: tuple[int, int], classes: int) -> None:
         """Adds the usual head: flattening, dropout, one dense layer; (N, width, H, W) -> (N, classes)."""

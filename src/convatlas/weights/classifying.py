@@ -6,9 +6,8 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
-import numpy as np
 import torch
 
 from convatlas.base.devices import device_of
@@ -49,13 +48,19 @@ class Classification(Record):
 
 
 def classify(
-    photo: Source | Sequence[Source], net: str | Net = "efficientnet_lite0", *, top: int = 5, device: str = "auto"
+    photo: Source | Sequence[Source],
+    net: str | Net = "efficientnet_lite0",
+    *,
+    weights: str | None = None,
+    top: int = 5,
+    device: str = "auto",
 ) -> Classification | list[Classification]:
     """The most probable classes of a photo, or of each of many.
 
     Args:
         photo: A path, bytes, an array (H, W, 3) or a PIL image; or a folder, or a list of any of these.
-        net: A net's name, whose first lineage is loaded, or a net that `load` gave.
+        net: A net's name, or a net that `load` gave.
+        weights: Which weights of a net by its name, as in `load`; its first if not said.
         top: How many classes, 1 up to all of them.
         device: "auto", "cpu", "cuda" or "mps".
 
@@ -69,10 +74,10 @@ def classify(
         WeightsError: The net has no weights.
     """
     if _is_many(photo):
-        return list(classifications(photo, net, top=top, device=device))
+        return list(classifications(photo, net, weights=weights, top=top, device=device))
     if isinstance(photo, str | Path) and Path(photo).is_dir():
-        return list(classifications([photo], net, top=top, device=device))
-    (found,) = classifications([photo], net, top=top, device=device)  # type: ignore[list-item]
+        return list(classifications([photo], net, weights=weights, top=top, device=device))
+    (found,) = classifications([photo], net, weights=weights, top=top, device=device)  # type: ignore[list-item]
     if found.error is not None:
         raise ImageError(found.error)
     return found
@@ -83,16 +88,23 @@ def _is_many(photo: Source | Sequence[Source]) -> TypeGuard[Sequence[Source]]:
 
 
 def classifications(
-    many: Sequence[Source], net: str | Net = "efficientnet_lite0", *, top: int = 5, device: str = "auto"
+    many: Sequence[Source],
+    net: str | Net = "efficientnet_lite0",
+    *,
+    weights: str | None = None,
+    top: int = 5,
+    device: str = "auto",
 ) -> Iterator[Classification]:
     """As `classify` of a list, one after the other as they are found."""
     where = device_of(device)
-    net = load(net) if isinstance(net, str) else net
+    net = load(net, weights=weights) if isinstance(net, str) else net
     if not isinstance(net, Net):
         raise ConvAtlasError(f"a net to classify with is a name, or what `load` gave, not {type(net).__name__}")
     if net.lineage is None:
         raise WeightsError(f"{net.card.name} has random weights, whose answers mean nothing; load it with weights")
     names = net.lineage.class_names
+    if not names:
+        raise WeightsError(f"this {net.card.name} names no classes: its head is fresh, or cut off")
     if not isinstance(top, int) or isinstance(top, bool) or not 1 <= top <= len(names):
         raise ConvAtlasError(f"top is a number of classes from 1 to {len(names)}; got {top!r}")
     net.to(where).eval()
@@ -117,17 +129,16 @@ def _name(source: Source) -> str:
     return str(source) if isinstance(source, str | Path) else type(source).__name__
 
 
-def _prepared(net: Net, source: Source) -> np.ndarray[Any, np.dtype[np.float32]] | str:
+def _prepared(net: Net, source: Source) -> torch.Tensor | str:
     try:
-        found: np.ndarray[Any, np.dtype[np.float32]] = net.lineage.prepare(source)
+        return net.preprocess(source)
     except ImageError as error:
         return str(error)
-    return found
 
 
-def _probabilities(net: Net, batch: list[Any]) -> list[torch.Tensor]:
+def _probabilities(net: Net, batch: list[torch.Tensor]) -> list[torch.Tensor]:
     with torch.inference_mode():
-        x = torch.from_numpy(np.stack(batch)).to(next(net.parameters()))  # (N, 3, h, w)
+        x = torch.stack(batch).to(next(net.parameters()))  # (N, 3, h, w)
         return list(net(x).softmax(1).cpu())  # N of (classes,)
 
 

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+import json
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convatlas.base.errors import WeightsError
+from convatlas.catalogue.lineages import Weights
 from convatlas.images.decoding import Source, read
 from convatlas.images.labels import labels
 from convatlas.images.preprocessing import Preprocessing
+
+Triple = tuple[float, float, float]
+
+PIXELS: dict[str, tuple[float, Triple, Triple, str]] = {
+    "raw": (1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "rgb"),
+    "caffe": (1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0), "bgr"),
+    "tf": (127.5, (1.0, 1.0, 1.0), (1.0, 1.0, 1.0), "rgb"),
+    "torch": (255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "rgb"),
+    "half": (255.0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "rgb"),
+    "clip": (255.0, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), "rgb"),
+    "lite": (1.0, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0), "rgb"),
+    "features": (255.0, (0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255), "rgb"),
+}
+"""(scale, mean, std, order) by the names that the catalogue uses."""
 
 
 @dataclass(frozen=True)
@@ -17,32 +36,82 @@ class Lineage:
     """Where a net's weights come from.
 
     Attributes:
-        name: The lineage: "lite".
-        net: Which net they are for.
+        name: The lineage: "keras", "torchvision/IMAGENET1K_V2", "timm/a1_in1k", "lite", or "own".
+        net: The card's name of the net they are for.
         source: What they were taken from.
-        licence: Under which they were published.
-        sha256: Of the file, verified before it was read.
-        preprocessing: What turns a photo (H, W, 3) into the net's input (3, h, w).
-        labels: Which list of class names the outputs follow.
+        licence: As stated by the publisher; empty where nothing is stated.
+        hash: Of the file, verified before it was read; sha256, or what the publisher gives.
+        preprocessing: What turns a photo (H, W, 3) into the net's input (C, h, w).
+        class_names: In the order of the outputs; empty for a fresh head, or none.
+        top1: Accuracy in percent, as printed by the publisher; empty where nothing is.
+        top5: Likewise.
     """
 
     name: str
     net: str
     source: str
     licence: str
-    sha256: str
+    hash: str
     preprocessing: Preprocessing
-    labels: str
+    class_names: tuple[str, ...]
+    top1: str = ""
+    top5: str = ""
 
     def prepare(self, photo: Source) -> NDArray[np.float32]:
-        """The net's input (3, h, w) for a photo (a path, bytes, an array (H, W, 3) or a PIL image).
+        """The net's input (C, h, w) for a photo (a path, bytes, an array (H, W, 3) or a PIL image).
 
         Raises:
             ImageError: It cannot be read as a photo.
         """
         return self.preprocessing(read(photo))
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The class names, in the order of the outputs."""
-        return labels(self.labels)
+    def fresh(self) -> Lineage:
+        """The same with a head that was not trained: its outputs have no names and no accuracy."""
+        return replace(self, class_names=(), top1="", top5="")
+
+    def to_json(self) -> str:
+        """From which `from_json` makes an equal one."""
+        return json.dumps(dataclasses.asdict(self) | {"preprocessing": self.preprocessing.to_dict()})
+
+    @classmethod
+    def from_json(cls, text: str) -> Lineage:
+        """What `to_json` described.
+
+        Raises:
+            WeightsError: It is something else.
+        """
+        try:
+            data: dict[str, Any] = json.loads(text)
+            known = {field.name: data.pop(field.name) for field in dataclasses.fields(cls)}
+            names = tuple(map(str, known.pop("class_names")))
+            preprocessing = Preprocessing.from_dict(known.pop("preprocessing"))
+            if data or not all(isinstance(value, str) for value in known.values()):
+                raise ValueError
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise WeightsError("the description of the weights' lineage is damaged") from None
+        return cls(preprocessing=preprocessing, class_names=names, **known)
+
+
+def lineage(weights: Weights, hash: str = "") -> Lineage:
+    """The lineage of a row of the catalogue; `hash` is that of the file that was read."""
+    scale, mean, std, order = PIXELS[weights.pixels]
+    return Lineage(
+        name=weights.name,
+        net=weights.net,
+        source=f"{weights.address}: {weights.file}" if weights.file not in weights.address else weights.address,
+        licence=weights.licence,
+        hash=hash or weights.hash,
+        preprocessing=Preprocessing(
+            (weights.size, weights.size),
+            weights.geometry,
+            weights.resize,
+            weights.interpolation,
+            scale,
+            mean,
+            std,
+            order,
+        ),
+        class_names=labels("imagenet1k") if weights.outputs == 1000 else (),
+        top1=weights.top1,
+        top5=weights.top5,
+    )

@@ -1,52 +1,111 @@
-"""Reading weights from a file that may be hostile, and putting them into a net whole or not at all."""
+"""Reading weights from files that may be hostile, and writing them whole."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor
 
+from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import WeightsError
 
+ALIGNMENT = 64
+"""Bytes: at which addresses PyTorch's own tensors start."""
 
-def verified(path: Path, sha256: str) -> bytes:
-    """The file's bytes, if their hash is the expected one."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"the weights' file {path} cannot be read: {error.strerror or error}") from None
-    found = hashlib.sha256(data).hexdigest()
+COUNTER = "num_batches_tracked"
+"""What BatchNorm counts and nobody needs; files may leave it out."""
+
+
+def verify(path: Path, sha256: str) -> None:
+    """Refuses a file whose hash is not the expected one."""
+    found = hashlib.sha256(_bytes(path)).hexdigest()
     if found != sha256:
         raise WeightsError(f"{path.name} is not the published file: its sha256 is {found}, not {sha256}; reinstall it")
-    return data
 
 
-def state_dict(path: Path, sha256: str) -> dict[str, Tensor]:
-    """The tensors of a PyTorch file; no code in it is ever run."""
-    data = verified(path, sha256)
+def pickled(path: Path) -> dict[str, Tensor]:
+    """The tensors of a PyTorch file (.pth, .pt, .bin); no code in it is ever run."""
+    data = _bytes(path)
     try:
+        _refuse_compressed(data)
         found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     # A damaged file makes the unpickler raise nearly anything: KeyError, IndexError, AttributeError, ...
     except Exception as error:
         reason = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
         raise WeightsError(f"{path.name} is damaged: {reason}") from None
+    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
+        found = found["state_dict"]
     if not isinstance(found, dict) or not all(_is_weight(name, value) for name, value in found.items()):
         raise WeightsError(f"{path.name} holds no table of weights")
-    return found
+    return {name: tensor.detach() for name, tensor in found.items()}
 
 
-def _is_weight(name: object, value: object) -> bool:
-    return isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
+def _refuse_compressed(data: bytes) -> None:
+    """PyTorch stores tensors as they are: a compressed archive is no file of PyTorch's and may swell without limit."""
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise WeightsError("it is compressed, as PyTorch's files are not")
 
 
-def fill(net: nn.Module, weights: Mapping[str, Tensor], origin: str) -> None:
-    """Copies `weights` into `net`, every one, after all of them were checked; counters may be missing."""
-    wanted = net.state_dict()
-    missing = [name for name in wanted if name not in weights and not name.endswith("num_batches_tracked")]
+def safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file, mapped into memory and not read until used, and its metadata."""
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError, ValueError, RuntimeError, OverflowError, MemoryError, TypeError) as error:
+        reason = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
+        raise WeightsError(f"{path.name} is no whole safetensors file: {reason}") from None
+    # Kernels round otherwise where memory is not aligned as PyTorch aligns it.
+    return {
+        name: tensor.clone() if tensor.data_ptr() % ALIGNMENT else tensor for name, tensor in tensors.items()
+    }, metadata
+
+
+def stored(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file, safetensors or PyTorch's by its ending."""
+    return safetensors(path)[0] if path.suffix == ".safetensors" else pickled(path)
+
+
+def save_pickled(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Writes a PyTorch file, whole or not at all."""
+    file = io.BytesIO()
+    torch.save(dict(weights), file)
+    write_bytes(path, file.getvalue())
+
+
+def save_safetensors(weights: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path) -> None:
+    """Writes a safetensors file, whole or not at all; its tensors can be used where they are mapped."""
+    padded = dict(metadata, padding="")
+    data = safetensors_bytes(dict(weights), padded)
+    # Whole numbers come first, then the floats.
+    whole = sum(tensor.nbytes for tensor in weights.values() if tensor.dtype == torch.int64)
+    if gap := -(8 + int.from_bytes(data[:8], "little") + whole) % ALIGNMENT:
+        data = safetensors_bytes(dict(weights), dict(padded, padding=" " * gap))
+    write_bytes(path, data)
+
+
+def fits(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], origin: str, headless: bool = False) -> None:
+    """Refuses `weights` that are not what a net wants, by names and shapes; `origin` says what they are.
+
+    Counters (`num_batches_tracked`) may be missing; where the weights are `headless`, the head may be too.
+
+    Raises:
+        WeightsError: They do not fit.
+    """
+    missing = [
+        name
+        for name in wanted
+        if name not in weights and not name.endswith(COUNTER) and not (headless and name.startswith("head."))
+    ]
     surplus = [name for name in weights if name not in wanted]
     if missing or surplus:
         what = f"lacks {missing[0]}" if missing else f"has {surplus[0]}, which the net lacks"
@@ -55,6 +114,30 @@ def fill(net: nn.Module, weights: Mapping[str, Tensor], origin: str) -> None:
         if tensor.shape != wanted[name].shape:
             shapes = f"{tuple(tensor.shape)} for {tuple(wanted[name].shape)}"
             raise WeightsError(f"{origin} does not fit the net: {name} is {shapes}")
-        if not torch.isfinite(tensor).all():
+
+
+def finite(weights: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
+    """`weights` in float32, each in memory of its own.
+
+    Raises:
+        WeightsError: There are numbers among them that are not finite, or no numbers.
+    """
+    for name, tensor in weights.items():
+        # In float32, which is what is kept: a float64 may be too large for it.
+        if tensor.is_complex() or not torch.isfinite(tensor.float()).all():
             raise WeightsError(f"{origin} holds numbers that are not finite, in {name}")
-    net.load_state_dict(dict(weights), strict=False)
+    return {
+        name: tensor.to(torch.int64 if name.endswith(COUNTER) else torch.float32).contiguous()
+        for name, tensor in weights.items()
+    }
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"the weights' file {path} cannot be read: {error.strerror or error}") from None
+
+
+def _is_weight(name: object, value: object) -> bool:
+    return isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta

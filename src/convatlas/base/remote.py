@@ -1,0 +1,105 @@
+"""Which files the store may hold, and where."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from convatlas.base.errors import StoreError
+
+# Windows opens devices under these names, whatever follows the dot.
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
+_HASH = re.compile(r"([0-9a-fA-F]{8,32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64})?")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A published file.
+
+    Attributes:
+        url: Its address, with http or https.
+        file: Its name in the store: letters, digits, . _ - only, the first no dot (the store's own notes have one).
+        hash: 32 hex digits are its md5, 40 its sha1, 64 its sha256, 8 to 31 the beginning of its sha256; "" if none is
+            published.
+        size: Its length in bytes as published, if it is known.
+
+    Raises:
+        StoreError: One of them is something else.
+    """
+
+    url: str
+    file: str
+    hash: str = ""
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.file)
+        if not _is_address(self.url):
+            raise StoreError(f"an address starts with http:// or https:// and has no spaces; got {self.url[:200]!r}")
+        if not _HASH.fullmatch(self.hash):
+            allowed = "32 (md5), 40 (sha1), 64 (sha256) or 8 to 31 (the sha256's beginning) hex digits, or nothing"
+            raise StoreError(f"the hash of {self.file} must be {allowed}; got {self.hash[:100]!r}")
+        if self.size is not None and self.size < 0:
+            raise StoreError(f"{self.file} cannot have {self.size} bytes")
+
+
+def home() -> Path:
+    """Where the store is: `CONVATLAS_HOME`, or a folder among the user's caches.
+
+    Raises:
+        StoreError: There is no such folder, or its name would not fit on a line.
+    """
+    chosen = os.environ.get("CONVATLAS_HOME")
+    try:
+        path = Path(chosen).expanduser().absolute() if chosen else _caches() / "convatlas"
+    except RuntimeError:
+        raise StoreError("there is no home folder here; set CONVATLAS_HOME to a folder for the store") from None
+    if not str(path).isprintable():
+        raise StoreError(f"the store cannot be at {str(path)!r}; set CONVATLAS_HOME to a folder with a printable name")
+    return path
+
+
+def _caches() -> Path:
+    """The user's caches, as the platform has it; a relative `XDG_CACHE_HOME` does not count (XDG Base Directory)."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return chosen if chosen.is_absolute() else Path.home() / ".cache"
+
+
+def offline() -> bool:
+    """Whether `CONVATLAS_OFFLINE` forbids every download."""
+    return os.environ.get("CONVATLAS_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
+
+
+def placed(remote: Remote, folder: str = "downloads") -> Path:
+    """Where the file is in the store, or is to be put by hand.
+
+    Raises:
+        StoreError: `folder` is no name of the kind that files have here, or several with / between them.
+    """
+    parts = folder.split("/")
+    for part in parts:
+        _check(part)
+    return home().joinpath(*parts, remote.file)
+
+
+def _check(name: str) -> None:
+    if not _NAME.fullmatch(name) or name.endswith(".") or _DEVICE.fullmatch(name):
+        allowed = "up to 200 letters, digits, . _ - that neither begin nor end with a dot, and no device of Windows"
+        raise StoreError(f"the store cannot hold {name[:100]!r}: a name is {allowed}")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and re.fullmatch(r"[!-~]+", url) is not None
+    except ValueError:
+        return False

@@ -1,0 +1,92 @@
+"""The weights that are published of each net: where, under which licence, how accurate, and what they want to see."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+ORIGINS = ("lite", "keras", "torchvision", "timm")
+"""Who published weights; each has a table of its own, and the first one that has a net is its default."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One set of published weights: a row of `data/weights/<origin>.csv`.
+
+    Attributes:
+        net: The card's name.
+        name: The lineage: "keras", "keras/notop", "torchvision/IMAGENET1K_V2", "timm/a1_in1k".
+        address: Where the file is; for timm the repository on the hub, for lite the package.
+        file: Its name.
+        hash: As published: md5 (32 hexadecimal digits), sha256 (64) or the beginning of it; empty where there is none.
+        bytes: Size of the file, about; None where nobody says.
+        licence: As stated, in SPDX's way where it has a name there; empty where nothing is stated.
+        top1: Accuracy in percent as printed by the publisher; empty where nothing is.
+        top5: Likewise.
+        model: What the publisher calls the net.
+        outputs: Classes; 0 for files without a classifier.
+        size: Side of the photos in pixels.
+        geometry: Of the preprocessing, see `images.preprocessing`.
+        resize: Likewise.
+        interpolation: Likewise.
+        pixels: The name of the scale of the pixels, see `weights.lineage`.
+    """
+
+    net: str
+    name: str
+    address: str
+    file: str
+    hash: str
+    bytes: int | None
+    licence: str
+    top1: str
+    top5: str
+    model: str
+    outputs: int
+    size: int
+    geometry: str
+    resize: int
+    interpolation: str
+    pixels: str
+
+    @property
+    def origin(self) -> str:
+        """Who published them: "torchvision" of "torchvision/IMAGENET1K_V2"."""
+        return self.name.partition("/")[0]
+
+    @property
+    def commercial(self) -> bool:
+        """Whether the stated licence allows commercial use (nothing stated counts as allowed)."""
+        return "-NC" not in self.licence.upper()
+
+
+def weights_of(net: str) -> tuple[Weights, ...]:
+    """All weights of a net (by its card's name), the default first."""
+    return _by_net().get(net, ())
+
+
+def all_weights() -> tuple[Weights, ...]:
+    """All that are published, by origin, in the order of the tables."""
+    return tuple(row for origin in ORIGINS for row in _table(origin))
+
+
+@cache
+def _by_net() -> dict[str, tuple[Weights, ...]]:
+    found: dict[str, tuple[Weights, ...]] = {}
+    for row in all_weights():
+        found[row.net] = (*found.get(row.net, ()), row)
+    return found
+
+
+@cache
+def _table(origin: str) -> tuple[Weights, ...]:
+    text = (files(__package__) / "data" / "weights" / f"{origin}.csv").read_text(encoding="utf-8")
+    return tuple(_row(row) for row in csv.DictReader(text.splitlines()))
+
+
+def _row(row: dict[str, str]) -> Weights:
+    numbers = {name: int(row[name]) for name in ("outputs", "size", "resize")}
+    size = int(row["bytes"]) if row["bytes"] else None
+    return Weights(**{**row, **numbers, "bytes": size})  # type: ignore[arg-type]

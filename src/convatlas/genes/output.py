@@ -1,0 +1,79 @@
+"""Output: what the last layer makes of a vector, one number a class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.base.errors import GeneError
+from convatlas.genes.digits import bitmaps
+from convatlas.genes.gene import Gene, Maker, chain, table
+from convatlas.genes.layers import Counted, Dense
+
+
+class RadialBasis(Counted):
+    """Minus the squared distances to fixed points, which are bitmaps of the digits; (N, 84) -> (N, classes).
+
+    The first `classes` digits are taken. The paper's output is the distance itself, a penalty; its sign is turned so
+    that the largest is the answer. Source: LeCun et al. 1998, section II-B.
+    """
+
+    def __init__(self, features: int, classes: int):
+        super().__init__()
+        digits = bitmaps()
+        if features != len(digits[0]):
+            raise ValueError(f"the bitmaps have {len(digits[0])} pixels, and there are {features} features")
+        if classes > len(digits):
+            raise GeneError(
+                f"output=rbf has bitmaps of the {len(digits)} digits, not of {classes} classes; dense and squashed do"
+            )
+        self.register_buffer("points", torch.empty(classes, features), persistent=False)
+        self.reset_parameters()
+
+    points: Tensor
+
+    def reset_parameters(self) -> None:
+        self.points.copy_(torch.tensor(bitmaps()[: len(self.points)]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return -(x[:, None] - self.points).square().sum(2)
+
+    def macs(self, shape: Sequence[int]) -> int:
+        return shape[0] * self.points.numel()
+
+    def extra_repr(self) -> str:
+        return f"{self.points.shape[1]}, {self.points.shape[0]}"
+
+
+Activate = Callable[[int], nn.Module]
+
+
+def _dense(features: int, classes: int, activate: Activate) -> nn.Module:
+    return chain(dense=Dense(features, classes))
+
+
+def _squashed(features: int, classes: int, activate: Activate) -> nn.Module:
+    return chain(dense=Dense(features, classes), act=activate(classes))
+
+
+def _rbf(features: int, classes: int, activate: Activate) -> nn.Module:
+    return RadialBasis(features, classes)
+
+
+def _gene(name: str, formula: str, source: str, make: Maker, parameters: str, aliases: tuple[str, ...] = ()) -> Gene:
+    return Gene("output", name, formula, "(N,F) -> (N,K)", parameters, "F*K", source, make, aliases)
+
+
+OUTPUTS = table(
+    _gene("dense", "W x + b: logits, to be compared by softmax", "Bridle 1990", _dense, "F*K + K", ("softmax",)),
+    _gene("squashed", "act(W x + b), with targets of 1 and -1", "Rumelhart et al. 1986", _squashed, "F*K + K"),
+    _gene(
+        "rbf",
+        "-sum_i (x_i - p_ki)^2, p_k the fixed 7 x 12 bitmap of digit k (1 and -1)",
+        "LeCun et al. 1998; the bitmaps are ours",
+        _rbf,
+        "0",
+    ),
+)

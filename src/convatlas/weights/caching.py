@@ -1,0 +1,60 @@
+"""Published weights, converted once and kept as files of our own, which load without a copy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from convatlas.base.errors import WeightsError
+from convatlas.base.store import locked
+from convatlas.catalogue.cards import find
+from convatlas.catalogue.lineages import Weights
+from convatlas.nets.building import skeleton
+from convatlas.weights import own
+from convatlas.weights.lineage import lineage
+from convatlas.weights.listing import kept
+from convatlas.weights.origins import origin
+from convatlas.weights.reading import finite, fits
+
+
+def converted(row: Weights) -> tuple[dict[str, Tensor], own.Description]:
+    """The tensors of published weights under our names, and their description.
+
+    Raises:
+        WeightsError: The file is damaged, or is not what the catalogue says.
+        StoreError: It is not on this machine and could not be downloaded.
+    """
+    path = kept(row)
+    if (found := _read(path, row)) is not None:
+        return found
+    with locked(path):
+        if (found := _read(path, row)) is not None:
+            return found
+        tensors, described = convert(row, origin(row.origin).file(row))
+        own.write(tensors, described, path)
+    return own.read(path)[0], described
+
+
+def convert(row: Weights, file: Path) -> tuple[dict[str, Tensor], own.Description]:
+    """The tensors of a file of the origin under our names, checked, and their description."""
+    card, source = find(row.net), origin(row.origin)
+    net = skeleton(card.name, classes=row.outputs or None, variant=source.variant(row))
+    tensors = source.tensors(file, net)
+    title = f"the {row.name} file of {card.name}"
+    fits(tensors, net.state_dict(), title, headless=row.outputs == 0)
+    described = own.Description(card.name, row.name, {}, row.outputs, card.input[2], card.input[:2], lineage(row))
+    return finite(tensors, title), described
+
+
+def _read(path: Path, row: Weights) -> tuple[dict[str, Tensor], own.Description] | None:
+    """What was kept; None if nothing was, or it is of another file, or damaged."""
+    if not path.is_file():
+        return None
+    try:
+        tensors, described = own.read(path)
+    except WeightsError:
+        return None
+    if described is None or described.lineage != lineage(row):
+        return None
+    return tensors, described

@@ -1,0 +1,237 @@
+"""How often a net is right on photos whose classes are known."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from convatlas.base.atomic import write_bytes
+from convatlas.base.devices import device_of
+from convatlas.base.errors import ConvAtlasError, ImageError, WeightsError
+from convatlas.base.evaluations import keep
+from convatlas.base.records import Record
+from convatlas.base.store import home, locked
+from convatlas.images.labelled import Labelled, labelled
+from convatlas.images.labels import synsets
+from convatlas.nets.net import Net
+from convatlas.weights.lineage import lineage
+from convatlas.weights.loading import load
+from convatlas.weights.origins import choose
+
+BATCH, SHARD = 32, 512
+TOP = 5
+UNREADABLE = -1
+
+
+@dataclass(frozen=True)
+class Evaluation(Record):
+    """How often a net was right.
+
+    Attributes:
+        net: The card's name.
+        weights: The lineage.
+        hash: Of the weights.
+        preprocessing: Whose preprocessing the net saw the photos through.
+        data: The folder.
+        photos: How many were seen; those that could not be read are not among them.
+        classes: How many classes they are of.
+        top1: Share of photos whose class was the net's first answer, in percent.
+        top5: Whose class was among the first five.
+        top1_interval: In which the net's true share lies, 95 times of 100 (Wilson 1927), in percent.
+        top5_interval: Likewise.
+        unreadable: Photos that could not be read.
+    """
+
+    net: str
+    weights: str
+    hash: str
+    preprocessing: str
+    data: str
+    photos: int
+    classes: int
+    top1: float
+    top5: float
+    top1_interval: tuple[float, float]
+    top5_interval: tuple[float, float]
+    unreadable: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        first, five = self.top1_interval, self.top5_interval
+        return (
+            f"{self.net}, {self.weights} weights, {self.photos} photos of {self.classes} classes: "
+            f"top-1 {self.top1:.2f} % ({first[0]:.2f} to {first[1]:.2f}), "
+            f"top-5 {self.top5:.2f} % ({five[0]:.2f} to {five[1]:.2f})"
+        )
+
+
+def evaluate(
+    net: str | Net,
+    data: str | Path,
+    *,
+    weights: str | None = None,
+    truth: str | Path | None = None,
+    classes: Mapping[str, str] | None = None,
+    preprocessing: str | None = None,
+    device: str = "auto",
+) -> Evaluation:
+    """Accuracy of a net on photos whose classes are known, under its lineage's own preprocessing.
+
+    What was seen is kept as it goes: the same call after an interruption goes on where it was. The result is kept too,
+    and `check` shows it beside the published figure.
+
+    Args:
+        net: A net's name, or a net that `load` gave.
+        data: A folder of folders of classes (named by synset, by number or by label), or of photos, with `truth`.
+        weights: Which weights of a net by its name, as in `load`.
+        truth: A file with the name and the class of each photo.
+        classes: Names of the net's classes (or synsets, or numbers) by those of the data set, where they differ.
+        preprocessing: Another lineage of the net, to see what its preprocessing costs.
+        device: "auto", "cpu", "cuda" or "mps".
+
+    Raises:
+        ImageError: There are no such photos, or none of them can be read.
+        ConvAtlasError: Classes that the net does not know.
+        WeightsError: The net has no weights, or no names of classes.
+    """
+    *_, (_, _, found) = evaluations(
+        net, data, weights=weights, truth=truth, classes=classes, preprocessing=preprocessing, device=device
+    )
+    assert found is not None
+    return found
+
+
+def evaluations(
+    net: str | Net,
+    data: str | Path,
+    *,
+    weights: str | None = None,
+    truth: str | Path | None = None,
+    classes: Mapping[str, str] | None = None,
+    preprocessing: str | None = None,
+    device: str = "auto",
+) -> Iterator[tuple[int, int, Evaluation | None]]:
+    """As `evaluate`: (photos seen, photos in all, None) after each part, the result with the last one."""
+    where = device_of(device)
+    net = load(net, weights=weights) if isinstance(net, str) else net
+    if net.lineage is None or not net.lineage.class_names:
+        raise WeightsError(f"this {net.card.name} names no classes, so none of its answers can be right")
+    seen_as = net.lineage if preprocessing is None else lineage(choose(net.card, preprocessing))
+    photos = labelled(data, truth)
+    numbers = _numbers(sorted({photo.label for photo in photos}), net.lineage.class_names, classes or {})
+    net.to(where).eval()
+    viewer = replace(net.lineage, preprocessing=seen_as.preprocessing)
+    folder = home() / "evaluated" / _key(net, seen_as.name, photos, numbers)
+    ranks: list[int] = []
+    with locked(folder):
+        for start in range(0, len(photos), SHARD):
+            ranks += _shard(net, viewer, photos[start : start + SHARD], numbers, folder / f"{start:08}.json")
+            if len(ranks) < len(photos):
+                yield len(ranks), len(photos), None
+    result = _result(net, seen_as.name, str(data), photos, ranks)
+    keep(result.net, result.to_dict())
+    yield len(photos), len(photos), result
+
+
+def _numbers(labels: Sequence[str], names: Sequence[str], given: Mapping[str, str]) -> dict[str, int]:
+    """The number of the net's output for each label of the data set."""
+    known = {name: number for number, name in enumerate(names)}
+    if len(names) == 1000:
+        known |= {synset: number for number, synset in enumerate(synsets())}
+    plain = {str(number): number for number in range(len(names))}
+    found, unknown = {}, []
+    for label in labels:
+        name = given.get(label, label)
+        number = known.get(name, plain.get(name.lstrip("0") or "0") if name.isdecimal() else None)
+        if number is None:
+            unknown.append(name)
+        else:
+            found[label] = number
+    if unknown:
+        raise ConvAtlasError(
+            f"the net has no class {unknown[0]!r} ({len(unknown)} unknown in all); name classes by synset, by number, "
+            f"as the net does ({', '.join(names[:3])}, ...), or give a map"
+        )
+    return found
+
+
+def _shard(net: Net, viewer: Any, photos: Sequence[Labelled], numbers: Mapping[str, int], kept: Path) -> list[int]:
+    """The rank of the right answer for each photo, from 0; read from `kept` if it was found before."""
+    if kept.is_file():
+        try:
+            ranks = json.loads(kept.read_text())
+            if len(ranks) == len(photos) and all(isinstance(rank, int) for rank in ranks):
+                return list(ranks)
+        except ValueError:
+            pass
+    ranks = [UNREADABLE] * len(photos)
+
+    def prepared(photo: Labelled) -> torch.Tensor | None:
+        try:
+            return torch.from_numpy(viewer.prepare(photo.path))
+        except ImageError:
+            return None
+
+    parameter = next(net.parameters())
+    with ThreadPoolExecutor(2) as pool, torch.inference_mode():
+        inputs = pool.map(prepared, photos)
+        batch: list[tuple[int, torch.Tensor]] = []
+        for place, x in enumerate(inputs):
+            if x is not None:
+                batch.append((place, x))
+            if batch and (len(batch) == BATCH or place == len(photos) - 1):
+                answers = net(torch.stack([x for _, x in batch]).to(parameter))
+                for (at, _), answer in zip(batch, answers, strict=True):
+                    right = answer[numbers[photos[at].label]]
+                    # Of equal answers those with smaller numbers come first, as topk gives them.
+                    ranks[at] = int((answer > right).sum() + (answer[: numbers[photos[at].label]] == right).sum())
+                batch = []
+    write_bytes(kept, json.dumps(ranks).encode())
+    return ranks
+
+
+def _result(net: Net, seen_as: str, data: str, photos: Sequence[Labelled], ranks: Sequence[int]) -> Evaluation:
+    seen = [rank for rank in ranks if rank != UNREADABLE]
+    if not seen:
+        raise ImageError(f"none of the {len(photos)} photos of {data!r} can be read")
+    first, five = sum(rank == 0 for rank in seen), sum(rank < TOP for rank in seen)
+    return Evaluation(
+        net=net.card.name,
+        weights=net.lineage.name,
+        hash=net.lineage.hash,
+        preprocessing=seen_as,
+        data=data,
+        photos=len(seen),
+        classes=len({photo.label for photo, rank in zip(photos, ranks, strict=True) if rank != UNREADABLE}),
+        top1=100 * first / len(seen),
+        top5=100 * five / len(seen),
+        top1_interval=wilson(first, len(seen)),
+        top5_interval=wilson(five, len(seen)),
+        unreadable=tuple(str(p.path) for p, rank in zip(photos, ranks, strict=True) if rank == UNREADABLE),
+    )
+
+
+def wilson(right: int, many: int, z: float = 1.959964) -> tuple[float, float]:
+    """The 95 % interval of a share, in percent (Wilson 1927)."""
+    share = right / many
+    centre = (share + z * z / (2 * many)) / (1 + z * z / many)
+    reach = z / (1 + z * z / many) * math.sqrt(share * (1 - share) / many + z * z / (4 * many * many))
+    return 100 * max(0.0, centre - reach), 100 * min(1.0, centre + reach)
+
+
+def _key(net: Net, seen_as: str, photos: Sequence[Labelled], numbers: Mapping[str, int]) -> str:
+    """What a partial result depends on."""
+    digest = hashlib.sha256(repr((net.card.name, net.lineage, net.genome, seen_as, sorted(numbers.items()))).encode())
+    for name, tensor in net.state_dict().items():
+        digest.update(f"{name} {tensor.double().sum().item()!r}".encode())
+    for photo in photos:
+        told = photo.path.stat()
+        digest.update(repr((str(photo.path.absolute()), photo.label, told.st_size, told.st_mtime_ns)).encode())
+    return f"{net.card.name}-{digest.hexdigest()[:16]}"

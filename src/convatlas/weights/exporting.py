@@ -1,0 +1,82 @@
+"""A net's weights as a file: our own, or as the code of their origin reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from convatlas.base.errors import WeightsError, unknown
+from convatlas.catalogue.lineages import ORIGINS, Weights, weights_of
+from convatlas.genes.genome import RATES
+from convatlas.nets.net import Net
+from convatlas.weights import own
+from convatlas.weights.origins import origin, variant
+
+ENDINGS = {
+    "own": (".safetensors",),
+    "keras": (".weights.h5",),
+    "torchvision": (".pth", ".pt", ".bin", ".safetensors"),
+    "timm": (".safetensors", ".pth", ".pt", ".bin"),
+    "lite": (".pth", ".pt", ".bin", ".safetensors"),
+}
+"""Which layout is written to files of which ending."""
+
+
+def export(net: Net, file: str | Path, *, layout: str | None = None) -> Path:
+    """Writes a net's weights to a file, whole or not at all.
+
+    Args:
+        net: A net of the atlas.
+        file: Where to; the ending says what: .safetensors, .weights.h5 or .pth.
+        layout: "own" (all that `load` needs to build the net again is in the file), or for whose code it is written:
+            "keras", "torchvision", "timm" or "lite". If not said: "own" for .safetensors, "keras" for .weights.h5, and
+            for .pth the origin of the net's weights.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        UnknownName: There is no such layout.
+        WeightsError: The ending does not go with the layout, or the origin's net computes otherwise than this one.
+    """
+    path = Path(file)
+    if layout is None:
+        layout = _layout(net, path)
+    if layout not in ENDINGS:
+        raise unknown("layout", layout, ENDINGS)
+    if not path.name.endswith(ENDINGS[layout]):
+        raise WeightsError(f"{layout} weights are written to {', '.join(ENDINGS[layout])}; got {path.name}")
+    if layout == "own":
+        weights = {name: tensor.detach().cpu().clone() for name, tensor in net.state_dict().items()}
+        own.write(weights, own.describe(net), path)
+    else:
+        _refuse_others(net, layout)
+        origin(layout).save(net, path)
+    return path
+
+
+def _layout(net: Net, path: Path) -> str:
+    if path.name.endswith(".weights.h5"):
+        return "keras"
+    if path.suffix == ".safetensors":
+        return "own"
+    if path.suffix not in ENDINGS["torchvision"]:
+        raise WeightsError(f"weights are written to .safetensors, .weights.h5 or .pth; got {path.name}")
+    follows = net.follows.partition("/")[0]
+    if ".pth" not in ENDINGS.get(follows, ()):
+        torch_origins = [name for name in ORIGINS if ".pth" in ENDINGS[name]]
+        raise WeightsError(f"say for whom {path.name} is written (layout=): {', '.join(torch_origins)}")
+    return follows
+
+
+def _refuse_others(net: Net, layout: str) -> None:
+    """The origin's net must compute what this one does."""
+    here = variant(net.card, net.follows)
+    rows: list[Weights] = [row for row in weights_of(net.card.name) if row.origin == layout]
+    if not rows:
+        raise WeightsError(f"{layout} has no {net.card.name}")
+    # Keras builds the cards' own nets too; only some that it has weights of are made otherwise.
+    if all(origin(layout).variant(row) != here for row in rows) and not (layout == "keras" and not here):
+        whose = net.follows or "the card's own"
+        raise WeightsError(f"{layout}'s {net.card.name} computes otherwise than this net, which follows {whose}")
+    if genes := [locus for locus in own.describe(net).genes if locus not in RATES]:
+        raise WeightsError(f"{layout}'s {net.card.name} has other genes at {', '.join(genes)}")

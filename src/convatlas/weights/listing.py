@@ -1,0 +1,58 @@
+"""Which weights are published, which of them are on this machine; needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from convatlas.anatomy.snapshot import measured
+from convatlas.base.store import home
+from convatlas.base.tables import Column, Table
+from convatlas.catalogue.cards import find
+from convatlas.catalogue.lineages import Weights, all_weights, weights_of
+
+
+def kept(row: Weights) -> Path:
+    """Where published weights are on this machine once they were loaded or fetched."""
+    return home() / "converted" / row.net / f"{row.name.replace('/', '--')}.safetensors"
+
+
+def megabytes(row: Weights) -> float:
+    """Size of the published file in MB; where nobody states it, 4 bytes a parameter."""
+    return (row.bytes or 4 * measured()[row.net]["parameters"]) / 1e6
+
+
+COLUMNS = (
+    Column("net", "net"),
+    Column("weights", "weights"),
+    Column("mb", "MB", lambda size: f"{size:.1f}"),
+    Column("licence", "licence"),
+    Column("top1", "top-1 (published)"),
+    Column("top5", "top-5 (published)"),
+    Column("classes", "classes"),
+    Column("here", "here"),
+    Column("source", "source"),
+)
+
+
+def lineage_table(net: str | None = None) -> Table:
+    """All published weights, or those of one net; sizes in MB, accuracies in percent as their publishers print them.
+
+    Raises:
+        UnknownName: No such net.
+    """
+    rows = all_weights() if net is None else weights_of(find(net).name)
+    shown = [
+        {
+            "net": row.net,
+            "weights": row.name,
+            "mb": round(megabytes(row), 1),
+            "licence": (row.licence or "not stated") + ("" if row.commercial else " (non-commercial)"),
+            "top1": row.top1 or None,
+            "top5": row.top5 or None,
+            "classes": row.outputs,
+            "here": kept(row).is_file(),
+            "source": row.address,
+        }
+        for row in rows
+    ]
+    return Table(COLUMNS, shown, title=f"{len(shown)} sets of published weights")

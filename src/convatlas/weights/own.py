@@ -1,0 +1,97 @@
+"""The own lineage: safetensors that convatlas wrote, with everything in them that is needed to build the net again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from convatlas.base.errors import ConvAtlasError, WeightsError
+from convatlas.catalogue.cards import find
+from convatlas.genes.gene import Gene
+from convatlas.nets.building import published_genome
+from convatlas.nets.net import Net
+from convatlas.weights.lineage import Lineage
+from convatlas.weights.origins import variant
+from convatlas.weights.reading import safetensors, save_safetensors
+
+FORMAT = "1"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a file says of its net, beside the tensors; all that `skeleton` asks for.
+
+    Attributes:
+        net: The card's name.
+        follows: As `Net.follows`.
+        genes: Other genes than the published ones, by locus.
+        classes: Outputs; 0 where the last layer is not there: the net gives an embedding.
+        channels: Of the input.
+        size: (height, width) the net was made for.
+        lineage: Where the weights come from; None for random ones.
+    """
+
+    net: str
+    follows: str
+    genes: Mapping[str, object]
+    classes: int
+    channels: int
+    size: tuple[int, int]
+    lineage: Lineage | None
+
+
+def describe(net: Net) -> Description:
+    """The description of a net.
+
+    Raises:
+        WeightsError: It has a gene that is no name, which no file can hold.
+    """
+    published = published_genome(net.card, variant(net.card, net.follows))
+    genes = {
+        field.name: getattr(net.genome, field.name)
+        for field in dataclasses.fields(net.genome)
+        if getattr(net.genome, field.name) != getattr(published, field.name)
+    }
+    if own := [locus for locus, value in genes.items() if isinstance(value, Gene)]:
+        raise WeightsError(f"the net has a gene of your own at {own[0]}, which cannot be written; genes by name can")
+    return Description(net.card.name, net.follows, genes, net.classes, net.channels, net.size, net.lineage)
+
+
+def write(weights: Mapping[str, Tensor], description: Description, path: Path) -> None:
+    """Writes the file, whole or not at all."""
+    plain = {field.name: getattr(description, field.name) for field in dataclasses.fields(description)}
+    lineage = plain.pop("lineage")
+    metadata = {"convatlas": FORMAT, "net": json.dumps(plain)}
+    if lineage is not None:
+        metadata["lineage"] = lineage.to_json()
+    save_safetensors(weights, metadata, path)
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], Description | None]:
+    """The tensors of a safetensors file, mapped into memory, and their description; None if others wrote the file.
+
+    Raises:
+        WeightsError: The file is damaged, or of a later format.
+    """
+    weights, metadata = safetensors(path)
+    if "convatlas" not in metadata:
+        return weights, None
+    if metadata["convatlas"] != FORMAT:
+        raise WeightsError(f"{path.name} is of format {metadata['convatlas']!r}; this version reads {FORMAT}")
+    try:
+        data: dict[str, Any] = json.loads(metadata["net"])
+        height, width = data.pop("size")
+        lineage = Lineage.from_json(metadata["lineage"]) if "lineage" in metadata else None
+        found = Description(**data, size=(height, width), lineage=lineage)
+        find(found.net)
+    except WeightsError as error:
+        raise WeightsError(f"{path.name}: {error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, ConvAtlasError):
+        raise WeightsError(f"{path.name} does not say which net it holds: its description is damaged") from None
+    return weights, found

@@ -1,0 +1,93 @@
+"""The timm lineages: weights on the Hugging Face hub that are named as timm names them, and compute as it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from convatlas.base.errors import WeightsError
+from convatlas.catalogue.cards import find
+from convatlas.catalogue.lineages import Weights
+from convatlas.genes.normalization import Norm
+from convatlas.nets.net import Net
+from convatlas.nets.vgg import VGG
+from convatlas.weights import timm_names as named
+from convatlas.weights import torchvision_names
+from convatlas.weights.hub import download
+from convatlas.weights.naming import Names, Rule, ours, renamed, theirs
+from convatlas.weights.reading import save_pickled, save_safetensors, stored
+
+NORM = Norm(eps=1e-5, momentum=0.1)
+TENSORFLOW = Norm(eps=1e-3, momentum=0.1)
+
+
+@dataclass(frozen=True)
+class Family:
+    """What timm's nets of a family do otherwise than the card's, and how it names their layers."""
+
+    variant: Mapping[str, object]
+    rules: tuple[Rule, ...] = ()
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+FAMILIES = {
+    "vgg": Family({}, shapes=named.VGG_SHAPES),
+    "resnet": Family(
+        {"stride_in": "second", "bias": False, "norm": NORM, "pool_border": "outside"},
+        (*torchvision_names.RESNET, *named.SE),
+    ),
+    "densenet": Family({"norm": NORM, "pool_border": "outside"}, torchvision_names.DENSENET),
+    "inception": Family({"norm": TENSORFLOW, "average_border": "zeros"}, torchvision_names.INCEPTION),
+    "inception_resnet": Family({"norm": TENSORFLOW}, named.INCEPTION_RESNET),
+    "xception": Family({"norm": NORM, "pool_alignment": "symmetric"}, named.XCEPTION),
+    "mobilenet": Family({"norm": NORM, "alignments": ("symmetric", "symmetric")}, named.MOBILENET),
+    "mobilenet_v2": Family({"norm": NORM, "alignment": "symmetric"}),
+    "nasnet": Family({"norm": TENSORFLOW, "pool_border": "outside"}),
+    "efficientnet": Family({"norm": NORM, "alignment": "symmetric", "photo": "nothing"}),
+    "convnext": Family({"photo": False}, named.CONVNEXT, named.CONVNEXT_SHAPES),
+}
+
+
+def variant(weights: Weights) -> Mapping[str, object]:
+    """The fields of the net's row that timm has otherwise."""
+    changes = dict(FAMILIES[find(weights.net).family].variant)
+    if weights.model.startswith("tf_efficientnet"):
+        changes |= {"norm": TENSORFLOW, "alignment": "same"}
+    return changes
+
+
+def file(weights: Weights) -> Path:
+    """The file, downloaded and verified."""
+    return download(weights)
+
+
+def tensors(file: Path, net: Net) -> dict[str, Tensor]:
+    """The tensors of a file by our names; auxiliary classifiers, which only training uses, are left out."""
+    found = {name: tensor for name, tensor in stored(file).items() if not name.startswith("AuxLogits.")}
+    return ours(found, names(net), net.state_dict())
+
+
+def save(net: Net, file: Path) -> None:
+    """Writes the state_dict that timm's net loads."""
+    weights = theirs(net, names(net), FAMILIES[net.card.family].shapes)
+    if file.suffix == ".safetensors":
+        save_safetensors(weights, {"format": "pt"}, file)
+    else:
+        save_pickled(weights, file)
+
+
+def names(net: Net) -> Names:
+    """(their name, our name) of every layer with weights."""
+    family = net.card.family
+    if isinstance(net, VGG):
+        return named.vgg(net)
+    if family in ("efficientnet", "mobilenet_v2"):
+        return named.mobile(net)
+    if family == "nasnet":
+        return named.nasnet(net)
+    if family not in FAMILIES:
+        raise WeightsError(f"timm has no {net.card.name}")
+    return renamed(net, FAMILIES[family].rules)

@@ -1,0 +1,144 @@
+"""Files that live Keras wrote, loaded through the front door: the same logits, and back again (invariant 11)."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from tests.parity import subjects
+from tests.parity.test_keras import BOUND, KERAS, LARGE, SIZES, SMALLEST, USUAL, answer, arrays, distance
+from tests.weights import keras_live
+
+import convatlas as ca
+from convatlas.catalogue.cards import cards
+from convatlas.nets.net import Net
+from convatlas.weights import keras
+
+ABOVE = ("vgg16", *LARGE)
+"""Nets above 100 million parameters, which never run beside each other."""
+
+QUICK_FORMATS = ("vgg16", "mobilenet", "nasnet_mobile", "efficientnet_b0", "convnext_tiny")
+QUICK_NOTOP = ("vgg16", "mobilenet", "efficientnet_b0", "convnext_tiny")
+"""Of the smallest nets of the families; with all, the quick suite would take minutes longer."""
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Gone after the test, for the files are large; the store is in it, and the published file is its weights.h5."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name)
+        monkeypatch.setenv("CONVATLAS_HOME", str(path / "home"))
+        monkeypatch.setattr(keras, "file", lambda weights: path / "weights.h5")
+        yield path
+
+
+def met(
+    name: str, folder: Path, size: int, files: Iterable[str], top: bool = True
+) -> tuple[torch.Tensor, dict[str, np.ndarray]]:
+    """Photos, and what live Keras says to them with random weights; it leaves its `files` in the folder."""
+    with mock.patch.object(subjects, "POSITIONS", 256 if name in LARGE else 64):
+        net, x = subjects.subject(name, size)
+    weights = arrays(net, x)
+    net.float()
+    if not top:
+        net.cut_head([key for key, _ in net.head.named_children() if key in ("flatten", "norm")])
+        weights = weights[: -6 if name.startswith("vgg") else -2]
+    back = ca.export(net, folder / "back.weights.h5")
+    del net
+    found = keras_live.meet(cards()[name].published_name, weights, x.numpy(), folder, top=top, names=files, back=back)
+    theirs = found["given"]
+    assert np.isfinite(theirs).all()
+    assert theirs.std() > 0.01, "answers that hardly differ would hide a difference"
+    assert distance(found["back"], theirs) <= BOUND
+    return x, found
+
+
+def loaded(name: str, **options: object) -> Net:
+    """In float64, with constants that never were float32."""
+    with subjects.double():
+        return ca.load(name, **options).double()
+
+
+def same(net: Net, x: torch.Tensor, theirs: np.ndarray) -> None:
+    assert distance(answer(net, x, torch.float64), theirs) <= BOUND
+
+
+def compare(name: str, folder: Path, size: int, files: tuple[str, ...]) -> None:
+    x, found = met(name, folder, size, files)
+    # Of all nets only VGG is another one for other photos: by its name it is the published one.
+    published = not name.startswith("vgg") or size == cards()[name].input[0]
+    if published:
+        net = loaded(name, weights="keras")
+        assert net.lineage.class_names[967] == "espresso"
+        same(net, x, found["published"])
+        kept = loaded(name, weights="keras")
+        assert all(
+            torch.equal(a, b) for a, b in zip(net.state_dict().values(), kept.state_dict().values(), strict=True)
+        )
+    for file in files:
+        net = loaded(name, weights=str(folder / file), size=None if published else size)
+        same(net, x, found["given"])
+        assert net.lineage.source == file
+    embedding = loaded(name, weights=str(folder / files[0]), size=None if published else size, head=False)
+    with torch.no_grad():
+        same(torch.nn.Sequential(embedding, net.head.dense), x, found["given"])
+
+
+def marks(name: str) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.xdist_group("large" if name in ABOVE else f"keras-weights-{name}")]
+
+
+def each(names: Iterable[str], *, sweep: bool = False) -> list[object]:
+    return [
+        pytest.param(name, marks=[*marks(name), *([pytest.mark.sweep] if sweep else [])], id=name) for name in names
+    ]
+
+
+def size_of(name: str) -> int:
+    return SIZES.get(name, USUAL)[0]
+
+
+@pytest.mark.parametrize("name", each(SMALLEST))
+def test_the_smallest_nets(name: str, folder: Path) -> None:
+    compare(name, folder, size_of(name), keras_live.FILES if name in QUICK_FORMATS else ("weights.h5",))
+
+
+@pytest.mark.parametrize("name", each([name for name in SMALLEST if name not in QUICK_FORMATS], sweep=True))
+def test_all_formats_of_the_smallest_nets(name: str, folder: Path) -> None:
+    compare(name, folder, size_of(name), keras_live.FILES)
+
+
+@pytest.mark.parametrize("name", each([name for name in KERAS if name not in SMALLEST or name == "vgg16"], sweep=True))
+def test_all_other_nets(name: str, folder: Path) -> None:
+    compare(name, folder, 224 if name.startswith("vgg") else size_of(name), ("weights.h5",))
+
+
+def compare_notop(name: str, folder: Path) -> None:
+    x, found = met(name, folder, size_of(name), ("weights.h5", "new.weights.h5"), top=False)
+    genes = {"flattening": "global_average"} if name.startswith("vgg") else {}
+    same(loaded(name, weights="keras/notop", genes=genes), x, found["published"])
+    for file in ("weights.h5", "new.weights.h5"):
+        same(loaded(name, weights=str(folder / file), genes=genes), x, found["given"])
+
+
+@pytest.mark.parametrize("name", each(QUICK_NOTOP))
+def test_without_the_top(name: str, folder: Path) -> None:
+    compare_notop(name, folder)
+
+
+@pytest.mark.parametrize("name", each([name for name in KERAS if name not in QUICK_NOTOP], sweep=True))
+def test_all_other_nets_without_the_top(name: str, folder: Path) -> None:
+    compare_notop(name, folder)
+
+
+def test_every_net_is_compared() -> None:
+    assert len(KERAS) == 38
+    assert set(SMALLEST) < set(KERAS)
+    assert {card.family for name, card in cards().items() if name in SMALLEST} == {
+        card.family for name, card in cards().items() if name in KERAS
+    }

@@ -1,0 +1,368 @@
+"""Files of Keras' kinds that are damaged or mean harm: refused in one line, and nothing changes."""
+
+from __future__ import annotations
+
+import collections
+import io
+import os
+import random
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import torch
+from keras.src.legacy.saving import legacy_h5_format
+
+import convatlas as ca
+from convatlas.base.errors import WeightsError
+from convatlas.weights import keras as origin
+from convatlas.weights.keras_files import MEMBER, read
+from convatlas.weights.keras_layers import Array, Layer
+
+KERNEL, TRANSPOSED = (2, 3, 1, 0), (2, 3, 1, 0)
+
+
+def vector(name: str, place: int, size: int) -> Array:
+    return Array(name, f"vars/{place}", (size,), (size,), (0,), False)
+
+
+LAYERS = [
+    Layer(
+        "conv2d",
+        (Array("conv.weight", "vars/0", (4, 3, 3, 3), (4, 3, 3, 3), KERNEL, False), vector("conv.bias", 1, 4)),
+        False,
+    ),
+    Layer("batch_normalization", tuple(vector(f"norm.{n}", n, 4) for n in range(4)), False),
+    Layer(
+        "dense",
+        (Array("head.dense.weight", "vars/0", (2, 4), (2, 4, 1, 1), KERNEL, True), vector("head.dense.bias", 1, 2)),
+        True,
+    ),
+]
+"""What the tiny net of these tests looks like to the reader."""
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Genuine files of a tiny net, by their endings."""
+    folder = tmp_path_factory.mktemp("tiny")
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            keras.layers.Conv2D(4, 3),
+            keras.layers.BatchNormalization(),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(2),
+        ]
+    )
+    with h5py.File(folder / "a.h5", "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+    model.save_weights(folder / "a.weights.h5")
+    model.save(folder / "a.keras")
+    return {ending: (folder / f"a{ending}").read_bytes() for ending in (".h5", ".weights.h5", ".keras")}
+
+
+ENDINGS = (".h5", ".weights.h5", ".keras")
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(WeightsError) as told:
+        read(path, LAYERS)
+    text = str(told.value)
+    assert "\n" not in text
+    assert text.startswith(f"{path.name} ")
+    return text
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_is_whole_is_read(tmp_path: Path, tiny: dict[str, bytes], ending: str) -> None:
+    path = tmp_path / f"a{ending}"
+    path.write_bytes(tiny[ending])
+    found = read(path, LAYERS)
+    assert list(found) == [array.name for layer in LAYERS for array in layer.arrays]
+    assert all(found[array.name].shape == array.shape for layer in LAYERS for array in layer.arrays)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_files_that_end_too_early(tmp_path: Path, tiny: dict[str, bytes], ending: str) -> None:
+    data, path = tiny[ending], tmp_path / f"a{ending}"
+    for length in {0, 1, 8, 100, *range(0, len(data), len(data) // 40), len(data) - 1}:
+        path.write_bytes(data[:length])
+        assert "damaged" in refused(path)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_files_with_wrong_bytes_are_read_or_refused(tmp_path: Path, tiny: dict[str, bytes], ending: str) -> None:
+    data, draw, path = tiny[ending], random.Random(0), tmp_path / f"a{ending}"
+    outcomes = collections.Counter[str]()
+    for _ in range(200):
+        wrong = bytearray(data)
+        for _ in range(draw.choice([1, 3, 30])):
+            wrong[draw.randrange(len(wrong))] = draw.randrange(256)
+        path.write_bytes(wrong)
+        try:
+            found = read(path, LAYERS)
+        except WeightsError as error:
+            outcomes["refused" if "\n" not in str(error) else "refused in many lines"] += 1
+        else:
+            assert all(tensor.dtype == torch.float32 for tensor in found.values())
+            outcomes["read"] += 1
+    assert set(outcomes) == {"refused", "read"}
+    assert min(outcomes.values()) > 10
+
+
+def replaced(group: h5py.Group, name: str, **options: Any) -> h5py.Dataset:
+    shape = group[name].shape
+    del group[name]
+    return group.create_dataset(name, **{"shape": shape, "dtype": "f4", **options})
+
+
+def external_link(root: h5py.Group, path: Path) -> None:
+    os.mkfifo(path.with_name("pipe"))  # whoever opens it waits for ever
+    del root["layers/conv2d/vars/0"]
+    root["layers/conv2d/vars/0"] = h5py.ExternalLink(str(path.with_name("pipe")), "/x")
+
+
+def external_group(root: h5py.Group, path: Path) -> None:
+    shutil.copy(path, path.with_name("other.h5"))
+    del root["layers/conv2d"]
+    root["layers/conv2d"] = h5py.ExternalLink("other.h5", "layers/conv2d")
+
+
+def external_container(root: h5py.Group, path: Path) -> None:
+    shutil.copy(path, path.with_name("other.h5"))
+    del root["layers"]
+    root["layers"] = h5py.ExternalLink("other.h5", "layers")
+
+
+def soft_link(root: h5py.Group, path: Path) -> None:
+    del root["layers/conv2d/vars/1"]
+    root["layers/conv2d/vars/1"] = h5py.SoftLink("/layers/batch_normalization/vars/0")
+
+
+def external_storage(root: h5py.Group, path: Path) -> None:
+    secret = path.with_name("secret")
+    secret.write_bytes(bytes(range(16)))
+    replaced(root["layers/conv2d/vars"], "1", external=[(str(secret), 0, 16)])
+
+
+def virtual(root: h5py.Group, path: Path) -> None:
+    shutil.copy(path, path.with_name("other.h5"))
+    layout = h5py.VirtualLayout((4,), "f4")
+    layout[:] = h5py.VirtualSource(str(path.with_name("other.h5")), "layers/conv2d/vars/1", (4,))
+    del root["layers/conv2d/vars/1"]
+    root["layers/conv2d/vars"].create_virtual_dataset("1", layout)
+
+
+HARM: dict[str, tuple[Callable[[h5py.Group, Path], object], str]] = {
+    "a link into another file": (external_link, "has a link in place of"),
+    "a layer in another file": (external_group, "has a link in place of"),
+    "all layers in another file": (external_container, "has a link in place of"),
+    "a link to another array": (soft_link, "has a link in place of"),
+    "numbers in another file": (external_storage, "has conv.bias outside of itself"),
+    "numbers pieced together from another file": (virtual, "has conv.bias outside of itself"),
+    "a shape without end": (
+        lambda root, path: replaced(root["layers/conv2d/vars"], "0", shape=(2**20, 2**20, 2**10), chunks=(1, 1, 1)),
+        r"conv.weight is \(1048576, 1048576, 1024\) for \(3, 3, 3, 4\)",
+    ),
+    "compressed": (
+        lambda root, path: replaced(root["layers/conv2d/vars"], "0", data=np.zeros((3, 3, 3, 4), "f4"), compression=9),
+        "has conv.weight in compressed or cut pieces",
+    ),
+    "pieces larger than all of it": (
+        lambda root, path: replaced(root["layers/conv2d/vars"], "1", chunks=(2**24,), maxshape=(None,)),
+        "has conv.bias in compressed or cut pieces",
+    ),
+    "nothing behind the header": (
+        lambda root, path: replaced(root["layers/conv2d/vars"], "0"),
+        "declares 432 bytes for conv.weight and holds fewer",
+    ),
+    "another shape": (
+        lambda root, path: replaced(root["layers/conv2d/vars"], "0", data=np.zeros((3, 3, 4, 3), "f4"), shape=None),
+        "holds another net: conv.weight",
+    ),
+    "no shape": (
+        lambda root, path: replaced(root["layers/conv2d/vars"], "1", data=h5py.Empty("f4"), shape=None, dtype=None),
+        "holds another net: conv.bias",
+    ),
+    "words": (
+        lambda root, path: replaced(root["layers/conv2d/vars"], "1", data=np.array([b"a"] * 4), dtype=None),
+        "holds no numbers for conv.bias",
+    ),
+    "complex numbers": (
+        lambda root, path: replaced(root["layers/conv2d/vars"], "1", data=np.ones(4, "c8"), dtype=None),
+        "holds no numbers for conv.bias",
+    ),
+    "quadruple precision": (
+        lambda root, path: replaced(root["layers/conv2d/vars"], "1", data=np.ones(4, "f16"), dtype=None),
+        "holds no numbers for conv.bias",
+    ),
+    "an array too many": (
+        lambda root, path: root["layers/conv2d/vars"].create_dataset("2", data=np.ones(4)),
+        "holds 3 arrays for conv.weight",
+    ),
+    "an array too few": (lambda root, path: root.__delitem__("layers/conv2d/vars/1"), "holds 1 arrays for conv.weight"),
+    "a layer too many": (
+        lambda root, path: root.create_dataset("layers/dense_1/vars/0", data=np.ones(4)),
+        r"holds 4 layers with weights, not 3 \(2 without the top\)",
+    ),
+    "another class of layer": (
+        lambda root, path: root.move("layers/conv2d", "layers/conv1d"),
+        r"holds (0 conv2d, not 1|1 conv1d, not 0)",
+    ),
+    "a number in place of a layer": (
+        lambda root, path: root.create_dataset("layers/dense_1", data=1),
+        "has no group dense_1",
+    ),
+    "a loop": (lambda root, path: root.__setitem__("layers/loop", root["/"]), "holds 4 layers with weights"),
+}
+
+
+@pytest.mark.parametrize("what", HARM)
+def test_harm_is_refused(tmp_path: Path, tiny: dict[str, bytes], what: str) -> None:
+    path = tmp_path / "a.weights.h5"
+    path.write_bytes(tiny[".weights.h5"])
+    change, told = HARM[what]
+    with h5py.File(path, "a") as root:
+        change(root, path)
+    with pytest.raises(WeightsError, match=told) as error:
+        read(path, LAYERS)
+    assert "\n" not in str(error.value)
+    assert str(error.value).startswith("a.weights.h5 ")
+
+
+LISTS: dict[str, tuple[Any, str]] = {
+    "a number": (3, "strange list of names"),
+    "numbers": (np.arange(3.0), "strange list of names"),
+    "a table": (np.array([[b"conv2d"], [b"dense"]]), "strange list of names"),
+    "too many": (np.zeros(20_000, "S1"), "strange list of names"),
+    "nothing": (np.zeros(0), r"holds 0 layers with weights, not 3"),
+    "a layer that is missing": (np.array([b"conv2d", b"other"]), "has no group other"),
+    "a path upwards": (np.array([b"../conv2d"]), r"has no group \.\./conv2d"),
+    "a path to nowhere": (np.array([b"conv2d//x"]), "has no group conv2d//x"),
+    "no name": (np.array([b"conv2d", b""]), "has no group"),
+    "no text": (np.array([b"\xff\xfe"]), "is damaged"),
+    "one layer twice": (np.array([b"conv2d", b"conv2d", b"dense"]), "holds 2 arrays for norm.0, not 4"),
+}
+
+
+@pytest.mark.parametrize("what", LISTS)
+def test_lists_of_layers_that_lie(tmp_path: Path, tiny: dict[str, bytes], what: str) -> None:
+    path = tmp_path / "a.h5"
+    path.write_bytes(tiny[".h5"])
+    names, told = LISTS[what]
+    with h5py.File(path, "a") as root:
+        root.attrs["layer_names"] = names
+    with pytest.raises(WeightsError, match=told) as error:
+        read(path, LAYERS)
+    assert "\n" not in str(error.value)
+
+
+def test_a_list_of_names_in_pieces(tmp_path: Path, tiny: dict[str, bytes]) -> None:
+    """Above 64 kB Keras writes layer_names0, layer_names1, ... (its own code, with a lower limit)."""
+    path = tmp_path / "a.h5"
+    path.write_bytes(tiny[".h5"])
+    whole = read(path, LAYERS)
+    with h5py.File(path, "a") as root, pytest.MonkeyPatch.context() as patch:
+        names = [name.encode() for name in root.attrs["layer_names"]]
+        del root.attrs["layer_names"]
+        patch.setattr(legacy_h5_format, "HDF5_OBJECT_HEADER_LIMIT", 40)
+        legacy_h5_format.save_attributes_to_hdf5_group(root, "layer_names", names)
+        assert "layer_names1" in root.attrs
+    parts = read(path, LAYERS)
+    assert all(torch.equal(parts[name], whole[name]) for name in whole)
+
+
+def archive(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as made:
+        for name, data in members.items():
+            made.writestr(name, data)
+    return file.getvalue()
+
+
+def lying(data: bytes) -> bytes:
+    """The directory says that the member is four thousand million bytes long."""
+    made = bytearray(archive({MEMBER: data}))
+    entry = made.rindex(b"PK\x01\x02")
+    made[entry + 20 : entry + 28] = b"\xf0\xff\xff\xff" * 2
+    return bytes(made)
+
+
+ARCHIVES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "a bomb": (lambda h5: archive({MEMBER: bytes(10**7)}, zipfile.ZIP_DEFLATED), "is compressed"),
+    "a compressed neighbour": (lambda h5: archive({MEMBER: h5, "b": bytes(10**6)}, zipfile.ZIP_BZIP2), "is compressed"),
+    "a path that climbs out": (lambda h5: archive({MEMBER: h5, "../../b": h5}), "outside of the archive"),
+    "an absolute path": (lambda h5: archive({MEMBER: h5, "/tmp/b": h5}), "outside of the archive"),
+    "a path of Windows": (lambda h5: archive({MEMBER: h5, "..\\b": h5}), "outside of the archive"),
+    "weights of another kind": (lambda h5: archive({"model.weights.npz": h5}), "holds no model.weights.h5"),
+    "no h5": (lambda h5: archive({MEMBER: b"PK" * 1000}), "is damaged"),
+    "nothing": (lambda h5: archive({}), "holds no model.weights.h5"),
+    "a length that lies": (lying, "is damaged"),
+    "no archive": (lambda h5: h5, "is damaged"),
+    "wrong bytes": (lambda h5: archive({MEMBER: h5}).replace(h5[100:200], bytes(100)), "is damaged"),
+}
+
+
+@pytest.mark.parametrize("what", ARCHIVES)
+def test_archives_that_lie(tmp_path: Path, tiny: dict[str, bytes], what: str) -> None:
+    make, told = ARCHIVES[what]
+    path = tmp_path / "a.keras"
+    path.write_bytes(make(tiny[".weights.h5"]))
+    assert told in refused(path)
+
+
+@pytest.fixture(scope="module")
+def mobilenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("mobilenet") / "mobilenet.weights.h5"
+    return ca.export(ca.build("mobilenet"), path)
+
+
+def spoil(value: float, dtype: str = "f4") -> Callable[[h5py.File], None]:
+    def change(root: h5py.File) -> None:
+        numbers = root["layers/conv2d_5/vars/0"][()].astype(dtype)
+        numbers[0, 0, 1, 1] = value
+        replaced(root["layers/conv2d_5/vars"], "0", data=numbers, dtype=dtype)
+
+    return change
+
+
+SPOILT: dict[str, tuple[Callable[[h5py.File], object], str]] = {
+    "nan": (spoil(np.nan), "not finite, in block5.pointwise.conv.weight"),
+    "infinite": (spoil(-np.inf), "not finite, in block5.pointwise.conv.weight"),
+    "too large for float32": (spoil(1e300, "f8"), "not finite, in block5.pointwise.conv.weight"),
+    "a layer too few": (
+        lambda root: root.__delitem__("layers/conv2d_3"),
+        r"holds another net: block3.pointwise.conv.w",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT)
+@pytest.mark.parametrize("named", [False, True], ids=["by path", "by name"])
+def test_nothing_is_loaded_or_kept(
+    tmp_path: Path, mobilenet: Path, monkeypatch: pytest.MonkeyPatch, what: str, named: bool
+) -> None:
+    path = tmp_path / "a.weights.h5"
+    shutil.copy(mobilenet, path)
+    change, told = SPOILT[what]
+    with h5py.File(path, "a") as root:
+        change(root)
+    home = tmp_path / "home"
+    monkeypatch.setenv("CONVATLAS_HOME", str(home))
+    monkeypatch.setattr(origin, "file", lambda weights: path)
+    with pytest.raises(WeightsError, match=told) as error:
+        ca.load("mobilenet", weights="keras" if named else str(path))
+    assert "\n" not in str(error.value)
+    assert not [kept for kept in home.rglob("*") if kept.suffix == ".safetensors"]
+
+
+def test_files_of_other_nets_by_their_path(mobilenet: Path) -> None:
+    with pytest.raises(WeightsError, match=r"^mobilenet\.weights\.h5 holds 55 layers with weights, not 16"):
+        ca.load("vgg16", weights=str(mobilenet))
