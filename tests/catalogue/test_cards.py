@@ -194,6 +194,12 @@ def test_what_capsules_and_fukushima_s_nets_put_out() -> None:
     assert [find(name).outputs for name in CAPSULES_AND_ANCESTORS] == [10, 5, 5, 144, 24]
 
 
+def test_what_is_disputed_or_reconstructed_is_said() -> None:
+    assert [name for name, card in cards().items() if card.note] == list(CAPSULES_AND_ANCESTORS)
+    assert "generalization" in find("capsnet").note
+    assert all("reconstructed" in find(name).note for name in CAPSULES_AND_ANCESTORS[1:])
+
+
 def test_published_errors_of_capsules() -> None:
     assert printed("capsnet", "sabour") == {"parameters": "8.2M", "error": "0.25%"}
     assert printed("capsnet", "guo") == {"error_repeated": "0.34%"}

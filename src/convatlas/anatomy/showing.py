@@ -38,6 +38,7 @@ class Shown(Record):
             ("new", card.new),
             ("weights", ", ".join(card.lineages) or "none yet"),
         ]
+        facts += [("note", card.note)] if card.note else []
         facts += [(f"{column} (published)", f"{fig.printed} [{fig.source}]") for column, fig in card.figures.items()]
         keys = dict.fromkeys(figure.source for figure in card.figures.values())
         notes = [f"[{key}] {sources()[key].title}. {sources()[key].venue}. {sources()[key].where}." for key in keys]

@@ -76,6 +76,7 @@ class Card:
             error_summary (the error as the review sums it up, for several nets together where it does).
         weight_names: How the weights are named inside the file whose size was printed: "plain" (layer/weight) or
             "scoped" (several scopes around each layer).
+        note: What to know of it before one relies on it: what is disputed, what had to be reconstructed; mostly empty.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Card:
     probabilities: str
     figures: Mapping[str, Figure] = field(hash=False)
     weight_names: str = "plain"
+    note: str = ""
 
     @property
     def lineages(self) -> tuple[str, ...]:

@@ -95,7 +95,7 @@ ROUTINGS = table(
     Gene(
         "routing",
         "em",
-        "v_j = a_j mean_j / |mean_j|, a_j from how well a Gaussian, fitted by expectation and maximization, fits",
+        "a Gaussian for each parent, fitted to its votes by EM; a_j from how well it fits; vectors get the length a_j",
         "(N,I,J,D) -> (N,J,D)",
         "2*J",
         "(3*s - 1)*I*J*D",
