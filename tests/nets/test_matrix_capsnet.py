@@ -125,6 +125,17 @@ def test_it_learns():
     assert (net(x).argmax(1) == labels).float().mean() > 0.9
 
 
+def test_the_number_of_photos_stays_free_in_an_exported_graph():
+    row = Row(4, 2, 2, 2, 2)
+    net = MatrixCapsNet(row, MatrixCapsNet.published(row), 3, 1, (18, 18)).eval()
+    initialize(net, 0)
+    x = torch.randn(5, 1, 18, 18)
+    batch = torch.export.Dim("batch", min=1, max=64)
+    graph = torch.export.export(net, (x[:3],), dynamic_shapes=({0: batch},)).module()
+    for photos in (x, x[:1]):
+        assert torch.equal(graph(photos), net(photos))
+
+
 def test_genes_and_refusals():
     assert skeleton("matrix_capsnet", genes={"iterations": 2}).class_capsules.routing.steps == 2
     with pytest.raises(GeneError, match=r"routing=dynamic does not fit matrix_capsnet_small at 32 x 32; these do: em$"):

@@ -153,7 +153,7 @@ class LocalCells(nn.Module):
         seen = self.windows(x)
         excitation = torch.einsum("nic,ci->nc", seen, self.weight)
         inhibition = self.inhibition * torch.einsum("nic,i->nc", seen, self.fixed)
-        return shunt(excitation, inhibition).reshape(len(x), 1, *self.grid)
+        return shunt(excitation, inhibition).reshape(x.shape[0], 1, *self.grid)
 
     def extra_repr(self) -> str:
         return f"{self.below} -> {self.grid}, {self.kernel} x {self.kernel}"

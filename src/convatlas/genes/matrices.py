@@ -80,7 +80,7 @@ class MatrixVotes(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         places = self.windows.kernel[0] * self.windows.kernel[1]
         patches = F.unfold(x[:, :, :POSE].flatten(1, 2), self.windows.kernel, stride=self.windows.stride)
-        poses = patches.reshape(len(x), -1, SIDE, SIDE, places, patches.shape[2])  # (N, B, 4, 4, places, windows)
+        poses = patches.reshape(x.shape[0], -1, SIDE, SIDE, places, patches.shape[2])  # (N, B, 4, 4, places, windows)
         weight = self.weight.expand(places, -1, -1, -1, -1)
         votes = torch.einsum("nbikpl,pbjkm->nlpbjim", poses, weight)
         return (votes + self.offset if self.centres else votes).flatten(5)
