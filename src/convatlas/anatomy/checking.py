@@ -20,8 +20,9 @@ from convatlas.catalogue.rules import MIB, exceptions, explain
 SAME = "the same"
 NOT_HERE = "not measured here"
 ACCURACIES = ("top1", "top5")
-ERRORS = ("top1_error", "top5_error", "error", "error_distorted", "error_deslanted", "error_summary")
-UNMEASURED = (*ACCURACIES, "map_voc", "map_coco", *ERRORS)
+ERRORS = ("error", "error_distorted", "error_deslanted", "error_summary", "error_repeated")
+SMALLNORB = ("error_smallnorb", "error_smallnorb_repeated")
+UNMEASURED = (*ACCURACIES, "top1_error", "top5_error", "map_voc", "map_coco", *ERRORS, *SMALLNORB)
 NOT_PUBLISHED = "blank in the published table, filled by measurement"
 
 
