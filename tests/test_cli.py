@@ -90,6 +90,7 @@ WRONG = [
     (["measure", "resnet50", "--gene", "activation=gleu"], "gelu"),
     (["measure", "resnet50", "--gene", "dropout=7"], "probability"),
     (["measure", "mlp_300", "--gene", "feedback=hidden1->output"], "hidden1->hidden1"),
+    (["measure", "resnet50", "--gene", "pooling=max", "--gene", "pooling=l2"], "pooling=max and pooling=l2"),
     (["measure", "nowhere:net"], "nowhere"),
     (["check", "resnet50", "resnet5"], "resnet50"),
     (["classify"], "--samples"),

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy
 import pytest
 
 from convatlas.base.errors import UnknownName
@@ -285,8 +287,6 @@ Layers = list[tuple[str, str, Mapping[str, tuple[int, ...]]]]
 
 def bookkeeping(path: Path, layers: Layers) -> float:
     """The bytes that HDF5 adds per layer that owns weights to a file of these: layer's name, scopes, arrays."""
-    h5py = pytest.importorskip("h5py")
-    numpy = pytest.importorskip("numpy")
     parameters = 0
     # Keras' files were written in the first version of the format.
     with h5py.File(path, "w", libver="earliest") as file:
