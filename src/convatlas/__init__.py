@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from convatlas.catalogue.listing import list_nets
     from convatlas.nets.building import build
     from convatlas.weights.classifying import classify
+    from convatlas.weights.detecting import detect
     from convatlas.weights.evaluating import evaluate
     from convatlas.weights.exporting import export
     from convatlas.weights.fetching import fetch
@@ -25,6 +26,7 @@ _HOMES = {
     "build": "nets.building",
     "check": "anatomy.checking",
     "classify": "weights.classifying",
+    "detect": "weights.detecting",
     "evaluate": "weights.evaluating",
     "export": "weights.exporting",
     "fetch": "weights.fetching",
@@ -39,6 +41,7 @@ __all__ = [
     "build",
     "check",
     "classify",
+    "detect",
     "evaluate",
     "export",
     "fetch",

@@ -211,6 +211,47 @@ def classify(
 
 
 @app.command()
+def detect(
+    photos: Annotated[list[str], typer.Argument(help="Photos, or folders of photos.")],
+    net: Annotated[str, typer.Option(help="Which detector.")] = "yolo_v3",
+    weights: WeightsOption = None,
+    threshold: Annotated[float, typer.Option(help="The score that an object has to exceed.")] = 0.25,
+    top: Annotated[int, typer.Option(help="How many objects at most for each photo.")] = 100,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="Where to draw the boxes: a picture, or a folder of them.")
+    ] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+    markdown: Markdown = False,
+    csv: Csv = False,
+) -> None:
+    """What is where on photos. Those that cannot be read are named on the error stream; the others are searched."""
+    _one(as_json, markdown, csv)
+    from convatlas.images.annotating import places, save
+    from convatlas.images.folders import photos as below
+    from convatlas.weights.detecting import detections, table
+
+    files = below(photos)
+    found: list[Any] = []
+    pictures = [] if output is None else places(files, output)
+    steps = detections(files, net, weights=weights, threshold=threshold, top=top, device=device)
+    for one in _progress(steps, len(files), "searching"):
+        if pictures and one.error is None:
+            save(one.draw(), pictures[len(found)])
+        found.append(one)
+    good = [one for one in found if one.error is None]
+    if as_json:
+        print(json.dumps([one.to_dict() for one in found], indent=1, ensure_ascii=False))
+    elif good:
+        _print(table(good), False, markdown, csv)
+    for one in found:
+        if one.error is not None:
+            _complain(one.error)
+    if len(good) < len(found):
+        sys.exit(1)
+
+
+@app.command()
 def fetch(
     net: Annotated[str | None, typer.Argument(help="Which net.")] = None,
     weights: Annotated[str | None, typer.Option(help="Which weights: keras, torchvision, timm/a1_in1k, ...")] = None,

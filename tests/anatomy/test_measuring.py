@@ -13,6 +13,7 @@ from convatlas.nets.building import build
 
 # Araujo, Norris & Sim 2019, "Computing Receptive Fields of Convolutional Neural Networks", Distill, table 1.
 FIELDS = {
+    "alexnet": (195, 32),
     "vgg16": (212, 32),
     "resnet50": (483, 32),
     "resnet101": (1027, 32),
@@ -34,14 +35,24 @@ def test_receptive_fields_are_the_published_ones(name):
 
 @pytest.mark.parametrize(
     ("name", "macs", "path"),
-    [("resnet50", 3857973248, 50), ("resnet101", 7570194432, 101), ("resnet152", 11282415616, 152)],
+    [
+        ("resnet18", 1814073344, 18),
+        ("resnet34", 3663761408, 34),
+        ("resnet50", 3857973248, 50),
+        ("resnet101", 7570194432, 101),
+        ("resnet152", 11282415616, 152),
+    ],
 )
 def test_resnets(name, macs, path):
     anatomy = measure(name)
     assert (anatomy.macs, anatomy.path) == (macs, path)
 
 
-@pytest.mark.parametrize(("name", "path"), [("vgg16", 16), ("vgg19", 19), ("mobilenet", 28), ("densenet121", 121)])
+PATHS = {"alexnet": 8, "vgg16": 16, "vgg19": 19, "inception_v1": 22, "mobilenet": 28, "densenet121": 121}
+PATHS |= {"se_resnet50": 50, "resnext50_32x4d": 50, "se_resnext50_32x4d": 50}
+
+
+@pytest.mark.parametrize(("name", "path"), PATHS.items())
 def test_layers_on_the_longest_path(name, path):
     assert measure(name).path == path
 

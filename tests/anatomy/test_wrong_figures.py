@@ -16,7 +16,7 @@ WRONG = {
     "resnet50": {
         "depth": ["106", "50", "108"],
         "parameters": ["25.5M", "25.7M", "25.60M", "26M"],
-        "parameters_short": ["25M", "27M", "25.6M"],
+        "parameters_short": ["24M", "27M", "25.6M"],
         "size": ["96", "97", "101", "104", "98.0"],
         "layers": ["49", "53"],
         "flops": ["3.7×10^9", "4.0×10^9", "7.7×10^9", "3.8e9"],
@@ -24,6 +24,11 @@ WRONG = {
         "output": ["1001", "1000.0"],
         "activation": ["relu", "GELU"],
     },
+    "alexnet": {"parameters_short": ["59M", "62M"], "layers": ["5", "9"], "input": ["227×227×3"]},
+    "inception_v1": {"parameters_short": ["5M", "8M"], "layers": ["21", "57", "27"]},
+    "mobilenet": {"layers": ["29", "31"], "top1_short": ["70%", "72%"]},
+    "resnet34": {"flops": ["3.5×10^9", "3.8×10^9"], "parameters": ["21.9M", "21.6M"]},
+    "shufflenet_v2_x1_0": {"flops": ["147M", "144M"], "parameters": ["2.1M", "2.4M"]},
     "vgg16": {"depth": ["23", "13"], "parameters": ["138.2M", "138.5M"], "size": ["527", "530", "555"]},
     "mobilenet_v2": {"depth": ["88", "104"], "parameters": ["3.4M", "3.6M"], "size": ["12", "16"]},
     "efficientnet_b0": {"depth": ["131"], "parameters": ["5.1M", "5.4M"], "size": ["28", "30", "19", "24"]},
@@ -48,7 +53,7 @@ def test_no_other_print_is_explained(monkeypatch: pytest.MonkeyPatch, name: str)
             monkeypatch.setattr(checking, "find", lambda name, wrong=wrong: wrong)
             (cell,) = check(name).unexplained
             assert (cell.column, cell.published) == (column, printed)
-            assert cell.rule in ("no rule", "differs")
+            assert cell.rule in ("no rule", "differs", checking.NOT_HERE)
             assert not cell.explained
 
 

@@ -62,13 +62,40 @@ ConvNeXtXLarge     -    350.1M  1310    86.7%  -
 
 SECTION_IV = """
 LeNet-5   | input 32×32×1 | output 10 | layers 5 | parameters_short 60K | activation tanh | perk Convolution Layer
+AlexNet   | input 224×224×3 | output 1000 | layers 8 | parameters_short 60M | activation ReLU
+          | perk Local Response Normalization
 VGG16     | input 224×224×3 | output 1000 | layers 16 | parameters_short 138M | activation ReLU
           | perk Very deep but still single thread
+Inception-v1 | input 224×224×3 | output 1000 | layers 22 | parameters_short 7M | activation ReLU
+          | perk Auxiliary Classifiers & Inception Module
+ResNet18  | flops 1.8×10^9
+ResNet34  | flops 3.6×10^9
 ResNet50  | input 224×224×3 | output 1000 | layers 50 | parameters_short 26M | activation ReLU
           | perk Batch Normalization & Residual Blocks | flops 3.8×10^9
 ResNet101 | flops 7.6×10^9
 ResNet152 | flops 11.3×10^9
+MobileNet | layers 30 | top1_short 71%
+ShuffleNetV2 x0.5 | parameters 1.4M
+ShuffleNetV2 x1.0 | parameters 2.3M
+ShuffleNetV2 x1.5 | parameters 3.5M
+ShuffleNetV2 x2.0 | parameters 7.4M
 """
+
+PAPERS = {
+    "alexnet": {"alexnet": "top1_error 40.7%, top5_error 18.2%", "caffe": "top1 57.1%, top5 80.2%"},
+    "alexnet_one_tower": {"torchvision": "top1 56.522, top5 79.066, parameters 61.1M"},
+    "inception_v1": {"inception_v1": "top5_error 10.07%", "caffe": "top1 68.7%, top5 88.9%"},
+    "googlenet_bn": {"torchvision": "top1 69.778, top5 89.53, parameters 6.6M"},
+    "resnet18": {"torchvision": "top1 69.758, top5 89.078, parameters 11.7M"},
+    "resnet34": {"torchvision": "top1 73.314, top5 91.42, parameters 21.8M"},
+    "resnext50_32x4d": {"torchvision": "top1 77.618, top5 93.698, parameters 25.0M"},
+    "se_resnet50": {"se": "top1_error 23.29, top5_error 6.62"},
+    "se_resnext50_32x4d": {"se": "top5_error 5.49"},
+    "shufflenet_v2_x0_5": {"shufflenet_v2": "flops 41M, top1_error 39.7", "torchvision": "top1 60.552, top5 81.746"},
+    "shufflenet_v2_x1_0": {"shufflenet_v2": "flops 146M, top1_error 30.6", "torchvision": "top1 69.362, top5 88.316"},
+    "shufflenet_v2_x1_5": {"shufflenet_v2": "flops 299M, top1_error 27.4", "torchvision": "top1 72.996, top5 91.086"},
+    "shufflenet_v2_x2_0": {"shufflenet_v2": "flops 591M, top1_error 25.1", "torchvision": "top1 76.23, top5 93.006"},
+}
 
 LITE = """
 EfficientNet-Lite0  4.7M   407M   75.1%
@@ -139,6 +166,14 @@ def test_section_iv_stands_on_cards_as_printed() -> None:
     assert {name: printed(name, "review_iv") for name in cards() if printed(name, "review_iv")} == expected
 
 
+@pytest.mark.parametrize("name", PAPERS)
+def test_figures_of_papers_and_weights_stand_on_cards_as_printed(name: str) -> None:
+    figures = {source: dict(cell.split(" ") for cell in cells.split(", ")) for source, cells in PAPERS[name].items()}
+    assert {
+        source: printed(name, source) for source in sources() if source != "review_iv" and printed(name, source)
+    } == (figures)
+
+
 def test_lite_nets_stand_on_cards_as_printed() -> None:
     for name, *cells in rows(LITE):
         assert printed(name, "lite") == dict(zip(("parameters", "madds", "top1"), cells, strict=True))
@@ -174,8 +209,10 @@ def test_default_inputs() -> None:
     digits = {name: size for size, names in DIGITS.items() for name in names.split()}
     sizes = {name: size for size, names in SIZES.items() for name in names.split()} | digits
     for name, card in cards().items():
-        if name not in CAPSULES_AND_ANCESTORS:
+        if card.family not in ("darknet", "yolo") and name not in CAPSULES_AND_ANCESTORS:
             assert card.input == (sizes.get(name, 224), sizes.get(name, 224), 1 if name in digits else 3)
+    sides = [card.input[0] for card in cards().values() if card.family in ("darknet", "yolo")]
+    assert sides == [256, 256, 448, 448, 608, 416, 416, 416, 608, 608, 416]
     assert find("capsnet").input == (28, 28, 1)
     assert find("matrix_capsnet").input == find("matrix_capsnet_small").input == (32, 32, 2)
     assert find("neocognitron").input == (16, 16, 1)
@@ -214,7 +251,10 @@ def test_cards_are_complete(name: str) -> None:
     assert card.name == name == name.lower()
     assert card.family in families()
     assert 1970 < card.year < 2030
-    if name not in CAPSULES_AND_ANCESTORS:
+    if card.family == "yolo":
+        assert (card.output_kind, card.classes) in [("raw detector heads", 20), ("raw detector heads", 80)]
+        assert card.outputs > card.classes
+    elif name not in CAPSULES_AND_ANCESTORS:
         assert card.outputs == (1000 if card.input[2] == 3 else 10)
         maps = {"logits": "softmax", "negative distances": "softmax", "squashed": "halved"}
         assert maps[card.output_kind] == card.probabilities
@@ -228,7 +268,7 @@ def test_cards_are_complete(name: str) -> None:
     assert paper.link.startswith("https://")
     assert not paper.code_license or paper.code.startswith("https://")
     for field in dataclasses.fields(card):
-        assert type(getattr(card, field.name)).__name__ in ("str", "int", "tuple", "dict", "Paper")
+        assert type(getattr(card, field.name)).__name__ in ("str", "int", "tuple", "dict", "Paper", "NoneType")
     for column, figure in card.figures.items():
         assert figure.printed.strip() == figure.printed not in ("", "-")
         assert figure.source in sources()
@@ -274,6 +314,12 @@ def test_lineages() -> None:
         ("inception.v3", "inception_v3"),
         (" ConvNeXt XLarge ", "convnext_xlarge"),
         ("NASNetMobile", "nasnet_mobile"),
+        ("GoogLeNet", "inception_v1"),
+        ("Inception v1", "inception_v1"),
+        ("SE-ResNeXt-50 (32x4d)", "se_resnext50_32x4d"),
+        ("SE-ResNeXt-50 (32×4d)", "se_resnext50_32x4d"),
+        ("ShuffleNetV2 x0.5", "shufflenet_v2_x0_5"),
+        ("ResNet-18", "resnet18"),
     ],
 )
 def test_a_net_is_found_however_it_is_spelled(given: str, name: str) -> None:

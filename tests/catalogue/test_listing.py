@@ -66,7 +66,7 @@ def test_family_in_any_case() -> None:
 
 
 def test_years() -> None:
-    assert names(year=2014) == ["vgg16", "vgg19"]
+    assert names(year=2014) == ["alexnet_one_tower", "inception_v1", "vgg16", "vgg19"]
     assert set(names(year=(2020, 2022))) == {
         name for name in cards() if name.startswith(("efficientnetv2", "efficientnet_lite", "convnext"))
     }
@@ -76,6 +76,7 @@ def test_years() -> None:
 
 def test_limits_are_inclusive_and_take_numbers_or_print() -> None:
     small = ["lenet1", "lenet4", "lenet5", "matrix_capsnet", "matrix_capsnet_small", "mobilenet_v2"]
+    small += ["shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "shufflenet_v2_x1_5"]
     assert names(max_parameters=3.5e6) == names(max_parameters="3.5M") == small
     assert names(min_top1=86.3) == names(min_top1="86.3%") == ["convnext_large", "convnext_xlarge"]
     assert names(max_parameters=0) == []
@@ -107,7 +108,8 @@ def test_sorts_by_words() -> None:
     assert names(sort="-name") == names()[::-1]
     years = [card.year for card in list_nets(sort="year")]
     assert years == sorted(years)
-    assert names(sort="year", year=2015) == ["resnet50", "resnet101", "resnet152", "inception_v3"]
+    resnets = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+    assert names(sort="year", year=2015) == [*resnets, "inception_v3", "yolo_v1", "yolo_v1_tiny"]
 
 
 @pytest.mark.parametrize(

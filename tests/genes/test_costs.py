@@ -65,7 +65,7 @@ def made(gene):
         letters = {"I": C, "J": SIDE, "D": SIDE, "s": STEPS}
         return Routed(gene.make(C, SIDE, STEPS)), letters
     kernel = kernel_of(C) if gene.name == "eca" else KERNEL
-    letters = {"C": C, "K": K, "k": kernel, "r": SQUEEZED, "g": 32, "H": SIDE, "W": SIDE}
+    letters = {"C": C, "K": K, "k": kernel, "r": SQUEEZED, "g": 32, "H": SIDE, "W": SIDE, "F": SIDE}
     if gene.locus == "convolution":
         dilation = DILATIONS.get(gene.name, 1)
         return gene.make(Site(C, K, (KERNEL,) * 2, 1, (dilation,) * 2, dilation, "zeros", False)), letters
@@ -79,6 +79,8 @@ def made(gene):
         return gene.make(C, Norm()), letters
     if gene.locus == "attention":
         return gene.make(C, SQUEEZED, relu), letters
+    if gene.locus == "auxiliary":
+        return gene.make(SIDE, K, relu), letters
     return gene.make(C), letters
 
 
@@ -95,7 +97,7 @@ def test_costs(gene):
             self.gene = module
 
         def forward(self, x):
-            return self.gene(self.flatten(x))
+            return self.gene(x[:, 0, 0] if gene.locus == "auxiliary" else self.flatten(x))
 
     vector = gene.locus in ("output", "feedback", "decoder")
     anatomy = measure(Alone(), size=1 if vector else SIDE, channels=FEATURES if vector else C)

@@ -31,6 +31,7 @@ ACTIVATION_FORMULAS = {
     "relu": np.maximum(X, 0),
     "relu6": np.clip(X, 0, 6),
     "leaky": np.where(X > 0, X, 0.01 * X),
+    "leaky_darknet": np.where(X > 0, X, 0.1 * X),
     "prelu": np.where(X > 0, X, 0.25 * X),
     "elu": np.where(X > 0, X, np.expm1(X)),
     "selu": 1.0507009873554805 * np.where(X > 0, X, 1.6732632423543772 * np.expm1(X)),
@@ -223,6 +224,8 @@ def test_normalizations():
 
     np.testing.assert_array_equal(found["none"], x)
     np.testing.assert_allclose(found["batch"], standardized(x, (0, 2, 3)), atol=1e-12)
+    deviation = x.std((0, 2, 3), ddof=1, keepdims=True) + 1e-3
+    np.testing.assert_allclose(found["batch_darknet"], (x - x.mean((0, 2, 3), keepdims=True)) / deviation, atol=1e-12)
     np.testing.assert_allclose(found["layer"], standardized(x, 1), atol=1e-12)
     np.testing.assert_allclose(found["instance"], standardized(x, (2, 3)), atol=1e-12)
     grouped = standardized(x.reshape(4, 32, 2, 5, 5), (2, 3, 4)).reshape(x.shape)
@@ -231,6 +234,35 @@ def test_normalizations():
     around = sum(padded[:, i : i + 64] for i in range(5))
     np.testing.assert_allclose(found["local_response"], x / (2 + 1e-4 * around) ** 0.75, rtol=1e-6)
     np.testing.assert_allclose(found["local_response_caffe"], x / (1 + 1e-4 / 5 * around) ** 0.75, rtol=1e-6)
+
+
+def test_darknet_divides_by_the_deviation_plus_eps():
+    draw = np.random.default_rng(0)
+    # So small a variance that the place of eps can be told.
+    x = draw.normal(3, 1e-6, size=(4, 5, 6, 7))
+    norm = NORMALIZATIONS["batch_darknet"].make(5, Norm(eps=1e-6, momentum=0.01)).double()
+    with torch.no_grad():
+        norm.weight.copy_(torch.from_numpy(draw.random(5)))
+        norm.bias.copy_(torch.from_numpy(draw.random(5)))
+    gamma, beta = (part.detach().numpy()[:, None, None] for part in (norm.weight, norm.bias))
+    mean, deviation = x.mean((0, 2, 3))[:, None, None], x.std((0, 2, 3), ddof=1)[:, None, None]
+    found = norm.train()(torch.from_numpy(x)).detach().numpy()
+    np.testing.assert_allclose(found, gamma * (x - mean) / (deviation + 1e-6) + beta, atol=1e-9)
+    np.testing.assert_allclose(norm.running_mean.numpy(), 0.01 * mean.ravel(), rtol=1e-12)
+    np.testing.assert_allclose(norm.running_var.numpy(), 0.99 + 0.01 * deviation.ravel() ** 2, rtol=1e-12)
+    norm.running_var.copy_(torch.tensor([0, 1e-12, 1e-6, 1, 1e6], dtype=torch.float64))
+    root = np.sqrt(norm.running_var.numpy())[:, None, None]
+    still = gamma * (x - norm.running_mean.numpy()[:, None, None]) / (root + 1e-6) + beta
+    np.testing.assert_allclose(norm.eval()(torch.from_numpy(x)).detach().numpy(), still, rtol=1e-9)
+
+
+def test_darknet_s_normalization_of_dead_channels_has_a_slope():
+    norm = NORMALIZATIONS["batch_darknet"].make(2, Norm(eps=1e-6, momentum=0.01)).train()
+    x = torch.zeros(2, 2, 3, 3, requires_grad=True)
+    norm(x).square().sum().backward()
+    assert torch.isfinite(x.grad).all()
+    with pytest.raises(ValueError, match="one value a channel"):
+        norm(torch.zeros(1, 2, 1, 1))
 
 
 @pytest.mark.parametrize(("channels", "groups"), [(64, 32), (24, 24), (44, 22), (7, 7), (37, 1), (1, 1), (728, 28)])

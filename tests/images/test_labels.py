@@ -61,3 +61,32 @@ def test_an_unknown_name_gets_the_known_one() -> None:
     for names in (labels, synsets):
         with pytest.raises(UnknownName, match="imagenet1k"):
             names("imagenet")
+
+
+def test_eighty_classes_of_coco() -> None:
+    from torchvision.models._meta import _COCO_CATEGORIES as theirs
+
+    # Theirs has places for the numbers that the data set leaves out.
+    assert labels("coco") == tuple(name for name in theirs[1:] if name != "N/A")
+    assert (labels("coco")[0], labels("coco")[16], len(labels("coco"))) == ("person", "dog", 80)
+
+
+def test_twenty_classes_of_voc() -> None:
+    from torchvision.models._meta import _VOC_CATEGORIES as theirs
+
+    assert labels("voc") == tuple(theirs[1:])
+    assert len(labels("voc")) == 20
+
+
+def test_darknet_s_order_of_imagenet() -> None:
+    assert sorted(synsets("imagenet1k_darknet")) == list(synsets())
+    by_synset = dict(zip(synsets(), labels(), strict=True))
+    assert labels("imagenet1k_darknet") == tuple(by_synset[synset] for synset in synsets("imagenet1k_darknet"))
+    assert [labels("imagenet1k_darknet")[place] for place in (0, 1, 7, 999)] == [
+        "kit fox", "English setter", "Egyptian cat", "dumbbell"
+    ]  # fmt: skip
+
+
+def test_boxes_have_no_synsets() -> None:
+    with pytest.raises(UnknownName, match="imagenet1k"):
+        synsets("coco")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.nets.nets import SMALL
+from tests.nets.nets import SMALL, answer
 
 from convatlas.base.errors import ConvAtlasError, GeneError, SizeError, UnknownName
 from convatlas.genes.gene import Gene
@@ -19,9 +19,10 @@ GENES += [(count, 2) for count in COUNTS]
 # Reflection and the torus need maps wider than their border, NASNet's 7 x 7 kernels the widest of all.
 WIDER = {("nasnet_mobile", "padding"): 224, ("efficientnet_b0", "padding"): 192, ("efficientnet_lite0", "padding"): 192}
 # Without borders a map shrinks in every layer.
-WIDER |= {("vgg16", "alignment"): 224}
+WIDER |= {("vgg16", "alignment"): 224, ("alexnet", "alignment"): 224}
 WIDER |= {
-    (net, "padding"): 192 for net in ("convnext_tiny", "efficientnetv2_b0", "inception_v3", "inception_resnet_v2")
+    (net, "padding"): 192
+    for net in ("convnext_tiny", "efficientnetv2_b0", "inception_v3", "inception_resnet_v2", "yolo_v1_tiny")
 }
 
 PERCEPTRONS = ("mlp_300", "elman")
@@ -38,17 +39,17 @@ NO_LOCUS = {
         *PERCEPTRONS,
     ),
     "stochastic_depth": (
-        "vgg16",
-        "inception_v3",
-        "mobilenet",
-        "densenet121",
-        "nasnet_mobile",
+        *("alexnet", "vgg16", "inception_v1", "inception_v3", "mobilenet", "shufflenet_v2_x0_5"),
+        *("densenet121", "nasnet_mobile", "darknet19", "yolo_v1_tiny", "yolo_v3_tiny"),
         *PERCEPTRONS,
         *LENETS,
     ),
+    "flattening": ("yolo_v3_tiny",),
     "feedback": tuple(net for net in SMALL if net not in PERCEPTRONS),
     "output": tuple(net for net in SMALL if net not in PERCEPTRONS + LENETS),
-} | dict.fromkeys(("convolution", "padding", "alignment", "normalization", "attention", "dropout"), PERCEPTRONS)
+    "auxiliary": tuple(net for net in SMALL if net != "inception_v1"),
+    "dropout": ("yolo_v3_tiny", *PERCEPTRONS),
+} | dict.fromkeys(("convolution", "padding", "alignment", "normalization", "attention"), PERCEPTRONS)
 
 # Capsules do without most genes, Fukushima's nets without almost all.
 CAPSULES, ANCESTORS = ("capsnet", "matrix_capsnet_small"), ("cognitron", "neocognitron")
@@ -64,9 +65,12 @@ UNFIT = {
     # A depthwise convolution makes a multiple of its inputs: 32 maps from 128 are none, nor are most changes of width.
     *((net, "convolution", "depthwise") for net in ("densenet121", "inception_v3", "inception_resnet_v2")),
     *((net, "convolution", "depthwise") for net in ("nasnet_mobile", "xception", "efficientnetv2_b0")),
+    *((net, "convolution", "depthwise") for net in ("yolo_v1_tiny", "yolo_v3_tiny", "alexnet", "inception_v1")),
+    # Its last convolution gives a map for each class, from which one number is to come.
+    *(("darknet19", "flattening", gene) for gene in ("flatten", "pyramid")),
     # Without borders the branch is smaller than what it is added to, or joined with.
     # MobileNet's 224 pixels are used up before its last block.
-    *((net, "alignment", "valid") for net in SMALL if net not in ("vgg16", *LENETS)),
+    *((net, "alignment", "valid") for net in SMALL if net not in ("vgg16", "alexnet", *LENETS)),
     # 120 single units from 16 maps, and 16 maps from 6; windows of 9 x 9 leave too little for the last 5 x 5.
     *((net, "convolution", kind) for net in ("lenet5", "boosted_lenet4") for kind in ("depthwise", "dilated")),
     # Bitmaps have 84 pixels.
@@ -79,13 +83,13 @@ UNFIT = {
 def run(name: str, locus: str, value: object, size: int) -> None:
     net = build(name, classes=7, size=size, genes={locus: value}, seed=1).train()
     x = torch.randn(2, net.channels, size, size, generator=torch.Generator().manual_seed(0))
-    y = net(x)
-    assert y.shape == (2, 7)
-    assert torch.isfinite(y).all()
-    loss = y.square().mean()
-    if name == "capsnet" and net.genome.decoder != "none":
-        loss = loss + net.outputs(x)["reconstruction"].square().mean()
-    loss.backward()
+    outputs = net.outputs(x)
+    answers = [outputs["head"], *(outputs[name] for name in net.loss_weights)]
+    assert all(y.shape == (2, *answer(name, 7, size)) for y in (net(x), *answers))
+    assert all(torch.isfinite(y).all() for y in answers)
+    if "reconstruction" in outputs:
+        answers.append(outputs["reconstruction"])
+    sum(y.square().mean() for y in answers).backward()
     for path, parameter in net.named_parameters():
         assert parameter.grad is not None, path
         assert torch.isfinite(parameter.grad).all(), path
@@ -136,6 +140,8 @@ def test_the_default_genome_is_the_published_net_bit_for_bit(name):
     assert torch.equal(plain(x), spelled(x))
 
 
+# Whose dense layer has more weights for a whole map than for its means.
+
 WEIGHTLESS = [
     ("activation", "gelu"),
     ("activation", "bell"),
@@ -154,7 +160,7 @@ WEIGHTLESS = [
 
 # Where the published pooling has weights, or a dense layer reads the whole map.
 RESHAPED = {(net, locus) for net in LENETS for locus in ("pooling", "alignment")}
-RESHAPED |= {(net, "flattening") for net in ("vgg16", "lenet1", *PERCEPTRONS)}
+RESHAPED |= {(net, "flattening") for net in ("vgg16", "alexnet", "yolo_v1_tiny", "lenet1", *PERCEPTRONS)}
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -333,4 +339,4 @@ def test_outputs_are_the_stages_and_channels_and_classes_follow(name):
     stages = [stage for stage, _ in net.named_children()]
     assert list(outputs)[: len(stages)] == stages
     assert torch.equal(outputs["head"], net(x))
-    assert net(x).shape == (1, 5)
+    assert net(x).shape == (1, *answer(name, 5, size))

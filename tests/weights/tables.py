@@ -26,6 +26,10 @@ TORCHVISION = {
     **{f"efficientnet_b{n}": f"efficientnet_b{n}" for n in range(8)},
     **{f"efficientnetv2_{size}": f"efficientnet_v2_{size}" for size in "sml"},
     **{f"convnext_{size}": f"convnext_{size}" for size in ("tiny", "small", "base", "large")},
+    "alexnet_one_tower": "alexnet",
+    "googlenet_bn": "googlenet",
+    **{name: name for name in ("resnet18", "resnet34", "resnext50_32x4d")},
+    **{f"shufflenet_v2_{width}": f"shufflenet_v2_{width}" for width in ("x0_5", "x1_0", "x1_5", "x2_0")},
 }
 """Their net by our name."""
 
@@ -41,6 +45,9 @@ TIMM = {
     "efficientnet_lite0": ("tf_efficientnet_lite0", "efficientnet_lite0"),
     **{f"efficientnet_lite{n}": (f"tf_efficientnet_lite{n}",) for n in range(1, 5)},
     **{f"convnext_{size}": (f"convnext_{size}",) for size in ("tiny", "small", "base", "large", "xlarge")},
+    **{name: (name,) for name in ("resnet18", "resnet34", "resnext50_32x4d")},
+    "se_resnet50": ("seresnet50",),
+    "se_resnext50_32x4d": ("seresnext50_32x4d",),
 }
 """Their nets by our name, the one nearest to ours first."""
 
@@ -66,7 +73,7 @@ def _torchvision(net: str, their: str, member: models.WeightsEnum) -> Weights:
         name=f"torchvision/{member.name}",
         address=member.url,
         file=file,
-        hash=re.search(r"-([0-9a-f]{8,})\.pth$", file).group(1),
+        hash=re.search(r"-([0-9a-f]{8,})\.pth$", file).group(1)[:31],
         bytes=round(meta["_file_size"] * 2**20),
         licence="BSD-3-Clause",
         top1=f"{metrics['acc@1']:.3f}" if has_head else "",

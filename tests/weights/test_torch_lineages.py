@@ -41,6 +41,10 @@ SMALL = (
     "torchvision/mobilenet_v2",
     "torchvision/efficientnet_b0",
     "torchvision/convnext_tiny",
+    "torchvision/alexnet",
+    "torchvision/googlenet",
+    "torchvision/resnet18",
+    "torchvision/shufflenet_v2_x0_5",
     "timm/resnet50",
     "timm/densenet121",
     "timm/inception_resnet_v2",
@@ -53,6 +57,7 @@ SMALL = (
     "timm/tf_efficientnet_lite0",
     "timm/efficientnet_lite0",
     "timm/convnext_tiny",
+    "timm/seresnext50_32x4d",
 )
 
 
@@ -62,7 +67,8 @@ def made(row: Weights, aux: bool = False) -> nn.Module:
     with double():
         if row.origin == "timm":
             return timm.create_model(name, pretrained=False).eval()
-        more = {"transform_input": True, "aux_logits": aux, "init_weights": False} if name == "inception_v3" else {}
+        told = {"transform_input": True, "aux_logits": aux, "init_weights": False}
+        more = told if name in ("inception_v3", "googlenet") else {}
         return models.get_model(name, weights=None, **more).eval()
 
 
@@ -94,7 +100,7 @@ def compare(row: Weights, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw = torch.Generator().manual_seed(0)
     peer = made(row, aux=True)
     fill(peer, draw)
-    sizes = (224,) if row.net.startswith("vgg") else SIZES.get(row.net, USUAL)
+    sizes = (224,) if row.net.startswith(("vgg", "alexnet")) else SIZES.get(row.net, USUAL)
     calibrate(peer, torch.randn(16, 3, sizes[0], sizes[0], generator=draw).double())
     path = published(row, peer, home)
     monkeypatch.setattr(importlib.import_module(f"convatlas.weights.{row.origin}"), "file", lambda weights: path)

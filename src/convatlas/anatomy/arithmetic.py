@@ -137,6 +137,10 @@ def window(call: Call) -> Window | None:
         kernel = argument(call, first, "kernel_size")
         stride = argument(call, first + 1, "stride", None) or kernel
         return _window(kernel, stride, 1, argument(call, 3, "padding", 0) if first == 1 else 0)
+    # The method of a tensor goes by the same name, but gives a side more, not one less.
+    if call.name == "unfold" and argument(call, 0, "input").ndim == 4 and call.output.ndim == 3:
+        kernel, dilation = argument(call, 1, "kernel_size"), argument(call, 2, "dilation", 1)
+        return _window(kernel, argument(call, 4, "stride", 1), dilation, argument(call, 3, "padding", 0))
     return None
 
 

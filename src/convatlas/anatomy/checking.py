@@ -20,8 +20,9 @@ from convatlas.catalogue.rules import MIB, exceptions, explain
 SAME = "the same"
 NOT_HERE = "not measured here"
 ACCURACIES = ("top1", "top5")
-UNMEASURED = (
-    *ACCURACIES,
+ERRORS = (
+    "top1_error",
+    "top5_error",
     "error",
     "error_distorted",
     "error_deslanted",
@@ -30,6 +31,7 @@ UNMEASURED = (
     "error_smallnorb",
     "error_smallnorb_repeated",
 )
+UNMEASURED = (*ACCURACIES, "map_voc", "map_coco", *ERRORS)
 NOT_PUBLISHED = "blank in the published table, filled by measurement"
 
 
@@ -147,6 +149,9 @@ def _measured(column: str, anatomy: Anatomy) -> float | str | tuple[int, ...] | 
 
 def _rule(card: Card, column: str, printed: str, anatomy: Anatomy) -> tuple[str, bool, float]:
     """What explains a cell, whether anything does, and the unit it was printed in."""
+    for exception in exceptions():
+        if (exception.net, exception.column, exception.printed) == (card.name, column, printed):
+            return f"exception: {exception.why}", True, MIB
     measured = _measured(column, anatomy)
     if measured is None:
         return NOT_HERE, column in UNMEASURED, 1
@@ -166,9 +171,6 @@ def _rule(card: Card, column: str, printed: str, anatomy: Anatomy) -> tuple[str,
     rule = explain(column, printed, numbers, card.weight_names)
     if rule is not None:
         return rule.name, True, rule.unit
-    for exception in exceptions():
-        if (exception.net, exception.column, exception.printed) == (card.name, column, printed):
-            return f"exception: {exception.why}", True, MIB
     return "differs" if words else "no rule", False, MIB
 
 

@@ -56,6 +56,9 @@ def _after(operation: Operation, joined: Field) -> Field:
 def _collapses(operation: Operation) -> bool:
     """Whether maps of several positions became one vector, or one position."""
     maps = [shape for shape in operation.shapes_in if len(shape) == 4 and shape[2] * shape[3] > 1]
+    declared = getattr(operation.module, "keeps_grid", None)
+    if operation.is_leaf and isinstance(declared, bool):
+        return not declared
     if not maps or any(window(call) is not None for call in operation.calls):
         return False
     return not any(_keeps_grid(shape, maps) for shape in operation.shapes)

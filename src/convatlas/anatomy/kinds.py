@@ -15,6 +15,7 @@ from convatlas.genes import (
     feedback,
     flattening,
     links,
+    local,
     matrices,
     normalization,
     output,
@@ -24,6 +25,7 @@ from convatlas.genes import (
     routing,
     skip,
 )
+from convatlas.nets import darknet_steps, yolo
 from convatlas.nets.boosting import Vote
 
 KINDS: tuple[tuple[tuple[type[nn.Module], ...], str, str], ...] = (
@@ -31,6 +33,7 @@ KINDS: tuple[tuple[tuple[type[nn.Module], ...], str, str], ...] = (
     ((output.RadialBasis,), "radial basis functions", "dense"),
     ((feedback.Recurrence,), "recurrence", "feedback"),
     ((links.LinkedConvolution,), "linked convolution", "convolution"),
+    ((local.LocallyConnected,), "locally connected", "convolution"),
     ((nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d), "transposed convolution", "convolution"),
     ((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm), "batch normalization", "normalization"),
     ((nn.LayerNorm, normalization.LayerNorm), "layer normalization", "normalization"),
@@ -81,6 +84,11 @@ KINDS: tuple[tuple[tuple[type[nn.Module], ...], str, str], ...] = (
     ((skip.Repeat,), "repetition", "skip"),
     ((skip.Scale, skip.LayerScale), "scaling", "skip"),
     ((Vote,), "vote", "skip"),
+    ((nn.Upsample,), "upsampling", "skip"),
+    ((darknet_steps.Reorganize,), "reorganization", "skip"),
+    ((yolo.Rows,), "boxes in rows", "flattening"),
+    ((skip.Slice,), "channel slice", "skip"),
+    ((skip.Shuffle, nn.ChannelShuffle), "channel shuffle", "skip"),
     ((nn.Dropout, nn.Dropout2d), "dropout", "regularization"),
     ((regularization.StochasticDepth,), "stochastic depth", "regularization"),
     ((capsules.Squash,), "squash", "activation"),

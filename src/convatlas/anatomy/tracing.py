@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
+from convatlas.anatomy.shortcuts import known
+
 
 @dataclass
 class Call:
@@ -118,7 +120,9 @@ class _Tracer(TorchFunctionMode):
         kwargs = kwargs or {}
         path, module, operation = self.stack[-1]
         before = [(tensor, _version(tensor)) for tensor in tensors_in((args, kwargs))]
-        output = func(*args, **kwargs)
+        output = known(func, args, kwargs)
+        if output is None:
+            output = func(*args, **kwargs)
         written = [tensor for tensor, version in before if _version(tensor) != version]
         if not written and not any(True for _ in tensors_in(output)):
             return output

@@ -68,14 +68,18 @@ class Card:
             "identity", where each number is by itself the probability that its class is there; "none".
         figures: By column; a figure that nobody printed is absent. Columns of numbers: depth (layers that own weights),
             parameters, parameters_short (the same, printed elsewhere with fewer digits), size (of the weight file, in
-            MB), top1 and top5 (accuracy on the ImageNet validation photos), flops, madds (multiply-adds), layers (as
-            the net's own name counts), output (numbers put out), connections and units (as in `Anatomy`), error (on
-            the test digits of MNIST), error_distorted and error_deslanted (the same after training on distorted
-            digits, and with all digits set upright), error_smallnorb (on the test photos of smallNORB), error_repeated
-            and error_smallnorb_repeated (what others got who repeated it). Columns of words: input, activation, perk,
+            MB), top1 and top5 (accuracy on the ImageNet validation photos, in percent), top1_short (as before),
+            top1_error and top5_error (100 less accuracy), map_voc and map_coco (mean average precision of boxes, on VOC
+            2007's test photos and at an overlap of 0.5 on COCO's test-dev), flops, madds (multiply-adds), layers (as
+            the net's own name counts), output (numbers put out), connections and units (as in `Anatomy`), error (on the
+            test digits of MNIST), error_distorted and error_deslanted (the same after training on distorted digits, and
+            with all digits set upright), error_smallnorb (on the test photos of smallNORB), error_repeated and
+            error_smallnorb_repeated (what others got who repeated it). Columns of words: input, activation, perk,
             error_summary (the error as the review sums it up, for several nets together where it does).
+        aliases: Other names it goes by.
         weight_names: How the weights are named inside the file whose size was printed: "plain" (layer/weight) or
             "scoped" (several scopes around each layer).
+        classes: How many it tells apart, where that is not the number of `outputs`.
         note: What to know of it before one relies on it: what is disputed, what had to be reconstructed; mostly empty.
     """
 
@@ -90,7 +94,9 @@ class Card:
     output_kind: str
     probabilities: str
     figures: Mapping[str, Figure] = field(hash=False)
+    aliases: tuple[str, ...] = ()
     weight_names: str = "plain"
+    classes: int | None = None
     note: str = ""
 
     @property
@@ -133,7 +139,11 @@ def _cards() -> dict[str, Card]:
 
 @cache
 def _index() -> dict[str, Card]:
-    return {_plain(spelling): card for card in _cards().values() for spelling in (card.name, card.published_name)}
+    return {
+        _plain(spelling): card
+        for card in _cards().values()
+        for spelling in (*card.aliases, card.name, card.published_name)
+    }
 
 
 def _plain(name: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-ORIGINS = ("lite", "keras", "torchvision", "timm")
+ORIGINS = ("lite", "keras", "torchvision", "timm", "darknet")
 """Who published weights; each has a table of its own, and the first one that has a net is its default."""
 
 
@@ -28,7 +28,7 @@ class Weights:
         model: What the publisher calls the net.
         outputs: Classes; 0 for files without a classifier.
         size: Side of the photos in pixels.
-        geometry: Of the preprocessing, see `images.preprocessing`.
+        geometry: Of the preprocessing, see `images.preprocessing` and `images.fitting`.
         resize: Likewise.
         interpolation: Likewise.
         pixels: The name of the scale of the pixels, see `weights.lineage`.

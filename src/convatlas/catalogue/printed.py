@@ -7,9 +7,9 @@ import re
 
 from convatlas.base.errors import ConvAtlasError
 
-UNITS = {"": 1.0, "%": 1.0, "K": 1e3, "M": 1e6, "B": 1e9}
+UNITS = {"": 1.0, "%": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, " Bn": 1e9}
 
-NUMBER = re.compile(r"(\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?)(?:(?:e|×10\^)(\d+))?([%KMB]?)", re.ASCII)
+NUMBER = re.compile(r"(\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?)(?:(?:e|×10\^)(\d+))?([%KMB]?| Bn)", re.ASCII)
 
 
 def value(printed: str) -> float:

@@ -206,6 +206,13 @@ RULES: tuple[Rule, ...] = (
         lambda activation: [activation.removeprefix("scaled ")],
     ),
     Rule(
+        "truncation to millions, all parameters",
+        "parameters and running statistics, in whole millions, the further digits dropped",
+        ("parameters_short",),
+        ("parameters",),
+        _cut(1e6, 0, "M"),
+    ),
+    Rule(
         "MiB, rounded",
         "4 bytes a parameter, in units of 2^20 bytes, rounded",
         ("size",),
@@ -274,6 +281,13 @@ RULES: tuple[Rule, ...] = (
         ("flops",),
         ("macs",),
         _cut(1e9, 1, "×10^9"),
+    ),
+    Rule(
+        "two operations a multiply-add, rounding",
+        "multiplications and additions, each an operation, in units of 10^9, rounded to two decimals",
+        ("flops",),
+        ("macs",),
+        _rounded(0.5e9, 2, " Bn"),
     ),
 )
 """In the order in which they are tried."""

@@ -44,6 +44,7 @@ ACTIVATIONS = table(
     _gene("relu", "max(x, 0)", "Fukushima 1969; Nair & Hinton 2010", lambda channels: nn.ReLU()),
     _gene("relu6", "min(max(x, 0), 6)", "Krizhevsky 2010", lambda channels: nn.ReLU6()),
     _gene("leaky", "max(x, 0.01 x)", "Maas et al. 2013", lambda channels: nn.LeakyReLU(0.01), aliases=("leaky_relu",)),
+    _gene("leaky_darknet", "max(x, 0.1 x)", "Redmon et al. 2016, eq. 2", lambda channels: nn.LeakyReLU(0.1)),
     _gene("prelu", "max(x, 0) + a_c min(x, 0), a learned", "He et al. 2015", lambda channels: nn.PReLU(channels), "C"),
     _gene("elu", "x if x > 0 else exp(x) - 1", "Clevert et al. 2016", lambda channels: nn.ELU()),
     _gene(

@@ -26,7 +26,8 @@ class Separable(nn.Sequential):
 class Site:
     """One convolution of a net, before it is known of which kind it will be; kernel and padding as (height, width).
 
-    `links` is the table of one that is published with some of its inputs linked only.
+    `links` is the table of one that is published with some of its inputs linked only; `groups` is how many a grouped
+    one has, or the largest number below that fits.
     """
 
     channels: int
@@ -38,6 +39,7 @@ class Site:
     fill: Fill
     bias: bool
     links: Links | None = None
+    groups: int = 32
 
     def conv(self, groups: int = 1, outputs: int | None = None, bias: bool | None = None) -> Convolution:
         """The convolution in `groups` groups."""
@@ -94,9 +96,10 @@ CONVOLUTIONS = table(
     ),
     _gene(
         "grouped",
-        "y_j = sum w_ij * x_i over the inputs i of j's group; g = 32 groups, or the largest number below that fits",
+        "y_j = sum w_ij * x_i over the inputs i of j's group; g = 32 groups (AlexNet 2), or the largest number below "
+        "that fits",
         "Krizhevsky et al. 2012; Xie et al. 2017",
-        lambda site: site.conv(groups=groups_of(math.gcd(site.channels, site.outputs))),
+        lambda site: site.conv(groups=groups_of(math.gcd(site.channels, site.outputs), site.groups)),
         "k*k*C*K/g",
     ),
     _gene(

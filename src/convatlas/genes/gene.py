@@ -21,7 +21,7 @@ class Gene:
 
     Attributes:
         locus: What it is a value of: convolution, padding, alignment, pooling, flattening, normalization,
-            activation, attention, regularization, feedback, output, routing or decoder.
+            activation, attention, regularization, feedback, output, auxiliary, routing or decoder.
         name: Its name in that locus.
         formula: What it computes.
         shape: From which shape to which.

@@ -12,6 +12,7 @@ from torch import nn
 from convatlas.base.errors import GeneError, unknown
 from convatlas.genes.activation import ACTIVATIONS
 from convatlas.genes.attention import ATTENTIONS
+from convatlas.genes.auxiliary import AUXILIARIES
 from convatlas.genes.convolution import CONVOLUTIONS, DILATIONS, Site
 from convatlas.genes.decoder import DECODERS
 from convatlas.genes.feedback import FEEDBACKS, Arrow, Layer, Recurrence, arrows_of
@@ -36,6 +37,7 @@ LOCI: dict[str, dict[str, Gene]] = {
     "attention": ATTENTIONS,
     "feedback": FEEDBACKS,
     "output": OUTPUTS,
+    "auxiliary": AUXILIARIES,
     "routing": ROUTINGS,
     "decoder": DECODERS,
 }
@@ -71,6 +73,7 @@ class Genome:
     attention: Value = "none"
     feedback: Feedback = None
     output: Value = None
+    auxiliary: Value = None
     routing: Value = None
     decoder: Value = None
     dropout: float | None = 0.0
@@ -144,8 +147,9 @@ class Genome:
         bias: bool = False,
         fixed: bool = False,
         links: Links | None = None,
+        groups: int = 32,
     ) -> dict[str, nn.Module]:
-        """A convolution as `conv`, behind a `pad` where its border cannot be its own.
+        """A convolution as `conv`, behind a `pad` where its border cannot be its own; `groups` if it is a grouped one.
 
         1 x 1 convolutions, and those that are `fixed` (stems, which read the photo itself), keep their kind whatever
         the genome says; a site that is published without a border keeps being so. `links` is the published table of
@@ -159,7 +163,8 @@ class Genome:
         pad, padding = self._border(reach, stride, alignment)
         # Of a user's own filling only the module in front knows.
         mode = "zeros" if isinstance(self.padding, Gene) else self._gene("padding", "zeros").name
-        site = Site(channels, outputs, (height, width), stride, padding, dilation, cast(Fill, mode), bias, links)
+        shape = (height, width), stride, padding, dilation, cast(Fill, mode)
+        site = Site(channels, outputs, *shape, bias, links, groups)
         made: dict[str, nn.Module] = {} if pad is None else {"pad": pad}
         made["conv"] = gene.make(site)
         return made
@@ -197,7 +202,7 @@ class Genome:
         kernel: int | tuple[int, int] = 1,
         stride: int = 1,
         *,
-        norm: Norm,
+        norm: Norm | None,
         act: bool = True,
         kind: str = "dense",
         alignment: Alignment = "same",
@@ -206,12 +211,17 @@ class Genome:
         links: Links | None = None,
         normalization: str = "batch",
     ) -> nn.Sequential:
-        """The field's usual phrase: convolution (`pad`, `conv`), normalization (`norm`), activation (`act`)."""
+        """The field's usual phrase: convolution (`pad`, `conv`), normalization (`norm`), activation (`act`).
+
+        Without constants for it (`norm` None) there is no place for a normalization.
+        """
         conv = self.convolve(
             channels, outputs, kernel, stride, kind=kind, alignment=alignment, bias=bias, fixed=fixed, links=links
         )
         return chain(
-            **conv, norm=self.normalize(outputs, norm, normalization), act=self.activate(outputs) if act else None
+            **conv,
+            norm=self.normalize(outputs, norm, normalization) if norm else None,
+            act=self.activate(outputs) if act else None,
         )
 
     def pool(
@@ -255,6 +265,14 @@ class Genome:
     def answer(self, features: int, classes: int) -> nn.Module:
         """The last layer, from a vector of `features` to a number a class."""
         return self._gene("output", "dense").make(features, classes, self.activate)
+
+    def assisted(self) -> bool:
+        """Whether the net has auxiliary heads."""
+        return self._gene("auxiliary", "none").name != "none"
+
+    def assist(self, features: int, classes: int) -> nn.Module:
+        """What an auxiliary head makes of (N, `features`): logits (N, `classes`)."""
+        return self._gene("auxiliary", "none").make(features, classes, self.activate)
 
     def route(self, children: int, parents: int) -> nn.Module:
         """The routing from so many capsules to so many; votes (N, I, J, D) -> capsules (N, J, D).

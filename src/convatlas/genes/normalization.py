@@ -36,6 +36,32 @@ class BatchNorm(nn.BatchNorm2d):
             super().reset_parameters()
 
 
+class DarknetBatchNorm(BatchNorm):
+    """Batch normalization as darknet divides: by the deviation plus eps, not by the root of the variance plus eps.
+
+    While training, the variance it divides by is the unbiased one. Source: darknet, the layer's CPU code.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, variance = self._statistics(x)
+        # The root has no slope at 0, where a dead channel stands; a variance this small is nothing beside eps.
+        deviation = variance.clamp_min(torch.finfo(x.dtype).tiny).sqrt() + self.eps
+        scale = self.weight / deviation
+        return x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+
+    def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        running = self.running_mean, self.running_var
+        if not self.training:
+            return running  # type: ignore[return-value]
+        if x.numel() // x.shape[1] == 1:
+            raise ValueError(f"one value a channel has no variance to train with: the input is {tuple(x.shape)}")
+        variance, mean = torch.var_mean(x, (0, 2, 3))
+        with torch.no_grad():
+            for kept, new in zip(running, (mean, variance), strict=True):
+                kept.lerp_(new.to(kept.dtype), self.momentum)  # type: ignore[union-attr,arg-type]
+        return mean, variance
+
+
 class LayerNorm(nn.Module):
     """Normalizes each position over its channels, as ConvNeXt does; (N, C, H, W) or (N, C), same shape out."""
 
@@ -121,6 +147,13 @@ NORMALIZATIONS = table(
         "gamma_c (x - mean_c) / sqrt(var_c + eps) + beta_c, over the batch and the map; 2C running statistics more",
         "Ioffe & Szegedy 2015",
         BatchNorm,
+        "4*C",
+    ),
+    _gene(
+        "batch_darknet",
+        "gamma_c (x - mean_c) / (sqrt(var_c) + eps) + beta_c, over the batch and the map; 2C running statistics more",
+        "Redmon 2013-2018, darknet",
+        DarknetBatchNorm,
         "4*C",
     ),
     _gene(

@@ -1,4 +1,4 @@
-"""Where paths meet: sums, joins, products and scalings, each a module of its own."""
+"""Where paths part and meet: slices, sums, joins, products and scalings, each a module of its own."""
 
 from __future__ import annotations
 
@@ -42,6 +42,34 @@ class Repeat(nn.Module):
 
     def extra_repr(self) -> str:
         return str(self.times)
+
+
+class Slice(nn.Module):
+    """The maps from number `start` up to, but not including, `stop`; (N, C, H, W) -> (N, stop - start, H, W)."""
+
+    def __init__(self, start: int, stop: int):
+        super().__init__()
+        self.start, self.stop = start, stop
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, self.start : self.stop]
+
+    def extra_repr(self) -> str:
+        return f"{self.start}:{self.stop}"
+
+
+class Shuffle(nn.Module):
+    """The maps of `groups` groups in turn, one of each (Zhang et al. 2018, ShuffleNet); (N, C, H, W), same shape."""
+
+    def __init__(self, groups: int):
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.unflatten(x, 1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
+
+    def extra_repr(self) -> str:
+        return str(self.groups)
 
 
 class Scale(nn.Module):

@@ -4,6 +4,12 @@
 torchvision, timm and TensorFlow's nets number their outputs. A name is the first lemma of the synset in WordNet 3.0
 (Princeton University, 2006). Where two classes share it, one with a second lemma shows that too ("maillot, tank suit"),
 and one without says in brackets what WordNet defines it as ("crane (bird)", "crane (machine)").
+
+`data/imagenet1k_darknet.csv` holds the same classes in the order of ILSVRC's own numbers, as darknet's classifiers put
+them out (darknet, `data/imagenet.labels.list`).
+
+`data/coco.csv` holds the 80 classes of COCO's boxes (Lin et al. 2014) with the data set's own numbers, which leave out
+some between 1 and 90; `data/voc.csv` the 20 of PASCAL VOC 2007 (Everingham et al. 2010), by the alphabet.
 """
 
 from __future__ import annotations
@@ -14,7 +20,12 @@ from importlib import resources
 
 from convatlas.base.errors import unknown
 
-_FILES = {"imagenet1k": "imagenet1k.csv"}
+_FILES = {
+    "imagenet1k": "imagenet1k.csv",
+    "imagenet1k_darknet": "imagenet1k_darknet.csv",
+    "coco": "coco.csv",
+    "voc": "voc.csv",
+}
 
 
 def labels(name: str = "imagenet1k") -> tuple[str, ...]:
@@ -23,21 +34,27 @@ def labels(name: str = "imagenet1k") -> tuple[str, ...]:
     Raises:
         UnknownName: there is no such data set.
     """
-    return tuple(label for _, label in _rows(name))
+    return tuple(row["name"] for row in _rows(name))
 
 
 def synsets(name: str = "imagenet1k") -> tuple[str, ...]:
     """Give the WordNet 3.0 identifiers of the same classes in the same order, such as "n02124075".
 
     Raises:
-        UnknownName: there is no such data set.
+        UnknownName: there is no such data set, or its classes are no synsets.
     """
-    return tuple(synset for synset, _ in _rows(name))
+    if name in _FILES and "synset" not in _rows(name)[0]:
+        raise unknown("set of synsets", name, ["imagenet1k"])
+    return tuple(row["synset"] for row in _rows(name))
 
 
 @functools.cache
-def _rows(name: str) -> tuple[tuple[str, str], ...]:
+def _rows(name: str) -> tuple[dict[str, str], ...]:
     if name not in _FILES:
         raise unknown("set of class names", name, _FILES)
     text = (resources.files(__package__) / "data" / _FILES[name]).read_text(encoding="utf-8")
-    return tuple((row["synset"], row["name"]) for row in csv.DictReader(text.splitlines()))
+    rows = tuple(csv.DictReader(text.splitlines()))
+    if "name" not in rows[0]:
+        names = dict(zip(synsets(), labels(), strict=True))
+        rows = tuple(row | {"name": names[row["synset"]]} for row in rows)
+    return rows

@@ -41,14 +41,17 @@ Branch = tuple[Conv | Pool | Split, ...]
 
 
 class Branches(nn.Module):
-    """The `branches` over one input, joined by channel; (N, C, H, W) -> (N, `width`, H', W')."""
+    """The `branches` over one input, joined by channel; (N, C, H, W) -> (N, `width`, H', W').
+
+    Without a normalization (`norm` None) the convolutions have biases.
+    """
 
     def __init__(
         self,
         genome: Genome,
         channels: int,
         branches: tuple[Branch, ...],
-        norm: Norm,
+        norm: Norm | None,
         average_border: Border = "outside",
     ):
         super().__init__()
@@ -78,7 +81,7 @@ class Branches(nn.Module):
 
 
 def conv(
-    genome: Genome, channels: int, step: Conv, norm: Norm, *, valid: bool = False, fixed: bool = False
+    genome: Genome, channels: int, step: Conv, norm: Norm | None, *, valid: bool = False, fixed: bool = False
 ) -> nn.Module:
     """The module of a convolution step."""
     alignment: Alignment = "valid" if valid or step.stride > 1 else "same"
@@ -89,6 +92,7 @@ def conv(
         step.stride,
         norm=norm,
         alignment=alignment,
+        bias=norm is None,
         fixed=fixed,
     )
 

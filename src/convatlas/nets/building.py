@@ -17,14 +17,17 @@ from convatlas.nets.initialization import initialize
 from convatlas.nets.net import Net
 
 FAMILIES = {
+    "alexnet": "alexnet:AlexNet",
     "boosted_lenet4": "boosting:BoostedLeNet",
     "capsnet": "capsnet:CapsNet",
     "cognitron": "cognitron:Cognitron",
     "convnext": "convnext:ConvNeXt",
+    "darknet": "darknet:Darknet",
     "densenet": "densenet:DenseNet",
     "efficientnet": "efficientnet:EfficientNet",
     "inception": "inception:InceptionV3",
     "inception_resnet": "inception_resnet:InceptionResNetV2",
+    "inception_v1": "inception_v1:InceptionV1",
     "lenet": "lenet:LeNet",
     "matrix_capsnet": "matrix_capsnet:MatrixCapsNet",
     "mobilenet": "mobilenet:MobileNet",
@@ -34,8 +37,10 @@ FAMILIES = {
     "perceptron": "perceptron:Perceptron",
     "recurrent": "recurrent:Recurrent",
     "resnet": "resnet:ResNet",
+    "shufflenet_v2": "shufflenet_v2:ShuffleNetV2",
     "vgg": "vgg:VGG",
     "xception": "xception:Xception",
+    "yolo": "yolo:YOLO",
 }
 """Which class builds a family of cards; a net that is made of whole others has a class of its own."""
 
@@ -95,14 +100,14 @@ def skeleton(
     genome = published.swapped(card.name, genes or {})
     photo = _photo(size, card)
     wide = _count("channels", channels, card.input[2])
-    many = _count("classes", classes, card.outputs)
+    many = _count("classes", classes, card.classes or card.outputs)
     try:
         net = _assemble(family, row, genome, many, wide, photo)
         if genome != published or photo != card.input[:2]:
             _run(net, wide, photo)
     except (RuntimeError, ValueError) as error:
         # Whether genes and photos fit does not depend on the classes, of which the published number always fits.
-        raise _explained(error, card, family, row, genome, card.outputs, wide, photo) from None
+        raise _explained(error, card, family, row, genome, card.classes or card.outputs, wide, photo) from None
     net.card = card
     return net
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -32,6 +32,7 @@ class Net(nn.Module):
         size: (height, width) of the photos it was made for; only nets that flatten a map whole depend on it.
         lineage: Where its weights come from; None while they are random.
         follows: The lineage whose conventions (strides, borders, eps) it has; empty for those of its card.
+        loss_weights: What the loss of each auxiliary output counts beside the head's, by the output's name.
     """
 
     rows: ClassVar[dict[str, Any]]
@@ -40,6 +41,7 @@ class Net(nn.Module):
     head: nn.Module
     lineage: Any = None
     follows: str = ""
+    loss_weights: Mapping[str, float] = {}
 
     @staticmethod
     def published(row: Any) -> Genome:
@@ -108,10 +110,8 @@ class Net(nn.Module):
         flatten, features = genome.flatten(width)
         if features is None:
             with torch.device("meta"), torch.no_grad():
-                x = torch.empty(1, channels, *size)
-                for _, x in self.eval().walk(x):  # noqa: B007 - the last one counts
-                    pass
-                features = flatten(x).shape[1]
+                photo = torch.empty(1, channels, *size)
+                features = flatten([photo, *self.eval().outputs(photo).values()][-1]).shape[1]
             self.train()
         return flatten, features
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard
 
 import torch
 
@@ -15,7 +14,7 @@ from convatlas.base.errors import ConvAtlasError, ImageError, WeightsError
 from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table
 from convatlas.images.decoding import Source
-from convatlas.images.folders import photos
+from convatlas.images.many import is_many, name, sources
 from convatlas.nets.net import Net
 from convatlas.weights.loading import load
 
@@ -73,7 +72,7 @@ def classify(
         UnknownName: No such net or device.
         WeightsError: The net has no weights.
     """
-    if _is_many(photo):
+    if is_many(photo):
         return list(classifications(photo, net, weights=weights, top=top, device=device))
     if isinstance(photo, str | Path) and Path(photo).is_dir():
         return list(classifications([photo], net, weights=weights, top=top, device=device))
@@ -81,10 +80,6 @@ def classify(
     if found.error is not None:
         raise ImageError(found.error)
     return found
-
-
-def _is_many(photo: Source | Sequence[Source]) -> TypeGuard[Sequence[Source]]:
-    return isinstance(photo, list | tuple)
 
 
 def classifications(
@@ -100,6 +95,8 @@ def classifications(
     net = load(net, weights=weights) if isinstance(net, str) else net
     if not isinstance(net, Net):
         raise ConvAtlasError(f"a net to classify with is a name, or what `load` gave, not {type(net).__name__}")
+    if net.card.output_kind == "raw detector heads":
+        raise ConvAtlasError(f"{net.card.name} finds boxes, it does not classify: detect with it")
     if net.lineage is None:
         raise WeightsError(f"{net.card.name} has random weights, whose answers mean nothing; load it with weights")
     names = net.lineage.class_names
@@ -108,25 +105,14 @@ def classifications(
     if not isinstance(top, int) or isinstance(top, bool) or not 1 <= top <= len(names):
         raise ConvAtlasError(f"top is a number of classes from 1 to {len(names)}; got {top!r}")
     net.to(where).eval()
-    sources = _sources(many)
-    for start in range(0, len(sources), BATCH):
-        prepared = [_prepared(net, source) for source in sources[start : start + BATCH]]
+    given = sources(many)
+    for start in range(0, len(given), BATCH):
+        prepared = [_prepared(net, source) for source in given[start : start + BATCH]]
         good = [x for x in prepared if not isinstance(x, str)]
         probabilities = iter(_probabilities(net, good) if good else [])
-        for source, x in zip(sources[start : start + BATCH], prepared, strict=True):
+        for source, x in zip(given[start : start + BATCH], prepared, strict=True):
             error, answers = (x, ()) if isinstance(x, str) else (None, _best(next(probabilities), names, top))
-            yield Classification(_name(source), net.card.name, net.lineage.name, answers, error)
-
-
-def _sources(many: Sequence[Source]) -> list[Source]:
-    sources: list[Source] = []
-    for one in many:
-        sources += photos([one]) if isinstance(one, str | Path) else [one]
-    return sources
-
-
-def _name(source: Source) -> str:
-    return str(source) if isinstance(source, str | Path) else type(source).__name__
+            yield Classification(name(source), net.card.name, net.lineage.name, answers, error)
 
 
 def _prepared(net: Net, source: Source) -> torch.Tensor | str:

@@ -17,6 +17,7 @@ ENDINGS = {
     "torchvision": (".pth", ".pt", ".bin", ".safetensors"),
     "timm": (".safetensors", ".pth", ".pt", ".bin"),
     "lite": (".pth", ".pt", ".bin", ".safetensors"),
+    "darknet": (".weights",),
 }
 """Which layout is written to files of which ending."""
 
@@ -28,7 +29,7 @@ def export(net: Net, file: str | Path, *, layout: str | None = None) -> Path:
         net: A net of the atlas.
         file: Where to; the ending says what: .safetensors, .weights.h5 or .pth.
         layout: "own" (all that `load` needs to build the net again is in the file), or for whose code it is written:
-            "keras", "torchvision", "timm" or "lite". If not said: "own" for .safetensors, "keras" for .weights.h5, and
+            "keras", "torchvision", "timm", "lite" or "darknet". If not said: by the ending, and
             for .pth the origin of the net's weights.
 
     Returns:
@@ -59,8 +60,10 @@ def _layout(net: Net, path: Path) -> str:
         return "keras"
     if path.suffix == ".safetensors":
         return "own"
+    if path.suffix == ".weights":
+        return "darknet"
     if path.suffix not in ENDINGS["torchvision"]:
-        raise WeightsError(f"weights are written to .safetensors, .weights.h5 or .pth; got {path.name}")
+        raise WeightsError(f"weights are written to .safetensors, .weights.h5, .weights or .pth; got {path.name}")
     follows = net.follows.partition("/")[0]
     if ".pth" not in ENDINGS.get(follows, ()):
         torch_origins = [name for name in ORIGINS if ".pth" in ENDINGS[name]]

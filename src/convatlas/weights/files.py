@@ -12,11 +12,11 @@ from convatlas.base.errors import WeightsError
 from convatlas.catalogue.cards import Card
 from convatlas.catalogue.lineages import Weights, weights_of
 from convatlas.nets.building import Size, skeleton
-from convatlas.weights import keras, own
+from convatlas.weights import darknet, keras, own
 from convatlas.weights.adapting import CLASSIFIER
 from convatlas.weights.lineage import Lineage, lineage
 from convatlas.weights.origins import choose, origin
-from convatlas.weights.reading import finite, fits
+from convatlas.weights.reading import COUNTER, finite, fits
 
 ENDINGS = {
     ".h5": ("keras",),
@@ -25,13 +25,14 @@ ENDINGS = {
     ".pt": ("torchvision", "timm", "lite"),
     ".bin": ("torchvision", "timm", "lite"),
     ".safetensors": ("torchvision", "timm", "lite"),
+    ".weights": ("darknet",),
 }
 """Who writes files of which ending, beside ourselves."""
 
 
 def is_file(name: str) -> bool:
     """Whether a name is a path: by its ending, which no net's and no lineage's name has."""
-    return name.endswith(tuple(ENDINGS))
+    return name.endswith(tuple(ENDINGS)) or darknet.CUT.search(name) is not None
 
 
 def opened(
@@ -65,22 +66,21 @@ def _foreign(path: Path, card: Card, like: str | None, size: Size | None) -> tup
     rows = [choose(card, like)] if like else _conventions(path, card)
     if not rows:
         raise WeightsError(f"no lineage of {card.name} has files that end in {path.suffix}")
-    fitting: list[tuple[Weights, dict[str, Tensor]]] = []
+    fitting: list[tuple[Weights, dict[str, Tensor], int]] = []
     refused: list[WeightsError] = []
     for row in rows:
         try:
-            fitting.append((row, _read(path, card, row, size)))
+            fitting.append((row, *_read(path, card, row, size)))
         except WeightsError as error:
             refused.append(error)
     if not fitting:
         raise refused[0]
-    first, tensors = fitting[0]
-    different = [row.name for row, _ in fitting if _variant(row) != _variant(first)]
+    first, tensors, outputs = fitting[0]
+    different = [row.name for row, *_ in fitting if _variant(row) != _variant(first)]
     if different:
         raise WeightsError(
             f"{path.name} fits the names of {first.name} and {different[0]}, which compute otherwise: say which (like=)"
         )
-    outputs = len(tensors[f"{CLASSIFIER}.weight"]) if f"{CLASSIFIER}.weight" in tensors else 0
     follows = keras.follows(first, path, tensors) if first.origin == "keras" and not like else first.name
     return tensors, own.Description(
         card.name, follows, {}, outputs, card.input[2], card.input[:2], _lineage(path, first, outputs)
@@ -90,9 +90,10 @@ def _foreign(path: Path, card: Card, like: str | None, size: Size | None) -> tup
 def _conventions(path: Path, card: Card) -> list[Weights]:
     """One row of each way to compute the net that comes in files of this ending."""
     found: list[Weights] = []
+    writers = ENDINGS.get(path.suffix, ("darknet",))
     for row in weights_of(card.name):
         same = [other for other in found if other.origin == row.origin and _variant(other) == _variant(row)]
-        if row.origin in ENDINGS[path.suffix] and row.outputs and not same:
+        if row.origin in writers and row.outputs and not same:
             found.append(row)
     return found
 
@@ -101,15 +102,19 @@ def _variant(row: Weights) -> object:
     return origin(row.origin).variant(row)
 
 
-def _read(path: Path, card: Card, row: Weights, size: Size | None) -> dict[str, Tensor]:
+def _read(path: Path, card: Card, row: Weights, size: Size | None) -> tuple[dict[str, Tensor], int]:
+    """The tensors, and how many classes they tell apart; 0 if the last layer is not there."""
     source = origin(row.origin)
     net = skeleton(card.name, size=size, variant=source.variant(row))
     tensors = source.tensors(path, net)
-    last = tensors.get(f"{CLASSIFIER}.weight")
-    if last is not None and last.dim() == 2 and len(last) not in (0, net.classes):
+    last, wanted = tensors.get(f"{CLASSIFIER}.weight"), net.state_dict().get(f"{CLASSIFIER}.weight")
+    # A detector's last layer counts boxes too.
+    counts = last is not None and wanted is not None and len(wanted) == net.classes
+    if last is not None and counts and len(last) not in (0, net.classes):
         net = skeleton(card.name, classes=len(last), size=size, variant=source.variant(row))
-    fits(tensors, net.state_dict(), path.name, headless=last is None)
-    return finite(tensors, path.name)
+    headless = any(name.startswith("head.") and name not in tensors for name in net.state_dict() if COUNTER not in name)
+    fits(tensors, net.state_dict(), path.name, headless=headless)
+    return finite(tensors, path.name), 0 if headless else net.classes
 
 
 def _lineage(path: Path, row: Weights, outputs: int) -> Lineage:

@@ -164,6 +164,6 @@ def _inputs(net: Net, path: str, shape: tuple[int, ...]) -> tuple[int, int, int]
     if len(shape) == 4:
         return shape[1], shape[2], shape[3]
     # VGG halves a photo five times and flattens what is left.
-    whole = path == "head.dense1" and net.genome.flattens_whole()
+    whole = path == "head.dense1" and isinstance(net.head.get_submodule("flatten"), nn.Flatten)
     height, width = (side // 32 for side in net.size) if whole else (1, 1)
     return shape[1] // (height * width), height, width

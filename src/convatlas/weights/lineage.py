@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from convatlas.base.errors import WeightsError
 from convatlas.catalogue.lineages import Weights
 from convatlas.images.decoding import Source, read
+from convatlas.images.fitting import KINDS, Fitting
 from convatlas.images.labels import labels
 from convatlas.images.preprocessing import Preprocessing
 
@@ -23,6 +24,7 @@ PIXELS: dict[str, tuple[float, Triple, Triple, str]] = {
     "caffe": (1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0), "bgr"),
     "tf": (127.5, (1.0, 1.0, 1.0), (1.0, 1.0, 1.0), "rgb"),
     "torch": (255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "rgb"),
+    "unit": (255.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "rgb"),
     "half": (255.0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "rgb"),
     "clip": (255.0, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), "rgb"),
     "lite": (1.0, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0), "rgb"),
@@ -52,7 +54,7 @@ class Lineage:
     source: str
     licence: str
     hash: str
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | Fitting
     class_names: tuple[str, ...]
     top1: str = ""
     top5: str = ""
@@ -84,7 +86,8 @@ class Lineage:
             data: dict[str, Any] = json.loads(text)
             known = {field.name: data.pop(field.name) for field in dataclasses.fields(cls)}
             names = tuple(map(str, known.pop("class_names")))
-            preprocessing = Preprocessing.from_dict(known.pop("preprocessing"))
+            told = known.pop("preprocessing")
+            preprocessing = Fitting.from_dict(told) if "kind" in told else Preprocessing.from_dict(told)
             if data or not all(isinstance(value, str) for value in known.values()):
                 raise ValueError
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -92,26 +95,32 @@ class Lineage:
         return cls(preprocessing=preprocessing, class_names=names, **known)
 
 
+LABELS = {
+    **{(origin, 1000): "imagenet1k" for origin in ("lite", "keras", "torchvision", "timm")},
+    ("darknet", 1000): "imagenet1k_darknet",
+    ("darknet", 80): "coco",
+    ("darknet", 20): "voc",
+}
+"""Whose classes the outputs are, by origin and number."""
+
+
+def _preprocessing(weights: Weights) -> Preprocessing | Fitting:
+    size = (weights.size, weights.size)
+    if weights.geometry in KINDS:
+        return Fitting(size, weights.geometry)
+    return Preprocessing(size, weights.geometry, weights.resize, weights.interpolation, *PIXELS[weights.pixels])
+
+
 def lineage(weights: Weights, hash: str = "") -> Lineage:
     """The lineage of a row of the catalogue; `hash` is that of the file that was read."""
-    scale, mean, std, order = PIXELS[weights.pixels]
     return Lineage(
         name=weights.name,
         net=weights.net,
         source=f"{weights.address}: {weights.file}" if weights.file not in weights.address else weights.address,
         licence=weights.licence,
         hash=hash or weights.hash,
-        preprocessing=Preprocessing(
-            (weights.size, weights.size),
-            weights.geometry,
-            weights.resize,
-            weights.interpolation,
-            scale,
-            mean,
-            std,
-            order,
-        ),
-        class_names=labels("imagenet1k") if weights.outputs == 1000 else (),
+        preprocessing=_preprocessing(weights),
+        class_names=labels(LABELS[weights.origin, weights.outputs]) if weights.outputs else (),
         top1=weights.top1,
         top5=weights.top5,
     )

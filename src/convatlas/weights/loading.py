@@ -37,8 +37,8 @@ def load(
     Args:
         name: As in `list_nets()`, or as published; or the path of a file that `export` wrote.
         weights: The lineage ("keras", "torchvision/IMAGENET1K_V2", "timm/a1_in1k", "lite"), or the path of a file: one
-            that `export` wrote, or one of Keras (.h5, .weights.h5, .keras) or PyTorch (.pth, .safetensors). The net's
-            first lineage if not said.
+            that `export` wrote, or one of Keras (.h5, .weights.h5, .keras), PyTorch (.pth, .safetensors) or darknet
+            (.weights). The net's first lineage if not said.
         classes: Outputs. Another number than the weights have starts a fresh last layer on the pretrained features.
         channels: Input channels. Another number than the weights have adapts what reads the photo.
         head: False for the embedding: (N, features), what the last layer would read.
@@ -77,7 +77,7 @@ def _net(
     card, lineage = find(described.net), described.lineage
     trained = described.classes > 0
     headless = not trained and classes is None
-    outputs = classes or described.classes or card.outputs
+    outputs = classes or described.classes or card.classes or card.outputs
     wide = described.channels if channels is None else channels
     net = skeleton(
         card.name,

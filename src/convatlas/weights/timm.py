@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -13,7 +14,6 @@ from convatlas.catalogue.cards import find
 from convatlas.catalogue.lineages import Weights
 from convatlas.genes.normalization import Norm
 from convatlas.nets.net import Net
-from convatlas.nets.vgg import VGG
 from convatlas.weights import timm_names as named
 from convatlas.weights import torchvision_names
 from convatlas.weights.hub import download
@@ -29,12 +29,12 @@ class Family:
     """What timm's nets of a family do otherwise than the card's, and how it names their layers."""
 
     variant: Mapping[str, object]
-    rules: tuple[Rule, ...] = ()
+    names: tuple[Rule, ...] | Callable[[Any], Names]
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 FAMILIES = {
-    "vgg": Family({}, shapes=named.VGG_SHAPES),
+    "vgg": Family({}, named.vgg, named.VGG_SHAPES),
     "resnet": Family(
         {"stride_in": "second", "bias": False, "norm": NORM, "pool_border": "outside"},
         (*torchvision_names.RESNET, *named.SE),
@@ -44,9 +44,9 @@ FAMILIES = {
     "inception_resnet": Family({"norm": TENSORFLOW}, named.INCEPTION_RESNET),
     "xception": Family({"norm": NORM, "pool_alignment": "symmetric"}, named.XCEPTION),
     "mobilenet": Family({"norm": NORM, "alignments": ("symmetric", "symmetric")}, named.MOBILENET),
-    "mobilenet_v2": Family({"norm": NORM, "alignment": "symmetric"}),
-    "nasnet": Family({"norm": TENSORFLOW, "pool_border": "outside"}),
-    "efficientnet": Family({"norm": NORM, "alignment": "symmetric", "photo": "nothing"}),
+    "mobilenet_v2": Family({"norm": NORM, "alignment": "symmetric"}, named.mobile),
+    "nasnet": Family({"norm": TENSORFLOW, "pool_border": "outside"}, named.nasnet),
+    "efficientnet": Family({"norm": NORM, "alignment": "symmetric", "photo": "nothing"}, named.mobile),
     "convnext": Family({"photo": False}, named.CONVNEXT, named.CONVNEXT_SHAPES),
 }
 
@@ -81,13 +81,7 @@ def save(net: Net, file: Path) -> None:
 
 def names(net: Net) -> Names:
     """(their name, our name) of every layer with weights."""
-    family = net.card.family
-    if isinstance(net, VGG):
-        return named.vgg(net)
-    if family in ("efficientnet", "mobilenet_v2"):
-        return named.mobile(net)
-    if family == "nasnet":
-        return named.nasnet(net)
-    if family not in FAMILIES:
+    if net.card.family not in FAMILIES:
         raise WeightsError(f"timm has no {net.card.name}")
-    return renamed(net, FAMILIES[family].rules)
+    names = FAMILIES[net.card.family].names
+    return renamed(net, names) if isinstance(names, tuple) else names(net)

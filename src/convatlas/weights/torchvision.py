@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -28,23 +29,30 @@ class Family:
     """What torchvision's nets of a family do otherwise than the card's, and how it names their layers."""
 
     variant: Mapping[str, object]
-    rules: tuple[Rule, ...] = ()
+    names: tuple[Rule, ...] | Callable[[Any], Names]
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 FAMILIES = {
-    "vgg": Family({}),
+    "alexnet": Family({}, named.alexnet),
+    "vgg": Family({}, named.vgg),
     # Version 1.5: the 3 x 3 convolution strides.
     "resnet": Family({"stride_in": "second", "bias": False, "norm": NORM, "pool_border": "outside"}, named.RESNET),
     "densenet": Family({"norm": NORM, "pool_border": "outside"}, named.DENSENET),
     "inception": Family({"norm": Norm(momentum=0.1), "average_border": "zeros", "photo": "imagenet"}, named.INCEPTION),
+    "inception_v1": Family({"photo": "imagenet"}, named.googlenet),
+    "shufflenet_v2": Family({}, named.shufflenet_v2),
     "mobilenet_v2": Family({"norm": NORM, "alignment": "symmetric"}, named.MOBILENET_V2),
-    "efficientnet": Family({"norm": NORM, "alignment": "symmetric", "photo": "nothing"}),
+    "efficientnet": Family({"norm": NORM, "alignment": "symmetric", "photo": "nothing"}, named.efficientnet),
     "convnext": Family({"photo": False}, named.CONVNEXT, named.CONVNEXT_SHAPES),
 }
 
 TENSORFLOW_NORMS = ("efficientnet_b5", "efficientnet_b6", "efficientnet_b7")
 """Trained in TensorFlow, and so with its constants."""
+
+
+AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
+"""What the names of auxiliary classifiers begin with."""
 
 
 def variant(weights: Weights) -> Mapping[str, object]:
@@ -64,7 +72,7 @@ def file(weights: Weights) -> Path:
 
 def tensors(file: Path, net: Net) -> dict[str, Tensor]:
     """The tensors of a file by our names; auxiliary classifiers, which only training uses, are left out."""
-    found = {_modern(name): tensor for name, tensor in stored(file).items() if not name.startswith("AuxLogits.")}
+    found = {_modern(name): tensor for name, tensor in stored(file).items() if not name.startswith(AUXILIARY)}
     given = ours(found, names(net), net.state_dict())
     if isinstance(net, VGG) and any(tensor.isnan().all() for name, tensor in given.items() if name.startswith("head.")):
         # The file of features alone has a classifier of no numbers.
@@ -83,13 +91,10 @@ def save(net: Net, file: Path) -> None:
 
 def names(net: Net) -> Names:
     """(their name, our name) of every layer with weights."""
-    if isinstance(net, VGG):
-        return named.vgg(net)
-    if net.card.family == "efficientnet":
-        return named.efficientnet(net)
     if net.card.family not in FAMILIES:
         raise WeightsError(f"torchvision has no {net.card.name}")
-    return renamed(net, FAMILIES[net.card.family].rules)
+    names = FAMILIES[net.card.family].names
+    return renamed(net, names) if isinstance(names, tuple) else names(net)
 
 
 def _modern(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from convatlas.nets.net import Net
+from convatlas.nets.shufflenet_v2 import Unit
 from convatlas.nets.vgg import VGG
 from convatlas.weights.naming import Rule, renamed
 
@@ -163,3 +164,57 @@ def vgg(net: VGG) -> Iterator[tuple[str, str]]:
     yield from (
         (f"classifier.{number}", f"head.{name}") for number, name in ((0, "dense1"), (3, "dense2"), (6, "dense"))
     )
+
+
+def alexnet(net: Net) -> Iterator[tuple[str, str]]:
+    """The one tower's features are a row too."""
+    for block, number in enumerate((0, 3, 6, 8, 10), 1):
+        yield f"features.{number}", f"block{block}.conv"
+    yield "classifier.1", "head.dense1"
+    yield "classifier.4", "head.dense2"
+    yield "classifier.6", "head.dense"
+
+
+def googlenet(net: Net) -> Iterator[tuple[str, str]]:
+    """Branches are numbered from 1; auxiliary heads are named if ours has them."""
+    for number in (1, 2, 3):
+        yield from _unit(f"conv{number}", f"stem.conv{number}")
+    for name, _ in net.named_children():
+        if name.startswith("inception"):
+            ours = f"{name}.branches.branches"
+            yield from _unit(f"{name}.branch1", f"{ours}.0.conv1")
+            for branch in (1, 2):
+                yield from _unit(f"{name}.branch{branch + 1}.0", f"{ours}.{branch}.conv1")
+                yield from _unit(f"{name}.branch{branch + 1}.1", f"{ours}.{branch}.conv2")
+            yield from _unit(f"{name}.branch4.1", f"{ours}.3.conv2")
+        elif name.startswith("aux"):
+            yield from _unit(f"{name}.conv", f"{name}.reduce")
+            yield f"{name}.fc1", f"{name}.classify.dense1"
+            yield f"{name}.fc2", f"{name}.classify.dense"
+    yield "fc", "head.dense"
+
+
+def _unit(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+    yield f"{theirs}.conv", f"{ours}.conv"
+    yield f"{theirs}.bn", f"{ours}.norm"
+
+
+def shufflenet_v2(net: Net) -> Iterator[tuple[str, str]]:
+    """A unit's ways are rows of convolutions, normalizations and activations."""
+    yield "conv1.0", "stem.conv"
+    yield "conv1.1", "stem.norm"
+    for ours, unit in net.named_modules():
+        if not isinstance(unit, Unit):
+            continue
+        stage, number = ours.split(".unit")
+        theirs = f"{stage}.{int(number) - 1}"
+        ways = {"branch1": "skip", "branch2": "branch"} if unit.work is None else {"branch2": "branch"}
+        for branch, way in ways.items():
+            place = 0
+            for name, part in getattr(unit, way).named_children():
+                yield f"{theirs}.{branch}.{place}", f"{ours}.{way}.{name}.conv"
+                yield f"{theirs}.{branch}.{place + 1}", f"{ours}.{way}.{name}.norm"
+                place += len(part)
+    yield "conv5.0", "after.conv"
+    yield "conv5.1", "after.norm"
+    yield "fc", "head.dense"

@@ -1,0 +1,132 @@
+"""AlexNet: five convolutions and three dense layers (Krizhevsky et al. 2012, section 3; one tower: Krizhevsky 2014)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from convatlas.genes.gene import chain
+from convatlas.genes.genome import PUBLISHED, Genome
+from convatlas.genes.layers import Dense
+from convatlas.genes.normalization import Norm
+from convatlas.genes.padding import Alignment
+from convatlas.nets.net import Net
+
+NORM = Norm(eps=1e-5, momentum=0.1)
+"""For AlexNet with another normalization than the published one, which has constants of its own."""
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution: the maps it makes, its kernel's side, its groups if it has several, whether a pooling follows."""
+
+    width: int
+    kernel: int
+    groups: int | None = None
+    pooled: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """The five convolutions, and what differs between the nets that go by one name.
+
+    Attributes:
+        convolutions: The first one strides by 4.
+        border: What the first one adds around the photo.
+        normalization: What follows the activation of the first two.
+        drops_features: Whether the first dropout stands before the first dense layer, or after the second.
+        grid: The side that the last map is averaged to, whatever the photo's size; None: it stays as it is.
+    """
+
+    convolutions: tuple[Conv, ...]
+    border: Alignment
+    normalization: str
+    drops_features: bool = False
+    grid: int | None = None
+
+
+class AlexNet(Net):
+    """Five convolutions, each with its activation, normalization (1, 2) and pooling (1, 2, 5); three dense layers.
+
+    The paper says 224 pixels and 55 positions. Its program (cuda-convnet) let the last windows reach over the far edge,
+    where it saw zeros: 227 pixels, of which a photo of 227 fills all, so both readings of the paper are this one net.
+    """
+
+    rows = {
+        "alexnet": Row(
+            (
+                Conv(96, 11, pooled=True),
+                Conv(256, 5, groups=2, pooled=True),
+                Conv(384, 3),
+                Conv(384, 3, groups=2),
+                Conv(256, 3, groups=2, pooled=True),
+            ),
+            border=(0, 3),
+            normalization="local_response",
+        ),
+        "alexnet_one_tower": Row(
+            (
+                Conv(64, 11, pooled=True),
+                Conv(192, 5, pooled=True),
+                Conv(384, 3),
+                Conv(256, 3),
+                Conv(256, 3, pooled=True),
+            ),
+            border=(2, 2),
+            normalization="none",
+            drops_features=True,
+            grid=6,
+        ),
+    }
+
+    @staticmethod
+    def published(row: Row) -> Genome:
+        grouped = any(conv.groups for conv in row.convolutions)
+        return Genome(
+            convolution=PUBLISHED if grouped else "dense",
+            pooling="overlapping",
+            flattening="flatten",
+            normalization=row.normalization,
+            dropout=0.5,
+        )
+
+    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(row, genome, classes, channels, size)
+        before = channels
+        for number, step in enumerate(row.convolutions, 1):
+            first, width = number == 1, step.width
+            conv = genome.convolve(
+                before,
+                width,
+                step.kernel,
+                4 if first else 1,
+                kind="grouped" if step.groups else "dense",
+                groups=step.groups or 32,
+                alignment=row.border if first else "same",
+                bias=True,
+                fixed=first,
+            )
+            block = chain(
+                **conv,
+                act=genome.activate(width),
+                norm=genome.normalize(width, NORM) if number <= 2 else None,
+                attention=genome.attend(width),
+                pool=genome.pool(width, 3, 2) if step.pooled else None,
+            )
+            self.add_module(f"block{number}", block)
+            before = width
+        if row.grid is not None:
+            self.grid = nn.AdaptiveAvgPool2d(row.grid)
+        flatten, features = self.flattened(genome, before, channels, size)
+        self.head = chain(
+            flatten=flatten,
+            drop=genome.drop() if row.drops_features else None,
+            dense1=Dense(features, 4096),
+            act1=genome.activate(4096),
+            drop1=genome.drop(),
+            dense2=Dense(4096, 4096),
+            act2=genome.activate(4096),
+            drop2=None if row.drops_features else genome.drop(),
+            dense=Dense(4096, classes),
+        )

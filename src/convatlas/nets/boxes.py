@@ -1,0 +1,90 @@
+"""From what a detector puts out to boxes: their corners in pixels of its input, and a score for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torchvision.ops import batched_nms
+
+from convatlas.nets.darknet_steps import Boxes
+from convatlas.nets.yolo import YOLO
+
+CELL = 64
+"""Side of version 1's cells in pixels."""
+
+
+def decode(net: YOLO, raw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """All boxes of a detector, however faint.
+
+    Args:
+        net: A net of version 1, 2 or 3.
+        raw: What its forward gave.
+        size: Height and width of the photos it was given.
+
+    Returns:
+        Left, top, right and bottom of each box in pixels of the photos (N, boxes, 4), and its scores (N, boxes,
+        classes): the probability that there is an object, times that of the class (Redmon et al. 2016, eq. 1).
+    """
+    return _by_cells(net, raw, size) if net.row.cell_boxes else _by_anchors(net, raw, size)
+
+
+def _by_cells(net: YOLO, raw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Version 1: x, y within the cell, roots of width and height as shares of the photo; all numbers as they are."""
+    height, width = (-(-side // CELL) for side in size)
+    cells, each = height * width, net.row.cell_boxes
+    classes, objects, corners = torch.split(raw, [cells * net.classes, cells * each, cells * each * 4], 1)
+    images, place = len(raw), corners.reshape(len(raw), cells, each, 4)
+    grid = _grid(height, width, raw)[:, None]  # (cells, 1, 2): x, y
+    shape = raw.new_tensor([width, height])
+    photo = raw.new_tensor([size[1], size[0]])
+    middle, sides = (place[..., :2] + grid) / shape * photo, place[..., 2:].square() * photo
+    scores = classes.reshape(images, cells, 1, -1) * objects.reshape(images, cells, each, 1)
+    return _corners(middle, sides).flatten(1, 2), scores.flatten(1, 2)
+
+
+def _by_anchors(net: YOLO, raw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Versions 2 and 3: x, y within the cell by logistics, width and height as exponents of the anchor's."""
+    grids, strides, anchors = (torch.cat(parts) for parts in zip(*(_prior(one, size, raw) for one in net.priors)))  # noqa: B905
+    middle = (raw[..., :2].sigmoid() + grids) * strides
+    sides = raw[..., 2:4].exp() * anchors
+    of_classes: Callable[[Tensor], Tensor] = (lambda x: x.softmax(-1)) if net.row.softmax else torch.sigmoid
+    return _corners(middle, sides), raw[..., 4:5].sigmoid() * of_classes(raw[..., 5:])
+
+
+def _prior(boxes: Boxes, size: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """For each row of one map (H W A): the cell's x and y, the cell's side, the anchor's width and height."""
+    height, width, count = size[0] // boxes.stride, size[1] // boxes.stride, len(boxes.anchors)
+    grid = _grid(height, width, like).repeat_interleave(count, 0)
+    anchors = like.new_tensor(boxes.anchors).repeat(height * width, 1)
+    return grid, like.new_full((len(grid), 1), boxes.stride), anchors
+
+
+def _grid(height: int, width: int, like: Tensor) -> Tensor:
+    """The x and y of each cell, row by row (height width, 2)."""
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.stack([x, y], -1).flatten(0, 1).to(like)
+
+
+def _corners(middle: Tensor, sides: Tensor) -> Tensor:
+    return torch.cat([middle - sides / 2, middle + sides / 2], -1)
+
+
+def best(boxes: Tensor, scores: Tensor, threshold: float, overlap: float, most: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The boxes of one photo that count: above the threshold, and none that a better one of its class overlaps.
+
+    Args:
+        boxes: Corners (boxes, 4).
+        scores: Of each class (boxes, classes); one box may count for several classes.
+        threshold: A score has to exceed it.
+        overlap: The largest intersection over union that two boxes of one class may have.
+        most: How many boxes at most, the best ones.
+
+    Returns:
+        Corners (n, 4), scores (n,) and numbers of classes (n,), the best first.
+    """
+    rows, classes = (scores > threshold).nonzero(as_tuple=True)
+    chosen, found = boxes[rows], scores[rows, classes]
+    kept = batched_nms(chosen, found, classes, overlap)[:most]
+    return chosen[kept], found[kept], classes[kept]

@@ -1,0 +1,80 @@
+"""Darknet-19 (Redmon & Farhadi 2017, table 6) and Darknet-53 (Redmon & Farhadi 2018, table 1), as classifiers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from convatlas.genes.gene import chain
+from convatlas.genes.genome import Genome
+from convatlas.genes.layers import Convolution
+from convatlas.nets.darknet_steps import Conv, Pool, Residual, Step, stage
+from convatlas.nets.net import Net
+
+DARKNET19: tuple[tuple[Step, ...], ...] = (
+    (Conv(32),),
+    (Pool(), Conv(64)),
+    (Pool(), Conv(128), Conv(64, 1), Conv(128)),
+    (Pool(), Conv(256), Conv(128, 1), Conv(256)),
+    (Pool(), Conv(512), Conv(256, 1), Conv(512), Conv(256, 1), Conv(512)),
+    (Pool(), Conv(1024), Conv(512, 1), Conv(1024), Conv(512, 1), Conv(1024)),
+)
+
+DARKNET53: tuple[tuple[Step, ...], ...] = (
+    (Conv(32),),
+    (Conv(64, stride=2), *[Residual()] * 1),
+    (Conv(128, stride=2), *[Residual()] * 2),
+    (Conv(256, stride=2), *[Residual()] * 8),
+    (Conv(512, stride=2), *[Residual()] * 8),
+    (Conv(1024, stride=2), *[Residual()] * 4),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The stages of the body.
+
+    Attributes:
+        stages: Each begins by halving the map, the first one aside.
+        classify_first: Whether each position is classified and the answers are averaged, or the other way round.
+    """
+
+    stages: tuple[tuple[Step, ...], ...]
+    classify_first: bool = False
+
+
+def shares(stages: tuple[tuple[Step, ...], ...]) -> list[float]:
+    """How deep each residual of the stages lies, from 0 to 1."""
+    count = sum(isinstance(step, Residual) for steps in stages for step in steps)
+    return [number / max(count - 1, 1) for number in range(count)]
+
+
+class Darknet(Net):
+    """Six stages, the first at the photo's size, and a 1 x 1 convolution or dense layer."""
+
+    rows = {"darknet19": Row(DARKNET19, classify_first=True), "darknet53": Row(DARKNET53)}
+
+    @staticmethod
+    def published(row: Row) -> Genome:
+        plain = row.classify_first
+        return Genome(
+            alignment="symmetric",
+            pooling="max" if plain else None,
+            normalization="batch_darknet",
+            activation="leaky_darknet",
+            dropout=0.0,
+            stochastic_depth=None if plain else 0.0,
+        )
+
+    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(row, genome, classes, channels, size)
+        width, depths = channels, iter(shares(row.stages))
+        for number, steps in enumerate(row.stages, 1):
+            made, width = stage(genome, width, steps, shares=depths, fixed=number == 1)
+            self.add_module(f"stage{number}", made)
+        if not row.classify_first:
+            self.finish(genome, width, channels, size, classes)
+            return
+        flatten, features = genome.flatten(classes)
+        if features != classes:
+            raise ValueError("what is flattened here are the classes' maps: one number must come of each")
+        self.head = chain(drop=genome.drop(), conv=Convolution(width, classes, 1), flatten=flatten)
