@@ -89,6 +89,8 @@ def run(name: str, locus: str, value: object, size: int) -> None:
     if name == "capsnet" and net.genome.decoder != "none":
         answers.append(outputs["reconstruction"])
     assert all(torch.isfinite(y).all() for y in answers)
+    if "reconstruction" in outputs:
+        answers.append(outputs["reconstruction"])
     sum(y.square().mean() for y in answers).backward()
     for path, parameter in net.named_parameters():
         assert parameter.grad is not None, path
