@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from itertools import chain, islice
 from typing import Annotated, Any
 
 import typer
@@ -329,14 +330,20 @@ def _progress(steps: Iterable[Any], total: int, what: str) -> Iterable[Any]:
     console = Console(stderr=True)
     if total < 2 or not console.is_terminal:
         return steps
-    return track(steps, description=what, total=total, console=console, transient=True)
+    return track(_begun(steps), description=what, total=total, console=console, transient=True)
+
+
+def _begun(steps: Iterable[Any]) -> Iterable[Any]:
+    """The same steps, the first one taken: what it downloads has a bar of its own, and two at once would garble."""
+    following = iter(steps)
+    return chain(list(islice(following, 1)), following)
 
 
 def _watched(parts: Iterable[tuple[int, int, Any]], what: str) -> Any:
     """The last result of (done, in all, result); on a terminal with a bar, the rate and the time left."""
     console = Console(stderr=True)
     columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    found = None
+    found, parts = None, _begun(parts)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=None)
         for done, total, found in parts:  # noqa: B007 - the last one counts
