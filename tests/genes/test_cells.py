@@ -70,7 +70,7 @@ def test_an_s_cell_fires_where_the_cosine_is_large_enough():
             cell.weight.copy_(1e9 * inhibit(learned).flatten())
         cosine = (inhibit.fixed * learned * others).sum((1, 2, 3)) / (inhibit(learned) * inhibit(others)).flatten()
         expected = r * ((1 + r) / r * cosine - 1).clamp_min(0)
-        found = cell(excite(others), inhibit(others)).flatten()
+        found = cell(excite(others), inhibit(others)).flatten().detach()
         torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
         assert float(found[0]) == pytest.approx(1, abs=1e-6)
         assert (found == 0).any()
