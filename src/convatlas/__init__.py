@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from convatlas.anatomy.checking import check
+    from convatlas.anatomy.choosing import choose
+    from convatlas.anatomy.comparing import compare
     from convatlas.anatomy.measuring import measure
     from convatlas.base.errors import ConvAtlasError
     from convatlas.catalogue.listing import list_nets
@@ -25,7 +27,9 @@ _HOMES = {
     "ConvAtlasError": "base.errors",
     "build": "nets.building",
     "check": "anatomy.checking",
+    "choose": "anatomy.choosing",
     "classify": "weights.classifying",
+    "compare": "anatomy.comparing",
     "detect": "weights.detecting",
     "evaluate": "weights.evaluating",
     "export": "weights.exporting",
@@ -40,7 +44,9 @@ __all__ = [
     "ConvAtlasError",
     "build",
     "check",
+    "choose",
     "classify",
+    "compare",
     "detect",
     "evaluate",
     "export",

@@ -92,12 +92,21 @@ def list_command(
     min_top1: Annotated[float | None, typer.Option(help="At least this published top-1 accuracy in percent.")] = None,
     lineage: Annotated[str | None, typer.Option(help="Only nets with these weights: lite.")] = None,
     sort: Annotated[str, typer.Option(help="By which column; with a minus before it, from large to small.")] = "family",
+    family_tree: Annotated[
+        bool, typer.Option("--family-tree", help="Which net built on which, and what each introduced.")
+    ] = False,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="The family tree as a picture, .svg or .png.")
+    ] = None,
     as_json: Json = False,
     markdown: Markdown = False,
     csv: Csv = False,
 ) -> None:
     """The nets of the atlas: what is published of each, and what was measured."""
     _one(as_json, markdown, csv)
+    if family_tree or output is not None:
+        _family_tree(output, as_json)
+        return
     from convatlas.anatomy.overview import overview
 
     table = overview(
@@ -117,12 +126,17 @@ def show(
         str, typer.Argument(metavar="NET|GENE", help="A net, or a gene or locus: resnet50, gelu, pooling.")
     ],
     layers: Annotated[bool, typer.Option("--layers", help="Every layer, not only the stages.")] = False,
+    dna: Annotated[bool, typer.Option("--dna", help="Its genes as one short sequence, stage by stage.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Its stages as papers print them, for LaTeX.")] = False,
     as_json: Json = False,
     markdown: Markdown = False,
     csv: Csv = False,
 ) -> None:
     """What a net is: its card, its genes, its anatomy; or what a gene is."""
     _one(as_json, markdown, csv)
+    if dna or latex:
+        _sequence(name, latex, as_json)
+        return
     from convatlas.anatomy.showing import gene_table, show_net
 
     try:
@@ -162,6 +176,140 @@ def measure(
         print(anatomy.to_json())
     else:
         _print(anatomy.table(), False, markdown, csv)
+
+
+def _sequence(name: str, latex: bool, as_json: bool) -> None:
+    """A net's DNA, a stage a line, or its table for LaTeX."""
+    from convatlas.anatomy.dna import dna
+    from convatlas.anatomy.measuring import measure as measured
+    from convatlas.anatomy.papertable import latex as tabular
+
+    anatomy = measured(name)
+    if latex:
+        print(tabular(anatomy), end="")
+    else:
+        print(dna(anatomy).to_json() if as_json else "\n".join(dna(anatomy).lines()))
+
+
+def _family_tree(output: str | None, as_json: bool) -> None:
+    from convatlas.catalogue.descent import descent, tree
+
+    if output is not None:
+        from convatlas.anatomy.drawing.lineage import family_tree
+
+        print(family_tree().save(output))
+    else:
+        print(json.dumps([vars(line) for line in descent()], ensure_ascii=False, indent=1) if as_json else tree())
+
+
+@app.command()
+def draw(
+    net: Annotated[str, typer.Argument(help="A net of the atlas, package.module:callable, or a .pt2 file.")],
+    output: Annotated[str, typer.Option("-o", "--output", help="Where to: a .svg or .png file.")],
+    style: Annotated[str, typer.Option(help="blocks, or boxes: stacks of maps as LeNet-5 was drawn.")] = "blocks",
+    expand: Annotated[
+        str | None, typer.Option(help="A stage, or a block in one, to be shown with every layer by itself.")
+    ] = None,
+    size: SizeOption = None,
+    gene: Genes = None,
+    field: Annotated[
+        str | None, typer.Option(metavar="LAYER[,ROW,COLUMN]", help="What a unit sees of the photo.")
+    ] = None,
+    maps: Annotated[str | None, typer.Option(metavar="LAYER", help="The layer's feature maps for the photo.")] = None,
+    filters: Annotated[bool, typer.Option("--filters", help="The kernels of the first convolution.")] = False,
+    pixel: Annotated[
+        str | None,
+        typer.Option(metavar="LAYER,CHANNEL,ROW,COLUMN", help="How a convolution makes one number of its map."),
+    ] = None,
+    photo: Annotated[
+        str | None, typer.Option(help="For --field, --maps and --pixel; a sample photo if not said.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="A lineage or a file, as in classify; none for random ones.")
+    ] = None,
+) -> None:
+    """A picture of a net, or of what goes on in it when it sees a photo."""
+    if (field is not None) + (maps is not None) + filters + (pixel is not None) > 1:
+        raise ConvAtlasError("say one of --field, --maps, --filters and --pixel")
+    if field is None and maps is None and pixel is None and not filters:
+        from convatlas.anatomy.measuring import measure as measured
+
+        anatomy = measured(net, size=_size(size), genes=_genes(gene))
+        print(anatomy.draw(style=style, expand=expand).save(output))
+        return
+    from convatlas.images.samples import sample
+    from convatlas.weights.looking import look
+
+    looked = look(
+        net,
+        photo or sample("chelsea"),
+        field=field,
+        maps=maps,
+        filters=filters,
+        pixel=pixel,
+        weights=weights,
+        size=_size(size),
+    )
+    print(looked.save(output))
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="A net of the atlas, or your own.")],
+    second: Annotated[str, typer.Argument(help="Another one.")],
+    as_json: Json = False,
+    markdown: Markdown = False,
+    csv: Csv = False,
+) -> None:
+    """What differs between two nets, in words: totals, genes, and their DNA aligned."""
+    _one(as_json, markdown, csv)
+    from convatlas.anatomy.comparing import compare as compared
+
+    found = compared(first, second)
+    if as_json:
+        print(found.to_json())
+        return
+    for table in found.tables()[-1:] if csv else found.tables():
+        _print(table, False, markdown, csv)
+        if not csv:
+            print()
+
+
+@app.command()
+def choose(
+    max_parameters: Annotated[str | None, typer.Option(help="At most so many parameters: 10M.")] = None,
+    max_megabytes: Annotated[float | None, typer.Option(help="Of the weights, at 4 bytes a parameter.")] = None,
+    max_macs: Annotated[str | None, typer.Option(help="At most so many multiply-accumulates for a photo: 4B.")] = None,
+    max_ms: Annotated[float | None, typer.Option(help="Milliseconds for a photo, as `bench` measured here.")] = None,
+    min_top1: Annotated[float | None, typer.Option(help="At least this published top-1 accuracy in percent.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Only nets whose photos have sides of at most so many pixels.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="The cost: parameters, megabytes, macs or time.")] = None,
+    output: Annotated[str | None, typer.Option("-o", "--output", help="A bubble chart, .svg or .png.")] = None,
+    as_json: Json = False,
+    markdown: Markdown = False,
+    csv: Csv = False,
+) -> None:
+    """The nets that no other beats in accuracy at the same cost, and one of them."""
+    _one(as_json, markdown, csv)
+    from convatlas.anatomy.choosing import choose as chosen
+
+    found = chosen(
+        max_parameters=max_parameters,
+        max_megabytes=max_megabytes,
+        max_macs=max_macs,
+        max_ms=max_ms,
+        min_top1=min_top1,
+        size=size,
+        by=by,
+    )
+    if as_json:
+        print(found.to_json())
+    else:
+        _print(found.table(), False, markdown, csv)
+    if output is not None:
+        found.draw().save(output)
 
 
 @app.command()

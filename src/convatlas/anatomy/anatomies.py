@@ -6,10 +6,13 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table, plain
+
+if TYPE_CHECKING:
+    from convatlas.anatomy.drawing.shapes import Picture
 
 Shape = tuple[int, ...]
 
@@ -26,6 +29,9 @@ class Layer:
         kernel: Height and width of its window; None if it has none. So for stride and padding (top and left).
         stride: Step of the window.
         padding: What the border adds before (top, left).
+        dilation: Step between the pixels of the window.
+        groups: Of a convolution: in how many the channels are kept apart.
+        setting: What else its function depends on: the slope of a leaky ReLU, a rate of dropout; "" if nothing.
         output: Shape of what it gives, without the batch.
         parameters: All of them (running statistics too). A layer that runs twice owns them the first time.
         trainable: Those that training changes: the review's "refinable" ones.
@@ -47,6 +53,9 @@ class Layer:
     kernel: tuple[int, int] | None
     stride: tuple[int, int] | None
     padding: tuple[int, int] | None
+    dilation: tuple[int, int] | None
+    groups: int | None
+    setting: str
     output: Shape
     parameters: int
     trainable: int
@@ -171,6 +180,20 @@ class Anatomy(Record):
                 row[total] += getattr(layer, total)
             row |= {"output": layer.output, "field": layer.field, "field_stride": layer.field_stride}
         return Table(STAGE_COLUMNS, list(rows.values()), title=f"{self.name}: stages")
+
+    def draw(self, *, style: str = "blocks", expand: str | None = None) -> Picture:
+        """A picture of the net, which saves itself as SVG or PNG.
+
+        Args:
+            style: "blocks", its stages with their blocks; "boxes", its maps and vectors as LeNet-5 was drawn.
+            expand: A stage, or a block in one, to be shown with every layer by itself.
+
+        Raises:
+            UnknownName: No such style, stage or block.
+        """
+        from convatlas.anatomy.drawing.drawing import draw
+
+        return draw(self, style, expand)
 
     def __str__(self) -> str:
         return (

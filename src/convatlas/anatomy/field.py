@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from convatlas.anatomy.arithmetic import window
-from convatlas.anatomy.tracing import Operation
+from convatlas.anatomy.arithmetic import argument, window
+from convatlas.anatomy.tracing import Call, Operation, tensors_in
 
 
 @dataclass(frozen=True)
 class Field:
-    """Side and stride in pixels of the photo, as (height, width); `whole` where some path sees all of the photo.
+    """Side, stride and start in pixels of the photo, as (height, width); `whole` where some path sees all of the photo.
 
-    Beside a path that sees everything (a squeeze-and-excitation gate) the side is that of the other paths.
+    The start is the first pixel that position 0 sees; it is negative where its window begins in a border. Beside a path
+    that sees everything (a squeeze-and-excitation gate) the side is that of the other paths.
     """
 
     side: tuple[int, int] = (1, 1)
     stride: tuple[int, int] = (1, 1)
+    start: tuple[int, int] = (0, 0)
     whole: bool = False
 
 
@@ -26,34 +28,62 @@ def fields(operations: list[Operation]) -> list[Field]:
     found: list[Field] = []
     for operation in operations:
         before = [Field() if number < 0 else found[number] for number in operation.inputs]
-        found.append(_after(operation, _joined(before)))
+        joined = _joined(before)
+        if collapses(operation):
+            found.append(Field((0, 0), (0, 0), (0, 0), True))
+        else:
+            found.append(joined if joined.side == (0, 0) else within(operation, joined))
     return found
 
 
-def _joined(before: list[Field]) -> Field:
-    # A path that saw the whole photo has lost its grid: it counts only where no other path has one.
-    local = [one for one in before if one.side != (0, 0)] or before
-    side = max(one.side[0] for one in local), max(one.side[1] for one in local)
-    stride = max(one.stride[0] for one in local), max(one.stride[1] for one in local)
-    return Field(side, stride, any(one.whole for one in before))
-
-
-def _after(operation: Operation, joined: Field) -> Field:
-    side, stride, whole = joined.side, joined.stride, joined.whole
+def within(operation: Operation, given: Field) -> Field:
+    """The field of an operation's output if that of its input is `given`, over all ways through its calls."""
+    made: dict[int, Field | None] = {}
+    after: Field | None = given
     for call in operation.calls:
-        seen = window(call)
-        if seen is not None and side != (0, 0):
-            side = (
+        # What is made anew (ones, whose average an average is divided by) has seen nothing of the photo.
+        new = call.name.endswith("_like")
+        read = [made.get(id(tensor), given) for tensor in tensors_in((call.args, call.kwargs))]
+        seen = [field for field in read if field is not None]
+        field = None if new or not seen else _through(call, _joined(seen))
+        made |= {id(tensor): field for tensor in tensors_in(call.output)}
+        after = field or after
+    return after or given
+
+
+def _joined(before: Iterable[Field]) -> Field:
+    # A path that saw the whole photo has lost its grid: it counts only where no other path has one.
+    every = list(before)
+    local = [one for one in every if one.side != (0, 0)] or every
+    return Field(
+        (max(one.side[0] for one in local), max(one.side[1] for one in local)),
+        (max(one.stride[0] for one in local), max(one.stride[1] for one in local)),
+        (min(one.start[0] for one in local), min(one.start[1] for one in local)),
+        any(one.whole for one in every),
+    )
+
+
+def _through(call: Call, field: Field) -> Field:
+    """After one call: a window widens the field, a border moves it."""
+    side, stride, start = field.side, field.stride, field.start
+    seen = window(call)
+    if seen is not None:
+        return replace(
+            field,
+            side=(
                 side[0] + (seen.kernel[0] - 1) * seen.dilation[0] * stride[0],
                 side[1] + (seen.kernel[1] - 1) * seen.dilation[1] * stride[1],
-            )
-            stride = stride[0] * seen.stride[0], stride[1] * seen.stride[1]
-    if _collapses(operation):
-        return Field((0, 0), (0, 0), True)
-    return Field(side, stride, whole)
+            ),
+            stride=(stride[0] * seen.stride[0], stride[1] * seen.stride[1]),
+            start=(start[0] - seen.padding[0] * stride[0], start[1] - seen.padding[1] * stride[1]),
+        )
+    border = list(argument(call, 1, "pad")) if call.name == "pad" else []
+    if len(border) >= 4:
+        return replace(field, start=(start[0] - border[2] * stride[0], start[1] - border[0] * stride[1]))
+    return field
 
 
-def _collapses(operation: Operation) -> bool:
+def collapses(operation: Operation) -> bool:
     """Whether maps of several positions became one vector, or one position."""
     maps = [shape for shape in operation.shapes_in if len(shape) == 4 and shape[2] * shape[3] > 1]
     declared = getattr(operation.module, "keeps_grid", None)

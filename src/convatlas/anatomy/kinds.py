@@ -158,6 +158,8 @@ def kind_of(operation: Operation) -> tuple[str, str]:
         return _convolution(groups, channels, dilation if isinstance(dilation, int) else max(dilation)), "convolution"
     if call.name in TRANSPOSED:
         return "transposed convolution", "convolution"
+    if call.name in ("view", "reshape") and operation.shapes and len(operation.shapes[0]) > 2:
+        return "reshape", "other"
     return FUNCTIONS.get(call.name, (type(module).__name__ if operation.is_leaf else call.name, "other"))
 
 

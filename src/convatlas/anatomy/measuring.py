@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from convatlas.anatomy.anatomies import Anatomy, Layer, most_common_activation
-from convatlas.anatomy.arithmetic import Window, argument, cost, window
+from convatlas.anatomy.arithmetic import CONVOLUTIONS, TRANSPOSED, Window, argument, cost, window
 from convatlas.anatomy.counting import depth, parameters, statistics, weighted_layers
-from convatlas.anatomy.field import Field, fields
+from convatlas.anatomy.field import Field, fields, within
 from convatlas.anatomy.kinds import kind_of, kind_of_module
+from convatlas.anatomy.settings import setting_of
 from convatlas.anatomy.tracing import Operation, tensors_in, trace
 from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.genes.attention import Gated
@@ -22,7 +23,9 @@ from convatlas.genes.feedback import Recurrence
 from convatlas.genes.layers import Counted
 from convatlas.nets.building import Size, skeleton
 from convatlas.nets.net import Net
-from convatlas.nets.own import own
+from convatlas.nets.own import Exported, is_own, own
+
+T = TypeVar("T")
 
 
 def measure(
@@ -37,9 +40,9 @@ def measure(
 
     Args:
         net: The name of a net of the atlas, which is then never filled with weights; or any module of your own, or
-            where to find it, `package.module:callable`.
+            where to find it: `package.module:callable`, or a .pt2 file.
         size: Height and width of the photos, or one number for both; the published size if not said, what it was built
-            for if it is one of ours, 224 for your own.
+            for if it is one of ours, exported with if it is a file, 224 for your own.
         channels: Of the photos; as published or built for if not said, what the first layer takes for your own net.
         classes: Outputs, as in `build`; only for a net of the atlas.
         genes: As in `build`; only for a net of the atlas.
@@ -52,7 +55,7 @@ def measure(
         SizeError: A size the net cannot take.
         ConvAtlasError: Your own net failed on such photos; says what it said.
     """
-    if isinstance(net, str) and ":" in net:
+    if isinstance(net, str) and is_own(net):
         net = own(net)
     if isinstance(net, str):
         net = skeleton(net, size=size, channels=channels, classes=classes, genes=genes)
@@ -66,19 +69,27 @@ def measure(
         raise ConvAtlasError(
             f"{_name(net)} has lazy layers, which get their shape when it first runs: run it once before"
         )
-    return _measured(net, _input_shape(net, size, channels))
+    shape = input_shape(net, size, channels)
+    return traced(net, shape, lambda operations: _anatomy(net, shape, operations))
 
 
 def _name(net: nn.Module) -> str:
+    exported = getattr(net, "exported", None)
+    if isinstance(exported, Exported):
+        return exported.name
     return net.card.name if isinstance(net, Net) else type(net).__name__
 
 
-def _input_shape(net: nn.Module, size: Size | None, channels: int | None) -> tuple[int, ...]:
+def input_shape(net: nn.Module, size: Size | None, channels: int | None) -> tuple[int, ...]:
     """(C, H, W), or (features,) for a net that begins with a dense layer."""
     first = next((part for part in net.modules() if isinstance(part, nn.Conv2d | nn.Linear)), None)
     if isinstance(net, Net):
         size = net.size if size is None else size
         channels = net.channels if channels is None else channels
+    elif isinstance(exported := getattr(net, "exported", None), Exported):
+        if size is None and channels is None:
+            return exported.input
+        channels = exported.input[0] if channels is None else channels
     elif isinstance(first, nn.Linear) and size is None and channels is None:
         return (first.in_features,)
     if channels is None:
@@ -91,7 +102,13 @@ def _input_shape(net: nn.Module, size: Size | None, channels: int | None) -> tup
     return shape
 
 
-def _measured(net: nn.Module, shape: tuple[int, ...]) -> Anatomy:
+def traced(net: nn.Module, shape: tuple[int, ...], use: Callable[[list[Operation]], T]) -> T:
+    """What `use` makes of a net's operations on an input of `shape`, on the meta device if that can be.
+
+    Raises:
+        SizeError: It cannot take such an input; says what it said.
+        ConvAtlasError: It does nothing with it.
+    """
     floating = next((weight for weight in net.parameters() if weight.is_floating_point()), None)
     dtype = torch.float32 if floating is None else floating.dtype
     device = torch.device("cpu") if floating is None else floating.device
@@ -108,7 +125,8 @@ def _measured(net: nn.Module, shape: tuple[int, ...]) -> Anatomy:
                 continue
             if not operations:
                 raise ConvAtlasError(f"{_name(net)} does nothing with its input that could be measured")
-            return _anatomy(net, shape, operations)
+            # Here, where the tensors of the net are still those of its operations.
+            return use(operations)
     raise SizeError(f"{_name(net)} cannot take an input of {' x '.join(map(str, shape))}: {reason}")
 
 
@@ -202,6 +220,9 @@ def _layer(number: int, operation: Operation, field: Field, counted: set[int]) -
         kernel=seen.kernel if seen else None,
         stride=seen.stride if seen else None,
         padding=_padding(operation, seen),
+        dilation=seen.dilation if seen else None,
+        groups=_groups(operation),
+        setting=setting_of(operation),
         output=operation.shapes[0][1:],
         parameters=sum(tensor.numel() for tensor in fresh.values()),
         trainable=sum(weight.numel() for weight in fresh.values() if weight.requires_grad),
@@ -218,12 +239,18 @@ def _layer(number: int, operation: Operation, field: Field, counted: set[int]) -
 
 def _padding(operation: Operation, seen: Window | None) -> tuple[int, int] | None:
     """(top, left) of the border, whoever adds it: the window itself or a pad in front of it."""
-    top, left = seen.padding if seen else (0, 0)
-    borders = [argument(call, 1, "pad") for call in operation.calls if call.name == "pad"]
-    borders = [border for border in borders if len(border) >= 4]
-    for border in borders:
-        left, top = left + border[0], top + border[2]
-    return (top, left) if seen or borders else None
+    borders = [call for call in operation.calls if call.name == "pad" and len(argument(call, 1, "pad")) >= 4]
+    if seen is None and not borders:
+        return None
+    top, left = within(operation, Field()).start
+    return -top, -left
+
+
+def _groups(operation: Operation) -> int | None:
+    for call in operation.calls:
+        if call.name in (*CONVOLUTIONS, *TRANSPOSED):
+            return int(argument(call, 6, "groups", 1))
+    return None
 
 
 def _longest_path(operations: list[Operation], layers: tuple[Layer, ...], gates: set[int]) -> int:

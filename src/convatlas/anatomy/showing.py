@@ -6,7 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 
 from convatlas.anatomy.anatomies import Anatomy
+from convatlas.anatomy.describing import described
 from convatlas.anatomy.measuring import measure
+from convatlas.anatomy.papertable import paper_table
 from convatlas.base.errors import UnknownName, unknown
 from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table, plain
@@ -15,22 +17,33 @@ from convatlas.genes.gene import Gene
 from convatlas.genes.genome import COUNTS, LOCI, PUBLISHED, RATES, Genome
 from convatlas.genes.regularization import REGULARIZATIONS
 from convatlas.nets.building import family_of
+from convatlas.nets.own import is_own
 
 
 @dataclass(frozen=True)
 class Shown(Record):
-    """A net: what is published of it, what it is built from, what was measured."""
+    """A net: what is published of it, what it is built from, what was measured; of a user's own net only the last."""
 
-    card: Card
-    genome: Genome
+    card: Card | None
+    genome: Genome | None
     anatomy: Anatomy
 
     def tables(self, layers: bool = False) -> list[Table]:
-        """The card, the genome, the review's row, and the stages (or every layer)."""
-        return [self._card(), self._genome(), self._row(), self.anatomy.table() if layers else self.anatomy.stages()]
+        """The card, the genome, the review's row, the net in words, its stages as papers print them and as measured.
 
-    def _card(self) -> Table:
-        card, paper = self.card, self.card.paper
+        With `layers` every layer stands in the place of the stages.
+        """
+        published = [self._card(self.card)] if self.card else []
+        chosen = [self._genome(self.genome)] if self.genome else []
+        last = self.anatomy.table() if layers else self.anatomy.stages()
+        return [*published, *chosen, self._row(), self._words(), paper_table(self.anatomy), last]
+
+    def _words(self) -> Table:
+        rows = [{"told": line} for line in described(self.anatomy)]
+        return Table((Column("told", self.anatomy.name),), rows, title="in words")
+
+    def _card(self, card: Card) -> Table:
+        paper = card.paper
         facts = [
             ("net", f"{card.published_name} ({card.name})"),
             ("family, year", f"{card.family}, {card.year}"),
@@ -45,10 +58,10 @@ class Shown(Record):
         rows = [{"what": what, "value": value} for what, value in facts]
         return Table(FACTS, rows, title=card.published_name, notes=notes)
 
-    def _genome(self) -> Table:
+    def _genome(self, genome: Genome) -> Table:
         rows = []
         for locus in (*LOCI, *RATES, *COUNTS):
-            value = getattr(self.genome, locus)
+            value = getattr(genome, locus)
             if value is not None:
                 rows.append({"locus": locus, "value": str(value), "formula": self._formula(locus, value)})
         return Table(GENOME, rows, title="genes")
@@ -89,7 +102,9 @@ def genes() -> dict[str, dict[str, Gene]]:
 
 
 def show_net(name: str) -> Shown:
-    """All that is known of a net of the atlas; UnknownName, with the nearest nets and genes, if there is none."""
+    """All that is known of a net of the atlas, or of a user's own; UnknownName, with what is near, if there is none."""
+    if is_own(name):
+        return Shown(None, None, measure(name))
     try:
         card = find(name)
     except UnknownName:

@@ -1,0 +1,150 @@
+"""A card a stage: its name, its totals, and its blocks on as many lines as they take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from convatlas.anatomy.anatomies import Shape
+from convatlas.anatomy.drawing.elements import Element
+from convatlas.anatomy.drawing.names import counted, shaped
+from convatlas.anatomy.drawing.placing import Placer, framed
+from convatlas.anatomy.drawing.rows import Chain
+from convatlas.anatomy.drawing.sketching import Sketcher
+from convatlas.anatomy.drawing.units import (
+    Entry,
+    Frame,
+    Piece,
+    Sketch,
+    Unit,
+    boxes,
+    folded,
+    numbers,
+    patterns,
+)
+from convatlas.anatomy.stages import Stage
+from convatlas.anatomy.words import Words
+
+WIDEST = 1180.0
+"""Of a line of blocks, before it goes on below."""
+
+MANY = 14
+"""A card with more boxes is not drawn again where only its widths differ."""
+
+
+@dataclass
+class Plan:
+    """What a card will hold.
+
+    Attributes:
+        stages: Those that it shows; several if they are small, or equal.
+        sketch: What is drawn of them.
+        times: How many equal stages it stands for.
+        small: Whether each of its stages is a box or two, so that the next one may stand beside them.
+    """
+
+    stages: list[Stage]
+    sketch: Sketch
+    times: int = 1
+    small: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of its stage, or of the first and the last."""
+        first, last = self.stages[0].name, self.stages[-1].name
+        return first if first == last else f"{first.partition('-')[0]} – {last.rpartition('-')[2]}"
+
+    def totals(self, words: Words) -> str:
+        """Output, parameters and multiply-accumulates of all its stages."""
+        layers = [layer for stage in self.stages for layer in stage.layers]
+        last = self.stages[-1]
+        shape = words.shapes[last.outputs[-1]]
+        parts = [shaped(shape), counted(sum(layer.parameters for layer in layers), "parameters")]
+        macs = sum(layer.macs for layer in layers)
+        return " · ".join([*parts, *([counted(macs, "MACs")] if macs else [])])
+
+
+def plans(found: Sequence[Stage], words: Words, sketchers: Sequence[Sketcher], opened: int | None) -> list[Plan]:
+    """The cards of a net's stages; `opened` is the place of the stage that is drawn with all its layers."""
+    made: list[Plan] = []
+    drawn: dict[str, str] = {}
+    for at, stage in enumerate(found):
+        sketch = sketchers[at].sketch(stage.row)
+        if len(stage.sources) == 1 and stage.sources[0] != (found[at - 1].end if at else 0):
+            sketch = (Entry(stage.sources[0], words.shapes[stage.sources[0]]), *sketch)
+        if at == opened:
+            made.append(Plan([stage], framed(sketch, words, stage.name)))
+            continue
+        last = made[-1] if made and not (opened is not None and opened == at - 1) else None
+        follows = at > 0 and stage.sources == found[at - 1].outputs == (found[at - 1].end,)
+        if last and follows and last.small and _small(sketch):
+            made[-1] = Plan([*last.stages, stage], last.sketch + sketch, small=True)
+        elif last and patterns(last.sketch) == patterns(sketch) and _alike(last.stages[-1], stage, found):
+            made[-1] = replace(last, stages=[*last.stages, stage], times=last.times + 1, small=False)
+        else:
+            made.append(Plan([stage], sketch, small=_small(sketch)))
+    for at, plan in enumerate(made):
+        if opened is not None and found[opened] in plan.stages:
+            continue
+        shown = plan.stages[0]
+        single = len(plan.stages) == plan.times
+        sketch = folded(framed(plan.sketch, words, shown.name) if single else _parted(plan))
+        look = patterns(sketch, widths=False)
+        if boxes(sketch) > MANY and look in drawn:
+            sketch = _again(drawn[look], plan, words)
+        else:
+            drawn.setdefault(look, plan.stages[0].name)
+        made[at] = replace(plan, sketch=sketch)
+    return made
+
+
+def _small(sketch: Sketch) -> bool:
+    """Whether a stage is a row of a box or two."""
+    return len(sketch) <= 2 and all(isinstance(piece, Unit) and not piece.sign for piece in sketch)
+
+
+def _alike(first: Stage, second: Stage, found: Sequence[Stage]) -> bool:
+    """Whether two stages that follow one another read the same stages before them, seen from each."""
+    places = {number: at for at, stage in enumerate(found) for number in stage.outputs}
+    seen = [[found.index(stage) - places.get(number, -1) for number in stage.sources] for stage in (first, second)]
+    return seen[0] == seen[1]
+
+
+def _parted(plan: Plan) -> Sketch:
+    """The sketch of several small stages, with a frame around each that is two boxes, if there are many such."""
+    if sum(len(stage.row) > 1 for stage in plan.stages) < MOST_ALONE:
+        return plan.sketch
+    pieces = list(plan.sketch)
+    found: list[Piece] = []
+    for stage in plan.stages:
+        inside = {layer.number for layer in stage.layers}
+        own = [pieces.pop(0) for _ in range(sum(inside >= set(numbers([piece])) for piece in pieces))]
+        found += [Frame(stage.name, tuple(own))] if len(own) > 1 else own
+    return tuple(found)
+
+
+MOST_ALONE = 4
+"""Small stages with fewer of their kind beside them need no frames."""
+
+
+def _again(name: str, plan: Plan, words: Words) -> Sketch:
+    """One box in the place of blocks that were drawn before with other widths."""
+    layers = tuple(numbers(plan.sketch))
+    shape = words.shapes[plan.stages[-1].outputs[-1]]
+    return (Unit(layers, (f"as {name}", shaped(shape)), "other", shape=shape),)
+
+
+def lines(plan: Plan, placer: Placer, before: Shape) -> list[Chain]:
+    """The plan's sketch on lines of at most `WIDEST`."""
+    done: list[Chain] = []
+    run: list[Element] = []
+    start = shape = before
+    told = len(plan.stages[0].sources) == 1 and not isinstance(plan.sketch[0], Entry)
+    for piece in plan.sketch:
+        element = placer.element(piece, shape)
+        if run and Chain([*run, element], start).width > WIDEST:
+            done.append(Chain(run, start, told=told))
+            run, start, told = [], shape, False
+        run.append(element)
+        shape = element.shape or shape
+    return [*done, Chain(run, start, told=told)]

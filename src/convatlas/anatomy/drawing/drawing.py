@@ -1,0 +1,62 @@
+"""Drawing a measured net."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from convatlas.anatomy.anatomies import Anatomy, Layer
+from convatlas.anatomy.dna import dna
+from convatlas.anatomy.drawing.cards import plans
+from convatlas.anatomy.drawing.maps import boxes
+from convatlas.anatomy.drawing.shapes import Picture
+from convatlas.anatomy.drawing.sheet import sheet
+from convatlas.anatomy.drawing.sketching import Sketcher
+from convatlas.anatomy.drawing.stations import sized, stations
+from convatlas.anatomy.stages import stages
+from convatlas.anatomy.words import Words
+from convatlas.base.errors import ConvAtlasError, unknown
+
+STYLES = ("blocks", "boxes")
+
+
+def draw(anatomy: Anatomy, style: str = "blocks", expand: str | None = None) -> Picture:
+    """The picture of a net.
+
+    Args:
+        anatomy: The net, measured.
+        style: "blocks" for its stages with all that is in them; "boxes" for its maps as LeNet-5 was drawn.
+        expand: A stage, or a block in one, to be shown with every layer by itself.
+
+    Raises:
+        UnknownName: No such style, stage or block.
+    """
+    if style not in STYLES:
+        raise unknown("style", style, STYLES)
+    words, found = Words(anatomy), stages(anatomy)
+    if style == "boxes":
+        if expand is not None:
+            raise ConvAtlasError("a stage is expanded in the style of blocks; the style of boxes shows maps alone")
+        description = "The maps and vectors of a net, one after the other: "
+        description += ", ".join(f"{one.name} {sized(one.shape)}" for one in stations(anatomy))
+        return boxes(anatomy, anatomy.name, description + ".")
+    description = f"The stages of {anatomy.name}, each a row of layers. " + ". ".join(dna(anatomy).lines()) + "."
+    opened = None
+    if expand is not None:
+        whole = stages(anatomy, everything=True)
+        names = [stage.name for stage in found]
+        opened = next((at for at, name in enumerate(names) if name == expand or expand.startswith(f"{name}.")), None)
+        known = {layer.name for layer in anatomy.layers}
+        if opened is None or not (expand in names or any(name.startswith(f"{expand}.") for name in known)):
+            raise unknown("stage or block", expand, _openable(names, known))
+        found[opened] = next(stage for stage in whole if stage.name == names[opened])
+    usual = Sketcher(words)
+    sketchers = [Sketcher(words, _inside(expand)) if expand and at == opened else usual for at in range(len(found))]
+    return sheet(anatomy, plans(found, words, sketchers, opened), anatomy.name, description)
+
+
+def _inside(expand: str) -> Callable[[Layer], bool]:
+    return lambda layer: layer.name == expand or layer.name.startswith(f"{expand}.")
+
+
+def _openable(names: list[str], layers: set[str]) -> list[str]:
+    return [*names, *sorted({name.rsplit(".", 1)[0] for name in layers if "." in name})]

@@ -1,0 +1,188 @@
+"""A net as LeNet-5 was drawn (LeCun et al. 1998, figure 2): stacks of maps, windows on them, vectors at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import log2, sqrt
+
+from convatlas.anatomy.anatomies import Anatomy
+from convatlas.anatomy.drawing.elements import LINE, SMALL
+from convatlas.anatomy.drawing.fonts import shortened, text_width, wrapped
+from convatlas.anatomy.drawing.names import counted, shaped
+from convatlas.anatomy.drawing.palette import MEANINGS, colour
+from convatlas.anatomy.drawing.shapes import GREY, INK, PAPER, Box, Group, Line, Picture, Text
+from convatlas.anatomy.drawing.shapes import Shape as Drawn
+from convatlas.anatomy.drawing.sheet import told
+from convatlas.anatomy.drawing.stations import Station, sized, stations
+from convatlas.anatomy.words import Words
+
+MARGIN, APART, SHEET, LONGEST = 20.0, 44.0, 3.5, 120.0
+"""Around the picture, between stacks, between the sheets of one; and the longest name in it."""
+
+
+@dataclass
+class Stack:
+    """A station with its measures: of one sheet, of how many are drawn, and where its middle is."""
+
+    station: Station
+    width: float
+    height: float
+    sheets: int
+    flat: bool = False
+    middle: float = 0.0
+
+    @property
+    def wide(self) -> float:
+        """From the left of the front sheet to the right of the last one."""
+        return self.width + SHEET * (self.sheets - 1)
+
+    @property
+    def tall(self) -> float:
+        """Of all its groups."""
+        each = self.height + SHEET * (self.sheets - 1)
+        return each * self.station.groups + 14 * (self.station.groups - 1)
+
+
+def boxes(anatomy: Anatomy, title: str, description: str) -> Picture:
+    """The picture of a net's maps."""
+    stacks = _stacks(stations(anatomy))
+    words = Words(anatomy)
+    above = 84.0
+    middle = above + 44 + max(stack.tall for stack in stacks) / 2
+    floor = middle + max(stack.tall for stack in stacks) / 2 + 26
+    _spread(stacks)
+    shapes: list[Drawn] = []
+    for at, stack in enumerate(stacks):
+        shapes.append(Group(tuple(_stack(stack, middle)), told(stack.station.layers, words), stack.station.layers))
+        top = middle - stack.tall / 2 - 26
+        name = shortened(stack.station.name, LONGEST, SMALL)
+        shapes.append(Text(stack.middle, top, name, SMALL, anchor="middle", fill=GREY))
+        shapes.append(Text(stack.middle, top + 14, _size(stack.station), LINE, True, "middle"))
+        if at:
+            for line, text in enumerate(stack.station.made):
+                shapes.append(Text(_gap(stacks[at - 1], stack), floor + 13 * line, text, SMALL, anchor="middle"))
+    for before, stack in pairwise(stacks):
+        shapes += _links(before, stack, middle) if stack.station.follows else []
+    right = max(stack.middle + max(stack.wide, _label(stack)) / 2 for stack in stacks)
+    width = max(right + MARGIN, 480)
+    head = _head(anatomy, title, width)
+    legend = _legend(stacks, floor + 50, width)
+    height = max(shape.y for shape in legend if isinstance(shape, Text)) + 16
+    ground = Box(0, 0, width, height, PAPER)
+    return Picture(width, height, (ground, *head, *shapes, *legend), title, description)
+
+
+def _stacks(found: Sequence[Station]) -> list[Stack]:
+    largest = max((max(one.shape[1:]) for one in found if len(one.shape) == 3), default=1)
+    made = []
+    for one in found:
+        shape = one.shape
+        if len(shape) == 3 and max(shape[1:]) > 1:
+            share = 1.0 if one.groups == 1 else 0.75
+            wide, tall = (share * (14 + 96 * sqrt(side / largest)) for side in (shape[2], shape[1]))
+            made.append(Stack(one, wide, tall, min(12, 1 + round(log2(shape[0] / one.groups)))))
+        else:
+            made.append(Stack(one, 10, 24 + 11 * log2(max(shape[0], 2)), 1, flat=True))
+    return made
+
+
+def _label(stack: Stack) -> float:
+    """The width of what stands above a stack."""
+    name = shortened(stack.station.name, LONGEST, SMALL)
+    return max(text_width(name, SMALL), text_width(_size(stack.station), LINE, True))
+
+
+def _size(station: Station) -> str:
+    if station.groups == 1:
+        return sized(station.shape)
+    return f"{station.groups} × " + sized((station.shape[0] // station.groups, *station.shape[1:]))
+
+
+def _gap(before: Stack, after: Stack) -> float:
+    """Half way between two stacks."""
+    return (before.middle + before.wide / 2 + after.middle - after.wide / 2) / 2
+
+
+def _spread(stacks: Sequence[Stack]) -> None:
+    """Middles of the stacks, from left to right, so that neither they nor what is said of them meet."""
+    stacks[0].middle = MARGIN + max(stacks[0].wide, _label(stacks[0])) / 2
+    end = MARGIN - 10
+    for before, after in pairwise(stacks):
+        after.middle = before.middle + max(
+            (before.wide + after.wide) / 2 + APART, (_label(before) + _label(after)) / 2 + 12
+        )
+        half = max((text_width(line, SMALL) for line in after.station.made), default=0.0) / 2
+        # What made a stack stands below the gap, and moves by half of what the stack does.
+        short = end + 10 + half - _gap(before, after)
+        after.middle += max(0.0, 2 * short)
+        end = _gap(before, after) + half
+
+
+def _fronts(stack: Stack, middle: float) -> list[tuple[float, float]]:
+    """Left and top of the front sheet of each group."""
+    each = stack.height + SHEET * (stack.sheets - 1)
+    top = middle - stack.tall / 2 + SHEET * (stack.sheets - 1)
+    return [(stack.middle - stack.wide / 2, top + (each + 14) * group) for group in range(stack.station.groups)]
+
+
+def _stack(stack: Stack, middle: float) -> list[Drawn]:
+    shapes: list[Drawn] = []
+    for left, top in _fronts(stack, middle):
+        for sheet in range(stack.sheets - 1, -1, -1):
+            shift = SHEET * sheet
+            fill = colour(stack.station.locus)
+            shapes.append(Box(left + shift, top - shift, stack.width, stack.height, fill, INK, 0))
+    return shapes
+
+
+def _links(before: Stack, after: Stack, middle: float) -> list[Drawn]:
+    """A window on the maps before and the unit that it makes; or the outline of all that go to all."""
+    shapes: list[Drawn] = []
+    pairs = list(zip(_fronts(before, middle), _fronts(after, middle), strict=False))
+    if len(pairs) < max(before.station.groups, after.station.groups):
+        pairs = [(one, other) for one in _fronts(before, middle) for other in _fronts(after, middle)]
+    for (left, top), (next_left, next_top) in pairs:
+        if after.flat or before.flat or after.station.window is None:
+            right = left + before.width
+            for start, end in ((0.0, 0.0), (1.0, 1.0)):
+                points = (right, top + start * before.height), (next_left, next_top + end * after.height)
+                shapes.append(Line(points, GREY, 0.8))
+            continue
+        rows, columns = before.station.shape[1:]
+        wide, tall = (
+            min(max(5.0, size * kernel / side), 0.8 * size)
+            for size, kernel, side in zip(
+                (before.width, before.height), reversed(after.station.window), (columns, rows), strict=True
+            )
+        )
+        x, y = left + (before.width - wide) * 0.75, top + (before.height - tall) * 0.25
+        unit = next_left + after.width * 0.2, next_top + after.height * 0.7
+        shapes += [Line(((x + wide, corner), unit), INK, 0.7) for corner in (y, y + tall)]
+        shapes.append(Box(x, y, wide, tall, PAPER, INK))
+        shapes.append(Box(unit[0] - 2, unit[1] - 2, 4, 4, INK))
+    return shapes
+
+
+def _head(anatomy: Anatomy, title: str, width: float) -> list[Drawn]:
+    parts = [f"photo {shaped(anatomy.input)}", counted(anatomy.parameters, "parameters"), counted(anatomy.macs, "MACs")]
+    lines = wrapped(" · ".join(parts), width - 2 * MARGIN, LINE)
+    texts = [Text(MARGIN, 53 + 15 * at, line, LINE, fill=GREY) for at, line in enumerate(lines)]
+    return [Text(MARGIN, 34, title, 18, True), *texts]
+
+
+def _legend(stacks: Sequence[Stack], top: float, width: float) -> list[Drawn]:
+    there = {stack.station.locus for stack in stacks[1:]}
+    shapes: list[Drawn] = []
+    x, y = MARGIN, top
+    for locus, meaning in MEANINGS.items():
+        if locus in there:
+            step = 18 + text_width(meaning, SMALL) + 14
+            if x + step > width - MARGIN:
+                x, y = MARGIN, y + 18
+            shapes += [Box(x, y - 9, 13, 11, colour(locus), INK, 2), Text(x + 18, y, meaning, SMALL, fill=GREY)]
+            x += step
+    note = "C@H×W: C maps of H rows and W columns. A window on the maps before makes one unit of the maps after."
+    texts = wrapped(note, width - 2 * MARGIN, SMALL)
+    return [*shapes, *(Text(MARGIN, y + 20 + 13 * at, line, SMALL, fill=GREY) for at, line in enumerate(texts))]

@@ -1,0 +1,100 @@
+"""What boxes say: short names of layers, and shapes as papers write them."""
+
+from __future__ import annotations
+
+from convatlas.anatomy.anatomies import Layer, Shape
+from convatlas.anatomy.words import Words
+
+SIGNS = {"sum": "+", "product": "×", "concatenation": "concat"}
+
+SHORT = {
+    "batch normalization": "BN",
+    "layer normalization": "LN",
+    "group normalization": "GN",
+    "instance normalization": "IN",
+    "local response normalization": "LRN",
+    "hard swish": "h-swish",
+    "Gaussian membership": "Gaussian",
+    "bell membership": "bell",
+    "dropout": "drop",
+    "padding": "pad",
+    "scaling": "scale",
+    "global average pooling": "global average",
+    "global max pooling": "global max",
+    "adaptive average pooling": "average",
+    "adaptive max pooling": "max",
+    "spatial pyramid pooling": "pyramid",
+    "trainable subsampling": "subsample",
+    "overlapping max pooling": "max pool",
+    "max pooling": "max pool",
+    "average pooling": "average pool",
+    "L2 pooling": "L2 pool",
+    "mixed pooling": "mixed pool",
+    "stochastic pooling": "stochastic pool",
+    "blurred pooling": "blurred pool",
+    "strided convolution": "strided conv",
+    "convolution": "conv",
+    "dilated convolution": "dilated conv",
+    "grouped convolution": "conv",
+    "depthwise convolution": "depthwise",
+    "transposed convolution": "up-conv",
+}
+
+
+STEPS = "steps"
+"""With which the setting of a layer ends that repeats itself."""
+
+
+def short(layer: Layer) -> str:
+    """A layer's short name, its rate or slope with it."""
+    name = SHORT.get(layer.kind, layer.kind)
+    if layer.kind == "photo normalization":
+        return "rescale" if layer.setting else "standardize"
+    told = layer.kind in ("dropout", "scaling", "leaky ReLU") and layer.setting
+    return f"{name} {layer.setting.removeprefix('0')}" if told else name
+
+
+def labels(layer: Layer, before: Shape, words: Words) -> tuple[str, ...]:
+    """The lines of a layer's box: what it is with its window, then its width; none where a sign says it all."""
+    if layer.kind in SIGNS:
+        return () if len(layer.inputs) > 1 else (f"{SIGNS[layer.kind]} constant",)
+    name = short(layer)
+    if layer.setting.endswith(STEPS):
+        # What repeats itself within one layer says how often, and a recurrence what leads back.
+        *told, steps = layer.setting.split()
+        lines = [part.replace("->", " → ") for part in told]
+        return name, *lines, f"{steps.removesuffix(STEPS)} steps"
+    if layer.locus == "dense":
+        return name, str(layer.output[-1])
+    if layer.kernel is None or layer.stride is None:
+        return (name,)
+    window = times(layer.kernel)
+    stride = f" /{times(layer.stride) if layer.stride[0] != layer.stride[1] else layer.stride[0]}"
+    first = f"{window} {name}{stride if max(layer.stride) > 1 else ''}"
+    if layer.locus != "convolution":
+        return (first,)
+    groups = f" · {layer.groups} groups" if layer.kind == "grouped convolution" else ""
+    apart = f" · {layer.dilation[0]} apart" if layer.dilation and max(layer.dilation) > 1 else ""
+    return first, f"{layer.output[0]}{groups}{apart}"
+
+
+def times(sides: tuple[int, ...]) -> str:
+    """Sides as papers write them: 3×3."""
+    return "×".join(map(str, sides))
+
+
+def shaped(shape: Shape) -> str:
+    """A shape as papers write it: 56×56×256, the channels last."""
+    return times((*shape[1:], shape[0])) if len(shape) == 3 else times(shape)
+
+
+def counted(number: float, unit: str) -> str:
+    """A number in three digits: 25.6M, 3.86G."""
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return (
+                f"{number / size:.3g}{letter} {unit}"
+                if number < 999.5 * size
+                else f"{number / size:.0f}{letter} {unit}"
+            )
+    return f"{number:g} {unit}"

@@ -1,0 +1,87 @@
+"""From sketches to elements that have a place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import groupby
+
+from convatlas.anatomy.anatomies import Shape
+from convatlas.anatomy.drawing.elements import Element, EntryBox, Joint, UnitBox
+from convatlas.anatomy.drawing.rows import Chain, Fork, Framed
+from convatlas.anatomy.drawing.units import Entry, Frame, Piece, Repeat, Sketch, Tangle, Unit, Ways, boxes, numbers
+from convatlas.anatomy.drawing.webs import Web
+from convatlas.anatomy.words import Words
+
+
+class Placer:
+    """Makes elements of sketches.
+
+    Args:
+        entries: What the mark of another stage's output says, by the number of the layer.
+        tags: The letters of outputs that are read elsewhere and lie amid their stage.
+    """
+
+    def __init__(self, entries: Callable[[int], str], tags: Mapping[int, str]):
+        self.entries, self.tags = entries, tags
+
+    def chain(self, sketch: Sketch, before: Shape, lead: bool = False, tail: bool = False) -> Chain:
+        """A sketch on one line."""
+        elements: list[Element] = []
+        shape = before
+        for piece in sketch:
+            elements.append(self.element(piece, shape))
+            shape = elements[-1].shape or shape
+        return Chain(elements, before, lead, tail)
+
+    def element(self, piece: Piece, before: Shape) -> Element:
+        """One piece."""
+        if isinstance(piece, Unit):
+            return Joint(piece, 0, 0, self._tag(piece)) if piece.sign else UnitBox(piece, self._tag(piece))
+        if isinstance(piece, Entry):
+            return EntryBox(piece.number, self.entries(piece.number), piece.shape)
+        if isinstance(piece, Ways):
+            # A sum has the shape of what it adds: it is told behind it.
+            told = piece.join.sign not in ("+", "×")
+            ways = [self.chain(way, before, lead=True, tail=told) for way in piece.ways]
+            return Fork(ways, piece.join, before, self._tag(piece.join))
+        if isinstance(piece, Tangle):
+            shapes: list[Shape] = []
+            nodes: list[Chain] = []
+            for sketch, inputs in piece.nodes:
+                given = before if not inputs or inputs[0] < 0 else shapes[inputs[0]]
+                nodes.append(self.chain(sketch, given))
+                shapes.append(nodes[-1].shape)
+            return Web(
+                nodes, [inputs for _, inputs in piece.nodes], piece.ends, piece.join, before, self._tag(piece.join)
+            )
+        if isinstance(piece, Repeat):
+            return Framed(self.chain(piece.sketch, before), piece.name, piece.times)
+        return Framed(self.chain(piece.sketch, before), piece.name)
+
+    def _tag(self, unit: Unit) -> str:
+        return next((self.tags[number] for number in unit.layers if number in self.tags), "")
+
+
+def framed(sketch: Sketch, words: Words, stage: str) -> Sketch:
+    """The sketch with frames around what the author gave names inside the stage, if there are several of them."""
+    named = [_block(piece, words, stage) for piece in sketch]
+    groups = groupby(zip(named, sketch, strict=True), key=lambda pair: pair[0])
+    parts = [(name, tuple(piece for _, piece in run)) for name, run in groups]
+    if len(set(named) - {""}) < 2:
+        return sketch
+    found: list[Piece] = []
+    for name, pieces in parts:
+        found += [Frame(name, pieces)] if name and boxes(pieces) > 1 else pieces
+    return tuple(found)
+
+
+def _block(piece: Piece, words: Words, stage: str) -> str:
+    """The name below the stage that all layers of a piece share; "" if there is none, or it is a layer's own."""
+    depth = len(stage.split("."))
+    layers = [words.layers[number].name.split(".") for number in numbers([piece]) if number > 0]
+    names = {".".join(parts[: depth + 1]) for parts in layers}
+    if len(names) != 1 or all(len(parts) <= depth + 1 for parts in layers):
+        return ""
+    name = names.pop()
+    short = name.rpartition(".")[2]
+    return name if short.isdigit() else short

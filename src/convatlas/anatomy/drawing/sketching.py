@@ -1,0 +1,135 @@
+"""A row of parts as a person would tell it: a convolution with its normalization and activation is one thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from convatlas.anatomy.anatomies import Layer
+from convatlas.anatomy.drawing.names import SIGNS, labels, short
+from convatlas.anatomy.drawing.units import Entry, Piece, Sketch, Strip, Tangle, Unit, Ways
+from convatlas.anatomy.stages import port
+from convatlas.anatomy.structure import Fork, Part, Row, Web, layers_of
+from convatlas.anatomy.words import Words
+
+ATTACHED = ("normalization", "activation", "regularization", "padding")
+"""Loci of layers that stand with another one, and kinds:"""
+ATTACHED_KINDS = ("scaling", "identity")
+
+
+class Sketcher:
+    """Makes sketches of a net's rows; layers for which `fine` holds stay boxes of their own."""
+
+    def __init__(self, words: Words, fine: Callable[[Layer], bool] = lambda layer: False):
+        self.words = words
+        self.fine = fine
+
+    def sketch(self, row: Row) -> Sketch:
+        """The sketch of a row."""
+        pieces: list[Piece] = []
+        ahead = iter(range(len(row)))
+        for at in ahead:
+            part = row[at]
+            if isinstance(part, int):
+                self._add(pieces, part)
+                continue
+            after = row[at + 1] if at + 1 < len(row) else None
+            joined = isinstance(after, int) and after > 0 and len(self.words.layers[after].inputs) > 1
+            join = self._join(after) if joined and isinstance(after, int) else Unit((), (), "skip")
+            gate = self._gate(part, join)
+            if gate is not None:
+                pieces.append(gate)
+            elif isinstance(part, Fork):
+                pieces.append(Ways(tuple(self.sketch(way) for way in part.ways), join))
+            else:
+                pieces.append(self._tangle(part, join))
+            if joined:
+                next(ahead)
+        return tuple(pieces)
+
+    def _tangle(self, web: Web, join: Unit) -> Tangle:
+        nodes = tuple((self.sketch(node.row), node.inputs) for node in web.nodes)
+        return Tangle(nodes, web.ends, join)
+
+    def _join(self, number: int) -> Unit:
+        layer = self.words.layers[number]
+        unit = self._unit(layer)
+        return replace(unit, sign=SIGNS.get(layer.kind, "·" if not unit.text else ""))
+
+    def _unit(self, layer: Layer) -> Unit:
+        return Unit(
+            (layer.number,), labels(layer, self.words.given(layer), self.words), layer.locus, shape=layer.output
+        )
+
+    def _add(self, pieces: list[Piece], number: int) -> None:
+        """A layer at the end of a sketch: with the unit before it, with one that waits for it, or by itself."""
+        if number < 0:
+            pieces.append(Entry(port(number), self.words.shapes[port(number)]))
+            return
+        layer = self.words.layers[number]
+        last = pieces[-1] if pieces else None
+        if self.fine(layer) or len(layer.inputs) > 1:
+            pieces.append(self._join(number) if len(layer.inputs) > 1 else self._unit(layer))
+        elif layer.locus in ATTACHED or layer.kind in ATTACHED_KINDS:
+            strip = short(layer), layer.locus
+            fits = isinstance(last, Unit | Ways | Tangle) and not self._is_fine(last)
+            if fits and isinstance(last, Unit) and (last.text or last.sign):
+                pieces[-1] = _followed(last, strip, layer)
+            elif fits and isinstance(last, Ways | Tangle):
+                pieces[-1] = replace(last, join=_followed(last.join, strip, layer))
+            elif fits and isinstance(last, Unit):
+                pieces[-1] = replace(
+                    last, before=(*last.before, strip), layers=(*last.layers, number), shape=layer.output
+                )
+            else:
+                pieces.append(Unit((number,), (), layer.locus, before=(strip,), shape=layer.output))
+        elif isinstance(last, Unit) and not last.text and not last.sign and not self._is_fine(last):
+            unit = self._unit(layer)
+            pieces[-1] = replace(unit, layers=(*last.layers, number), before=last.before)
+        elif isinstance(last, Unit) and self._separable(last, layer):
+            kernel = last.text[0].split(" ")[0]
+            stride = f" /{last.text[0].split('/')[1]}" if "/" in last.text[0] else ""
+            pieces[-1] = replace(
+                last,
+                text=(f"{kernel} separable{stride}", f"{layer.output[0]}"),
+                layers=(*last.layers, number),
+                shape=layer.output,
+            )
+        else:
+            pieces.append(self._unit(layer))
+
+    def _is_fine(self, piece: Unit | Ways | Tangle) -> bool:
+        unit = piece if isinstance(piece, Unit) else piece.join
+        return any(self.fine(self.words.layers[number]) for number in unit.layers)
+
+    def _separable(self, last: Unit, layer: Layer) -> bool:
+        """Whether a layer is the 1 x 1 convolution of a depthwise one right before it."""
+        before = self.words.layers[last.layers[-1]] if last.layers else None
+        return (
+            before is not None
+            and before.kind == "depthwise convolution"
+            and layer.kind == "convolution"
+            and layer.kernel == (1, 1)
+            and not last.after
+            and not self.fine(before)
+        )
+
+    def _gate(self, part: Part, join: Unit) -> Unit | None:
+        """An attention gate as one unit, if a fork is one: the map, times what was made of it."""
+        if not isinstance(part, Fork) or join.sign != "×" or len(part.ways) != 2 or part.ways[0]:
+            return None
+        layers = [self.words.layers[number] for number in layers_of(part.ways[1]) if number > 0]
+        if any(self.fine(layer) for layer in layers):
+            return None
+        weighing = [layer for layer in layers if layer.locus in ("convolution", "dense", "attention")]
+        widths = [layer.output[0] for layer in weighing if layer.locus != "attention"]
+        if not layers[0].field and len(widths) == 2:
+            text: tuple[str, ...] = "squeeze & excite", f"{widths[1]} → {widths[0]} → {widths[1]}"
+        else:
+            text = ("channel gate" if not layers[0].field else "spatial gate",)
+        numbers = (*(layer.number for layer in layers), *join.layers)
+        return Unit(numbers, text, "attention", shape=join.shape)
+
+
+def _followed(unit: Unit, strip: Strip, layer: Layer) -> Unit:
+    return replace(unit, after=(*unit.after, strip), layers=(*unit.layers, layer.number), shape=layer.output)

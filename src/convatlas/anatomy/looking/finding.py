@@ -1,0 +1,50 @@
+"""The layer that a user means: by its name, its number, or the name of a module that holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from convatlas.anatomy.tracing import Operation
+from convatlas.base.errors import ConvAtlasError, unknown
+
+
+def find(
+    operations: Sequence[Operation], layer: str, fits: Callable[[Operation], bool], what: str
+) -> tuple[int, Operation]:
+    """The place of the last operation called `layer`, or numbered so from 1, or inside a module called so, that fits.
+
+    Raises:
+        UnknownName: There is none called so.
+        ConvAtlasError: There is, but it is no `what`.
+    """
+    if layer.isdecimal() and 1 <= int(layer) <= len(operations):
+        named = [int(layer) - 1]
+    else:
+        paths = enumerate(operation.path for operation in operations)
+        named = [at for at, path in paths if path == layer or path.startswith(f"{layer}.")]
+    if not named:
+        raise unknown("layer", layer, {operation.path for operation in operations if operation.path})
+    fitting = [at for at in named if fits(operations[at])]
+    if not fitting:
+        raise ConvAtlasError(f"{layer} is no {what}")
+    return fitting[-1], operations[fitting[-1]]
+
+
+def gives_maps(operation: Operation) -> bool:
+    """Whether an operation gives maps of more than one position."""
+    shape = operation.shapes[0] if operation.shapes else ()
+    return len(shape) == 4 and shape[2] * shape[3] > 1
+
+
+def unit(shape: Sequence[int], row: int | None, column: int | None) -> tuple[int, int]:
+    """Row and column of a unit of a map (N, C, H, W); those in the middle if not said.
+
+    Raises:
+        ConvAtlasError: The map has no such unit.
+    """
+    chosen = shape[2] // 2 if row is None else row, shape[3] // 2 if column is None else column
+    if not (0 <= chosen[0] < shape[2] and 0 <= chosen[1] < shape[3]):
+        raise ConvAtlasError(
+            f"the map has rows 0 to {shape[2] - 1} and columns 0 to {shape[3] - 1}; there is no {chosen[0]},{chosen[1]}"
+        )
+    return chosen

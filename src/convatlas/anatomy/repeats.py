@@ -1,0 +1,48 @@
+"""What repeats in a sequence: found once, named once, with a number."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Run:
+    """`times` equal runs of `length` items each, the first of which begins at `start`."""
+
+    start: int
+    length: int
+    times: int
+
+
+def runs(items: Sequence[Hashable], heads: Sequence[bool] | None = None) -> list[Run]:
+    """The sequence as runs, from left to right: at each place the run that covers most, the shortest of equals.
+
+    Where it may as well begin a little later, it begins at an item that `heads` marks.
+    """
+    names: dict[Hashable, int] = {}
+    signs = [names.setdefault(item, len(names)) for item in items]
+    found: list[Run] = []
+    start = 0
+    while start < len(signs):
+        best = Run(start, 1, 1)
+        for length in range(1, (len(signs) - start) // 2 + 1):
+            times = _times(signs, start, length)
+            if times > 1 and times * length > best.times * best.length:
+                best = Run(start, length, times)
+        for later in range(start, start + best.length):
+            if heads and heads[later] and _times(signs, later, best.length) >= best.times:
+                found += [Run(at, 1, 1) for at in range(start, later)]
+                best = Run(later, best.length, best.times)
+                break
+        found.append(best)
+        start = best.start + best.length * best.times
+    return found
+
+
+def _times(signs: list[int], start: int, length: int) -> int:
+    """How often the items from `start` on come again, one after the other."""
+    times, end = 1, start + length
+    while signs[end : end + length] == signs[start : start + length]:
+        times, end = times + 1, end + length
+    return times

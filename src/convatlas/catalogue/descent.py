@@ -1,0 +1,93 @@
+"""The nets' lineage: which series built on which, and what each introduced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from convatlas.catalogue.cards import Card, cards
+from convatlas.catalogue.reading import read
+
+
+@dataclass(frozen=True)
+class Line:
+    """A series of nets that one paper introduced.
+
+    Attributes:
+        nets: Their names, in the order of the review.
+        name: What the first is called in print.
+        year: When it was made public.
+        new: What it introduced.
+        parents: Nets it builds on, one of each series; the first is its place in the tree.
+        takes: What it took from them.
+        depth: How many series lie before it in the tree.
+    """
+
+    nets: tuple[str, ...]
+    name: str
+    year: int
+    new: str
+    parents: tuple[str, ...]
+    takes: str
+    depth: int = 0
+
+    @property
+    def title(self) -> str:
+        """Its name, and how many nets stand behind it."""
+        more = len(self.nets) - 1
+        return self.name if not more else f"{self.name} and {more} more"
+
+
+def descent() -> list[Line]:
+    """Every series after the one it builds on, those of one parent by year."""
+    series: dict[tuple[str, str], list[Card]] = {}
+    for card in cards().values():
+        series.setdefault((card.family, card.new), []).append(card)
+    groups = list(series.values())
+    told = read("tree")
+    home = {card.name: group[0].name for group in groups for card in group}
+    lines = [_line(group, groups, home, told) for group in groups]
+    return list(_walk(lines, "", 0))
+
+
+def _line(group: list[Card], groups: list[list[Card]], home: dict[str, str], told: dict[str, Any]) -> Line:
+    entry = next((told[card.name] for card in group if card.name in told), None)
+    if entry is None:
+        # A series of which nothing is told stands with the first of its family.
+        entry = {"from": [next(other[0].name for other in groups if other[0].family == group[0].family)]}
+    first, *others = entry.get("from", [""])
+    while first and first not in home:
+        first = told.get(first, {}).get("from", [""])[0]
+    parents = dict.fromkeys(home[name] for name in (first, *others) if name in home)
+    return Line(
+        nets=tuple(card.name for card in group),
+        name=group[0].published_name,
+        year=entry.get("year", min(card.year for card in group)),
+        new=group[0].new,
+        parents=tuple(name for name in parents if name != group[0].name),
+        takes=entry.get("takes", ""),
+    )
+
+
+def _walk(lines: Sequence[Line], parent: str, depth: int) -> Iterator[Line]:
+    children = [line for line in lines if (line.parents or ("",))[0] == parent]
+    for line in sorted(children, key=lambda line: (line.year, line.name)):
+        yield replace(line, depth=depth)
+        yield from _walk(lines, line.nets[0], depth + 1)
+
+
+def tree() -> str:
+    """The lineage as text, one series a line."""
+    lines = descent()
+    names = {line.nets[0]: line.name for line in lines}
+    texts: list[str] = []
+    for at, line in enumerate(lines):
+        bars = ""
+        for level in range(1, line.depth + 1):
+            later = [other.depth for other in lines[at + 1 :]]
+            ends = next((depth for depth in later if depth <= level), 0) < level
+            bars += ("└─ " if ends else "├─ ") if level == line.depth else ("   " if ends else "│  ")
+        also = ", ".join(names[name] for name in line.parents[1:])
+        texts.append(f"{bars}{line.year} {line.title}: {line.new}{f' (also from {also})' if also else ''}")
+    return "\n".join(texts)
