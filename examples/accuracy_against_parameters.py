@@ -17,7 +17,7 @@ from convatlas.catalogue.printed import value
 figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
 cards = [card for card in ca.list_nets(sort="year") if "top1" in card.figures]
 families = list(dict.fromkeys(card.family for card in cards))
-colours = [*plt.get_cmap("tab10").colors, "black"]
+colours = plt.get_cmap("tab20").colors
 for number, family in enumerate(families):
     rows = [(measured()[card.name], value(card.figures["top1"].printed)) for card in cards if card.family == family]
     axes.scatter(
@@ -29,11 +29,11 @@ for number, family in enumerate(families):
         label=family,
     )
 axes.set_xscale("log")
-axes.set_xticks([4, 10, 25, 60, 150, 350], ["4", "10", "25", "60", "150", "350"])
+axes.set_xticks([1.5, 4, 10, 25, 60, 150, 350], ["1.5", "4", "10", "25", "60", "150", "350"])
 axes.minorticks_off()
 axes.set_xlabel("parameters (millions, measured)")
 axes.set_ylabel("top-1 accuracy on ImageNet (%, published)")
-axes.set_title("43 nets; the area of a disc is the arithmetic of one photo (measured)")
+axes.set_title(f"{len(cards)} nets; the area of a disc is the arithmetic of one photo (measured)")
 legend = axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
 for handle in legend.legend_handles:
     handle.set_sizes([40])

@@ -29,7 +29,12 @@ def test_generated_pages_are_up_to_date():
 
 
 COMMANDS = sorted(
-    set(re.findall(r"`(convatlas [^`]*[a-z0-9])`", README + (ROOT / "docs" / "counting.md").read_text("utf-8")))
+    set(
+        re.findall(
+            r"`(convatlas [^`]*[a-z0-9])`",
+            "".join([README, *((ROOT / "docs" / page).read_text("utf-8") for page in ("counting.md", "weights.md"))]),
+        )
+    )
 )
 
 
@@ -38,7 +43,8 @@ def test_there_are_commands_to_try():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_of_the_readme(command):
+def test_commands_of_the_readme(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, shlex.split(command)[1:], catch_exceptions=False)
     assert done.exit_code == 0, done.output
 
