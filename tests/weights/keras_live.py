@@ -31,11 +31,11 @@ def build(net: str, size: int | None = None, *, top: bool = True, imagenet: Path
     """
     options = {"classifier_activation": None} if top else {"include_top": False, "pooling": "avg"}
     shape = None if size is None else (size, size, 3)
-    with _any_backend(), _published(imagenet):
+    with any_backend(), _published(imagenet):
         return getattr(keras.applications, net)(weights=imagenet and "imagenet", input_shape=shape, **options)
 
 
-def _any_backend() -> contextlib.AbstractContextManager[object]:
+def any_backend() -> contextlib.AbstractContextManager[object]:
     """Keras builds no NASNet on torch, though in evaluation it computes what it computes on jax (see tests/parity)."""
     return mock.patch.object(nasnet, "backend", SimpleNamespace(**{**vars(backend), "backend": lambda: "jax"}))
 
@@ -127,8 +127,18 @@ def meet(
     return found
 
 
-def order(net: str) -> tuple[list[int], list[str]]:
-    """The layers with weights in the order of the files, as numbers in the order of the calls; and their classes."""
+def answer(net: str, file: Path, x: np.ndarray) -> np.ndarray:
+    """What the net that Keras builds for weights=None answers after loading a file."""
+    with _precision("float64"):
+        model = build(net, x.shape[2])
+        model.load_weights(file)
+        found = answers(model, x)
+    keras.backend.clear_session()
+    return found
+
+
+def order(net: str) -> tuple[list[int], list[str], list[list[tuple[int, ...]]]]:
+    """The layers with weights in the order of the files: their numbers in the order of the calls, classes, shapes."""
     with _created() as made:
         model = build(net)
     layers = [layer for layer in model.layers if layer.weights]
@@ -139,7 +149,8 @@ def order(net: str) -> tuple[list[int], list[str]]:
     ]
     keras.backend.clear_session()
     rank = {number: place for place, number in enumerate(sorted(first))}
-    return [rank[number] for number in first], [type(layer).__name__ for layer in layers]
+    shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in layers]
+    return [rank[number] for number in first], [type(layer).__name__ for layer in layers], shapes
 
 
 def _write_orders() -> None:

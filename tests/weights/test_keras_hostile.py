@@ -99,7 +99,7 @@ def test_files_that_end_too_early(tmp_path: Path, tiny: dict[str, bytes], ending
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_files_with_wrong_bytes_are_read_or_refused(tmp_path: Path, tiny: dict[str, bytes], ending: str) -> None:
-    data, draw, path = tiny[ending], random.Random(0), tmp_path / f"a{ending}"
+    data, draw, path = tiny[ending], random.Random(5), tmp_path / f"a{ending}"
     outcomes = collections.Counter[str]()
     for _ in range(200):
         wrong = bytearray(data)
@@ -248,6 +248,7 @@ LISTS: dict[str, tuple[Any, str]] = {
     "a path to nowhere": (np.array([b"conv2d//x"]), "has no group conv2d//x"),
     "no name": (np.array([b"conv2d", b""]), "has no group"),
     "no text": (np.array([b"\xff\xfe"]), "is damaged"),
+    "a name without end": (np.array([b"conv2d", b"x" * 2**22], object), "has names that are too long"),
     "one layer twice": (np.array([b"conv2d", b"conv2d", b"dense"]), "holds 2 arrays for norm.0, not 4"),
 }
 
@@ -262,6 +263,22 @@ def test_lists_of_layers_that_lie(tmp_path: Path, tiny: dict[str, bytes], what: 
     with pytest.raises(WeightsError, match=told) as error:
         read(path, LAYERS)
     assert "\n" not in str(error.value)
+
+
+def test_lists_that_crash_hdf5(tmp_path: Path, tiny: dict[str, bytes]) -> None:
+    """Lists of lists end in a segmentation fault, a heap with an object of no size never ends (HDF5 2.0)."""
+    path = tmp_path / "a.h5"
+    path.write_bytes(tiny[".h5"])
+    with h5py.File(path, "a") as root:
+        lists = np.empty(4, object)
+        lists[:] = [np.arange(3)] * 4
+        root.attrs.create("layer_names", lists, dtype=h5py.vlen_dtype("i4"))
+    assert "strange list of names" in refused(path)
+    endless = bytearray(tiny[".h5"])
+    heap = endless.index(b"GCOL")
+    endless[heap + 16 : heap + 32] = bytes(16)
+    path.write_bytes(endless)
+    assert "damaged list of names" in refused(path)
 
 
 def test_a_list_of_names_in_pieces(tmp_path: Path, tiny: dict[str, bytes]) -> None:
@@ -287,6 +304,12 @@ def archive(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) ->
     return file.getvalue()
 
 
+def empty() -> bytes:
+    file = io.BytesIO()
+    h5py.File(file, "w").close()
+    return file.getvalue()
+
+
 def lying(data: bytes) -> bytes:
     """The directory says that the member is four thousand million bytes long."""
     made = bytearray(archive({MEMBER: data}))
@@ -306,6 +329,7 @@ ARCHIVES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "nothing": (lambda h5: archive({}), "holds no model.weights.h5"),
     "a length that lies": (lying, "is damaged"),
     "no archive": (lambda h5: h5, "is damaged"),
+    "an h5 of old": (lambda h5: archive({MEMBER: empty()}), "holds no layers"),
     "wrong bytes": (lambda h5: archive({MEMBER: h5}).replace(h5[100:200], bytes(100)), "is damaged"),
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import mmap
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,11 +28,17 @@ from convatlas.weights.keras_layers import Array, Layer
 MEMBER = "model.weights.h5"
 """Where a `.keras` archive has the weights."""
 
+HEAP = b"GCOL\x01\0\0\0"
+"""How a heap of texts begins (HDF5 file format specification, section III.E); its size follows in 8 bytes."""
+
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 """The group of a `.weights.h5` that holds the layers; the second one was TensorFlow 2.13's."""
 
-MOST = 10_000
+MOST = 2_000
 """Names that a list in a file may have; the largest net has about a thousand layers."""
+
+LONGEST = 2**21
+"""Bytes of one heap of texts: 4 kB, or what a single longer one needs; a model's description takes up to 1 MB."""
 
 
 def read(path: Path, layers: Sequence[Layer]) -> dict[str, Tensor]:
@@ -81,7 +88,12 @@ def write(path: Path, layers: Sequence[Layer], weights: Mapping[str, Tensor]) ->
 def _opened(path: Path) -> Iterator[h5py.Group]:
     """The root of the file; whatever is found wrong inside the `with` becomes an error that names the file."""
     try:
-        with h5py.File(_archived(path) if path.suffix == ".keras" else path, "r") as root:
+        archived = path.suffix == ".keras"
+        with h5py.File(_archived(path) if archived else path, "r") as root:
+            if not _is_modern(root):
+                if archived:
+                    raise WeightsError(f"holds no layers in its {MEMBER}")
+                _check_names(path)
             yield root
     except WeightsError as error:
         raise WeightsError(f"{path.name} {error}") from None
@@ -166,6 +178,28 @@ def _chosen(layers: Sequence[Layer], count: int) -> Sequence[Layer]:
     raise WeightsError(f"holds {count} layers with weights, not {len(layers)} ({len(below)} without the top)")
 
 
+def _check_names(path: Path) -> None:
+    """Refuses heaps of texts that HDF5 cannot cope with.
+
+    It never ends on an object of no size; and each name of a long list may be the same long text.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        start = data.find(HEAP)
+        while start >= 0:
+            size = int.from_bytes(data[start + 8 : start + 16], "little")
+            place, end = start + 16, start + size
+            if size > LONGEST or end > len(data):
+                raise WeightsError("has names that are too long")
+            while place + 16 <= end:
+                number, length = int.from_bytes(data[place : place + 2], "little"), data[place + 8 : place + 16]
+                # Number 0 is free space; its length counts this header, those of objects do not.
+                step = int.from_bytes(length, "little") + (16 if number else 0)
+                if step < 16:
+                    raise WeightsError("has a damaged list of names")
+                place += -(-step // 8) * 8
+            start = data.find(HEAP, start + 1)
+
+
 def _names(group: h5py.Group, attribute: str) -> list[str]:
     """A list of names; a long one stands in several attributes, numbered from 0."""
     parts = (f"{attribute}{number}" for number in itertools.count())
@@ -173,11 +207,13 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
     names: list[str] = []
     for key in keys:
         declared = group.attrs.get_id(key)
-        if len(declared.shape) != 1 or declared.shape[0] > MOST or declared.dtype.itemsize > MOST or len(names) > MOST:
+        kind = declared.get_type()
+        # Where no layer has weights, Keras writes an empty list of numbers. HDF5 crashes on other lists of lists.
+        fits = (isinstance(kind, h5py.h5t.TypeStringID) and kind.get_size() <= MOST) or declared.shape == (0,)
+        if not fits or len(declared.shape) != 1 or declared.shape[0] + len(names) > MOST:
             raise WeightsError(f"has a strange list of names, {key}")
-        names += [name.decode() if isinstance(name, bytes) else name for name in group.attrs[key]]
-    if not all(isinstance(name, str) for name in names):
-        raise WeightsError(f"has a strange list of names, {attribute}")
+        if declared.shape != (0,):
+            names += [name.decode() if isinstance(name, bytes) else name for name in group.attrs[key]]
     return names
 
 
