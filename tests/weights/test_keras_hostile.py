@@ -22,7 +22,8 @@ from keras.src.legacy.saving import legacy_h5_format
 import convatlas as ca
 from convatlas.base.errors import WeightsError
 from convatlas.weights import keras as origin
-from convatlas.weights.keras_files import MEMBER, read
+from convatlas.weights.keras_files import read
+from convatlas.weights.keras_hdf5 import MEMBER
 from convatlas.weights.keras_layers import Array, Layer
 
 KERNEL, TRANSPOSED = (2, 3, 1, 0), (2, 3, 1, 0)
@@ -87,6 +88,26 @@ def test_what_is_whole_is_read(tmp_path: Path, tiny: dict[str, bytes], ending: s
     found = read(path, LAYERS)
     assert list(found) == [array.name for layer in LAYERS for array in layer.arrays]
     assert all(found[array.name].shape == array.shape for layer in LAYERS for array in layer.arrays)
+
+
+def test_groups_of_tensorflow_2_13(tmp_path: Path, tiny: dict[str, bytes]) -> None:
+    """There the layers are counted twice over, and their group has another name."""
+    path = tmp_path / "a.weights.h5"
+    path.write_bytes(tiny[".weights.h5"])
+    whole = read(path, LAYERS)
+    with h5py.File(path, "a") as root:
+        root.move("layers", "_layer_checkpoint_dependencies")
+        root.move("_layer_checkpoint_dependencies/dense", "_layer_checkpoint_dependencies/dense_2")
+    found = read(path, LAYERS)
+    assert all(torch.equal(found[name], whole[name]) for name in whole)
+
+
+def test_a_shard(tmp_path: Path, tiny: dict[str, bytes]) -> None:
+    path = tmp_path / "a_00001.weights.h5"
+    path.write_bytes(tiny[".weights.h5"])
+    with h5py.File(path, "a") as root:
+        del root["layers/conv2d"], root["layers/dense"]
+    assert "one shard of several" in refused(path)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -205,16 +226,19 @@ HARM: dict[str, tuple[Callable[[h5py.Group, Path], object], str]] = {
     ),
     "an array too many": (
         lambda root, path: root["layers/conv2d/vars"].create_dataset("2", data=np.ones(4)),
-        "holds 3 arrays for conv.weight",
+        "holds another net: 3 arrays for conv.weight, not 2",
     ),
-    "an array too few": (lambda root, path: root.__delitem__("layers/conv2d/vars/1"), "holds 1 arrays for conv.weight"),
+    "an array too few": (
+        lambda root, path: root.__delitem__("layers/conv2d/vars/1"),
+        "holds another net: 1 arrays for conv.weight, not 2",
+    ),
     "a layer too many": (
         lambda root, path: root.create_dataset("layers/dense_1/vars/0", data=np.ones(4)),
         r"holds 4 layers with weights, not 3 \(2 without the top\)",
     ),
     "another class of layer": (
         lambda root, path: root.move("layers/conv2d", "layers/conv1d"),
-        r"holds (0 conv2d, not 1|1 conv1d, not 0)",
+        r"holds another net: (0 conv2d, not 1|1 conv1d, not 0)",
     ),
     "a number in place of a layer": (
         lambda root, path: root.create_dataset("layers/dense_1", data=1),
@@ -247,9 +271,10 @@ LISTS: dict[str, tuple[Any, str]] = {
     "a path upwards": (np.array([b"../conv2d"]), r"has no group \.\./conv2d"),
     "a path to nowhere": (np.array([b"conv2d//x"]), "has no group conv2d//x"),
     "no name": (np.array([b"conv2d", b""]), "has no group"),
+    "a name that would be obeyed": (np.array([b"\x1b[31m\nred"]), r"has no group \?\[31m red$"),
     "no text": (np.array([b"\xff\xfe"]), "is damaged"),
     "a name without end": (np.array([b"conv2d", b"x" * 2**22], object), "has names that are too long"),
-    "one layer twice": (np.array([b"conv2d", b"conv2d", b"dense"]), "holds 2 arrays for norm.0, not 4"),
+    "one layer twice": (np.array([b"conv2d", b"conv2d", b"dense"]), "holds another net: 2 arrays for norm.0, not 4"),
 }
 
 
