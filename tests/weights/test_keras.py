@@ -14,6 +14,7 @@ from tests.parity.test_keras import BOUND, KERAS, LARGE, SIZES, SMALLEST, USUAL,
 from tests.weights import keras_live
 
 import convatlas as ca
+from convatlas.base.errors import WeightsError
 from convatlas.catalogue.cards import cards
 from convatlas.nets.net import Net
 from convatlas.weights import keras
@@ -139,6 +140,32 @@ def test_without_the_top(name: str, folder: Path) -> None:
 @pytest.mark.parametrize("name", each([name for name in KERAS if name not in QUICK_NOTOP], sweep=True))
 def test_all_other_nets_without_the_top(name: str, folder: Path) -> None:
     compare_notop(name, folder)
+
+
+def test_other_classes_and_frozen_layers(folder: Path) -> None:
+    """A user's own: seven classes, on frozen features, whose weights Keras lists as not trainable."""
+    ours = ca.build("mobilenet", classes=7).eval()
+    x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)).double()
+    back = ca.export(ours, folder / "back.weights.h5")
+    found = keras_live.meet("MobileNet", arrays(ours, x.float()), x.numpy(), folder, back=back, trainable=False)
+    assert distance(found["back"], found["given"]) <= BOUND
+    for file in keras_live.FILES:
+        net = loaded("mobilenet", weights=str(folder / file))
+        assert (net.classes, net.lineage.class_names) == (7, ())
+        same(net, x, found["given"])
+    with pytest.raises(WeightsError, match=r"head.dense.weight is \(7, 1024\) for \(1000, 1024\)"):
+        ca.load("mobilenet", weights="keras")
+
+
+def test_what_keras_cannot_load_is_not_written(folder: Path) -> None:
+    net = ca.build("vgg16", size=32)
+    net.cut_head(["flatten", "dense1", "act1", "drop1", "dense2"])
+    file = folder / "vgg16.weights.h5"
+    with pytest.raises(WeightsError, match="keras has no vgg16 that ends before its last layer"):
+        ca.export(net, file)
+    with pytest.raises(WeightsError, match="keras's mobilenet has other genes at activation"):
+        ca.export(ca.build("mobilenet", genes={"activation": "gelu"}), file)
+    assert not file.exists()
 
 
 def test_every_net_is_compared() -> None:
