@@ -109,10 +109,13 @@ def _tokens(block: Block, words: Words, depth: int) -> Iterator[Token]:
         return
     web = isinstance(block.part, Web)
     yield Token(f"{'{' if web else '('}{depth}")
-    for at, way in enumerate(block.ways):
-        if at:
-            yield Token(f"&{depth}")
-        yield from _row(way, words, depth + 1)
+    ways = [list(_row(way, words, depth + 1)) for way in block.ways]
+    if not web and block.join is not None and block.join.kind in ("sum", "product"):
+        # Their order is nobody's business: short ones stand first, as in DNA.
+        ways.sort(key=len)
+    for at, way in enumerate(ways):
+        yield from [Token(f"&{depth}")] if at else []
+        yield from way
     word = words.word(block.join.number) if block.join else None
     yield Token(f"{'}' if web else ')'}{depth}", word, joins, block.join.locus if block.join else "")
 

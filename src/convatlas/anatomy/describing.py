@@ -67,7 +67,7 @@ def _groups(layers: Sequence[Layer]) -> list[int]:
 def _weighing(layer: Layer, split: int, words: Words, first: bool) -> str:
     name = NAMES.get(layer.kind, layer.kind.title())
     if layer.kernel is None or layer.stride is None:
-        return f"{name}: {layer.output[-1]} neurons"
+        return f"{name}: {layer.output[-1]} neurons" if layer.locus == "dense" else f"{name}: {layer.output[0]} maps"
     given = words.given(layer)
     depth = given[0] // (layer.groups or 1)
     size = "×".join(map(str, (*layer.kernel, depth)))

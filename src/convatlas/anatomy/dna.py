@@ -140,7 +140,11 @@ def _sign(after: Part | None, words: Words) -> tuple[str, bool]:
 
 
 def _fork(fork: Fork, sign: str, words: Words, name: Name) -> str:
-    return "(" + f" {sign} ".join(spelled(way, words, name) or "." for way in fork.ways) + ")"
+    ways = [spelled(way, words, name) or "." for way in fork.ways]
+    if sign in ("+", "*"):
+        # Their order is nobody's business: short ones stand first.
+        ways.sort(key=lambda way: (len(way), way))
+    return "(" + f" {sign} ".join(ways) + ")"
 
 
 def _web(web: Web, sign: str, words: Words, name: Name) -> str:

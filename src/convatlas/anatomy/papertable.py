@@ -131,7 +131,7 @@ def _line(layer: Layer, strides: bool) -> str:
     if layer.locus == "dense":
         return f"{layer.output[-1]}-d fc"
     if layer.kernel is None or layer.stride is None:
-        return f"{layer.output[0]}, {layer.kind}" if layer.locus in WEIGHING else ""
+        return f"{layer.output[0]}, {layer.kind}" if layer.locus in WEIGHING or layer.macs else ""
     kernel = "×".join(map(str, layer.kernel))
     stride = f", stride {layer.stride[0]}" if max(layer.stride) > 1 else ""
     if layer.locus == "pooling":

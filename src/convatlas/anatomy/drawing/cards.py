@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from convatlas.anatomy.anatomies import Shape
 from convatlas.anatomy.drawing.elements import Element
@@ -73,7 +74,8 @@ def plans(found: Sequence[Stage], words: Words, sketchers: Sequence[Sketcher], o
         if len(stage.sources) == 1 and stage.sources[0] != (found[at - 1].end if at else 0):
             sketch = (Entry(stage.sources[0], words.shapes[stage.sources[0]]), *sketch)
         if at == opened:
-            made.append(Plan([stage], framed(sketch, words, stage.name)))
+            opened_here = partial(_is_open, words, sketchers[at])
+            made.append(Plan([stage], folded(framed(sketch, words, stage.name), opened_here)))
             continue
         last = made[-1] if made and not (opened is not None and opened == at - 1) else None
         follows = at > 0 and stage.sources == found[at - 1].outputs == (found[at - 1].end,)
@@ -96,6 +98,10 @@ def plans(found: Sequence[Stage], words: Words, sketchers: Sequence[Sketcher], o
             drawn.setdefault(look, plan.stages[0].name)
         made[at] = replace(plan, sketch=sketch)
     return made
+
+
+def _is_open(words: Words, sketcher: Sketcher, piece: Piece) -> bool:
+    return any(sketcher.fine(words.layers[number]) for number in numbers([piece]) if number > 0)
 
 
 def _small(sketch: Sketch) -> bool:

@@ -52,9 +52,9 @@ def chart(choice: Choice) -> Picture:
         shapes.append(Line(tuple(front), INK, 1.4, dashed=True, radius=0))
     shapes += _labels(choice, shown, place)
     legend, end = _legend(families, colours, TOP + HIGH + 62)
-    lines = wrapped(choice.why, WIDE, 11)
+    lines = wrapped(choice.why, WIDE, 11, bold=True)
     note = "The area of a disc is the size of the weights; nets that do not fit are grey. Accuracy as published."
-    told = [Text(LEFT, end + 22 + 15 * at, line, 11, at == 0) for at, line in enumerate(lines)]
+    told = [Text(LEFT, end + 22 + 15 * at, line, 11, True) for at, line in enumerate(lines)]
     told.append(Text(LEFT, end + 26 + 15 * len(lines), note, SMALL, fill=GREY))
     width, height = LEFT + WIDE + 40, end + 44 + 15 * len(lines)
     title = f"Accuracy against {COSTS[choice.by]}"

@@ -13,8 +13,8 @@ from convatlas.anatomy.structure import Fork, Part, Row, Web, layers_of
 from convatlas.anatomy.words import Words
 
 ATTACHED = ("normalization", "activation", "regularization", "padding")
-"""Loci of layers that stand with another one, and kinds:"""
 ATTACHED_KINDS = ("scaling", "identity")
+"""Loci and kinds of layers that stand with another one."""
 
 
 class Sketcher:
@@ -87,11 +87,9 @@ class Sketcher:
             unit = self._unit(layer)
             pieces[-1] = replace(unit, layers=(*last.layers, number), before=last.before)
         elif isinstance(last, Unit) and self._separable(last, layer):
-            kernel = last.text[0].split(" ")[0]
-            stride = f" /{last.text[0].split('/')[1]}" if "/" in last.text[0] else ""
             pieces[-1] = replace(
                 last,
-                text=(f"{kernel} separable{stride}", f"{layer.output[0]}"),
+                text=(last.text[0].replace("depthwise", "separable"), str(layer.output[0])),
                 layers=(*last.layers, number),
                 shape=layer.output,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from convatlas.anatomy.anatomies import Shape
@@ -137,11 +137,14 @@ def boxes(sketch: Sequence[Piece]) -> int:
     return count
 
 
-def folded(sketch: Sketch) -> Sketch:
-    """The sketch with what repeats drawn once: at least two boxes, or four equal ones; inside its parts first."""
-    inner = tuple(_inside(piece) for piece in sketch)
+def folded(sketch: Sketch, opened: Callable[[Piece], bool] = lambda piece: False) -> Sketch:
+    """The sketch with what repeats drawn once: at least two boxes, or four equal ones; inside its parts first.
+
+    Pieces that are `opened` stay as they are, and by themselves.
+    """
+    inner = tuple(piece if opened(piece) else _inside(piece) for piece in sketch)
     found: list[Piece] = []
-    for run in runs([pattern(piece) for piece in inner]):
+    for run in runs([f"{at}" if opened(piece) else pattern(piece) for at, piece in enumerate(inner)]):
         once = inner[run.start : run.start + run.length]
         again = inner[run.start + run.length : run.start + run.length * run.times]
         if run.times > 1 and (boxes(once) > 1 or run.times > 3):

@@ -1,0 +1,157 @@
+"""Choosing a net: the front against a search by hand, limits, times, and the chart."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from tests.anatomy.pictures import check_words
+
+import convatlas as ca
+from convatlas.anatomy.choosing import COSTS, Candidate, Choice, bench
+from convatlas.anatomy.drawing.shapes import Disc, Group, Line, Text, flat
+from convatlas.anatomy.snapshot import measured
+from convatlas.base.errors import ConvAtlasError, UnknownName
+from convatlas.catalogue.cards import cards
+from convatlas.catalogue.listing import figure
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CONVATLAS_HOME", str(tmp_path))
+    return tmp_path
+
+
+def by_hand(fitting: list[str], cost: str) -> set[str]:
+    """Walks from the cheapest up and keeps what is more accurate than all before."""
+    rows = sorted((measured()[name][cost], -figure(cards()[name], "top1"), name) for name in fitting)
+    kept: set[str] = set()
+    best, at = -math.inf, -1.0
+    for value, minus, name in rows:
+        if -minus > best or (-minus == best and value == at):
+            kept.add(name)
+            best, at = -minus, value
+    return kept
+
+
+@pytest.mark.parametrize("cost", ["parameters", "macs"])
+def test_the_front_of_all(cost: str) -> None:
+    names = [name for name, card in cards().items() if not math.isnan(figure(card, "top1"))]
+    choice = ca.choose(by=cost)
+    assert {one.net for one in choice.front} == by_hand(names, cost)
+    assert {one.net for one in choice.candidates} == set(names)
+    assert [one.top1 for one in choice.front] == sorted((one.top1 for one in choice.front), reverse=True)
+    assert [one.cost(cost) for one in choice.front] == sorted((one.cost(cost) for one in choice.front), reverse=True)
+
+
+def test_limits() -> None:
+    choice = ca.choose(max_parameters="10M", min_top1=75, size=224)
+    fits = {one.net for one in choice.candidates if one.fits}
+    assert fits == {
+        name
+        for name, card in cards().items()
+        if measured()[name]["parameters"] <= 1e7 and figure(card, "top1") >= 75 and max(card.input[:2]) <= 224
+    }
+    assert {one.net for one in choice.front} == by_hand(list(fits), "parameters")
+    assert choice.recommended == "efficientnetv2_b0"
+    assert "78.7% with 7.2M parameters" in choice.why
+    assert ca.choose(max_megabytes=40).front[0].parameters <= 1e7
+    assert all(one.macs <= 1e9 for one in ca.choose(max_macs="1B", by="macs").front)
+
+
+def test_the_recommended_net_is_the_cheapest_of_the_nearly_best() -> None:
+    for choice in (ca.choose(), ca.choose(by="macs"), ca.choose(max_parameters=3e7), ca.choose(by="megabytes")):
+        best = max(one.top1 for one in choice.candidates if one.fits)
+        near = [one for one in choice.candidates if one.fits and one.top1 >= best - 1]
+        cheapest = min(near, key=lambda one: one.cost(choice.by))
+        assert choice.recommended == cheapest.net
+        assert choice.recommended in choice.why
+
+
+def test_nothing_fits() -> None:
+    choice = ca.choose(min_top1=99)
+    assert (choice.recommended, choice.front) == (None, ())
+    assert choice.why == "no net keeps all these limits"
+    check_words(choice.draw())
+    assert choice.table().rows == []
+
+
+def record(store: Path, rows: object) -> None:
+    (store / "bench.json").write_text(json.dumps(rows), encoding="utf-8")
+
+
+def test_times_of_this_machine(store: Path) -> None:
+    with pytest.raises(ConvAtlasError, match="run `convatlas bench`"):
+        ca.choose(max_ms=30)
+    with pytest.raises(ConvAtlasError, match="run `convatlas bench`"):
+        ca.choose(by="time")
+    record(
+        store,
+        [
+            {"net": "resnet50", "size": 224, "milliseconds": 40.0, "engine": "eager"},
+            {"net": "resnet50", "size": 224, "milliseconds": 25.0, "engine": "onnx"},
+            {"net": "resnet50", "size": 64, "milliseconds": 1.0, "engine": "onnx"},
+            {"net": "mobilenet_v2", "size": 224, "milliseconds": 5.0, "engine": "onnx"},
+            {"net": "vgg16", "size": 224, "milliseconds": 90.0, "engine": "onnx"},
+            {"another": "thing"},
+        ],
+    )
+    choice = ca.choose(max_ms=30)
+    assert choice.by == "time"
+    assert [(one.net, one.time) for one in choice.front] == [("resnet50", 25.0), ("mobilenet_v2", 5.0)]
+    assert "without a measured time were left out" in choice.why
+    assert bench()["resnet50"] == {224: 25.0, 64: 1.0}
+    # Times are shown, but not asked for, when another cost counts.
+    assert next(one for one in ca.choose().candidates if one.net == "vgg16").time == 90.0
+    check_words(choice.draw())
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", '{"net": 1}', "null"])
+def test_a_damaged_record_is_none(store: Path, text: str) -> None:
+    (store / "bench.json").write_text(text, encoding="utf-8")
+    assert bench() == {}
+
+
+def test_wrong_wishes() -> None:
+    with pytest.raises(UnknownName, match="parameters"):
+        ca.choose(by="beauty")
+    with pytest.raises(ConvAtlasError, match=r"25\.6M"):
+        ca.choose(max_parameters="many")
+
+
+def discs(choice: Choice) -> list[Disc]:
+    groups = [shape for shape in choice.draw().shapes if isinstance(shape, Group)]
+    return [shape for group in groups for shape in group.shapes if isinstance(shape, Disc)]
+
+
+@pytest.mark.parametrize("by", ["parameters", "megabytes", "macs"])
+def test_the_chart(by: str) -> None:
+    choice = ca.choose(by=by)
+    picture = choice.draw()
+    check_words(picture)
+    assert picture.svg() == ca.choose(by=by).draw().svg()
+    # One disc a net; its area goes with the size of its weights.
+    assert len(discs(choice)) == len(choice.candidates)
+    radii = sorted(disc.radius for disc in discs(choice))
+    assert radii[-1] > 4 * radii[0]
+    said = [shape.text for shape in flat(picture.shapes) if isinstance(shape, Text)]
+    assert choice.recommended in said
+    assert COSTS[by] in said
+    (front,) = (shape for shape in flat(picture.shapes) if isinstance(shape, Line) and shape.dashed)
+    assert len(front.points) == len(choice.front)
+    # Dearer nets of the front stand farther right, and higher.
+    assert list(front.points) == sorted(front.points)
+    assert [-y for _, y in front.points] == sorted(-y for _, y in front.points)
+
+
+def test_nets_that_do_not_fit_are_pale() -> None:
+    choice = ca.choose(max_parameters="10M")
+    pale = [disc for disc in discs(choice) if disc.fill == "#e6e8e6"]
+    assert len(pale) == sum(not one.fits for one in choice.candidates)
+
+
+def test_an_unknown_cost_is_infinite() -> None:
+    one = Candidate("x", "y", 2000, (1, 1), 50.0, 1, 1.0, 1, None)
+    assert one.cost("time") == math.inf

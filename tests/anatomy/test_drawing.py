@@ -1,0 +1,273 @@
+"""Pictures of nets: whole, readable, the same every time, and true to the net."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+import pytest
+import timm
+import torch
+from fontTools.ttLib import TTFont
+from tests.anatomy.pictures import check_blocks, check_words
+from tests.nets.nets import SMALL
+from torch import nn
+
+import convatlas as ca
+from convatlas.anatomy.anatomies import Anatomy
+from convatlas.anatomy.drawing.fonts import WIDTHS, WIDTHS_BOLD, shortened, text_width, wrapped
+from convatlas.anatomy.drawing.lineage import family_tree
+from convatlas.anatomy.drawing.palette import COLOURS, MEANINGS
+from convatlas.anatomy.drawing.shapes import GREY, INK, PAPER, Box, Group, Line, Picture, Text, flat
+from convatlas.anatomy.stages import folded, wires_of
+from convatlas.base.errors import ConvAtlasError, UnknownName
+from convatlas.catalogue.cards import cards
+
+FOREIGN = (
+    "torchvision:googlenet",
+    "torchvision:densenet121",
+    "torchvision:swin_t",
+    "torchvision:shufflenet_v2_x0_5",
+    "timm:hrnet_w18_small",
+    "timm:dla34",
+    "timm:seresnet50",
+)
+
+
+def foreign(name: str) -> Anatomy:
+    maker, _, net = name.partition(":")
+    with torch.device("meta"):
+        if maker == "timm":
+            return ca.measure(timm.create_model(net), size=224)
+        return ca.measure(f"torchvision.models:{net}", size=224)
+
+
+def texts(picture: Picture) -> list[str]:
+    return [shape.text for shape in flat(picture.shapes) if isinstance(shape, Text)]
+
+
+def check(anatomy: Anatomy) -> None:
+    picture = anatomy.draw()
+    check_words(picture)
+    check_blocks(picture)
+    check_words(anatomy.draw(style="boxes"))
+    assert picture.svg() == anatomy.draw().svg()
+
+
+@pytest.mark.parametrize("name", list(SMALL))
+def test_nets_of_every_family(name: str) -> None:
+    check(ca.measure(name))
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_foreign_nets(name: str) -> None:
+    check(foreign(name))
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", list(cards()))
+def test_every_net(name: str) -> None:
+    check(ca.measure(name))
+
+
+def shown(picture: Picture) -> set[int]:
+    return {number for shape in picture.shapes if isinstance(shape, Group) for number in shape.layers}
+
+
+@pytest.mark.parametrize("name", ["resnet50", "inception_v3", "nasnet_large"])
+def test_a_layer_is_drawn_or_stands_for_one(name: str) -> None:
+    """What is not drawn belongs to blocks that come again; opened one by one, every stage shows each of its layers."""
+    anatomy = ca.measure(name)
+    drawn = shown(anatomy.draw())
+    assert drawn <= set(wires_of(anatomy))
+    kinds = {(layer.kind, layer.kernel) for layer in anatomy.layers if layer.number not in folded(anatomy)}
+    assert {(anatomy.layers[number - 1].kind, anatomy.layers[number - 1].kernel) for number in drawn} == kinds
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"), [("resnet50", "conv3"), ("efficientnet_b0", "stage2"), ("nasnet_mobile", "stem1")]
+)
+def test_an_opened_stage_shows_every_layer_by_itself(name: str, stage: str) -> None:
+    anatomy = ca.measure(name)
+    picture = anatomy.draw(expand=stage)
+    check_words(picture)
+    check_blocks(picture)
+    groups = [shape for shape in picture.shapes if isinstance(shape, Group) and shape.layers]
+    alone = {group.layers[0] for group in groups if len(group.layers) == 1}
+    assert {layer.number for layer in anatomy.layers if layer.name.startswith(f"{stage}.")} <= alone
+
+
+def test_an_opened_block_leaves_the_others() -> None:
+    anatomy = ca.measure("resnet50")
+    whole, one = anatomy.draw(expand="conv4"), anatomy.draw(expand="conv4.block2")
+    assert texts(one).count("BN") < texts(whole).count("BN")
+    assert "×4" in texts(one)
+    assert "×4" not in texts(whole)
+    with pytest.raises(UnknownName, match=r"conv4\.block6"):
+        anatomy.draw(expand="conv4.block7")
+
+
+def test_what_the_picture_of_resnet50_says() -> None:
+    picture = ca.measure("resnet50").draw()
+    said = texts(picture)
+    assert said[:2] != said[2:4]
+    for text in (
+        "resnet50",
+        "conv2",
+        "7×7 conv /2",
+        "3×3 max pool /2",
+        "×5",
+        "block2 – block6",
+        "56×56×256",
+        "BN",
+        "ReLU",
+    ):
+        assert text in said, text
+    assert "25.6M parameters" in " ".join(said)
+    assert said.count("+") == 8  # four stages: a projected block, and one for those that repeat
+    assert picture.description.count("conv4") == 1
+    assert "[(. + c1-64b bn relu c3-64b bn relu c1-256b bn) relu]x2" in picture.description
+
+
+def test_nasnet_stays_readable() -> None:
+    """1,257 layers in fewer than 200 boxes, at most 1,600 pixels wide."""
+    anatomy = ca.measure("nasnet_large")
+    picture = anatomy.draw()
+    groups = [shape for shape in picture.shapes if isinstance(shape, Group) and shape.layers]
+    assert len(anatomy.layers) > 1200
+    assert len(groups) < 200
+    assert picture.width < 1600
+    assert "as stage1_cell1" in texts(picture)
+
+
+def test_skips_are_seen() -> None:
+    """Each sum has a line that leaves before the block and arrives from above it."""
+    picture = ca.measure("resnet18").draw()
+    lines = [shape for shape in flat(picture.shapes) if isinstance(shape, Line)]
+    skips = [line for line in lines if len(line.points) == 3 and line.arrow and line.points[-1][1] > line.points[0][1]]
+    assert len(skips) == texts(picture).count("+")
+
+
+def test_lenet5_as_it_was_drawn() -> None:
+    picture = ca.measure("lenet5").draw(style="boxes")
+    said = texts(picture)
+    for text in ("1@32×32", "6@28×28", "6@14×14", "16@10×10", "16@5×5", "120@1×1", "84", "10"):
+        assert text in said, text
+    assert len(picture.shapes) > 20
+
+
+def test_alexnets_two_towers() -> None:
+    said = texts(ca.measure("alexnet").draw(style="boxes"))
+    assert [text for text in said if text.startswith("2 × ")] == [
+        "2 × 48@55×55",
+        "2 × 48@27×27",
+        "2 × 128@27×27",
+        "2 × 128@13×13",
+        "2 × 192@13×13",
+        "2 × 192@13×13",
+        "2 × 128@13×13",
+        "2 × 128@6×6",
+    ]
+
+
+class Loop(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def test_odd_nets() -> None:
+    """One layer; nothing but functions; several answers; names that XML would misread."""
+    check(ca.measure(nn.Conv2d(3, 4, 3), size=8))
+    check(ca.measure(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), size=2, channels=3))
+    odd = nn.Module()
+    odd.add_module("<&>", nn.Conv2d(3, 4, 3))
+    odd.forward = lambda x: [odd.get_submodule("<&>")(x).relu(), x * 2, x.flatten(1)]  # type: ignore[assignment]
+    check(ca.measure(odd, size=8))
+
+
+def test_the_same_in_another_process() -> None:
+    code = "import convatlas as ca, sys; sys.stdout.buffer.write(ca.measure('densenet121').draw().svg().encode())"
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": "11"}, capture_output=True)
+    assert done.stdout.decode() == ca.measure("densenet121").draw().svg()
+
+
+def test_png(tmp_path: Path) -> None:
+    picture = ca.measure("lenet5").draw()
+    data = picture.png(1.5)
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack(">II", data[16:24])
+    assert abs(width - 1.5 * picture.width) <= 1
+    assert abs(height - 1.5 * picture.height) <= 1
+    assert data == picture.png(1.5)
+    assert len(data) > 5000
+    picture.save(tmp_path / "x.png")
+    picture.save(tmp_path / "x.svg")
+    assert (tmp_path / "x.svg").read_text(encoding="utf-8") == picture.svg() == picture._repr_svg_()
+    with pytest.raises(ConvAtlasError, match=r"\.svg or \.png"):
+        picture.save(tmp_path / "x.gif")
+    with pytest.raises(ConvAtlasError, match="write an SVG"):
+        picture.png(1000)
+
+
+def test_text_is_in_the_png() -> None:
+    """Without its font there would be none."""
+    words = Picture(80, 30, (Box(0, 0, 80, 30, "#ffffff"), Text(5, 20, "MMMM", 14)), "t")
+    blank = Picture(80, 30, (Box(0, 0, 80, 30, "#ffffff"),), "t")
+    assert len(words.png()) > 2 * len(blank.png())
+
+
+def test_wrong_wishes() -> None:
+    with pytest.raises(UnknownName, match="boxes"):
+        ca.measure("lenet5").draw(style="cubes")
+    with pytest.raises(UnknownName, match="conv5 or conv4"):
+        ca.measure("resnet50").draw(expand="conv9")
+    with pytest.raises(ConvAtlasError, match="style of blocks"):
+        ca.measure("resnet50").draw(style="boxes", expand="conv2")
+
+
+@pytest.mark.parametrize(("file", "widths"), [("DejaVuSans.ttf", WIDTHS), ("DejaVuSans-Bold.ttf", WIDTHS_BOLD)])
+def test_widths_are_those_of_the_font(file: str, widths: dict[str, int]) -> None:
+    font = TTFont(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / file)
+    names, advances, em = font.getBestCmap(), font["hmtx"], font["head"].unitsPerEm
+    assert {sign: round(advances[names[ord(sign)]][0] * 1000 / em) for sign in widths} == widths
+
+
+def test_text_is_cut_and_broken_to_measure() -> None:
+    assert shortened("short", 100, 10) == "short"
+    cut = shortened("a name that is much too long for its place", 100, 10)
+    assert cut.endswith("…")
+    assert text_width(cut, 10) <= 100
+    lines = wrapped("words that are broken into lines of no more than so many pixels", 100, 10)
+    assert len(lines) > 2
+    assert all(text_width(line, 10) <= 100 for line in lines)
+
+
+def contrast(first: str, second: str) -> float:
+    """As WCAG 2.1 defines it."""
+
+    def light(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    high, low = sorted((light(first), light(second)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_text_can_be_read_on_every_colour() -> None:
+    assert all(contrast(INK, colour) >= 7 for colour in COLOURS.values())
+    assert contrast(GREY, PAPER) >= 4.5
+    assert set(COLOURS) == set(MEANINGS)
+
+
+def test_the_family_tree() -> None:
+    picture = family_tree()
+    check_words(picture)
+    assert picture.svg() == family_tree().svg()
+    said = " ".join(texts(picture))
+    for name in ("ResNet", "VGG16", "ConvNeXt", "LeNet-5", "2022", "1989"):
+        assert name in said

@@ -1,0 +1,160 @@
+"""Nets in sentences and in the tables of papers, held to the review's section IV."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import timm
+import torch
+from tests.nets.nets import SMALL
+from torch import nn
+
+import convatlas as ca
+from convatlas.anatomy.anatomies import Anatomy
+from convatlas.anatomy.describing import described, ordinal
+from convatlas.anatomy.papertable import latex, paper_rows, paper_table
+from convatlas.catalogue.cards import cards
+
+REVIEW = {
+    "1st": "2 groups of 48 kernels of size 11×11×3 (stride: 4, pad: 0)",
+    "2nd": "2 groups of 128 kernels of size 5×5×48 (stride: 1, pad: 2)",
+    "3rd": "2 groups of 192 kernels of size 3×3×256 (stride: 1, pad: 1)",
+}
+"""AlexNet "in object mode", the review's section IV."""
+
+
+def test_alexnet_as_the_review_tells_it() -> None:
+    lines = described(ca.measure("alexnet"))
+    assert lines[0] == "Input: 224×224×3; 227×227×3 once it is padded for the 1st layer"
+    assert lines[1] == "Total parameters trained: 60,965,224"
+    layers = dict(line.split(": ", 1) for line in lines[2:] if not line.startswith(" "))
+    assert {number: layers[number] for number in REVIEW} == {
+        number: f"Convolutional Layer: {text}" for number, text in REVIEW.items()
+    }
+    assert list(layers) == ["1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th"]
+    said = "\n".join(lines)
+    for text in (
+        "Outputs 55×55×48 feature maps ×2 groups",
+        "Then 3×3 Overlapping Max Pooling (stride: 2)\n  Outputs 27×27×48 feature maps ×2 groups",
+        "Then Local Response Normalization",
+        "Then 3×3 Overlapping Max Pooling (stride: 2)\n  Outputs 13×13×128 feature maps ×2 groups",
+    ):
+        assert text in said
+
+
+def test_resnet50_as_the_review_tells_it() -> None:
+    lines = dict(line.split(": ", 1) for line in described(ca.measure("resnet50"))[2:])
+    assert lines["stem"].startswith(
+        "1 layer: 7×7 convolution to 64 of stride 2 with batch normalization then ReLU and 3×3"
+    )
+    counts = {
+        stage: re.match(r"(\d+) layers: (\d+) convolution block and (\d+) identity", text)
+        for stage, text in lines.items()
+    }
+    found = {stage: tuple(map(int, match.groups())) for stage, match in counts.items() if match}
+    assert found == {"conv2": (9, 1, 2), "conv3": (12, 1, 3), "conv4": (18, 1, 5), "conv5": (9, 1, 2)}
+    assert lines["head"].startswith("1 layer: global average pooling and fully connected layer to 1000")
+
+
+@pytest.mark.parametrize("name", list(SMALL))
+def test_stages_sum_to_the_longest_path(name: str) -> None:
+    """Nets whose stages follow one another: the layers told of each are those of the whole."""
+    anatomy = ca.measure(name)
+    counts = [int(found[1]) for line in described(anatomy) if (found := re.match(r"\S+: (\d+) layers?: ", line))]
+    stages_in_a_row = name not in ("nasnet_mobile", "boosted_lenet4", "yolo_v3_tiny")
+    if counts and stages_in_a_row:
+        assert sum(counts) == anatomy.path
+
+
+def rows(name: str) -> dict[str, tuple[tuple[int, ...], list[str]]]:
+    return {row.name: (row.size, [str(entry) for entry in row.entries]) for row in paper_rows(ca.measure(name))}
+
+
+TABLE = {
+    "resnet18": ([64, 128, 256, 512], (2, 2, 2, 2), False),
+    "resnet34": ([64, 128, 256, 512], (3, 4, 6, 3), False),
+    "resnet50": ([64, 128, 256, 512], (3, 4, 6, 3), True),
+    "resnet101": ([64, 128, 256, 512], (3, 4, 23, 3), True),
+    "resnet152": ([64, 128, 256, 512], (3, 8, 36, 3), True),
+}
+"""The review's table (He et al. 2015, table 1): widths, repeats, and whether blocks are bottlenecks."""
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if name in cards()])
+def test_the_resnet_papers_table(name: str) -> None:
+    widths, repeats, bottleneck = TABLE[name]
+    found = rows(name)
+    assert found["stem"][1] == ["7×7, 64, stride 2", "3×3 max pool, stride 2"]
+    for number, (width, times, side) in enumerate(zip(widths, repeats, (56, 28, 14, 7), strict=True), 2):
+        lines = f"1×1, {width}; 3×3, {width}; 1×1, {4 * width}" if bottleneck else f"3×3, {width}; 3×3, {width}"
+        assert found[f"conv{number}"] == ((side, side), [f"[{lines}] × {times}"])
+    assert found["head"] == ((1000,), ["global average pool", "1000-d fc"])
+
+
+@pytest.mark.parametrize(("name", "width", "groups"), [("se_resnet50", 64, ""), ("se_resnext50_32x4d", 128, ", C=32")])
+def test_the_se_papers_table(name: str, width: int, groups: str) -> None:
+    """The review's three columns: the gate's two layers close each bracket."""
+    found = rows(name)
+    for number, times in enumerate((3, 4, 6, 3), 2):
+        scale = 2 ** (number - 2)
+        lines = [
+            f"1×1, {width * scale}",
+            f"3×3, {width * scale}{groups}",
+            f"1×1, {256 * scale}",
+            f"fc, [{16 * scale}, {256 * scale}]",
+        ]
+        assert found[f"conv{number}"][1] == [f"[{'; '.join(lines)}] × {times}"]
+
+
+def test_other_kinds_of_blocks() -> None:
+    assert rows("densenet121")["dense2"] == ((28, 28), ["[1×1, 128; 3×3, 32] × 12"])
+    assert rows("inception_v3")["mixed3"][1] == [
+        "[3×3, 384, stride 2] | [1×1, 64; 3×3, 96; 3×3, 96, stride 2] | [3×3 max pool, stride 2]"
+    ]
+    assert rows("vgg16")["block3"][1] == ["3×3, 256 × 3", "2×2 max pool, stride 2"]
+    assert rows("mobilenet")["block1"][1] == ["3×3 dw, 32", "1×1, 64"]
+
+
+def test_latex() -> None:
+    text = latex(ca.measure("resnet50"))
+    matrix = r"\begin{bmatrix}1\times 1, 64\\ 3\times 3, 64\\ 1\times 1, 256\end{bmatrix}\times 3"
+    assert rf"conv2 & $56\times 56$ & ${matrix}$ \\ \hline" in text
+    assert text.startswith(r"\begin{tabular}")
+    assert text.count("{") == text.count("}")
+    assert text.count("$") % 2 == 0
+    assert r"resnet50\_v2" in latex(ca.measure("resnet50_v2"))
+
+
+@pytest.mark.parametrize("name", list(SMALL))
+def test_every_net_is_told(name: str) -> None:
+    anatomy = ca.measure(name)
+    lines = described(anatomy)
+    assert len(lines) > 3
+    assert all(line.strip() for line in lines)
+    assert paper_table(anatomy).markdown().count("\n") > 1
+    assert latex(anatomy).count("{") == latex(anatomy).count("}")
+
+
+def told(net: nn.Module, size: int) -> list[str]:
+    anatomy: Anatomy = ca.measure(net, size=size)
+    return described(anatomy)
+
+
+def test_odd_layers_are_told() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(3, 6, 3, dilation=2), nn.ConvTranspose2d(6, 4, 2, 2), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(100, 7)
+    )
+    lines = told(net, 9)
+    assert lines[2] == "1st: Dilated Convolutional Layer: 6 kernels of size 3×3×3, 2 pixels apart (stride: 1, pad: 0)"
+    assert "2nd: Transposed Convolutional Layer: 4 maps" in "\n".join(lines)
+    assert "  Then 2×2 Average Pooling (stride: 2)" in lines
+    with torch.device("meta"):
+        names = [line.split(":")[0] for line in described(ca.measure(timm.create_model("resnet18"), size=224))]
+    assert names[2:4] == ["conv1-maxpool", "layer1"]
+
+
+def test_ordinals() -> None:
+    assert [ordinal(n) for n in (1, 2, 3, 4, 11, 12, 13, 21, 22, 101, 111)] == [
+        *("1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "22nd", "101st", "111th")
+    ]
