@@ -112,6 +112,12 @@ KINDS: tuple[tuple[tuple[type[nn.Module], ...], str, str], ...] = (
 FUNCTIONS = {
     "relu": ("ReLU", "activation"),
     "relu6": ("ReLU6", "activation"),
+    "leaky_relu": ("leaky ReLU", "activation"),
+    "prelu": ("PReLU", "activation"),
+    "elu": ("ELU", "activation"),
+    "selu": ("SELU", "activation"),
+    "mish": ("mish", "activation"),
+    "softplus": ("softplus", "activation"),
     "gelu": ("GELU", "activation"),
     "silu": ("SiLU", "activation"),
     "hardswish": ("hard swish", "activation"),
@@ -135,6 +141,9 @@ FUNCTIONS = {
     "dropout": ("dropout", "regularization"),
     "pad": ("padding", "padding"),
     "layer_norm": ("layer normalization", "normalization"),
+    "group_norm": ("group normalization", "normalization"),
+    "instance_norm": ("instance normalization", "normalization"),
+    "local_response_norm": ("local response normalization", "normalization"),
     "batch_norm": ("batch normalization", "normalization"),
 }
 """What a function that a composite calls by itself is called; the others keep their own name."""
@@ -158,6 +167,10 @@ def kind_of(operation: Operation) -> tuple[str, str]:
         return _convolution(groups, channels, dilation if isinstance(dilation, int) else max(dilation)), "convolution"
     if call.name in TRANSPOSED:
         return "transposed convolution", "convolution"
+    if call.name == "hardtanh":
+        # So a ReLU6 is called in a net from `torch.export`.
+        limits = argument(call, 1, "min_val", -1), argument(call, 2, "max_val", 1)
+        return "ReLU6" if limits == (0, 6) else "hard tanh", "activation"
     if call.name in ("view", "reshape") and operation.shapes and len(operation.shapes[0]) > 2:
         return "reshape", "other"
     return FUNCTIONS.get(call.name, (type(module).__name__ if operation.is_leaf else call.name, "other"))

@@ -56,9 +56,9 @@ def _line(group: list[Card], groups: list[list[Card]], home: dict[str, str], tol
     if entry is None:
         # A series of which nothing is told stands with the first of its family.
         entry = {"from": [next(other[0].name for other in groups if other[0].family == group[0].family)]}
-    first, *others = entry.get("from", [""])
+    first, *others = entry.get("from") or [""]
     while first and first not in home:
-        first = told.get(first, {}).get("from", [""])[0]
+        first = (told.get(first, {}).get("from") or [""])[0]
     parents = dict.fromkeys(home[name] for name in (first, *others) if name in home)
     return Line(
         nets=tuple(card.name for card in group),

@@ -11,19 +11,23 @@ from convatlas.base.errors import ConvAtlasError, unknown
 def find(
     operations: Sequence[Operation], layer: str, fits: Callable[[Operation], bool], what: str
 ) -> tuple[int, Operation]:
-    """The place of the last operation called `layer`, or numbered so from 1, or inside a module called so, that fits.
+    """The place of the last operation called `layer`, or inside a module called so, that fits.
+
+    A number that is no name is that of an operation, from 1.
 
     Raises:
         UnknownName: There is none called so.
         ConvAtlasError: There is, but it is no `what`.
     """
-    if layer.isdecimal() and 1 <= int(layer) <= len(operations):
+    paths = enumerate(operation.path for operation in operations)
+    named = [at for at, path in paths if path == layer or path.startswith(f"{layer}.")]
+    if not named and layer.isdecimal() and 1 <= int(layer) <= len(operations):
         named = [int(layer) - 1]
-    else:
-        paths = enumerate(operation.path for operation in operations)
-        named = [at for at, path in paths if path == layer or path.startswith(f"{layer}.")]
     if not named:
-        raise unknown("layer", layer, {operation.path for operation in operations if operation.path})
+        parts = [operation.path.split(".") for operation in operations if operation.path]
+        raise unknown(
+            "layer", layer, {".".join(names[:depth]) for names in parts for depth in range(1, len(names) + 1)}
+        )
     fitting = [at for at in named if fits(operations[at])]
     if not fitting:
         raise ConvAtlasError(f"{layer} is no {what}")

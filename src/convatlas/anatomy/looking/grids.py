@@ -55,8 +55,10 @@ def filters(net: nn.Module, x: Tensor, layer: str | None = None, told: str = "")
         ConvAtlasError: It is no convolution, or reads too many channels to be shown (more than 16).
     """
     operations = trace(net, x)
-    wanted = layer if layer is not None else str(1 + _first(operations))
-    _, operation = find(operations, wanted, _convolves, "2-d convolution")
+    if layer is None:
+        operation = _first(operations)
+    else:
+        _, operation = find(operations, layer, _convolves, "2-d convolution")
     call = next(call for call in operation.calls if call.name == "conv2d")
     weight = as_numpy(argument(call, 1, "weight"))  # (K, C, k, k)
     kernels, channels = weight.shape[:2]
@@ -76,8 +78,8 @@ def filters(net: nn.Module, x: Tensor, layer: str | None = None, told: str = "")
     return _grid(f"Kernels of {operation.path}", tiles, text, told, columns=channels if 3 < channels <= 16 else None)
 
 
-def _first(operations: list[Operation]) -> int:
-    found = next((at for at, operation in enumerate(operations) if _convolves(operation)), None)
+def _first(operations: list[Operation]) -> Operation:
+    found = next((operation for operation in operations if _convolves(operation)), None)
     if found is None:
         raise ConvAtlasError("the net has no 2-d convolution")
     return found

@@ -1,0 +1,103 @@
+"""A photo in front of a net: what the net gets, and what one looks at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.anatomy.pictures import check_words
+
+from convatlas.anatomy.drawing.shapes import Text, flat
+from convatlas.base.errors import ConvAtlasError, WeightsError
+from convatlas.images.decoding import read
+from convatlas.images.samples import sample
+from convatlas.weights.lineage import PIXELS
+from convatlas.weights.looking import look
+from convatlas.weights.seeing import _looked_at, seen
+
+
+def test_weights_bring_their_own_preparation() -> None:
+    found = seen("efficientnet_lite0", sample("chelsea"))
+    assert found.told == "Weights: lite."
+    prepared = found.net.lineage.prepare(sample("chelsea"))
+    assert np.array_equal(found.x[0].numpy(), prepared)
+    assert np.array_equal(found.pixels, np.rint(prepared.transpose(1, 2, 0) * 128 + 127).clip(0, 255))
+
+
+@pytest.mark.parametrize("pixels", list(PIXELS))
+def test_any_preparation_is_undone(pixels: str) -> None:
+    """BGR, standardized, halved: what one looks at is the photo."""
+    scale, mean, std, order = PIXELS[pixels]
+    photo = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+
+    def prepare(given: np.ndarray) -> np.ndarray:
+        values = given[..., ::-1] if order == "bgr" else given
+        x = (values.astype(np.float32) / np.float32(scale) - np.float32(mean)) / np.float32(std)
+        return np.ascontiguousarray(x.transpose(2, 0, 1))
+
+    assert np.array_equal(_looked_at(prepare(photo), prepare), photo)
+
+
+def test_without_weights_the_photo_is_resized() -> None:
+    found = seen("lenet5", sample("coffee"))
+    assert found.told.startswith("Weights: random, of seed 0. The photo was resized")
+    assert found.x.shape == (1, 1, 32, 32)
+    assert 0 <= float(found.x.min()) < float(found.x.max()) <= 1
+    grey = Image.fromarray(read(sample("coffee"))).resize((32, 32), Image.Resampling.BICUBIC).convert("L")
+    assert np.array_equal(found.pixels[..., 1], np.asarray(grey))
+    assert seen("resnet18", sample("coffee"), weights="none", size=64).x.shape == (1, 3, 64, 64)
+
+
+def test_a_lineage_that_is_asked_for_must_be_there() -> None:
+    with pytest.raises(WeightsError):
+        seen("lenet5", sample("coffee"), weights="lite")
+
+
+def test_a_net_of_ones_own() -> None:
+    found = seen("torchvision.models:squeezenet1_0", sample("coffee"), size=64)
+    assert found.told.startswith("Weights: its own. The photo was resized")
+    assert found.x.shape == (1, 3, 64, 64)
+    with pytest.raises(ConvAtlasError, match="1 or 3 channels"):
+        seen(f"{__name__}:five_channels", sample("coffee"))
+
+
+def five_channels() -> torch.nn.Module:
+    return torch.nn.Conv2d(5, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        ({"field": "stage4,3,4"}, "Unit 3,4 of 80 maps"),
+        ({"field": "stage4"}, "Unit 7,7 of 80 maps"),
+        ({"maps": "stem"}, "32 maps of 112×112"),
+        ({"filters": True}, "32 kernels of 3×3×3"),
+        ({"pixel": "stem.conv,3,40,40"}, "stem.conv: map 3, row 40, column 40"),
+    ],
+)
+def test_pictures(wish: dict[str, object], said: str) -> None:
+    picture = look("efficientnet_lite0", sample("chelsea"), **wish)
+    check_words(picture)
+    text = " ".join(shape.text for shape in flat(picture.shapes) if isinstance(shape, Text))
+    assert said in text
+    assert "Weights: lite." in text
+
+
+@pytest.mark.parametrize(
+    "wish", [{"field": "stem,1"}, {"field": ",1,1"}, {"pixel": "stem"}, {"pixel": "stem,1,2,x"}, {}]
+)
+def test_wishes_that_are_none(wish: dict[str, str]) -> None:
+    with pytest.raises(ConvAtlasError, match=r"LAYER|say what"):
+        look("efficientnet_lite0", sample("chelsea"), **wish)
+
+
+def test_the_number_is_that_of_the_layer(tmp_path: Path) -> None:
+    """In float64, whatever the photo."""
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (50, 40, 3), np.uint8)).save(tmp_path / "x.png")
+    picture = look("lenet5", tmp_path / "x.png", pixel="c3,15,4,4")
+    said = [shape.text for shape in flat(picture.shapes) if isinstance(shape, Text)]
+    at = said.index("sum, in float64")
+    assert said[at + 1] == said[said.index("the layer gives") + 1]
