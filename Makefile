@@ -33,6 +33,7 @@ snapshot: .venv/installed
 docs: .venv/tested
 	$(BIN)/python docs/generate.py
 	$(BIN)/python examples/accuracy_against_parameters.py docs/images/atlas.png
+	$(BIN)/convatlas draw resnet50 -o docs/images/resnet50.png
 
 clean:
 	rm -rf .venv build dist

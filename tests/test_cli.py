@@ -92,11 +92,12 @@ WRONG = [
     (["measure", "resnet50", "--gene", "activation=gleu"], "gelu"),
     (["measure", "resnet50", "--gene", "dropout=7"], "probability"),
     (["measure", "mlp_300", "--gene", "feedback=hidden1->output"], "hidden1->hidden1"),
+    (["measure", "resnet50", "--gene", "pooling=max", "--gene", "pooling=l2"], "pooling=max and pooling=l2"),
     (["measure", "nowhere:net"], "nowhere"),
     (["check", "resnet50", "resnet5"], "resnet50"),
     (["classify"], "--samples"),
     (["classify", "nowhere.jpg"], "nowhere.jpg"),
-    (["classify", COFFEE, "--net", "resnet50"], "efficientnet_lite0"),
+    (["classify", COFFEE, "--net", "resnet50"], "CONVATLAS_OFFLINE is set"),
     (["classify", COFFEE, "--top", "0"], "1 to 1000"),
     (["classify", COFFEE, "--device", "abacus"], "cpu"),
 ]

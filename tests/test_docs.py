@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import convatlas as ca
 from convatlas.cli import app
-from convatlas.images.samples import sample
+from convatlas.images.samples import SAMPLES, sample
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -29,14 +29,23 @@ def test_generated_pages_are_up_to_date():
 
 
 COMMANDS = sorted(
-    set(re.findall(r"`(convatlas [^`]*[a-z0-9])`", README + (ROOT / "docs" / "counting.md").read_text("utf-8")))
+    set(
+        re.findall(
+            r"`(convatlas [^`]*[a-z0-9])`",
+            "".join([README, *((ROOT / "docs" / page).read_text("utf-8") for page in ("counting.md", "weights.md"))]),
+        )
+    )
 )
 
 
+def test_there_are_commands_to_try():
+    assert {command.split()[1] for command in COMMANDS} >= {"list", "show", "check", "classify"}
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_of_the_readme(command):
-    words = [{"NET": "vgg16", "PHOTO…": str(sample("coffee"))}.get(word, word) for word in shlex.split(command)[1:]]
-    done = CliRunner().invoke(app, words, catch_exceptions=False)
+def test_commands_of_the_readme(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, shlex.split(command)[1:], catch_exceptions=False)
     assert done.exit_code == 0, done.output
 
 
@@ -46,7 +55,9 @@ def test_the_verbs_of_the_readme_are_the_program_s():
 
 
 def test_the_result_of_the_readme():
-    for file, label, probability in re.findall(r"^\| (\w+\.\w{3}) \| ([\w ]+) \| (0\.\d+) \|$", README, re.M):
+    rows = re.findall(r"^\| (\w+\.\w{3}) \| ([\w ]+) \| (0\.\d+) \|$", README, re.M)
+    assert sorted(file.split(".")[0] for file, *_ in rows) == sorted(SAMPLES)
+    for file, label, probability in rows:
         found = ca.classify(sample(file.split(".")[0]), top=1).answers[0]
         assert (found.label, found.probability) == (label, pytest.approx(float(probability), abs=0.01))
 

@@ -132,6 +132,34 @@ def test_errors_in_an_encoding_without_the_sign() -> None:
     assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["bogus"], "No such command 'bogus'"),
+        (["list", "--bogus"], "--bogus"),
+        (["list", "--min-top1", "x"], "--min-top1"),
+        (["classify", "--top", "x"], "--top"),
+        (["measure", "--size"], "--size"),
+        (["measure"], "net"),
+    ],
+    ids=str,
+)
+def test_words_that_the_program_lacks(inside: Inside, words: list[str], told: str) -> None:
+    status, output, said = inside(*words)
+    assert (status, output) == (2, "")
+    assert told in said
+    assert said.startswith("convatlas: ")
+    assert said.endswith("; see convatlas --help\n")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(("words", "status"), [([], 2), (["--help"], 0), (["list", "--help"], 0)])
+def test_help(inside: Inside, words: list[str], status: int) -> None:
+    found, output, said = inside(*words)
+    assert (found, said) == (status, "")
+    assert "--help" in output
+
+
 NAMES = [b"[red]x[green].png", b":cat:.png", b"a|b.png", b"new\nline.png", b'quote".png', b"-dash.png", b"\xff.png"]
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from itertools import chain, islice
 from typing import Annotated, Any
 
 import typer
@@ -42,13 +43,13 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")
 
 
 def main() -> None:
-    """Runs the command line; what a user can cause ends in one line on the error stream, and status 1."""
+    """Runs the command line; what a user can cause ends in one line on the error stream, and status 1 or 2."""
     codecs.register_error("convatlas", _spelled_out)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="convatlas")
     try:
         try:
-            app()
+            sys.exit(app(standalone_mode=False))
         finally:
             # Here, where it can be told, and not by Python at the end.
             if sys.stdout is not None:
@@ -65,6 +66,15 @@ def main() -> None:
         if not isinstance(error, BrokenPipeError):
             _complain(str(error))
         sys.exit(1)
+    except Exception as error:
+        # What a wrong word or option raises has its class in typer or in click, as versions go.
+        told = getattr(error, "format_message", None)
+        if told is None:
+            raise
+        # Where there is nothing to tell, the help was printed already.
+        if told():
+            _complain(f"{told().rstrip('.')}; see convatlas --help")
+        sys.exit(2)
 
 
 def _spelled_out(error: UnicodeError) -> tuple[str, int]:
@@ -468,14 +478,20 @@ def _progress(steps: Iterable[Any], total: int, what: str) -> Iterable[Any]:
     console = Console(stderr=True)
     if total < 2 or not console.is_terminal:
         return steps
-    return track(steps, description=what, total=total, console=console, transient=True)
+    return track(_begun(steps), description=what, total=total, console=console, transient=True)
+
+
+def _begun(steps: Iterable[Any]) -> Iterable[Any]:
+    """The same steps, the first one taken: what it downloads has a bar of its own, and two at once would garble."""
+    following = iter(steps)
+    return chain(list(islice(following, 1)), following)
 
 
 def _watched(parts: Iterable[tuple[int, int, Any]], what: str) -> Any:
     """The last result of (done, in all, result); on a terminal with a bar, the rate and the time left."""
     console = Console(stderr=True)
     columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    found = None
+    found, parts = None, _begun(parts)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=None)
         for done, total, found in parts:  # noqa: B007 - the last one counts
@@ -521,6 +537,8 @@ def _genes(texts: list[str] | None) -> dict[str, object]:
         locus, equals, name = text.partition("=")
         if not equals:
             raise GeneError(f"a gene is LOCUS=NAME, as activation=gelu; got {text!r}")
+        if locus in genes:
+            raise GeneError(f"two genes for one locus: {locus}={genes[locus]} and {text}")
         genes[locus] = float(name) if locus in ("dropout", "stochastic_depth") and _is_number(name) else name
     return genes
 

@@ -305,6 +305,31 @@ def test_a_net_from_fx() -> None:
     assert [layer.kind for layer in ca.measure(net, size=8).layers] == ["convolution", "ReLU"]
 
 
+def test_a_detector_as_torchvision_publishes_it() -> None:
+    """Photos in a list inside an object, anchors made of nothing, boxes that depend on values."""
+    weights = models.detection.SSDLite320_MobileNet_V3_Large_Weights.DEFAULT
+    net = models.detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None)
+    anatomy = ca.measure(net, size=320)
+    assert round(anatomy.macs / 1e9, 3) == weights.meta["_ops"]
+    assert anatomy.trainable == weights.meta["num_params"] == sum(layer.trainable for layer in anatomy.layers)
+
+
+def test_a_weight_that_is_added_to_itself_again_and_again() -> None:
+    def run(net: Given, x: Tensor) -> Tensor:
+        weight = net.weight
+        for _ in range(64):
+            weight = weight + weight
+        return F.conv2d(x, weight)
+
+    assert only(ca.measure(Given(run), size=8)) == ("convolution", 108, 108 * 36)
+
+
+def test_what_cannot_be_followed_is_refused_rather_than_left_out() -> None:
+    net = Given(lambda net, x: torch.from_numpy(net.parts[0](x).numpy() * 2), nn.Conv2d(3, 4, 3))
+    with pytest.raises(ConvAtlasError, match="cannot be followed, as through numpy"):
+        ca.measure(net, size=8)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_a_net_from_export(training: bool) -> None:
     """It has no modules of its own kinds, refuses `eval`, and calls operators by their full names."""
@@ -375,9 +400,9 @@ def test_sizes_that_are_none(size: object) -> None:
 def test_what_cannot_be_measured_says_why() -> None:
     with pytest.raises(ConvAtlasError, match="lazy layers"):
         ca.measure(nn.Sequential(nn.Conv2d(3, 4, 3), nn.LazyConv2d(2, 1)), size=8)
-    with pytest.raises(ConvAtlasError, match="nothing with its input"):
+    with pytest.raises(ConvAtlasError, match="gives nothing that PyTorch has made of its input"):
         ca.measure(Given(lambda net, x: torch.ones(3)), size=8)
-    with pytest.raises(ConvAtlasError, match="nothing with its input"):
+    with pytest.raises(ConvAtlasError, match="gives nothing that PyTorch has made of its input"):
         ca.measure(Given(lambda net, x: 3), size=8)
     with pytest.raises(ConvAtlasError, match="a net is a name or a"):
         ca.measure(nn.Conv2d)

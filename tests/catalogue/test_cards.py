@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.nets.nets import CAPSULES_AND_ANCESTORS
 
 import convatlas.catalogue.cards as home
 from convatlas.base.errors import UnknownName
@@ -208,10 +209,40 @@ def test_default_inputs() -> None:
     digits = {name: size for size, names in DIGITS.items() for name in names.split()}
     sizes = {name: size for size, names in SIZES.items() for name in names.split()} | digits
     for name, card in cards().items():
-        if card.family not in ("darknet", "yolo"):
+        if card.family not in ("darknet", "yolo") and name not in CAPSULES_AND_ANCESTORS:
             assert card.input == (sizes.get(name, 224), sizes.get(name, 224), 1 if name in digits else 3)
     sides = [card.input[0] for card in cards().values() if card.family in ("darknet", "yolo")]
     assert sides == [256, 256, 448, 448, 608, 416, 416, 416, 608, 608, 416]
+    assert find("capsnet").input == (28, 28, 1)
+    assert find("matrix_capsnet").input == find("matrix_capsnet_small").input == (32, 32, 2)
+    assert find("neocognitron").input == (16, 16, 1)
+    assert find("cognitron").input == (12, 12, 1)
+
+
+def test_what_capsules_and_fukushima_s_nets_put_out() -> None:
+    for name in CAPSULES_AND_ANCESTORS:
+        card = find(name)
+        assert (card.output_kind, card.probabilities) == {
+            "capsnet": ("capsule lengths", "identity"),
+            "matrix_capsnet": ("capsule activations", "identity"),
+            "cognitron": ("cell responses", "none"),
+            "neocognitron": ("cell responses", "none"),
+        }[card.family]
+    assert [find(name).outputs for name in CAPSULES_AND_ANCESTORS] == [10, 5, 5, 144, 24]
+
+
+def test_what_is_disputed_or_reconstructed_is_said() -> None:
+    assert [name for name, card in cards().items() if card.note] == list(CAPSULES_AND_ANCESTORS)
+    assert "generalization" in find("capsnet").note
+    assert all("reconstructed" in find(name).note for name in CAPSULES_AND_ANCESTORS[1:])
+
+
+def test_published_errors_of_capsules() -> None:
+    assert printed("capsnet", "sabour") == {"parameters": "8.2M", "error": "0.25%"}
+    assert printed("capsnet", "guo") == {"error_repeated": "0.34%"}
+    assert printed("matrix_capsnet", "hinton") == {"parameters": "310K", "error_smallnorb": "1.8%"}
+    assert printed("matrix_capsnet_small", "hinton") == {"parameters": "68K", "error_smallnorb": "2.2%"}
+    assert printed("matrix_capsnet_small", "gritzman") == {"error_smallnorb_repeated": "4.6%"}
 
 
 @pytest.mark.parametrize("name", cards())
@@ -219,11 +250,11 @@ def test_cards_are_complete(name: str) -> None:
     card = cards()[name]
     assert card.name == name == name.lower()
     assert card.family in families()
-    assert 1980 < card.year < 2030
+    assert 1970 < card.year < 2030
     if card.family == "yolo":
         assert (card.output_kind, card.classes) in [("raw detector heads", 20), ("raw detector heads", 80)]
         assert card.outputs > card.classes
-    else:
+    elif name not in CAPSULES_AND_ANCESTORS:
         assert card.outputs == (1000 if card.input[2] == 3 else 10)
         maps = {"logits": "softmax", "negative distances": "softmax", "squashed": "halved"}
         assert maps[card.output_kind] == card.probabilities

@@ -75,7 +75,7 @@ def test_years() -> None:
 
 
 def test_limits_are_inclusive_and_take_numbers_or_print() -> None:
-    small = ["lenet1", "lenet4", "lenet5", "mobilenet_v2"]
+    small = ["lenet1", "lenet4", "lenet5", "matrix_capsnet", "matrix_capsnet_small", "mobilenet_v2"]
     small += ["shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "shufflenet_v2_x1_5"]
     assert names(max_parameters=3.5e6) == names(max_parameters="3.5M") == small
     assert names(min_top1=86.3) == names(min_top1="86.3%") == ["convnext_large", "convnext_xlarge"]

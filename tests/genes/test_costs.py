@@ -17,7 +17,7 @@ from convatlas.genes.genome import LOCI
 from convatlas.genes.normalization import Norm
 
 C, K, SIDE, KERNEL, SQUEEZED = 64, 128, 10, 3, 4
-OPERATORS = {ast.Add: operator.add, ast.Mult: operator.mul, ast.Div: operator.truediv}
+OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 
 
 def value(formula: str, **letters: int) -> float:
@@ -38,6 +38,19 @@ def relu(channels: int) -> nn.Module:
 FEATURES, HIDDEN, CLASSES, STEPS = 84, 30, 10, 3
 
 
+class Routed(nn.Module):
+    """A routing of votes that are a map: of so many children as it has channels."""
+
+    def __init__(self, routing):
+        super().__init__()
+        self.routing = routing
+
+    def forward(self, votes):
+        if getattr(self.routing, "weighs_children", False):
+            return self.routing(votes, votes[:, :, 0, 0])
+        return self.routing(votes)
+
+
 def made(gene):
     letters = {"F": FEATURES, "C": HIDDEN, "K": CLASSES, "s": STEPS}
     if gene.locus == "output":
@@ -46,6 +59,11 @@ def made(gene):
         return gene.make(
             [Layer("input", FEATURES), Layer("hidden1", HIDDEN, nn.Tanh()), Layer("output", CLASSES)], STEPS
         ), letters
+    if gene.locus == "decoder":
+        return gene.make(FEATURES, (3, SIDE, SIDE), relu), {"F": FEATURES, "C": 3, "H": SIDE, "W": SIDE}
+    if gene.locus == "routing":
+        letters = {"I": C, "J": SIDE, "D": SIDE, "s": STEPS}
+        return Routed(gene.make(C, SIDE, STEPS)), letters
     kernel = kernel_of(C) if gene.name == "eca" else KERNEL
     letters = {"C": C, "K": K, "k": kernel, "r": SQUEEZED, "g": 32, "H": SIDE, "W": SIDE, "F": SIDE}
     if gene.locus == "convolution":
@@ -75,13 +93,13 @@ def test_costs(gene):
     class Alone(nn.Module):
         def __init__(self):
             super().__init__()
-            self.flatten = nn.Flatten() if gene.locus in ("output", "feedback") else nn.Identity()
+            self.flatten = nn.Flatten() if gene.locus in ("output", "feedback", "decoder") else nn.Identity()
             self.gene = module
 
         def forward(self, x):
             return self.gene(x[:, 0, 0] if gene.locus == "auxiliary" else self.flatten(x))
 
-    vector = gene.locus in ("output", "feedback")
+    vector = gene.locus in ("output", "feedback", "decoder")
     anatomy = measure(Alone(), size=1 if vector else SIDE, channels=FEATURES if vector else C)
     dense = FEATURES * HIDDEN + HIDDEN * CLASSES if gene.locus == "feedback" else 0
     biases = HIDDEN + CLASSES if gene.locus == "feedback" else 0

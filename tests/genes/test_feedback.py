@@ -160,7 +160,7 @@ FORMS = [
 ]
 
 
-@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize("form", FORMS, ids=range(len(FORMS)))
 def test_arrows_in_any_form_are_one_set(form):
     assert arrows_of(form) == (("hidden1", "hidden1"), ("output", "hidden1"))
     net = ca.build("mlp_300", genes={"feedback": form})

@@ -1,5 +1,7 @@
 """The smallest net of each family, and the size it is tried at: the last map has more than one position."""
 
+CAPSULES_AND_ANCESTORS = ("capsnet", "matrix_capsnet", "matrix_capsnet_small", "cognitron", "neocognitron")
+
 SMALL = {
     "alexnet": 96,
     "vgg16": 64,
@@ -27,6 +29,10 @@ SMALL = {
     "darknet19": 64,
     "yolo_v1_tiny": 128,
     "yolo_v3_tiny": 64,
+    "capsnet": 20,
+    "matrix_capsnet_small": 24,
+    "neocognitron": 16,
+    "cognitron": 12,
 }
 
 

@@ -8,12 +8,13 @@ from tests.nets.nets import SMALL, answer
 
 from convatlas.base.errors import ConvAtlasError, GeneError, SizeError, UnknownName
 from convatlas.genes.gene import Gene
-from convatlas.genes.genome import LOCI, PUBLISHED, RATES
+from convatlas.genes.genome import COUNTS, LOCI, PUBLISHED, RATES
 from convatlas.genes.padding import Pad
 from convatlas.genes.pooling import AveragePool
 from convatlas.nets.building import build, family_of, skeleton
 
 GENES = [(locus, name) for locus, genes in LOCI.items() for name in genes] + [(rate, 0.1) for rate in RATES]
+GENES += [(count, 2) for count in COUNTS]
 
 # Reflection and the torus need maps wider than their border, NASNet's 7 x 7 kernels the widest of all.
 WIDER = {("nasnet_mobile", "padding"): 224, ("efficientnet_b0", "padding"): 192, ("efficientnet_lite0", "padding"): 192}
@@ -50,6 +51,15 @@ NO_LOCUS = {
     "dropout": ("yolo_v3_tiny", *PERCEPTRONS),
 } | dict.fromkeys(("convolution", "padding", "alignment", "normalization", "attention"), PERCEPTRONS)
 
+# Capsules do without most genes, Fukushima's nets without almost all.
+CAPSULES, ANCESTORS = ("capsnet", "matrix_capsnet_small"), ("cognitron", "neocognitron")
+WITHOUT = dict.fromkeys(("padding", "alignment", "flattening", "dropout", "stochastic_depth"), CAPSULES + ANCESTORS)
+WITHOUT |= dict.fromkeys(("normalization", "activation", "attention"), ANCESTORS)
+WITHOUT |= {"convolution": ("matrix_capsnet_small", *ANCESTORS), "pooling": (*CAPSULES, "cognitron")}
+NO_LOCUS |= {locus: (*NO_LOCUS.get(locus, ()), *nets) for locus, nets in WITHOUT.items()}
+NO_LOCUS |= {lost: tuple(net for net in SMALL if net not in CAPSULES) for lost in ("routing", "iterations")}
+NO_LOCUS["decoder"] = tuple(net for net in SMALL if net != "capsnet")
+
 # What does not fit, and why.
 UNFIT = {
     # A depthwise convolution makes a multiple of its inputs: 32 maps from 128 are none, nor are most changes of width.
@@ -65,6 +75,8 @@ UNFIT = {
     *((net, "convolution", kind) for net in ("lenet5", "boosted_lenet4") for kind in ("depthwise", "dilated")),
     # Bitmaps have 84 pixels.
     *((net, "output", "rbf") for net in ("mlp_300", "elman", "lenet1", "boosted_lenet4")),
+    # Matrix capsules have an activation beside their pose.
+    ("matrix_capsnet_small", "routing", "dynamic"),
 }
 
 
@@ -74,7 +86,11 @@ def run(name: str, locus: str, value: object, size: int) -> None:
     outputs = net.outputs(x)
     answers = [outputs["head"], *(outputs[name] for name in net.loss_weights)]
     assert all(y.shape == (2, *answer(name, 7, size)) for y in (net(x), *answers))
+    if name == "capsnet" and net.genome.decoder != "none":
+        answers.append(outputs["reconstruction"])
     assert all(torch.isfinite(y).all() for y in answers)
+    if "reconstruction" in outputs:
+        answers.append(outputs["reconstruction"])
     sum(y.square().mean() for y in answers).backward()
     for path, parameter in net.named_parameters():
         assert parameter.grad is not None, path
@@ -116,7 +132,8 @@ def test_every_other_gene_on_every_other_net(net, locus, value):
 def test_the_default_genome_is_the_published_net_bit_for_bit(name):
     family = family_of(skeleton(name).card)
     published = family.published(family.rows[name])
-    genes = {locus: getattr(published, locus) for locus in (*LOCI, *RATES) if getattr(published, locus) is not None}
+    loci = (*LOCI, *RATES, *COUNTS)
+    genes = {locus: getattr(published, locus) for locus in loci if getattr(published, locus) is not None}
     size = SMALL[name]
     plain, spelled = build(name, size=size).eval(), build(name, size=size, genes=genes).eval()
     x = torch.randn(1, plain.channels, size, size, generator=torch.Generator().manual_seed(0))
@@ -139,6 +156,7 @@ WEIGHTLESS = [
     ("flattening", "global_max"),
     ("dropout", 0.5),
     ("stochastic_depth", 0.5),
+    ("iterations", 7),
 ]
 
 
@@ -320,6 +338,7 @@ def test_outputs_are_the_stages_and_channels_and_classes_follow(name):
     net = build(name, size=size, channels=1, classes=5).eval()
     x = torch.randn(1, 1, size, size)
     outputs = net.outputs(x)
-    assert list(outputs) == [stage for stage, _ in net.named_children()]
+    stages = [stage for stage, _ in net.named_children()]
+    assert list(outputs)[: len(stages)] == stages
     assert torch.equal(outputs["head"], net(x))
     assert net(x).shape == (1, *answer(name, 5, size))

@@ -24,18 +24,20 @@ FILES = ("weights.h5", "whole.h5", "new.weights.h5", "new.keras")
 """What `write` leaves in a folder: weights and a whole model as of old, weights and a whole model of Keras 3."""
 
 
-def build(net: str, size: int | None = None, *, top: bool = True, imagenet: Path | None = None) -> keras.Model:
+def build(
+    net: str, size: int | None = None, *, top: bool = True, classes: int = 1000, imagenet: Path | None = None
+) -> keras.Model:
     """A net of `keras.applications` for photos of `size`; without the top its maps are averaged.
 
     `imagenet` is the file that weights="imagenet" takes for the published one.
     """
-    options = {"classifier_activation": None} if top else {"include_top": False, "pooling": "avg"}
+    options = {"classifier_activation": None, "classes": classes} if top else {"include_top": False, "pooling": "avg"}
     shape = None if size is None else (size, size, 3)
-    with _any_backend(), _published(imagenet):
+    with any_backend(), _published(imagenet):
         return getattr(keras.applications, net)(weights=imagenet and "imagenet", input_shape=shape, **options)
 
 
-def _any_backend() -> contextlib.AbstractContextManager[object]:
+def any_backend() -> contextlib.AbstractContextManager[object]:
     """Keras builds no NASNet on torch, though in evaluation it computes what it computes on jax (see tests/parity)."""
     return mock.patch.object(nasnet, "backend", SimpleNamespace(**{**vars(backend), "backend": lambda: "jax"}))
 
@@ -99,6 +101,7 @@ def meet(
     top: bool = True,
     names: Sequence[str] = FILES,
     back: Path | None = None,
+    trainable: bool = True,
 ) -> dict[str, np.ndarray]:
     """Gives a live net our weights (layer by layer in the order of the calls) and lets it write files.
 
@@ -109,8 +112,9 @@ def meet(
     found, size = {}, x.shape[2]
     with _precision("float64"):
         with _created() as made:
-            model = build(net, size, top=top)
+            model = build(net, size, top=top, classes=len(weights[-1]))
         _give([layer for layer in made if layer.weights], weights)
+        model.trainable = trainable
         write(model, folder, names)
         found["given"] = found["published"] = answers(model, x)
         if back is not None:
@@ -127,8 +131,18 @@ def meet(
     return found
 
 
-def order(net: str) -> tuple[list[int], list[str]]:
-    """The layers with weights in the order of the files, as numbers in the order of the calls; and their classes."""
+def answer(net: str, file: Path, x: np.ndarray) -> np.ndarray:
+    """What the net that Keras builds for weights=None answers after loading a file."""
+    with _precision("float64"):
+        model = build(net, x.shape[2])
+        model.load_weights(file)
+        found = answers(model, x)
+    keras.backend.clear_session()
+    return found
+
+
+def order(net: str) -> tuple[list[int], list[str], list[list[tuple[int, ...]]]]:
+    """The layers with weights in the order of the files: their numbers in the order of the calls, classes, shapes."""
     with _created() as made:
         model = build(net)
     layers = [layer for layer in model.layers if layer.weights]
@@ -139,7 +153,8 @@ def order(net: str) -> tuple[list[int], list[str]]:
     ]
     keras.backend.clear_session()
     rank = {number: place for place, number in enumerate(sorted(first))}
-    return [rank[number] for number in first], [type(layer).__name__ for layer in layers]
+    shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in layers]
+    return [rank[number] for number in first], [type(layer).__name__ for layer in layers], shapes
 
 
 def _write_orders() -> None:

@@ -22,7 +22,8 @@ from keras.src.legacy.saving import legacy_h5_format
 import convatlas as ca
 from convatlas.base.errors import WeightsError
 from convatlas.weights import keras as origin
-from convatlas.weights.keras_files import MEMBER, read
+from convatlas.weights.keras_files import read
+from convatlas.weights.keras_hdf5 import MEMBER
 from convatlas.weights.keras_layers import Array, Layer
 
 KERNEL, TRANSPOSED = (2, 3, 1, 0), (2, 3, 1, 0)
@@ -89,6 +90,26 @@ def test_what_is_whole_is_read(tmp_path: Path, tiny: dict[str, bytes], ending: s
     assert all(found[array.name].shape == array.shape for layer in LAYERS for array in layer.arrays)
 
 
+def test_groups_of_tensorflow_2_13(tmp_path: Path, tiny: dict[str, bytes]) -> None:
+    """There the layers are counted twice over, and their group has another name."""
+    path = tmp_path / "a.weights.h5"
+    path.write_bytes(tiny[".weights.h5"])
+    whole = read(path, LAYERS)
+    with h5py.File(path, "a") as root:
+        root.move("layers", "_layer_checkpoint_dependencies")
+        root.move("_layer_checkpoint_dependencies/dense", "_layer_checkpoint_dependencies/dense_2")
+    found = read(path, LAYERS)
+    assert all(torch.equal(found[name], whole[name]) for name in whole)
+
+
+def test_a_shard(tmp_path: Path, tiny: dict[str, bytes]) -> None:
+    path = tmp_path / "a_00001.weights.h5"
+    path.write_bytes(tiny[".weights.h5"])
+    with h5py.File(path, "a") as root:
+        del root["layers/conv2d"], root["layers/dense"]
+    assert "one shard of several" in refused(path)
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_files_that_end_too_early(tmp_path: Path, tiny: dict[str, bytes], ending: str) -> None:
     data, path = tiny[ending], tmp_path / f"a{ending}"
@@ -99,7 +120,7 @@ def test_files_that_end_too_early(tmp_path: Path, tiny: dict[str, bytes], ending
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_files_with_wrong_bytes_are_read_or_refused(tmp_path: Path, tiny: dict[str, bytes], ending: str) -> None:
-    data, draw, path = tiny[ending], random.Random(0), tmp_path / f"a{ending}"
+    data, draw, path = tiny[ending], random.Random(5), tmp_path / f"a{ending}"
     outcomes = collections.Counter[str]()
     for _ in range(200):
         wrong = bytearray(data)
@@ -205,16 +226,19 @@ HARM: dict[str, tuple[Callable[[h5py.Group, Path], object], str]] = {
     ),
     "an array too many": (
         lambda root, path: root["layers/conv2d/vars"].create_dataset("2", data=np.ones(4)),
-        "holds 3 arrays for conv.weight",
+        "holds another net: 3 arrays for conv.weight, not 2",
     ),
-    "an array too few": (lambda root, path: root.__delitem__("layers/conv2d/vars/1"), "holds 1 arrays for conv.weight"),
+    "an array too few": (
+        lambda root, path: root.__delitem__("layers/conv2d/vars/1"),
+        "holds another net: 1 arrays for conv.weight, not 2",
+    ),
     "a layer too many": (
         lambda root, path: root.create_dataset("layers/dense_1/vars/0", data=np.ones(4)),
         r"holds 4 layers with weights, not 3 \(2 without the top\)",
     ),
     "another class of layer": (
         lambda root, path: root.move("layers/conv2d", "layers/conv1d"),
-        r"holds (0 conv2d, not 1|1 conv1d, not 0)",
+        r"holds another net: (0 conv2d, not 1|1 conv1d, not 0)",
     ),
     "a number in place of a layer": (
         lambda root, path: root.create_dataset("layers/dense_1", data=1),
@@ -247,8 +271,10 @@ LISTS: dict[str, tuple[Any, str]] = {
     "a path upwards": (np.array([b"../conv2d"]), r"has no group \.\./conv2d"),
     "a path to nowhere": (np.array([b"conv2d//x"]), "has no group conv2d//x"),
     "no name": (np.array([b"conv2d", b""]), "has no group"),
+    "a name that would be obeyed": (np.array([b"\x1b[31m\nred"]), r"has no group \?\[31m red$"),
     "no text": (np.array([b"\xff\xfe"]), "is damaged"),
-    "one layer twice": (np.array([b"conv2d", b"conv2d", b"dense"]), "holds 2 arrays for norm.0, not 4"),
+    "a name without end": (np.array([b"conv2d", b"x" * 2**22], object), "has names that are too long"),
+    "one layer twice": (np.array([b"conv2d", b"conv2d", b"dense"]), "holds another net: 2 arrays for norm.0, not 4"),
 }
 
 
@@ -262,6 +288,22 @@ def test_lists_of_layers_that_lie(tmp_path: Path, tiny: dict[str, bytes], what: 
     with pytest.raises(WeightsError, match=told) as error:
         read(path, LAYERS)
     assert "\n" not in str(error.value)
+
+
+def test_lists_that_crash_hdf5(tmp_path: Path, tiny: dict[str, bytes]) -> None:
+    """Lists of lists end in a segmentation fault, a heap with an object of no size never ends (HDF5 2.0)."""
+    path = tmp_path / "a.h5"
+    path.write_bytes(tiny[".h5"])
+    with h5py.File(path, "a") as root:
+        lists = np.empty(4, object)
+        lists[:] = [np.arange(3)] * 4
+        root.attrs.create("layer_names", lists, dtype=h5py.vlen_dtype("i4"))
+    assert "strange list of names" in refused(path)
+    endless = bytearray(tiny[".h5"])
+    heap = endless.index(b"GCOL")
+    endless[heap + 16 : heap + 32] = bytes(16)
+    path.write_bytes(endless)
+    assert "damaged list of names" in refused(path)
 
 
 def test_a_list_of_names_in_pieces(tmp_path: Path, tiny: dict[str, bytes]) -> None:
@@ -287,6 +329,12 @@ def archive(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) ->
     return file.getvalue()
 
 
+def empty() -> bytes:
+    file = io.BytesIO()
+    h5py.File(file, "w").close()
+    return file.getvalue()
+
+
 def lying(data: bytes) -> bytes:
     """The directory says that the member is four thousand million bytes long."""
     made = bytearray(archive({MEMBER: data}))
@@ -306,6 +354,7 @@ ARCHIVES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "nothing": (lambda h5: archive({}), "holds no model.weights.h5"),
     "a length that lies": (lying, "is damaged"),
     "no archive": (lambda h5: h5, "is damaged"),
+    "an h5 of old": (lambda h5: archive({MEMBER: empty()}), "holds no layers"),
     "wrong bytes": (lambda h5: archive({MEMBER: h5}).replace(h5[100:200], bytes(100)), "is damaged"),
 }
 

@@ -128,6 +128,10 @@ def window(call: Call) -> Window | None:
         kernel = argument(call, 1, "kernel_size")
         stride = argument(call, 2, "stride", None) or kernel
         return _window(kernel, stride, argument(call, 4, "dilation", 1), argument(call, 3, "padding", 0))
+    # The function that cuts a map into patches; the tensor's method of that name, which adds a side, is another one.
+    if call.name == "unfold" and call.output.ndim < argument(call, 0, "input").ndim:
+        stride, padding = argument(call, 4, "stride", 1), argument(call, 3, "padding", 0)
+        return _window(argument(call, 1, "kernel_size"), stride, argument(call, 2, "dilation", 1), padding)
     if call.name in ("avg_pool2d", "lp_pool2d"):
         first = 1 if call.name == "avg_pool2d" else 2
         kernel = argument(call, first, "kernel_size")

@@ -20,7 +20,17 @@ from convatlas.catalogue.rules import MIB, exceptions, explain
 SAME = "the same"
 NOT_HERE = "not measured here"
 ACCURACIES = ("top1", "top5")
-ERRORS = ("top1_error", "top5_error", "error", "error_distorted", "error_deslanted", "error_summary")
+ERRORS = (
+    "top1_error",
+    "top5_error",
+    "error",
+    "error_distorted",
+    "error_deslanted",
+    "error_summary",
+    "error_repeated",
+    "error_smallnorb",
+    "error_smallnorb_repeated",
+)
 UNMEASURED = (*ACCURACIES, "map_voc", "map_coco", *ERRORS)
 NOT_PUBLISHED = "blank in the published table, filled by measurement"
 

@@ -123,8 +123,11 @@ def traced(net: nn.Module, shape: tuple[int, ...], use: Callable[[list[Operation
             except Exception as error:
                 reason = f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": ")
                 continue
-            if not operations:
-                raise ConvAtlasError(f"{_name(net)} does nothing with its input that could be measured")
+            if all(operation.answer is None for operation in operations):
+                raise ConvAtlasError(
+                    f"{_name(net)} gives nothing that PyTorch has made of its input, so it cannot be measured: "
+                    "it hands tensors on in a way that cannot be followed, as through numpy, or does nothing"
+                )
             # Here, where the tensors of the net are still those of its operations.
             return use(operations)
     raise SizeError(f"{_name(net)} cannot take an input of {' x '.join(map(str, shape))}: {reason}")
@@ -173,8 +176,8 @@ def _anatomy(net: nn.Module, shape: tuple[int, ...], operations: list[Operation]
         for number, (operation, field) in enumerate(zip(operations, fields(operations), strict=True), 1)
     )
     total, trainable = parameters(net)
-    given = [operation for operation in operations if operation.answer is not None] or operations[-1:]
-    first = min(given, key=lambda operation: operation.answer or 0)
+    answers = {operation.answer: operation for operation in operations if operation.answer is not None}
+    first = answers[min(answers)]
     return Anatomy(
         name=_name(net),
         input=shape,

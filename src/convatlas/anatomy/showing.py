@@ -14,7 +14,7 @@ from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table, plain
 from convatlas.catalogue.cards import Card, cards, find, sources
 from convatlas.genes.gene import Gene
-from convatlas.genes.genome import LOCI, PUBLISHED, RATES, Genome
+from convatlas.genes.genome import COUNTS, LOCI, PUBLISHED, RATES, Genome
 from convatlas.genes.regularization import REGULARIZATIONS
 from convatlas.nets.building import family_of
 from convatlas.nets.own import is_own
@@ -51,6 +51,7 @@ class Shown(Record):
             ("new", card.new),
             ("weights", ", ".join(card.lineages) or "none yet"),
         ]
+        facts += [("note", card.note)] if card.note else []
         facts += [(f"{column} (published)", f"{fig.printed} [{fig.source}]") for column, fig in card.figures.items()]
         keys = dict.fromkeys(figure.source for figure in card.figures.values())
         notes = [f"[{key}] {sources()[key].title}. {sources()[key].venue}. {sources()[key].where}." for key in keys]
@@ -59,7 +60,7 @@ class Shown(Record):
 
     def _genome(self, genome: Genome) -> Table:
         rows = []
-        for locus in (*LOCI, *RATES):
+        for locus in (*LOCI, *RATES, *COUNTS):
             value = getattr(genome, locus)
             if value is not None:
                 rows.append({"locus": locus, "value": str(value), "formula": self._formula(locus, value)})
@@ -70,6 +71,8 @@ class Shown(Record):
         if value == PUBLISHED:
             there = [layer.kind for layer in self.anatomy.layers if layer.locus == locus and layer.kernel != (1, 1)]
             return ", ".join(dict.fromkeys(there)) or "each layer as published"
+        if locus in COUNTS:
+            return "rounds of routing"
         return LOCI[locus][str(value)].formula if locus in LOCI else REGULARIZATIONS[locus].formula
 
     def _row(self) -> Table:

@@ -141,15 +141,18 @@ class _Tracer(TorchFunctionMode):
         return output
 
     def _begun(self, path: str, module: nn.Module, is_leaf: bool, given: Any) -> Operation:
-        operation = Operation(path, module, is_leaf, weights=list(module.parameters()) if is_leaf else [])
+        operation = Operation(path, module, is_leaf)
+        weights = list(module.parameters()) if is_leaf else []
         for tensor in tensors_in(given):
             if id(tensor) in self.makers:
                 operation.inputs.append(self.makers[id(tensor)][1])
                 operation.shapes_in.append(tuple(tensor.shape))
             elif isinstance(tensor, nn.Parameter):
-                operation.weights.append(tensor)
+                weights.append(tensor)
             elif id(tensor) in self.remade:
-                operation.weights += self.remade[id(tensor)][1]
+                weights += self.remade[id(tensor)][1]
+        # Each once: what is remade again and again, with itself, would have them double each time.
+        operation.weights = list({id(weight): weight for weight in weights}.values())
         return operation
 
     def _ended(self, operation: Operation, output: Any) -> None:
@@ -179,7 +182,7 @@ def _name(func: Callable[..., Any]) -> str:
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
-    """The tensors in nested tuples, lists and dicts."""
+    """The tensors in nested tuples, lists and dicts, and those that an object of another kind has as attributes."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, tuple | list):
@@ -187,3 +190,6 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
             yield from tensors_in(part)
     elif isinstance(value, dict):
         yield from tensors_in(tuple(value.values()))
+    elif attributes := getattr(value, "__dict__", None):
+        # No deeper: an object may hold anything, even itself.
+        yield from (part for part in attributes.values() if isinstance(part, Tensor))

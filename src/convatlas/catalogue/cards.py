@@ -61,9 +61,11 @@ class Card:
         input: Height, width and channels of the default input.
         outputs: How many numbers the net puts out for one photo.
         output_kind: What these numbers are, as long as the published output gene stands: "logits"; "squashed" by a
-            transfer function, with targets of 1 and -1; "negative distances", squared, to a point for each class.
+            transfer function, with targets of 1 and -1; "negative distances", squared, to a point for each class;
+            "capsule lengths" and "capsule activations", in 0..1; "cell responses" of a net that knows no classes.
         probabilities: The map that makes probabilities of them: "softmax"; "halved", (1 + y) / 2 cut to 0..1 and
-            divided by the sum of all, since the least squared error to targets of 1 and -1 is at y = 2 p - 1.
+            divided by the sum of all, since the least squared error to targets of 1 and -1 is at y = 2 p - 1;
+            "identity", where each number is by itself the probability that its class is there; "none".
         figures: By column; a figure that nobody printed is absent. Columns of numbers: depth (layers that own weights),
             parameters, parameters_short (the same, printed elsewhere with fewer digits), size (of the weight file, in
             MB), top1 and top5 (accuracy on the ImageNet validation photos, in percent), top1_short (as before),
@@ -71,12 +73,14 @@ class Card:
             2007's test photos and at an overlap of 0.5 on COCO's test-dev), flops, madds (multiply-adds), layers (as
             the net's own name counts), output (numbers put out), connections and units (as in `Anatomy`), error (on the
             test digits of MNIST), error_distorted and error_deslanted (the same after training on distorted digits, and
-            with all digits set upright). Columns of words: input, activation, perk, error_summary (the error as the
-            review sums it up, for several nets together where it does).
+            with all digits set upright), error_smallnorb (on the test photos of smallNORB), error_repeated and
+            error_smallnorb_repeated (what others got who repeated it). Columns of words: input, activation, perk,
+            error_summary (the error as the review sums it up, for several nets together where it does).
         aliases: Other names it goes by.
         weight_names: How the weights are named inside the file whose size was printed: "plain" (layer/weight) or
             "scoped" (several scopes around each layer).
         classes: How many it tells apart, where that is not the number of `outputs`.
+        note: What to know of it before one relies on it: what is disputed, what had to be reconstructed; mostly empty.
     """
 
     name: str
@@ -93,6 +97,7 @@ class Card:
     aliases: tuple[str, ...] = ()
     weight_names: str = "plain"
     classes: int | None = None
+    note: str = ""
 
     @property
     def lineages(self) -> tuple[str, ...]:

@@ -150,6 +150,13 @@ RULES: tuple[Rule, ...] = (
         _cut(1e6, 1, "M"),
     ),
     Rule(
+        "truncation to thousands, all parameters",
+        "parameters and running statistics, in thousands, the further digits dropped",
+        ("parameters",),
+        ("parameters",),
+        _cut(1e3, 0, "K"),
+    ),
+    Rule(
         "rounding to millions, all parameters",
         "parameters and running statistics, rounded to whole millions",
         ("parameters_short",),

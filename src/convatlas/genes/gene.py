@@ -11,7 +11,8 @@ Maker = Callable[..., nn.Module]
 
 # The letters of `shape`, `parameters` and `macs`: N batch, C channels in, K channels out, H and W the output map's
 # height and width, k the kernel's side, s the stride, r the squeezed channels. In `output` and `feedback`: F features,
-# C units of the one hidden layer, K classes, s steps.
+# C units of the one hidden layer, K classes, s steps. In `routing`: I children, J parents, D numbers in a parent, s
+# rounds. In `decoder`: F features, C, H and W the photo's.
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Gene:
 
     Attributes:
         locus: What it is a value of: convolution, padding, alignment, pooling, flattening, normalization,
-            activation, attention, regularization, feedback, output or auxiliary.
+            activation, attention, regularization, feedback, output, auxiliary, routing or decoder.
         name: Its name in that locus.
         formula: What it computes.
         shape: From which shape to which.

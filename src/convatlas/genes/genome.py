@@ -14,6 +14,7 @@ from convatlas.genes.activation import ACTIVATIONS
 from convatlas.genes.attention import ATTENTIONS
 from convatlas.genes.auxiliary import AUXILIARIES
 from convatlas.genes.convolution import CONVOLUTIONS, DILATIONS, Site
+from convatlas.genes.decoder import DECODERS
 from convatlas.genes.feedback import FEEDBACKS, Arrow, Layer, Recurrence, arrows_of
 from convatlas.genes.flattening import FLATTENINGS, PYRAMID
 from convatlas.genes.gene import Gene, chain
@@ -23,6 +24,7 @@ from convatlas.genes.output import OUTPUTS
 from convatlas.genes.padding import ALIGNMENTS, FILLS, Alignment, Fill, Pad
 from convatlas.genes.pooling import POOLINGS, Border
 from convatlas.genes.regularization import REGULARIZATIONS
+from convatlas.genes.routing import ROUTINGS
 
 LOCI: dict[str, dict[str, Gene]] = {
     "convolution": CONVOLUTIONS,
@@ -36,9 +38,13 @@ LOCI: dict[str, dict[str, Gene]] = {
     "feedback": FEEDBACKS,
     "output": OUTPUTS,
     "auxiliary": AUXILIARIES,
+    "routing": ROUTINGS,
+    "decoder": DECODERS,
 }
 
 RATES = tuple(REGULARIZATIONS)
+
+COUNTS = ("iterations",)
 
 PUBLISHED = "published"
 """The value of a locus where the published net mixes genes: each site has its own."""
@@ -53,8 +59,8 @@ class Genome:
 
     Each locus holds a gene's name, a `Gene` of the user's own, `published` where the net mixes several, or None where
     the net has no such locus; `feedback` may hold the arrows themselves. The two rates are probabilities in [0, 1), or
-    None where the net has no place for them. A net's builder asks for modules through the methods below and says what
-    the published net has at that site.
+    None where the net has no place for them; so the count, 1 to 100, of a routing's rounds. A net's builder asks for
+    modules through the methods below and says what the published net has at that site.
     """
 
     convolution: Value = "dense"
@@ -68,8 +74,11 @@ class Genome:
     feedback: Feedback = None
     output: Value = None
     auxiliary: Value = None
+    routing: Value = None
+    decoder: Value = None
     dropout: float | None = 0.0
     stochastic_depth: float | None = None
+    iterations: int | None = None
 
     def swapped(self, net: str, genes: Mapping[str, object]) -> Genome:
         """This genome with other genes at some loci.
@@ -77,12 +86,12 @@ class Genome:
         Args:
             net: The net's name, for the errors.
             genes: From locus to a gene's name or a `Gene`; from `dropout` and `stochastic_depth` to a rate; from
-                `feedback` to arrows, too: [("output", "hidden1")].
+                `iterations` to a number; from `feedback` to arrows, too: [("output", "hidden1")].
 
         Raises:
             UnknownName: For a locus or gene that does not exist.
-            GeneError: For a locus that the net does not have, for a `Gene` of another locus, and for a rate outside
-                [0, 1).
+            GeneError: For a locus that the net does not have, for a `Gene` of another locus, for a rate outside [0, 1)
+                and for a count outside 1 to 100.
         """
         if not isinstance(genes, Mapping):
             raise GeneError(f'genes are a table from locus to gene, as {{"activation": "gelu"}}; got {genes!r}')
@@ -92,12 +101,17 @@ class Genome:
         )
 
     def _value(self, net: str, locus: str, value: object) -> Feedback | float:
-        if locus not in LOCI and locus not in RATES:
-            raise unknown("locus", str(locus), [*LOCI, *RATES])
+        if locus not in (*LOCI, *RATES, *COUNTS):
+            raise unknown("locus", str(locus), [*LOCI, *RATES, *COUNTS])
         present = getattr(self, locus)
         if present is None:
-            free = [name for name in (*LOCI, *RATES) if getattr(self, name) is not None]
-            raise GeneError(f"{net} has no {locus} to swap; it has {', '.join(free)}")
+            free = [name for name in (*LOCI, *RATES, *COUNTS) if getattr(self, name) is not None]
+            raise GeneError(f"{net} has no {locus} to swap; it has {', '.join(free) or 'none'}")
+        if locus in COUNTS:
+            number = int(value) if isinstance(value, str) and value.isdecimal() else value
+            if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 100:
+                raise GeneError(f"{locus} is a whole number from 1 to 100; got {value!r}")
+            return number
         if locus in RATES:
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
                 raise GeneError(f"{locus} is a probability from 0 up to, but not including, 1; got {value!r}")
@@ -259,6 +273,18 @@ class Genome:
     def assist(self, features: int, classes: int) -> nn.Module:
         """What an auxiliary head makes of (N, `features`): logits (N, `classes`)."""
         return self._gene("auxiliary", "none").make(features, classes, self.activate)
+
+    def route(self, children: int, parents: int) -> nn.Module:
+        """The routing from so many capsules to so many; votes (N, I, J, D) -> capsules (N, J, D).
+
+        If its `weighs_children` is true, it takes the children's lengths (N, I) too.
+        """
+        return self._gene("routing", "dynamic").make(children, parents, self.iterations)
+
+    def decode(self, features: int, photo: tuple[int, int, int]) -> nn.Module | None:
+        """What makes photos (N, *`photo`) in 0..1 of (N, `features`)."""
+        gene = self._gene("decoder", "dense")
+        return None if gene.name == "none" else gene.make(features, photo, self.activate)
 
     def drop(self) -> nn.Module | None:
         """The dropout before a dense layer."""

@@ -16,6 +16,7 @@ from convatlas.base.tables import Column, Table
 from convatlas.images.decoding import Source
 from convatlas.images.many import is_many, name, sources
 from convatlas.nets.net import Net
+from convatlas.nets.probabilities import probabilities
 from convatlas.weights.loading import load
 
 BATCH = 16
@@ -23,7 +24,7 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Answer:
-    """One class: its name, its number among the outputs, its probability (softmax, 0 to 1)."""
+    """One class: its name, its number among the outputs, its probability (0 to 1)."""
 
     label: str
     number: int
@@ -109,9 +110,9 @@ def classifications(
     for start in range(0, len(given), BATCH):
         prepared = [_prepared(net, source) for source in given[start : start + BATCH]]
         good = [x for x in prepared if not isinstance(x, str)]
-        probabilities = iter(_probabilities(net, good) if good else [])
+        answered = iter(_answers(net, good) if good else [])
         for source, x in zip(given[start : start + BATCH], prepared, strict=True):
-            error, answers = (x, ()) if isinstance(x, str) else (None, _best(next(probabilities), names, top))
+            error, answers = (x, ()) if isinstance(x, str) else (None, _best(next(answered), names, top))
             yield Classification(name(source), net.card.name, net.lineage.name, answers, error)
 
 
@@ -122,14 +123,14 @@ def _prepared(net: Net, source: Source) -> torch.Tensor | str:
         return str(error)
 
 
-def _probabilities(net: Net, batch: list[torch.Tensor]) -> list[torch.Tensor]:
+def _answers(net: Net, batch: list[torch.Tensor]) -> list[torch.Tensor]:
     with torch.inference_mode():
         x = torch.stack(batch).to(next(net.parameters()))  # (N, 3, h, w)
-        return list(net(x).softmax(1).cpu())  # N of (classes,)
+        return list(probabilities(net, net(x)).cpu())  # N of (classes,)
 
 
-def _best(probabilities: torch.Tensor, names: tuple[str, ...], top: int) -> tuple[Answer, ...]:
-    values, numbers = probabilities.topk(top)
+def _best(shares: torch.Tensor, names: tuple[str, ...], top: int) -> tuple[Answer, ...]:
+    values, numbers = shares.topk(top)
     return tuple(
         Answer(names[number], number, value) for number, value in zip(numbers.tolist(), values.tolist(), strict=True)
     )

@@ -1,37 +1,42 @@
-"""Reading and writing Keras' files of weights: `.h5` as of old, `.weights.h5` and `.keras` of Keras 3.
+"""Keras' files of weights: `.h5` as of old, `.weights.h5` and `.keras` of Keras 3.
 
-Facts of the layouts: `legacy_h5_format.py` and `saving_lib.py` in keras/src. Whatever a file says, nothing outside it
-is opened, and no more is read than the net asks for.
+Facts of the layouts: `legacy_h5_format.py` and `saving_lib.py` in keras/src.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
-import itertools
-import zipfile
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 import h5py
-import numpy as np
 import torch
 from torch import Tensor
 
 from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import WeightsError
-from convatlas.weights.keras_layers import Array, Layer
-
-MEMBER = "model.weights.h5"
-"""Where a `.keras` archive has the weights."""
+from convatlas.weights.keras_hdf5 import (
+    MEMBER,
+    check_names,
+    dataset_of,
+    group_of,
+    item,
+    names,
+    numbers,
+    opened,
+)
+from convatlas.weights.keras_layers import Layer
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 """The group of a `.weights.h5` that holds the layers; the second one was TensorFlow 2.13's."""
 
-MOST = 10_000
-"""Names that a list in a file may have; the largest net has about a thousand layers."""
+SHARD = re.compile(r"_\d{5}\.weights\.h5$")
+"""How Keras names the files of weights that it was told to cut."""
+
+Found = Iterator[tuple[Layer, list[h5py.Dataset]]]
+"""Layers of the net, each with its arrays in the file, not read yet."""
 
 
 def read(path: Path, layers: Sequence[Layer]) -> dict[str, Tensor]:
@@ -43,24 +48,22 @@ def read(path: Path, layers: Sequence[Layer]) -> dict[str, Tensor]:
         WeightsError: The file is damaged, hostile, or holds another net.
     """
     tensors = {}
-    with _opened(path) as root:
-        for layer, datasets in _modern(root, layers) if _is_modern(root) else _legacy(root, layers):
+    with opened(path) as root:
+        for layer, datasets in _modern(root, path, layers) if _container(root) else _legacy(root, path, layers):
             if len(datasets) != len(layer.arrays):
-                one = layer.arrays[0].name
-                raise WeightsError(
-                    f"holds {len(datasets)} arrays for {one}, not {len(layer.arrays)}: it is another net"
-                )
+                what = layer.arrays[0].name
+                raise WeightsError(f"holds another net: {len(datasets)} arrays for {what}, not {len(layer.arrays)}")
             for array, dataset in zip(layer.arrays, datasets, strict=True):
-                found = dataset.shape[-1] if layer.classifies and dataset.shape else None
-                array = array.for_classes(found) if found else array
-                tensors[array.name] = array.ours(torch.from_numpy(_numbers(dataset, array)))
+                if layer.classifies and dataset.shape and dataset.shape[-1]:
+                    array = array.for_classes(dataset.shape[-1])
+                tensors[array.name] = array.ours(torch.from_numpy(numbers(dataset, array.stored, array.name)))
     return tensors
 
 
 def layer_names(path: Path) -> list[str]:
     """What the file calls its layers, those without weights too."""
-    with _opened(path) as root:
-        return [name for name, _ in _members(root)] if _is_modern(root) else _names(_weights(root), "layer_names")
+    with opened(path) as root:
+        return [name for name, _ in _members(root)] if _container(root) else names(_weights(root, path), "layer_names")
 
 
 def write(path: Path, layers: Sequence[Layer], weights: Mapping[str, Tensor]) -> None:
@@ -70,60 +73,32 @@ def write(path: Path, layers: Sequence[Layer], weights: Mapping[str, Tensor]) ->
         for layer in layers:
             number = seen[layer.kind]
             group = root.create_group(f"{CONTAINERS[0]}/{layer.kind}" + (f"_{number}" if number else ""))
-            group.require_group("vars")
+            group.create_group("vars")
             for array in layer.arrays:
                 group[array.place] = array.theirs(weights[array.name]).numpy()
             seen[layer.kind] += 1
     write_bytes(path, buffer.getvalue())
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[h5py.Group]:
-    """The root of the file; whatever is found wrong inside the `with` becomes an error that names the file."""
-    try:
-        with h5py.File(_archived(path) if path.suffix == ".keras" else path, "r") as root:
-            yield root
-    except WeightsError as error:
-        raise WeightsError(f"{path.name} {error}") from None
-    # On a damaged file HDF5 fails in nearly any way: OSError, KeyError, RuntimeError, UnicodeDecodeError, ...
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise WeightsError(f"{path.name} is damaged: {reason}") from None
-
-
-def _archived(path: Path) -> io.BytesIO:
-    """The weights inside a `.keras` archive. Keras stores them as they are: nothing can swell."""
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            if entry.compress_type != zipfile.ZIP_STORED:
-                raise WeightsError("is compressed, as Keras' archives are not")
-            if entry.filename.startswith(("/", "\\")) or ".." in PurePosixPath(entry.filename.replace("\\", "/")).parts:
-                raise WeightsError(f"has a member outside of the archive, {entry.filename}")
-        if MEMBER not in archive.namelist():
-            raise WeightsError(f"holds no {MEMBER}: save it with Keras' weights_format='h5'")
-        return io.BytesIO(archive.read(MEMBER))
-
-
-def _is_modern(root: h5py.Group) -> bool:
-    return any(_item(root, name) is not None for name in CONTAINERS)
-
-
-def _weights(root: h5py.Group) -> h5py.Group:
-    """Where a file of old has the layers: in the root, or below if it holds a whole model."""
-    return root if _item(root, "model_weights") is None else _group(root, "model_weights")
-
-
-def _legacy(root: h5py.Group, layers: Sequence[Layer]) -> Iterator[tuple[Layer, list[h5py.Dataset]]]:
+def _legacy(root: h5py.Group, path: Path, layers: Sequence[Layer]) -> Found:
     """The k-th layer of the file that owns weights is the net's k-th; names say nothing."""
-    weights, found = _weights(root), []
-    for name in _names(weights, "layer_names"):
-        group = _group(weights, name)
-        if arrays := _names(group, "weight_names"):
-            found.append([_dataset(group, array) for array in arrays])
-    yield from zip(_chosen(layers, len(found)), found, strict=True)
+    weights, found = _weights(root, path), []
+    for name in names(weights, "layer_names"):
+        group = group_of(weights, name)
+        if arrays := names(group, "weight_names"):
+            found.append([dataset_of(group, array) for array in arrays])
+    yield from zip(_chosen(layers, len(found), path), found, strict=True)
 
 
-def _modern(root: h5py.Group, layers: Sequence[Layer]) -> Iterator[tuple[Layer, list[h5py.Dataset]]]:
+def _weights(root: h5py.Group, path: Path) -> h5py.Group:
+    """Where a file of old has the layers: in the root, or below if it holds a whole model."""
+    if path.suffix == ".keras":
+        raise WeightsError(f"holds no layers in its {MEMBER}")
+    check_names(path)
+    return root if item(root, "model_weights") is None else group_of(root, "model_weights")
+
+
+def _modern(root: h5py.Group, path: Path, layers: Sequence[Layer]) -> Found:
     """The k-th layer of a class that owns weights is the net's k-th of that class."""
     found: dict[str, list[tuple[int, h5py.Group]]] = {}
     for name, group in _members(root):
@@ -131,95 +106,45 @@ def _modern(root: h5py.Group, layers: Sequence[Layer]) -> Iterator[tuple[Layer, 
             head, _, tail = name.rpartition("_")
             kind, number = (head, int(tail)) if head and tail.isdecimal() else (name, 0)
             found.setdefault(kind, []).append((number, group))
-    chosen = _chosen(layers, sum(map(len, found.values())))
+    chosen = _chosen(layers, sum(map(len, found.values())), path)
     wanted = Counter(layer.kind for layer in chosen)
     for kind in {*wanted, *found}:
         if len(found.get(kind, ())) != wanted[kind]:
-            raise WeightsError(f"holds {len(found.get(kind, ()))} {kind}, not {wanted[kind]}: it is another net")
+            raise WeightsError(f"holds another net: {len(found.get(kind, ()))} {kind}, not {wanted[kind]}")
     groups = {kind: iter(sorted(members, key=lambda member: member[0])) for kind, members in found.items()}
     for layer in chosen:
         _, group = next(groups[layer.kind])
-        for place in {array.place.rpartition("/")[0] for array in layer.arrays}:
-            if len(_group(group, place)) != sum(array.place.startswith(f"{place}/") for array in layer.arrays):
-                raise WeightsError(f"holds {len(_group(group, place))} arrays for {layer.arrays[0].name}")
-        yield layer, [_dataset(group, array.place) for array in layer.arrays]
+        places = [array.place.replace(CONTAINERS[0], _container(root)) for array in layer.arrays]
+        for place, count in Counter(place.rpartition("/")[0] for place in places).items():
+            if len(group_of(group, place)) != count:
+                held = len(group_of(group, place))
+                raise WeightsError(f"holds another net: {held} arrays for {layer.arrays[0].name}, not {count}")
+        yield layer, [dataset_of(group, place) for place in places]
+
+
+def _container(group: h5py.Group) -> str:
+    """Under which name a `.weights.h5`, or a layer of it, has layers; empty if it has none."""
+    return next((name for name in CONTAINERS if item(group, name) is not None), "")
 
 
 def _members(root: h5py.Group) -> list[tuple[str, h5py.Group]]:
     """The layers of a `.weights.h5` by their names."""
-    container = _group(root, next(name for name in CONTAINERS if _item(root, name) is not None))
-    return [(name, _group(container, name)) for name in container]
+    container = group_of(root, _container(root))
+    return [(name, group_of(container, name)) for name in container]
 
 
 def _owns_weights(group: h5py.Group) -> bool:
     """Whether a layer has any itself, or is made of layers."""
-    return _item(group, CONTAINERS[0]) is not None or bool(_item(group, "vars") and len(_group(group, "vars")))
+    return bool(_container(group)) or (item(group, "vars") is not None and len(group_of(group, "vars")) > 0)
 
 
-def _chosen(layers: Sequence[Layer], count: int) -> Sequence[Layer]:
+def _chosen(layers: Sequence[Layer], count: int, path: Path) -> Sequence[Layer]:
     """All layers, or those below the top, by how many the file has."""
     below = [layer for layer in layers if not layer.top]
     if count == len(layers):
         return layers
     if count == len(below):
         return below
+    if SHARD.search(path.name):
+        raise WeightsError("is one shard of several: save the net in one file")
     raise WeightsError(f"holds {count} layers with weights, not {len(layers)} ({len(below)} without the top)")
-
-
-def _names(group: h5py.Group, attribute: str) -> list[str]:
-    """A list of names; a long one stands in several attributes, numbered from 0."""
-    parts = (f"{attribute}{number}" for number in itertools.count())
-    keys = [attribute] if attribute in group.attrs else itertools.takewhile(group.attrs.__contains__, parts)
-    names: list[str] = []
-    for key in keys:
-        declared = group.attrs.get_id(key)
-        if len(declared.shape) != 1 or declared.shape[0] > MOST or declared.dtype.itemsize > MOST or len(names) > MOST:
-            raise WeightsError(f"has a strange list of names, {key}")
-        names += [name.decode() if isinstance(name, bytes) else name for name in group.attrs[key]]
-    if not all(isinstance(name, str) for name in names):
-        raise WeightsError(f"has a strange list of names, {attribute}")
-    return names
-
-
-def _group(group: h5py.Group, name: str) -> h5py.Group:
-    found = _item(group, name)
-    if not isinstance(found, h5py.Group):
-        raise WeightsError(f"has no group {name}")
-    return found
-
-
-def _dataset(group: h5py.Group, name: str) -> h5py.Dataset:
-    found = _item(group, name)
-    if not isinstance(found, h5py.Dataset):
-        raise WeightsError(f"has no array {name}")
-    return found
-
-
-def _item(group: h5py.Group, name: str) -> Any:
-    """What a path names below a group; links that may lead elsewhere are not followed."""
-    found: Any = group
-    for part in name.split("/"):
-        # Asked for itself: whether a link leads anywhere is only known once it is followed.
-        link = found.get(part, getlink=True) if isinstance(found, h5py.Group) and part not in ("", ".") else None
-        if link is None:
-            return None
-        if not isinstance(link, h5py.HardLink):
-            raise WeightsError(f"has a link in place of {name}")
-        found = found[part]
-    return found
-
-
-def _numbers(dataset: h5py.Dataset, array: Array) -> np.ndarray:
-    """The array, once its header is what the net asks for and the file really has as many bytes."""
-    if dataset.shape != array.stored:
-        raise WeightsError(f"holds another net: {array.name} is {dataset.shape} for {array.stored}")
-    if dataset.dtype.kind not in "fiu" or dataset.dtype.itemsize > 8:
-        raise WeightsError(f"holds no numbers for {array.name}, but {dataset.dtype}")
-    if dataset.external or dataset.is_virtual:
-        raise WeightsError(f"has {array.name} outside of itself")
-    if dataset.chunks is not None or dataset.id.get_create_plist().get_nfilters():
-        raise WeightsError(f"has {array.name} in compressed or cut pieces, as Keras' files have not")
-    if dataset.id.get_storage_size() < dataset.nbytes:
-        raise WeightsError(f"declares {dataset.nbytes} bytes for {array.name} and holds fewer")
-    with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is refused later
-        return np.asarray(dataset[()], np.float32)

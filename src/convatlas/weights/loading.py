@@ -97,7 +97,8 @@ def _net(
     if headless or not head:
         net.cut_head(_embedding(net, tensors))
         fresh = True
-        tensors = {name: tensor for name, tensor in tensors.items() if name in net.state_dict()}
+        kept = net.state_dict()
+        tensors = {name: tensor for name, tensor in tensors.items() if name in kept}
     assign(net, tensors, seed)
     net.follows = described.follows
     if lineage is not None:

@@ -1,0 +1,181 @@
+"""Fukushima's cells, in which excitation and inhibition divide each other: (1 + e) / (1 + h) - 1, where positive.
+
+Reconstructed: the equations are those of the papers (Biological Cybernetics 20, 1975 and 36, 1980); the shapes of the
+fixed connections and the start of the variable ones, which these describe in words, are ours: chosen so that the
+patterns of the paper of 1980 part. The fixed ones fall off with the distance; the variable ones start between 0 and
+`FAINT` of the mean of what reads a window with weights of sum 1.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+WIDE, NARROW = 0.9, 0.7
+"""How much is left of a fixed connection a pixel further: of what inhibits S-cells, and of what excites C-cells."""
+
+FAINT = 0.2
+STRONG = 4.0
+"""The connection from an S-cell to the C-cell in the same place."""
+
+Pair = tuple[int, int]
+
+
+def falloff(kernel: Pair, decay: float = WIDE) -> Tensor:
+    """`decay` to the power of the distance from the middle, 1 there; (height, width)."""
+    rows, columns = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2 for side in kernel)
+    return (decay ** (rows[:, None] ** 2 + columns**2).sqrt()).float()
+
+
+def shunt(excitation: Tensor, inhibition: Tensor) -> Tensor:
+    """The positive part of (1 + e) / (1 + h) - 1."""
+    return ((1 + excitation) / (1 + inhibition) - 1).clamp_min(0)
+
+
+class VCells(nn.Module):
+    """v = sqrt(sum of c u^2 over a window of all planes), c fixed with sum 1; (N, C, H, W) -> (N, 1, H', W')."""
+
+    def __init__(self, channels: int, kernel: int):
+        super().__init__()
+        self.kernel = kernel
+        self.register_buffer("fixed", torch.empty(1, channels, kernel, kernel), persistent=False)
+
+    fixed: Tensor
+
+    def reset_parameters(self) -> None:
+        fixed = falloff((self.kernel, self.kernel)).expand_as(self.fixed)
+        self.fixed.copy_(fixed / fixed.sum())
+
+    def forward(self, x: Tensor) -> Tensor:
+        # The root has no slope at 0: the constant keeps the gradient finite.
+        return (F.conv2d(x * x, self.fixed) + 1e-12).sqrt()
+
+
+class Excitation(nn.Conv2d):
+    """e = sum a x over a window of all planes, no border; (N, C, H, W) -> (N, planes, H', W').
+
+    A convolution whose weights a start small and positive, and grow by learning.
+    """
+
+    def __init__(self, channels: int, planes: int, kernel: int):
+        super().__init__(channels, planes, kernel, bias=False)
+
+    def reset_parameters(self) -> None:
+        nn.init.uniform_(self.weight, 0, FAINT / self.weight[0].numel())
+
+
+class SCells(nn.Module):
+    """u = r positive((1 + e) / (1 + r / (1 + r) b v) - 1); e (N, K, H, W), v (N, 1, H, W) -> (N, K, H, W).
+
+    Each plane has one b. r says how like what it has learned an input must be: with a = q c x* and b = q v*, q large,
+    a cell fires where the cosine between x and x* (weighted by c) exceeds r / (1 + r), up to 1 where it is 1.
+    """
+
+    def __init__(self, planes: int, selectivity: float):
+        super().__init__()
+        self.selectivity = selectivity
+        self.weight = nn.Parameter(torch.empty(planes))
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+
+    def forward(self, excitation: Tensor, v: Tensor) -> Tensor:
+        r = self.selectivity
+        return r * shunt(excitation, r / (1 + r) * self.weight[:, None, None] * v)
+
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)} planes, r {self.selectivity}"
+
+
+class CCells(nn.Module):
+    """x / (alpha + x), x = positive((1 + d * u) / (1 + mean of d * u over planes) - 1); (N, K, H, W) -> (N, K, H', W').
+
+    d is fixed: the cells of a C-plane fire wherever in their window their S-plane does.
+    """
+
+    def __init__(self, kernel: Pair, alpha: float = 0.5):
+        super().__init__()
+        self.kernel, self.alpha = kernel, alpha
+        self.register_buffer("fixed", torch.empty(1, 1, *kernel), persistent=False)
+
+    fixed: Tensor
+
+    def reset_parameters(self) -> None:
+        self.fixed.copy_(STRONG * falloff(self.kernel, NARROW))
+
+    def forward(self, u: Tensor) -> Tensor:
+        planes = u.shape[1]
+        excitation = F.conv2d(u, self.fixed.expand(planes, -1, -1, -1), groups=planes)
+        x = shunt(excitation, excitation.mean(1, keepdim=True))
+        return x / (self.alpha + x)
+
+    def extra_repr(self) -> str:
+        return f"{self.kernel[0]} x {self.kernel[1]}, alpha {self.alpha}"
+
+
+class LocalCells(nn.Module):
+    """u = positive((1 + sum a x) / (1 + b v) - 1), v = sum c x, each cell with an a and a b of its own.
+
+    (N, C, H, W) -> (N, 1, h, w): cells in a grid of h x w, evenly over the H x W below; each reads a window of `kernel`
+    pixels around its place, of which there is nothing outside the map.
+    """
+
+    def __init__(self, channels: int, below: Pair, grid: Pair, kernel: int):
+        super().__init__()
+        self.below, self.grid, self.kernel = below, grid, kernel
+        cells, inputs = grid[0] * grid[1], channels * kernel * kernel
+        self.weight = nn.Parameter(torch.empty(cells, inputs))
+        self.inhibition = nn.Parameter(torch.empty(cells))
+        self.register_buffer("fixed", torch.empty(inputs), persistent=False)
+        self.register_buffer("places", torch.empty(cells, dtype=torch.long), persistent=False)
+
+    fixed: Tensor
+    places: Tensor
+
+    def reset_parameters(self) -> None:
+        nn.init.uniform_(self.weight, 0, FAINT / self.weight.shape[1])
+        nn.init.zeros_(self.inhibition)
+        window = falloff((self.kernel, self.kernel)).flatten()
+        self.fixed.copy_((window / window.sum()).repeat(len(self.fixed) // len(window)))
+        self.fixed /= self.fixed.sum()
+        rows, columns = (
+            ((torch.arange(cells) + 0.5) * side / cells).long()
+            for cells, side in zip(self.grid, self.below, strict=True)
+        )
+        self.places.copy_((rows[:, None] * self.below[1] + columns).flatten())
+
+    def windows(self, x: Tensor) -> Tensor:
+        """What each cell reads; (N, C, H, W) -> (N, inputs, cells)."""
+        return F.unfold(x, self.kernel, padding=self.kernel // 2)[:, :, self.places]
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = self.windows(x)
+        excitation = torch.einsum("nic,ci->nc", seen, self.weight)
+        inhibition = self.inhibition * torch.einsum("nic,i->nc", seen, self.fixed)
+        return shunt(excitation, inhibition).reshape(x.shape[0], 1, *self.grid)
+
+    def extra_repr(self) -> str:
+        return f"{self.below} -> {self.grid}, {self.kernel} x {self.kernel}"
+
+
+class Lateral(nn.Module):
+    """Each cell against the mean of its neighbours: positive((1 + u) / (1 + g * u) - 1); (N, 1, H, W), same shape.
+
+    g is fixed, sums to 1 and is 0 in the middle.
+    """
+
+    def __init__(self, kernel: int):
+        super().__init__()
+        self.kernel = kernel
+        self.register_buffer("fixed", torch.empty(1, 1, kernel, kernel), persistent=False)
+
+    fixed: Tensor
+
+    def reset_parameters(self) -> None:
+        fixed = falloff((self.kernel, self.kernel))
+        fixed[self.kernel // 2, self.kernel // 2] = 0
+        self.fixed.copy_(fixed / fixed.sum())
+
+    def forward(self, u: Tensor) -> Tensor:
+        return shunt(u, F.conv2d(u, self.fixed, padding=self.kernel // 2))

@@ -1,0 +1,50 @@
+"""Decoder: the photo, made back from a few numbers; its error in training makes these tell how the photo looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+from convatlas.genes.gene import Gene, chain, table
+from convatlas.genes.layers import Dense
+
+HIDDEN = 512, 1024
+
+
+def _dense(features: int, photo: tuple[int, int, int], activate: Callable[[int], nn.Module]) -> nn.Module:
+    first, second = HIDDEN
+    channels, height, width = photo
+    return chain(
+        dense1=Dense(features, first),
+        act1=activate(first),
+        dense2=Dense(first, second),
+        act2=activate(second),
+        dense3=Dense(second, channels * height * width),
+        logistic=nn.Sigmoid(),
+        photo=nn.Unflatten(1, photo),
+    )
+
+
+DECODERS = table(
+    Gene(
+        "decoder",
+        "none",
+        "-",
+        "-",
+        "0",
+        "0",
+        "-",
+        lambda features, photo, activate: nn.Identity(),
+    ),
+    Gene(
+        "decoder",
+        "dense",
+        "logistic(W3 act(W2 act(W1 x))), 512 and 1024 hidden units",
+        "(N,F) -> (N,C,H,W)",
+        "512*F + 512 + 1024*512 + 1024 + 1024*C*H*W + C*H*W",
+        "512*F + 1024*512 + 1024*C*H*W",
+        "Sabour et al. 2017",
+        _dense,
+    ),
+)

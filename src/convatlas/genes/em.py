@@ -1,0 +1,204 @@
+"""EM routing: every parent is a Gaussian that explains the votes of its children (Hinton, Sabour & Frosst 2018)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from convatlas.genes.layers import Counted
+
+LEAST_VARIANCE = 5e-4
+"""Added to every variance, as in the authors' code: a parent with one child has none, and would be infinitely dense."""
+
+NOBODY = 1e-8
+"""Keeps the mean of a parent that no child goes to finite."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Which children the parents at each position read: a square window over the children's grid, or all of it.
+
+    Attributes:
+        grid: Height and width of the children's grid.
+        kernel: Height and width of the window.
+        stride: Step of the window.
+    """
+
+    grid: tuple[int, int]
+    kernel: tuple[int, int]
+    stride: int = 1
+
+    @property
+    def positions(self) -> tuple[int, int]:
+        """Height and width of the parents' grid."""
+        high, wide = [(side - k) // self.stride + 1 for side, k in zip(self.grid, self.kernel, strict=True)]
+        if high < 1 or wide < 1:
+            raise ValueError(f"a window of {self.kernel} does not fit into {self.grid} capsules")
+        return high, wide
+
+    def links(self) -> tuple[list[list[int]], list[int]]:
+        """The two directions of who reads whom.
+
+        Returns:
+            For each position of the children the places (window, place in it, as one number) where it is read, all
+            rows equally long, filled up with the number of places, which is none. And for each place the row and
+            column where it stands there, as one number.
+        """
+        high, wide = self.positions
+        kh, kw = self.kernel
+        read: list[list[int]] = [[] for _ in range(self.grid[0] * self.grid[1])]
+        found = []
+        for window in range(high * wide):
+            top, left = window // wide * self.stride, window % wide * self.stride
+            for place in range(kh * kw):
+                child = (top + place // kw) * self.grid[1] + left + place % kw
+                found.append((child, len(read[child])))
+                read[child].append(window * kh * kw + place)
+        most = max(map(len, read))
+        return (
+            [row + [len(found)] * (most - len(row)) for row in read],
+            [child * most + column for child, column in found],
+        )
+
+
+@dataclass(frozen=True)
+class EMRound:
+    """One round of EM routing; L windows, P places in each, B children at a place, J parents of a window, D numbers.
+
+    Attributes:
+        couplings: R, the share of a child that goes to a parent (N, L, P, B, J): its sum over all parents of all
+            windows that read the child is 1.
+        poses: Means of the parents' Gaussians (N, L, J, D).
+        variances: Theirs, same shape.
+        activations: (N, L, J), in (0, 1).
+    """
+
+    couplings: Tensor
+    poses: Tensor
+    variances: Tensor
+    activations: Tensor
+
+
+class EMRouting(Counted):
+    """`steps` rounds of expectation and maximization, of children of so many `types` and so many types of `parents`.
+
+    Votes (N, L, P, B, J, D) and the children's activations (N, L, P, B) -> poses (N, L, J, D), activations (N, L, J).
+
+    M: each parent's mean and variance of the votes, weighted by R times the child's activation; activation =
+    logistic(lambda (beta_a - n sum over D of (beta_u + ln sigma))). E: R = softmax of ln activation + ln density, over
+    all parents that read the child, at whatever position; in logarithms, so that float32 does.
+
+    n is the weight of the parent's votes in units of what falls to a parent on average if all children are active: so
+    layers with many children a parent and with few share one scale (Gritzman 2019; the authors divide lambda by 4 in
+    the last layer instead). On it lambda = 1 - 0.95^t in round t: the authors' 0.01 (1 - 0.95^t) for 100 units. The
+    gradient runs through all rounds.
+
+    Has 2 J parameters: of each parent's type beta_a, 0 at first, and beta_u, 3 at first: then about half of the
+    capsules are active in every layer, as the authors want it, and three rounds can be trained.
+    """
+
+    layers = 0
+
+    def __init__(self, windows: Windows, types: int, parents: int, steps: int):
+        super().__init__()
+        self.windows, self.types, self.steps = windows, types, steps
+        self.beta_a = nn.Parameter(torch.empty(parents))
+        self.beta_u = nn.Parameter(torch.empty(parents))
+        read, found = windows.links()
+        self.register_buffer("read", torch.empty(len(read), len(read[0]), dtype=torch.long), persistent=False)
+        self.register_buffer("found", torch.empty(len(found), dtype=torch.long), persistent=False)
+
+    read: Tensor
+    found: Tensor
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.beta_a)
+        nn.init.constant_(self.beta_u, 3.0)
+        read, found = self.windows.links()
+        self.read.copy_(torch.tensor(read))
+        self.found.copy_(torch.tensor(found))
+
+    def forward(self, votes: Tensor, activations: Tensor) -> tuple[Tensor, Tensor]:
+        *_, last = self._rounds(votes, activations)
+        return last.poses, last.activations
+
+    def trace(self, votes: Tensor, activations: Tensor) -> list[EMRound]:
+        """Every round; the last one's poses and activations are what `forward` gives."""
+        return list(self._rounds(votes, activations))
+
+    def _rounds(self, votes: Tensor, activations: Tensor) -> Iterator[EMRound]:
+        windows = self.windows
+        average = prod(windows.grid) * self.types / (prod(windows.positions) * len(self.beta_a))
+        logits = votes.new_zeros(votes.shape[:5])
+        for step in range(1, self.steps + 1):
+            couplings = self._compete(logits)
+            weights = (couplings * activations.unsqueeze(-1)).unsqueeze(-1)  # (N, L, P, B, J, 1)
+            amount = weights.sum((2, 3))  # (N, L, J, 1)
+            share = amount + NOBODY
+            means = (weights * votes).sum((2, 3)) / share
+            square = (votes - means[:, :, None, None]).square()
+            variances = (weights * square).sum((2, 3)) / share + LEAST_VARIANCE
+            cost = (self.beta_u.unsqueeze(-1) + variances.log() / 2).sum(-1) * (amount.squeeze(-1) / average)
+            evidence = (1 - 0.95**step) * (self.beta_a - cost)
+            yield EMRound(couplings, means, variances, evidence.sigmoid())
+            if step < self.steps:
+                distance = (square * (1 / variances)[:, :, None, None]).sum(-1)
+                known = F.logsigmoid(evidence) - (2 * math.pi * variances).log().sum(-1) / 2
+                logits = known[:, :, None, None] - distance / 2
+
+    def _compete(self, logits: Tensor) -> Tensor:
+        """The softmax over all parents, of all windows, that read a child; (N, L, P, B, J), same shape."""
+        batch, _, _, types, parents = logits.shape
+        flat = logits.flatten(1, 2)  # (N, L P, B, J)
+        nowhere = flat.new_full((batch, 1, types, parents), torch.finfo(flat.dtype).min)
+        by_child = torch.cat([flat, nowhere], 1)[:, self.read]  # (N, positions, readings, B, J)
+        shares = by_child.movedim(3, 2).flatten(3).softmax(3)  # (N, positions, B, readings J)
+        back = shares.reshape(batch, len(self.read), types, -1, parents).movedim(3, 2).flatten(1, 2)
+        return back[:, self.found].reshape(logits.shape)
+
+    def macs(self, shape: Sequence[int]) -> int:
+        """Weighted sums for mean and variance in each round, and a distance between rounds, of all numbers in votes."""
+        votes = prod(self.windows.positions) * prod(self.windows.kernel) * self.types * len(self.beta_a)
+        return (3 * self.steps - 1) * shape[0] * votes * self.pose(shape)
+
+    def pose(self, shape: Sequence[int]) -> int:
+        """How many numbers a vote has, from the shape of what comes out."""
+        return shape[-1]
+
+    def connections(self, shape: Sequence[int]) -> int:
+        """None: its parameters weigh evidence, not units."""
+        return 0
+
+    def units(self, shape: Sequence[int]) -> int:
+        """None: see `connections`."""
+        return 0
+
+    def extra_repr(self) -> str:
+        return f"{self.windows.grid} -> {self.windows.positions} x {len(self.beta_a)}, {self.steps} rounds"
+
+
+class VectorEM(EMRouting):
+    """EM routing for capsules whose length is their activation: all children to all parents.
+
+    Votes (N, children, parents, size) and the children's lengths (N, children) -> capsules (N, parents, size), each
+    with the direction of its Gaussian's mean and the length of its activation.
+    """
+
+    weighs_children = True
+
+    def __init__(self, children: int, parents: int, steps: int):
+        super().__init__(Windows((children, 1), (children, 1)), 1, parents, steps)
+
+    def forward(self, votes: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]
+        poses, activations = super().forward(votes[:, None, :, None], lengths[:, None, :, None])
+        return F.normalize(poses[:, 0], dim=-1) * activations[:, 0].unsqueeze(-1)
+
+    def trace(self, votes: Tensor, lengths: Tensor) -> list[EMRound]:
+        """Every round, with one window and one child a place."""
+        return super().trace(votes[:, None, :, None], lengths[:, None, :, None])
