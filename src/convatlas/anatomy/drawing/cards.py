@@ -18,6 +18,7 @@ from convatlas.anatomy.drawing.units import (
     Piece,
     Sketch,
     Unit,
+    Ways,
     boxes,
     folded,
     numbers,
@@ -30,7 +31,7 @@ WIDEST = 1180.0
 """Of a line of blocks, before it goes on below."""
 
 MANY = 14
-"""A card with more boxes is not drawn again where only its widths differ."""
+"""A stage with more boxes is not drawn again where only its widths differ."""
 
 
 @dataclass
@@ -38,16 +39,16 @@ class Plan:
     """What a card will hold.
 
     Attributes:
-        stages: Those that it shows; several if they are small, or equal.
+        stages: Those that it shows; several if they are small, one module each, or equal.
         sketch: What is drawn of them.
         times: How many equal stages it stands for.
-        small: Whether each of its stages is a box or two, so that the next one may stand beside them.
+        kind: Of its stages, where the next one of the same kind may stand beside them: see `_kind`.
     """
 
     stages: list[Stage]
     sketch: Sketch
     times: int = 1
-    small: bool = False
+    kind: str = ""
 
     @property
     def name(self) -> str:
@@ -79,12 +80,18 @@ def plans(found: Sequence[Stage], words: Words, sketchers: Sequence[Sketcher], o
             continue
         last = made[-1] if made and not (opened is not None and opened == at - 1) else None
         follows = at > 0 and stage.sources == found[at - 1].outputs == (found[at - 1].end,)
-        if last and follows and last.small and _small(sketch):
-            made[-1] = Plan([*last.stages, stage], last.sketch + sketch, small=True)
+        kind = _kind(sketch)
+        if (
+            last
+            and follows
+            and kind == last.kind != ""
+            and (kind == SMALL or _same_size(last.stages[-1], stage, words))
+        ):
+            made[-1] = Plan([*last.stages, stage], last.sketch + sketch, kind=kind)
         elif last and patterns(last.sketch) == patterns(sketch) and _alike(last.stages[-1], stage, found):
-            made[-1] = replace(last, stages=[*last.stages, stage], times=last.times + 1, small=False)
+            made[-1] = replace(last, stages=[*last.stages, stage], times=last.times + 1, kind="")
         else:
-            made.append(Plan([stage], sketch, small=_small(sketch)))
+            made.append(Plan([stage], sketch, kind=kind))
     for at, plan in enumerate(made):
         if opened is not None and found[opened] in plan.stages:
             continue
@@ -92,7 +99,7 @@ def plans(found: Sequence[Stage], words: Words, sketchers: Sequence[Sketcher], o
         single = len(plan.stages) == plan.times
         sketch = folded(framed(plan.sketch, words, shown.name) if single else _parted(plan))
         look = patterns(sketch, widths=False)
-        if boxes(sketch) > MANY and look in drawn:
+        if single and boxes(sketch) > MANY and look in drawn:
             sketch = _again(drawn[look], plan, words)
         else:
             drawn.setdefault(look, plan.stages[0].name)
@@ -104,9 +111,20 @@ def _is_open(words: Words, sketcher: Sketcher, piece: Piece) -> bool:
     return any(sketcher.fine(words.layers[number]) for number in numbers([piece]) if number > 0)
 
 
-def _small(sketch: Sketch) -> bool:
-    """Whether a stage is a row of a box or two."""
-    return len(sketch) <= 2 and all(isinstance(piece, Unit) and not piece.sign for piece in sketch)
+SMALL, MODULE = "small", "module"
+"""Kinds of stages that stand beside their like: rows of a box or two; single forks, on maps of one size."""
+
+
+def _kind(sketch: Sketch) -> str:
+    if len(sketch) <= 2 and all(isinstance(piece, Unit) and not piece.sign for piece in sketch):
+        return SMALL
+    (first, *others) = sketch
+    return MODULE if not others and isinstance(first, Ways) and first.join.layers else ""
+
+
+def _same_size(first: Stage, second: Stage, words: Words) -> bool:
+    """Whether two modules give maps of one size."""
+    return words.shapes[first.end][1:] == words.shapes[second.end][1:]
 
 
 def _alike(first: Stage, second: Stage, found: Sequence[Stage]) -> bool:
@@ -117,7 +135,9 @@ def _alike(first: Stage, second: Stage, found: Sequence[Stage]) -> bool:
 
 
 def _parted(plan: Plan) -> Sketch:
-    """The sketch of several small stages, with a frame around each that is two boxes, if there are many such."""
+    """The sketch of several stages: a frame around each module, or each of two boxes, if there are many such."""
+    if plan.kind == MODULE:
+        return tuple(Frame(stage.name, (piece,)) for stage, piece in zip(plan.stages, plan.sketch, strict=True))
     if sum(len(stage.row) > 1 for stage in plan.stages) < MOST_ALONE:
         return plan.sketch
     pieces = list(plan.sketch)

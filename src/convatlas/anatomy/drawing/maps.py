@@ -173,7 +173,7 @@ def _head(anatomy: Anatomy, title: str, width: float) -> list[Drawn]:
 
 
 def _legend(stacks: Sequence[Stack], top: float, width: float) -> list[Drawn]:
-    there = {stack.station.locus for stack in stacks[1:]}
+    there = {locus if (locus := stack.station.locus) in MEANINGS else "other" for stack in stacks[1:]}
     shapes: list[Drawn] = []
     x, y = MARGIN, top
     for locus, meaning in MEANINGS.items():

@@ -231,7 +231,8 @@ def _head(anatomy: Anatomy, title: str, left: float, wide: float, words: Words) 
 
 def _legend(anatomy: Anatomy, plans: Sequence[Plan], words: Words, left: float, top: float, wide: float) -> list[Shape]:
     """A swatch for each gene that is there, and what the marks mean."""
-    there = {words.layers[number].locus for plan in plans for number in numbers(plan.sketch) if number > 0}
+    loci = {words.layers[number].locus for plan in plans for number in numbers(plan.sketch) if number > 0}
+    there = {locus if locus in MEANINGS else "other" for locus in loci}
     shapes: list[Shape] = []
     x, y = left, top + 4
     for locus, meaning in MEANINGS.items():
