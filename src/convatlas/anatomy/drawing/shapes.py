@@ -15,6 +15,9 @@ Point = tuple[float, float]
 Bounds = tuple[float, float, float, float]
 """Left, top, right, bottom."""
 
+PLENTY = 8_000_000
+"""Pixels beyond which a PNG gets no finer."""
+
 INK, GREY, PAPER = "#1f2933", "#5f6b76", "#fbfbf9"
 """Of text and lines, of what is said in passing, and of the ground: opaque, so that a dark page changes nothing."""
 
@@ -138,11 +141,16 @@ class Picture:
 
         return written(self)
 
-    def png(self, scale: float = 2) -> bytes:
-        """The picture as a PNG file, `scale` pixels for each of its own."""
+    def png(self, scale: float | None = None) -> bytes:
+        """The picture as a PNG file, `scale` pixels for each of its own; 2 if not said, fewer for a large one.
+
+        Raises:
+            ConvAtlasError: It would be too large to be drawn.
+        """
         from convatlas.anatomy.drawing.raster import rendered
 
-        return rendered(self, scale)
+        usual = max(1.0, min(2.0, (PLENTY / (self.width * self.height)) ** 0.5))
+        return rendered(self, usual if scale is None else scale)
 
     def save(self, path: str | Path) -> Path:
         """Writes the picture to a file, as SVG or PNG by the end of its name; gives its path.
