@@ -1,6 +1,7 @@
 """How fast the atlas answers, beside its peers, in one run: `python benchmarks/atlas.py`, about ten minutes.
 
-Each figure is a median of interleaved rounds; what counts is the ratio. Writes `results/atlas.json`.
+Each figure is a median of interleaved rounds; what counts is the ratio. Writes `results/atlas.json`, with the machine's
+load before and after each part: what else it did then makes all figures larger, and some more than others.
 """
 
 from __future__ import annotations
@@ -86,12 +87,13 @@ def table() -> dict[str, float | str]:
 
     keras refuses NASNetMobile on torch, so its meta figure is for 37 nets.
     """
-    ours = [seconds(TABLE_OURS) for _ in range(3)]
+    code = TABLE_OURS.format(names=KERAS)
+    ours = [seconds(code) for _ in range(3)]
     on_torch = [name for name in KERAS if name != "NASNetMobile"]
     meta = seconds(TABLE_KERAS.format(meta=True, names=on_torch), KERAS_BACKEND="torch")
-    ours.append(seconds(TABLE_OURS))
+    ours.append(seconds(code))
     jax = seconds(TABLE_KERAS.format(meta=False, names=KERAS), KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
-    ours.append(seconds(TABLE_OURS))
+    ours.append(seconds(code))
     mine = statistics.median(time for time, _ in ours)
     assert ours[0][1] == jax[1], (ours[0][1], jax[1])
     return {
@@ -104,7 +106,7 @@ def table() -> dict[str, float | str]:
     }
 
 
-def building(rounds: int = 7) -> dict[str, dict[str, float]]:
+def building(rounds: int = 15) -> dict[str, dict[str, float]]:
     """Building one net with random weights, beside timm's twin; interleaved."""
     import timm
 
@@ -152,6 +154,8 @@ if __name__ == "__main__":
     result = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     result["machine"] = machine()
     for part in wanted:
+        before = os.getloadavg()[0]
         result[part] = parts[part]()
+        result.setdefault("load", {})[part] = [before, os.getloadavg()[0]]
         print(json.dumps({part: result[part]}, indent=1), flush=True)
         write_bytes(RESULTS, (json.dumps(result, indent=1) + "\n").encode())

@@ -18,9 +18,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 @pytest.fixture(scope="session", autouse=True)
 def kept_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What tests keep is kept apart from what the user keeps, and nothing is downloaded."""
+    """What tests keep is kept apart from what the user keeps."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONVATLAS_OFFLINE", "1")
         patch.setenv("CONVATLAS_HOME", str(tmp_path_factory.mktemp("store")))
         yield
 

@@ -104,7 +104,8 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("words", "hint"), WRONG, ids=lambda value: " ".join(value)[:30])
-def test_mistakes_are_told_in_one_line(words, hint):
+def test_mistakes_are_told_in_one_line(monkeypatch, words, hint):
+    monkeypatch.setenv("CONVATLAS_OFFLINE", "1")
     try:
         done = CliRunner().invoke(app, words, catch_exceptions=False)
     except ConvAtlasError as error:  # which `main` prints

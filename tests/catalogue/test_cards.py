@@ -284,7 +284,14 @@ def test_every_family_and_every_source_is_used() -> None:
 
 def test_every_data_file_is_read() -> None:
     data = Path(home.__file__).parent / "data"
-    assert {file.stem for file in data.iterdir()} == {*families(), "families", "sources", "exceptions", "weights"}
+    assert {file.stem for file in data.iterdir()} == {
+        *families(),
+        "families",
+        "sources",
+        "exceptions",
+        "tree",
+        "weights",
+    }
 
 
 def test_the_sources_are_named() -> None:

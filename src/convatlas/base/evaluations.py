@@ -9,6 +9,12 @@ from typing import Any
 from convatlas.base.atomic import write_bytes
 from convatlas.base.store import home, locked
 
+NEEDED = {"hash", "weights", "preprocessing", "data", "photos", "classes", "top1", "top5"} | {
+    "top1_interval",
+    "top5_interval",
+}
+"""What `check` reads of an evaluation."""
+
 
 def evaluated(net: str) -> list[dict[str, Any]]:
     """The evaluations of a net, the latest last; none if there are none, or the file is damaged."""
@@ -16,7 +22,7 @@ def evaluated(net: str) -> list[dict[str, Any]]:
         found = json.loads((home() / "evaluated" / f"{net}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return [one for one in found if isinstance(one, dict) and set(one) >= NEEDED] if isinstance(found, list) else []
 
 
 def keep(net: str, evaluation: Mapping[str, Any]) -> None:

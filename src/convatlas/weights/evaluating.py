@@ -127,7 +127,9 @@ def evaluations(
     photos = labelled(data, truth)
     numbers = _numbers(sorted({photo.label for photo in photos}), net.lineage.class_names, classes or {})
     net.to(where).eval()
-    viewer = replace(net.lineage, preprocessing=seen_as.preprocessing)
+    if net.channels not in (1, 3):
+        raise ConvAtlasError(f"a photo has 1 or 3 channels, this net takes {net.channels}")
+    viewer = replace(net.lineage, preprocessing=seen_as.preprocessing.for_channels(net.channels))
     folder = home() / "evaluated" / _key(net, seen_as.name, photos, numbers)
     ranks: list[int] = []
     with locked(folder):
@@ -135,7 +137,7 @@ def evaluations(
             ranks += _shard(net, viewer, photos[start : start + SHARD], numbers, folder / f"{start:08}.json")
             if len(ranks) < len(photos):
                 yield len(ranks), len(photos), None
-    result = _result(net, seen_as.name, str(data), photos, ranks)
+    result = _result(net, seen_as.name, str(Path(data).absolute()), photos, ranks)
     keep(result.net, result.to_dict())
     yield len(photos), len(photos), result
 
@@ -190,8 +192,8 @@ def _shard(net: Net, viewer: Any, photos: Sequence[Labelled], numbers: Mapping[s
                 answers = net(torch.stack([x for _, x in batch]).to(parameter))
                 for (at, _), answer in zip(batch, answers, strict=True):
                     right = answer[numbers[photos[at].label]]
-                    # Of equal answers those with smaller numbers come first, as topk gives them.
-                    ranks[at] = int((answer > right).sum() + (answer[: numbers[photos[at].label]] == right).sum())
+                    # What is no number is never right; of equal answers the smaller number comes first, as in topk.
+                    ranks[at] = int((~(answer <= right)).sum() + (answer[: numbers[photos[at].label]] == right).sum())
                 batch = []
     write_bytes(kept, json.dumps(ranks).encode())
     return ranks
@@ -230,7 +232,8 @@ def _key(net: Net, seen_as: str, photos: Sequence[Labelled], numbers: Mapping[st
     """What a partial result depends on."""
     digest = hashlib.sha256(repr((net.card.name, net.lineage, net.genome, seen_as, sorted(numbers.items()))).encode())
     for name, tensor in net.state_dict().items():
-        digest.update(f"{name} {tensor.double().sum().item()!r}".encode())
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     for photo in photos:
         told = photo.path.stat()
         digest.update(repr((str(photo.path.absolute()), photo.label, told.st_size, told.st_mtime_ns)).encode())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
+from convatlas.base.errors import WeightsError
 from convatlas.catalogue.cards import find
 from convatlas.nets.building import Size, skeleton
 from convatlas.nets.initialization import assign
@@ -21,9 +23,9 @@ from convatlas.weights.reading import fits
 
 
 def load(
-    name: str,
+    name: str | os.PathLike[str],
     *,
-    weights: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
     classes: int | None = None,
     channels: int | None = None,
     head: bool = True,
@@ -53,6 +55,7 @@ def load(
         WeightsError: The net has no such weights, they are not installed, damaged, or do not fit the genes.
         StoreError: They are not on this machine and could not be downloaded.
     """
+    name, weights = os.fspath(name), None if weights is None else os.fspath(weights)
     if is_file(name):
         tensors, described = opened(Path(name), None, like)
     else:
@@ -110,7 +113,9 @@ def _net(
 def _embedding(net: Net, tensors: Mapping[str, Tensor]) -> list[str]:
     """The modules of the head in front of the last layer, or in front of the first one that has no weights."""
     parts = [(name, list(module.state_dict())) for name, module in net.head.named_children()]
-    last = [name for name, keys in parts if keys][-1]
+    last = next((name for name, keys in reversed(parts) if keys), None)
+    if last is None:
+        raise WeightsError(f"{net.card.name} has no last layer that could be cut off")
     kept = []
     for name, keys in parts:
         if name == last or any(f"head.{name}.{key}" not in tensors for key in keys):
