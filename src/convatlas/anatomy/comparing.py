@@ -17,7 +17,7 @@ from convatlas.base.tables import Column, Table, plain
 ALIKE = "layers written alike that read or give other numbers of channels"
 
 GENES = ("convolution", "dense", "pooling", "flattening", "normalization", "activation", "attention", "skip")
-"""Loci whose genes are counted side by side."""
+"""Loci whose genes are counted side by side; others where they have weights."""
 
 FIGURES = {
     "input": "photo",
@@ -179,12 +179,12 @@ def _genes(one: Anatomy, other: Anatomy) -> tuple[Gene, ...]:
     counts: dict[tuple[str, str], list[int]] = {}
     for side, net in enumerate((one, other)):
         for layer in net.layers:
-            if layer.locus in GENES and layer.kind != "identity":
+            if (layer.locus in GENES and layer.kind != "identity") or layer.parameters:
                 count = counts.setdefault((layer.locus, told(layer)), [0, 0, 0])
                 count[side] += 1
                 count[2] += layer.parameters if side else -layer.parameters
     found = [Gene(*gene, *count) for gene, count in counts.items() if count[0] != count[1] or count[2]]
-    return tuple(sorted(found, key=lambda gene: GENES.index(gene.locus)))
+    return tuple(sorted(found, key=lambda gene: [*GENES, gene.locus].index(gene.locus)))
 
 
 def _differences(pair: Pair[Piece]) -> Iterator[tuple[str, str, int, int]]:
