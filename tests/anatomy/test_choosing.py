@@ -10,7 +10,7 @@ import pytest
 from tests.anatomy.pictures import check_words
 
 import convatlas as ca
-from convatlas.anatomy.choosing import COSTS, Candidate, Choice, bench
+from convatlas.anatomy.choosing import COSTS, Candidate, Choice, _beaten, bench
 from convatlas.anatomy.drawing.shapes import Disc, Group, Line, Text, flat
 from convatlas.anatomy.snapshot import measured
 from convatlas.base.errors import ConvAtlasError, UnknownName
@@ -150,6 +150,16 @@ def test_nets_that_do_not_fit_are_pale() -> None:
     choice = ca.choose(max_parameters="10M")
     pale = [disc for disc in discs(choice) if disc.fill == "#e6e8e6"]
     assert len(pale) == sum(not one.fits for one in choice.candidates)
+
+
+def test_equals_beat_each_other_only_by_something() -> None:
+    def net(name: str, top1: float, parameters: int) -> Candidate:
+        return Candidate(name, "f", 2000, (1, 1), top1, parameters, 1.0, 1, None)
+
+    nets = [net("a", 70, 10), net("b", 70, 10), net("c", 71, 10), net("d", 71, 11), net("e", 72, 11)]
+    beaten = [one.net for one in nets if _beaten(one, nets, "parameters")]
+    assert beaten == ["a", "b", "d"]
+    assert not any(_beaten(one, nets[:2], "parameters") for one in nets[:2])
 
 
 def test_an_unknown_cost_is_infinite() -> None:

@@ -147,3 +147,16 @@ def test_the_widest_of_several_ways_counts() -> None:
             return self.concat(self.small(x), self.large(x), self.tall(x))
 
     assert ca.measure(Ways(), size=16).layers[-1].field == (5, 7)
+
+
+def test_windows_side_by_side_in_one_layer_count_once() -> None:
+    """An average that divides by the number of pixels inside; a maximum and an average mixed; a blur after a maximum."""
+    layers = {layer.name: layer for layer in ca.measure("inception_v3").layers}
+    pool = layers["mixed0.branches.branches.3.pool"]
+    assert pool.padding == (1, 1)
+    before = layers["stem.pool2"]
+    assert pool.field == tuple(side + 2 * step for side, step in zip(before.field, before.field_stride, strict=True))
+    mixed = ca.measure("vgg16", genes={"pooling": "mixed"}, size=64).layers
+    blurred = ca.measure("vgg16", genes={"pooling": "blurred"}, size=64).layers
+    first = [next(layer for layer in found if layer.name == "block1.pool") for found in (mixed, blurred)]
+    assert [layer.field for layer in first] == [(6, 6), (8, 8)]

@@ -38,17 +38,14 @@ def fields(operations: list[Operation]) -> list[Field]:
 
 def within(operation: Operation, given: Field) -> Field:
     """The field of an operation's output if that of its input is `given`, over all ways through its calls."""
-    made: dict[int, Field | None] = {}
-    after: Field | None = given
+    made: dict[int, Field] = {}
+    after = given
     for call in operation.calls:
-        # What is made anew (ones, whose average an average is divided by) has seen nothing of the photo.
-        new = call.name.endswith("_like")
+        # Two windows side by side (an average, and what it is divided by) see no more than one.
         read = [made.get(id(tensor), given) for tensor in tensors_in((call.args, call.kwargs))]
-        seen = [field for field in read if field is not None]
-        field = None if new or not seen else _through(call, _joined(seen))
-        made |= {id(tensor): field for tensor in tensors_in(call.output)}
-        after = field or after
-    return after or given
+        after = _through(call, _joined(read or [given]))
+        made |= {id(tensor): after for tensor in tensors_in(call.output)}
+    return after
 
 
 def _joined(before: Iterable[Field]) -> Field:
