@@ -150,7 +150,7 @@ def test_the_widest_of_several_ways_counts() -> None:
 
 
 def test_windows_side_by_side_in_one_layer_count_once() -> None:
-    """An average that divides by the number of pixels inside; a maximum and an average mixed; a blur after a maximum."""
+    """An average that divides by the pixels inside; a maximum and an average mixed; a blur after a maximum."""
     layers = {layer.name: layer for layer in ca.measure("inception_v3").layers}
     pool = layers["mixed0.branches.branches.3.pool"]
     assert pool.padding == (1, 1)
