@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 import timm
 import torch
+from tests.anatomy.once import measured
 from tests.nets.nets import SMALL
 from torch import nn
 
@@ -83,7 +84,7 @@ def test_a_swapped_gene() -> None:
 
 @pytest.mark.parametrize("pair", list(pairwise([*SMALL, "alexnet"])), ids="-".join)
 def test_the_parameters_of_all_differences_are_those_of_the_totals(pair: tuple[str, str]) -> None:
-    one, other = (ca.measure(name) for name in pair)
+    one, other = (measured(name) for name in pair)
     found = ca.compare(one, other)
     more = sum(layer.parameters for layer in other.layers) - sum(layer.parameters for layer in one.layers)
     assert sum(one.parameters for one in found.differences) == more
@@ -97,7 +98,7 @@ def test_the_parameters_of_all_differences_are_those_of_the_totals(pair: tuple[s
 
 @pytest.mark.parametrize("name", ["resnet50", "inception_v3", "nasnet_mobile", "lenet5", "yolo_v3_tiny"])
 def test_a_net_differs_from_itself_in_nothing(name: str) -> None:
-    found = ca.compare(name, name)
+    found = ca.compare(measured(name), measured(name))
     assert found.differences == ()
     assert found.genes == ()
     assert found.shared == 1

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import timm
 import torch
+from tests.anatomy.once import measured
 from tests.nets.nets import SMALL
 from torch import nn
 
@@ -35,22 +33,23 @@ RESNET50 = (
 
 
 def genes(net: str | nn.Module, **options: object) -> str:
-    return dna(ca.measure(net, **options)).genes
+    anatomy = ca.measure(net, **options) if options or not isinstance(net, str) else measured(net)
+    return dna(anatomy).genes
 
 
 def test_two_nets_word_by_word() -> None:
-    assert dna(ca.measure("vgg16")).lines() == VGG16
-    assert str(dna(ca.measure("vgg16"))) == " | ".join(VGG16)
-    assert dna(ca.measure("resnet50")).lines()[2] == RESNET50
+    assert dna(measured("vgg16")).lines() == VGG16
+    assert str(dna(measured("vgg16"))) == " | ".join(VGG16)
+    assert dna(measured("resnet50")).lines()[2] == RESNET50
 
 
 def test_blocks_cells_and_gates() -> None:
-    lines = dict(dna(ca.measure("efficientnet_b0")).stages)
+    lines = dict(dna(measured("efficientnet_b0")).stages)
     assert lines["stage1"] == "dw3 bn silu (. * gap c1-8b silu c1-32b logistic) c1-16 bn"
-    assert dna(ca.measure("efficientnet_b0")).rates == ("stochastic depth to 0.175",)
-    lines = dict(dna(ca.measure("densenet121")).stages)
+    assert dna(measured("efficientnet_b0")).rates == ("stochastic depth to 0.175",)
+    lines = dict(dna(measured("densenet121")).stages)
     assert lines["dense3"] == "[(. , bn relu c1-128 bn relu c3-32)]x24"
-    cell = dict(dna(ca.measure("nasnet_mobile")).stages)["stage1_cell2-stage1_cell4"]
+    cell = dict(dna(measured("nasnet_mobile")).stages)["stage1_cell2-stage1_cell4"]
     assert cell == (
         "[{a=<-2> relu c1-44 bn; b=<-1> relu c1-44 bn; c=b [relu dw5 c1-44 bn]x2; d=a [relu dw3 c1-44 bn]x2; e=c+d; "
         "f=a ([relu dw3 c1-44 bn]x2 + [relu dw5 c1-44 bn]x2); g=b avg3; h=g+a; i=a (avg3 + avg3); "
@@ -93,19 +92,14 @@ def test_two_makers_of_one_net() -> None:
     """Their stages have other names, and begin and end elsewhere."""
     with torch.device("meta"):
         timms = ca.measure(timm.create_model("resnet18"), size=224)
-    torchvisions, ours = ca.measure("torchvision.models:resnet18"), ca.measure("resnet18")
+    torchvisions, ours = ca.measure("torchvision.models:resnet18"), measured("resnet18")
     found = [dna(anatomy) for anatomy in (timms, torchvisions, ours)]
     assert len({tuple(name for name, _ in one.stages) for one in found}) == 3
     assert len({one.genes.replace(" |", "").replace("gap flat", "gap") for one in found}) == 1
 
 
-def test_the_same_in_another_process() -> None:
-    code = "import convatlas as ca; from convatlas.anatomy.dna import dna; print(dna(ca.measure('mobilenet_v2')))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": "7"}, capture_output=True, text=True
-    )
-    assert done.stdout.strip() == str(dna(ca.measure("mobilenet_v2")))
-    assert json.loads(dna(ca.measure("lenet5")).to_json())["net"] == "lenet5"
+def test_it_goes_to_json() -> None:
+    assert json.loads(dna(measured("lenet5")).to_json())["net"] == "lenet5"
 
 
 class Odd(nn.Module):

@@ -13,6 +13,7 @@ import pytest
 import timm
 import torch
 from fontTools.ttLib import TTFont
+from tests.anatomy.once import measured
 from tests.anatomy.pictures import check_blocks, check_words
 from tests.nets.nets import SMALL
 from torch import nn
@@ -60,7 +61,7 @@ def check(anatomy: Anatomy) -> None:
 
 @pytest.mark.parametrize("name", list(SMALL))
 def test_nets_of_every_family(name: str) -> None:
-    check(ca.measure(name))
+    check(measured(name))
 
 
 @pytest.mark.parametrize("name", FOREIGN)
@@ -71,7 +72,7 @@ def test_foreign_nets(name: str) -> None:
 @pytest.mark.sweep
 @pytest.mark.parametrize("name", list(cards()))
 def test_every_net(name: str) -> None:
-    check(ca.measure(name))
+    check(measured(name))
 
 
 def shown(picture: Picture) -> set[int]:
@@ -81,7 +82,7 @@ def shown(picture: Picture) -> set[int]:
 @pytest.mark.parametrize("name", ["resnet50", "inception_v3", "nasnet_large"])
 def test_a_layer_is_drawn_or_stands_for_one(name: str) -> None:
     """What is not drawn belongs to blocks that come again; opened one by one, every stage shows each of its layers."""
-    anatomy = ca.measure(name)
+    anatomy = measured(name)
     drawn = shown(anatomy.draw())
     assert drawn <= set(wires_of(anatomy))
     kinds = {(layer.kind, layer.kernel) for layer in anatomy.layers if layer.number not in folded(anatomy)}
@@ -92,7 +93,7 @@ def test_a_layer_is_drawn_or_stands_for_one(name: str) -> None:
     ("name", "stage"), [("resnet50", "conv3"), ("efficientnet_b0", "stage2"), ("nasnet_mobile", "stem1")]
 )
 def test_an_opened_stage_shows_every_layer_by_itself(name: str, stage: str) -> None:
-    anatomy = ca.measure(name)
+    anatomy = measured(name)
     picture = anatomy.draw(expand=stage)
     check_words(picture)
     check_blocks(picture)
@@ -102,7 +103,7 @@ def test_an_opened_stage_shows_every_layer_by_itself(name: str, stage: str) -> N
 
 
 def test_an_opened_block_leaves_the_others() -> None:
-    anatomy = ca.measure("resnet50")
+    anatomy = measured("resnet50")
     whole, one = anatomy.draw(expand="conv4"), anatomy.draw(expand="conv4.block2")
     assert texts(one).count("BN") < texts(whole).count("BN")
     assert "×4" in texts(one)
@@ -112,7 +113,7 @@ def test_an_opened_block_leaves_the_others() -> None:
 
 
 def test_what_the_picture_of_resnet50_says() -> None:
-    picture = ca.measure("resnet50").draw()
+    picture = measured("resnet50").draw()
     said = texts(picture)
     assert said[:2] != said[2:4]
     for text in (
@@ -135,7 +136,7 @@ def test_what_the_picture_of_resnet50_says() -> None:
 
 def test_nasnet_stays_readable() -> None:
     """1,257 layers in fewer than 200 boxes, at most 1,600 pixels wide."""
-    anatomy = ca.measure("nasnet_large")
+    anatomy = measured("nasnet_large")
     picture = anatomy.draw()
     groups = [shape for shape in picture.shapes if isinstance(shape, Group) and shape.layers]
     assert len(anatomy.layers) > 1200
@@ -146,14 +147,14 @@ def test_nasnet_stays_readable() -> None:
 
 def test_skips_are_seen() -> None:
     """Each sum has a line that leaves before the block and arrives from above it."""
-    picture = ca.measure("resnet18").draw()
+    picture = measured("resnet18").draw()
     lines = [shape for shape in flat(picture.shapes) if isinstance(shape, Line)]
     skips = [line for line in lines if len(line.points) == 3 and line.arrow and line.points[-1][1] > line.points[0][1]]
     assert len(skips) == texts(picture).count("+")
 
 
 def test_lenet5_as_it_was_drawn() -> None:
-    picture = ca.measure("lenet5").draw(style="boxes")
+    picture = measured("lenet5").draw(style="boxes")
     said = texts(picture)
     for text in ("1@32×32", "6@28×28", "6@14×14", "16@10×10", "16@5×5", "120@1×1", "84", "10"):
         assert text in said, text
@@ -161,7 +162,7 @@ def test_lenet5_as_it_was_drawn() -> None:
 
 
 def test_alexnets_two_towers() -> None:
-    said = texts(ca.measure("alexnet").draw(style="boxes"))
+    said = texts(measured("alexnet").draw(style="boxes"))
     assert [text for text in said if text.startswith("2 × ")] == [
         "2 × 48@55×55",
         "2 × 48@27×27",
@@ -190,13 +191,14 @@ def test_odd_nets() -> None:
 
 
 def test_the_same_in_another_process() -> None:
+    """The picture, with the net's DNA in its description."""
     code = "import convatlas as ca, sys; sys.stdout.buffer.write(ca.measure('densenet121').draw().svg().encode())"
     done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": "11"}, capture_output=True)
-    assert done.stdout.decode() == ca.measure("densenet121").draw().svg()
+    assert done.stdout.decode() == measured("densenet121").draw().svg()
 
 
 def test_png(tmp_path: Path) -> None:
-    picture = ca.measure("lenet5").draw()
+    picture = measured("lenet5").draw()
     data = picture.png(1.5)
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     width, height = struct.unpack(">II", data[16:24])
@@ -222,11 +224,11 @@ def test_text_is_in_the_png() -> None:
 
 def test_wrong_wishes() -> None:
     with pytest.raises(UnknownName, match="boxes"):
-        ca.measure("lenet5").draw(style="cubes")
+        measured("lenet5").draw(style="cubes")
     with pytest.raises(UnknownName, match="conv5 or conv4"):
-        ca.measure("resnet50").draw(expand="conv9")
+        measured("resnet50").draw(expand="conv9")
     with pytest.raises(ConvAtlasError, match="style of blocks"):
-        ca.measure("resnet50").draw(style="boxes", expand="conv2")
+        measured("resnet50").draw(style="boxes", expand="conv2")
 
 
 @pytest.mark.parametrize(("file", "widths"), [("DejaVuSans.ttf", WIDTHS), ("DejaVuSans-Bold.ttf", WIDTHS_BOLD)])

@@ -7,6 +7,7 @@ import re
 import pytest
 import timm
 import torch
+from tests.anatomy.once import measured
 from tests.nets.nets import SMALL
 from torch import nn
 
@@ -25,7 +26,7 @@ REVIEW = {
 
 
 def test_alexnet_as_the_review_tells_it() -> None:
-    lines = described(ca.measure("alexnet"))
+    lines = described(measured("alexnet"))
     assert lines[0] == "Input: 224×224×3; 227×227×3 once it is padded for the 1st layer"
     assert lines[1] == "Total parameters trained: 60,965,224"
     layers = dict(line.split(": ", 1) for line in lines[2:] if not line.startswith(" "))
@@ -44,7 +45,7 @@ def test_alexnet_as_the_review_tells_it() -> None:
 
 
 def test_resnet50_as_the_review_tells_it() -> None:
-    lines = dict(line.split(": ", 1) for line in described(ca.measure("resnet50"))[2:])
+    lines = dict(line.split(": ", 1) for line in described(measured("resnet50"))[2:])
     assert lines["stem"].startswith(
         "1 layer: 7×7 convolution to 64 of stride 2 with batch normalization then ReLU and 3×3"
     )
@@ -60,7 +61,7 @@ def test_resnet50_as_the_review_tells_it() -> None:
 @pytest.mark.parametrize("name", list(SMALL))
 def test_stages_sum_to_the_longest_path(name: str) -> None:
     """Nets whose stages follow one another: the layers told of each are those of the whole."""
-    anatomy = ca.measure(name)
+    anatomy = measured(name)
     counts = [int(found[1]) for line in described(anatomy) if (found := re.match(r"\S+: (\d+) layers?: ", line))]
     stages_in_a_row = name not in ("nasnet_mobile", "boosted_lenet4", "yolo_v3_tiny")
     if counts and stages_in_a_row:
@@ -68,7 +69,7 @@ def test_stages_sum_to_the_longest_path(name: str) -> None:
 
 
 def rows(name: str) -> dict[str, tuple[tuple[int, ...], list[str]]]:
-    return {row.name: (row.size, [str(entry) for entry in row.entries]) for row in paper_rows(ca.measure(name))}
+    return {row.name: (row.size, [str(entry) for entry in row.entries]) for row in paper_rows(measured(name))}
 
 
 TABLE = {
@@ -117,18 +118,18 @@ def test_other_kinds_of_blocks() -> None:
 
 
 def test_latex() -> None:
-    text = latex(ca.measure("resnet50"))
+    text = latex(measured("resnet50"))
     matrix = r"\begin{bmatrix}1\times 1, 64\\ 3\times 3, 64\\ 1\times 1, 256\end{bmatrix}\times 3"
     assert rf"conv2 & $56\times 56$ & ${matrix}$ \\ \hline" in text
     assert text.startswith(r"\begin{tabular}")
     assert text.count("{") == text.count("}")
     assert text.count("$") % 2 == 0
-    assert r"resnet50\_v2" in latex(ca.measure("resnet50_v2"))
+    assert r"resnet50\_v2" in latex(measured("resnet50_v2"))
 
 
 @pytest.mark.parametrize("name", list(SMALL))
 def test_every_net_is_told(name: str) -> None:
-    anatomy = ca.measure(name)
+    anatomy = measured(name)
     lines = described(anatomy)
     assert len(lines) > 3
     assert all(line.strip() for line in lines)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 import pytest
+from tests.anatomy.once import measured
 from tests.nets.nets import SMALL
 
 import convatlas as ca
@@ -80,7 +81,7 @@ def test_any_wiring_comes_back(seed: int) -> None:
 
 @pytest.mark.parametrize("name", [*SMALL, *(name for name in ("yolo_v3", "boosted_lenet4") if name in cards())])
 def test_the_wiring_of_nets_comes_back(name: str) -> None:
-    anatomy = ca.measure(name)
+    anatomy = measured(name)
     check(anatomy)
 
 
@@ -130,7 +131,7 @@ def test_a_fork_within_a_web() -> None:
 
 
 def test_stages_are_what_the_author_named() -> None:
-    names = [stage.name for stage in stages(ca.measure("resnet50"))]
+    names = [stage.name for stage in stages(measured("resnet50"))]
     assert names == ["stem", "conv2", "conv3", "conv4", "conv5", "head"]
 
 
@@ -143,7 +144,7 @@ def test_wrappers_are_opened_and_single_layers_gathered() -> None:
 
 def test_maps_joined_step_by_step_are_joined_to_their_join() -> None:
     """torchvision's DenseNet joins all maps anew in each layer; ours joins the new one to the old ones."""
-    ours, theirs = ca.measure("densenet121"), ca.measure("torchvision.models:densenet121")
+    ours, theirs = measured("densenet121"), ca.measure("torchvision.models:densenet121")
     blocks = [stage for stage in stages(theirs) if "denseblock" in stage.name]
     assert [len(stage.row) for stage in blocks] == [2 * count for count in (6, 12, 24, 16)]
     assert [len(stage.row) for stage in stages(ours) if stage.name.startswith("dense")] == [12, 24, 48, 32]
