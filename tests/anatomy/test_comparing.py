@@ -97,7 +97,7 @@ def test_the_parameters_of_all_differences_are_those_of_the_totals(pair: tuple[s
 
 def _others(net: Anatomy) -> bool:
     """Whether a layer of no gene that is counted has weights."""
-    return any(layer.parameters and layer.locus in ("other", "feedback", "output") for layer in net.layers)
+    return any(layer.parameters and layer.locus in ("other", "feedback", "output", "routing") for layer in net.layers)
 
 
 @pytest.mark.parametrize("name", ["resnet50", "inception_v3", "nasnet_mobile", "lenet5", "yolo_v3_tiny"])
