@@ -168,7 +168,7 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Works in a folder of photos with the names that files may have, and one that is no photo; all hold espresso."""
     monkeypatch.chdir(tmp_path)
     espresso = torch.eye(1000)[967]
-    monkeypatch.setattr(classifying, "_probabilities", lambda net, batch: [espresso] * len(batch))
+    monkeypatch.setattr(classifying, "_answers", lambda net, batch: [espresso] * len(batch))
     for name in (*NAMES, "é×.png".encode()):
         with open(name, "wb") as file:
             file.write(sample("coffee").read_bytes())
