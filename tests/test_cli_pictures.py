@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -133,6 +132,4 @@ def test_what_needs_no_torch_loads_none(words: list[str]) -> None:
     code = "import sys; sys.argv = ['convatlas', *{words}]\n"
     code += "try:\n    from convatlas.cli import main; main()\nexcept SystemExit:\n    pass\n"
     code += "assert not {{'torch', 'matplotlib', 'resvg_py'}} & set(sys.modules)"
-    begun = time.perf_counter()
     subprocess.run([sys.executable, "-c", code.format(words=words)], check=True, capture_output=True)
-    assert time.perf_counter() - begun < 20

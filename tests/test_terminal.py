@@ -199,10 +199,10 @@ def on_terminal(columns: int, *words: str, **more: str) -> str:
     """What a terminal of so many columns receives."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    settings = {"TERM": "xterm-256color", **more}
-    program = subprocess.Popen(
-        [*PROGRAM, *words], stdin=theirs, stdout=theirs, stderr=theirs, env=environment(**settings)
-    )
+    settings = environment(TERM="xterm-256color", **more)
+    for told in ("COLUMNS", "LINES"):  # they would stand above what the terminal says
+        settings.pop(told, None)
+    program = subprocess.Popen([*PROGRAM, *words], stdin=theirs, stdout=theirs, stderr=theirs, env=settings)
     os.close(theirs)
     received = b""
     while True:

@@ -6,7 +6,6 @@ import io
 import os
 import struct
 import threading
-import time
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -221,9 +220,7 @@ def test_any_bytes(data: bytes) -> None:
 @pytest.mark.parametrize("side", [12_000, 100_000, 2**31 - 1])
 def test_a_header_that_claims_too_much(tmp_path: Path, side: int) -> None:
     assert side * side > MAX_PIXELS
-    began = time.perf_counter()
     said = refusal(file(tmp_path, png(side, side, chunk(b"IDAT", zlib.compress(b"\0")))))
-    assert time.perf_counter() - began < 1
     assert f"{MAX_PIXELS:,}" in said
 
 

@@ -6,8 +6,10 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -101,12 +103,14 @@ NOBODY = "if os.getuid() == 0:\n    os.setgid(65534); os.setuid(65534)"
 
 
 @pytest.fixture
-def reachable(store: Path) -> Path:
-    """The store in a folder that every user may go into."""
-    for folder in (*store.parents[:3], store):
-        folder.mkdir(exist_ok=True)
-        folder.chmod(0o755)
-    return store
+def reachable(store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A store that every user may go into; the folders above pytest's own are closed to others."""
+    with TemporaryDirectory() as folder:
+        place = Path(folder).resolve()
+        place.chmod(0o755)
+        (place / "store").mkdir(mode=0o755)
+        monkeypatch.setenv("CONVATLAS_HOME", str(place / "store"))
+        yield place / "store"
 
 
 def test_a_home_that_may_not_be_written(server: Server, reachable: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import tracemalloc
 
 import numpy as np
@@ -133,9 +132,7 @@ def test_a_box_of_a_bright_spot_finds_the_spot():
 def test_endless_photos_cost_no_more_than_others(shape, kind):
     photo = np.zeros(shape, np.uint8)
     tracemalloc.start()
-    start = time.perf_counter()
     assert Fitting((256, 256), kind)(photo).shape == (3, 256, 256)
-    assert time.perf_counter() - start < 2
     assert tracemalloc.get_traced_memory()[1] < 2**25
     tracemalloc.stop()
 

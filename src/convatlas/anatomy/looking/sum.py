@@ -90,6 +90,8 @@ def _cells(grid: Grid, x: float, y: float, cell: float, size: float) -> list[Sha
 
 
 def _number(value: float, exact: bool = False) -> str:
-    """A number in three digits, or in nine."""
-    text = f"{value:.9g}" if exact else f"{value:.3g}"
-    return text.replace("e-0", "e-").replace("e+0", "e")
+    """A number in nine digits, or in three at most: as many as six characters, the width of a cell, hold."""
+    texts = [
+        format(value, form).replace("e-0", "e-").replace("e+0", "e") for form in (".9g", ".3g", ".2g", ".1g", ".0e")
+    ]
+    return texts[0] if exact else next((text for text in texts[1:] if len(text) <= 6), texts[-1])
