@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ import pytest
 import torch
 from PIL import Image
 from scipy.stats import binomtest
+from typer.testing import CliRunner
 
 import convatlas as ca
-from convatlas.base.errors import ConvAtlasError, ImageError, WeightsError
+from convatlas.base.errors import ConvAtlasError, ImageError, StoreError, WeightsError
+from convatlas.cli import app
 from convatlas.images.labels import labels, synsets
 from convatlas.images.samples import sample
 from convatlas.weights import evaluating
@@ -92,6 +95,17 @@ def test_a_map_of_classes(home, net, noise):
         ca.evaluate(net, folder)
     names = {each.name: synsets()[int(each.name.split()[1])] for each in folder.iterdir()}
     assert ca.evaluate(net, folder, classes=names).top1 == 100
+    numbers = {name: synsets().index(synset) for name, synset in names.items()}
+    assert ca.evaluate(net, folder, classes=numbers).top1 == 100
+    some = next(iter(names))
+    for wrong in (None, [1], True, 2.5, {}):
+        with pytest.raises(ConvAtlasError, match="a class is mapped to a name or a number; got"):
+            ca.evaluate(net, folder, classes={**names, some: wrong})
+    for wrong in ([*names], "map.csv", 5):
+        with pytest.raises(ConvAtlasError, match="classes are a map from the data set's names to the net's; got"):
+            ca.evaluate(net, folder, classes=wrong)
+    with pytest.raises(ConvAtlasError, match="the net has no class '1000'"):
+        ca.evaluate(net, folder, classes={**names, some: 1000})
 
 
 def test_the_sample_photos(home, net):
@@ -139,17 +153,153 @@ def test_a_damaged_photo_is_named_and_does_not_count(home, net, noise):
 def test_check_shows_what_was_measured(home, net, noise):
     cell = next(cell for cell in ca.check("efficientnet_lite0").cells if cell.column == "top1")
     assert (cell.measured, cell.rule) == (None, "not measured here")
-    ca.evaluate(net, laid_out(home / "data", net, noise, PLACES, str))
+    found = ca.evaluate("efficientnet_lite0", laid_out(home / "data", net, noise, PLACES, str))
+    assert found.published
     cell = next(cell for cell in ca.check("efficientnet_lite0").cells if cell.column == "top1")
     assert cell.measured == pytest.approx(100 * 5 / 12)
     assert cell.rule.startswith("lite weights on 12 photos of ")
     assert cell.difference == pytest.approx(100 * 5 / 12 / 75.1 - 1)
 
 
+def measured():
+    cell = next(cell for cell in ca.check("efficientnet_lite0").cells if cell.column == "top1")
+    return cell.measured
+
+
+def halved(net):
+    return net.half()
+
+
+def swapped(net):
+    net.stem.act = torch.nn.ReLU()
+    return net
+
+
+def retrained(net):
+    with torch.no_grad():
+        net.stem.conv.weight[0, 0, 0, 0] += 1e-7
+    return net
+
+
+def drifted(net):
+    net.stem.norm.running_mean[0] += 1e-7
+    return net
+
+
+ALTERED = {
+    "other channels": lambda: ca.load("efficientnet_lite0", channels=1),
+    "another size": lambda: ca.load("efficientnet_lite0", size=128),
+    "another gene": lambda: ca.load("efficientnet_lite0", genes={"activation": "relu"}),
+    "a gene of no weights": lambda: ca.load("efficientnet_lite0", genes={"dropout": 0.5}),
+    "a module of the user's": lambda: swapped(ca.load("efficientnet_lite0")),
+    "half precision": lambda: halved(ca.load("efficientnet_lite0")),
+    "double precision": lambda: ca.load("efficientnet_lite0").double(),
+    "changed weights": lambda: retrained(ca.load("efficientnet_lite0")),
+    "changed statistics": lambda: drifted(ca.load("efficientnet_lite0")),
+}
+
+
+@pytest.mark.parametrize("what", ALTERED)
+def test_check_shows_no_altered_net(home, net, noise, what):
+    folder = laid_out(home / "data", net, noise[:3], [0, 0, 5], str)
+    altered = ALTERED[what]()
+    found = ca.evaluate(altered, folder)
+    assert (found.weights, found.published) == ("lite", False)
+    assert "lite weights (not as published)" in str(found)
+    assert measured() is None
+    # Not even through a file, which says the same of its lineage; nor by a name that the same weights have elsewhere.
+    if what in ("changed weights", "another gene"):
+        for way in ("again.safetensors", "again.pth"):
+            if what == "changed weights" or way.endswith("tensors"):
+                path = ca.export(altered, home / way)
+                again = ca.load("efficientnet_lite0", weights=path)
+                assert not ca.evaluate(again, folder).published
+        assert measured() is None
+
+
+def test_check_shows_a_net_that_came_through_a_file(home, net, noise):
+    folder = laid_out(home / "data", net, noise[:3], [0, 0, 5], str)
+    path = ca.export(ca.load("efficientnet_lite0"), home / "copy.safetensors")
+    found = ca.evaluate(str(path), folder)
+    assert found.published
+    assert measured() == found.top1 == pytest.approx(200 / 3)
+    # Whose preprocessing it is no longer is not it.
+    other = ca.load(path)
+    seen = other.lineage.preprocessing
+    other.lineage = replace(other.lineage, preprocessing=replace(seen, resize=seen.resize + 9))
+    assert not ca.evaluate(other, folder).published
+
+
+def test_other_answers_are_another_evaluation(home, net, noise):
+    """Of one folder: by another file of truths, by another map, with other photos."""
+    folder, truth = home / "flat", home / "truth.txt"
+    folder.mkdir()
+    right = []
+    for number, photo in enumerate(noise[:3]):
+        Image.fromarray(photo).save(folder / f"{number}.png")
+        right.append(ranked(net, photo)[0])
+    seen = []
+    for wrong in range(4):
+        truth.write_text("\n".join(f"{n}.png {right[n] if n >= wrong else 'x'}" for n in range(3)))
+        seen.append(ca.evaluate("efficientnet_lite0", folder, truth=truth, classes={"x": (right[0] + 1) % 1000}))
+        assert measured() == seen[-1].top1
+    assert [one.top1 for one in seen] == pytest.approx([100, 200 / 3, 100 / 3, 0])
+    assert len({one.key for one in seen}) == 4
+    mapped = ca.evaluate("efficientnet_lite0", folder, truth=truth, classes={"x": right[2]})
+    assert mapped.top1 >= 100 / 3
+    assert mapped.key not in {one.key for one in seen}
+    kept = json.loads((home / "home" / "evaluated" / "efficientnet_lite0.json").read_text())
+    assert [one["key"] for one in kept] == [one.key for one in (*seen, mapped)]
+    again = ca.evaluate("efficientnet_lite0", folder, truth=truth, classes={"x": right[2]})
+    assert again == mapped
+    kept = json.loads((home / "home" / "evaluated" / "efficientnet_lite0.json").read_text())
+    assert len(kept) == 5
+
+
+def test_folders_without_photos_are_left_out_and_named(home, net, noise):
+    folder = laid_out(home / "data", net, noise[:3], [0, 0, 0], str)
+    (folder / "no such class").mkdir()
+    found = ca.evaluate(net, folder)
+    assert (found.photos, found.top1, found.empty) == (3, 100, (str(folder / "no such class"),))
+    said = CliRunner().invoke(app, ["evaluate", "efficientnet_lite0", "--data", str(folder)])
+    assert said.exit_code == 0
+    assert f"{folder / 'no such class'} holds no photo and is left out" in said.stderr
+
+
+def test_a_link_that_leads_nowhere_is_no_photo(home, net, noise):
+    folder = laid_out(home / "data", net, noise[:3], [0, 0, 0], str)
+    link = next(folder.iterdir()) / "link.png"
+    link.symlink_to(home / "nowhere")
+    found = ca.evaluate(net, folder)
+    assert (found.photos, found.unreadable) == (3, (str(link),))
+
+
+@pytest.mark.parametrize("where", ["part", "result"])
+def test_folders_in_the_place_of_results(home, net, noise, where):
+    folder = laid_out(home / "data", net, noise[:3], [0, 0, 0], str)
+    found = ca.evaluate("efficientnet_lite0", folder)
+    there = home / "home" / "evaluated"
+    path = there / found.key / "00000000.json" if where == "part" else there / "efficientnet_lite0.json"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StoreError, match="cannot be used: Is a directory") as told:
+        ca.evaluate("efficientnet_lite0", folder)
+    assert str(path) in str(told.value)
+    assert measured() is None or where == "part"
+
+
+def test_a_damaged_list_of_results_is_none(home):
+    path = home / "home" / "evaluated" / "efficientnet_lite0.json"
+    path.parent.mkdir(parents=True)
+    for text in ("[" * 100_000, "{}", "[1]", '[{"top1": 1}]', "\xff"):
+        path.write_text(text)
+        assert measured() is None
+
+
 def test_what_another_preprocessing_costs(home, net, noise):
     folder = laid_out(home / "data", net, noise, [0] * 12, str)
-    own = ca.evaluate(net, folder)
-    other = ca.evaluate(net, folder, preprocessing="timm/ra_in1k")
+    own = ca.evaluate("efficientnet_lite0", folder)
+    other = ca.evaluate("efficientnet_lite0", folder, preprocessing="timm/ra_in1k")
     assert (own.preprocessing, other.preprocessing) == ("lite", "timm/ra_in1k")
     assert own.top1 == 100 > other.top1
     cell = next(cell for cell in ca.check("efficientnet_lite0").cells if cell.column == "top1")
@@ -162,10 +312,18 @@ def test_what_another_preprocessing_costs(home, net, noise):
     [
         (lambda net, folder: ca.evaluate(net, folder / "nowhere"), ImageError, "no folder"),
         (lambda net, folder: ca.evaluate(net, folder), ImageError, "no folders of classes"),
-        (lambda net, folder: ca.evaluate(ca.build("mobilenet"), folder), WeightsError, "names no classes"),
+        (lambda net, folder: ca.evaluate(ca.build("mobilenet"), folder), WeightsError, "random weights"),
         (lambda net, folder: ca.evaluate(net, folder, device="tpu"), ConvAtlasError, "cpu"),
         (lambda net, folder: ca.evaluate(net, folder, preprocessing="keras"), WeightsError, "timm/ra_in1k"),
         (lambda net, folder: ca.evaluate(net, folder, truth=folder / "none"), ImageError, "file of truths"),
+        (lambda net, folder: ca.evaluate(5, folder), ConvAtlasError, "a name, or what `load` gave, not int"),
+        (lambda net, folder: ca.evaluate(torch.nn.ReLU(), folder), ConvAtlasError, "`load` gave, not ReLU"),
+        (lambda net, folder: ca.evaluate(ca.build("yolo_v2_tiny"), folder), ConvAtlasError, "finds boxes"),
+        (lambda net, folder: ca.evaluate(net, folder, weights="lite"), ConvAtlasError, "leave it out"),
+        (lambda net, folder: ca.evaluate(net, 5), ImageError, "told by paths; got 5"),
+        (lambda net, folder: ca.evaluate(net, "a" * 5000), ImageError, "no folder"),
+        (lambda net, folder: ca.evaluate(net, folder, preprocessing=5), WeightsError, "no 5 weights"),
+        (lambda net, folder: ca.evaluate(net, folder, device=5), ConvAtlasError, "no device is called 5"),
     ],
 )
 def test_refusals(home, net, call, error, words):

@@ -8,6 +8,7 @@ import hashlib
 import io
 import pickle
 import random
+import resource
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def test_files_with_wrong_bytes_are_read_or_refused(tmp_path: Path, zipped: bool
     """Whatever is thrown at the reader, only a `WeightsError` comes out; weights that changed are still weights."""
     data, draw = saved(net().state_dict(), zipped), random.Random(0)
     outcomes = collections.Counter()
-    for _ in range(150):
+    for _ in range(300):
         wrong = bytearray(data)
         for _ in range(draw.choice([1, 3, 30])):
             wrong[draw.randrange(len(wrong))] = draw.randrange(256)
@@ -100,12 +101,65 @@ NO_TABLES: dict[str, Any] = {
     "tensors by number": {0: TENSOR},
     "a sparse tensor": {"a": TENSOR.to_sparse()},
     "a tensor without numbers": {"a": torch.ones(2, device="meta")},
+    "a quantized tensor": lambda: {"a": torch.quantize_per_tensor(TENSOR, 0.1, 0, torch.qint8)},
+    "tensors in a tensor": lambda: {"a": torch.nested.nested_tensor([TENSOR])},
+    "one number without end": {"a": torch.ones(1).expand(10**6, 10**6)},
+    "a class for every number": {"a": torch.ones(1).expand(10**6)},
 }
 
 
 @pytest.mark.parametrize("what", NO_TABLES)
 def test_what_is_no_table_of_weights(tmp_path: Path, what: str) -> None:
-    refused(tmp_path, saved(NO_TABLES[what]))
+    content = NO_TABLES[what]
+    assert (
+        refused(tmp_path, saved(content() if callable(content) else content)) == "weights.pth holds no table of weights"
+    )
+
+
+def test_numbers_that_several_tensors_share_are_in_the_file(tmp_path: Path) -> None:
+    given = torch.arange(12.0)
+    found = read(tmp_path, saved({"all": given, "turned": given.reshape(3, 4).T, "last": given[8:]}))
+    assert torch.equal(found["turned"], given.reshape(3, 4).T)
+    assert torch.equal(found["last"], given[8:])
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_small_file_does_not_swell(tmp_path: Path, zipped: bool) -> None:
+    """PyTorch's careful unpickler makes a bytearray of any length, and fills it with zeros."""
+
+    class Swelling:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return bytearray, (3_000_000_000,)
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "bytearray" in refused(tmp_path, saved({"a": TENSOR, "b": Swelling()}, zipped))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # kB
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_a_file_says_is_not_passed_on(tmp_path: Path, zipped: bool) -> None:
+    """PyTorch's message names the module that was asked for, and advises to trust it."""
+    given = saved({"a": TENSOR, "b": Path("x")}, zipped)
+    name = type(Path("x")).__name__.encode()
+    assert name in given
+    hostile = given.replace(name, b"\x1b[31m" + b"x" * (len(name) - 5))
+    for data in (given, hostile):
+        text = refused(tmp_path, data)
+        assert text.isprintable()
+        assert text.startswith("weights.pth is no whole PyTorch file of weights: damaged, or more than tensors")
+        assert "weights_only" not in text
+
+
+def test_names_in_a_file_are_not_obeyed() -> None:
+    hostile = "\x1b[31m\n" + "x" * 1000
+    for call in (
+        lambda: fits({hostile: TENSOR}, {}, "these weights"),
+        lambda: finite({hostile: TENSOR * torch.nan}, "these weights"),
+    ):
+        with pytest.raises(WeightsError) as told:
+            call()
+        assert str(told.value).isprintable()
+        assert len(str(told.value)) < 400
 
 
 class Writing:
@@ -151,9 +205,12 @@ def bits(module: nn.Module) -> list[bytes]:
 
 
 CHANGES: dict[str, tuple[Any, str]] = {
-    "last one missing": (lambda weights: weights.pop("3.bias"), r"it lacks 3\.bias \(1 missing, 0 surplus\)"),
-    "statistics missing": (lambda weights: weights.pop("1.running_var"), r"it lacks 1\.running_var"),
-    "one too many": (lambda weights: weights.update(extra=TENSOR), r"it has extra, which the net lacks \(0 missing, 1"),
+    "last one missing": (lambda weights: weights.pop("3.bias"), r"they lack 3\.bias \(1 missing, 0 surplus\)"),
+    "statistics missing": (lambda weights: weights.pop("1.running_var"), r"they lack 1\.running_var"),
+    "one too many": (
+        lambda weights: weights.update(extra=TENSOR),
+        r"they have extra, which the net lacks \(0 m",
+    ),
     "renamed": (lambda weights: weights.update(other=weights.pop("3.bias")), r"\(1 missing, 1 surplus\)"),
     "last one of another shape": (
         lambda weights: weights.update({"3.bias": torch.zeros(3)}),
@@ -183,9 +240,9 @@ def test_weights_fit_whole_or_not_at_all(change: str) -> None:
 def test_a_head_may_be_missing_where_there_is_none() -> None:
     wanted = {"stem.weight": TENSOR, "head.dense.weight": TENSOR}
     fits({"stem.weight": TENSOR}, wanted, "these weights", headless=True)
-    with pytest.raises(WeightsError, match=r"lacks head\.dense\.weight"):
+    with pytest.raises(WeightsError, match=r"lack head\.dense\.weight"):
         fits({"stem.weight": TENSOR}, wanted, "these weights")
-    with pytest.raises(WeightsError, match=r"lacks stem\.weight"):
+    with pytest.raises(WeightsError, match=r"lack stem\.weight"):
         fits({"head.dense.weight": TENSOR}, wanted, "these weights", headless=True)
 
 
@@ -288,7 +345,7 @@ def test_names_cover_the_net_and_the_file() -> None:
     ids=str,
 )
 def test_genes_that_change_weights_do_not_fit(genes: dict[str, str]) -> None:
-    with pytest.raises(WeightsError, match="the lite weights of efficientnet_lite0 does not fit the net"):
+    with pytest.raises(WeightsError, match="the lite weights of efficientnet_lite0 do not fit the net"):
         ca.load("efficientnet_lite0", genes=genes)
 
 

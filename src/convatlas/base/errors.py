@@ -34,14 +34,20 @@ class StoreError(ConvAtlasError):
     """A file that cannot be downloaded, verified or kept; the text says from where, and where to put it by hand."""
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownName:
     """The error for `name`, which is no `kind`, with the nearest of the `known` names (all of them if they are few)."""
     names = sorted(known)
-    near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.6)
+    near = difflib.get_close_matches(str(name).lower()[:100], names, n=3, cutoff=0.6)
     if near:
         hint = f"did you mean {' or '.join(near)}?"
     elif len(names) <= 24:
         hint = f"known: {', '.join(names)}"
     else:
         hint = f"{len(names)} are known, among them {', '.join(names[:6])}"
-    return UnknownName(f"no {kind} is called {name!r}; {hint}")
+    return UnknownName(f"no {kind} is called {name!r:.100}; {hint}")
+
+
+def printable(text: object) -> str:
+    """A text that a file may have brought, as one line of up to 300 characters that is safe to print."""
+    line = " ".join(str(text).split())
+    return "".join(sign if sign.isprintable() else "?" for sign in line)[:300]

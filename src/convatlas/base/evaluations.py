@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from convatlas.base.atomic import write_bytes
-from convatlas.base.store import home, locked
+from convatlas.base.atomic import read_json, write_bytes
+from convatlas.base.locking import locked, unusable
+from convatlas.base.remote import home
 
-NEEDED = {"hash", "weights", "preprocessing", "data", "photos", "classes", "top1", "top5"} | {
+NEEDED = {"key", "weights", "preprocessing", "data", "photos", "classes", "top1", "top5"} | {
     "top1_interval",
     "top5_interval",
 }
@@ -19,16 +20,22 @@ NEEDED = {"hash", "weights", "preprocessing", "data", "photos", "classes", "top1
 def evaluated(net: str) -> list[dict[str, Any]]:
     """The evaluations of a net, the latest last; none if there are none, or the file is damaged."""
     try:
-        found = json.loads((home() / "evaluated" / f"{net}.json").read_text(encoding="utf-8"))
+        found = read_json(home() / "evaluated" / f"{net}.json")
     except (OSError, ValueError):
         return []
     return [one for one in found if isinstance(one, dict) and set(one) >= NEEDED] if isinstance(found, list) else []
 
 
 def keep(net: str, evaluation: Mapping[str, Any]) -> None:
-    """Adds an evaluation, in the place of an earlier one of the same weights, preprocessing and data."""
+    """Adds an evaluation, in the place of an earlier one with the same key.
+
+    Raises:
+        StoreError: The store cannot be written.
+    """
     path = home() / "evaluated" / f"{net}.json"
-    same = ("hash", "weights", "preprocessing", "data")
     with locked(path):
-        others = [one for one in evaluated(net) if any(one.get(key) != evaluation[key] for key in same)]
-        write_bytes(path, json.dumps([*others, evaluation], indent=1).encode())
+        others = [one for one in evaluated(net) if one["key"] != evaluation["key"]]
+        try:
+            write_bytes(path, json.dumps([*others, evaluation], indent=1).encode())
+        except OSError as error:
+            raise unusable(path, error) from None

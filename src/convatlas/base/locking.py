@@ -35,4 +35,6 @@ def locked(path: Path) -> Iterator[None]:
 def unusable(path: Path, error: OSError) -> StoreError:
     """The error for a file or folder of the store that the system refuses to read or write."""
     reason = error.strerror or str(error)
-    return StoreError(f"{error.filename or path} cannot be used: {reason}; CONVATLAS_HOME says where the store is")
+    # Of a renaming it is the new name that is in the way.
+    where = error.filename2 or error.filename or path
+    return StoreError(f"{where} cannot be used: {reason}; CONVATLAS_HOME says where the store is")

@@ -117,4 +117,6 @@ def evaluate(
     found = watched(parts, "evaluating")
     for path in found.unreadable:
         complain(f"{path} could not be read")
+    for path in found.empty:
+        complain(f"{path} holds no photo and is left out")
     print(found.to_json() if as_json else found)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convatlas.base.errors import ConvAtlasError, ImageError, SizeError, unknown
+from convatlas.images.preprocessing import MOST
 
 KINDS = ("letterbox", "stretch", "crop")
 GREY = 0.5
@@ -39,7 +40,7 @@ class Fitting:
             covers the input, and what stands out is cut off evenly (the classifiers).
 
     Raises:
-        SizeError: `size` is not positive.
+        SizeError: `size` is not positive, or too large.
         UnknownName: There is no such `kind`.
     """
 
@@ -47,6 +48,8 @@ class Fitting:
     kind: str = "letterbox"
 
     def __post_init__(self) -> None:
+        if not all(type(side) is int and side <= MOST for side in self.size):
+            raise SizeError(f"sides are whole numbers of pixels up to {MOST}; got {self.size!r:.60}")
         if min(self.size) < 1:
             raise SizeError(f"a net's input has at least 1 x 1 pixels, not {self.size[0]} x {self.size[1]}")
         if self.kind not in KINDS:
@@ -88,7 +91,7 @@ class Fitting:
         """
         try:
             (height, width), kind = data["size"], data["kind"]
-            return cls((int(height), int(width)), kind)
+            return cls((height, width), kind)
         except (KeyError, TypeError, ValueError):
             raise ConvAtlasError(f"a fitting has the keys size and kind; got {', '.join(data) or 'none'}") from None
 

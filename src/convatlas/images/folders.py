@@ -42,19 +42,25 @@ def photos(paths: Iterable[str | Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in map(Path, paths):
-        found += _below(path) if path.is_dir() else [path]
+        inside = below(path) if path.is_dir() else [path]
+        if not inside:
+            raise ImageError(f"{str(path)!r} holds no photo; files that end in {', '.join(EXTENSIONS)} are looked for")
+        found += inside
     return found
 
 
-def _below(folder: Path) -> list[Path]:
+def below(folder: Path) -> list[Path]:
+    """The photos below a folder, as `photos` lists them; there may be none.
+
+    Raises:
+        ImageError: A folder cannot be listed.
+    """
     found: list[Path] = []
     for parent, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [
             Path(parent, name) for name in files if not name.startswith(".") and name.lower().endswith(EXTENSIONS)
         ]
-    if not found:
-        raise ImageError(f"{str(folder)!r} holds no photo; files that end in {', '.join(EXTENSIONS)} are looked for")
     return sorted(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
@@ -20,6 +21,8 @@ INTERPOLATIONS = {
 }
 GEOMETRIES = ("squash", "resize_crop", "crop_resize")
 ORDERS = ("rgb", "bgr")
+MOST = 8192
+"""Pixels of a side."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,9 @@ class Preprocessing:
         order: Of the channels: "rgb", or "bgr" for nets that came from Caffe.
 
     Raises:
-        SizeError: A side is not positive, or "crop_resize" is asked for an oblong.
+        SizeError: A side is not positive or too long, or "crop_resize" is asked for an oblong.
         UnknownName: Nothing is known of that geometry, interpolation or order.
+        ConvAtlasError: The scale or the statistics are none to divide by.
     """
 
     size: tuple[int, int]
@@ -58,6 +62,9 @@ class Preprocessing:
     order: str = "rgb"
 
     def __post_init__(self) -> None:
+        sides = (*self.size, self.resize)
+        if len(sides) != 3 or not all(type(side) is int and side <= MOST for side in sides):
+            raise SizeError(f"sides are whole numbers of pixels up to {MOST}; got {sides!r:.100}")
         if min(self.size) < 1 or (self.size[0] != self.size[1] and self.geometry == "crop_resize"):
             raise SizeError(f"the centre crop is a square of at least 1 pixel, not {self.size[0]} x {self.size[1]}")
         if self.resize < (0 if self.geometry == "crop_resize" else 1):
@@ -71,6 +78,8 @@ class Preprocessing:
                 raise unknown(kind, name, known)
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
             raise ConvAtlasError(f"mean and std are for 1 or 3 channels, not {len(self.mean)} and {len(self.std)}")
+        if not all(map(math.isfinite, (self.scale, *self.mean, *self.std))) or 0 in (self.scale, *self.std):
+            raise ConvAtlasError("scale, mean and std are finite numbers, and no photo is divided by 0")
 
     def __call__(self, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Turn a photo (H, W, 3), uint8, RGB, into the net's input (C, h, w), float32; C is 3, or 1 for grey.
@@ -157,5 +166,5 @@ class Preprocessing:
             raise ConvAtlasError(f"preprocessing has the keys {', '.join(known)}; got {', '.join(values) or 'none'}")
         try:
             return cls(**values)
-        except (TypeError, ValueError):
-            raise ConvAtlasError(f"preprocessing has values of another kind: {data}") from None
+        except (TypeError, ValueError, OverflowError):
+            raise ConvAtlasError(f"preprocessing has values of another kind: {data!s:.300}") from None

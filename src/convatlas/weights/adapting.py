@@ -1,4 +1,7 @@
-"""Published weights for nets with other inputs or another head than they were published for."""
+"""Published weights for nets with other inputs or another head than they were published for.
+
+The shapes that the net wants `before` and those of the `wanted` one say which weights that concerns.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +10,50 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from convatlas.base.errors import WeightsError
+
 CLASSIFIER = "head.dense"
 """The last layer of every net whose weights others published."""
 
 
-def without_classifier(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """All but what belongs to another number of classes than the net has, which starts anew."""
-    return {
-        name: tensor
-        for name, tensor in weights.items()
-        if not (name.startswith("head.") and name in wanted and tensor.shape != wanted[name].shape)
-    }
+def for_classes(
+    weights: Mapping[str, Tensor], before: Mapping[str, Tensor], wanted: Mapping[str, Tensor], net: str
+) -> dict[str, Tensor]:
+    """All weights but those whose shapes depend on the number of classes: they start anew.
+
+    Raises:
+        WeightsError: The net has none; the text names it.
+    """
+    anew = {name for name, tensor in wanted.items() if tensor.shape != before[name].shape}
+    if not anew:
+        raise WeightsError(f"{net} keeps its classes: its last layer has no weights that could start anew for others")
+    return {name: tensor for name, tensor in weights.items() if name not in anew}
 
 
-def for_channels(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
+def for_channels(
+    weights: Mapping[str, Tensor], before: Mapping[str, Tensor], wanted: Mapping[str, Tensor], net: str, channels: int
+) -> dict[str, Tensor]:
     """The weights for photos of so many channels; what reads the photo itself is adapted.
 
     The first convolution's kernels are summed for one channel (a grey photo then gives what its three equal channels
     gave), and repeated in turn for more, scaled so that the sum over the channels keeps its size (as timm does). Its
     own statistics of photos are averaged, or repeated.
+
+    Raises:
+        WeightsError: Other weights depend on the channels too; the text names net and weights.
     """
-    return {
-        name: _adapted(tensor, channels) if tensor.shape != wanted[name].shape else tensor
-        for name, tensor in weights.items()
-    }
+    found = dict(weights)
+    for name in weights:
+        old, new = before[name].shape, wanted[name].shape
+        if old == new:
+            continue
+        kernels = len(old) == 4 and new == (old[0], channels, *old[2:])
+        if not kernels and (len(old), new) != (1, (channels,)):
+            raise WeightsError(
+                f"{net} keeps its channels: {name} has weights for each pixel, and no kernels that could be adapted"
+            )
+        found[name] = _adapted(weights[name], channels)
+    return found
 
 
 def _adapted(tensor: Tensor, channels: int) -> Tensor:

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from convatlas.base.errors import WeightsError
-from convatlas.base.store import locked
+from convatlas.base.locking import locked, unusable
 from convatlas.catalogue.cards import find
 from convatlas.catalogue.lineages import Weights
 from convatlas.nets.building import skeleton
@@ -23,7 +23,7 @@ def converted(row: Weights) -> tuple[dict[str, Tensor], own.Description]:
 
     Raises:
         WeightsError: The file is damaged, or is not what the catalogue says.
-        StoreError: It is not on this machine and could not be downloaded.
+        StoreError: It is not on this machine and could not be downloaded, or not be kept.
     """
     path = kept(row)
     if (found := _read(path, row)) is not None:
@@ -32,7 +32,10 @@ def converted(row: Weights) -> tuple[dict[str, Tensor], own.Description]:
         if (found := _read(path, row)) is not None:
             return found
         tensors, described = convert(row, origin(row.origin).file(row))
-        own.write(tensors, described, path)
+        try:
+            own.write(tensors, described, path)
+        except OSError as error:
+            raise unusable(path, error) from None
     return own.read(path)[0], described
 
 
@@ -41,10 +44,14 @@ def convert(row: Weights, file: Path) -> tuple[dict[str, Tensor], own.Descriptio
     card, source = find(row.net), origin(row.origin)
     net = skeleton(card.name, classes=row.outputs or None, variant=source.variant(row))
     tensors = source.tensors(file, net)
-    title = f"the {row.name} file of {card.name}"
+    title = f"the {row.name} weights of {card.name}"
     fits(tensors, net.state_dict(), title, headless=row.outputs == 0)
-    described = own.Description(card.name, row.name, {}, row.outputs, card.input[2], card.input[:2], lineage(row))
-    return finite(tensors, title), described
+    return finite(tensors, title), _description(row)
+
+
+def _description(row: Weights) -> own.Description:
+    card = find(row.net)
+    return own.Description(card.name, row.name, {}, row.outputs, card.input[2], card.input[:2], lineage(row))
 
 
 def _read(path: Path, row: Weights) -> tuple[dict[str, Tensor], own.Description] | None:
@@ -55,6 +62,6 @@ def _read(path: Path, row: Weights) -> tuple[dict[str, Tensor], own.Description]
         tensors, described = own.read(path)
     except WeightsError:
         return None
-    if described is None or described.lineage != lineage(row):
+    if described is None or described != _description(row):
         return None
     return tensors, described

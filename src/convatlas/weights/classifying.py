@@ -93,16 +93,8 @@ def classifications(
 ) -> Iterator[Classification]:
     """As `classify` of a list, one after the other as they are found."""
     where = device_of(device)
-    net = load(net, weights=weights) if isinstance(net, str) else net
-    if not isinstance(net, Net):
-        raise ConvAtlasError(f"a net to classify with is a name, or what `load` gave, not {type(net).__name__}")
-    if net.card.output_kind == "raw detector heads":
-        raise ConvAtlasError(f"{net.card.name} finds boxes, it does not classify: detect with it")
-    if net.lineage is None:
-        raise WeightsError(f"{net.card.name} has random weights, whose answers mean nothing; load it with weights")
+    net = classifier(net, weights)
     names = net.lineage.class_names
-    if not names:
-        raise WeightsError(f"this {net.card.name} names no classes: its head is fresh, or cut off")
     if not isinstance(top, int) or isinstance(top, bool) or not 1 <= top <= len(names):
         raise ConvAtlasError(f"top is a number of classes from 1 to {len(names)}; got {top!r}")
     net.to(where).eval()
@@ -114,6 +106,28 @@ def classifications(
         for source, x in zip(given[start : start + BATCH], prepared, strict=True):
             error, answers = (x, ()) if isinstance(x, str) else (None, _best(next(answered), names, top))
             yield Classification(name(source), net.card.name, net.lineage.name, answers, error)
+
+
+def classifier(net: object, weights: str | None) -> Net:
+    """A net whose answers have names: one by its name, or what `load` gave.
+
+    Raises:
+        ConvAtlasError: It is something else, or finds boxes.
+        WeightsError: Its weights are random, or its classes have no names.
+    """
+    if isinstance(net, str | os.PathLike):
+        net = load(net, weights=weights)
+    elif weights is not None:
+        raise ConvAtlasError(f"weights= goes with a net's name; this net is there already: leave it out ({weights})")
+    if not isinstance(net, Net):
+        raise ConvAtlasError(f"a net to classify with is a name, or what `load` gave, not {type(net).__name__}")
+    if net.card.output_kind == "raw detector heads":
+        raise ConvAtlasError(f"{net.card.name} finds boxes, it does not classify: detect with it")
+    if net.lineage is None:
+        raise WeightsError(f"{net.card.name} has random weights, whose answers mean nothing; load it with weights")
+    if not net.lineage.class_names:
+        raise WeightsError(f"this {net.card.name} names no classes: its head is fresh, or cut off")
+    return net
 
 
 def _prepared(net: Net, source: Source) -> torch.Tensor | str:

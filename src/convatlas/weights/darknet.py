@@ -70,9 +70,8 @@ def save(net: Net, file: Path) -> None:
     write(net, file)
 
 
-CUT = re.compile(r"\.conv\.\d+$")
-FILE = re.compile(r"\.weights$|\.conv\.\d+$")
-"""What the names of such files end in."""
+CUT = re.compile(r"\.conv\.\d+$", re.IGNORECASE)
+"""What the name of a file that may end early ends in."""
 
 FLOATS = np.dtype("<f4")
 

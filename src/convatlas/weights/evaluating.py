@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,15 +14,17 @@ import torch
 
 from convatlas.base.atomic import write_bytes
 from convatlas.base.devices import device_of
-from convatlas.base.errors import ConvAtlasError, ImageError, WeightsError
+from convatlas.base.errors import ConvAtlasError, ImageError
 from convatlas.base.evaluations import keep
+from convatlas.base.locking import locked, unusable
 from convatlas.base.records import Record
-from convatlas.base.store import home, locked
+from convatlas.base.remote import home
 from convatlas.images.labelled import Labelled, labelled
-from convatlas.images.labels import synsets
 from convatlas.nets.net import Net
+from convatlas.weights.classifying import classifier
+from convatlas.weights.identity import is_published, key_of
 from convatlas.weights.lineage import lineage
-from convatlas.weights.loading import load
+from convatlas.weights.matching import right_numbers
 from convatlas.weights.origins import choose
 
 BATCH, SHARD = 32, 512
@@ -36,9 +37,11 @@ class Evaluation(Record):
     """How often a net was right.
 
     Attributes:
+        key: Of all that it depends on: the net to the bit, its preprocessing, the photos, which answers are right.
         net: The card's name.
         weights: The lineage.
-        hash: Of the weights.
+        published: Whether the net is to the bit what the lineage published; no other is shown by `check`.
+        hash: Of the weights' file.
         preprocessing: Whose preprocessing the net saw the photos through.
         data: The folder.
         photos: How many were seen; those that could not be read are not among them.
@@ -48,10 +51,13 @@ class Evaluation(Record):
         top1_interval: In which the net's true share lies, 95 times of 100 (Wilson 1927), in percent.
         top5_interval: Likewise.
         unreadable: Photos that could not be read.
+        empty: Folders of classes that hold no photo; they are left out.
     """
 
+    key: str
     net: str
     weights: str
+    published: bool
     hash: str
     preprocessing: str
     data: str
@@ -62,11 +68,13 @@ class Evaluation(Record):
     top1_interval: tuple[float, float]
     top5_interval: tuple[float, float]
     unreadable: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         first, five = self.top1_interval, self.top5_interval
+        otherwise = "" if self.published else " (not as published)"
         return (
-            f"{self.net}, {self.weights} weights, {self.photos} photos of {self.classes} classes: "
+            f"{self.net}, {self.weights} weights{otherwise}, {self.photos} photos of {self.classes} classes: "
             f"top-1 {self.top1:.2f} % ({first[0]:.2f} to {first[1]:.2f}), "
             f"top-5 {self.top5:.2f} % ({five[0]:.2f} to {five[1]:.2f})"
         )
@@ -78,14 +86,14 @@ def evaluate(
     *,
     weights: str | None = None,
     truth: str | Path | None = None,
-    classes: Mapping[str, str] | None = None,
+    classes: Mapping[str, str | int] | None = None,
     preprocessing: str | None = None,
     device: str = "auto",
 ) -> Evaluation:
     """Accuracy of a net on photos whose classes are known, under its lineage's own preprocessing.
 
-    What was seen is kept as it goes: the same call after an interruption goes on where it was. The result is kept too,
-    and `check` shows it beside the published figure.
+    What was seen is kept as it goes: the same call after an interruption goes on where it was. The result of a net that
+    is to the bit what its lineage published is kept too, and `check` shows it beside the published figure.
 
     Args:
         net: A net's name, or a net that `load` gave.
@@ -98,8 +106,9 @@ def evaluate(
 
     Raises:
         ImageError: There are no such photos, or none of them can be read.
-        ConvAtlasError: Classes that the net does not know.
+        ConvAtlasError: Classes that the net does not know, or a net that does not classify.
         WeightsError: The net has no weights, or no names of classes.
+        StoreError: The store cannot be written.
     """
     *_, (_, _, found) = evaluations(
         net, data, weights=weights, truth=truth, classes=classes, preprocessing=preprocessing, device=device
@@ -114,54 +123,32 @@ def evaluations(
     *,
     weights: str | None = None,
     truth: str | Path | None = None,
-    classes: Mapping[str, str] | None = None,
+    classes: Mapping[str, str | int] | None = None,
     preprocessing: str | None = None,
     device: str = "auto",
 ) -> Iterator[tuple[int, int, Evaluation | None]]:
     """As `evaluate`: (photos seen, photos in all, None) after each part, the result with the last one."""
     where = device_of(device)
-    net = load(net, weights=weights) if isinstance(net, str) else net
-    if net.lineage is None or not net.lineage.class_names:
-        raise WeightsError(f"this {net.card.name} names no classes, so none of its answers can be right")
+    net = classifier(net, weights)
     seen_as = net.lineage if preprocessing is None else lineage(choose(net.card, preprocessing))
-    photos = labelled(data, truth)
-    numbers = _numbers(sorted({photo.label for photo in photos}), net.lineage.class_names, classes or {})
+    photos, empty = labelled(data, truth)
+    numbers = right_numbers({photo.label for photo in photos}, net.lineage.class_names, classes)
     net.to(where).eval()
     if net.channels not in (1, 3):
         raise ConvAtlasError(f"a photo has 1 or 3 channels, this net takes {net.channels}")
     viewer = replace(net.lineage, preprocessing=seen_as.preprocessing.for_channels(net.channels))
-    folder = home() / "evaluated" / _key(net, seen_as.name, photos, numbers)
+    key = key_of(net, seen_as.name, photos, numbers)
+    folder = home() / "evaluated" / key
     ranks: list[int] = []
     with locked(folder):
         for start in range(0, len(photos), SHARD):
             ranks += _shard(net, viewer, photos[start : start + SHARD], numbers, folder / f"{start:08}.json")
             if len(ranks) < len(photos):
                 yield len(ranks), len(photos), None
-    result = _result(net, seen_as.name, str(Path(data).absolute()), photos, ranks)
-    keep(result.net, result.to_dict())
+    result = _result(net, key, seen_as.name, str(Path(data).absolute()), photos, ranks, empty)
+    if result.published:
+        keep(result.net, result.to_dict())
     yield len(photos), len(photos), result
-
-
-def _numbers(labels: Sequence[str], names: Sequence[str], given: Mapping[str, str]) -> dict[str, int]:
-    """The number of the net's output for each label of the data set."""
-    known = {name: number for number, name in enumerate(names)}
-    if len(names) == 1000:
-        known |= {synset: number for number, synset in enumerate(synsets())}
-    plain = {str(number): number for number in range(len(names))}
-    found, unknown = {}, []
-    for label in labels:
-        name = given.get(label, label)
-        number = known.get(name, plain.get(name.lstrip("0") or "0") if name.isdecimal() else None)
-        if number is None:
-            unknown.append(name)
-        else:
-            found[label] = number
-    if unknown:
-        raise ConvAtlasError(
-            f"the net has no class {unknown[0]!r} ({len(unknown)} unknown in all); name classes by synset, by number, "
-            f"as the net does ({', '.join(names[:3])}, ...), or give a map"
-        )
-    return found
 
 
 def _shard(net: Net, viewer: Any, photos: Sequence[Labelled], numbers: Mapping[str, int], kept: Path) -> list[int]:
@@ -195,18 +182,31 @@ def _shard(net: Net, viewer: Any, photos: Sequence[Labelled], numbers: Mapping[s
                     # What is no number is never right; of equal answers the smaller number comes first, as in topk.
                     ranks[at] = int((~(answer <= right)).sum() + (answer[: numbers[photos[at].label]] == right).sum())
                 batch = []
-    write_bytes(kept, json.dumps(ranks).encode())
+    try:
+        write_bytes(kept, json.dumps(ranks).encode())
+    except OSError as error:
+        raise unusable(kept, error) from None
     return ranks
 
 
-def _result(net: Net, seen_as: str, data: str, photos: Sequence[Labelled], ranks: Sequence[int]) -> Evaluation:
+def _result(
+    net: Net,
+    key: str,
+    seen_as: str,
+    data: str,
+    photos: Sequence[Labelled],
+    ranks: Sequence[int],
+    empty: Sequence[Path],
+) -> Evaluation:
     seen = [rank for rank in ranks if rank != UNREADABLE]
     if not seen:
         raise ImageError(f"none of the {len(photos)} photos of {data!r} can be read")
     first, five = sum(rank == 0 for rank in seen), sum(rank < TOP for rank in seen)
     return Evaluation(
+        key=key,
         net=net.card.name,
         weights=net.lineage.name,
+        published=is_published(net),
         hash=net.lineage.hash,
         preprocessing=seen_as,
         data=data,
@@ -217,6 +217,7 @@ def _result(net: Net, seen_as: str, data: str, photos: Sequence[Labelled], ranks
         top1_interval=wilson(first, len(seen)),
         top5_interval=wilson(five, len(seen)),
         unreadable=tuple(str(p.path) for p, rank in zip(photos, ranks, strict=True) if rank == UNREADABLE),
+        empty=tuple(map(str, empty)),
     )
 
 
@@ -226,15 +227,3 @@ def wilson(right: int, many: int, z: float = 1.959964) -> tuple[float, float]:
     centre = (share + z * z / (2 * many)) / (1 + z * z / many)
     reach = z / (1 + z * z / many) * math.sqrt(share * (1 - share) / many + z * z / (4 * many * many))
     return 100 * max(0.0, centre - reach), 100 * min(1.0, centre + reach)
-
-
-def _key(net: Net, seen_as: str, photos: Sequence[Labelled], numbers: Mapping[str, int]) -> str:
-    """What a partial result depends on."""
-    digest = hashlib.sha256(repr((net.card.name, net.lineage, net.genome, seen_as, sorted(numbers.items()))).encode())
-    for name, tensor in net.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    for photo in photos:
-        told = photo.path.stat()
-        digest.update(repr((str(photo.path.absolute()), photo.label, told.st_size, told.st_mtime_ns)).encode())
-    return f"{net.card.name}-{digest.hexdigest()[:16]}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from convatlas.base.errors import WeightsError, unknown
+from convatlas.base.errors import ConvAtlasError, WeightsError, unknown
 from convatlas.catalogue.lineages import ORIGINS, Weights, weights_of
 from convatlas.genes.genome import RATES
 from convatlas.nets.net import Net
 from convatlas.weights import own
 from convatlas.weights.origins import origin, variant
+from convatlas.weights.reading import finite
 
 ENDINGS = {
     "own": (".safetensors",),
@@ -36,34 +38,47 @@ def export(net: Net, file: str | Path, *, layout: str | None = None) -> Path:
         The path of the file.
 
     Raises:
+        ConvAtlasError: What is to be exported is no net of the atlas, or goes to what is no path.
         UnknownName: There is no such layout.
-        WeightsError: The ending does not go with the layout, or the origin's net computes otherwise than this one.
+        WeightsError: The ending does not go with the layout, the origin's net computes otherwise than this one, the
+            weights are no numbers that could be loaded again, or the file cannot be written.
     """
+    if not isinstance(net, Net):
+        raise ConvAtlasError(f"a net to export is what `load` or `build` gave, not {type(net).__name__}")
+    if not isinstance(file, str | os.PathLike) or "\0" in str(file):
+        raise ConvAtlasError(f"weights are written to a path; got {file!r:.100}")
     path = Path(file)
     if layout is None:
         layout = _layout(net, path)
-    if layout not in ENDINGS:
+    if layout not in tuple(ENDINGS):
         raise unknown("layout", layout, ENDINGS)
-    if not path.name.endswith(ENDINGS[layout]):
-        raise WeightsError(f"{layout} weights are written to {', '.join(ENDINGS[layout])}; got {path.name}")
-    if layout == "own":
-        weights = {name: tensor.detach().cpu().clone() for name, tensor in net.state_dict().items()}
-        own.write(weights, own.describe(net), path)
-    else:
-        _refuse_others(net, layout)
-        origin(layout).save(net, path)
+    if not path.name.lower().endswith(ENDINGS[layout]):
+        raise WeightsError(f"{layout} weights are written to {', '.join(ENDINGS[layout])}; got {path.name!r:.99}")
+    if any(tensor.is_meta for tensor in net.state_dict().values()):
+        raise WeightsError(f"this {net.card.name} has no weights yet, only their shapes")
+    weights = {name: tensor.detach().cpu() for name, tensor in net.state_dict().items()}
+    finite(weights, f"the weights of this {net.card.name}")
+    try:
+        if layout == "own":
+            own.write({name: tensor.clone() for name, tensor in weights.items()}, own.describe(net), path)
+        else:
+            _refuse_others(net, layout)
+            origin(layout).save(net, path)
+    except OSError as error:
+        raise WeightsError(f"{str(path)!r:.300} cannot be written: {error.strerror or error}") from None
     return path
 
 
 def _layout(net: Net, path: Path) -> str:
-    if path.name.endswith(".weights.h5"):
+    ending = path.suffix.lower()
+    if path.name.lower().endswith(".weights.h5"):
         return "keras"
-    if path.suffix == ".safetensors":
+    if ending == ".safetensors":
         return "own"
-    if path.suffix == ".weights":
+    if ending == ".weights":
         return "darknet"
-    if path.suffix not in ENDINGS["torchvision"]:
-        raise WeightsError(f"weights are written to .safetensors, .weights.h5, .weights or .pth; got {path.name}")
+    if ending not in ENDINGS["torchvision"]:
+        raise WeightsError(f"weights are written to .safetensors, .weights.h5, .weights or .pth; got {path.name!r:.99}")
     follows = net.follows.partition("/")[0]
     if ".pth" not in ENDINGS.get(follows, ()):
         torch_origins = [name for name in ORIGINS if ".pth" in ENDINGS[name]]

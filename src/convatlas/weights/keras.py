@@ -38,7 +38,8 @@ def follows(weights: Weights, file: Path, tensors: Mapping[str, Tensor]) -> str:
     if not variant(weights):
         return weights.name
     rescalings = [name for name in keras_files.layer_names(file) if re.fullmatch(r"rescaling(_\d+)?", name)]
-    published = torch.allclose(tensors[VARIANCE].double(), torch.tensor(DEVIATION).double(), rtol=0, atol=1e-3)
+    found, usual = tensors[VARIANCE].double(), torch.tensor(DEVIATION).double()
+    published = found.shape == usual.shape and torch.allclose(found, usual, rtol=0, atol=1e-3)
     return weights.name if len(rescalings) > 1 or published else ""
 
 

@@ -92,7 +92,7 @@ def _legacy(root: h5py.Group, path: Path, layers: Sequence[Layer]) -> Found:
 
 def _weights(root: h5py.Group, path: Path) -> h5py.Group:
     """Where a file of old has the layers: in the root, or below if it holds a whole model."""
-    if path.suffix == ".keras":
+    if path.suffix.lower() == ".keras":
         raise WeightsError(f"holds no layers in its {MEMBER}")
     check_names(path)
     return root if item(root, "model_weights") is None else group_of(root, "model_weights")

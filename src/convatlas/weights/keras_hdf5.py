@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from convatlas.base.errors import WeightsError
+from convatlas.base.errors import WeightsError, printable
 
 MEMBER = "model.weights.h5"
 """Where a `.keras` archive has the weights."""
@@ -36,19 +36,13 @@ def opened(path: Path) -> Iterator[h5py.Group]:
     Whatever is found wrong inside the `with` becomes a `WeightsError` in one line that names the file.
     """
     try:
-        with h5py.File(_archived(path) if path.suffix == ".keras" else path, "r") as root:
+        with h5py.File(_archived(path) if path.suffix.lower() == ".keras" else path, "r") as root:
             yield root
     except WeightsError as error:
-        raise WeightsError(f"{path.name} {_line(error)}") from None
+        raise WeightsError(f"{path.name} {printable(error)}") from None
     # On a damaged file HDF5 fails in nearly any way: OSError, KeyError, RuntimeError, UnicodeDecodeError, ...
     except Exception as error:
-        raise WeightsError(f"{path.name} is damaged: {_line(error)}") from None
-
-
-def _line(error: Exception) -> str:
-    """An error as a line that is safe to print, whatever a file calls its parts."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return "".join(sign if sign.isprintable() else "?" for sign in text)[:300]
+        raise WeightsError(f"{path.name} is damaged: {printable(error) or type(error).__name__}") from None
 
 
 def _archived(path: Path) -> io.BytesIO:

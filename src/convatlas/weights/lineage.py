@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convatlas.base.errors import WeightsError
+from convatlas.base.errors import ConvAtlasError, WeightsError
 from convatlas.catalogue.lineages import Weights
 from convatlas.images.decoding import Source, read
 from convatlas.images.fitting import KINDS, Fitting
@@ -85,14 +85,15 @@ class Lineage:
         try:
             data: dict[str, Any] = json.loads(text)
             known = {field.name: data.pop(field.name) for field in dataclasses.fields(cls)}
-            names = tuple(map(str, known.pop("class_names")))
-            told = known.pop("preprocessing")
+            names, told = known.pop("class_names"), known.pop("preprocessing")
             preprocessing = Fitting.from_dict(told) if "kind" in told else Preprocessing.from_dict(told)
-            if data or not all(isinstance(value, str) for value in known.values()):
+            # They are printed: no sign in them may be one that a terminal obeys.
+            words = [*known.values(), *names]
+            if data or not isinstance(names, list) or not all(isinstance(w, str) and w.isprintable() for w in words):
                 raise ValueError
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConvAtlasError):
             raise WeightsError("the description of the weights' lineage is damaged") from None
-        return cls(preprocessing=preprocessing, class_names=names, **known)
+        return cls(preprocessing=preprocessing, class_names=tuple(names), **known)
 
 
 LABELS = {

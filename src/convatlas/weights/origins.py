@@ -44,7 +44,7 @@ def choose(card: Card, name: str | None) -> Weights:
     """The weights of a net by their name; the net's default if None.
 
     "torchvision" alone is the best of torchvision's (the last of its table), "timm/a1_in1k" that tag; the publisher's
-    full name of a net ("timm/resnet50.a1_in1k") is understood too.
+    full name of a net ("timm/resnet50.a1_in1k") is understood too. Capitals do not matter.
 
     Raises:
         WeightsError: There are none of this name; lists those that there are.
@@ -52,17 +52,18 @@ def choose(card: Card, name: str | None) -> Weights:
     there = weights_of(card.name)
     if name is None and there:
         return there[0]
+    wanted = str(name).lower()
     for row in there:
-        if name in (row.name, f"{row.origin}/{row.model}"):
+        if wanted in (row.name.lower(), f"{row.origin}/{row.model}".lower()):
             return row
-    same = [row for row in there if row.origin == name]
+    same = [row for row in there if row.origin == wanted]
     if same:
-        return same[-1] if name == "torchvision" else same[0]
+        return same[-1] if wanted == "torchvision" else same[0]
     if not there:
         raise WeightsError(f"nobody published weights of {card.name} that are known here")
     known = [row.name for row in there]
     shown = ", ".join(known if len(known) <= 12 else [*known[:12], f"{len(known) - 12} more (convatlas fetch --list)"])
-    raise WeightsError(f"no {name} weights of {card.name} are known; these are: {shown}")
+    raise WeightsError(f"no {name!s:.100} weights of {card.name} are known; these are: {shown}")
 
 
 def variant(card: Card, name: str) -> Mapping[str, object]:

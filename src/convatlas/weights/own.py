@@ -7,18 +7,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
-from convatlas.base.errors import ConvAtlasError, WeightsError
+from convatlas.base.errors import ConvAtlasError, WeightsError, printable
 from convatlas.catalogue.cards import find
 from convatlas.genes.gene import Gene
-from convatlas.nets.building import published_genome
+from convatlas.nets.building import published_genome, skeleton
 from convatlas.nets.net import Net
 from convatlas.weights.lineage import Lineage
 from convatlas.weights.origins import variant
-from convatlas.weights.reading import safetensors, save_safetensors
+from convatlas.weights.reading import fits, safetensors, save_safetensors
 
 FORMAT = "1"
 
@@ -64,12 +63,17 @@ def describe(net: Net) -> Description:
 
 
 def write(weights: Mapping[str, Tensor], description: Description, path: Path) -> None:
-    """Writes the file, whole or not at all."""
+    """Writes the file, whole or not at all.
+
+    Raises:
+        WeightsError: The description could not be read again.
+    """
     plain = {field.name: getattr(description, field.name) for field in dataclasses.fields(description)}
     lineage = plain.pop("lineage")
     metadata = {"convatlas": FORMAT, "net": json.dumps(plain)}
     if lineage is not None:
         metadata["lineage"] = lineage.to_json()
+    _described(metadata, path)
     save_safetensors(weights, metadata, path)
 
 
@@ -83,15 +87,47 @@ def read(path: Path) -> tuple[dict[str, Tensor], Description | None]:
     if "convatlas" not in metadata:
         return weights, None
     if metadata["convatlas"] != FORMAT:
-        raise WeightsError(f"{path.name} is of format {metadata['convatlas']!r}; this version reads {FORMAT}")
+        raise WeightsError(f"{path.name} is of format {metadata['convatlas']!r:.20}; this version reads {FORMAT}")
+    return weights, _described(metadata, path)
+
+
+def check(weights: Mapping[str, Tensor], description: Description, path: Path) -> None:
+    """Refuses a file that describes no net of the atlas, or holds the weights of another one than it describes.
+
+    Raises:
+        WeightsError: It does; the text names the file.
+    """
+    card = find(description.net)
     try:
-        data: dict[str, Any] = json.loads(metadata["net"])
-        height, width = data.pop("size")
+        net = skeleton(
+            card.name,
+            classes=description.classes or None,
+            channels=description.channels,
+            genes=description.genes,
+            size=description.size,
+            variant=variant(card, description.follows),
+        )
+    except ConvAtlasError as error:
+        raise WeightsError(f"{path.name} describes no {card.name}: {printable(error)}") from None
+    fits(weights, net.state_dict(), f"the weights in {path.name}", headless=not description.classes)
+
+
+TYPES = {"net": str, "follows": str, "genes": dict, "classes": int, "channels": int, "size": list}
+"""Of the fields of a description, as JSON has them."""
+
+
+def _described(metadata: Mapping[str, str], path: Path) -> Description:
+    """The description in a file; whether the net can be built from it is left open."""
+    try:
+        data = json.loads(metadata["net"])
         lineage = Lineage.from_json(metadata["lineage"]) if "lineage" in metadata else None
-        found = Description(**data, size=(height, width), lineage=lineage)
-        find(found.net)
-    except WeightsError as error:
-        raise WeightsError(f"{path.name}: {error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, ConvAtlasError):
+        if {name: type(value) for name, value in data.items()} != TYPES or list(map(type, data["size"])) != [int, int]:
+            raise ValueError
+        found = Description(**{**data, "size": tuple(data["size"])}, lineage=lineage)
+        if find(found.net).name != found.net or found.classes < 0:
+            raise ValueError
+        if lineage is not None and (lineage.net != found.net or len(lineage.class_names) not in (0, found.classes)):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConvAtlasError):
         raise WeightsError(f"{path.name} does not say which net it holds: its description is damaged") from None
-    return weights, found
+    return found

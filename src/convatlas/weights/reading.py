@@ -14,7 +14,7 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from convatlas.base.atomic import write_bytes
-from convatlas.base.errors import WeightsError
+from convatlas.base.errors import WeightsError, printable
 
 ALIGNMENT = 64
 """Bytes: at which addresses PyTorch's own tensors start."""
@@ -34,12 +34,15 @@ def pickled(path: Path) -> dict[str, Tensor]:
     """The tensors of a PyTorch file (.pth, .pt, .bin); no code in it is ever run."""
     data = _bytes(path)
     try:
-        _refuse_compressed(data)
+        _refuse_swelling(data)
         found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except WeightsError as error:
+        raise WeightsError(f"{path.name} {error}") from None
     # A damaged file makes the unpickler raise nearly anything: KeyError, IndexError, AttributeError, ...
-    except Exception as error:
-        reason = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
-        raise WeightsError(f"{path.name} is damaged: {reason}") from None
+    except Exception:
+        raise WeightsError(
+            f"{path.name} is no whole PyTorch file of weights: damaged, or more than tensors (code is never run)"
+        ) from None
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
         found = found["state_dict"]
     if not isinstance(found, dict) or not all(_is_weight(name, value) for name, value in found.items()):
@@ -47,12 +50,15 @@ def pickled(path: Path) -> dict[str, Tensor]:
     return {name: tensor.detach() for name, tensor in found.items()}
 
 
-def _refuse_compressed(data: bytes) -> None:
-    """PyTorch stores tensors as they are: a compressed archive is no file of PyTorch's and may swell without limit."""
+def _refuse_swelling(data: bytes) -> None:
+    """PyTorch stores tensors as they are: what may swell without limit is no file of PyTorch's."""
     if zipfile.is_zipfile(io.BytesIO(data)):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise WeightsError("it is compressed, as PyTorch's files are not")
+                raise WeightsError("is compressed, as PyTorch's files are not")
+    # The unpickler makes one of any length; tensors do not need it.
+    if b"bytearray" in data:
+        raise WeightsError("holds a bytearray, which no tensor needs")
 
 
 def safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -62,7 +68,7 @@ def safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
     except (SafetensorError, OSError, ValueError, RuntimeError, OverflowError, MemoryError, TypeError) as error:
-        reason = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
+        reason = printable(error) or type(error).__name__
         raise WeightsError(f"{path.name} is no whole safetensors file: {reason}") from None
     # Kernels round otherwise where memory is not aligned as PyTorch aligns it.
     return {
@@ -72,7 +78,7 @@ def safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def stored(path: Path) -> dict[str, Tensor]:
     """The tensors of a file, safetensors or PyTorch's by its ending."""
-    return safetensors(path)[0] if path.suffix == ".safetensors" else pickled(path)
+    return safetensors(path)[0] if path.suffix.lower() == ".safetensors" else pickled(path)
 
 
 def save_pickled(weights: Mapping[str, Tensor], path: Path) -> None:
@@ -94,7 +100,7 @@ def save_safetensors(weights: Mapping[str, Tensor], metadata: Mapping[str, str],
 
 
 def fits(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], origin: str, headless: bool = False) -> None:
-    """Refuses `weights` that are not what a net wants, by names and shapes; `origin` says what they are.
+    """Refuses `weights` that are not what a net wants, by names and shapes; `origin` says which weights they are.
 
     Counters (`num_batches_tracked`) may be missing; where the weights are `headless`, the head may be too.
 
@@ -108,12 +114,12 @@ def fits(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], origin: st
     ]
     surplus = [name for name in weights if name not in wanted]
     if missing or surplus:
-        what = f"lacks {missing[0]}" if missing else f"has {surplus[0]}, which the net lacks"
-        raise WeightsError(f"{origin} does not fit the net: it {what} ({len(missing)} missing, {len(surplus)} surplus)")
+        what = f"lack {missing[0]}" if missing else f"have {printable(surplus[0])}, which the net lacks"
+        raise WeightsError(f"{origin} do not fit the net: they {what} ({len(missing)} missing, {len(surplus)} surplus)")
     for name, tensor in weights.items():
         if tensor.shape != wanted[name].shape:
             shapes = f"{tuple(tensor.shape)} for {tuple(wanted[name].shape)}"
-            raise WeightsError(f"{origin} does not fit the net: {name} is {shapes}")
+            raise WeightsError(f"{origin} do not fit the net: {name} is {shapes}")
 
 
 def finite(weights: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
@@ -125,7 +131,7 @@ def finite(weights: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
     for name, tensor in weights.items():
         # In float32, which is what is kept: a float64 may be too large for it.
         if tensor.is_complex() or not torch.isfinite(tensor.float()).all():
-            raise WeightsError(f"{origin} holds numbers that are not finite, in {name}")
+            raise WeightsError(f"{origin} hold numbers that are not finite, in {printable(name)}")
     return {
         name: tensor.to(torch.int64 if name.endswith(COUNTER) else torch.float32).contiguous()
         for name, tensor in weights.items()
@@ -140,4 +146,9 @@ def _bytes(path: Path) -> bytes:
 
 
 def _is_weight(name: object, value: object) -> bool:
-    return isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
+    """Whether it is a named tensor whose numbers are all in the file; one may repeat few of them without end."""
+    if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
+        return False
+    if value.is_meta or value.is_quantized or value.is_nested:
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()

@@ -83,7 +83,7 @@ def tensors(file: Path, net: Net) -> dict[str, Tensor]:
 def save(net: Net, file: Path) -> None:
     """Writes the state_dict that torchvision's net loads."""
     weights = theirs(net, names(net), FAMILIES[net.card.family].shapes)
-    if file.suffix == ".safetensors":
+    if file.suffix.lower() == ".safetensors":
         save_safetensors(weights, {"format": "pt"}, file)
     else:
         save_pickled(weights, file)

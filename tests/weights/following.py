@@ -1,0 +1,17 @@
+"""Nets with random weights that compute as a lineage's do."""
+
+from __future__ import annotations
+
+from convatlas.catalogue.cards import find
+from convatlas.nets.building import skeleton
+from convatlas.nets.initialization import initialize
+from convatlas.nets.net import Net
+from convatlas.weights.origins import variant
+
+
+def following(name: str, lineage: str, channels: int | None = None) -> Net:
+    """In evaluation mode; an empty lineage is the card's own way."""
+    net = skeleton(name, channels=channels, variant=variant(find(name), lineage))
+    initialize(net, 0)
+    net.follows = lineage
+    return net.eval()

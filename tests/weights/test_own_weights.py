@@ -1,0 +1,209 @@
+"""Files that `export` wrote: all is in them, and what a hostile one says is refused in a line that names the file."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+import convatlas as ca
+from convatlas.base.errors import WeightsError
+from convatlas.catalogue.lineages import weights_of
+from convatlas.nets.net import Net
+from convatlas.weights.listing import kept
+from convatlas.weights.own import read
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CONVATLAS_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def lite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of a net with a lineage."""
+    return ca.export(ca.load("efficientnet_lite0"), tmp_path_factory.mktemp("lite") / "lite.safetensors")
+
+
+def same(one: Net, other: Net) -> bool:
+    here, there = one.state_dict(), other.state_dict()
+    return here.keys() == there.keys() and all(torch.equal(here[name], there[name]) for name in here)
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("lenet5", {"classes": 4, "channels": 2, "genes": {"activation": "relu"}, "size": (32, 36)}),
+        ("mlp_300", {"genes": {"feedback": [("hidden1", "hidden1"), ("output", "hidden1")]}}),
+        ("shufflenet_v2_x0_5", {"genes": {"flattening": "global_max", "dropout": 0.5}}),
+    ],
+)
+def test_all_is_in_the_file(home: Path, name: str, made: dict[str, Any]) -> None:
+    net = ca.build(name, **made).eval()
+    back = ca.load(ca.export(net, home / "net.safetensors"))
+    assert same(net, back)
+    assert (net.genome, net.classes, net.channels, net.size) == (back.genome, back.classes, back.channels, back.size)
+
+
+def altered(path: Path, to: Path, change: Callable[[dict[str, Any]], object], part: str = "net") -> Path:
+    """The same file with another description."""
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    if part == "all":
+        change(metadata)
+    else:
+        told = json.loads(metadata[part])
+        change(told)
+        metadata[part] = json.dumps(told)
+    save_file(tensors, to, metadata)
+    return to
+
+
+DEEP = "[" * 100_000
+
+HOSTILE: dict[str, tuple[str, Callable[[dict[str, Any]], object], str]] = {
+    "nested without end": ("all", lambda d: d.update(net=DEEP), "its description is damaged"),
+    "a lineage nested without end": ("all", lambda d: d.update(lineage=DEEP), "its description is damaged"),
+    "a number": ("all", lambda d: d.update(net="7"), "its description is damaged"),
+    "a list": ("all", lambda d: d.update(net="[]"), "its description is damaged"),
+    "nothing": ("all", lambda d: d.pop("net"), "its description is damaged"),
+    "a later format": ("all", lambda d: d.update(convatlas="2" * 999), "of format '2222"),
+    "classes as text": ("net", lambda d: d.update(classes="x"), "its description is damaged"),
+    "classes as a truth": ("net", lambda d: d.update(classes=True), "its description is damaged"),
+    "classes below none": ("net", lambda d: d.update(classes=-1), "its description is damaged"),
+    "too many classes": ("net", lambda d: d.update(classes=10**9), "its description is damaged"),
+    "a size of text": ("net", lambda d: d.update(size=["a", 28]), "its description is damaged"),
+    "a size of one": ("net", lambda d: d.update(size=[28]), "its description is damaged"),
+    "a size without end": ("net", lambda d: d.update(size=[28, 10**12]), "describes no efficientnet_lite0"),
+    "no channels": ("net", lambda d: d.update(channels=0), "describes no efficientnet_lite0"),
+    "channels of half": ("net", lambda d: d.update(channels=1.5), "its description is damaged"),
+    "genes in a row": ("net", lambda d: d.update(genes=["relu"]), "its description is damaged"),
+    "an unknown gene": (
+        "net",
+        lambda d: d.update(genes={"activation": "relo"}),
+        "no efficientnet_lite0: no gene",
+    ),
+    "an unknown locus": (
+        "net",
+        lambda d: d.update(genes={"a\x1b[31m\nb": 1}),
+        "no efficientnet_lite0: no locus",
+    ),
+    "a gene of genes": ("net", lambda d: d.update(genes={"activation": {"a": []}}), "describes no efficientnet_lite0"),
+    "an unknown lineage": ("net", lambda d: d.update(follows="kears"), "describes no efficientnet_lite0: no kears"),
+    "an unknown net": ("net", lambda d: d.update(net="lenet0"), "its description is damaged"),
+    "a net of another kind": ("net", lambda d: d.update(net=["lenet5"]), "its description is damaged"),
+    "another net": ("net", lambda d: d.update(net="efficientnet_lite1"), "its description is damaged"),
+    "other channels": (
+        "net",
+        lambda d: d.update(channels=4),
+        r"weights in bad.safetensors do not fit the net: stem",
+    ),
+    "a field too many": ("net", lambda d: d.update(seed=0), "its description is damaged"),
+    "a name for each letter": ("lineage", lambda d: d.update(class_names="n" * 1000), "its description is damaged"),
+    "too few names": ("lineage", lambda d: d.update(class_names=["cat"]), "its description is damaged"),
+    "names that are none": ("lineage", lambda d: d.update(class_names=[1] * 1000), "its description is damaged"),
+    "a name that is obeyed": (
+        "lineage",
+        lambda d: d.update(class_names=["\x1b[2J", *d["class_names"][1:]]),
+        "its description is damaged",
+    ),
+    "a licence that is obeyed": ("lineage", lambda d: d.update(licence="\x1b[2J"), "its description is damaged"),
+    "a lineage of another net": ("lineage", lambda d: d.update(net="lenet5"), "its description is damaged"),
+    "preprocessing of words": ("lineage", lambda d: d.update(preprocessing="none"), "its description is damaged"),
+    "letterbox without end": (
+        "lineage",
+        lambda d: d.update(preprocessing={"size": [1e999, 1], "kind": "letterbox"}),
+        "its description is damaged",
+    ),
+    "a letterbox of lists": (
+        "lineage",
+        lambda d: d.update(preprocessing={"size": [28, 28], "kind": []}),
+        "its description is damaged",
+    ),
+}
+
+NUMBERS = {
+    "size": [[10**9, 10**9], ["a", "b"], [224.0, 224], [math.nan, 224], [224], [True, 224]],
+    "resize": ["x", 10**9, 32.5, None],
+    "scale": [0, "x", math.nan, None, 10**400],
+    "mean": [["a", "b", "c"], [1e999, 0, 0], 7, [[0], [0], [0]]],
+    "std": [[0, 1, 1], [1, 1], None],
+    "geometry": [[], 3],
+    "interpolation": [{}, None],
+    "order": [["rgb"]],
+}
+"""Of a preprocessing, what no photo can be prepared with."""
+
+HOSTILE |= {
+    f"{key} of {str(value)[:30]}": (
+        "lineage",
+        lambda d, key=key, value=value: d["preprocessing"].update({key: value}),
+        "its description is damaged",
+    )
+    for key, values in NUMBERS.items()
+    for value in values
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_descriptions_that_lie(home: Path, lite: Path, what: str) -> None:
+    part, change, told = HOSTILE[what]
+    path = altered(lite, home / "bad.safetensors", change, part)
+    for call in (lambda: ca.load(path), lambda: ca.load("efficientnet_lite0", weights=path)):
+        with pytest.raises(WeightsError, match=told) as error:
+            call()
+        text = str(error.value)
+        assert text.isprintable()
+        assert "bad.safetensors" in text
+        assert len(text) < 500
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_cache_that_lies_is_made_anew(home: Path, lite: Path, what: str) -> None:
+    part, change, _ = HOSTILE[what]
+    path = kept(weights_of("efficientnet_lite0")[0])
+    path.parent.mkdir(parents=True)
+    altered(lite, path, change, part)
+    assert same(ca.load("efficientnet_lite0"), ca.load(lite))
+    assert read(path)[1] == read(lite)[1]
+
+
+def test_a_folder_in_place_of_the_cache(home: Path) -> None:
+    path = kept(weights_of("efficientnet_lite0")[0])
+    path.mkdir(parents=True)
+    with pytest.raises(ca.ConvAtlasError, match="cannot be used: Is a directory; CONVATLAS_HOME says") as told:
+        ca.load("efficientnet_lite0")
+    assert str(path) in str(told.value)
+    assert "\n" not in str(told.value)
+    assert not list(path.iterdir())
+
+
+def test_weights_of_another_net_under_a_true_description(home: Path) -> None:
+    path = ca.export(ca.build("mlp_300"), home / "mlp.safetensors")
+    altered(path, home / "bad.safetensors", lambda told: told.update(net="mlp_1000"))
+    with pytest.raises(WeightsError, match=r"^the weights in bad\.safetensors do not fit the net: head\.dense\.weight"):
+        ca.load(home / "bad.safetensors")
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    tensors["\x1b[31mred\n"] = torch.zeros(1)
+    save_file(tensors, home / "bad.safetensors", metadata)
+    with pytest.raises(WeightsError, match=r"they have \?\[31mred, which the net lacks"):
+        ca.load(home / "bad.safetensors")
+    # The same with channels to adapt: nothing is looked up that is not there.
+    with pytest.raises(WeightsError, match=r"they have \?\[31mred, which the net lacks"):
+        ca.load(home / "bad.safetensors", channels=4)
+
+
+def test_like_has_no_place_beside_a_description(home: Path, lite: Path) -> None:
+    with pytest.raises(WeightsError, match=r"lite\.safetensors says itself .*: leave out like="):
+        ca.load(lite, like="lite")
