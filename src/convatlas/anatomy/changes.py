@@ -39,8 +39,8 @@ def _whole(tokens: Sequence[Token]) -> Iterator[str]:
         elif token.sign[0] in "&)}" and not begun:
             halves.add(at)
     # Of a fork that does not end here, the ways are told one by one: signs of one fork carry one depth.
-    depths = {tokens[at].sign[1:] for at in begun}
-    halves |= {at for at, token in enumerate(tokens) if token.sign[0] in "({&" and token.sign[1:] in depths}
+    firsts = {tokens[at].sign[1:]: at for at in begun}
+    halves |= {at for at, one in enumerate(tokens) if one.sign[0] in "({&" and firsts.get(one.sign[1:], at + 1) <= at}
     start = 0
     for at in sorted(halves):
         token = tokens[at]

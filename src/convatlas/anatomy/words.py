@@ -112,13 +112,20 @@ class Word:
         return self.head + self.window + self.dilation
 
 
+def _seen(layer: Layer) -> Shape:
+    return (*layer.output[1:], layer.output[0]) if is_map(layer) else layer.output
+
+
 class Words:
-    """The words of a net's layers, by number."""
+    """The words of a net's layers, by number; beside them their shapes, and these as one reads them: channels last."""
 
     def __init__(self, anatomy: Anatomy):
         self.layers: Mapping[int, Layer] = {layer.number: layer for layer in anatomy.layers}
         self.shapes: dict[int, Shape] = {0: anatomy.input}
         self.shapes |= {layer.number: layer.output for layer in anatomy.layers}
+        photo = anatomy.input
+        self.seen: dict[int, Shape] = {0: (*photo[1:], photo[0]) if len(photo) == 3 else photo}
+        self.seen |= {layer.number: _seen(layer) for layer in anatomy.layers}
         self.borders = folded(anatomy)
 
     def given(self, layer: Layer) -> Shape:
