@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 
-from convatlas.anatomy.drawing.shapes import Bounds, Box, Disc, Group, Line, Picture, Text, flat
+from convatlas.anatomy.drawing.shapes import GREY, Bounds, Box, Disc, Group, Line, Picture, Text, flat
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -59,9 +59,21 @@ def units(picture: Picture) -> list[tuple[Bounds, Group]]:
     return found
 
 
+def frames(picture: Picture) -> list[Bounds]:
+    """The frames around blocks, those that peep out from behind a repeated one too."""
+    boxes = [shape for shape in picture.shapes if isinstance(shape, Box) and shape.radius == 6 and shape.stroke == GREY]
+    return [(box.x, box.y, box.x + box.width, box.y + box.height) for box in boxes]
+
+
 def check_blocks(picture: Picture) -> None:
-    """No box lies on another one, no text of something else in one, and no line runs through one."""
+    """No box lies on another one, no text of something else in one, no line runs through one; text cuts no frame."""
     placed = units(picture)
+    for shape in picture.shapes:
+        if isinstance(shape, Text):
+            left, top, right, bottom = shape.bounds()
+            for frame in frames(picture):
+                inside = frame[0] <= left and right <= frame[2] and frame[1] <= top and bottom <= frame[3]
+                assert inside or not meet(shape.bounds(), frame), (shape, frame)
     for at, (bounds, group) in enumerate(placed):
         for other, second in placed[at + 1 :]:
             assert not meet(bounds, other), (group.title, second.title)

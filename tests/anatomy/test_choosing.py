@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
+from math import hypot
 from pathlib import Path
 
 import pytest
@@ -108,7 +110,19 @@ def test_times_of_this_machine(store: Path) -> None:
     check_words(choice.draw())
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1, 2]", '{"net": 1}', "null"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[1, 2]", '{"net": 1}', "null"),
+        '[{"net": "resnet50", "size": "x", "milliseconds": 3}]',
+        '[{"net": "resnet50", "size": 224, "milliseconds": null}]',
+        '[{"net": "resnet50", "size": 224, "milliseconds": "3"}]',
+        '[{"net": "resnet50", "size": 224, "milliseconds": -1}]',
+        '[{"net": "resnet50", "size": 224, "milliseconds": NaN}]',
+        '[{"net": "resnet50", "size": Infinity, "milliseconds": 3}]',
+        '[{"net": ["resnet50"], "size": 224, "milliseconds": 3}]',
+    ],
+)
 def test_a_damaged_record_is_none(store: Path, text: str) -> None:
     (store / "bench.json").write_text(text, encoding="utf-8")
     assert bench() == {}
@@ -119,6 +133,20 @@ def test_wrong_wishes() -> None:
         ca.choose(by="beauty")
     with pytest.raises(ConvAtlasError, match=r"25\.6M"):
         ca.choose(max_parameters="many")
+    for wish in (
+        {"max_parameters": 0},
+        {"max_parameters": "0"},
+        {"max_megabytes": -1.0},
+        {"max_macs": float("nan")},
+        {"max_ms": -1},
+        {"size": 0},
+        {"size": True},
+    ):
+        with pytest.raises(ConvAtlasError, match="is a number above 0"):
+            ca.choose(**wish)
+    for top1 in (float("nan"), -1, 101):
+        with pytest.raises(ConvAtlasError, match="0 to 100"):
+            ca.choose(min_top1=top1)
 
 
 def discs(choice: Choice) -> list[Disc]:
@@ -144,6 +172,35 @@ def test_the_chart(by: str) -> None:
     # Dearer nets of the front stand farther right, and higher.
     assert list(front.points) == sorted(front.points)
     assert [-y for _, y in front.points] == sorted(-y for _, y in front.points)
+
+
+@pytest.mark.parametrize("by", ["parameters", "megabytes", "macs"])
+def test_names_can_be_read(by: str) -> None:
+    """Every net of the front has its name; none lies on a disc or on the front's line."""
+    choice = ca.choose(by=by)
+    shapes = list(flat(choice.draw().shapes))
+    names = {one.net for one in choice.candidates}
+    texts = [shape for shape in shapes if isinstance(shape, Text) and shape.text in names]
+    assert {one.net for one in choice.front} <= {text.text for text in texts}
+    assert len(texts) > 0.8 * len(names)
+    (line,) = (shape for shape in shapes if isinstance(shape, Line) and shape.dashed)
+    for text in texts:
+        left, top, right, bottom = text.bounds()
+        for disc in discs(choice):
+            near = min(max(disc.x, left), right) - disc.x, min(max(disc.y, top), bottom) - disc.y
+            assert hypot(*near) >= disc.radius - 0.1, text
+        for (x1, y1), (x2, y2) in pairwise(line.points):
+            along = [(x1 + (x2 - x1) * share / 50, y1 + (y2 - y1) * share / 50) for share in range(51)]
+            assert not any(left < x < right and top < y < bottom for x, y in along), text
+
+
+def test_the_legend_names_the_families_that_have_a_colour() -> None:
+    choice = ca.choose(max_parameters="10M", min_top1=75, size=224)
+    said = {shape.text for shape in flat(choice.draw().shapes) if isinstance(shape, Text)}
+    fitting = [one for one in choice.candidates if one.fits]
+    assert {one.family for one in fitting} <= said
+    assert not ({one.family for one in choice.candidates} - {one.family for one in fitting}) & said
+    assert {one.net for one in fitting} <= said
 
 
 def test_nets_that_do_not_fit_are_pale() -> None:

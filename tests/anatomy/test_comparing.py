@@ -13,8 +13,11 @@ from tests.nets.nets import SMALL
 from torch import nn
 
 import convatlas as ca
+from convatlas.anatomy.aligning import Token
 from convatlas.anatomy.anatomies import Anatomy
+from convatlas.anatomy.changes import named
 from convatlas.anatomy.comparing import ALIKE, Comparison
+from convatlas.anatomy.words import Word
 
 
 def timms(name: str) -> Anatomy:
@@ -70,8 +73,15 @@ def test_from_one_kind_of_net_to_another() -> None:
     assert genes["3×3 convolution"] == (13, 16)
     assert genes["dense"] == (3, 1)
     assert found.shared < 0.5
+    # Plain layers are not taken for blocks: five of VGG's groups against sixteen blocks.
+    told = differences(found)
+    assert sum(times for what, (times, _) in told.items() if what.startswith("one more: ") and "block (" in what) == 16
+    assert told["no: c3 relu c3 relu c3 relu max2/2"][0] == 3
+    told = differences(ca.compare("mobilenet", "mobilenet_v2"))
+    assert told["one more: identity block (. & c1 bn relu6 dw3 bn relu6 c1 bn)+"][0] == 10
     told = differences(ca.compare("lenet5", "alexnet"))
     assert told["scaled tanh → ReLU"][0] == 5
+    assert "5×5 convolution → 3×3 convolution: grouped (2 groups), 2.13 times as wide" in told
     assert any("grouped (2 groups)" in what for what in told)
     assert any("max pooling" in what for what in told)
 
@@ -86,14 +96,18 @@ def test_a_swapped_gene() -> None:
 def test_the_parameters_of_all_differences_are_those_of_the_totals(pair: tuple[str, str]) -> None:
     one, other = (measured(name) for name in pair)
     found = ca.compare(one, other)
-    more = sum(layer.parameters for layer in other.layers) - sum(layer.parameters for layer in one.layers)
-    assert sum(one.parameters for one in found.differences) == more
-    assert sum(gene.parameters for gene in found.genes) == more
+    assert sum(one.parameters for one in found.differences) == other.parameters - one.parameters
+    layers = [sum(layer.parameters for layer in net.layers) for net in (one, other)]
+    assert sum(gene.parameters for gene in found.genes) == layers[1] - layers[0]
     assert 0 <= found.shared <= 1
     # Whatever is said is said once, and nothing is said of nothing.
     whats = [one.what for one in found.differences]
     assert len(set(whats)) == len(whats)
     assert all(one.times for one in found.differences)
+    # No half of a fork is told by a bracket alone.
+    assert all(
+        what.count("(") == what.count(")") and what.count("{") == what.count("}") for what in whats if "…" not in what
+    )
 
 
 @pytest.mark.parametrize("name", ["resnet50", "inception_v3", "nasnet_mobile", "lenet5", "yolo_v3_tiny"])
@@ -119,6 +133,41 @@ def test_it_prints_and_goes_to_json() -> None:
     assert str(found) == "c3 relu after ReLU: 3 × in block3.conv4 – block5.conv4, +5,309,696 parameters"
     assert [len(table.rows) for table in found.tables()] == [9, 2, 1]
     assert "+3.8%" in found.tables()[0].markdown()
+
+
+def test_half_a_fork_is_told_in_words() -> None:
+    """A way more beside others; a sum around what stood alone."""
+    told = list(differences(ca.compare("resnet50", "inception_v3")))
+    assert any("; another way; " in what and "the concatenation of the ways" in what for what in told)
+    layers = measured("resnet18").layers
+    total = next(layer for layer in layers if layer.kind == "sum")
+    begins, ends = Token("(1"), Token(")1", Word("+"), (total,), "skip")
+    unit = Token("c1", Word("c", "1"), layers[:1], "convolution")
+    assert named([begins, Token("."), Token("&1"), unit, unit]) == "ways part; the map itself; another way; c1 c1"
+    assert named([unit, ends, unit]) == "c1; the sum of the ways; c1"
+    assert named([begins, Token("."), Token("&1"), unit, ends, unit]) == "(. & c1)+ c1"
+
+
+def test_feedback() -> None:
+    (only,) = ca.compare("elman", "jordan").differences
+    assert only.what == "recurrence: no arrow hidden1 → hidden1, an arrow output → hidden1"
+    swapped = ca.measure("elman", genes={"activation": "relu", "output": "dense"})
+    (only,) = ca.compare("elman", swapped).differences
+    assert only.what == "recurrence: scaled tanh → ReLU, identity"
+    more = ca.compare("elman", "feedback_chain").differences[0]
+    assert more.what.startswith("recurrence: layers 784-300-10 → 784-300-100-10, no arrow")
+
+
+def test_what_the_answer_does_not_need() -> None:
+    """A decoder and auxiliary heads: parameters of the totals that no layer has."""
+    told = differences(ca.compare("capsnet", "matrix_capsnet"))
+    assert told["no: reconstruction, not on the way to the answer"] == (1, -1_411_344)
+    helped = ca.measure("inception_v1", genes={"auxiliary": "heads"})
+    assert helped.aside == (("aux1", 3_188_840), ("aux2", 3_190_888))
+    assert len(ca.compare("inception_v1", helped).differences) == 2
+    assert ca.compare(helped, helped).differences == ()
+    other = ca.measure("inception_v1", genes={"auxiliary": "heads"}, classes=10)
+    assert "other weights: aux1, not on the way to the answer" in differences(ca.compare(helped, other))
 
 
 def test_nets_of_no_layers_in_common() -> None:

@@ -14,6 +14,7 @@ from torch import nn
 import convatlas as ca
 from convatlas.anatomy.dna import dna
 from convatlas.anatomy.repeats import Run, runs
+from convatlas.anatomy.settings import loop_of
 from convatlas.anatomy.words import Words
 from convatlas.catalogue.cards import cards
 from convatlas.genes.genome import LOCI
@@ -55,6 +56,28 @@ def test_blocks_cells_and_gates() -> None:
         "f=a ([relu dw3 c1-44 bn]x2 + [relu dw5 c1-44 bn]x2); g=b avg3; h=g+a; i=a (avg3 + avg3); "
         "j=b (. + [relu dw3 c1-44 bn]x2); a,e,f,h,i,j}]x3"
     )
+
+
+def test_a_repeat_ends_with_what_ends_a_unit() -> None:
+    line = dict(dna(measured("shufflenet_v2_x0_5")).stages)["stage3"]
+    unit = "(channel-slice c1-48 bn relu dw3 bn c1-48 bn relu , channel-slice) channel-shuffle"
+    assert line.endswith(f" channel-shuffle [{unit}]x7")
+
+
+def test_a_recurrence_says_what_it_applies() -> None:
+    assert dna(measured("elman")).lines()[1].endswith("recurrence:784-300-10,scaled_tanh,hidden1->hidden1,4steps")
+    assert "784-300-10,ReLU/identity," in genes("elman", genes={"activation": "relu", "output": "dense"})
+    words = "784-300-10 scaled_tanh hidden1->hidden1 output->hidden1 4steps"
+    loop = loop_of(words)
+    assert (loop.widths, loop.steps) == ((784, 300, 10), 4)
+    assert loop.functions == ("scaled tanh", "scaled tanh")
+    assert loop.told == ["hidden1 → hidden1", "output → hidden1"]
+    assert loop.names == ["input", "hidden1", "output"]
+
+
+def test_capsules_are_as_wide_as_the_layer_has_parents() -> None:
+    assert "capsule-votes-10(1474560)" in genes("capsnet")
+    assert "capsule-votes3/2-32(147456)" in genes("matrix_capsnet")
 
 
 def all_genes(names: list[str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ import timm
 import torch
 from fontTools.ttLib import TTFont
 from tests.anatomy.once import measured
-from tests.anatomy.pictures import check_blocks, check_words
+from tests.anatomy.pictures import check_blocks, check_words, units
 from tests.nets.nets import SMALL
 from torch import nn
 
@@ -24,6 +24,7 @@ from convatlas.anatomy.drawing.fonts import WIDTHS, WIDTHS_BOLD, shortened, text
 from convatlas.anatomy.drawing.lineage import family_tree
 from convatlas.anatomy.drawing.palette import COLOURS, MEANINGS
 from convatlas.anatomy.drawing.shapes import GREY, INK, PAPER, Box, Group, Line, Picture, Text, flat
+from convatlas.anatomy.drawing.stations import stations
 from convatlas.anatomy.stages import folded, wires_of
 from convatlas.base.errors import ConvAtlasError, UnknownName
 from convatlas.catalogue.cards import cards
@@ -173,6 +174,106 @@ def test_alexnets_two_towers() -> None:
         "2 × 128@13×13",
         "2 × 128@6×6",
     ]
+
+
+def test_alexnets_towers_cross_where_the_paper_lets_them() -> None:
+    """Each tower of the third convolution reads both of those before; of the others each reads its own."""
+    crossing = [(one.name, one.crosses) for one in stations(measured("alexnet")) if one.groups == 2]
+    assert [name for name, crosses in crossing if crosses] == ["block3"]
+    windows = [shape for shape in flat(measured("alexnet").draw(style="boxes").shapes) if isinstance(shape, Line)]
+    # Two lines a window and unit: one photo to two towers, six steps of two, one step of four; then outlines.
+    assert sum(line.stroke == INK for line in windows) == 2 * (2 + 6 * 2 + 4)
+
+
+def test_windows_of_whole_stages() -> None:
+    """One unit behind two 3 x 3 convolutions and a pooling sees 6 x 6 of the maps before."""
+    found = [one.window for one in stations(measured("vgg16"))]
+    assert found == [None, (6, 6), (6, 6), (8, 8), (8, 8), (8, 8), None]
+    assert [one.window for one in stations(measured("resnet18"))][1] == (11, 11)
+
+
+def test_units_lie_on_the_windows() -> None:
+    shapes = [shape for shape in measured("neocognitron").draw(style="boxes").shapes if isinstance(shape, Box)]
+    fills = [shape.fill for shape in shapes if shape.fill == INK or (shape.fill, shape.stroke) == (PAPER, INK)]
+    assert fills == [PAPER] * 5 + [INK] * 5
+
+
+def test_capsules_are_no_maps() -> None:
+    picture = measured("capsnet").draw()
+    said = texts(picture)
+    assert {"1152×8", "1152×10×16", "10 capsules of 16", "routing", "3 steps"} < set(said)
+    assert "other" not in said
+    told = " ".join(said)
+    assert "Of capsules: capsules × numbers; children × parents × numbers." in told
+    assert "Not on the way to the answer, and not drawn: reconstruction (1.41M parameters)." in told
+    assert "1152×10×16" in texts(measured("capsnet").draw(style="boxes"))
+    check_words(measured("matrix_capsnet").draw())
+    assert "32 capsules of 16" in texts(measured("matrix_capsnet").draw())
+
+
+ARROWS = [(a, b) for a in ("output", "hidden2", "hidden1", "input") for b in ("input", "hidden1", "hidden2", "output")]
+
+
+@pytest.mark.parametrize("feedback", ["elman", "chain", "all"])
+def test_feedback_is_drawn(feedback: str) -> None:
+    """A box a layer, and for each arrow a line that leaves the top of one and arrives at the top of the other."""
+    order = ["input", "hidden1", "hidden2", "output"]
+    back = [(source, target) for source, target in ARROWS if order.index(source) >= order.index(target)]
+    anatomy = ca.measure("feedback_chain", genes={"feedback": back if feedback == "all" else feedback})
+    picture = anatomy.draw()
+    check_words(picture)
+    check_blocks(picture)
+    check_words(anatomy.draw(style="boxes"))
+    said = texts(picture)
+    assert set(order) | {"784", "300", "100", "10", "scaled tanh", "4 steps", "recurrence", "feedback"} < set(said)
+    boxes = {
+        shape.shapes[1].text: shape.shapes[0]
+        for shape in picture.shapes
+        if isinstance(shape, Group) and isinstance(shape.shapes[1], Text) and isinstance(shape.shapes[0], Box)
+    }
+    ends = []
+    for line in (shape for shape in picture.shapes if isinstance(shape, Line) and len(shape.points) == 4):
+        (x1, y1), (_, level), _, (x2, y2) = line.points
+        found = [
+            next((name for name, box in boxes.items() if box.x < x < box.x + box.width and abs(box.y - y) < 0.1), "")
+            for x, y in ((x1, y1), (x2, y2))
+        ]
+        if all(found) and level < min(y1, y2):
+            ends.append(tuple(found))
+    wanted = {
+        "elman": [(one, one) for one in order[1:3]],
+        "chain": list(zip(order[1:], order, strict=False)),
+        "all": back,
+    }
+    assert sorted(ends) == sorted(wanted[feedback])
+
+
+def test_what_comes_from_elsewhere_tells_its_shape() -> None:
+    assert "19×19×256" in texts(measured("yolo_v2").draw())
+    assert "28×28×88" in texts(measured("nasnet_mobile").draw())
+    # What is joined stands in the order in which it is joined.
+    marks = {
+        shape.text: shape.y
+        for shape in measured("yolo_v2").draw().shapes
+        if isinstance(shape, Text) and shape.size == 9
+    }
+    assert marks["passthrough"] < marks["neck"]
+
+
+def test_a_shape_behind_a_repeated_block_has_room() -> None:
+    check_blocks(measured("yolo_v3").draw())
+
+
+def test_nets_side_by_side_are_drawn_alike() -> None:
+    """The three of the boosted net, each on one line, though two of them begin with a mark."""
+    groups = [group for _, group in units(measured("boosted_lenet4").draw())]
+    levels = [next(box.y + box.height / 2 for box in flat([group]) if isinstance(box, Box)) for group in groups]
+    said = [" ".join(text.text for text in flat([group]) if isinstance(text, Text)) for group in groups]
+    pooled = [level for level, text in zip(levels, said, strict=True) if text.startswith("2×2 subsample")]
+    dense = [level for level, text in zip(levels, said, strict=True) if text.startswith("dense")]
+    assert len(set(pooled)) == len(dense) == 3
+    assert all(abs(one - other) < 20 for one, other in zip(sorted(set(pooled)), dense, strict=True))
+    assert "5×5 linked conv 120 · 560 links scaled tanh" in said
 
 
 class Loop(nn.Module):

@@ -127,6 +127,104 @@ def test_latex() -> None:
     assert r"resnet50\_v2" in latex(measured("resnet50_v2"))
 
 
+@pytest.mark.parametrize("name", [*SMALL, "inception_v1", "boosted_lenet4", "feedback_chain", "matrix_capsnet"])
+def test_latex_that_compiles(name: str) -> None:
+    """What `pdflatex` stumbled over: a line's end in math mode outside of a matrix; signs that mean something."""
+    for line in latex(measured(name)).splitlines()[1:-1]:
+        cells = re.sub(r"\\begin{bmatrix}.*?\\end{bmatrix}", "", line).removesuffix(r" \\ \hline").removesuffix(r" \\")
+        assert r"\\" not in cells, line
+        assert cells.count("$") % 2 == 0
+        assert not set(re.sub(r"\\.", "", cells)) & set("#%~"), line
+        assert all(sign.isascii() or sign == "×" for sign in cells), line
+
+
+def test_names_that_latex_would_misread() -> None:
+    odd = nn.Sequential(nn.Conv2d(3, 4, 3))
+    odd.__class__ = type("a_b%c#d~e^f\\g{h", (nn.Sequential,), {})
+    assert r"& a\_b\%c\#d\textasciitilde{}e\textasciicircum{}f\textbackslash{}g\{h \\ \hline" in latex(
+        ca.measure(odd, size=8)
+    )
+
+
+def test_equal_stages_are_one_row() -> None:
+    assert rows("mobilenet")["block7 – block11"] == ((14, 14), ["[3×3 dw, 512; 1×1, 512] × 5"])
+    assert rows("nasnet_mobile")["stage1_cell1 – stage1_cell4"][1] == ["cell of 10 parts × 4"]
+    # Side by side is not one after the other.
+    assert [name for name in rows("boosted_lenet4") if name.startswith("net")] == ["net1", "net2", "net3"]
+
+
+def test_rows_of_the_ancestors_and_of_capsules() -> None:
+    assert rows("boosted_lenet4")["head"][1] == ["vote"]
+    assert rows("lenet5")["c3"][1] == ["5×5, 16, 60 links"]
+    assert rows("capsnet")["poses"][1] == ["10 capsules of 16", "dynamic routing, 3 steps"]
+    assert rows("matrix_capsnet")["conv_capsules1"][1] == ["3×3 capsule votes, 32, stride 2", "EM routing, 3 steps"]
+    assert rows("neocognitron")["s1"][1] == ["[5×5, 24] | [5×5 V-cells]", "S-cells"]
+    assert rows("cognitron")["head"][1] == ["5×5, 1", "3×3 lateral inhibition"]
+    assert rows("elman")["flatten-head"][1] == ["[300-d fc; 10-d fc; feedback hidden1 → hidden1, 4 steps]"]
+
+
+@pytest.mark.parametrize(
+    ("name", "flops"), [("lenet5", "0.33×10^6"), ("lenet1", "91.52×10^3"), ("resnet34", "3.66×10^9")]
+)
+def test_operations_of_any_size(name: str, flops: str) -> None:
+    (note,) = paper_table(measured(name)).notes
+    assert note.startswith(f"FLOPs (multiply-adds): {flops}. ")
+    assert "$" + flops.replace("×", r"\times ") + "$" in latex(measured(name))
+
+
+def test_what_is_told_stands_in_its_order() -> None:
+    """The stem of Inception-v1 has a pooling before and another one after its convolutions."""
+    line = next(line for line in described(measured("inception_v1")) if line.startswith("stem"))
+    order = ["7×7", "3×3 overlapping max pooling", "1×1", "3×3 convolution to 192", "3×3 overlapping max pooling"]
+    places = [line.index(order[0])]
+    for part in order[1:]:
+        places.append(line.index(part, places[-1] + 1))
+    assert places == sorted(places)
+    line = next(line for line in described(measured("shufflenet_v2_x0_5")) if line.startswith("stage2"))
+    assert "4 times (module of 2 branches and channel shuffle)" in line
+
+
+def test_mobilenet_as_the_review_tells_it() -> None:
+    """Section IV: strides, depthwise and pointwise layers in turn, and which of these double the channels."""
+    lines = [line.split(": ", 1)[1] for line in described(measured("mobilenet")) if line[0].isdigit()]
+    assert lines[0] == "Convolutional Layer: 32 kernels of size 3×3×3 (stride: 2, pad: 0)"
+    assert lines[1].startswith("Depthwise Convolutional Layer: 32")
+    assert lines[2].startswith("Pointwise Convolutional Layer: 64")
+    assert lines[2].endswith(", which doubles the number of channels")
+    assert lines[3].startswith("Depthwise Convolutional Layer: 64")
+    assert "(stride: 2, " in lines[3]
+    assert lines[4].endswith(", which doubles the number of channels")
+    assert not lines[6].endswith("channels")
+
+
+def test_feedback_in_words() -> None:
+    said = "\n".join(described(measured("feedback_chain")))
+    for text in (
+        "Then the sum with hidden1 of one step ago, through weights",
+        "1st: Fully Connected Layer: 300 neurons, which also reads hidden2 of one step ago\n  Outputs 300 numbers\n"
+        "  Then Scaled Tanh\n2nd: Fully Connected Layer: 100 neurons, which also reads output of one step ago",
+        "3rd: Fully Connected Layer: 10 neurons\n",
+        "  All this for 4 steps, while the photo stands still",
+    ):
+        assert text in said, text
+    assert "300 neurons, which also reads its own state of one step ago" in "\n".join(described(measured("elman")))
+
+
+def test_other_layers_in_words() -> None:
+    said = "\n".join(described(measured("capsnet")))
+    assert "Not on the way to the answer: reconstruction (1,411,344 parameters)" in said
+    assert "Then Squash\n  Outputs 1152×8 numbers" in said
+    assert "3rd: Capsule Votes: from 1152 capsules of 8 to 10 capsules of 16\n  Outputs 1152×10×16 numbers" in said
+    said = "\n".join(described(measured("lenet5")))
+    assert "2nd: Linked Convolutional Layer: 16 maps, by 60 of 96 links, each a kernel of size 5×5 (stride: 1" in said
+    assert "head: vote of 3 inputs. Outputs 10 numbers" in described(measured("boosted_lenet4"))
+    said = "\n".join(described(measured("neocognitron")))
+    assert "5×5 convolution to 24 beside V-cells, then S-cells" in said
+    assert "Overlapping" not in said
+    assert "Cognitron Cells: 1 kernel of size 5×5×1 at each place" in "\n".join(described(measured("cognitron")))
+    assert "3×3 capsule votes to 32 of stride 2, then EM routing" in "\n".join(described(measured("matrix_capsnet")))
+
+
 @pytest.mark.parametrize("name", list(SMALL))
 def test_every_net_is_told(name: str) -> None:
     anatomy = measured(name)

@@ -63,14 +63,14 @@ def pieces(anatomy: Anatomy) -> list[list[Piece]]:
 
 
 def joined(first: list[list[Piece]], second: list[list[Piece]]) -> tuple[list[Piece], list[Piece]]:
-    """The pieces of two nets; plain layers of stages in a row are one piece, unless only one net is all plain."""
+    """The pieces of two nets; plain layers of stages in a row are one piece, unless one net alone is all plain."""
     plain = [all(piece.kind == LAYERS for stage in net for piece in stage) for net in (first, second)]
     made: list[list[Piece]] = []
-    for net, only in zip((first, second), plain, strict=True):
+    for net in (first, second):
         found: list[Piece] = []
         for piece in (piece for stage in net for piece in stage):
             last = found[-1] if found else None
-            if last and last.kind == piece.kind == LAYERS and (not only or all(plain)):
+            if last and last.kind == piece.kind == LAYERS and plain[0] == plain[1]:
                 found[-1] = Piece(LAYERS, last.tokens + piece.tokens, piece.size)
             else:
                 found.append(piece)
@@ -142,9 +142,12 @@ def aligned(first: Sequence[Piece], second: Sequence[Piece]) -> list[Pair[Piece]
     def worth(one: Piece, other: Piece) -> float:
         found = likeness(one.tokens, other.tokens)
         lengths = len(one.tokens), len(other.tokens)
-        most = 4 * (min(lengths) if one.kind == other.kind == LAYERS else max(lengths))
-        # What is hardly alike had better stay apart; among equals those on maps of one size match.
-        return found + 0.5 * (one.size == other.size) if found > 0.25 * most else 0.0
+        plain = one.kind == LAYERS, other.kind == LAYERS
+        most = 4 * (min(lengths) if all(plain) else max(lengths))
+        # What is hardly alike had better stay apart, a block and plain layers more than two blocks; among equals those
+        # on maps of one size match.
+        least = 0.25 if plain[0] == plain[1] else 0.5
+        return found + 0.5 * (one.size == other.size) if found > least * most else 0.0
 
     return _best(first, second, worth)
 

@@ -116,6 +116,8 @@ class Anatomy(Record):
         memory: Bytes of all layers' outputs, one image: what training has to keep.
         activation: The transfer function that occurs most, "-" if there is none.
         weighted: For each layer that owns weights, how many arrays it has.
+        aside: Parts of the net that the answer does not need, with the parameters that no layer has: a decoder, the
+            heads that only help training.
     """
 
     name: str
@@ -130,6 +132,7 @@ class Anatomy(Record):
     memory: int
     activation: str
     weighted: tuple[int, ...]
+    aside: tuple[tuple[str, int], ...] = ()
 
     @property
     def connections(self) -> int:

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from convatlas.anatomy.snapshot import measured
 from convatlas.base.errors import ConvAtlasError, unknown
@@ -83,7 +83,8 @@ class Choice(Record):
     def table(self) -> Table:
         """The front, one net a row."""
         rows = [vars(one) | {"choice": "recommended" if one.net == self.recommended else ""} for one in self.front]
-        title = f"accuracy against {COSTS[self.by]}: {len(rows)} nets that no other beats"
+        many = "1 net" if len(rows) == 1 else f"{len(rows)} nets"
+        title = f"accuracy against {COSTS[self.by]}: {many} that no other beats"
         return Table(COLUMNS, rows, title=title, notes=(self.why,))
 
     def draw(self) -> Picture:
@@ -139,15 +140,18 @@ def choose(
     by = by or ("time" if max_ms is not None else "parameters")
     if by not in COSTS:
         raise unknown("cost", by, COSTS)
+    limits = {
+        "parameters": _limit("max_parameters", max_parameters),
+        "megabytes": _limit("max_megabytes", max_megabytes),
+        "macs": _limit("max_macs", max_macs),
+        "time": _limit("max_ms", max_ms),
+    }
+    _limit("size", size)
+    if min_top1 is not None and not (_is_number(min_top1) and 0 <= min_top1 <= 100):
+        raise ConvAtlasError(f"min_top1 is an accuracy in percent, 0 to 100; got {min_top1!r}")
     times = bench()
     if (by == "time" or max_ms is not None) and not times:
         raise ConvAtlasError("no times were measured on this machine yet: run `convatlas bench`")
-    limits = {
-        "parameters": _number(max_parameters),
-        "megabytes": math.inf if max_megabytes is None else max_megabytes,
-        "macs": _number(max_macs),
-        "time": math.inf if max_ms is None else max_ms,
-    }
     found = [_candidate(card, times) for card in cards().values() if not math.isnan(figure(card, "top1"))]
     checked = [_with(one, fits=_fits(one, limits, min_top1, size, by)) for one in found]
     marked = [_with(one, front=one.fits and not _beaten(one, checked, by)) for one in checked]
@@ -166,11 +170,16 @@ def bench() -> dict[str, dict[int, float]]:
         return {}
     found: dict[str, dict[int, float]] = {}
     for row in rows if isinstance(rows, list) else []:
-        if isinstance(row, dict) and {"net", "size", "milliseconds"} <= set(row):
-            there = found.setdefault(str(row["net"]), {})
-            side, time = int(row["size"]), float(row["milliseconds"])
-            there[side] = min(time, there.get(side, math.inf))
+        net, side, time = (row.get(key) if isinstance(row, dict) else None for key in ("net", "size", "milliseconds"))
+        # What is no time of a net is as if it were not there.
+        if isinstance(net, str) and _is_number(side) and _is_number(time) and 0 < time < math.inf:
+            there = found.setdefault(net, {})
+            there[int(side)] = min(float(time), there.get(int(side), math.inf))
     return found
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _candidate(card: Card, times: dict[str, dict[int, float]]) -> Candidate:
@@ -233,7 +242,11 @@ def _cost(one: Candidate, by: str) -> str:
     }[by]
 
 
-def _number(limit: float | str | None) -> float:
+def _limit(what: str, limit: float | str | None) -> float:
+    """A limit as a number; infinite if there is none."""
     if limit is None:
         return math.inf
-    return value(limit) if isinstance(limit, str) else float(limit)
+    number = value(limit) if isinstance(limit, str) else limit
+    if not _is_number(number) or number <= 0:
+        raise ConvAtlasError(f"{what} is a number above 0; got {limit!r}")
+    return float(number)

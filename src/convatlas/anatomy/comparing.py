@@ -155,6 +155,8 @@ def compare(first: str | nn.Module | Anatomy, second: str | nn.Module | Anatomy)
             common += both
             if what:
                 found.setdefault(what, []).append((where, parameters))
+    for what, name, parameters in _beside(one, other):
+        found.setdefault(what, []).append((name, parameters))
     differences = [
         Difference(what, len(all_), tuple(dict.fromkeys(where for where, _ in all_)), sum(more for _, more in all_))
         for what, all_ in found.items()
@@ -185,6 +187,16 @@ def _genes(one: Anatomy, other: Anatomy) -> tuple[Gene, ...]:
                 count[2] += layer.parameters if side else -layer.parameters
     found = [Gene(*gene, *count) for gene, count in counts.items() if count[0] != count[1] or count[2]]
     return tuple(sorted(found, key=lambda gene: [*GENES, gene.locus].index(gene.locus)))
+
+
+def _beside(one: Anatomy, other: Anatomy) -> Iterator[tuple[str, str, int]]:
+    """What differs in the parts that the answers do not need: words, the part's name, more parameters."""
+    first, second = dict(one.aside), dict(other.aside)
+    for name in dict.fromkeys((*first, *second)):
+        more = second.get(name, 0) - first.get(name, 0)
+        change = "no" if name not in second else "one more" if name not in first else "other weights"
+        if more or change != "other weights":
+            yield f"{change}: {name}, not on the way to the answer", name, more
 
 
 def _differences(pair: Pair[Piece]) -> Iterator[tuple[str, str, int, int]]:

@@ -31,7 +31,10 @@ from convatlas.base.records import Record
 
 Name = Callable[[int], str]
 
-AFTER = ("bn", "ln", "gn", "in ", "lrn", "relu", "leaky", "silu", "gelu", "hswish", "elu", "prelu", "tanh", "logistic")
+AFTER = (
+    "bn", "ln", "gn", "in ", "lrn", "relu", "leaky", "silu", "gelu", "hswish", "elu", "prelu", "tanh", "logistic",
+    "channel-shuffle",
+)  # fmt: skip
 """How words begin that end a unit rather than begin one: a repeat begins at another one, if it can."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import prod
 from typing import Any, TypeVar
 
@@ -191,7 +191,19 @@ def _anatomy(net: nn.Module, shape: tuple[int, ...], operations: list[Operation]
         memory=sum(layer.memory for layer in layers),
         activation=most_common_activation(layers, _functions_within(operations)),
         weighted=tuple(_arrays(layer) for layer in weighted_layers(net)),
+        aside=tuple(_aside(net, counted)),
     )
+
+
+def _aside(net: nn.Module, counted: set[int]) -> Iterator[tuple[str, int]]:
+    """The parts right below a net that hold numbers which none of its layers used, and how many; at last its own."""
+    seen = set(counted)
+    for name, part in [*net.named_children(), ("weights of its own", net)]:
+        tensors = [*part.parameters(), *(tensor for below in part.modules() for tensor in statistics(below))]
+        fresh = {id(tensor): tensor for tensor in tensors if id(tensor) not in seen}
+        seen.update(fresh)
+        if fresh:
+            yield name, sum(tensor.numel() for tensor in fresh.values())
 
 
 def _functions_within(operations: list[Operation]) -> list[str]:

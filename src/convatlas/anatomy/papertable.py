@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from convatlas.anatomy.anatomies import Anatomy, Layer
 from convatlas.anatomy.blocks import WEIGHING, Block, blocks
 from convatlas.anatomy.repeats import runs
+from convatlas.anatomy.settings import STEPS, loop_of
 from convatlas.anatomy.stages import Stage, stages
 from convatlas.anatomy.structure import Row, layers_of
-from convatlas.anatomy.words import Words
+from convatlas.anatomy.words import JOINS, LINKED, VOTES, Words, width_of
 from convatlas.base.tables import Column, Table
 
 
@@ -32,7 +34,7 @@ class Entry:
         if len(texts) == 1 and len(texts[0]) == 1:
             inner = texts[0][0]
         else:
-            inner = r"\\;".join(r"\begin{bmatrix}" + r"\\ ".join(way) + r"\end{bmatrix}" for way in texts)
+            inner = r"\;".join(r"\begin{bmatrix}" + r"\\ ".join(way) + r"\end{bmatrix}" for way in texts)
         return f"${inner}" + (rf"\times {self.times}" if self.times > 1 else "") + "$"
 
 
@@ -53,10 +55,36 @@ COLUMNS = (
 
 
 def paper_rows(anatomy: Anatomy) -> list[PaperRow]:
-    """One row a stage that has anything to show."""
+    """One row a stage that has anything to show; equal ones that follow one another are one."""
     words = Words(anatomy)
-    rows = [_row(stage, words) for stage in stages(anatomy)]
-    return [row for row in rows if row.entries]
+    found: list[list[PaperRow]] = []
+    last: Stage | None = None
+    for stage in stages(anatomy):
+        row = _row(stage, words)
+        if not row.entries:
+            continue
+        follows = last is not None and bool(set(stage.sources) & set(last.outputs))
+        if follows and (row.size, row.entries) == (found[-1][0].size, found[-1][0].entries):
+            found[-1].append(row)
+        else:
+            found.append([row])
+        last = stage
+    return [one for again in found for one in _together(again)]
+
+
+def _together(rows: list[PaperRow]) -> list[PaperRow]:
+    """Equal rows as one, where that can be written with one number."""
+    whole = _repeated(rows[0].entries, len(rows)) if len(rows) > 1 else None
+    return [PaperRow(f"{rows[0].name} – {rows[-1].name}", rows[0].size, whole)] if whole else rows
+
+
+def _repeated(entries: tuple[Entry, ...], times: int) -> tuple[Entry, ...] | None:
+    """What stands for so many stages of the same entries; None where that cannot be written with one number."""
+    if len(entries) == 1:
+        return (Entry(entries[0].ways, entries[0].times * times),)
+    if any(len(one.ways) > 1 or one.times > 1 for one in entries):
+        return None
+    return (Entry((tuple(line for one in entries for line in one.ways[0]),), times),)
 
 
 def paper_table(anatomy: Anatomy) -> Table:
@@ -64,9 +92,8 @@ def paper_table(anatomy: Anatomy) -> Table:
     rows = [
         {"name": row.name, "size": row.size, "layers": " · ".join(map(str, row.entries))} for row in paper_rows(anatomy)
     ]
-    note = (
-        f"FLOPs (multiply-adds): {anatomy.macs / 1e9:.2f}×10^9. [a; b] × N: a then b, N times; | stands between ways."
-    )
+    number, power = _scaled(anatomy.macs)
+    note = f"FLOPs (multiply-adds): {number}×10^{power}. [a; b] × N: a then b, N times; | stands between ways."
     return Table(COLUMNS, rows, title=f"{anatomy.name}: stages as papers print them", notes=(note,))
 
 
@@ -77,13 +104,20 @@ def latex(anatomy: Anatomy) -> str:
         size = r"\times ".join(map(str, row.size))
         cells = r" \quad ".join(entry.latex() for entry in row.entries)
         lines.append(rf"{_text(row.name)} & ${size}$ & {cells} \\ \hline")
-    lines.append(rf"\multicolumn{{2}}{{c|}}{{FLOPs}} & ${anatomy.macs / 1e9:.1f}\times 10^9$ \\")
+    number, power = _scaled(anatomy.macs)
+    lines.append(rf"\multicolumn{{2}}{{c|}}{{FLOPs}} & ${number}\times 10^{power}$ \\")
     return "\n".join([*lines, r"\end{tabular}"]) + "\n"
+
+
+def _scaled(number: int) -> tuple[str, int]:
+    """A count as a number of two decimals and a power of ten."""
+    power = 9 if number >= 1e8 else 6 if number >= 1e5 else 3
+    return f"{number / 10**power:.2f}", power
 
 
 def _row(stage: Stage, words: Words) -> PaperRow:
     entries: list[Entry] = []
-    found = [entry for block in blocks(stage.row, words) if (entry := _entry(block, words)) is not None]
+    found = [entry for block in blocks(stage.row, words) for entry in _entries(block, words)]
     for run in runs(found):
         once = found[run.start : run.start + run.length]
         if run.times == 1:
@@ -98,16 +132,24 @@ def _row(stage: Stage, words: Words) -> PaperRow:
     return PaperRow(stage.name, shape[1:] if len(shape) == 3 else shape, tuple(entries))
 
 
-def _entry(block: Block, words: Words) -> Entry | None:
-    """A block's lines; the ways of a module side by side, of a residual block the long one alone; None for nothing."""
+def _entries(block: Block, words: Words) -> Iterator[Entry]:
+    """A block's lines; the ways of a module side by side, of a residual block the long one alone; none for nothing."""
     if block.kind == "gate":
-        return Entry((_gate(block, words),))
+        yield Entry((_gate(block, words),))
+        return
     if block.kind == "cell":
-        return Entry(((f"cell of {len(block.ways)} parts",),))
+        yield Entry(((f"cell of {len(block.ways)} parts",),))
+        return
     chosen = block.ways if block.kind in ("module", "fork", "sum") else (block.main,)
     # Inside a residual block the paper leaves strides to its text.
-    ways = tuple(lines for way in chosen if (lines := _lines(way, words, block.kind in ("layer", "module"))))
-    return Entry(ways) if ways else None
+    ways = tuple(lines for way in chosen if (lines := _lines(way, words, block.kind not in RESIDUAL)))
+    if ways:
+        yield Entry(ways)
+    if block.join is not None and block.join.kind not in JOINS:
+        yield Entry((tuple(_numbered(block.join, words)),))
+
+
+RESIDUAL = ("identity block", "convolution block", "pooled block", "sum", "dense layer")
 
 
 def _lines(row: Row, words: Words, strides: bool) -> tuple[str, ...]:
@@ -117,7 +159,8 @@ def _lines(row: Row, words: Words, strides: bool) -> tuple[str, ...]:
         if block.kind == "gate":
             lines += _gate(block, words)
         elif block.kind == "layer":
-            lines += [line for number in layers_of(block.ways[0]) if (line := _line(words.layers[number], strides))]
+            for number in layers_of(block.ways[0]):
+                lines += _line(words.layers[number], words, strides)
         elif block.kind == "cell":
             lines.append(f"cell of {len(block.ways)} parts")
         else:
@@ -125,20 +168,42 @@ def _lines(row: Row, words: Words, strides: bool) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _line(layer: Layer, strides: bool) -> str:
+def _line(layer: Layer, words: Words, strides: bool) -> Iterator[str]:
+    """What a layer is in the table, if it stands there: none, one line, or one for each layer of a recurrence."""
     if layer.locus == "flattening" or layer.kind.startswith("adaptive"):
-        return layer.kind.replace("pooling", "pool") if layer.kind != "flatten" else ""
-    if layer.locus == "dense":
-        return f"{layer.output[-1]}-d fc"
-    if layer.kernel is None or layer.stride is None:
-        return f"{layer.output[0]}, {layer.kind}" if layer.locus in WEIGHING or layer.macs else ""
-    kernel = "×".join(map(str, layer.kernel))
-    stride = f", stride {layer.stride[0]}" if max(layer.stride) > 1 else ""
-    if layer.locus == "pooling":
+        yield from [layer.kind.replace("pooling", "pool")] if layer.kind != "flatten" else []
+    elif layer.kind == "recurrence":
+        loop = loop_of(layer.setting)
+        yield from (f"{width}-d fc" for width in loop.widths[1:])
+        yield f"feedback {', '.join(loop.told)}, {loop.steps} steps"
+    elif layer.kernel is not None and layer.stride is not None:
+        yield _window(layer, words, strides)
+    elif layer.kind == VOTES:
+        yield f"{width_of(layer)} capsules of {layer.output[-1]}"
+    elif layer.locus == "dense":
+        yield f"{width_of(layer)}-d fc"
+    elif layer.locus in WEIGHING or layer.macs:
+        yield from _numbered(layer, words)
+
+
+def _window(layer: Layer, words: Words, strides: bool) -> str:
+    kernel = "×".join(map(str, layer.kernel or ()))
+    stride = f", stride {layer.stride[0]}" if layer.stride and max(layer.stride) > 1 else ""
+    if layer.kind == VOTES:
+        return f"{kernel} {layer.kind}, {width_of(layer)}{stride}"
+    if layer.locus != "convolution":
         return f"{kernel} {layer.kind.replace('pooling', 'pool')}{stride}"
     kind = " dw" if layer.kind == "depthwise convolution" else ""
     groups = f", C={layer.groups}" if layer.kind == "grouped convolution" else ""
-    return f"{kernel}{kind}, {layer.output[0]}{groups}" + (stride if strides else "")
+    links = f", {words.links(layer)} links" if layer.kind == LINKED else ""
+    return f"{kernel}{kind}, {width_of(layer)}{groups}{links}" + (stride if strides else "")
+
+
+def _numbered(layer: Layer, words: Words) -> Iterator[str]:
+    """A layer without a window by its name, with its width where it has weights, or how often it repeats itself."""
+    width = f"{layer.output[0]}, " if layer.locus in WEIGHING else ""
+    steps = f", {layer.setting.removesuffix(STEPS)} {STEPS}" if layer.setting.endswith(STEPS) else ""
+    yield f"{width}{layer.kind}{steps}"
 
 
 def _gate(block: Block, words: Words) -> tuple[str, ...]:
@@ -154,6 +219,14 @@ def _math(line: str) -> str:
 
 
 def _text(text: str) -> str:
-    for sign in "_&%#":
-        text = text.replace(sign, "\\" + sign)
-    return text
+    """Text as LaTeX takes it, whatever a file of the user's own is called."""
+    return "".join(ESCAPED.get(sign, sign) for sign in text)
+
+
+ESCAPED = {sign: f"\\{sign}" for sign in "_&%#${}"} | {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "–": "--",
+    "→": r"$\to$",
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 
 from convatlas.anatomy.anatomies import Anatomy, Layer, Shape
 from convatlas.anatomy.stages import folded
@@ -59,6 +59,21 @@ SHORT = {
 
 JOINS = ("sum", "product", "concatenation")
 
+VOTES, LINKED = "capsule votes", "linked convolution"
+"""Kinds whose width and weights are not counted as those of others."""
+
+
+def is_map(layer: Layer) -> bool:
+    """Whether a layer gives maps (C, H, W); three sides of a dense layer are something else, in that order."""
+    return len(layer.output) == 3 and layer.locus != "dense"
+
+
+def width_of(layer: Layer) -> int:
+    """How many maps, numbers or types of capsules a layer with weights gives."""
+    if layer.kind == VOTES:
+        return layer.output[-2]
+    return layer.output[-1 if layer.locus == "dense" else 0]
+
 
 @dataclass(frozen=True)
 class Word:
@@ -97,18 +112,30 @@ class Word:
         return self.head + self.window + self.dilation
 
 
+def _seen(layer: Layer) -> Shape:
+    return (*layer.output[1:], layer.output[0]) if is_map(layer) else layer.output
+
+
 class Words:
-    """The words of a net's layers, by number."""
+    """The words of a net's layers, by number; beside them their shapes, and these as one reads them: channels last."""
 
     def __init__(self, anatomy: Anatomy):
         self.layers: Mapping[int, Layer] = {layer.number: layer for layer in anatomy.layers}
         self.shapes: dict[int, Shape] = {0: anatomy.input}
         self.shapes |= {layer.number: layer.output for layer in anatomy.layers}
+        photo = anatomy.input
+        self.seen: dict[int, Shape] = {0: (*photo[1:], photo[0]) if len(photo) == 3 else photo}
+        self.seen |= {layer.number: _seen(layer) for layer in anatomy.layers}
         self.borders = folded(anatomy)
 
     def given(self, layer: Layer) -> Shape:
         """The shape of what a layer reads, before a border that is its own."""
         return self.shapes[self._bare(layer)[0]]
+
+    def links(self, layer: Layer) -> int:
+        """How many kernels a linked convolution has, each from one map to another."""
+        assert layer.kernel is not None
+        return layer.macs // prod((*layer.kernel, *layer.output[1:]))
 
     def word(self, number: int) -> Word:
         """The word of a layer."""
@@ -125,7 +152,7 @@ class Words:
             border=self._border(layer, before) if layer.kernel or layer.kind == "padding" else "",
             dilation=f"d{_sides(layer.dilation)}" if layer.dilation and max(layer.dilation) > 1 else "",
             groups=f"g{layer.groups}" if layer.kind == "grouped convolution" else "",
-            width=f"-{layer.output[-1 if layer.locus == 'dense' else 0]}" if wide else "",
+            width=f"-{width_of(layer)}" if wide else "",
             bias=_bias(layer, before) if weighs or head == "bn" else "",
             setting=":" + layer.setting.replace(" ", ",") if layer.setting else "",
         )

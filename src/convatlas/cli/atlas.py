@@ -182,12 +182,12 @@ def choose(
         size=size,
         by=by,
     )
+    if output is not None:
+        found.draw().save(output)
     if as_json:
         print(found.to_json())
     else:
         show_table(found.table(), False, markdown, csv)
-    if output is not None:
-        found.draw().save(output)
 
 
 @app.command()

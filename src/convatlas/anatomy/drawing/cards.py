@@ -8,7 +8,7 @@ from functools import partial
 
 from convatlas.anatomy.anatomies import Shape
 from convatlas.anatomy.drawing.elements import Element
-from convatlas.anatomy.drawing.names import counted, shaped
+from convatlas.anatomy.drawing.names import counted, times
 from convatlas.anatomy.drawing.placing import Placer, framed
 from convatlas.anatomy.drawing.rows import Chain
 from convatlas.anatomy.drawing.sketching import Sketcher
@@ -27,8 +27,8 @@ from convatlas.anatomy.drawing.units import (
 from convatlas.anatomy.stages import Stage
 from convatlas.anatomy.words import Words
 
-WIDEST = 1180.0
-"""Of a line of blocks, before it goes on below."""
+WIDEST, SPARE = 1180.0, 1.1
+"""Of a line of blocks, before it goes on below; and by how much all of a stage may exceed it to stay on one."""
 
 MANY = 14
 """A stage with more boxes is not drawn again where only its widths differ."""
@@ -54,14 +54,13 @@ class Plan:
     def name(self) -> str:
         """Of its stage, or of the first and the last."""
         first, last = self.stages[0].name, self.stages[-1].name
-        return first if first == last else f"{first.partition('-')[0]} – {last.rpartition('-')[2]}"
+        return first.replace("-", " – ") if first == last else f"{first.partition('-')[0]} – {last.rpartition('-')[2]}"
 
     def totals(self, words: Words) -> str:
         """Output, parameters and multiply-accumulates of all its stages."""
         layers = [layer for stage in self.stages for layer in stage.layers]
         last = self.stages[-1]
-        shape = words.shapes[last.outputs[-1]]
-        parts = [shaped(shape), counted(sum(layer.parameters for layer in layers), "parameters")]
+        parts = [times(words.seen[last.outputs[-1]]), counted(sum(layer.parameters for layer in layers), "parameters")]
         macs = sum(layer.macs for layer in layers)
         return " · ".join([*parts, *([counted(macs, "MACs")] if macs else [])])
 
@@ -73,7 +72,7 @@ def plans(found: Sequence[Stage], words: Words, sketchers: Sequence[Sketcher], o
     for at, stage in enumerate(found):
         sketch = sketchers[at].sketch(stage.row)
         if len(stage.sources) == 1 and stage.sources[0] != (found[at - 1].end if at else 0):
-            sketch = (Entry(stage.sources[0], words.shapes[stage.sources[0]]), *sketch)
+            sketch = (Entry(stage.sources[0], words.seen[stage.sources[0]]), *sketch)
         if at == opened:
             opened_here = partial(_is_open, words, sketchers[at])
             made.append(Plan([stage], folded(framed(sketch, words, stage.name), opened_here)))
@@ -156,8 +155,8 @@ MOST_ALONE = 4
 def _again(name: str, plan: Plan, words: Words) -> Sketch:
     """One box in the place of blocks that were drawn before with other widths."""
     layers = tuple(numbers(plan.sketch))
-    shape = words.shapes[plan.stages[-1].outputs[-1]]
-    return (Unit(layers, (f"as {name}", shaped(shape)), "other", shape=shape),)
+    shape = words.seen[plan.stages[-1].outputs[-1]]
+    return (Unit(layers, (f"as {name}", times(shape)), "other", shape=shape),)
 
 
 def lines(plan: Plan, placer: Placer, before: Shape) -> list[Chain]:
@@ -166,9 +165,10 @@ def lines(plan: Plan, placer: Placer, before: Shape) -> list[Chain]:
     run: list[Element] = []
     start = shape = before
     told = len(plan.stages[0].sources) == 1 and not isinstance(plan.sketch[0], Entry)
+    whole = placer.chain(plan.sketch, before).width <= SPARE * WIDEST
     for piece in plan.sketch:
         element = placer.element(piece, shape)
-        if run and Chain([*run, element], start).width > WIDEST:
+        if run and not whole and Chain([*run, element], start).width > WIDEST:
             done.append(Chain(run, start, told=told))
             run, start, told = [], shape, False
         run.append(element)

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from math import ceil, floor, log10, sqrt
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from math import ceil, floor, hypot, log10, sqrt
 
 from convatlas.anatomy.choosing import COSTS, Candidate, Choice
 from convatlas.anatomy.drawing.fonts import text_width, wrapped
-from convatlas.anatomy.drawing.shapes import GREY, INK, PAPER, Bounds, Box, Disc, Group, Line, Picture, Shape, Text
+from convatlas.anatomy.drawing.shapes import (
+    GREY,
+    INK,
+    PAPER,
+    Bounds,
+    Box,
+    Disc,
+    Group,
+    Line,
+    Picture,
+    Point,
+    Shape,
+    Text,
+)
 
-LEFT, TOP, WIDE, HIGH, SMALL = 64.0, 76.0, 820.0, 460.0, 9.0
+LEFT, TOP, WIDE, HIGH, SMALL = 64.0, 76.0, 900.0, 600.0, 9.0
 """Where the field of the chart begins, its sides, and the size of labels."""
 
 FAMILIES = (
-    "#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#9d755d", "#eeca3b", "#ff9da6", "#2f4b7c",
+    "#4c78a8", "#f58518", "#54a24b", "#72b7b2", "#e45756", "#b279a2", "#9d755d", "#eeca3b", "#ff9da6", "#2f4b7c",
     "#88d27a", "#d67195", "#79706e", "#439894", "#bab0ac", "#83bcb6",
 )  # fmt: skip
 """Colours of families, in the order in which they come."""
@@ -50,8 +64,9 @@ def chart(choice: Choice) -> Picture:
         shapes.append(Group((disc,), f"{text}{one.macs / 1e9:.2f}G MACs"))
     if len(front) > 1:
         shapes.append(Line(tuple(front), INK, 1.4, dashed=True, radius=0))
-    shapes += _labels(choice, shown, place)
-    legend, end = _legend(families, colours, TOP + HIGH + 62)
+    shapes += _labels(choice, shown, place, front)
+    coloured = {one.family for one in shown if one.fits}
+    legend, end = _legend([family for family in families if family in coloured], colours, TOP + HIGH + 62)
     lines = wrapped(choice.why, WIDE, 11, bold=True)
     note = "The area of a disc is the size of the weights; nets that do not fit are grey. Accuracy as published."
     told = [Text(LEFT, end + 22 + 15 * at, line, 11, True) for at, line in enumerate(lines)]
@@ -82,38 +97,58 @@ def _axes(low: float, high: float, bottom: int, most: int, letter: str, by: str)
     return shapes
 
 
-def _labels(choice: Choice, shown: Sequence[Candidate], place: Place) -> list[Shape]:
-    """Names: of the recommended net, of the front, then of others where there is room beside their discs."""
+def _labels(choice: Choice, shown: Sequence[Candidate], place: Place, front: Sequence[Point]) -> list[Shape]:
+    """Names: of the recommended net, of the front, then of others where there is room beside discs and line."""
     order = sorted(shown, key=lambda one: (one.net != choice.recommended, not one.front, not one.fits, -one.top1))
     taken: list[Bounds] = []
     made: list[Shape] = []
-    discs = [(x - r * 0.7, y - r * 0.7, x + r * 0.7, y + r * 0.7) for x, y, r in map(place, shown)]
+    discs = [place(one) for one in shown if one.fits]
+    pale = [place(one) for one in shown if not one.fits]
     for one in order:
         if not one.fits:
             continue
-        x, y, radius = place(one)
-        bold = one.net == choice.recommended
-        wide = text_width(one.net, SMALL, bold)
-        spots = [
-            (x + radius + 4, y + 3),
-            (x - radius - 4 - wide, y + 3),
-            (x - wide / 2, y - radius - 5),
-            (x - wide / 2, y + radius + 11),
+        texts = list(_spots(one.net, place(one), one.net == choice.recommended))
+        free = [text for text in texts if not any(_meet(text.bounds(), other) for other in taken)]
+        worth = [
+            (_hidden(text.bounds(), discs, front), _hidden(text.bounds(), pale, ()), at) for at, text in enumerate(free)
         ]
-        texts = [Text(*spot, one.net, SMALL, bold) for spot in spots]
-        free = [
-            text
-            for text in texts
-            if text.bounds()[0] > LEFT
-            and text.bounds()[2] < LEFT + WIDE
-            and not any(_meet(text.bounds(), other) for other in taken)
-        ]
-        clear = [text for text in free if not any(_meet(text.bounds(), disc) for disc in discs)]
-        chosen = next(iter(clear), None) or (next(iter(free), None) if one.front else None)
-        if chosen is not None:
-            taken.append(chosen.bounds())
-            made.append(chosen)
+        if not worth or (min(worth)[0] and not one.front):
+            continue
+        chosen = free[min(worth)[-1]]
+        taken.append(chosen.bounds())
+        made.append(chosen)
     return made
+
+
+def _spots(name: str, disc: tuple[float, float, float], bold: bool) -> Iterator[Text]:
+    """Where a name may stand: beside its disc, above and below it, at its corners; all within the field."""
+    (x, y, radius), wide = disc, text_width(name, SMALL, bold)
+    near = 0.75 * radius + 4
+    for dx, dy in ((1, 0), (-1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (-1, 1), (1, -1)):
+        far = (radius + 4 if not dy else near) if dx else 0.0
+        left = x + far if dx > 0 else x - far - wide if dx < 0 else x - wide / 2
+        left = min(max(left, LEFT + 3), LEFT + WIDE - wide - 3) if not dx else left
+        level = y + 3 + dy * ((radius + 7 if not dx else near + 1) + (1 if dy > 0 else 0))
+        text = Text(left, level, name, SMALL, bold)
+        start, top, end, bottom = text.bounds()
+        if start > LEFT and end < LEFT + WIDE and top > TOP and bottom < TOP + HIGH:
+            yield text
+
+
+def _hidden(bounds: Bounds, discs: Sequence[tuple[float, float, float]], front: Sequence[Point]) -> int:
+    """How many discs and pieces of the front's line a name would lie on."""
+    left, top, right, bottom = bounds
+    count = 0
+    for x, y, radius in discs:
+        nearest = min(max(x, left), right), min(max(y, top), bottom)
+        count += hypot(nearest[0] - x, nearest[1] - y) < radius
+    for (x1, y1), (x2, y2) in pairwise(front):
+        for step in range(41):
+            x, y = x1 + (x2 - x1) * step / 40, y1 + (y2 - y1) * step / 40
+            if left - 1 < x < right + 1 and top - 1 < y < bottom + 1:
+                count += 1
+                break
+    return count
 
 
 def _meet(first: Bounds, second: Bounds) -> bool:

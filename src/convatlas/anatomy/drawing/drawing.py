@@ -11,7 +11,7 @@ from convatlas.anatomy.drawing.maps import boxes
 from convatlas.anatomy.drawing.shapes import Picture
 from convatlas.anatomy.drawing.sheet import sheet
 from convatlas.anatomy.drawing.sketching import Sketcher
-from convatlas.anatomy.drawing.stations import sized, stations
+from convatlas.anatomy.drawing.stations import stations
 from convatlas.anatomy.stages import stages
 from convatlas.anatomy.words import Words
 from convatlas.base.errors import ConvAtlasError, unknown
@@ -37,7 +37,7 @@ def draw(anatomy: Anatomy, style: str = "blocks", expand: str | None = None) -> 
         if expand is not None:
             raise ConvAtlasError("a stage is expanded in the style of blocks; the style of boxes shows maps alone")
         description = "The maps and vectors of a net, one after the other: "
-        description += ", ".join(f"{one.name} {sized(one.shape)}" for one in stations(anatomy))
+        description += ", ".join(f"{one.name} {one.size}" for one in stations(anatomy))
         return boxes(anatomy, anatomy.name, description + ".")
     description = f"The stages of {anatomy.name}, each a row of layers. " + ". ".join(dna(anatomy).lines()) + "."
     opened = None

@@ -130,9 +130,10 @@ class Joint:
         self.after = _strips_width(unit.after)
         self.open = not unit.layers
         self.width = 0.0 if self.open else self.core + (self.after + 4 if unit.after else 0)
-        half = max(21.0, self.box.above if self.box else 0) if self.bar or self.box else 9.0
-        self.above = max(half, above) if self.bar else half
-        self.below = max(half, below) if self.bar else half
+        tall, deep = (self.box.above, self.box.below) if self.box else (0.0, 0.0)
+        least = 21.0 if self.bar or self.box else 9.0
+        self.above = max(least, tall, above if self.bar else 0.0)
+        self.below = max(least, deep, below if self.bar else 0.0)
 
     def paint(self, ink: Ink, x: float, y: float) -> None:
         """See `Element`."""

@@ -10,12 +10,12 @@ from math import log2, sqrt
 from convatlas.anatomy.anatomies import Anatomy
 from convatlas.anatomy.drawing.elements import LINE, SMALL
 from convatlas.anatomy.drawing.fonts import shortened, text_width, wrapped
-from convatlas.anatomy.drawing.names import counted, shaped
+from convatlas.anatomy.drawing.names import counted, times
 from convatlas.anatomy.drawing.palette import MEANINGS, colour
 from convatlas.anatomy.drawing.shapes import GREY, INK, PAPER, Box, Group, Line, Picture, Text
 from convatlas.anatomy.drawing.shapes import Shape as Drawn
 from convatlas.anatomy.drawing.sheet import told
-from convatlas.anatomy.drawing.stations import Station, sized, stations
+from convatlas.anatomy.drawing.stations import Station, stations
 from convatlas.anatomy.words import Words
 
 MARGIN, APART, SHEET, LONGEST = 20.0, 44.0, 3.5, 120.0
@@ -59,27 +59,28 @@ def boxes(anatomy: Anatomy, title: str, description: str) -> Picture:
         top = middle - stack.tall / 2 - 26
         name = shortened(stack.station.name, LONGEST, SMALL)
         shapes.append(Text(stack.middle, top, name, SMALL, anchor="middle", fill=GREY))
-        shapes.append(Text(stack.middle, top + 14, _size(stack.station), LINE, True, "middle"))
+        shapes.append(Text(stack.middle, top + 14, stack.station.size, LINE, True, "middle"))
         if at:
             for line, text in enumerate(stack.station.made):
                 shapes.append(Text(_gap(stacks[at - 1], stack), floor + 13 * line, text, SMALL, anchor="middle"))
-    for before, stack in pairwise(stacks):
-        shapes += _links(before, stack, middle) if stack.station.follows else []
+    # Units lie on the windows, for a window may cover all of its map.
+    links = [link for one, next_ in pairwise(stacks) if next_.station.follows for link in _links(one, next_, middle)]
+    shapes += sorted(links, key=lambda link: isinstance(link, Box) and link.fill == INK)
     right = max(stack.middle + max(stack.wide, _label(stack)) / 2 for stack in stacks)
     width = max(right + MARGIN, 480)
-    head = _head(anatomy, title, width)
-    legend = _legend(stacks, floor + 50, width)
+    head = _head(anatomy, words, title, width)
+    legend = _legend(stacks, floor + 24 + 13 * max(2, *(len(stack.station.made) for stack in stacks)), width)
     height = max(shape.y for shape in legend if isinstance(shape, Text)) + 16
     ground = Box(0, 0, width, height, PAPER)
     return Picture(width, height, (ground, *head, *shapes, *legend), title, description)
 
 
 def _stacks(found: Sequence[Station]) -> list[Stack]:
-    largest = max((max(one.shape[1:]) for one in found if len(one.shape) == 3), default=1)
+    largest = max((max(one.shape[1:]) for one in found if not one.flat), default=1)
     made = []
     for one in found:
         shape = one.shape
-        if len(shape) == 3 and max(shape[1:]) > 1:
+        if not one.flat and max(shape[1:]) > 1:
             share = 1.0 if one.groups == 1 else 0.75
             wide, tall = (share * (14 + 96 * sqrt(side / largest)) for side in (shape[2], shape[1]))
             made.append(Stack(one, wide, tall, min(12, 1 + round(log2(shape[0] / one.groups)))))
@@ -91,13 +92,7 @@ def _stacks(found: Sequence[Station]) -> list[Stack]:
 def _label(stack: Stack) -> float:
     """The width of what stands above a stack."""
     name = shortened(stack.station.name, LONGEST, SMALL)
-    return max(text_width(name, SMALL), text_width(_size(stack.station), LINE, True))
-
-
-def _size(station: Station) -> str:
-    if station.groups == 1:
-        return sized(station.shape)
-    return f"{station.groups} × " + sized((station.shape[0] // station.groups, *station.shape[1:]))
+    return max(text_width(name, SMALL), text_width(stack.station.size, LINE, True))
 
 
 def _gap(before: Stack, after: Stack) -> float:
@@ -141,7 +136,7 @@ def _links(before: Stack, after: Stack, middle: float) -> list[Drawn]:
     """A window on the maps before and the unit that it makes; or the outline of all that go to all."""
     shapes: list[Drawn] = []
     pairs = list(zip(_fronts(before, middle), _fronts(after, middle), strict=False))
-    if len(pairs) < max(before.station.groups, after.station.groups):
+    if after.station.crosses or len(pairs) < max(before.station.groups, after.station.groups):
         pairs = [(one, other) for one in _fronts(before, middle) for other in _fronts(after, middle)]
     for (left, top), (next_left, next_top) in pairs:
         if after.flat or before.flat or after.station.window is None:
@@ -165,8 +160,8 @@ def _links(before: Stack, after: Stack, middle: float) -> list[Drawn]:
     return shapes
 
 
-def _head(anatomy: Anatomy, title: str, width: float) -> list[Drawn]:
-    parts = [f"photo {shaped(anatomy.input)}", counted(anatomy.parameters, "parameters"), counted(anatomy.macs, "MACs")]
+def _head(anatomy: Anatomy, words: Words, title: str, width: float) -> list[Drawn]:
+    parts = [f"photo {times(words.seen[0])}", counted(anatomy.parameters, "parameters"), counted(anatomy.macs, "MACs")]
     lines = wrapped(" · ".join(parts), width - 2 * MARGIN, LINE)
     texts = [Text(MARGIN, 53 + 15 * at, line, LINE, fill=GREY) for at, line in enumerate(lines)]
     return [Text(MARGIN, 34, title, 18, True), *texts]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from convatlas.anatomy.anatomies import Layer, Shape
-from convatlas.anatomy.words import Words
+from convatlas.anatomy.anatomies import Layer
+from convatlas.anatomy.settings import STEPS
+from convatlas.anatomy.words import LINKED, VOTES, Words, width_of
 
 SIGNS = {"sum": "+", "product": "×", "concatenation": "concat"}
 
@@ -34,15 +35,12 @@ SHORT = {
     "blurred pooling": "blurred pool",
     "strided convolution": "strided conv",
     "convolution": "conv",
+    "linked convolution": "linked conv",
     "dilated convolution": "dilated conv",
     "grouped convolution": "conv",
     "depthwise convolution": "depthwise",
     "transposed convolution": "up-conv",
 }
-
-
-STEPS = "steps"
-"""With which the setting of a layer ends that repeats itself."""
 
 
 def short(layer: Layer) -> str:
@@ -54,20 +52,17 @@ def short(layer: Layer) -> str:
     return f"{name} {layer.setting.removeprefix('0')}" if told else name
 
 
-def labels(layer: Layer, before: Shape, words: Words) -> tuple[str, ...]:
+def labels(layer: Layer, words: Words) -> tuple[str, ...]:
     """The lines of a layer's box: what it is with its window, then its width; none where a sign says it all."""
     if layer.kind in SIGNS:
         return () if len(layer.inputs) > 1 else (f"{SIGNS[layer.kind]} constant",)
     name = short(layer)
     if layer.setting.endswith(STEPS):
-        # What repeats itself within one layer says how often, and a recurrence what leads back.
-        *told, steps = layer.setting.split()
-        lines = [part.replace("->", " → ") for part in told]
-        return name, *lines, f"{steps.removesuffix(STEPS)} steps"
-    if layer.locus == "dense":
-        return name, str(layer.output[-1])
+        # What repeats itself within one layer says how often.
+        return name, f"{layer.setting.removesuffix(STEPS)} {STEPS}"
+    width = f"{width_of(layer)} capsules of {layer.output[-1]}" if layer.kind == VOTES else str(width_of(layer))
     if layer.kernel is None or layer.stride is None:
-        return (name,)
+        return (name, width) if layer.locus == "dense" else (name,)
     window = times(layer.kernel)
     stride = f" /{times(layer.stride) if layer.stride[0] != layer.stride[1] else layer.stride[0]}"
     first = f"{window} {name}{stride if max(layer.stride) > 1 else ''}"
@@ -75,17 +70,13 @@ def labels(layer: Layer, before: Shape, words: Words) -> tuple[str, ...]:
         return (first,)
     groups = f" · {layer.groups} groups" if layer.kind == "grouped convolution" else ""
     apart = f" · {layer.dilation[0]} apart" if layer.dilation and max(layer.dilation) > 1 else ""
-    return first, f"{layer.output[0]}{groups}{apart}"
+    links = f" · {words.links(layer)} links" if layer.kind == LINKED else ""
+    return first, f"{width}{groups}{links}{apart}"
 
 
 def times(sides: tuple[int, ...]) -> str:
-    """Sides as papers write them: 3×3."""
+    """Sides as papers write them: 3×3, 56×56×256."""
     return "×".join(map(str, sides))
-
-
-def shaped(shape: Shape) -> str:
-    """A shape as papers write it: 56×56×256, the channels last."""
-    return times((*shape[1:], shape[0])) if len(shape) == 3 else times(shape)
 
 
 def counted(number: float, unit: str) -> str:

@@ -7,8 +7,21 @@ from itertools import groupby
 
 from convatlas.anatomy.anatomies import Shape
 from convatlas.anatomy.drawing.elements import Element, EntryBox, Joint, UnitBox
+from convatlas.anatomy.drawing.loops import Loops
 from convatlas.anatomy.drawing.rows import Chain, Fork, Framed
-from convatlas.anatomy.drawing.units import Entry, Frame, Piece, Repeat, Sketch, Tangle, Unit, Ways, boxes, numbers
+from convatlas.anatomy.drawing.units import (
+    Entry,
+    Frame,
+    Piece,
+    Recurrent,
+    Repeat,
+    Sketch,
+    Tangle,
+    Unit,
+    Ways,
+    boxes,
+    numbers,
+)
 from convatlas.anatomy.drawing.webs import Web
 from convatlas.anatomy.words import Words
 
@@ -39,6 +52,8 @@ class Placer:
             return Joint(piece, 0, 0, self._tag(piece)) if piece.sign else UnitBox(piece, self._tag(piece))
         if isinstance(piece, Entry):
             return EntryBox(piece.number, self.entries(piece.number), piece.shape)
+        if isinstance(piece, Recurrent):
+            return Loops(piece)
         if isinstance(piece, Ways):
             # A sum has the shape of what it adds: it is told behind it.
             told = piece.join.sign not in ("+", "×")
@@ -49,7 +64,10 @@ class Placer:
             nodes: list[Chain] = []
             for sketch, inputs in piece.nodes:
                 given = before if not inputs or inputs[0] < 0 else shapes[inputs[0]]
-                nodes.append(self.chain(sketch, given))
+                # Of poolings and borders, the convolutions behind them tell.
+                last = sketch[-1]
+                told = isinstance(last, Unit) and last.locus in ("convolution", "dense")
+                nodes.append(self.chain(sketch, given, tail=told))
                 shapes.append(nodes[-1].shape)
             return Web(
                 nodes, [inputs for _, inputs in piece.nodes], piece.ends, piece.join, before, self._tag(piece.join)

@@ -9,7 +9,7 @@ from convatlas.anatomy.anatomies import Shape
 from convatlas.anatomy.drawing.elements import GAP, LINE, SHORT_GAP, SMALL, TINY, Element, EntryBox, Joint
 from convatlas.anatomy.drawing.fonts import text_width
 from convatlas.anatomy.drawing.ink import Ink
-from convatlas.anatomy.drawing.names import shaped
+from convatlas.anatomy.drawing.names import times
 from convatlas.anatomy.drawing.shapes import GREY, PAPER, Box, Text
 from convatlas.anatomy.drawing.units import Unit
 
@@ -26,13 +26,16 @@ class Chain:
     ):
         self.elements = elements
         self.shape = known = before
+        if elements and isinstance(elements[0], EntryBox):
+            # What comes from elsewhere is told in any case.
+            known = ()
         self.gaps: list[tuple[float, str]] = []
         for at, element in enumerate(elements):
-            text = shaped(self.shape) if (at and self.shape != known) or (told and not at) else ""
+            text = times(self.shape) if (at and self.shape != known) or (told and not at) else ""
             known = self.shape if at else known
             self.gaps.append((_gap(text) if at or lead or told else 0.0, text))
             self.shape = element.shape or self.shape
-        text = shaped(self.shape) if tail and self.shape != known else ""
+        text = times(self.shape) if tail and self.shape != known else ""
         self.tail = (_gap(text) if text else 0.0), text
         self.width = sum(gap for gap, _ in self.gaps) + sum(one.width for one in elements) + self.tail[0]
         labelled = any(told for _, told in (*self.gaps, self.tail))
@@ -55,7 +58,7 @@ class Fork:
 
     def __init__(self, ways: Sequence[Chain], joint: Unit, before: Shape, tag: str = ""):
         self.ways = ways
-        self.offsets = _stacked(ways, centred=len(ways) > 2)
+        self.offsets = _stacked(ways, centred=len(ways) > 2, ordered=joint.sign == "concat")
         self.inner = max(way.width for way in ways)
         tops = [offset - way.above for offset, way in zip(self.offsets, ways, strict=True)]
         bottoms = [offset + way.below for offset, way in zip(self.offsets, ways, strict=True)]
@@ -96,10 +99,13 @@ def enter(ink: Ink, joint: Joint, start: tuple[float, float], at: tuple[float, f
         ink.line((x, level), (middle, level), (middle, y - 9 if level < y else y + 9), arrow=True)
 
 
-def _stacked(ways: Sequence[Chain], centred: bool) -> list[float]:
-    """How far below the line each way runs: the widest on it and the others above, or all around it."""
+def _stacked(ways: Sequence[Chain], centred: bool, ordered: bool) -> list[float]:
+    """How far below the line each way runs: the widest on it and the others above, or all around it.
+
+    Ways whose order matters stand in it.
+    """
     main = max(range(len(ways)), key=lambda at: (ways[at].width, at))
-    order = list(range(len(ways))) if centred else [*(at for at in range(len(ways)) if at != main), main]
+    order = list(range(len(ways))) if centred or ordered else [*(at for at in range(len(ways)) if at != main), main]
     offsets = [0.0] * len(ways)
     for above, at in pairwise(order):
         offsets[at] = offsets[above] + ways[above].below + GAP + ways[at].above
@@ -116,29 +122,30 @@ class Framed:
         self.chain, self.times, self.shape = chain, times, chain.shape
         badge = text_width(f"×{times}", LINE, True) + 14 if times > 1 else 0.0
         self.name = name
-        self.width = max(chain.width + 2 * SIDE, text_width(name, TINY) + badge + 22)
+        self.frame = max(chain.width + 2 * SIDE, text_width(name, TINY) + badge + 22)
+        self.width = self.frame + (SHADOW if times > 1 else 0)
         headed = bool(name) or times > 1
         self.above = chain.above + (HEADED if headed else SIDE)
-        self.below = chain.below + SIDE
+        self.below = chain.below + SIDE + (SHADOW if times > 1 else 0)
 
     def paint(self, ink: Ink, x: float, y: float) -> None:
         """See `Element`."""
-        top, height = y - self.above, self.above + self.below
-        for shift in (4, 2) if self.times > 1 else ():
-            ink.back.append(Box(x + shift, top + shift, self.width, height, PAPER, GREY, 6))
-        ink.back.append(Box(x, top, self.width, height, PAPER, GREY, 6, dashed=self.times == 1))
+        top, height = y - self.above, self.above + self.chain.below + SIDE
+        for shift in (SHADOW, SHADOW / 2) if self.times > 1 else ():
+            ink.back.append(Box(x + shift, top + shift, self.frame, height, PAPER, GREY, 6))
+        ink.back.append(Box(x, top, self.frame, height, PAPER, GREY, 6, dashed=self.times == 1))
         if self.name:
             ink.front.append(Text(x + 7, top + 11, self.name, TINY, fill=GREY))
         if self.times > 1:
-            ink.front.append(Text(x + self.width - 7, top + 13, f"×{self.times}", LINE, True, "end"))
-        inner = x + (self.width - self.chain.width) / 2
+            ink.front.append(Text(x + self.frame - 7, top + 13, f"×{self.times}", LINE, True, "end"))
+        inner = x + (self.frame - self.chain.width) / 2
         ink.line((x, y), (inner, y))
         self.chain.paint(ink, inner, y)
         ink.line((inner + self.chain.width, y), (x + self.width, y))
 
 
-SIDE, HEADED = 9.0, 19.0
-"""Between a frame and what is in it: at the sides, and above where it is named."""
+SIDE, HEADED, SHADOW = 9.0, 19.0, 4.0
+"""Between a frame and what is in it, at the sides, and above where it is named; of the frames behind a repeated one."""
 
 
 def _gap(told: str) -> float:

@@ -11,7 +11,7 @@ from convatlas.anatomy.drawing.cards import Plan, lines
 from convatlas.anatomy.drawing.elements import LINE, SMALL
 from convatlas.anatomy.drawing.fonts import text_width, wrapped
 from convatlas.anatomy.drawing.ink import Ink
-from convatlas.anatomy.drawing.names import counted, shaped, times
+from convatlas.anatomy.drawing.names import counted, times
 from convatlas.anatomy.drawing.palette import MEANINGS, colour
 from convatlas.anatomy.drawing.placing import Placer
 from convatlas.anatomy.drawing.rows import Chain
@@ -23,6 +23,14 @@ MARGIN, HEADER, INSIDE, BETWEEN, LANE = 18.0, 24.0, 24.0, 22.0, 9.0
 """Around the sheet; of a card's header; left and right in a card; between cards; between the lines on their left."""
 
 CARD = "#f1f2ee"
+
+SIDES = {
+    ("squash", "activation"): "capsules × numbers",
+    ("capsule votes", "dense"): "children × parents × numbers",
+    ("capsules of maps", "routing"): "types × numbers × height × width",
+    ("capsule votes", "convolution"): "windows × places × children × parents × numbers",
+}
+"""What the sides of shapes are that are no maps, by kind and locus of the layer that gives them."""
 
 
 @dataclass
@@ -49,11 +57,11 @@ def sheet(anatomy: Anatomy, plans: Sequence[Plan], title: str, description: str)
     reads = _reads(plans)
     tags = _tags(plans, set(last_layers))
     laid: list[Laid] = []
-    shape = anatomy.input
+    shape = words.seen[0]
     for plan in plans:
         placer = Placer(_entries(plan, plans, tags), tags)
         if len(plan.stages[0].sources) == 1:
-            shape = words.shapes[plan.stages[0].sources[0]]
+            shape = words.seen[plan.stages[0].sources[0]]
         laid.append(Laid(plan, lines(plan, placer, shape)))
         shape = laid[-1].chains[-1].shape
     lanes = _lanes(last_layers, reads)
@@ -63,7 +71,7 @@ def sheet(anatomy: Anatomy, plans: Sequence[Plan], title: str, description: str)
     wide = max(wide, 420)
     top = max(_bottom(one) for one in head) + 20
     for one in laid:
-        top = _place(one, top, shaped(anatomy.input) if one is laid[0] else "") + BETWEEN
+        top = _place(one, top) + BETWEEN
     for at, one in enumerate(laid):
         _paint(ink, one, left, wide, words, first=at == 0, final=at == len(laid) - 1)
     _connect(ink, laid, lanes, last_layers, left)
@@ -79,7 +87,7 @@ def told(found: Iterable[int], words: Words) -> str:
     texts = []
     for number in found:
         layer = words.layers[number]
-        parts = [f"{layer.name or 'the net'}: {layer.kind}, {shaped(layer.output)}"]
+        parts = [f"{layer.name or 'the net'}: {layer.kind}, {times(words.seen[number])}"]
         parts += [f"{layer.parameters:,} parameters"] if layer.parameters else []
         parts += [f"{layer.macs:,} MACs"] if layer.macs else []
         parts += [f"field {times(layer.field)}"] if layer.field else []
@@ -137,7 +145,7 @@ def _lanes(ends: dict[int, int], reads: Sequence[set[int]]) -> dict[int, int]:
     return lanes
 
 
-def _place(one: Laid, top: float, photo: str) -> float:
+def _place(one: Laid, top: float) -> float:
     """Puts a card's lines below one another; gives where the card ends."""
     one.top, level, levels = top, top + HEADER, []
     for chain in one.chains:
@@ -217,7 +225,7 @@ def _within(one: Laid, level: float) -> bool:
 
 def _head(anatomy: Anatomy, title: str, left: float, wide: float, words: Words) -> list[Shape]:
     parts = [
-        f"photo {shaped(anatomy.input)}",
+        f"photo {times(words.seen[0])}",
         counted(anatomy.parameters, "parameters"),
         counted(anatomy.macs, "MACs"),
         f"{anatomy.depth} layer{'s' if anatomy.depth != 1 else ''} with weights",
@@ -231,7 +239,9 @@ def _head(anatomy: Anatomy, title: str, left: float, wide: float, words: Words) 
 
 def _legend(anatomy: Anatomy, plans: Sequence[Plan], words: Words, left: float, top: float, wide: float) -> list[Shape]:
     """A swatch for each gene that is there, and what the marks mean."""
-    loci = {words.layers[number].locus for plan in plans for number in numbers(plan.sketch) if number > 0}
+    drawn = [words.layers[number] for plan in plans for number in numbers(plan.sketch) if number > 0]
+    loci = {layer.locus for layer in drawn}
+    loci |= {"dense", "activation"} if any(layer.kind == "recurrence" for layer in drawn) else set()
     there = {locus if locus in MEANINGS else "other" for locus in loci}
     shapes: list[Shape] = []
     x, y = left, top + 4
@@ -245,7 +255,11 @@ def _legend(anatomy: Anatomy, plans: Sequence[Plan], words: Words, left: float, 
         x += step
     rates = [float(layer.setting) for layer in anatomy.layers if layer.kind == "stochastic depth"]
     notes = "On the arrows: height × width × channels, where they change. ×N: blocks that come N times, drawn once."
+    told = dict.fromkeys(SIDES[key] for layer in drawn if (key := (layer.kind, layer.locus)) in SIDES)
+    notes += f" Of capsules: {'; '.join(told)}." if told else ""
     notes += f" While it is trained, blocks are dropped at rates up to {max(rates):.3g}." if rates else ""
+    beside = ", ".join(f"{name} ({counted(number, 'parameters')})" for name, number in anatomy.aside)
+    notes += f" Not on the way to the answer, and not drawn: {beside}." if beside else ""
     for at, line in enumerate(wrapped(notes, wide, SMALL)):
         shapes.append(Text(left, y + 30 + 13 * at, line, SMALL, fill=GREY))
     return shapes

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from convatlas.anatomy.anatomies import Layer
 from convatlas.anatomy.drawing.names import SIGNS, labels, short
-from convatlas.anatomy.drawing.units import Entry, Piece, Sketch, Strip, Tangle, Unit, Ways
+from convatlas.anatomy.drawing.units import Entry, Piece, Recurrent, Sketch, Strip, Tangle, Unit, Ways
+from convatlas.anatomy.settings import loop_of
 from convatlas.anatomy.stages import port
 from convatlas.anatomy.structure import Fork, Part, Row, Web, layers_of
 from convatlas.anatomy.words import Words
@@ -57,32 +58,30 @@ class Sketcher:
         return replace(unit, sign=SIGNS.get(layer.kind, "·" if not unit.text else ""))
 
     def _unit(self, layer: Layer) -> Unit:
-        return Unit(
-            (layer.number,), labels(layer, self.words.given(layer), self.words), layer.locus, shape=layer.output
-        )
+        return Unit((layer.number,), labels(layer, self.words), layer.locus, shape=self.words.seen[layer.number])
 
     def _add(self, pieces: list[Piece], number: int) -> None:
         """A layer at the end of a sketch: with the unit before it, with one that waits for it, or by itself."""
         if number < 0:
-            pieces.append(Entry(port(number), self.words.shapes[port(number)]))
+            pieces.append(Entry(port(number), self.words.seen[port(number)]))
             return
-        layer = self.words.layers[number]
+        layer, shape = self.words.layers[number], self.words.seen[number]
         last = pieces[-1] if pieces else None
-        if self.fine(layer) or len(layer.inputs) > 1:
+        if layer.kind == "recurrence":
+            pieces.append(Recurrent((number,), loop_of(layer.setting), shape))
+        elif self.fine(layer) or len(layer.inputs) > 1:
             pieces.append(self._join(number) if len(layer.inputs) > 1 else self._unit(layer))
         elif layer.locus in ATTACHED or layer.kind in ATTACHED_KINDS:
             strip = short(layer), layer.locus
             fits = isinstance(last, Unit | Ways | Tangle) and not self._is_fine(last)
             if fits and isinstance(last, Unit) and (last.text or last.sign):
-                pieces[-1] = _followed(last, strip, layer)
+                pieces[-1] = self._followed(last, strip, layer)
             elif fits and isinstance(last, Ways | Tangle):
-                pieces[-1] = replace(last, join=_followed(last.join, strip, layer))
+                pieces[-1] = replace(last, join=self._followed(last.join, strip, layer))
             elif fits and isinstance(last, Unit):
-                pieces[-1] = replace(
-                    last, before=(*last.before, strip), layers=(*last.layers, number), shape=layer.output
-                )
+                pieces[-1] = replace(last, before=(*last.before, strip), layers=(*last.layers, number), shape=shape)
             else:
-                pieces.append(Unit((number,), (), layer.locus, before=(strip,), shape=layer.output))
+                pieces.append(Unit((number,), (), layer.locus, before=(strip,), shape=shape))
         elif isinstance(last, Unit) and not last.text and not last.sign and not self._is_fine(last):
             unit = self._unit(layer)
             pieces[-1] = replace(unit, layers=(*last.layers, number), before=last.before)
@@ -91,7 +90,7 @@ class Sketcher:
                 last,
                 text=(last.text[0].replace("depthwise", "separable"), str(layer.output[0])),
                 layers=(*last.layers, number),
-                shape=layer.output,
+                shape=shape,
             )
         else:
             pieces.append(self._unit(layer))
@@ -128,6 +127,6 @@ class Sketcher:
         numbers = (*(layer.number for layer in layers), *join.layers)
         return Unit(numbers, text, "attention", shape=join.shape)
 
-
-def _followed(unit: Unit, strip: Strip, layer: Layer) -> Unit:
-    return replace(unit, after=(*unit.after, strip), layers=(*unit.layers, layer.number), shape=layer.output)
+    def _followed(self, unit: Unit, strip: Strip, layer: Layer) -> Unit:
+        shape = self.words.seen[layer.number]
+        return replace(unit, after=(*unit.after, strip), layers=(*unit.layers, layer.number), shape=shape)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
 from convatlas.anatomy.anatomies import Anatomy, Layer, Shape
 from convatlas.anatomy.drawing.names import times
 from convatlas.anatomy.drawing.sketching import Sketcher
-from convatlas.anatomy.drawing.units import Unit
+from convatlas.anatomy.drawing.units import Recurrent, Unit
 from convatlas.anatomy.stages import Stage, stages
-from convatlas.anatomy.words import Words
+from convatlas.anatomy.words import Words, is_map
 
 MOST = 14
 """Stations that a line holds; a net with more is shown by its stages, and then by the sizes of its maps."""
@@ -24,12 +24,14 @@ class Station:
 
     Attributes:
         name: Of the layer or stage.
-        shape: (C, H, W) of maps, (F,) of a vector.
+        shape: (C, H, W) of maps, other sides of all else.
         made: What made it, in one line or two.
         locus: Of what made it.
         window: Height and width of the window that its first layer slides over the station before.
         groups: In how many groups its maps are kept apart, by this layer or the next.
         layers: That made it.
+        crosses: Whether each of its groups reads all groups of the station before.
+        flat: Whether it holds no maps.
         follows: Whether it is made from the station before.
     """
 
@@ -40,26 +42,39 @@ class Station:
     window: tuple[int, int] | None
     groups: int
     layers: tuple[int, ...]
+    crosses: bool = False
+    flat: bool = False
     follows: bool = True
+
+    @property
+    def size(self) -> str:
+        """Its shape as LeNet-5's picture writes it: 6@28×28, those of two groups as 2 × 3@28×28."""
+        if self.flat:
+            return times(self.shape)
+        each = f"{self.shape[0] // self.groups}@{times(self.shape[1:])}"
+        return each if self.groups == 1 else f"{self.groups} × {each}"
 
 
 def stations(anatomy: Anatomy) -> list[Station]:
     """The photo, and what follows from it."""
     words, found = Words(anatomy), stages(anatomy)
-    photo = Station("photo", anatomy.input, (), "other", None, 1, ())
+    photo = Station("photo", anatomy.input, (), "other", None, 1, (), flat=len(anatomy.input) != 3)
     if all(isinstance(part, int) for stage in found for part in stage.row):
         single = _units(found, words)
         if len(single) < MOST:
             return [photo, *single]
     groups = [[stage] for stage in found]
     if len(groups) >= MOST:
-        groups = [list(run) for _, run in groupby(found, key=lambda stage: _shape(stage)[1:])]
+        sizes = {stage.name: words.layers[stage.outputs[-1]].output[1:] for stage in found}
+        groups = [list(run) for _, run in groupby(found, key=lambda stage: sizes[stage.name])]
     made = [photo]
-    before = {0}
+    before: Layer | None = None
+    read = {0}
     for group in groups:
         reads = {number for stage in group for number in stage.sources}
-        made.append(replace(_stage(group, words), follows=bool(reads & before)))
-        before = {number for stage in group for number in stage.outputs}
+        made.append(replace(_stage(group, before, words), follows=bool(reads & read)))
+        read = {number for stage in group for number in stage.outputs}
+        before = words.layers[group[-1].outputs[-1]]
     return made
 
 
@@ -71,19 +86,37 @@ def _units(found: Sequence[Stage], words: Words) -> list[Station]:
     made: list[Station] = []
     sketcher = Sketcher(words)
     held = 1
-    units = [piece for stage in found for piece in sketcher.sketch(stage.row) if isinstance(piece, Unit)]
-    for at, unit in enumerate(units):
-        if unit.locus == "flattening" and made and made[-1].shape[1:] == (1, 1):
+    pieces = [piece for stage in found for piece in sketcher.sketch(stage.row)]
+    units = [piece for piece in pieces if isinstance(piece, Unit)]
+    for piece in pieces:
+        if isinstance(piece, Recurrent):
+            made += _recurrent(piece)
             continue
+        if not isinstance(piece, Unit) or (piece.locus == "flattening" and made and made[-1].shape[1:] == (1, 1)):
+            continue
+        unit = piece
         layers = [words.layers[number] for number in unit.layers]
         window = next((layer.kernel for layer in layers if layer.kernel), None)
-        held = _groups(unit, words) or held
-        groups = max(held, next((many for one in units[at + 1 :] if (many := _groups(one, words))), 1))
-        split = groups if 1 < groups < 4 and len(unit.shape) == 3 else 1
+        own = _groups(unit, words)
+        held = own or held
+        groups = max(held, next((many for one in units[units.index(unit) + 1 :] if (many := _groups(one, words))), 1))
+        flat = not is_map(layers[-1])
+        split = groups if 1 < groups < 4 and not flat else 1
         what = " · ".join(name for name, _ in (*unit.before, *unit.after) if not name.startswith("drop"))
         lines = tuple(line for line in (*unit.text[:1], what) if line)
-        made.append(Station(_name(layers), unit.shape, lines, unit.locus, window, split, unit.layers))
+        crosses = own == 1 and bool(made) and made[-1].groups == split > 1
+        shape = layers[-1].output
+        made.append(Station(_name(layers), shape, lines, unit.locus, window, split, unit.layers, crosses, flat))
     return made
+
+
+def _recurrent(piece: Recurrent) -> Iterator[Station]:
+    """Each layer of a recurrence, with those from which arrows lead back to it."""
+    loop = piece.loop
+    for name, width, function in zip(loop.names[1:], loop.widths[1:], loop.functions, strict=True):
+        back = [source for source, target in loop.arrows if target == name]
+        lines = ("dense", *((function,) if function != "identity" else ()), *(f"and {one} before" for one in back))
+        yield Station(name, (width,), lines, "dense", None, 1, piece.layers, flat=True)
 
 
 def _groups(unit: Unit, words: Words) -> int:
@@ -91,9 +124,9 @@ def _groups(unit: Unit, words: Words) -> int:
     return max(words.layers[number].groups or 0 for number in unit.layers)
 
 
-def _stage(group: Sequence[Stage], words: Words) -> Station:
+def _stage(group: Sequence[Stage], before: Layer | None, words: Words) -> Station:
     layers = [layer for stage in group for layer in stage.layers]
-    first = next((layer for layer in layers if layer.kernel is not None), None)
+    last = words.layers[group[-1].outputs[-1]]
     counts = Counter(layer.locus for layer in layers if layer.locus in ("convolution", "dense", "pooling"))
     gates = sum(layer.kind == "product" and len(layer.inputs) > 1 for layer in layers)
     sums = sum(layer.kind == "sum" and len(layer.inputs) > 1 for layer in layers)
@@ -102,12 +135,18 @@ def _stage(group: Sequence[Stage], words: Words) -> Station:
     names = [stage.name for stage in group]
     name = names[0] if len(names) == 1 else f"{names[0]} – {names[-1]}"
     locus = counts.most_common(1)[0][0] if counts else layers[-1].locus
-    window = first.kernel if first else None
-    return Station(name, _shape(group[-1]), (*made, *extra), locus, window, 1, tuple(one.number for one in layers))
+    numbers = tuple(one.number for one in layers)
+    return Station(name, last.output, (*made, *extra), locus, _window(before, last), 1, numbers, flat=not is_map(last))
 
 
-def _shape(stage: Stage) -> Shape:
-    return next(layer.output for layer in reversed(stage.layers) if layer.number == stage.outputs[-1])
+def _window(before: Layer | None, last: Layer) -> tuple[int, int] | None:
+    """The window on the maps `before` (None: the photo) that makes one unit of the `last` ones; None if it has none."""
+    fields = (1, 1) if before is None else before.field, last.field
+    steps = (1, 1) if before is None else before.field_stride
+    if fields[0] is None or fields[1] is None or steps is None:
+        return None
+    high, wide = (1 + max(0, own - seen) // step for own, seen, step in zip(fields[1], fields[0], steps, strict=True))
+    return high, wide
 
 
 def _several(number: int, what: str) -> str:
@@ -123,8 +162,3 @@ def _name(layers: Sequence[Layer]) -> str:
         shared.pop()
     name = ".".join(shared) or parts[0][0] or layers[0].kind
     return f"layer {name}" if name.isdigit() else name
-
-
-def sized(shape: Shape) -> str:
-    """A shape as LeNet-5's picture writes it: 6@28×28."""
-    return f"{shape[0]}@{times(shape[1:])}" if len(shape) == 3 else times(shape)

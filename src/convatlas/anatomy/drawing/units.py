@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from convatlas.anatomy.anatomies import Shape
 from convatlas.anatomy.repeats import runs
+from convatlas.anatomy.settings import Loop
 
 Strip = tuple[str, str]
 """A short name and a locus."""
@@ -44,6 +45,15 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Recurrent:
+    """A recurrence, which is one layer of a net: dense ones in a row with arrows back."""
+
+    layers: tuple[int, ...]
+    loop: Loop
+    shape: Shape
+
+
+@dataclass(frozen=True)
 class Ways:
     """A fork's ways, and the unit where they meet."""
 
@@ -78,14 +88,14 @@ class Frame:
     sketch: Sketch
 
 
-Piece = Unit | Entry | Ways | Tangle | Repeat | Frame
+Piece = Unit | Entry | Recurrent | Ways | Tangle | Repeat | Frame
 Sketch = tuple[Piece, ...]
 
 
 def numbers(sketch: Sequence[Piece]) -> Iterator[int]:
     """The numbers of all layers in a sketch, those of all times of a repeat among them."""
     for piece in sketch:
-        if isinstance(piece, Unit):
+        if isinstance(piece, Unit | Recurrent):
             yield from piece.layers
         elif isinstance(piece, Ways):
             for way in piece.ways:
@@ -109,6 +119,8 @@ def pattern(piece: Piece, widths: bool = True) -> str:
         return "|".join([*(name for name, _ in piece.before), *shown, piece.sign, *(name for name, _ in piece.after)])
     if isinstance(piece, Entry):
         return "<>"
+    if isinstance(piece, Recurrent):
+        return str(piece.loop)
     if isinstance(piece, Ways):
         return "(" + " & ".join(patterns(way, widths) for way in piece.ways) + ")" + pattern(piece.join, widths)
     if isinstance(piece, Tangle):
@@ -128,6 +140,8 @@ def boxes(sketch: Sequence[Piece]) -> int:
     for piece in sketch:
         if isinstance(piece, Unit):
             count += 1
+        elif isinstance(piece, Recurrent):
+            count += len(piece.loop.widths)
         elif isinstance(piece, Ways):
             count += 1 + sum(boxes(way) for way in piece.ways)
         elif isinstance(piece, Tangle):
