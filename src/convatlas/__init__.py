@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from convatlas.anatomy.measuring import measure
     from convatlas.base.errors import ConvAtlasError
     from convatlas.catalogue.listing import list_nets
+    from convatlas.engines.exporting import export
     from convatlas.nets.building import build
     from convatlas.weights.classifying import classify
     from convatlas.weights.detecting import detect
     from convatlas.weights.evaluating import evaluate
-    from convatlas.weights.exporting import export
     from convatlas.weights.fetching import fetch
     from convatlas.weights.loading import load
 
@@ -32,7 +32,7 @@ _HOMES = {
     "compare": "anatomy.comparing",
     "detect": "weights.detecting",
     "evaluate": "weights.evaluating",
-    "export": "weights.exporting",
+    "export": "engines.exporting",
     "fetch": "weights.fetching",
     "list_nets": "catalogue.listing",
     "load": "weights.loading",

@@ -41,7 +41,7 @@ def export(net: Net, file: str | Path, *, layout: str | None = None) -> Path:
     """
     path = Path(file)
     if layout is None:
-        layout = _layout(net, path)
+        layout = layout_of(net, path)
     if layout not in ENDINGS:
         raise unknown("layout", layout, ENDINGS)
     if not path.name.endswith(ENDINGS[layout]):
@@ -55,7 +55,8 @@ def export(net: Net, file: str | Path, *, layout: str | None = None) -> Path:
     return path
 
 
-def _layout(net: Net, path: Path) -> str:
+def layout_of(net: Net, path: Path) -> str:
+    """The layout that a file's ending and the net's origin speak for."""
     if path.name.endswith(".weights.h5"):
         return "keras"
     if path.suffix == ".safetensors":
