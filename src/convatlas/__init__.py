@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from convatlas.anatomy.measuring import measure
     from convatlas.base.errors import ConvAtlasError
     from convatlas.catalogue.listing import list_nets
+    from convatlas.engines.accelerating import accelerate
     from convatlas.engines.exporting import export
     from convatlas.nets.building import build
     from convatlas.weights.classifying import classify
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ConvAtlasError": "base.errors",
+    "accelerate": "engines.accelerating",
     "build": "nets.building",
     "check": "anatomy.checking",
     "choose": "anatomy.choosing",
@@ -42,6 +44,7 @@ _HOMES = {
 __version__ = "0.1.0"
 __all__ = [
     "ConvAtlasError",
+    "accelerate",
     "build",
     "check",
     "choose",

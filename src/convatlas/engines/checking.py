@@ -72,6 +72,12 @@ class Eager:
         own = max(float(np.abs(self.single - self.double).max()), rounding)
         return FACTOR * own / self.scale
 
+    def distance(self, y: Array) -> float:
+        """The largest difference to the answers in float32, in units of their deviation; infinite for other shapes."""
+        if y.shape != self.single.shape:
+            return float("inf")
+        return float(np.abs(y - self.single).max()) / (float(self.single.astype(np.float64).std()) or 1.0)
+
     def agreement(self, y: Array) -> Agreement:
         """Of answers in float32 (or less)."""
         return self._agreement(y, self.single, self.bound)

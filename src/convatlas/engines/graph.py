@@ -19,6 +19,8 @@ from convatlas.engines.missing import needed
 OPSET = 20
 """Of the ONNX files: the first one that has GELU as an operation of its own."""
 
+CHATTY = ("torch.onnx", "torch.export", "torch.utils.cpp_extension", "onnxscript", "onnx_ir")
+
 INPUT, OUTPUT = "photos", "outputs"
 EXAMPLE = 2
 """Photos to trace with: one would be taken for a constant."""
@@ -43,7 +45,7 @@ def exported(net: nn.Module, shape: tuple[int, ...]) -> ExportedProgram:
         ConvAtlasError: PyTorch cannot follow what the net does; says where.
     """
     example = torch.zeros(EXAMPLE, *shape)
-    with still(net), _quiet(), torch.no_grad():
+    with still(net), quiet(), torch.no_grad():
         try:
             return torch.export.export(net, (example,), dynamic_shapes=({0: Dim("batch", min=1)},))
         # What `torch.export` raises about others' code is anything at all.
@@ -62,7 +64,7 @@ def onnx_bytes(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
     needed("onnxscript")
     import onnx
 
-    with _quiet():
+    with quiet():
         try:
             made = torch.onnx.export(
                 _with_plain_pools(program),
@@ -105,9 +107,9 @@ def _with_plain_pools(program: ExportedProgram) -> ExportedProgram:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the remarks that the exporters make on the way."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+def quiet() -> Iterator[None]:
+    """Without the remarks that exporters and compilers make on the way."""
+    loggers = [logging.getLogger(name) for name in CHATTY]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings(action="ignore"):
         for logger in loggers:

@@ -1,0 +1,34 @@
+"""From a folder with a net's files and a setting to a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from convatlas.engines.session import Session
+from convatlas.engines.setting import Setting
+
+GRAPH, QUANTIZED = "net.onnx", "int8.xml"
+"""In a net's folder: its graph in float32, and quantized."""
+
+
+def start(folder: Path, setting: Setting) -> Session:
+    """The session of an engine other than eager; torch is imported for the compiled one only.
+
+    Raises:
+        ConvAtlasError: The engine is not installed, or refuses the net.
+    """
+    if setting.engine == "onnxruntime":
+        from convatlas.engines.onnxruntime import OnnxRuntime
+
+        return OnnxRuntime(folder / GRAPH)
+    if setting.engine == "openvino":
+        from convatlas.engines.openvino import OpenVINO
+
+        file = folder / (QUANTIZED if setting.precision == "int8" else GRAPH)
+        return OpenVINO(file, setting.batch, setting.precision, setting.streams)
+    from convatlas.engines.compiled import Compiled, compile_package, package
+
+    file = package(folder, setting.batch)
+    if not file.is_file():
+        compile_package(folder, setting.batch)
+    return Compiled(file, setting.batch)
