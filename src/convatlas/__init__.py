@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from convatlas.base.errors import ConvAtlasError
     from convatlas.catalogue.listing import list_nets
     from convatlas.engines.accelerating import accelerate
+    from convatlas.engines.benching import bench
     from convatlas.engines.exporting import export
     from convatlas.nets.building import build
     from convatlas.weights.classifying import classify
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ConvAtlasError": "base.errors",
     "accelerate": "engines.accelerating",
+    "bench": "engines.benching",
     "build": "nets.building",
     "check": "anatomy.checking",
     "choose": "anatomy.choosing",
@@ -45,6 +47,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ConvAtlasError",
     "accelerate",
+    "bench",
     "build",
     "check",
     "choose",
