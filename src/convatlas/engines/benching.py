@@ -119,7 +119,7 @@ class Bench(Record):
         ]
         notes = [f"{net}: most time goes to {_named(layers)}" for net, layers in self.costly.items() if layers]
         title = (
-            f"{self.cpu}, {self.threads} thread{'s' * (self.threads > 1)}; at most {self.peak:.0f} GMAC/s and {self.bandwidth:.0f} GB/s; "
+            f"{self.cpu}, threads: {self.threads}; at most {self.peak:.0f} GMAC/s and {self.bandwidth:.0f} GB/s; "
             "medians of interleaved rounds"
         )
         return Table(COLUMNS, rows, title=title, notes=(*notes, *self.refused))
