@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from convatlas.catalogue.listing import list_nets
     from convatlas.engines.accelerating import accelerate
     from convatlas.engines.benching import bench
+    from convatlas.engines.classifying import classify
     from convatlas.engines.exporting import export
     from convatlas.nets.building import build
-    from convatlas.weights.classifying import classify
     from convatlas.weights.detecting import detect
     from convatlas.weights.evaluating import evaluate
     from convatlas.weights.fetching import fetch
@@ -32,7 +32,7 @@ _HOMES = {
     "build": "nets.building",
     "check": "anatomy.checking",
     "choose": "anatomy.choosing",
-    "classify": "weights.classifying",
+    "classify": "engines.classifying",
     "compare": "anatomy.comparing",
     "detect": "weights.detecting",
     "evaluate": "weights.evaluating",

@@ -15,7 +15,7 @@ from torch import nn
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, SizeError, UnknownName
-from convatlas.engines import accelerating, guarding, identity, missing, setting
+from convatlas.engines import accelerating, guarding, identity, machine, missing, setting
 from convatlas.engines.accelerated import Accelerated
 from convatlas.engines.checking import Eager
 from convatlas.engines.session import parts, threads
@@ -101,7 +101,7 @@ def test_what_was_measured_is_remembered(net: Net, store: Path, no_compiler: Non
         next(net.parameters()).mul_(2)
     ca.accelerate(net)
     assert len(calls) == 4
-    monkeypatch.setattr(identity, "cpu", lambda: "another")
+    monkeypatch.setattr(machine, "cpu", lambda: "another")
     ca.accelerate(net)
     assert len(calls) == 5
 

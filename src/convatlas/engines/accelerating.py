@@ -11,6 +11,8 @@ from torch import nn
 from convatlas.base.atomic import read_json, whole, write_bytes
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.store import locked
+from convatlas.catalogue.lineages import Weights
+from convatlas.engines import light
 from convatlas.engines.accelerated import Accelerated, Acceleration
 from convatlas.engines.checking import Agreement, Eager
 from convatlas.engines.compiled import PROGRAM
@@ -18,7 +20,9 @@ from convatlas.engines.describing import describe
 from convatlas.engines.eager import EagerMode
 from convatlas.engines.graph import exported, onnx_bytes
 from convatlas.engines.guarding import tried
-from convatlas.engines.identity import cpu, folder_of, machine_key
+from convatlas.engines.identity import folder_of
+from convatlas.engines.light import published
+from convatlas.engines.machine import cpu, machine_key
 from convatlas.engines.naming import named
 from convatlas.engines.session import Session
 from convatlas.engines.setting import AUTO, Setting, candidates, check_wish
@@ -76,7 +80,17 @@ def accelerate(
         if found is None:
             found = _Trial(folder, twin, shape, batch, eager).best(engine, precision)
             write_bytes(kept, found[1].to_json().encode())
+        row = published(net, weights) if isinstance(net, str) else None
+        if row is not None and size is None:
+            _note(row, folder, twin, shape, found[1])
     return Accelerated(given, *found)
+
+
+def _note(row: Weights, folder: Path, net: nn.Module, shape: tuple[int, ...], record: Acceleration) -> None:
+    """Leaves word of the engines that start without torch, for published weights as they are."""
+    for engine in light.ENGINES:
+        if any(name.startswith(f"{engine} float32,") for name in record.milliseconds):
+            light.note(row, folder, describe(net, shape), engine)
 
 
 def _remembered(kept: Path, folder: Path, eager: Eager) -> tuple[Session, Acceleration] | None:

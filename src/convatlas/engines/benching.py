@@ -16,8 +16,9 @@ from convatlas.catalogue.cards import cards, find
 from convatlas.engines.accelerated import Accelerated
 from convatlas.engines.accelerating import accelerate
 from convatlas.engines.costs import costliest
-from convatlas.engines.identity import cpu, folder_of
+from convatlas.engines.identity import folder_of
 from convatlas.engines.limits import Limits, limits
+from convatlas.engines.machine import cpu
 from convatlas.engines.naming import named
 from convatlas.engines.peers import check_peers, peer
 from convatlas.engines.session import Session, threads

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from convatlas.anatomy.choosing import RECORD
 from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.store import home, locked
-from convatlas.engines.identity import cpu
+from convatlas.engines.machine import cpu
 
 if TYPE_CHECKING:
     from convatlas.engines.benching import Time
