@@ -1,4 +1,4 @@
-"""Classifying without PyTorch: from cached files, with the answers of eager mode; never from files that are not right."""
+"""Classifying without PyTorch: from cached files, with the answers of eager mode; never from files that are wrong."""
 
 from __future__ import annotations
 
