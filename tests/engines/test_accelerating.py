@@ -15,7 +15,7 @@ from torch import nn
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, SizeError, UnknownName
-from convatlas.engines import accelerating, guarding, identity, machine, missing, setting
+from convatlas.engines import guarding, identity, machine, missing, searching, setting
 from convatlas.engines.accelerated import Accelerated
 from convatlas.engines.checking import Eager
 from convatlas.engines.session import parts, threads
@@ -89,8 +89,8 @@ def test_auto_takes_the_fastest_that_was_measured(net: Net, store: Path, no_comp
 def test_what_was_measured_is_remembered(net: Net, store: Path, no_compiler: None, monkeypatch) -> None:
     first = ca.accelerate(net).record
     calls: list[str] = []
-    best = accelerating._Trial.best
-    monkeypatch.setattr(accelerating._Trial, "best", lambda self, *wish: calls.append("") or best(self, *wish))
+    best = searching.Search.best
+    monkeypatch.setattr(searching.Search, "best", lambda self, *wish: calls.append("") or best(self, *wish))
     assert ca.accelerate(net).record == first
     assert ca.accelerate("lenet5", weights="none").record.net == "lenet5"
     assert len(calls) == 1  # of seed 0: other weights

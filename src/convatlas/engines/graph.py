@@ -19,7 +19,14 @@ from convatlas.engines.missing import needed
 OPSET = 20
 """Of the ONNX files: the first one that has GELU as an operation of its own."""
 
-CHATTY = ("torch.onnx", "torch.export", "torch.utils.cpp_extension", "onnxscript", "onnx_ir")
+CHATTY = (
+    "torch.onnx",
+    "torch.export",
+    "torch.utils.cpp_extension",
+    "torch._inductor.package.package",
+    "onnxscript",
+    "onnx_ir",
+)
 
 INPUT, OUTPUT = "photos", "outputs"
 EXAMPLE = 2

@@ -29,12 +29,14 @@ class Setting:
         precision: One of the engine's.
         batch: Photos in a run; more are run one after the other, or side by side.
         streams: Runs side by side, which share the threads.
+        ranges: In int8, by which photos the ranges were found; part of the file's name.
     """
 
     engine: str
     precision: str
     batch: int
     streams: int = 1
+    ranges: str = ""
 
     def __str__(self) -> str:
         rest = f" x {self.streams} side by side" if self.streams > 1 else ""

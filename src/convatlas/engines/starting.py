@@ -7,8 +7,13 @@ from pathlib import Path
 from convatlas.engines.session import Session
 from convatlas.engines.setting import Setting
 
-GRAPH, QUANTIZED = "net.onnx", "int8.xml"
-"""In a net's folder: its graph in float32, and quantized."""
+GRAPH = "net.onnx"
+"""In a net's folder: its graph in float32."""
+
+
+def quantized(folder: Path, setting: Setting) -> Path:
+    """Where the graph in int8 is, with the ranges that the setting names."""
+    return folder / f"int8-{setting.ranges}.xml"
 
 
 def start(folder: Path, setting: Setting) -> Session:
@@ -24,7 +29,7 @@ def start(folder: Path, setting: Setting) -> Session:
     if setting.engine == "openvino":
         from convatlas.engines.openvino import OpenVINO
 
-        file = folder / (QUANTIZED if setting.precision == "int8" else GRAPH)
+        file = quantized(folder, setting) if setting.precision == "int8" else folder / GRAPH
         return OpenVINO(file, setting.batch, setting.precision, setting.streams)
     from convatlas.engines.compiled import Compiled, compile_package, package
 

@@ -29,18 +29,18 @@ def pieces(many: int, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
         yield photo[top : top + side, left : left + side]
 
 
-def trial(net: nn.Module, many: int, shape: tuple[int, ...]) -> Tensor:
+def trial(net: nn.Module, many: int, shape: tuple[int, ...], seed: int = 0) -> Tensor:
     """(many, *shape), float32: pieces of photos where the net's weights say how to prepare them, else noise in 0..1."""
     lineage = net.lineage if isinstance(net, Net) else None
     if lineage is not None:
         try:
-            x = torch.stack([torch.from_numpy(lineage.prepare(piece)) for piece in pieces(many)])
+            x = torch.stack([torch.from_numpy(lineage.prepare(piece)) for piece in pieces(many, seed)])
         except ImageError:
             pass
         else:
             if len(x[0]) == shape[0]:
                 return x if x.shape[1:] == shape else nn.functional.interpolate(x, size=shape[1:])
-    return torch.rand(many, *shape, generator=torch.Generator().manual_seed(0))
+    return torch.rand(many, *shape, generator=torch.Generator().manual_seed(seed))
 
 
 def shape_of(net: nn.Module, size: int | tuple[int, int] | None = None) -> tuple[int, ...]:
