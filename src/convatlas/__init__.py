@@ -15,24 +15,28 @@ if TYPE_CHECKING:
     from convatlas.anatomy.measuring import measure
     from convatlas.base.errors import ConvAtlasError
     from convatlas.catalogue.listing import list_nets
+    from convatlas.engines.accelerating import accelerate
+    from convatlas.engines.benching import bench
+    from convatlas.engines.classifying import classify
+    from convatlas.engines.exporting import export
     from convatlas.nets.building import build
-    from convatlas.weights.classifying import classify
     from convatlas.weights.detecting import detect
     from convatlas.weights.evaluating import evaluate
-    from convatlas.weights.exporting import export
     from convatlas.weights.fetching import fetch
     from convatlas.weights.loading import load
 
 _HOMES = {
     "ConvAtlasError": "base.errors",
+    "accelerate": "engines.accelerating",
+    "bench": "engines.benching",
     "build": "nets.building",
     "check": "anatomy.checking",
     "choose": "anatomy.choosing",
-    "classify": "weights.classifying",
+    "classify": "engines.classifying",
     "compare": "anatomy.comparing",
     "detect": "weights.detecting",
     "evaluate": "weights.evaluating",
-    "export": "weights.exporting",
+    "export": "engines.exporting",
     "fetch": "weights.fetching",
     "list_nets": "catalogue.listing",
     "load": "weights.loading",
@@ -42,6 +46,8 @@ _HOMES = {
 __version__ = "0.1.0"
 __all__ = [
     "ConvAtlasError",
+    "accelerate",
+    "bench",
     "build",
     "check",
     "choose",

@@ -17,7 +17,8 @@ from convatlas.base.errors import ConvAtlasError, ImageError, WeightsError
 from convatlas.images.decoding import read
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.nets.net import Net
-from convatlas.weights.classifying import BATCH, Classification, table
+from convatlas.weights.answers import Classification, table
+from convatlas.weights.classifying import BATCH
 from convatlas.weights.loading import load
 
 

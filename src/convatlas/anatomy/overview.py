@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from convatlas.anatomy.choosing import bench
 from convatlas.anatomy.snapshot import measured
 from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.base.tables import Column, Table, plain
+from convatlas.catalogue.cards import find
 from convatlas.catalogue.listing import NUMBERS, list_nets
 
 
@@ -31,6 +33,9 @@ COLUMNS = (
     Column("top5", "top-5 (published)"),
     Column("lineages", "weights", lambda names: ", ".join(names)),
 )
+TIME = Column("time", "time (ms)", lambda time: "" if time is None else f"{time:.1f}")
+"""Shown where `bench` has measured some."""
+
 MEASURED = ("depth", "parameters", "macs")
 ORDERS = tuple(dict.fromkeys(("name", "family", "year", *NUMBERS, *MEASURED)))
 
@@ -75,7 +80,13 @@ def overview(
         )
     if order in MEASURED:
         rows.sort(key=lambda row: row[order], reverse=sort.startswith("-"))
-    return Table(COLUMNS, rows, title=f"{len(rows)} nets; depth, parameters and MACs are measured")
+    title = f"{len(rows)} nets; depth, parameters and MACs are measured"
+    times = bench()
+    if not any(card.name in times for card in chosen):
+        return Table(COLUMNS, rows, title=title)
+    for row, card in zip(rows, (find(row["name"]) for row in rows), strict=True):
+        row["time"] = times.get(card.name, {}).get(card.input[0])
+    return Table((*COLUMNS, TIME), rows, title=title, notes=("time: for one photo on this machine, by `bench`",))
 
 
 def _years(text: str) -> int | tuple[int, int]:

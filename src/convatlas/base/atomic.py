@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,30 @@ def write_bytes(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def whole(path: Path, *others: str) -> Iterator[Path]:
+    """A path of the same name in a hidden folder, to write to at leisure; what is there at the end goes to `path`.
+
+    Where a file comes with others that it names, `others` are their endings: they arrive before it, and an older one of
+    its name leaves before them, so that it never stands beside what belongs to another. After an error nothing arrives.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    folder.mkdir()
+    try:
+        yield folder / path.name
+        names = [*(path.with_suffix(ending).name for ending in others), path.name]
+        for name in names:
+            with (folder / name).open("r+b") as file:
+                os.fsync(file.fileno())
+        if others:
+            path.unlink(missing_ok=True)
+        for name in names:
+            os.replace(folder / name, path.with_name(name))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def read_json(path: Path) -> Any:

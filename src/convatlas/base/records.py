@@ -23,7 +23,7 @@ class Provenance:
 def provenance() -> Provenance:
     """The versions that matter, and the machine; libraries that were not loaded took no part and are left out."""
     versions = {"python": platform.python_version()}
-    for package in ("convatlas", "torch", "numpy", "pillow"):
+    for package in ("convatlas", "torch", "numpy", "pillow", "onnxruntime", "openvino"):
         module = {"pillow": "PIL"}.get(package, package)
         if module in sys.modules:
             try:

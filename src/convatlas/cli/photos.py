@@ -22,6 +22,9 @@ def classify(
     top: Annotated[int, typer.Option(help="How many classes for each photo.")] = 5,
     samples: Annotated[bool, typer.Option("--samples", help="The sample photographs of scikit-image.")] = False,
     device: Device = "auto",
+    engine: Annotated[
+        str, typer.Option(help="auto: one that was used before, else eager; or onnxruntime, openvino, eager.")
+    ] = "auto",
     as_json: Json = False,
     markdown: Markdown = False,
     csv: Csv = False,
@@ -33,13 +36,13 @@ def classify(
     given = [*(photos or []), *([str(sample(name)) for name in SAMPLES] if samples else [])]
     if not given:
         raise ConvAtlasError("nothing to classify: name photos or folders, or say --samples")
+    from convatlas.engines.classifying import classifications
     from convatlas.images.folders import photos as below
-    from convatlas.weights.classifying import classifications, table
+    from convatlas.weights.answers import table
 
     files = below(given)
-    found = list(
-        progress(classifications(files, net, weights=weights, top=top, device=device), len(files), "classifying")
-    )
+    steps = classifications(files, net, weights=weights, top=top, device=device, engine=engine)
+    found = list(progress(steps, len(files), "classifying"))
     good = [one for one in found if one.error is None]
     if as_json:
         print(json.dumps([one.to_dict() for one in found], indent=1, ensure_ascii=False))

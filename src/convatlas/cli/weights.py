@@ -9,7 +9,7 @@ import typer
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.cli.app import app
-from convatlas.cli.options import Csv, Json, Markdown, Net, WeightsOption
+from convatlas.cli.options import Csv, Json, Markdown
 from convatlas.cli.terminal import one_format, show_table
 
 
@@ -35,17 +35,3 @@ def fetch(
 
     path = str(fetched(net, weights=weights))
     print(json.dumps({"net": net, "file": path}) if as_json else path)
-
-
-@app.command()
-def export(
-    net: Net,
-    file: Annotated[str, typer.Argument(help="Where to: .safetensors, .weights.h5 or .pth.")],
-    weights: WeightsOption = None,
-    layout: Annotated[str | None, typer.Option(help="own, keras, torchvision, timm or lite.")] = None,
-) -> None:
-    """A net's weights as a file: our own, or as the code of their origin reads them."""
-    from convatlas.weights.exporting import export as exported
-    from convatlas.weights.loading import load
-
-    print(exported(load(net, weights=weights), file, layout=layout))

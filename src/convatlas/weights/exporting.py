@@ -49,7 +49,7 @@ def export(net: Net, file: str | Path, *, layout: str | None = None) -> Path:
         raise ConvAtlasError(f"weights are written to a path; got {file!r:.100}")
     path = Path(file)
     if layout is None:
-        layout = _layout(net, path)
+        layout = layout_of(net, path)
     if layout not in tuple(ENDINGS):
         raise unknown("layout", layout, ENDINGS)
     if not path.name.lower().endswith(ENDINGS[layout]):
@@ -69,7 +69,8 @@ def export(net: Net, file: str | Path, *, layout: str | None = None) -> Path:
     return path
 
 
-def _layout(net: Net, path: Path) -> str:
+def layout_of(net: Net, path: Path) -> str:
+    """The layout that a file's ending and the net's origin speak for."""
     ending = path.suffix.lower()
     if path.name.lower().endswith(".weights.h5"):
         return "keras"

@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, cast
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol, cast
 
 from convatlas.base.errors import WeightsError
 from convatlas.catalogue.cards import Card
 from convatlas.catalogue.lineages import Weights, weights_of
-from convatlas.nets.net import Net
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from convatlas.nets.net import Net
 
 
 class Origin(Protocol):

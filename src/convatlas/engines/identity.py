@@ -1,0 +1,49 @@
+"""By what the files of a net are found again: the net, its weights, its code, the engines' versions."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from convatlas.base.store import home
+from convatlas.engines.machine import versions
+from convatlas.nets.net import Net
+
+
+def folder_of(net: nn.Module, shape: tuple[int, ...]) -> Path:
+    """Where the files of a net for inputs of `shape` are kept: its name, and a hash of all that it computes with."""
+    digest = hashlib.sha256(repr((shape, versions(), getattr(net, "lineage", None))).encode())
+    for path, module in net.named_modules():
+        digest.update(repr((path, type(module).__qualname__, _plain(module))).encode())
+    for kind in sorted(
+        {type(module) for module in net.modules()}, key=lambda kind: f"{kind.__module__}.{kind.__name__}"
+    ):
+        digest.update(_code(kind).encode())
+    # Constants too, which `state_dict` leaves out.
+    for name, tensor in [*net.named_parameters(), *net.named_buffers()]:
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    name = net.card.name if isinstance(net, Net) else type(net).__name__
+    return home() / "engines" / f"{name}-{digest.hexdigest()[:20]}"
+
+
+def _plain(module: nn.Module) -> list[tuple[str, object]]:
+    """What a module has noted down of how it computes."""
+    return sorted(
+        (name, repr(value))
+        for name, value in vars(module).items()
+        if name != "training"
+        and (isinstance(value, int | float | str | tuple | list) or dataclasses.is_dataclass(value))
+    )
+
+
+def _code(kind: type) -> str:
+    try:
+        return inspect.getsource(kind)
+    except (OSError, TypeError):
+        return f"{kind.__module__}.{kind.__qualname__}"

@@ -1,0 +1,49 @@
+"""ONNX Runtime: reads our ONNX files as they are. Needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convatlas.base.errors import ConvAtlasError
+from convatlas.engines.missing import needed
+from convatlas.engines.session import Photos, threads
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+class OnnxRuntime:
+    """An .onnx file on the CPU; any number of photos at a time.
+
+    Raises:
+        ConvAtlasError: ONNX Runtime is not installed, or refuses the file; says why.
+    """
+
+    def __init__(self, file: Path):
+        self.session = opened(file)
+        self.input = self.session.get_inputs()[0].name
+
+    def __call__(self, x: Photos) -> Photos:
+        found: Photos = self.session.run(None, {self.input: x})[0]
+        return found
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the file says of itself."""
+        return dict(self.session.get_modelmeta().custom_metadata_map)
+
+
+def opened(file: Path) -> onnxruntime.InferenceSession:
+    """A session with as many threads as there are cores."""
+    needed("onnxruntime")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    # Its errors have a class for each of its codes, and no root of their own.
+    except Exception as error:
+        raise ConvAtlasError(f"ONNX Runtime refuses {file.name}: {' '.join(str(error).split())[:300]}") from None

@@ -1,0 +1,210 @@
+"""The search for the fastest engine: each is tried in a process of its own, checked, and timed in turns."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from convatlas.base.atomic import whole, write_bytes
+from convatlas.base.errors import ConvAtlasError, ImageError
+from convatlas.engines.accelerated import Acceleration
+from convatlas.engines.agreeing import LEAST, Share, agreement
+from convatlas.engines.checking import Agreement, Eager
+from convatlas.engines.compiled import PROGRAM
+from convatlas.engines.describing import describe
+from convatlas.engines.eager import EagerMode
+from convatlas.engines.graph import exported, onnx_bytes
+from convatlas.engines.guarding import tried
+from convatlas.engines.machine import cpu
+from convatlas.engines.openvino import capabilities
+from convatlas.engines.quantizing import quantize
+from convatlas.engines.session import Photos, Session
+from convatlas.engines.setting import AUTO, Setting, candidates
+from convatlas.engines.starting import GRAPH, quantized, start
+from convatlas.engines.timing import medians
+from convatlas.engines.trials import trial
+from convatlas.images.decoding import Source
+from convatlas.nets.net import Net
+
+PHOTOS = 2
+"""On which an engine is checked."""
+
+RANGES, PROOF, MEMORY = 128, 256, 2**28
+"""Photos from which int8 has its ranges, and on which its answers are compared; and bytes they may take."""
+
+HOPE = 3.0
+"""How many times faster than eager the compiler may make a net, whose convolutions are eager's own: a minute of
+compiling is spent only where that would win."""
+
+
+class Search:
+    """One search for one net.
+
+    Args:
+        folder: Where its files are.
+        net: On the CPU, in float32.
+        shape: Of one input.
+        batch: Photos at a time.
+        photos: Whose ranges int8 takes; pieces of the sample photographs if None.
+    """
+
+    def __init__(
+        self, folder: Path, net: nn.Module, shape: tuple[int, ...], batch: int, photos: Sequence[Source] | None
+    ):
+        self.folder, self.net, self.shape, self.batch, self.photos = folder, net, shape, batch, photos
+        self.eager = Eager(net, trial(net, PHOTOS, shape))
+        self.sessions: dict[Setting, Session] = {}
+        self.agreements: dict[Setting, Agreement] = {}
+        self.refused: dict[str, str] = {}
+        self.x = trial(net, batch, shape).numpy()
+
+    def best(self, engine: str, precision: str) -> tuple[Session, Acceleration]:
+        """The fastest session of those that are right, and how it was found."""
+        times = self.single(engine) if engine == AUTO or precision == "float32" else {}
+        if precision != "float32":
+            fastest = min(times, key=times.__getitem__) if times else None
+            self.reduce(engine, precision, EagerMode(self.net) if fastest is None else self.sessions[fastest])
+            raced = {one: session for one, session in self.sessions.items() if one == fastest or one not in times}
+            times |= medians(raced, self.x)
+        if not times:
+            raise ConvAtlasError(next(iter(self.refused.values())))
+        setting = min(times, key=times.__getitem__)
+        return self.sessions[setting], self.record(setting, times)
+
+    def single(self, engine: str) -> dict[Setting, float]:
+        """The times in float32."""
+        wanted = candidates(engine, "float32", self.batch)
+        for setting in wanted:
+            if engine != AUTO or setting.engine != "compiled":
+                self.take(setting)
+        times = medians(self.sessions, self.x)
+        last = wanted[-1]
+        if engine == AUTO and last.engine == "compiled":
+            eager = min(taken for setting, taken in times.items() if setting.engine == "eager")
+            if eager < HOPE * min(times.values()) and self.take(last):
+                fastest = min(times, key=times.__getitem__)
+                times |= medians({one: self.sessions[one] for one in (fastest, last)}, self.x)
+        return times
+
+    def take(self, setting: Setting) -> bool:
+        """Starts a session in float32 and checks it; a refusal is noted."""
+        name = f"{setting.engine} {setting.precision}"
+        if name in self.refused:
+            return False
+        try:
+            session = self.started(setting)
+            found = self.eager.agreement(session(self.eager.x.numpy()))
+            if not found.holds:
+                raise ConvAtlasError(f"it is {found.error:.1e} deviations from eager, and {found.bound:.1e} is allowed")
+        except ConvAtlasError as error:
+            self.refused[name] = str(error)
+            return False
+        self.sessions[setting], self.agreements[setting] = session, found
+        return True
+
+    def reduce(self, engine: str, precision: str, right: Session) -> None:
+        """Starts the sessions in less than float32, and compares their first answers with those of `right`."""
+        try:
+            settings = candidates(engine, precision, self.batch)
+            if not settings:
+                raise ConvAtlasError(f"{precision} needs openvino: pip install 'convatlas[engines]'")
+            proof = self.prepared()[1]
+            known = right(proof)
+            share: Share | None = None
+            for plain in settings:
+                setting = Setting(**plain.to_dict() | {"ranges": self.ranges(precision)})
+                self.demand(setting)
+                session = self.started(setting)
+                if share is None:
+                    share = agreement(known, session(proof))
+                if engine == AUTO and not share.holds:
+                    raise ConvAtlasError(f"it gives float32's first answer on {share}; {100 * LEAST:g} % is asked")
+                y = session(self.eager.x.numpy())
+                self.sessions[setting] = session
+                self.agreements[setting] = Agreement(self.eager.distance(y), math.inf, share.share)
+        except ConvAtlasError as error:
+            self.refused[f"openvino {precision}"] = str(error)
+
+    def demand(self, setting: Setting) -> None:
+        """What a precision needs: arithmetic of the CPU's own, or a file with ranges."""
+        if setting.precision == "bfloat16" and "BF16" not in capabilities():
+            raise ConvAtlasError("this CPU does not compute in bfloat16")
+        file = quantized(self.folder, setting)
+        if setting.precision == "int8" and not file.is_file():
+            self.write(setting.engine)
+            calibration, proof = self.prepared()
+            routes = isinstance(self.net, Net) and self.net.genome.routing is not None
+            quantize(self.folder / GRAPH, file, calibration, proof, routes=routes)
+
+    def prepared(self) -> tuple[Photos, Photos]:
+        """Inputs for the ranges, and others for the proof."""
+        lineage = self.net.lineage if isinstance(self.net, Net) else None
+        if lineage is None:
+            raise ConvAtlasError("less than float32 is judged by answers to photos, which random weights do not have")
+        most = max(8, MEMORY // (4 * math.prod(self.shape)))
+        if self.photos is None:
+            many, proof = min(RANGES, most), min(PROOF, most)
+            return trial(self.net, many, self.shape, 1).numpy(), trial(self.net, proof, self.shape, 2).numpy()
+        found = []
+        for photo in self.photos[: 2 * most]:
+            try:
+                found.append(lineage.prepare(photo))
+            except ImageError:
+                continue
+        if len(found) < 2:
+            raise ConvAtlasError(f"int8 takes its ranges from photos, of which {len(found)} could be read")
+        every = np.stack(found)
+        return np.ascontiguousarray(every[::2][:RANGES]), np.ascontiguousarray(every[1::2])
+
+    def ranges(self, precision: str) -> str:
+        """A name for the photos that int8 has its ranges from; empty for other precisions."""
+        if precision != "int8":
+            return ""
+        if self.photos is None:
+            return "samples"
+        return hashlib.sha256(b"".join(part.tobytes() for part in self.prepared())).hexdigest()[:12]
+
+    def started(self, setting: Setting) -> Session:
+        """A session of an engine that has shown, in a process of its own, that it does not crash."""
+        if setting.engine == "eager":
+            return EagerMode(self.net)
+        self.write(setting.engine)
+        if not any(one.engine == setting.engine and one.precision == setting.precision for one in self.sessions):
+            tried(self.folder, setting, self.eager.x.numpy())
+        return start(self.folder, setting)
+
+    def write(self, engine: str) -> None:
+        """The file that the engine starts from, if it is not there."""
+        path = self.folder / (PROGRAM if engine == "compiled" else GRAPH)
+        if path.is_file():
+            return
+        program = exported(self.net, self.shape)
+        if engine == "compiled":
+            with whole(path) as place:
+                torch.export.save(program, place)
+        else:
+            write_bytes(path, onnx_bytes(program, describe(self.net, self.shape)))
+
+    def record(self, setting: Setting, times: dict[Setting, float]) -> Acceleration:
+        """What was found, with the setting that was chosen."""
+        found = self.agreements[setting]
+        lineage = self.net.lineage if isinstance(self.net, Net) else None
+        return Acceleration(
+            net=self.net.card.name if isinstance(self.net, Net) else type(self.net).__name__,
+            weights=lineage.name if lineage is not None else "",
+            shape=self.shape,
+            batch=self.batch,
+            setting=setting,
+            milliseconds={str(one): taken for one, taken in times.items()},
+            error=found.error,
+            bound=found.bound,
+            top1=None if math.isfinite(found.bound) else found.top1,
+            refused=self.refused,
+            cpu=cpu(),
+        )

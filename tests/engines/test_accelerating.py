@@ -1,0 +1,243 @@
+"""Engines in a net's place: the same answers, the net's own interface, what is remembered, what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.engines.test_exporting import Fft, Two, own
+from torch import nn
+
+import convatlas as ca
+from convatlas.base.errors import ConvAtlasError, SizeError, UnknownName
+from convatlas.engines import guarding, identity, machine, missing, searching, setting
+from convatlas.engines.accelerated import Accelerated
+from convatlas.engines.checking import Eager
+from convatlas.engines.session import parts, threads
+from convatlas.engines.setting import PRECISIONS, Setting, candidates
+from convatlas.images.samples import sample
+from convatlas.nets.net import Net
+
+
+@pytest.fixture
+def net() -> Net:
+    return ca.build("lenet5", seed=3).eval()
+
+
+@pytest.fixture
+def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiling takes long; where it is not looked at it is left out."""
+    monkeypatch.setenv("CXX", "no-such-compiler")
+
+
+def check(fast: Accelerated, net: nn.Module) -> None:
+    for many in (1, 2, 5):
+        x = torch.rand(many, *fast.record.shape, generator=torch.Generator().manual_seed(many))
+        eager = Eager(net, x)
+        found = fast(x)
+        assert isinstance(found, torch.Tensor)
+        assert eager.agreement(found.numpy()).holds
+        assert np.array_equal(fast(x.numpy()), found.numpy())
+
+
+@pytest.mark.parametrize("engine", ["eager", "onnxruntime", "openvino"])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_an_engine_answers_as_eager_does(engine: str, batch: int, net: Net, store: Path) -> None:
+    fast = ca.accelerate(net, engine, batch=batch)
+    assert fast.record.setting.engine == engine
+    assert fast.record.error <= fast.record.bound < 1e-3
+    check(fast, net)
+
+
+@pytest.mark.sweep
+def test_the_compiled_engine(net: Net, store: Path) -> None:
+    fast = ca.accelerate(net, "compiled", batch=2)
+    check(fast, net)
+    before = sorted(store.glob("engines/*/compiled-*.pt2"))
+    assert len(before) == 1
+    stamp = before[0].stat().st_mtime_ns
+    check(ca.accelerate(net, "compiled", batch=2), net)
+    assert before[0].stat().st_mtime_ns == stamp
+
+
+def test_it_has_the_net_s_interface(store: Path, no_compiler: None) -> None:
+    net = ca.load("efficientnet_lite0")
+    fast = ca.accelerate(net, "onnxruntime")
+    x = fast.preprocess(sample("coffee"))[None]
+    assert torch.equal(x, net.preprocess(sample("coffee"))[None])
+    assert (fast.card, fast.lineage, fast.classes) == (net.card, net.lineage, 1000)
+    assert (fast.channels, fast.size) == (3, (224, 224))
+    assert fast.lineage.class_names[int(fast(x).argmax())] == "espresso"
+    features = fast.features(x)
+    assert all(torch.equal(features[name], y) for name, y in net.features(x).items())
+    assert "efficientnet_lite0: onnxruntime float32, 1 a run" in str(fast.record)
+    assert "ms a photo" in repr(fast)
+    assert json.loads(fast.record.to_json())["weights"] == "lite"
+
+
+def test_auto_takes_the_fastest_that_was_measured(net: Net, store: Path, no_compiler: None) -> None:
+    record = ca.accelerate(net, batch=4).record
+    assert set(PRECISIONS) - {"compiled"} <= {name.split()[0] for name in record.milliseconds}
+    assert record.milliseconds[str(record.setting)] == min(record.milliseconds.values())
+
+
+def test_what_was_measured_is_remembered(net: Net, store: Path, no_compiler: None, monkeypatch) -> None:
+    first = ca.accelerate(net).record
+    calls: list[str] = []
+    best = searching.Search.best
+    monkeypatch.setattr(searching.Search, "best", lambda self, *wish: calls.append("") or best(self, *wish))
+    assert ca.accelerate(net).record == first
+    assert ca.accelerate("lenet5", weights="none").record.net == "lenet5"
+    assert len(calls) == 1  # of seed 0: other weights
+    for changed in ({"batch": 2}, {"engine": "eager"}, {"size": 32}):
+        ca.accelerate(net, **changed)
+    assert len(calls) == 3  # its own size is no other
+    with torch.no_grad():
+        next(net.parameters()).mul_(2)
+    ca.accelerate(net)
+    assert len(calls) == 4
+    monkeypatch.setattr(machine, "cpu", lambda: "another")
+    ca.accelerate(net)
+    assert len(calls) == 5
+
+
+def test_all_that_a_net_computes_with_tells_it_apart() -> None:
+    net = ca.build("neocognitron")
+    first = identity.folder_of(net, (1, 16, 16))
+    assert identity.folder_of(ca.build("neocognitron"), (1, 16, 16)) == first
+    cells = next(module for module in net.modules() if hasattr(module, "selectivity"))
+    for change in (lambda: setattr(cells, "selectivity", 9.0), lambda: cells.weight.data.add_(1), net.half):
+        change()
+        assert identity.folder_of(net, (1, 16, 16)) != first
+        first = identity.folder_of(net, (1, 16, 16))
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'{"setting": 1}'])
+def test_a_damaged_note_is_made_anew(damage: bytes, net: Net, store: Path) -> None:
+    ca.accelerate(net, "onnxruntime")
+    (note,) = store.glob("engines/*/onnxruntime-*.json")
+    note.write_bytes(damage)
+    check(ca.accelerate(net, "onnxruntime"), net)
+    assert json.loads(note.read_text())["net"] == "lenet5"
+
+
+def test_a_file_that_was_exchanged_is_not_believed(net: Net, store: Path, no_compiler: None) -> None:
+    ca.accelerate(net, "onnxruntime")
+    (graph,) = store.glob("engines/*/net.onnx")
+    other = ca.build("lenet5", seed=4)
+    ca.export(other, graph)
+    with pytest.raises(ConvAtlasError, match=r"deviations from eager, and .* is allowed"):
+        ca.accelerate(net, "onnxruntime")
+    assert ca.accelerate(net).record.setting.engine == "eager"
+
+
+def test_what_crashes_is_left_aside(net: Net, store: Path, no_compiler: None, tmp_path: Path, monkeypatch) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nkill -FPE $$\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    record = ca.accelerate(net).record
+    assert record.setting.engine == "eager"
+    assert record.refused["onnxruntime float32"] == "onnxruntime crashed (SIGFPE)"
+    assert record.refused["openvino float32"] == "openvino crashed (SIGFPE)"
+    assert "not onnxruntime float32: onnxruntime crashed" in str(record)
+    with pytest.raises(ConvAtlasError, match=r"openvino crashed \(SIGFPE\)"):
+        ca.accelerate(net, "openvino")
+
+
+def test_what_hangs_is_given_up(net: Net, store: Path, tmp_path: Path, monkeypatch) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexec sleep 60\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(guarding, "PATIENCE", 0.2)
+    with pytest.raises(ConvAtlasError, match="onnxruntime was given up"):
+        ca.accelerate(net, "onnxruntime")
+
+
+def test_an_operation_that_is_lacking_is_named(store: Path, no_compiler: None) -> None:
+    net = Fft()
+    with pytest.raises(ConvAtlasError, match="bessel_j0"):
+        ca.accelerate(net, "onnxruntime", size=8)
+    fast = ca.accelerate(net, size=8)
+    assert fast.record.setting.engine == "eager"
+    assert "bessel_j0" in fast.record.refused["openvino float32"]
+    check(fast, net)
+    with pytest.raises(ConvAtlasError, match="one tensor"):
+        ca.accelerate(Two(), size=8)
+
+
+def test_a_net_of_one_s_own(store: Path) -> None:
+    net = own()
+    fast = ca.accelerate(net, "onnxruntime", size=(8, 9))
+    assert fast.size == (8, 9)
+    assert net.training
+    check(fast, net)
+    with pytest.raises(ConvAtlasError, match="of your own, which has no card"):
+        fast.card
+    # The same numbers in another net: its code is part of what it is.
+    assert identity.folder_of(net, (3, 8, 9)) != identity.folder_of(Fft(), (3, 8, 9))
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_an_engine_that_is_not_installed(engine: str, net: Net, store: Path, no_compiler: None, monkeypatch) -> None:
+    monkeypatch.setattr(setting, "installed", lambda name: name != engine)
+    with pytest.raises(ConvAtlasError, match=rf"{engine} is not installed: pip install 'convatlas\[engines\]'"):
+        ca.accelerate(net, engine)
+    assert engine not in {one.engine for one in candidates("auto", "float32", 1)}
+
+
+def test_without_a_compiler(net: Net, store: Path, no_compiler: None) -> None:
+    with pytest.raises(ConvAtlasError, match=r"needs a C\+\+ compiler"):
+        ca.accelerate(net, "compiled")
+
+
+def test_wrong_wishes(net: Net, store: Path) -> None:
+    with pytest.raises(UnknownName, match="onnxruntime"):
+        ca.accelerate(net, "onnxruntim")
+    with pytest.raises(UnknownName, match="float32"):
+        ca.accelerate(net, precision="float23")
+    with pytest.raises(ConvAtlasError, match="onnxruntime computes in float32; bfloat16 has openvino"):
+        ca.accelerate(net, "onnxruntime", "bfloat16")
+    for batch in (0, -1, 1.5, True, "2", 10**9):
+        with pytest.raises(ConvAtlasError, match="from 1 to 4096"):
+            ca.accelerate(net, batch=batch)
+    with pytest.raises(ConvAtlasError, match="not dict"):
+        ca.accelerate({})
+    fast = ca.accelerate(net, "eager")
+    for shape in ((1, 32, 32), (1, 3, 32, 32), (0, 1, 32, 32), (1, 1, 31, 32)):
+        with pytest.raises(SizeError, match=r"takes \(N, 1, 32, 32\)"):
+            fast(torch.zeros(shape))
+    assert missing.installed("onnxruntime")
+    assert shutil.which("g++")
+
+
+def test_parts_are_all_of_one_size() -> None:
+    x = np.arange(10, dtype=np.float32).reshape(5, 2)
+    found = parts(x, 2)
+    assert [len(part) for part in found] == [2, 2, 2]
+    assert np.array_equal(np.concatenate(found)[:5], x)
+    assert np.array_equal(found[2][0], found[2][1])
+
+
+def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert threads() == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "none")
+    assert threads() >= 1
+
+
+def test_settings_read_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setting, "threads", lambda: 2)
+    shown = [str(one) for one in candidates("openvino", "float32", 16)]
+    assert shown == [
+        "openvino float32, 16 a run",
+        "openvino float32, 1 a run x 2 side by side",
+        "openvino float32, 8 a run x 2 side by side",
+    ]
+    assert Setting(**Setting("eager", "float32", 1).to_dict()) == Setting("eager", "float32", 1)

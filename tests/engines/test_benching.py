@@ -1,0 +1,187 @@
+"""Times: what is measured, beside whom, where it is kept, and how it is shown."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.anatomy.pictures import check_words
+from torch import nn
+from typer.testing import CliRunner
+
+import convatlas as ca
+from convatlas.anatomy.choosing import bench as kept
+from convatlas.anatomy.drawing.shapes import Box, Group
+from convatlas.anatomy.overview import overview
+from convatlas.base.errors import ConvAtlasError, UnknownName
+from convatlas.cli import app
+from convatlas.engines import peers, setting, timetable
+from convatlas.engines.benching import Time
+from convatlas.engines.costs import costliest
+from convatlas.engines.limits import Limits, limits
+from convatlas.engines.setting import Setting
+from convatlas.engines.timing import medians, rounds
+from convatlas.engines.weighing import weigh
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> ca.engines.benching.Bench:
+    """Of a small net, in three engines, into a store of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONVATLAS_HOME", str(tmp_path_factory.mktemp("store")))
+        return ca.bench("LeNet-5", engines=["eager", "onnxruntime"], batches=[1, 4])
+
+
+def test_every_cell_is_there(bench) -> None:
+    cells = [(one.net, one.batch, one.engine) for one in bench.times]
+    assert cells == [("lenet5", batch, engine) for batch in (1, 4) for engine in ("eager", "onnxruntime")]
+    for one in bench.times:
+        assert 0 < one.low <= one.call <= one.high
+        assert one.milliseconds == pytest.approx(one.call / one.batch)
+        assert one.photos_per_second == pytest.approx(1e3 / one.milliseconds)
+        assert 0 < one.share < 1
+        assert one.load > 0
+    # A process that runs ONNX Runtime has no PyTorch in it.
+    memory = {one.engine: one.memory for one in bench.times}
+    assert 20 < memory["onnxruntime"] < memory["eager"] / 2
+    assert set(bench.costly) == {"lenet5"}
+    assert bench.costly["lenet5"][0][0].split(".")[0] in ("c1", "s2", "c3", "s4", "c5", "f6", "head")
+
+
+def test_it_prints_and_goes_to_json(bench) -> None:
+    rows = json.loads(bench.to_json())["times"]
+    assert len(rows) == 4
+    table = bench.table()
+    assert sum(row["best"] for row in table.rows) == 2
+    assert "lenet5, 4 at a time, onnxruntime float32: " in str(bench)
+    assert "GMAC/s" in table.title
+    assert any("most time goes to" in note for note in table.notes)
+
+
+def test_the_chart(bench) -> None:
+    picture = bench.draw()
+    check_words(picture)
+    groups = [shape.shapes[0] for shape in picture.shapes if isinstance(shape, Group)]
+    lengths = [bar.width for bar in groups if isinstance(bar, Box)]
+    assert len(lengths) == 4
+    assert max(lengths[:2]) == pytest.approx(620)
+    short, long = sorted(one.milliseconds for one in bench.times[:2])
+    assert lengths[0] / lengths[1] == pytest.approx(short / long)
+
+
+def row(**changes: object) -> Time:
+    values = {"net": "resnet50", "size": 224, "batch": 1, "engine": "eager", "precision": "float32"}
+    return Time(**values | {"call": 40.0, "low": 39.0, "high": 41.0, "limit": 10.0} | changes)
+
+
+def test_times_are_kept_for_list_and_choose(store: Path, monkeypatch) -> None:
+    assert "time" not in [column.key for column in overview(family="resnet").columns]
+    timetable.keep([row(), row(engine="openvino", call=20.0), row(batch=16, call=160.0)])
+    timetable.keep([row(engine="openvino", call=25.0), row(engine="openvino", precision="int8", call=5.0)])
+    # One photo at a time, in float32; the later time of the same counts.
+    assert kept() == {"resnet50": {224: 25.0}}
+    assert ca.choose(max_ms=30).front[0].time == 25.0
+    table = overview(family="resnet")
+    assert {row["name"]: row["time"] for row in table.rows}["resnet50"] == 25.0
+    assert len(json.loads((store / "bench.json").read_text())) == 4
+    monkeypatch.setattr(timetable, "cpu", lambda: "another")
+    timetable.keep([row(call=50.0)])
+    assert kept() == {"resnet50": {224: 50.0}}
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b'{"net": 1}'])
+def test_a_damaged_record_is_begun_anew(damage: bytes, store: Path) -> None:
+    store.mkdir()
+    (store / "bench.json").write_bytes(damage)
+    timetable.keep([row()])
+    assert kept() == {"resnet50": {224: 40.0}}
+
+
+def test_rounds_go_in_turns_and_their_median_counts() -> None:
+    order: list[str] = []
+
+    def session(name: str, pause: float):
+        def run(x: np.ndarray) -> np.ndarray:
+            order.append(name)
+            time.sleep(pause)
+            return x
+
+        return run
+
+    x = np.zeros((1, 1), np.float32)
+    taken = rounds({"a": session("a", 0.06), "b": session("b", 0.07)}, x, most=4)
+    assert order[:2] == ["a", "b"]
+    assert order[2:] == ["a", "b"] * 4
+    assert 60 <= min(taken["a"]) < 90
+    assert len(taken["a"]) == len(taken["b"]) == 4
+    found = medians({"fast": session("f", 0.001), "slow": session("s", 0.02)}, x)
+    assert found["fast"] < found["slow"]
+
+
+def test_limits() -> None:
+    assert Limits(1e9, 1e9).milliseconds(2e6, 1e6) == 2.0
+    assert Limits(1e9, 1e9).milliseconds(1e6, 3e6) == 3.0
+    found = limits()
+    assert 1e9 < found.macs < 1e14
+    assert 1e8 < found.bandwidth < 1e13
+
+
+def test_the_costliest_layers() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 64, 7, padding=3), nn.ReLU(), nn.Conv2d(64, 3, 1))
+    (first, share), *rest = costliest(net.train(), torch.rand(1, 3, 128, 128), many=3)
+    assert (first, net.training) == ("0", True)
+    assert share > 0.5
+    assert math.isclose(share + sum(one for _, one in rest), 1)
+    assert not net[0]._forward_hooks
+
+
+def test_peers_are_their_own_nets() -> None:
+    x = np.zeros((2, 3, 64, 64), np.float32)
+    for name in ("timm", "torchvision"):
+        session = peers.peer(name, "resnet18")
+        assert session(x).shape == (2, 1000)
+        assert type(session.net).__module__.startswith(name)
+        assert peers.peer(name, "lenet1") is None
+
+
+def test_an_engine_that_cannot_be_weighed(tmp_path: Path) -> None:
+    with pytest.raises(ConvAtlasError, match=r"could not be weighed: .*refuses"):
+        weigh(Setting("onnxruntime", "float32", 1), tmp_path, ("lenet1", "none"), (1, 28, 28), 1)
+
+
+def test_wrong_wishes(store: Path, monkeypatch) -> None:
+    for wish, told in (
+        ({"nets": "resnet"}, "resnet50"),
+        ({"engines": ["tensorrt"]}, "no engine"),
+        ({"precisions": ["float16"]}, "no precision"),
+        ({"vs": ["keras"]}, "no peer"),
+    ):
+        with pytest.raises(UnknownName, match=told):
+            ca.bench(**{"nets": "lenet1"} | wish)
+    with pytest.raises(ConvAtlasError, match="from 1 to 4096"):
+        ca.bench("lenet1", batches=[0])
+    with pytest.raises(ConvAtlasError, match="nothing to measure"):
+        ca.bench([])
+    monkeypatch.setattr(peers, "installed", lambda name: False)
+    with pytest.raises(ConvAtlasError, match="timm is not installed: pip install timm"):
+        ca.bench("lenet1", vs=["timm"])
+    monkeypatch.setattr(setting, "installed", lambda name: False)
+    with pytest.raises(ConvAtlasError, match=r"pip install 'convatlas\[engines\]'"):
+        ca.bench("lenet1", engines=["openvino"])
+    assert not (store / "bench.json").exists()
+
+
+def test_the_command(store: Path, tmp_path: Path) -> None:
+    words = ["bench", "linear", "--engine", "onnxruntime", "--batch", "2", "-o", str(tmp_path / "a.svg"), "--csv"]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.output.splitlines()[1].startswith("linear,2,onnxruntime,float32,")
+    assert (tmp_path / "a.svg").read_text().startswith("<svg")
+    with pytest.raises(ConvAtlasError, match="none of these engines computes in int8"):
+        CliRunner().invoke(app, [*words, "--precision", "int8"], catch_exceptions=False)
+    with pytest.raises(ConvAtlasError, match="say --batch or --sweep"):
+        CliRunner().invoke(app, [*words, "--sweep"], catch_exceptions=False)

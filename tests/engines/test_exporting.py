@@ -1,0 +1,303 @@
+"""A net as a file: every format against PyTorch's own answers, what the files say, and that nothing half-made stays."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import openvino
+import pytest
+import torch
+from tests.nets.nets import SMALL
+from torch import nn
+
+import convatlas as ca
+from convatlas.base.errors import ConvAtlasError, UnknownName, WeightsError
+from convatlas.catalogue.cards import cards
+from convatlas.engines import exporting
+from convatlas.engines.checking import Eager, doubled
+from convatlas.engines.describing import describe, described
+from convatlas.engines.graph import exported, onnx_bytes
+from convatlas.nets.net import Net
+
+QUICK = (
+    "alexnet",
+    "resnet18",
+    "mobilenet",
+    "mlp_300",
+    "elman",
+    "lenet1",
+    "lenet5",
+    "boosted_lenet4",
+    "yolo_v1_tiny",
+    "yolo_v3_tiny",
+    "capsnet",
+    "neocognitron",
+    "cognitron",
+)
+"""Whose graphs are small; those of the other families take long to make, and are in the sweep."""
+
+
+def photos(net: Net, many: int) -> torch.Tensor:
+    return torch.rand(many, net.channels, *net.size, generator=torch.Generator().manual_seed(many))
+
+
+def check_onnx(net: Net, data: bytes) -> None:
+    """Against eager, at several numbers of photos, within ten times its own distance from float64."""
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    x = photos(net, 3)
+    with torch.no_grad():
+        single, double = net(x).numpy(), doubled(net)(x.double()).numpy()
+    bound = 10 * max(np.abs(single - double).max(), np.finfo("f4").eps * np.abs(double).max())
+    for many in (1, 2, 3):
+        found = session.run(None, {"photos": x[:many].numpy()})[0]
+        assert found.shape == (many, *single.shape[1:])
+        assert np.abs(found - single[:many]).max() <= bound, many
+    (entry,) = session.get_inputs()
+    assert isinstance(entry.shape[0], str)
+    assert entry.shape[1:] == list(x.shape[1:])
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_onnx_of_the_smallest(name: str) -> None:
+    net = ca.build(name, size=SMALL[name], classes=7, seed=1).eval()
+    check_onnx(net, onnx_bytes(exported(net, (net.channels, *net.size)), describe(net, (1,))))
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", cards())
+def test_onnx_of_all(name: str) -> None:
+    net = ca.build(name, seed=1).eval()
+    check_onnx(net, onnx_bytes(exported(net, (net.channels, *net.size)), describe(net, (1,))))
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("ending", [".pt2", ".xml"])
+def test_the_other_graphs_of_the_smallest(name: str, ending: str, tmp_path: Path) -> None:
+    net = ca.build(name, size=SMALL[name], seed=1)
+    assert ca.export(net, tmp_path / f"net{ending}").is_file()
+
+
+@pytest.fixture(scope="module")
+def lite() -> Net:
+    return ca.load("efficientnet_lite0")
+
+
+@pytest.fixture(scope="module")
+def folder(lite: Net, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pretrained net in every format of graphs."""
+    folder = tmp_path_factory.mktemp("exported")
+    for ending in exporting.GRAPHS:
+        ca.export(lite, folder / f"lite{ending}")
+    return folder
+
+
+def test_no_more_than_the_files_arrives(folder: Path) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == ["lite.bin", "lite.onnx", "lite.pt2", "lite.xml"]
+
+
+def test_every_format_gives_the_pretrained_net_s_answers(folder: Path, lite: Net) -> None:
+    from convatlas.images.samples import sample
+
+    x = lite.preprocess(sample("coffee"))[None]
+    right = lite(x).detach().numpy()
+    session = onnxruntime.InferenceSession(folder / "lite.onnx", providers=["CPUExecutionProvider"])
+    compiled = openvino.compile_model(folder / "lite.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    found = {
+        "onnx": session.run(None, {"photos": x.numpy()})[0],
+        "xml": compiled(x.numpy())[0],
+        "pt2": torch.export.load(folder / "lite.pt2").module()(x).detach().numpy(),
+    }
+    bound = Eager(lite, x).bound * float(np.std(right))
+    for ending, y in found.items():
+        assert np.abs(y - right).max() <= bound, ending
+    assert lite.lineage.class_names[int(right.argmax())] == "espresso"
+
+
+def test_every_format_says_what_it_holds(folder: Path, lite: Net) -> None:
+    model = onnx.load(folder / "lite.onnx")
+    assert [one.version for one in model.opset_import if one.domain == ""] == [20]
+    told = {one.key: one.value for one in model.metadata_props}
+    assert told["opset"] == "20"
+    info = openvino.Core().read_model(folder / "lite.xml").get_rt_info()["convatlas"]
+    files = {"convatlas.json": ""}
+    torch.export.load(folder / "lite.pt2", extra_files=files)
+    for texts in (
+        told,
+        {key: str(value.astype(str)) for key, value in info.items()},
+        json.loads(files["convatlas.json"]),
+    ):
+        assert json.loads(texts["labels"]) == list(lite.lineage.class_names)
+        assert json.loads(texts["card"])["paper"]["title"] == lite.card.paper.title
+        found = described(texts, "lite")
+        assert (found.net, found.shape, found.probabilities) == ("efficientnet_lite0", (3, 224, 224), "softmax")
+        assert found.lineage == lite.lineage
+
+
+def test_a_pt2_is_a_net_of_one_s_own(folder: Path) -> None:
+    name = str(folder / "lite.pt2")
+    assert ca.measure(name).parameters == ca.measure("efficientnet_lite0").parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "layout"),
+    [
+        ("lenet5", "a.safetensors", None),
+        ("efficientnet_lite0", "a.pth", "lite"),
+        ("resnet18", "a.pth", "torchvision"),
+        ("resnet18", "a.safetensors", "timm"),
+        ("mobilenet", "a.weights.h5", None),
+        ("yolo_v3_tiny", "a.weights", None),
+    ],
+)
+def test_weights_are_read_back(name: str, file: str, layout: str | None, tmp_path: Path, monkeypatch) -> None:
+    net = ca.load(name) if name == "efficientnet_lite0" else ca.build(name)
+    if layout in ("torchvision", "timm"):
+        net.follows = {"torchvision": "torchvision/IMAGENET1K_V1", "timm": "timm/a1_in1k"}[layout]
+    assert ca.export(net, tmp_path / file, layout=layout) == tmp_path / file
+    assert [path.name for path in tmp_path.iterdir()] == [file]
+    write = exporting.export_weights
+
+    def spoilt(net: Net, place: Path, *, layout: str | None) -> None:
+        last = next(one for one in net.parameters() if one.dim() > 1)
+        with torch.no_grad():
+            last.view(-1)[0] += 1
+            write(net, place, layout=layout)
+            last.view(-1)[0] -= 1
+
+    monkeypatch.setattr(exporting, "export_weights", spoilt)
+    before = (tmp_path / file).read_bytes()
+    with pytest.raises(WeightsError, match=f"^{file} was not written: .* is not what the net has"):
+        ca.export(net, tmp_path / file, layout=layout)
+    assert (tmp_path / file).read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
+@pytest.mark.parametrize("ending", [".onnx", ".xml", ".pt2"])
+def test_a_file_that_computes_otherwise_does_not_arrive(ending: str, tmp_path: Path, monkeypatch) -> None:
+    net = ca.build("lenet1").eval()
+    program = exporting.exported
+
+    def spoilt(net: nn.Module, shape: tuple[int, ...]) -> torch.export.ExportedProgram:
+        made = program(net, shape)
+        with torch.no_grad():
+            next(iter(made.state_dict.values())).mul_(1.001)
+        return made
+
+    def apart(net: nn.Module, shape: tuple[int, ...]) -> torch.export.ExportedProgram:
+        import copy
+
+        return spoilt(copy.deepcopy(net), shape)
+
+    monkeypatch.setattr(exporting, "exported", apart)
+    with pytest.raises(ConvAtlasError, match=rf"^net{ending} was not written: .* deviations .* is allowed$"):
+        ca.export(net, tmp_path / f"net{ending}")
+    assert list(tmp_path.iterdir()) == []
+
+
+class Own(nn.Module):
+    """A net of somebody else, with sums over windows, which ONNX does not know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.avg_pool2d(self.conv(x), 2, divisor_override=1).mean((2, 3))
+
+
+def own() -> nn.Module:
+    torch.manual_seed(0)
+    return Own()
+
+
+class Fft(Own):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.special.bessel_j0(self.conv(x)).mean((2, 3))
+
+
+class Two(Own):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.conv(x), x
+
+
+class Undecided(Own):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x) if x.sum() > 0 else x
+
+
+def test_a_net_of_one_s_own(tmp_path: Path) -> None:
+    net = own().train()
+    file = ca.export(net, tmp_path / "own.onnx", size=(20, 30))
+    assert net.training
+    x = torch.rand(3, 3, 20, 30)
+    found = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"]).run(None, {"photos": x.numpy()})[0]
+    torch.testing.assert_close(torch.from_numpy(found), net.eval()(x).detach())
+    half = own().half()
+    ca.export(half, tmp_path / "half.onnx", size=20)
+    assert next(half.parameters()).dtype == torch.float16
+
+
+@pytest.mark.parametrize(
+    ("net", "file", "told"),
+    [
+        (Fft, "a.onnx", "bessel_j0"),
+        (Two, "a.onnx", "one tensor"),
+        (Undecided, "a.pt2", "cannot be exported"),
+        (Own, "a.safetensors", "the graph goes to .onnx, .xml, .pt2"),
+        (lambda: ca.build("lenet1"), "a.txt", r"\.onnx, \.xml, \.pt2"),
+        (lambda: ca.build("lenet1"), "a", r"\.onnx, \.xml, \.pt2"),
+        (lambda: "lenet1", "a.onnx", "not str"),
+        (lambda: None, "a.onnx", "not NoneType"),
+    ],
+)
+def test_what_cannot_be_exported(net, file: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(ConvAtlasError, match=told) as error:
+        ca.export(net(), tmp_path / file)
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_wishes(tmp_path: Path) -> None:
+    net = ca.build("lenet1")
+    with pytest.raises(ConvAtlasError, match="a layout is for files of weights"):
+        ca.export(net, tmp_path / "a.onnx", layout="own")
+    with pytest.raises(UnknownName, match="own"):
+        ca.export(net, tmp_path / "a.safetensors", layout="mine")
+    with pytest.raises(ConvAtlasError, match="1 to 8192"):
+        ca.export(net, tmp_path / "a.onnx", size=0)
+    with pytest.raises(ConvAtlasError, match="cannot be written"):
+        ca.export(net, Path("/proc/nowhere/a.onnx"))
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime", "openvino"])
+def test_what_is_not_installed_is_named(package: str, tmp_path: Path, monkeypatch) -> None:
+    from convatlas.engines import missing, openvino
+
+    monkeypatch.setattr(missing, "installed", lambda name: name != package)
+    openvino.core.cache_clear()
+    with pytest.raises(ConvAtlasError, match=rf"^{package} is not installed: pip install 'convatlas\[engines\]'$"):
+        ca.export(ca.build("lenet1"), tmp_path / ("a.xml" if package == "openvino" else "a.onnx"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def command(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    code = "from convatlas.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", code, *words], cwd=cwd, capture_output=True, text=True)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    done = command("export", "lenet1", "lenet1.onnx", "--weights", "none", cwd=tmp_path)
+    assert done.stderr == ""
+    assert (done.returncode, done.stdout) == (0, "lenet1.onnx\n")
+    assert onnx.load(tmp_path / "lenet1.onnx").graph.node
+    wrong = command("export", "lenet1", "lenet1.onnx", "--layout", "own", "--weights", "none", cwd=tmp_path)
+    assert wrong.returncode == 1
+    assert re.fullmatch(r"convatlas: a layout is for .*\n", wrong.stderr)

@@ -1,0 +1,142 @@
+"""Classifying without PyTorch: from cached files, with the answers of eager mode; never from files that are wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import convatlas as ca
+from convatlas.base.errors import ConvAtlasError, ImageError, UnknownName
+from convatlas.engines import light
+from convatlas.engines.light import MAPS
+from convatlas.images.samples import SAMPLES, sample
+from convatlas.nets.probabilities import MAPS as TORCH_MAPS
+
+
+@pytest.fixture(scope="module")
+def cached(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which the default net is ready for both engines."""
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONVATLAS_HOME", str(folder))
+        for engine in ("onnxruntime", "openvino"):
+            ca.accelerate("efficientnet_lite0", engine)
+    return folder
+
+
+CLASSIFY = """
+import sys
+sys.argv = ["convatlas", "classify", *{words!r}]
+from convatlas.cli import main
+try:
+    main()
+finally:
+    print("torch" in sys.modules, "onnxruntime" in sys.modules, "openvino" in sys.modules, file=sys.stderr)
+"""
+
+
+def classify(store: Path, *words: str) -> tuple[list[dict], list[str]]:
+    done = subprocess.run(
+        [sys.executable, "-c", CLASSIFY.format(words=[*words, "--json"])],
+        env=os.environ | {"CONVATLAS_HOME": str(store)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr.split()[-3:]
+
+
+@pytest.mark.parametrize("engine", ["auto", "openvino"])
+def test_a_cached_engine_needs_no_torch(engine: str, cached: Path) -> None:
+    found, (torch_there, *_) = classify(cached, str(sample("coffee")), str(sample("rocket")), "--engine", engine)
+    assert torch_there == "False"
+    right = ca.classify([sample("coffee"), sample("rocket")], engine="eager")
+    for one, other in zip(found, right, strict=True):
+        assert (one["net"], one["weights"], one["photo"]) == (other.net, other.weights, other.photo)
+        assert [answer["label"] for answer in one["answers"]] == [answer.label for answer in other.answers]
+        assert [answer["number"] for answer in one["answers"]] == [answer.number for answer in other.answers]
+        shares = [answer["probability"] for answer in one["answers"]]
+        assert shares == pytest.approx([answer.probability for answer in other.answers], abs=2e-6)
+
+
+def test_eager_mode_and_other_weights_need_it(cached: Path) -> None:
+    assert classify(cached, str(sample("coffee")), "--engine", "eager")[1][0] == "True"
+
+
+def test_the_front_door_takes_the_cached_engine(cached: Path, monkeypatch) -> None:
+    monkeypatch.setenv("CONVATLAS_HOME", str(cached))
+    from convatlas.weights import classifying
+
+    monkeypatch.setattr(classifying, "load", None)
+    found = ca.classify([str(sample(name)) for name in SAMPLES], top=2)
+    assert [one.answers[0].label for one in found][2] == "espresso"
+    assert len(found[0].answers) == 2
+    array = np.zeros((50, 70, 3), np.uint8)
+    assert ca.classify(array).photo == "ndarray"
+    with pytest.raises(ImageError, match="nowhere"):
+        ca.classify("nowhere.png")
+    mixed = ca.classify(["nowhere.png", str(sample("coffee"))])
+    assert (mixed[0].answers, mixed[1].error) == ((), None)
+    for top in (0, 1001, True, "5"):
+        with pytest.raises(ConvAtlasError, match="from 1 to 1000"):
+            ca.classify(array, top=top)
+
+
+def test_files_that_are_not_right_are_left_alone(cached: Path, tmp_path: Path, monkeypatch) -> None:
+    import shutil
+
+    store = tmp_path / "store"
+    shutil.copytree(cached, store)
+    monkeypatch.setenv("CONVATLAS_HOME", str(store))
+    wish = "efficientnet_lite0", None
+    assert light.light(*wish) is not None
+    assert light.light("efficientnet_lite0", "keras") is None
+    assert light.light("resnet50", None) is None
+    assert light.light("nothing", None) is None
+    assert light.light("mine.safetensors", None) is None
+    first, second = sorted(store.glob("engines/light/*/*.json"))
+    kept = first.read_bytes()
+    for damage in (b"", b"[]", b'{"folder": 1}', kept.replace(b'"machine": "', b'"machine": "0')):
+        first.write_bytes(damage)
+        assert light.light(*wish, "onnxruntime") is None
+        assert light.light(*wish) is not None  # the other engine
+    first.write_bytes(kept)
+    changed = json.loads(kept)
+    lineage = json.loads(changed["metadata"]["lineage"])
+    changed["metadata"]["lineage"] = json.dumps(lineage | {"hash": "0" * 64})
+    first.write_text(json.dumps(changed))
+    assert light.light(*wish, "onnxruntime") is None
+    first.write_bytes(kept)
+    (graph,) = store.glob("engines/*/net.onnx")
+    graph.write_bytes(graph.read_bytes()[:-1])
+    assert light.light(*wish) is None
+    assert ca.classify(sample("coffee")).answers[0].label == "espresso"
+    assert second.is_file()
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_probabilities_are_those_of_the_nets(name: str) -> None:
+    y = 3 * torch.randn(4, 10)
+    y[0] = -2
+    assert np.allclose(MAPS[name](y.numpy()), TORCH_MAPS[name](y).numpy(), atol=1e-6)
+    assert set(MAPS) == set(TORCH_MAPS)
+
+
+def test_wrong_wishes(cached: Path, monkeypatch) -> None:
+    monkeypatch.setenv("CONVATLAS_HOME", str(cached))
+    photo = sample("coffee")
+    with pytest.raises(UnknownName, match="openvino"):
+        ca.classify(photo, engine="openvin")
+    with pytest.raises(UnknownName, match="resnet50"):
+        ca.classify(photo, "resnet5")
+    net = ca.load("efficientnet_lite0")
+    with pytest.raises(ConvAtlasError, match="by the name of a net"):
+        ca.classify(photo, net, engine="onnxruntime")
+    assert ca.classify(photo, net).answers[0].label == "espresso"

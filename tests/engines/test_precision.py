@@ -1,0 +1,125 @@
+"""Less than float32: agreement is measured where float32 is sure, and "auto" never takes what does not agree."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import convatlas as ca
+from convatlas.base.errors import ConvAtlasError
+from convatlas.engines import searching
+from convatlas.engines.agreeing import Share, agreement
+from convatlas.engines.quantizing import quantize
+from convatlas.engines.trials import pieces, trial
+from convatlas.images.preprocessing import Preprocessing
+from convatlas.nets.net import Net
+from convatlas.weights.lineage import Lineage
+
+
+def test_agreement_counts_where_float32_is_sure() -> None:
+    right = np.log(np.array([[0.8, 0.2], [0.55, 0.45], [0.3, 0.7], [0.9, 0.1]], np.float32))
+    other = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]], np.float32)
+    assert agreement(right, other) == Share(3, pytest.approx(2 / 3))
+    assert not agreement(right, other).holds
+    assert agreement(right, right).holds
+    assert str(agreement(right, right)) == "100.0 % of 3 photos"
+    assert agreement(right[1:2], right[1:2]) == Share(0, 0.0)
+    assert not Share(0, 1.0).holds
+    assert agreement(right, np.full_like(right, np.nan)).share < 1
+    assert agreement(right[:, :1], right[:, :1]).sure == 4
+
+
+def test_pieces_of_the_sample_photos() -> None:
+    one, other, again = (list(pieces(9, seed)) for seed in (1, 2, 1))
+    assert all(piece.ndim == 3 and piece.shape[0] == piece.shape[1] >= 100 for piece in one)
+    assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))
+    assert not all(a.shape == b.shape and np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.fixture
+def digits() -> Net:
+    """A small net that says how photos are prepared; its weights are random."""
+    net = ca.build("lenet5", seed=5).eval()
+    grey = Preprocessing((32, 32), "squash", 32, mean=(0.5,), std=(0.5,))
+    net.lineage = Lineage("own", "lenet5", "-", "", "", grey, tuple("0123456789"))
+    return net
+
+
+def test_trials_are_prepared_as_the_weights_want(digits: Net) -> None:
+    x = trial(digits, 5, (1, 32, 32))
+    assert x.shape == (5, 1, 32, 32)
+    assert np.array_equal(x[0].numpy(), digits.lineage.prepare(next(pieces(1))))
+    assert trial(digits, 2, (1, 40, 48)).shape == (2, 1, 40, 48)
+    assert trial(ca.build("lenet1"), 2, (1, 28, 28)).min() >= 0
+
+
+def test_without_arithmetic_of_its_own_there_is_no_bfloat16(digits: Net, store: Path, monkeypatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setattr(searching, "capabilities", lambda: ("FP32", "INT8"))
+    with pytest.raises(ConvAtlasError, match="does not compute in bfloat16"):
+        ca.accelerate(digits, "openvino", "bfloat16")
+    record = ca.accelerate(digits, precision="bfloat16").record
+    assert record.setting.precision == "float32"
+    assert "does not compute in bfloat16" in record.refused["openvino bfloat16"]
+    assert "not openvino bfloat16: this CPU" in str(record)
+
+
+@pytest.mark.parametrize(("share", "taken"), [(0.98, False), (0.99, True)])
+def test_auto_takes_only_what_agrees(share: float, taken: bool, digits: Net, store: Path, monkeypatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setattr(searching, "capabilities", lambda: ("FP32", "BF16"))
+    monkeypatch.setattr(searching, "agreement", lambda right, other: Share(500, share))
+    monkeypatch.setattr(searching, "medians", lambda sessions, x: {
+        one: 1.0 if one.precision == "bfloat16" else 2.0 for one in sessions
+    })  # fmt: skip
+    record = ca.accelerate(digits, precision="bfloat16").record
+    assert (record.setting.precision == "bfloat16") == taken
+    assert record.top1 == (share if taken else None)
+    told = "it gives float32's first answer on 98.0 % of 500 photos; 99 % is asked"
+    assert record.refused.get("openvino bfloat16") == (None if taken else told)
+    # Who asks for it by its engine gets it, and is told.
+    asked = ca.accelerate(digits, "openvino", "bfloat16").record
+    assert (asked.setting.precision, asked.top1) == ("bfloat16", share)
+    assert math.isinf(asked.bound)
+    assert f"agreement with float32 {100 * share:.1f} %" in str(asked)
+    assert ca.accelerate(digits, "openvino", "bfloat16").record == asked
+
+
+def test_random_weights_are_no_judge(store: Path, monkeypatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    net = ca.build("lenet1").eval()
+    with pytest.raises(ConvAtlasError, match="random weights do not have"):
+        ca.accelerate(net, "openvino", "int8")
+    assert ca.accelerate(net, precision="int8").record.setting.precision == "float32"
+
+
+def test_what_quantization_needs(tmp_path: Path, monkeypatch) -> None:
+    x = np.zeros((2, 1, 28, 28), np.float32)
+    (tmp_path / "net.onnx").write_bytes(b"nothing")
+    with pytest.raises(ConvAtlasError, match=r"NNCF cannot quantize this net: .*OpenVINO refuses net\.onnx"):
+        quantize(tmp_path / "net.onnx", tmp_path / "int8.xml", x, x, routes=False)
+    from convatlas.engines import missing
+
+    monkeypatch.setattr(missing, "installed", lambda name: name != "nncf")
+    with pytest.raises(ConvAtlasError, match=r"nncf is not installed: pip install 'convatlas\[engines\]'"):
+        quantize(tmp_path / "net.onnx", tmp_path / "int8.xml", x, x, routes=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+
+
+@pytest.mark.sweep
+def test_int8_of_a_pretrained_net(store: Path) -> None:
+    net = ca.load("efficientnet_lite0")
+    fast = ca.accelerate(net, "openvino", "int8")
+    assert fast.record.top1 >= 0.99
+    (file,) = store.glob("engines/*/int8-samples.xml")
+    assert file.with_suffix(".bin").stat().st_size < 0.4 * (file.parent / "net.onnx").stat().st_size
+    x = fast.preprocess(next(pieces(1)))[None]
+    assert not np.array_equal(fast(x), net(x).detach())
+    photos = list(pieces(40, seed=7))
+    ca.accelerate(net, "openvino", "int8", photos=photos)
+    assert len(list(store.glob("engines/*/int8-*.xml"))) == 2
+    with pytest.raises(ConvAtlasError, match="0 could be read"):
+        ca.accelerate(net, "openvino", "int8", photos=["nowhere.jpg"])
