@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from convatlas.base.errors import ConvAtlasError
     from convatlas.catalogue.listing import list_nets
     from convatlas.nets.building import build
+    from convatlas.training.starting import train
     from convatlas.weights.classifying import classify
     from convatlas.weights.detecting import detect
     from convatlas.weights.evaluating import evaluate
@@ -37,6 +38,7 @@ _HOMES = {
     "list_nets": "catalogue.listing",
     "load": "weights.loading",
     "measure": "anatomy.measuring",
+    "train": "training.starting",
 }
 
 __version__ = "0.1.0"
@@ -54,6 +56,7 @@ __all__ = [
     "list_nets",
     "load",
     "measure",
+    "train",
 ]
 
 

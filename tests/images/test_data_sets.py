@@ -17,9 +17,9 @@ from tests.servers import Fault, Server
 from convatlas.base.errors import ConvAtlasError, ImageError, StoreError, UnknownName
 from convatlas.images import bringing
 from convatlas.images.bringing import digits, get
-from convatlas.images.photosets import collection
 from convatlas.images.digits import FILES, KINDS
 from convatlas.images.labelled import Labelled
+from convatlas.images.photosets import collection
 
 
 def no_clients(monkeypatch):
