@@ -1,4 +1,4 @@
-"""The command that trains."""
+"""The commands that train."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Annotated
 import typer
 
 from convatlas.cli.app import app
-from convatlas.cli.options import Device, Genes, Json, WeightsOption, genes_of, size_of
-from convatlas.cli.terminal import watched
+from convatlas.cli.options import Csv, Device, Genes, Json, Markdown, WeightsOption, genes_of, size_of
+from convatlas.cli.terminal import one_format, show_table, watched
+
+reproduce = typer.Typer(help="Published experiments, made anew.", no_args_is_help=True)
+app.add_typer(reproduce, name="reproduce")
 
 Whole = int | None
 Number = float | None
@@ -90,3 +93,30 @@ def train(
     if is_first():
         draw(Path(found.weights).parent, found)
         print(found.to_json() if as_json else found)
+
+
+@reproduce.command()
+def errors(
+    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the training, one seed.")] = False,
+    seeds: Annotated[Whole, typer.Option(help="Runs of each kind; 3, or 1 if quick.")] = None,
+    row: Annotated[list[str] | None, typer.Option(help="Only this row, as lenet5-error; again for each.")] = None,
+    output: Annotated[str, typer.Option("-o", "--output", help="Folder of all runs.")] = "runs/errors",
+    jobs: Annotated[int, typer.Option("-j", "--jobs", help="Runs at a time.")] = 2,
+    threads: Annotated[int, typer.Option(help="Of each run.")] = 1,
+    as_json: Json = False,
+    markdown: Markdown = False,
+    csv: Csv = False,
+) -> None:
+    """The review's error table on MNIST, as published and modern; goes on where it was stopped."""
+    one_format(as_json, markdown, csv)
+    from convatlas.training.errors import errors_runs
+    from convatlas.training.figures import draw_errors
+
+    found = watched(
+        errors_runs(output, quick=quick, seeds=seeds, rows=row or [], jobs=jobs, threads=threads), "reproducing"
+    )
+    draw_errors(Path(output), found.rows)
+    if as_json:
+        print(found.to_json())
+    else:
+        show_table(found.table(), False, markdown, csv)

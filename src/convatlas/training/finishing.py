@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from convatlas.nets.net import Net
@@ -98,7 +99,10 @@ def write_result(net: nn.Module, result: Training, folder: Path) -> None:
     Raises:
         TrainingError: They cannot be written.
     """
-    weights = {name: value.detach().cpu().clone() for name, value in net.state_dict().items()}
+    weights = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in net.state_dict().items()
+    }
     path = folder / "weights.safetensors"
     try:
         if isinstance(net, Net):
