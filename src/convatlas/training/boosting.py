@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from convatlas.base.errors import TrainingError
 from convatlas.nets.boosting import BoostedLeNet
 from convatlas.nets.building import build
-from convatlas.training.checkpoints import write
+from convatlas.nets.net import Net
+from convatlas.training.checkpoints import digest, write
 from convatlas.training.data import Parts
 from convatlas.training.examples import Examples, InMemory, batches
 from convatlas.training.looping import fit
@@ -82,7 +83,7 @@ def boosted(
         raise TrainingError("boosting needs digits in memory, some held out (val_split) and some to test with")
     whole = build("boosted_lenet4", channels=1, genes=genes, seed=recipe.seed)
     assert isinstance(whole, BoostedLeNet)
-    nets: list[nn.Module] = []
+    nets: list[Net] = []
     for number in (1, 2, 3):
         net = build("lenet4", channels=1, genes=genes, seed=3 * recipe.seed + number - 1)
         train, settings = data.train, recipe
@@ -100,7 +101,10 @@ def boosted(
         (folder / f"photos{number}.pt").unlink(missing_ok=True)
     whole.eval()
     points = curve(whole, data.validation, data.test)
-    whole.threshold = next(point.threshold for point in points if point.wanted == PUBLISHED_SHARE)
+    chosen = next(point for point in points if point.wanted == PUBLISHED_SHARE)
+    whole.threshold = chosen.threshold
+    lineage, top1 = nets[0].lineage, f"{100 - chosen.error:.2f}"
+    whole.lineage = replace(lineage, net=whole.card.name, hash=digest(whole.state_dict()), top1=top1)
     return whole, points
 
 

@@ -7,6 +7,7 @@ import multiprocessing
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -202,7 +203,10 @@ def errors_runs(
         running = [pool.submit(run, task, folder) for task in todo]
         try:
             for done in as_completed(running):
-                found.append(done.result())
+                try:
+                    found.append(done.result())
+                except BrokenProcessPool:
+                    raise TrainingError("a run's process was killed; what is done is kept: start it again") from None
                 if len(found) < len(todo):
                     yield len(found), len(todo), None
         finally:
