@@ -60,7 +60,7 @@ class Row:
 
 
 SLOW = Recipe(batch_size=50, opt="sgd", sched="constant")
-SPENT = replace(SLOW, sched="onecycle", lr=0.02)
+EVEN = replace(SLOW, lr=0.01)
 FADING = replace(SLOW, sched="onecycle", channels_last=True)
 CYCLE = Recipe(batch_size=100, opt="adamw", sched="onecycle", lr=3e-3, weight_decay=0.01, epochs=10)
 CONVOLVED = replace(CYCLE, channels_last=True, distort=0.3, epochs=14)
@@ -76,10 +76,10 @@ ROWS = (
         replace(CYCLE, deslant=True),
         TANH,
     ),
-    Row("mlp_300", "error_distorted", "distorted", replace(SPENT, epochs=12, distort=0.5), CYCLE),
-    Row("mlp_1000", "error_distorted", "distorted", replace(SPENT, epochs=10, distort=0.5), CYCLE),
-    Row("mlp_300_100", "error", "plain", replace(SPENT, epochs=9), CYCLE),
-    Row("mlp_1000_150", "error", "plain", replace(SPENT, epochs=8), CYCLE),
+    Row("mlp_300", "error_distorted", "distorted", replace(EVEN, epochs=12, distort=0.2), CYCLE),
+    Row("mlp_1000", "error_distorted", "distorted", replace(EVEN, epochs=10, distort=0.2), CYCLE),
+    Row("mlp_300_100", "error", "plain", replace(EVEN, epochs=13), CYCLE),
+    Row("mlp_1000_150", "error", "plain", replace(EVEN, epochs=10), CYCLE),
     Row("lenet1", "error", "plain, 16 x 16", replace(FADING, lr=0.03, epochs=14), CONVOLVED),
     Row("lenet4", "error", "plain", replace(FADING, lr=0.03, epochs=14), CONVOLVED),
     Row("lenet5", "error", "plain", replace(FADING, opt="adamw", lr=3e-3, epochs=16), CONVOLVED),
