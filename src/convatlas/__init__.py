@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from convatlas.engines.classifying import classify
     from convatlas.engines.exporting import export
     from convatlas.nets.building import build
+    from convatlas.training.starting import train
     from convatlas.weights.detecting import detect
     from convatlas.weights.evaluating import evaluate
     from convatlas.weights.fetching import fetch
@@ -41,6 +42,7 @@ _HOMES = {
     "list_nets": "catalogue.listing",
     "load": "weights.loading",
     "measure": "anatomy.measuring",
+    "train": "training.starting",
 }
 
 __version__ = "0.1.0"
@@ -60,6 +62,7 @@ __all__ = [
     "list_nets",
     "load",
     "measure",
+    "train",
 ]
 
 

@@ -30,6 +30,10 @@ class WeightsError(ConvAtlasError):
     """Weights that are missing, damaged or made for another net."""
 
 
+class TrainingError(ConvAtlasError):
+    """A training that cannot begin, go on or be taken up again; the text says what is kept of it."""
+
+
 class StoreError(ConvAtlasError):
     """A file that cannot be downloaded, verified or kept; the text says from where, and where to put it by hand."""
 

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from convatlas.base.errors import ConvAtlasError, WeightsError
 from convatlas.catalogue.cards import find
+from convatlas.catalogue.lineages import weights_of
 from convatlas.nets.building import Size, skeleton
 from convatlas.nets.initialization import assign
 from convatlas.nets.net import Net
-from convatlas.weights import own
+from convatlas.weights import own, shipped
 from convatlas.weights.adapting import for_channels, for_classes
 from convatlas.weights.caching import converted
 from convatlas.weights.files import is_file, opened
@@ -38,9 +39,9 @@ def load(
 
     Args:
         name: As in `list_nets()`, or as published; or the path of a file that `export` wrote.
-        weights: The lineage ("keras", "torchvision/IMAGENET1K_V2", "timm/a1_in1k", "lite"), or the path of a file: one
-            that `export` wrote, or one of Keras (.h5, .weights.h5, .keras), PyTorch (.pth, .safetensors) or darknet
-            (.weights). The net's first lineage if not said.
+        weights: The lineage ("keras", "torchvision/IMAGENET1K_V2", "timm/a1_in1k", "lite", "own/mnist" for what comes
+            along), or the path of a file: one that `export` wrote, or one of Keras (.h5, .weights.h5, .keras), PyTorch
+            (.pth, .safetensors) or darknet (.weights). The net's first lineage if not said.
         classes: Outputs. Another number than the weights have starts a fresh last layer on the pretrained features.
         channels: Input channels. Another number than the weights have adapts what reads the photo. A file of others
             that holds weights for so many is loaded as it is.
@@ -69,6 +70,8 @@ def load(
             tensors, described = opened(Path(weights), card, like, size, channels)
         elif like is not None:
             raise ConvAtlasError(f"like= says how to read a file of others, and none is named: leave it out ({like})")
+        elif weights in shipped.NAMES or (weights is None and not weights_of(card.name) and shipped.has(card.name)):
+            tensors, described = shipped.opened(card.name)
         else:
             tensors, described = converted(choose(card, weights))
     return _net(tensors, described, classes, channels, head, genes, size, seed)

@@ -1,0 +1,154 @@
+"""Training, beside the usual ways to write it: `python benchmarks/training.py [ROUNDS]`.
+
+LeNet-5 on MNIST, images a second: our loop with all that it does (checks, exact resumption), a plain loop that indexes
+tensors, and torchvision's data set behind a DataLoader of two workers. Then one step of ResNet-18 beside timm's. The
+same nets, optimizers and batches, rounds interleaved in one process; medians, and the median of each round's ratios.
+Writes `results/training.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import timm
+import torch
+import torch.nn.functional as F
+from atlas import machine
+from torch.utils.data import DataLoader
+from torchvision import transforms
+from torchvision.datasets import MNIST
+
+import convatlas as ca
+from convatlas.base.atomic import write_bytes
+from convatlas.images.bringing import get
+from convatlas.training.data import Parts, parts
+from convatlas.training.looping import fits
+from convatlas.training.objective import Objective
+from convatlas.training.recipe import Recipe
+
+RESULTS = Path(__file__).with_name("results") / "training.json"
+ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+BATCH, STEPS, WARM = 64, 150, 10
+RECIPE = Recipe(epochs=1, batch_size=BATCH)
+
+
+def lenet5() -> torch.nn.Module:
+    return ca.build("lenet5", channels=1)
+
+
+def steps(net: torch.nn.Module) -> Callable[[torch.Tensor, torch.Tensor], None]:
+    """One step of a plain loop: the same loss and optimizer as ours, nothing else."""
+    objective, adam = Objective(net, RECIPE), torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.0)
+
+    def step(x: torch.Tensor, labels: torch.Tensor) -> None:
+        adam.zero_grad()
+        loss, _ = objective(x, labels, F.one_hot(labels, 10).float(), 0.0)
+        loss.backward()
+        adam.step()
+
+    return step
+
+
+def timed(run: Callable[[int], None]) -> float:
+    """Images a second over `STEPS` steps; `run` takes so many more."""
+    run(WARM)
+    started = time.perf_counter()
+    run(STEPS)
+    return BATCH * STEPS / (time.perf_counter() - started)
+
+
+def ours(data: Parts) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        run = fits(lenet5(), data, RECIPE, folder, device="cpu")
+
+        def go(many: int) -> None:
+            for _ in islice(run, many):
+                pass
+
+        speed = timed(go)
+        run.close()
+    return speed
+
+
+def plain(data: Parts) -> float:
+    photos, labels = data.train.photos, data.train.labels
+    step, order = steps(lenet5()), iter(torch.randperm(len(labels)).split(BATCH))
+
+    def run(many: int) -> None:
+        for rows in islice(order, many):
+            step(photos[rows], labels[rows])
+
+    return timed(run)
+
+
+def loader(root: Path) -> float:
+    """As torchvision's examples do it."""
+    change = transforms.Compose([transforms.Pad(2), transforms.ToTensor(), transforms.Normalize(0.0784, 0.784)])
+    photos = iter(DataLoader(MNIST(root, transform=change), BATCH, shuffle=True, num_workers=2))
+    step = steps(lenet5())
+
+    def run(many: int) -> None:
+        for x, labels in islice(photos, many):
+            step(x, labels)
+
+    return timed(run)
+
+
+def resnet18(batch: int = 8, many: int = 3) -> dict[str, float]:
+    """Seconds of a step on photos of 224 x 224, ours and timm's."""
+    nets = {"convatlas": ca.build("resnet18"), "timm": timm.create_model("resnet18")}
+    x, labels = torch.randn(batch, 3, 224, 224), torch.randint(1000, (batch,))
+    found: dict[str, list[float]] = {name: [] for name in nets}
+    sgds = {name: torch.optim.SGD(net.parameters(), 0.01, 0.9) for name, net in nets.items()}
+    for number in range(ROUNDS + 1):
+        for name, net in nets.items():
+            started = time.perf_counter()
+            for _ in range(many):
+                sgds[name].zero_grad()
+                F.cross_entropy(net.train()(x), labels).backward()
+                sgds[name].step()
+            if number:
+                found[name].append((time.perf_counter() - started) / many)
+    return summed(found)
+
+
+def summed(found: dict[str, list[float]]) -> dict[str, float]:
+    """The median of each, and of our ratio to each other one."""
+    result = {name: statistics.median(times) for name, times in found.items()}
+    mine = found["convatlas"]
+    for name, times in found.items():
+        if name != "convatlas":
+            result[f"ratio to {name}"] = statistics.median(a / b for a, b in zip(mine, times, strict=True))
+    return result
+
+
+if __name__ == "__main__":
+    kept = get("mnist")
+    net = lenet5()
+    data = parts("mnist", net, RECIPE, net.size)
+    found: dict[str, list[float]] = {"convatlas": [], "plain loop": [], "DataLoader": []}
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder, "MNIST", "raw")
+        raw.parent.mkdir()
+        os.symlink(kept, raw)
+        for _ in range(ROUNDS):
+            found["convatlas"].append(ours(data))
+            found["plain loop"].append(plain(data))
+            found["DataLoader"].append(loader(Path(folder)))
+    result = {
+        "machine": machine(),
+        "threads": torch.get_num_threads(),
+        "load": os.getloadavg(),
+        "lenet5 on mnist, images a second": summed(found),
+        "resnet18, seconds a step": resnet18(),
+    }
+    print(json.dumps(result, indent=1))
+    write_bytes(RESULTS, (json.dumps(result, indent=1) + "\n").encode())

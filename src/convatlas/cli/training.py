@@ -1,0 +1,122 @@
+"""The commands that train."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from convatlas.cli.app import app
+from convatlas.cli.options import Csv, Device, Genes, Json, Markdown, WeightsOption, genes_of, size_of
+from convatlas.cli.terminal import one_format, show_table, watched
+
+reproduce = typer.Typer(help="Published experiments, made anew.", no_args_is_help=True)
+app.add_typer(reproduce, name="reproduce")
+
+Whole = int | None
+Number = float | None
+
+
+@app.command()
+def train(
+    net: Annotated[str, typer.Argument(help="A net of the atlas, or your own as package.module:callable.")],
+    data: Annotated[str, typer.Option(help="mnist, fashion_mnist, a folder of folders of classes, or a CSV file.")],
+    output: Annotated[str | None, typer.Option("-o", "--output", help="Folder of the run; runs/NET-DATA.")] = None,
+    config: Annotated[str | None, typer.Option(help="A TOML file of settings; options go before it.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the folder's run was stopped.")] = False,
+    weights: WeightsOption = None,
+    gene: Genes = None,
+    img_size: Annotated[str | None, typer.Option(help="Side of the photos, or HEIGHTxWIDTH.")] = None,
+    workers: Annotated[int, typer.Option("-j", "--workers", help="Processes that read photos ahead.")] = 0,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write for TensorBoard too.")] = False,
+    device: Device = "auto",
+    epochs: Annotated[Whole, typer.Option(help="How often each photo is shown.")] = None,
+    batch_size: Annotated[Whole, typer.Option("-b", "--batch-size", help="Photos a step.")] = None,
+    opt: Annotated[str | None, typer.Option(help="sgd, nesterov or adamw.")] = None,
+    lr: Annotated[Number, typer.Option(help="The largest learning rate.")] = None,
+    momentum: Annotated[Number, typer.Option(help="Of the gradient.")] = None,
+    weight_decay: Annotated[Number, typer.Option(help="Of weights, not of norms and biases.")] = None,
+    sched: Annotated[str | None, typer.Option(help="constant, cosine, onecycle or step.")] = None,
+    warmup_epochs: Annotated[Number, typer.Option(help="In which the rate grows from 0.")] = None,
+    min_lr: Annotated[Number, typer.Option(help="Where the cosine ends.")] = None,
+    decay_epochs: Annotated[Number, typer.Option(help="For --sched step.")] = None,
+    decay_rate: Annotated[Number, typer.Option(help="For --sched step.")] = None,
+    layer_decay: Annotated[Number, typer.Option(help="Each stage's rate is the next one's times this.")] = None,
+    freeze: Annotated[list[str] | None, typer.Option(help="A stage or module, as stem or block1.*; again.")] = None,
+    clip_grad: Annotated[Number, typer.Option(help="The gradient's largest norm.")] = None,
+    loss: Annotated[str | None, typer.Option(help="auto, cross_entropy, mse, map or net.")] = None,
+    smoothing: Annotated[Number, typer.Option(help="Share of the target that all classes get alike.")] = None,
+    class_weights: Annotated[str | None, typer.Option(help="balanced: each class counts alike.")] = None,
+    mixup: Annotated[Number, typer.Option(help="Alpha of mixup.")] = None,
+    cutmix: Annotated[Number, typer.Option(help="Alpha of cutmix.")] = None,
+    aa: Annotated[Whole, typer.Option(help="Magnitude of RandAugment, 1 to 30.")] = None,
+    distort: Annotated[Number, typer.Option(help="Distort digits; 1 is far.")] = None,
+    deslant: Annotated[bool | None, typer.Option("--deslant", help="Set digits upright.")] = None,
+    hflip: Annotated[Number, typer.Option(help="Probability that a photo is mirrored.")] = None,
+    scale: Annotated[Number, typer.Option(help="The smallest share of a photo that is cut out.")] = None,
+    model_ema: Annotated[Number, typer.Option(help="Decay of the running mean of the weights.")] = None,
+    amp: Annotated[str | None, typer.Option(help="bfloat16 or float16.")] = None,
+    channels_last: Annotated[bool | None, typer.Option("--channels-last", help="Channels innermost.")] = None,
+    torchcompile: Annotated[bool | None, typer.Option("--torchcompile", help="Compile net and loss.")] = None,
+    val_split: Annotated[Number, typer.Option(help="Share of photos held out to choose the epoch.")] = None,
+    patience: Annotated[Whole, typer.Option(help="Stop after so many epochs without a better one.")] = None,
+    checkpoint_steps: Annotated[Whole, typer.Option(help="A checkpoint after so many steps too.")] = None,
+    seed: Annotated[Whole, typer.Option(help="Of weights, order, augmentation and dropout.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a net; --resume goes on, to the same bits, where it was stopped. Many processes: torchrun -m convatlas."""
+    given = dict(locals())
+    from convatlas.training.recipe import Recipe
+    from convatlas.training.starting import read_config, trainings
+
+    settings = read_config(config) if config else {}
+    settings |= {field.name: given[field.name] for field in fields(Recipe) if given[field.name] not in (None, [])}
+    steps = trainings(
+        net,
+        data,
+        recipe=settings,
+        output=output,
+        weights=weights,
+        genes=genes_of(gene),
+        size=size_of(img_size),
+        resume=resume,
+        device=device,
+        workers=workers,
+        tensorboard=tensorboard,
+    )
+    found = watched(steps, "training")
+    from convatlas.training.figures import draw
+    from convatlas.training.world import is_first
+
+    if is_first():
+        draw(Path(found.weights).parent, found)
+        print(found.to_json() if as_json else found)
+
+
+@reproduce.command()
+def errors(
+    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the training, one seed.")] = False,
+    seeds: Annotated[Whole, typer.Option(help="Runs of each kind; 3, or 1 if quick.")] = None,
+    row: Annotated[list[str] | None, typer.Option(help="Only this row, as lenet5-error; again for each.")] = None,
+    output: Annotated[str, typer.Option("-o", "--output", help="Folder of all runs.")] = "runs/errors",
+    jobs: Annotated[int, typer.Option("-j", "--jobs", help="Runs at a time.")] = 2,
+    threads: Annotated[int, typer.Option(help="Of each run.")] = 1,
+    as_json: Json = False,
+    markdown: Markdown = False,
+    csv: Csv = False,
+) -> None:
+    """The review's error table on MNIST, as published and modern; goes on where it was stopped."""
+    one_format(as_json, markdown, csv)
+    from convatlas.training.errors import errors_runs
+    from convatlas.training.figures import draw_errors
+
+    found = watched(
+        errors_runs(output, quick=quick, seeds=seeds, rows=row or [], jobs=jobs, threads=threads), "reproducing"
+    )
+    draw_errors(Path(output), found.rows)
+    if as_json:
+        print(found.to_json())
+    else:
+        show_table(found.table(), False, markdown, csv)

