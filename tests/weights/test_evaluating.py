@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, ImageError, StoreError, WeightsError
+from convatlas.base.evaluations import evaluated
 from convatlas.cli import app
 from convatlas.images.labels import labels, synsets
 from convatlas.images.samples import sample
@@ -162,8 +163,9 @@ def test_check_shows_what_was_measured(home, net, noise):
 
 
 def measured():
-    cell = next(cell for cell in ca.check("efficientnet_lite0").cells if cell.column == "top1")
-    return cell.measured
+    """What `check` would show."""
+    found = evaluated("efficientnet_lite0")
+    return found[-1]["top1"] if found else None
 
 
 def halved(net):
@@ -266,6 +268,27 @@ def test_folders_without_photos_are_left_out_and_named(home, net, noise):
     assert f"{folder / 'no such class'} holds no photo and is left out" in said.stderr
 
 
+@pytest.mark.parametrize("text", ["[1, 2", "5", "{}", '["a", "b", "c"]', "[true, 0, 0]", "[" * 100_000, "[0, 0]"])
+def test_a_damaged_part_is_made_anew(home, net, noise, text):
+    folder = laid_out(home / "data", net, noise[:3], [0, 0, 5], str)
+    found = ca.evaluate(net, folder)
+    part = home / "home" / "evaluated" / found.key / "00000000.json"
+    part.write_text(text)
+    assert ca.evaluate(net, folder) == found
+    assert sum(rank == 0 for rank in json.loads(part.read_text())) == 2
+
+
+def test_photos_that_become_other_channels_than_the_net_takes(home, noise):
+    path = ca.export(ca.build("darknet19"), home / "darknet19.weights")
+    net = ca.load("darknet19", weights=path, channels=1)
+    (home / "data" / "1").mkdir(parents=True)
+    Image.fromarray(noise[0]).save(home / "data" / "1" / "a.png")
+    with pytest.raises(ConvAtlasError, match="photos become 3 channels; this net takes 1"):
+        ca.evaluate(net, home / "data")
+    with pytest.raises(ConvAtlasError, match="a photo becomes 3 channels, this net takes 1"):
+        ca.classify(noise[0], net)
+
+
 def test_a_link_that_leads_nowhere_is_no_photo(home, net, noise):
     folder = laid_out(home / "data", net, noise[:3], [0, 0, 0], str)
     link = next(folder.iterdir()) / "link.png"
@@ -319,7 +342,7 @@ def test_what_another_preprocessing_costs(home, net, noise):
         (lambda net, folder: ca.evaluate(5, folder), ConvAtlasError, "a name, or what `load` gave, not int"),
         (lambda net, folder: ca.evaluate(torch.nn.ReLU(), folder), ConvAtlasError, "`load` gave, not ReLU"),
         (lambda net, folder: ca.evaluate(ca.build("yolo_v2_tiny"), folder), ConvAtlasError, "finds boxes"),
-        (lambda net, folder: ca.evaluate(net, folder, weights="lite"), ConvAtlasError, "leave it out"),
+        (lambda net, folder: ca.evaluate(net, folder, weights="lite"), ConvAtlasError, "weights go with a net's name"),
         (lambda net, folder: ca.evaluate(net, 5), ImageError, "told by paths; got 5"),
         (lambda net, folder: ca.evaluate(net, "a" * 5000), ImageError, "no folder"),
         (lambda net, folder: ca.evaluate(net, folder, preprocessing=5), WeightsError, "no 5 weights"),

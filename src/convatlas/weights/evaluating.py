@@ -6,13 +6,14 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from convatlas.base.atomic import write_bytes
+from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.devices import device_of
 from convatlas.base.errors import ConvAtlasError, ImageError
 from convatlas.base.evaluations import keep
@@ -134,9 +135,9 @@ def evaluations(
     photos, empty = labelled(data, truth)
     numbers = right_numbers({photo.label for photo in photos}, net.lineage.class_names, classes)
     net.to(where).eval()
-    if net.channels not in (1, 3):
-        raise ConvAtlasError(f"a photo has 1 or 3 channels, this net takes {net.channels}")
     viewer = replace(net.lineage, preprocessing=seen_as.preprocessing.for_channels(net.channels))
+    if viewer.preprocessing.channels != net.channels:
+        raise ConvAtlasError(f"photos become {viewer.preprocessing.channels} channels; this net takes {net.channels}")
     key = key_of(net, seen_as.name, photos, numbers)
     folder = home() / "evaluated" / key
     ranks: list[int] = []
@@ -153,13 +154,10 @@ def evaluations(
 
 def _shard(net: Net, viewer: Any, photos: Sequence[Labelled], numbers: Mapping[str, int], kept: Path) -> list[int]:
     """The rank of the right answer for each photo, from 0; read from `kept` if it was found before."""
-    if kept.is_file():
-        try:
-            ranks = json.loads(kept.read_text())
-            if len(ranks) == len(photos) and all(isinstance(rank, int) for rank in ranks):
-                return list(ranks)
-        except ValueError:
-            pass
+    with suppress(OSError, ValueError):
+        found = read_json(kept)
+        if isinstance(found, list) and len(found) == len(photos) and all(type(rank) is int for rank in found):
+            return found
     ranks = [UNREADABLE] * len(photos)
 
     def prepared(photo: Labelled) -> torch.Tensor | None:
