@@ -21,6 +21,7 @@ from convatlas.cli import app
 from convatlas.images.labels import labels, synsets
 from convatlas.images.samples import sample
 from convatlas.weights import evaluating
+from convatlas.weights.matching import right_numbers
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +141,21 @@ def test_it_goes_on_where_it_was_stopped(home, net, noise, monkeypatch):
     part.write_text("[1, 2")
     assert ca.evaluate(net, folder).top1 == pytest.approx(100 * 5 / 12)
     assert len(seen) == 7
+
+
+def test_numbers_and_synsets_are_imagenet_s_in_whatever_order_the_net_has_them():
+    """Darknet's classifiers put the same classes out in the order of ILSVRC's own numbers."""
+    theirs = labels("imagenet1k_darknet")
+    assert theirs != labels()
+    assert set(theirs) == set(labels())
+    for asked in (synsets(), map(str, range(1000)), labels()):
+        asked = list(asked)
+        found = right_numbers(asked, theirs, None)
+        assert [theirs[found[label]] for label in asked] == list(labels())
+    some = labels()[5:15]
+    assert right_numbers([synsets()[7], "7", labels()[7]], some, None) == {synsets()[7]: 2, "7": 7, labels()[7]: 2}
+    with pytest.raises(ConvAtlasError, match="the net has no class"):
+        right_numbers([synsets()[3]], some, None)
 
 
 def test_a_damaged_photo_is_named_and_does_not_count(home, net, noise):
@@ -314,9 +330,15 @@ def test_folders_in_the_place_of_results(home, net, noise, where):
 def test_a_damaged_list_of_results_is_none(home):
     path = home / "home" / "evaluated" / "efficientnet_lite0.json"
     path.parent.mkdir(parents=True)
-    for text in ("[" * 100_000, "{}", "[1]", '[{"top1": 1}]', "\xff"):
+    whole = {"key": "k", "weights": "lite", "preprocessing": "lite", "data": "d", "photos": 3, "classes": 2}
+    whole |= {"top1": 50.0, "top5": 60.0, "top1_interval": [1.0, 99.0], "top5_interval": [2.0, 99.0]}
+    path.write_text(json.dumps([whole]))
+    assert measured() == 50
+    wrong = [{**whole, name: value} for name in whole for value in (None, [["a"]], {})]
+    wrong += [{**whole, "top1": "50"}, {**whole, "top1_interval": [1.0]}, {**whole, "top5_interval": ["1", "99"]}]
+    for text in ("[" * 100_000, "{}", "[1]", '[{"top1": 1}]', "\xff", *(json.dumps([one]) for one in wrong)):
         path.write_text(text)
-        assert measured() is None
+        assert measured() is None, text
 
 
 def test_what_another_preprocessing_costs(home, net, noise):
@@ -325,6 +347,8 @@ def test_what_another_preprocessing_costs(home, net, noise):
     other = ca.evaluate("efficientnet_lite0", folder, preprocessing="timm/ra_in1k")
     assert (own.preprocessing, other.preprocessing) == ("lite", "timm/ra_in1k")
     assert own.top1 == 100 > other.top1
+    assert "lite weights, 12" in str(own)
+    assert "lite weights seen as timm/ra_in1k prepares photos, 12" in str(other)
     cell = next(cell for cell in ca.check("efficientnet_lite0").cells if cell.column == "top1")
     assert cell.measured == 100, "the wrong preprocessing is no measurement of the net"
     assert json.loads(own.to_json())["top1"] == 100

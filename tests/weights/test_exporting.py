@@ -162,6 +162,14 @@ def test_what_only_training_uses_may_be_changed(tmp_path: Path) -> None:
         assert torch.equal(back.head.dense.weight, net.head.dense.weight)
 
 
+def test_a_negative_variance_is_not_written(tmp_path: Path) -> None:
+    net = following("efficientnet_lite0", "lite")
+    net.stem.norm.running_var[0] = -1e-9
+    with pytest.raises(WeightsError, match=r"hold a negative variance, in stem\.norm\.running_var$"):
+        ca.export(net, tmp_path / "a.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_description_that_could_not_be_read_is_not_written(tmp_path: Path) -> None:
     net = ca.load("efficientnet_lite0")
     net.lineage = net.lineage.__class__(**{**vars(net.lineage), "class_names": ("cat", "dog")})

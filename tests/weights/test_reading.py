@@ -223,6 +223,7 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "broadcastable": (lambda weights: weights.update({"3.bias": torch.zeros(1)}), r"3\.bias is \(1,\) for \(2,\)"),
     "nan": (lambda weights: weights["3.bias"].fill_(torch.nan), r"not finite, in 3\.bias"),
     "infinite": (lambda weights: weights["1.running_mean"][0].fill_(-torch.inf), r"not finite, in 1\.running_mean"),
+    "a negative variance": (lambda w: w["1.running_var"][2].fill_(-1e-9), r"a negative variance, in 1\.running_var"),
     "empty": (lambda weights: weights.clear(), r"\(8 missing, 0 surplus\)"),
 }
 

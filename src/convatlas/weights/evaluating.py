@@ -74,6 +74,7 @@ class Evaluation(Record):
     def __str__(self) -> str:
         first, five = self.top1_interval, self.top5_interval
         otherwise = "" if self.published else " (not as published)"
+        otherwise += "" if self.preprocessing == self.weights else f" seen as {self.preprocessing} prepares photos"
         return (
             f"{self.net}, {self.weights} weights{otherwise}, {self.photos} photos of {self.classes} classes: "
             f"top-1 {self.top1:.2f} % ({first[0]:.2f} to {first[1]:.2f}), "
@@ -99,6 +100,7 @@ def evaluate(
     Args:
         net: A net's name, or a net that `load` gave.
         data: A folder of folders of classes (named by synset, by number or by label), or of photos, with `truth`.
+            Numbers count from 0: ImageNet's classes in the order of their synsets, others as the net puts them out.
         weights: Which weights of a net by its name, as in `load`.
         truth: A file with the name and the class of each photo.
         classes: Names of the net's classes (or synsets, or numbers) by those of the data set, where they differ.

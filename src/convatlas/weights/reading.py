@@ -19,6 +19,9 @@ from convatlas.base.errors import WeightsError, printable
 ALIGNMENT = 64
 """Bytes: at which addresses PyTorch's own tensors start."""
 
+VARIANCES = (".running_var", ".variance")
+"""What is divided by the root of."""
+
 COUNTER = "num_batches_tracked"
 """What BatchNorm counts and nobody needs; files may leave it out."""
 
@@ -126,12 +129,14 @@ def finite(weights: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
     """`weights` in float32, each in memory of its own.
 
     Raises:
-        WeightsError: There are numbers among them that are not finite, or no numbers.
+        WeightsError: There are numbers among them that are not finite, or no numbers; or a negative variance.
     """
     for name, tensor in weights.items():
         # In float32, which is what is kept: a float64 may be too large for it.
         if tensor.is_complex() or not torch.isfinite(tensor.float()).all():
             raise WeightsError(f"{origin} hold numbers that are not finite, in {printable(name)}")
+        if name.endswith(VARIANCES) and (tensor < 0).any():
+            raise WeightsError(f"{origin} hold a negative variance, in {printable(name)}")
     return {
         name: tensor.to(torch.int64 if name.endswith(COUNTER) else torch.float32).contiguous()
         for name, tensor in weights.items()
