@@ -200,6 +200,14 @@ def test_only_the_published_bytes_are_read(tmp_path: Path) -> None:
             verify(missing, right)
 
 
+def test_a_file_larger_than_the_memory_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    with path.open("wb") as file:
+        file.truncate(2**43)  # of which nothing is on the disk
+    with pytest.raises(WeightsError, match="cannot be read: it is larger than the memory"):
+        pickled(path)
+
+
 def bits(module: nn.Module) -> list[bytes]:
     return [tensor.numpy().tobytes() for tensor in module.state_dict().values()]
 

@@ -146,8 +146,9 @@ def finite(weights: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"the weights' file {path} cannot be read: {error.strerror or error}") from None
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or "it is larger than the memory"
+        raise WeightsError(f"the weights' file {path} cannot be read: {reason}") from None
 
 
 def _is_weight(name: object, value: object) -> bool:
