@@ -166,6 +166,14 @@ def test_random_weights_are_refused():
         ca.detect(ROCKET, build("yolo_v3_tiny"))
 
 
+def test_fresh_classes_and_other_channels_are_refused(tmp_path):
+    file = ca.export(build("yolo_v3_tiny"), tmp_path / "a.weights")
+    with pytest.raises(WeightsError, match="this yolo_v3_tiny names no classes: its last layer is fresh"):
+        ca.detect(ROCKET, ca.load("yolo_v3_tiny", weights=file, classes=7))
+    with pytest.raises(ConvAtlasError, match="a photo becomes 3 channels, this yolo_v3_tiny takes 4"):
+        ca.detect(ROCKET, ca.load("yolo_v3_tiny", weights=file, channels=4))
+
+
 def test_weights_that_are_not_here_are_told_of(monkeypatch):
     monkeypatch.setenv("CONVATLAS_OFFLINE", "1")
     with pytest.raises(StoreError, match=r"https://data.pjreddie.com/files/yolov3.weights"):

@@ -16,10 +16,12 @@ from typer.testing import CliRunner
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, ImageError, StoreError, WeightsError
+from convatlas.base.evaluations import evaluated
 from convatlas.cli import app
 from convatlas.images.labels import labels, synsets
 from convatlas.images.samples import sample
 from convatlas.weights import evaluating
+from convatlas.weights.matching import right_numbers
 
 
 @pytest.fixture(autouse=True)
@@ -141,6 +143,21 @@ def test_it_goes_on_where_it_was_stopped(home, net, noise, monkeypatch):
     assert len(seen) == 7
 
 
+def test_numbers_and_synsets_are_imagenet_s_in_whatever_order_the_net_has_them():
+    """Darknet's classifiers put the same classes out in the order of ILSVRC's own numbers."""
+    theirs = labels("imagenet1k_darknet")
+    assert theirs != labels()
+    assert set(theirs) == set(labels())
+    for asked in (synsets(), map(str, range(1000)), labels()):
+        asked = list(asked)
+        found = right_numbers(asked, theirs, None)
+        assert [theirs[found[label]] for label in asked] == list(labels())
+    some = labels()[5:15]
+    assert right_numbers([synsets()[7], "7", labels()[7]], some, None) == {synsets()[7]: 2, "7": 7, labels()[7]: 2}
+    with pytest.raises(ConvAtlasError, match="the net has no class"):
+        right_numbers([synsets()[3]], some, None)
+
+
 def test_a_damaged_photo_is_named_and_does_not_count(home, net, noise):
     folder = laid_out(home / "data", net, noise, [0] * 12, str)
     broken = next(folder.glob("*/3.png"))
@@ -162,8 +179,9 @@ def test_check_shows_what_was_measured(home, net, noise):
 
 
 def measured():
-    cell = next(cell for cell in ca.check("efficientnet_lite0").cells if cell.column == "top1")
-    return cell.measured
+    """What `check` would show."""
+    found = evaluated("efficientnet_lite0")
+    return found[-1]["top1"] if found else None
 
 
 def halved(net):
@@ -266,6 +284,27 @@ def test_folders_without_photos_are_left_out_and_named(home, net, noise):
     assert f"{folder / 'no such class'} holds no photo and is left out" in said.stderr
 
 
+@pytest.mark.parametrize("text", ["[1, 2", "5", "{}", '["a", "b", "c"]', "[true, 0, 0]", "[" * 100_000, "[0, 0]"])
+def test_a_damaged_part_is_made_anew(home, net, noise, text):
+    folder = laid_out(home / "data", net, noise[:3], [0, 0, 5], str)
+    found = ca.evaluate(net, folder)
+    part = home / "home" / "evaluated" / found.key / "00000000.json"
+    part.write_text(text)
+    assert ca.evaluate(net, folder) == found
+    assert sum(rank == 0 for rank in json.loads(part.read_text())) == 2
+
+
+def test_photos_that_become_other_channels_than_the_net_takes(home, noise):
+    path = ca.export(ca.build("darknet19"), home / "darknet19.weights")
+    net = ca.load("darknet19", weights=path, channels=1)
+    (home / "data" / "1").mkdir(parents=True)
+    Image.fromarray(noise[0]).save(home / "data" / "1" / "a.png")
+    with pytest.raises(ConvAtlasError, match="photos become 3 channels; this net takes 1"):
+        ca.evaluate(net, home / "data")
+    with pytest.raises(ConvAtlasError, match="a photo becomes 3 channels, this net takes 1"):
+        ca.classify(noise[0], net)
+
+
 def test_a_link_that_leads_nowhere_is_no_photo(home, net, noise):
     folder = laid_out(home / "data", net, noise[:3], [0, 0, 0], str)
     link = next(folder.iterdir()) / "link.png"
@@ -291,9 +330,15 @@ def test_folders_in_the_place_of_results(home, net, noise, where):
 def test_a_damaged_list_of_results_is_none(home):
     path = home / "home" / "evaluated" / "efficientnet_lite0.json"
     path.parent.mkdir(parents=True)
-    for text in ("[" * 100_000, "{}", "[1]", '[{"top1": 1}]', "\xff"):
+    whole = {"key": "k", "weights": "lite", "preprocessing": "lite", "data": "d", "photos": 3, "classes": 2}
+    whole |= {"top1": 50.0, "top5": 60.0, "top1_interval": [1.0, 99.0], "top5_interval": [2.0, 99.0]}
+    path.write_text(json.dumps([whole]))
+    assert measured() == 50
+    wrong = [{**whole, name: value} for name in whole for value in (None, [["a"]], {})]
+    wrong += [{**whole, "top1": "50"}, {**whole, "top1_interval": [1.0]}, {**whole, "top5_interval": ["1", "99"]}]
+    for text in ("[" * 100_000, "{}", "[1]", '[{"top1": 1}]', "\xff", *(json.dumps([one]) for one in wrong)):
         path.write_text(text)
-        assert measured() is None
+        assert measured() is None, text
 
 
 def test_what_another_preprocessing_costs(home, net, noise):
@@ -302,6 +347,8 @@ def test_what_another_preprocessing_costs(home, net, noise):
     other = ca.evaluate("efficientnet_lite0", folder, preprocessing="timm/ra_in1k")
     assert (own.preprocessing, other.preprocessing) == ("lite", "timm/ra_in1k")
     assert own.top1 == 100 > other.top1
+    assert "lite weights, 12" in str(own)
+    assert "lite weights seen as timm/ra_in1k prepares photos, 12" in str(other)
     cell = next(cell for cell in ca.check("efficientnet_lite0").cells if cell.column == "top1")
     assert cell.measured == 100, "the wrong preprocessing is no measurement of the net"
     assert json.loads(own.to_json())["top1"] == 100
@@ -319,7 +366,7 @@ def test_what_another_preprocessing_costs(home, net, noise):
         (lambda net, folder: ca.evaluate(5, folder), ConvAtlasError, "a name, or what `load` gave, not int"),
         (lambda net, folder: ca.evaluate(torch.nn.ReLU(), folder), ConvAtlasError, "`load` gave, not ReLU"),
         (lambda net, folder: ca.evaluate(ca.build("yolo_v2_tiny"), folder), ConvAtlasError, "finds boxes"),
-        (lambda net, folder: ca.evaluate(net, folder, weights="lite"), ConvAtlasError, "leave it out"),
+        (lambda net, folder: ca.evaluate(net, folder, weights="lite"), ConvAtlasError, "weights go with a net's name"),
         (lambda net, folder: ca.evaluate(net, 5), ImageError, "told by paths; got 5"),
         (lambda net, folder: ca.evaluate(net, "a" * 5000), ImageError, "no folder"),
         (lambda net, folder: ca.evaluate(net, folder, preprocessing=5), WeightsError, "no 5 weights"),

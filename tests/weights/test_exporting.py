@@ -94,6 +94,82 @@ def test_what_would_not_load_is_not_written(tmp_path: Path, file: str, value: fl
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("name", "keep"),
+    [
+        ("vgg16", ["flatten"]),
+        ("vgg16", ["flatten", "dense1", "act1"]),
+        ("mobilenet", ["flatten"]),
+        ("convnext_tiny", ["flatten", "norm"]),
+        ("darknet19", []),
+        ("mlp_300", []),
+    ],
+)
+def test_embeddings_end_where_they_ended(tmp_path: Path, name: str, keep: list[str]) -> None:
+    net = ca.build(name, size=32 if name != "mlp_300" else None).eval()
+    net.cut_head(keep)
+    back = ca.load(ca.export(net, tmp_path / "a.safetensors"))
+    x = torch.randn(2, net.channels, *net.size)
+    with torch.no_grad():
+        assert torch.equal(back(x), net(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "keep", "where"),
+    [
+        # From its weights alone an activation, or the rest of the head, would be put behind it again.
+        ("lenet1", ["dense"], "head.dense"),
+        ("resnet18", [], "head.flatten"),
+        ("convnext_tiny", ["flatten", "norm", "dense"], "head.dense"),
+    ],
+)
+def test_other_ends_are_not_written(tmp_path: Path, name: str, keep: list[str], where: str) -> None:
+    net = ca.build(name)
+    net.cut_head(keep)
+    with pytest.raises(WeightsError, match=rf"^this {name} was changed by hand at {where}, which no file can tell$"):
+        ca.export(net, tmp_path / "a.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def stride(net: Net) -> None:
+    net.stem.conv.stride = (1, 1)
+
+
+def activation(net: Net) -> None:
+    net.stem.act = nn.GELU()
+
+
+def last(net: Net) -> None:
+    net.head.dense = nn.Linear(1280, 7)
+
+
+@pytest.mark.parametrize("change", [stride, activation, last], ids=lambda change: change.__name__)
+@pytest.mark.parametrize("file", ["a.safetensors", "a.pth"])
+def test_what_was_changed_by_hand_is_not_written(tmp_path: Path, change: Callable[[Net], None], file: str) -> None:
+    net = following("efficientnet_lite0", "lite")
+    change(net)
+    with pytest.raises(WeightsError, match=r"changed by hand at (stem\.conv|stem\.act|head\.dense), which no file"):
+        ca.export(net, tmp_path / file)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_only_training_uses_may_be_changed(tmp_path: Path) -> None:
+    net = following("efficientnet_lite0", "lite")
+    net.stem.norm.momentum = None
+    net.head.drop.p = 0.5
+    for file in ("a.safetensors", "a.pth"):
+        back = ca.load("efficientnet_lite0", weights=ca.export(net.train(), tmp_path / file))
+        assert torch.equal(back.head.dense.weight, net.head.dense.weight)
+
+
+def test_a_negative_variance_is_not_written(tmp_path: Path) -> None:
+    net = following("efficientnet_lite0", "lite")
+    net.stem.norm.running_var[0] = -1e-9
+    with pytest.raises(WeightsError, match=r"hold a negative variance, in stem\.norm\.running_var$"):
+        ca.export(net, tmp_path / "a.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_description_that_could_not_be_read_is_not_written(tmp_path: Path) -> None:
     net = ca.load("efficientnet_lite0")
     net.lineage = net.lineage.__class__(**{**vars(net.lineage), "class_names": ("cat", "dog")})

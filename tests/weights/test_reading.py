@@ -200,6 +200,14 @@ def test_only_the_published_bytes_are_read(tmp_path: Path) -> None:
             verify(missing, right)
 
 
+def test_a_file_larger_than_the_memory_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    with path.open("wb") as file:
+        file.truncate(2**43)  # of which nothing is on the disk
+    with pytest.raises(WeightsError, match="cannot be read: it is larger than the memory"):
+        pickled(path)
+
+
 def bits(module: nn.Module) -> list[bytes]:
     return [tensor.numpy().tobytes() for tensor in module.state_dict().values()]
 
@@ -223,6 +231,7 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "broadcastable": (lambda weights: weights.update({"3.bias": torch.zeros(1)}), r"3\.bias is \(1,\) for \(2,\)"),
     "nan": (lambda weights: weights["3.bias"].fill_(torch.nan), r"not finite, in 3\.bias"),
     "infinite": (lambda weights: weights["1.running_mean"][0].fill_(-torch.inf), r"not finite, in 1\.running_mean"),
+    "a negative variance": (lambda w: w["1.running_var"][2].fill_(-1e-9), r"a negative variance, in 1\.running_var"),
     "empty": (lambda weights: weights.clear(), r"\(8 missing, 0 surplus\)"),
 }
 

@@ -10,10 +10,9 @@ from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.locking import locked, unusable
 from convatlas.base.remote import home
 
-NEEDED = {"key", "weights", "preprocessing", "data", "photos", "classes", "top1", "top5"} | {
-    "top1_interval",
-    "top5_interval",
-}
+NEEDED: dict[str, type] = {"key": str, "weights": str, "preprocessing": str, "data": str}
+NEEDED |= {"photos": int, "classes": int, "top1": float, "top5": float}
+INTERVALS = ("top1_interval", "top5_interval")
 """What `check` reads of an evaluation."""
 
 
@@ -23,7 +22,14 @@ def evaluated(net: str) -> list[dict[str, Any]]:
         found = read_json(home() / "evaluated" / f"{net}.json")
     except (OSError, ValueError):
         return []
-    return [one for one in found if isinstance(one, dict) and set(one) >= NEEDED] if isinstance(found, list) else []
+    return [one for one in found if _is_whole(one)] if isinstance(found, list) else []
+
+
+def _is_whole(one: object) -> bool:
+    if not isinstance(one, dict) or not all(isinstance(one.get(name), kind) for name, kind in NEEDED.items()):
+        return False
+    bounds = [bound for name in INTERVALS if isinstance(one.get(name), list) for bound in one[name]]
+    return len(bounds) == 4 and all(isinstance(bound, float) for bound in bounds)
 
 
 def keep(net: str, evaluation: Mapping[str, Any]) -> None:

@@ -74,6 +74,11 @@ class Fitting:
         levels[rows, columns] = _between(upper, lower, down[:, None, None]) / np.float32(255)  # (h', w', 3)
         return np.ascontiguousarray(levels.transpose(2, 0, 1))
 
+    @property
+    def channels(self) -> int:
+        """Of the net's input."""
+        return 3
+
     def for_channels(self, channels: int) -> Fitting:
         """Itself: these nets read colour."""
         return self

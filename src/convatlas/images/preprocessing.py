@@ -94,6 +94,11 @@ class Preprocessing:
         x = (pixels.astype(np.float32) / np.float32(self.scale) - mean) / std  # (h, w, C)
         return np.ascontiguousarray(x.transpose(2, 0, 1))  # (C, h, w)
 
+    @property
+    def channels(self) -> int:
+        """Of the net's input."""
+        return len(self.mean)
+
     def pixels(self, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The part of the photo that the net will see, at its size; (h, w, C), uint8, RGB or grey."""
         if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or photo.size == 0:

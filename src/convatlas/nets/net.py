@@ -92,7 +92,7 @@ class Net(nn.Module):
         x = torch.from_numpy(self.lineage.prepare(photo))
         if len(x) != self.channels:
             raise ConvAtlasError(
-                f"a photo has 1 or 3 channels, this net takes {self.channels}: give it your own tensors"
+                f"a photo becomes {len(x)} channels, this net takes {self.channels}: give it your own tensors"
             )
         return x
 

@@ -5,12 +5,13 @@ The shapes that the net wants `before` and those of the `wanted` one say which w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import torch
 from torch import Tensor
 
 from convatlas.base.errors import WeightsError
+from convatlas.nets.net import Net
 
 CLASSIFIER = "head.dense"
 """The last layer of every net whose weights others published."""
@@ -28,6 +29,24 @@ def for_classes(
     if not anew:
         raise WeightsError(f"{net} keeps its classes: its last layer has no weights that could start anew for others")
     return {name: tensor for name, tensor in weights.items() if name not in anew}
+
+
+def embedding(net: Net, names: Container[str]) -> list[str]:
+    """The modules of the head in front of the last layer, or in front of the first one whose weights have no name.
+
+    Raises:
+        WeightsError: There is no last layer.
+    """
+    parts = [(name, list(module.state_dict())) for name, module in net.head.named_children()]
+    last = next((name for name, keys in reversed(parts) if keys), None)
+    if last is None:
+        raise WeightsError(f"{net.card.name} has no last layer that could be cut off")
+    kept = []
+    for name, keys in parts:
+        if name == last or any(f"head.{name}.{key}" not in names for key in keys):
+            break
+        kept.append(name)
+    return kept
 
 
 def for_channels(

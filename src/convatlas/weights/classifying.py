@@ -56,7 +56,7 @@ def classifier(net: object, weights: str | None) -> Net:
     if isinstance(net, str | os.PathLike):
         net = load(net, weights=weights)
     elif weights is not None:
-        raise ConvAtlasError(f"weights= goes with a net's name; this net is there already: leave it out ({weights})")
+        raise ConvAtlasError("weights go with a net's name: a net that `load` gave has its own")
     if not isinstance(net, Net):
         raise ConvAtlasError(f"a net to classify with is a name, or what `load` gave, not {type(net).__name__}")
     if net.card.output_kind == "raw detector heads":

@@ -165,6 +165,10 @@ def _detector(net: str | Net, weights: str | None) -> YOLO:
         raise ConvAtlasError(f"{given} finds no boxes; these do: {', '.join(YOLO.rows)}")
     if net.lineage is None:
         raise WeightsError(f"{net.card.name} has random weights, whose answers mean nothing; load it with weights")
+    if not net.lineage.class_names:
+        raise WeightsError(f"this {net.card.name} names no classes: its last layer is fresh")
+    if net.channels != net.lineage.preprocessing.channels:
+        raise ConvAtlasError(f"a photo becomes 3 channels, this {net.card.name} takes {net.channels}")
     return net
 
 

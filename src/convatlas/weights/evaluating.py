@@ -6,13 +6,14 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from convatlas.base.atomic import write_bytes
+from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.devices import device_of
 from convatlas.base.errors import ConvAtlasError, ImageError
 from convatlas.base.evaluations import keep
@@ -73,6 +74,7 @@ class Evaluation(Record):
     def __str__(self) -> str:
         first, five = self.top1_interval, self.top5_interval
         otherwise = "" if self.published else " (not as published)"
+        otherwise += "" if self.preprocessing == self.weights else f" seen as {self.preprocessing} prepares photos"
         return (
             f"{self.net}, {self.weights} weights{otherwise}, {self.photos} photos of {self.classes} classes: "
             f"top-1 {self.top1:.2f} % ({first[0]:.2f} to {first[1]:.2f}), "
@@ -98,6 +100,7 @@ def evaluate(
     Args:
         net: A net's name, or a net that `load` gave.
         data: A folder of folders of classes (named by synset, by number or by label), or of photos, with `truth`.
+            Numbers count from 0: ImageNet's classes in the order of their synsets, others as the net puts them out.
         weights: Which weights of a net by its name, as in `load`.
         truth: A file with the name and the class of each photo.
         classes: Names of the net's classes (or synsets, or numbers) by those of the data set, where they differ.
@@ -134,9 +137,9 @@ def evaluations(
     photos, empty = labelled(data, truth)
     numbers = right_numbers({photo.label for photo in photos}, net.lineage.class_names, classes)
     net.to(where).eval()
-    if net.channels not in (1, 3):
-        raise ConvAtlasError(f"a photo has 1 or 3 channels, this net takes {net.channels}")
     viewer = replace(net.lineage, preprocessing=seen_as.preprocessing.for_channels(net.channels))
+    if viewer.preprocessing.channels != net.channels:
+        raise ConvAtlasError(f"photos become {viewer.preprocessing.channels} channels; this net takes {net.channels}")
     key = key_of(net, seen_as.name, photos, numbers)
     folder = home() / "evaluated" / key
     ranks: list[int] = []
@@ -153,13 +156,10 @@ def evaluations(
 
 def _shard(net: Net, viewer: Any, photos: Sequence[Labelled], numbers: Mapping[str, int], kept: Path) -> list[int]:
     """The rank of the right answer for each photo, from 0; read from `kept` if it was found before."""
-    if kept.is_file():
-        try:
-            ranks = json.loads(kept.read_text())
-            if len(ranks) == len(photos) and all(isinstance(rank, int) for rank in ranks):
-                return list(ranks)
-        except ValueError:
-            pass
+    with suppress(OSError, ValueError):
+        found = read_json(kept)
+        if isinstance(found, list) and len(found) == len(photos) and all(type(rank) is int for rank in found):
+            return found
     ranks = [UNREADABLE] * len(photos)
 
     def prepared(photo: Labelled) -> torch.Tensor | None:

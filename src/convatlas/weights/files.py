@@ -142,6 +142,7 @@ def _read(path: Path, card: Card, row: Weights, size: Size | None, channels: int
 
 
 def _lineage(path: Path, row: Weights, outputs: int) -> Lineage:
-    known = lineage(row, hashlib.sha256(path.read_bytes()).hexdigest())
+    with path.open("rb") as file:
+        known = lineage(row, hashlib.file_digest(file, "sha256").hexdigest())
     named = replace(known, name=row.origin, source=path.name, licence="", top1="", top5="")
     return named if outputs == row.outputs else named.fresh()

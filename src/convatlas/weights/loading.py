@@ -9,14 +9,14 @@ from pathlib import Path
 
 from torch import Tensor
 
-from convatlas.base.errors import ConvAtlasError, WeightsError
+from convatlas.base.errors import ConvAtlasError
 from convatlas.catalogue.cards import find
 from convatlas.catalogue.lineages import weights_of
 from convatlas.nets.building import Size, skeleton
 from convatlas.nets.initialization import assign
 from convatlas.nets.net import Net
 from convatlas.weights import own, shipped
-from convatlas.weights.adapting import for_channels, for_classes
+from convatlas.weights.adapting import embedding, for_channels, for_classes
 from convatlas.weights.caching import converted
 from convatlas.weights.files import is_file, opened
 from convatlas.weights.origins import choose, variant
@@ -120,7 +120,7 @@ def _net(
         before, net = net, shaped(net.classes, channels)
         tensors = for_channels(tensors, before.state_dict(), net.state_dict(), card.name, channels)
     if not head or (not trained and classes is None):
-        net.cut_head(_embedding(net, tensors))
+        net.cut_head(embedding(net, tensors))
         fresh = True
         kept = net.state_dict()
         tensors = {name: tensor for name, tensor in tensors.items() if name in kept}
@@ -130,17 +130,3 @@ def _net(
         lineage = replace(lineage, preprocessing=lineage.preprocessing.for_channels(net.channels))
         net.lineage = lineage.fresh() if fresh else lineage
     return net.eval()
-
-
-def _embedding(net: Net, tensors: Mapping[str, Tensor]) -> list[str]:
-    """The modules of the head in front of the last layer, or in front of the first one that has no weights."""
-    parts = [(name, list(module.state_dict())) for name, module in net.head.named_children()]
-    last = next((name for name, keys in reversed(parts) if keys), None)
-    if last is None:
-        raise WeightsError(f"{net.card.name} has no last layer that could be cut off")
-    kept = []
-    for name, keys in parts:
-        if name == last or any(f"head.{name}.{key}" not in tensors for key in keys):
-            break
-        kept.append(name)
-    return kept

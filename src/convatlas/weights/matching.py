@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from convatlas.base.errors import ConvAtlasError
+from convatlas.images.labels import labels as imagenet
 from convatlas.images.labels import synsets
 
 
@@ -12,6 +13,9 @@ def right_numbers(
     labels: Iterable[str], names: Sequence[str], classes: Mapping[str, str | int] | None
 ) -> dict[str, int]:
     """The number of the net's output for each label of the data set.
+
+    Labels that are numbers count the net's outputs; but ImageNet's classes by their synsets, as its data sets do, for
+    darknet's nets too, which put them out in another order.
 
     Args:
         labels: Of the data set: synsets, numbers, or names of the net's.
@@ -28,9 +32,9 @@ def right_numbers(
             raise ConvAtlasError(f"a class is mapped to a name or a number; got {name!r:.100} for {label!r:.100}")
     given = {str(label): str(name) for label, name in (classes or {}).items()}
     known = {name: number for number, name in enumerate(names)}
-    if len(names) == 1000:
-        known |= {synset: number for number, synset in enumerate(synsets())}
-    plain = {str(number): number for number in range(len(names))}
+    order = imagenet() if set(imagenet()) == known.keys() else names
+    plain = {str(number): known[name] for number, name in enumerate(order)}
+    known |= {synset: known[name] for synset, name in zip(synsets(), imagenet(), strict=True) if name in known}
     found, unknown = {}, []
     for label in sorted(labels):
         name = given.get(label, label)

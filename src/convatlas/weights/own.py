@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError, WeightsError, printable
 from convatlas.catalogue.cards import find
 from convatlas.genes.gene import Gene
+from convatlas.genes.regularization import StochasticDepth
 from convatlas.nets.building import published_genome, skeleton
 from convatlas.nets.net import Net
+from convatlas.weights.adapting import embedding
 from convatlas.weights.lineage import Lineage
 from convatlas.weights.origins import variant
 from convatlas.weights.reading import fits, safetensors, save_safetensors
@@ -49,7 +52,7 @@ def describe(net: Net) -> Description:
     """The description of a net.
 
     Raises:
-        WeightsError: It has a gene that is no name, which no file can hold.
+        WeightsError: It is otherwise than can be described: a gene is no name, or a module was put in by hand.
     """
     published = published_genome(net.card, variant(net.card, net.follows))
     genes = {
@@ -59,7 +62,37 @@ def describe(net: Net) -> Description:
     }
     if own := [locus for locus, value in genes.items() if isinstance(value, Gene)]:
         raise WeightsError(f"the net has a gene of your own at {own[0]}, which cannot be written; genes by name can")
-    return Description(net.card.name, net.follows, genes, net.classes, net.channels, net.size, net.lineage)
+    found = Description(net.card.name, net.follows, genes, net.classes, net.channels, net.size, net.lineage)
+    here, there = (dict(one.named_modules()) for one in (net, _made(found, net.state_dict())))
+    # In front of an end that was cut off a dropout may be left out: it does nothing for an embedding.
+    there = {name: module for name, module in there.items() if name in here or not isinstance(module, nn.Dropout)}
+    if changed := [name for name in {**here, **there} if _told(here.get(name)) != _told(there.get(name))]:
+        raise WeightsError(f"this {net.card.name} was changed by hand at {changed[0]}, which no file can tell")
+    return found
+
+
+def _told(module: nn.Module | None) -> str:
+    """What a module does when it is evaluated, without those inside it."""
+    if module is None:
+        return ""
+    told = "" if isinstance(module, nn.Dropout | StochasticDepth) else module.extra_repr()
+    return f"{type(module).__name__} {re.sub(r'momentum=[^,]+', '', told)}"
+
+
+def _made(description: Description, names: Container[str]) -> Net:
+    """The net, on the meta device; a head that was cut off ends where the names of its weights do."""
+    card = find(description.net)
+    net = skeleton(
+        card.name,
+        classes=description.classes or None,
+        channels=description.channels,
+        genes=description.genes,
+        size=description.size,
+        variant=variant(card, description.follows),
+    )
+    if not description.classes:
+        net.cut_head(embedding(net, names))
+    return net
 
 
 def write(weights: Mapping[str, Tensor], description: Description, path: Path) -> None:
@@ -97,19 +130,11 @@ def check(weights: Mapping[str, Tensor], description: Description, path: Path) -
     Raises:
         WeightsError: It does; the text names the file.
     """
-    card = find(description.net)
     try:
-        net = skeleton(
-            card.name,
-            classes=description.classes or None,
-            channels=description.channels,
-            genes=description.genes,
-            size=description.size,
-            variant=variant(card, description.follows),
-        )
+        net = _made(description, weights)
     except ConvAtlasError as error:
-        raise WeightsError(f"{path.name} describes no {card.name}: {printable(error)}") from None
-    fits(weights, net.state_dict(), f"the weights in {path.name}", headless=not description.classes)
+        raise WeightsError(f"{path.name} describes no {description.net}: {printable(error)}") from None
+    fits(weights, net.state_dict(), f"the weights in {path.name}")
 
 
 TYPES = {"net": str, "follows": str, "genes": dict, "classes": int, "channels": int, "size": list}

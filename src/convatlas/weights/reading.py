@@ -19,6 +19,9 @@ from convatlas.base.errors import WeightsError, printable
 ALIGNMENT = 64
 """Bytes: at which addresses PyTorch's own tensors start."""
 
+VARIANCES = (".running_var", ".variance")
+"""What is divided by the root of."""
+
 COUNTER = "num_batches_tracked"
 """What BatchNorm counts and nobody needs; files may leave it out."""
 
@@ -126,12 +129,14 @@ def finite(weights: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
     """`weights` in float32, each in memory of its own.
 
     Raises:
-        WeightsError: There are numbers among them that are not finite, or no numbers.
+        WeightsError: There are numbers among them that are not finite, or no numbers; or a negative variance.
     """
     for name, tensor in weights.items():
         # In float32, which is what is kept: a float64 may be too large for it.
         if tensor.is_complex() or not torch.isfinite(tensor.float()).all():
             raise WeightsError(f"{origin} hold numbers that are not finite, in {printable(name)}")
+        if name.endswith(VARIANCES) and (tensor < 0).any():
+            raise WeightsError(f"{origin} hold a negative variance, in {printable(name)}")
     return {
         name: tensor.to(torch.int64 if name.endswith(COUNTER) else torch.float32).contiguous()
         for name, tensor in weights.items()
@@ -141,8 +146,9 @@ def finite(weights: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"the weights' file {path} cannot be read: {error.strerror or error}") from None
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or "it is larger than the memory"
+        raise WeightsError(f"the weights' file {path} cannot be read: {reason}") from None
 
 
 def _is_weight(name: object, value: object) -> bool:
