@@ -38,6 +38,8 @@ DRAWN = [
     ["mobilenet", "--size", "64x96", "--gene", "activation=gelu"],
     ["torchvision.models:squeezenet1_0"],
     ["efficientnet_lite0", "--field", "stage4,3,3"],
+    ["nasnet_mobile", "--field", "stage1_cell1"],
+    ["lenet5", "--maps", "c1", "--gene", "activation=relu"],
     ["efficientnet_lite0", "--maps", "stem"],
     ["efficientnet_lite0", "--filters"],
     ["lenet5", "--pixel", "c1,0,3,4", "--weights", "none"],
@@ -116,15 +118,33 @@ WRONG = [
     (["choose", "--max-ms", "30"], "convatlas bench"),
     (["choose", "--json", "--csv"], "one of"),
     (["show", "resnet5", "--dna"], "resnet50"),
+    (["show", "lenet5", "--dna", "--csv"], "--json alone"),
+    (["show", "lenet5", "--dna", "--latex"], "--json alone"),
+    (["show", "lenet5", "--latex", "--json"], "nothing else"),
+    (["show", "lenet5", "--latex", "--layers"], "nothing else"),
+    (["list", "--family-tree", "--family", "vgg"], "of all nets"),
+    (["list", "-o", "x.svg", "--markdown"], "of all nets"),
+    (["draw", "lenet5", "--maps", "c1", "--style", "boxes", "-o", "x.svg"], "--style and --expand"),
+    (["draw", "lenet5", "--field", "c1", "--expand", "c1", "-o", "x.svg"], "--style and --expand"),
+    (["draw", "lenet5", "--photo", "x.jpg", "-o", "x.svg"], "--photo and --weights"),
+    (["draw", "lenet5", "--weights", "none", "-o", "x.svg"], "--photo and --weights"),
+    (["draw", "lenet5", "--maps", "c1", "--gene", "activation=nope", "-o", "x.svg"], "relu"),
+    (["draw", "lenet5", "-o", "here/is/a/file/x.svg"], "cannot be written to here/is/a/file/x.svg: "),
+    (["choose", "--size", "-3"], "above 0"),
+    (["choose", "--min-top1", "nan"], "0 to 100"),
+    (["choose", "-o", "c.gif"], ".svg or .png"),
 ]
 
 
 @pytest.mark.parametrize(("words", "hint"), WRONG, ids=lambda value: " ".join(value)[:40])
-def test_mistakes_are_told_in_one_line(words: list[str], hint: str) -> None:
+def test_mistakes_are_told_in_one_line(here: Path, words: list[str], hint: str) -> None:
+    (here / "here" / "is").mkdir(parents=True)
+    (here / "here" / "is" / "a").write_text("no folder")
     with pytest.raises(ConvAtlasError) as caught:
         CliRunner().invoke(app, words, catch_exceptions=False)
     assert hint in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert [path.name for path in here.iterdir() if path.name != "home"] == ["here"]
 
 
 @pytest.mark.parametrize("words", [["list", "--family-tree"], ["choose", "--min-top1", "80"]], ids=" ".join)

@@ -170,6 +170,24 @@ def test_what_the_answer_does_not_need() -> None:
     assert "other weights: aux1, not on the way to the answer" in differences(ca.compare(helped, other))
 
 
+class ClassToken(nn.Module):
+    """A vector of its own, joined to the only tensor that was traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3)
+        self.token = nn.Parameter(torch.zeros(1, 6, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.token.expand(len(x), -1, -1), self.conv(x).flatten(2)], 2)
+
+
+def test_a_token_of_weights_is_not_passed_over() -> None:
+    net = ca.measure(ClassToken(), size=8)
+    found = ca.compare("lenet1", net)
+    assert sum(one.parameters for one in found.differences) == net.parameters - 2578
+
+
 def test_nets_of_no_layers_in_common() -> None:
     found = ca.compare(nn.Sequential(nn.Conv2d(3, 4, 3)), nn.Sequential(nn.Linear(3, 4)))
     assert found.shared == 0

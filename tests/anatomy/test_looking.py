@@ -14,7 +14,7 @@ from tests.anatomy.pictures import check_words
 from torch import Tensor, nn
 
 import convatlas as ca
-from convatlas.anatomy.drawing.shapes import Box, Image, Text, flat
+from convatlas.anatomy.drawing.shapes import Box, Disc, Image, Text, flat
 from convatlas.anatomy.looking.arithmetic import pixel
 from convatlas.anatomy.looking.field import field, reach_of
 from convatlas.anatomy.looking.grids import filters, maps
@@ -163,6 +163,10 @@ def test_the_field_over_a_photo() -> None:
     mark = next(shape for shape in flat(picture.shapes) if isinstance(shape, Box) and shape.stroke == "#e8590c")
     scale = image.width / 64
     assert (mark.x - image.x, mark.width) == pytest.approx((30 * scale, 11 * scale))
+    (middle,) = (shape for shape in flat(picture.shapes) if isinstance(shape, Disc))
+    assert (middle.x - image.x) == pytest.approx(35.5 * scale)
+    # At the corner the field is cut, and its middle is nobody's.
+    assert not [shape for shape in flat(field(net, photo, 3, "block2", 0, 8).shapes) if isinstance(shape, Disc)]
     with pytest.raises(UnknownName, match="did you mean block9"):
         field(net, photo, 3, "block99")
     with pytest.raises(ConvAtlasError, match="rows 0 to 15"):

@@ -232,9 +232,17 @@ def test_what_capsules_and_fukushima_s_nets_put_out() -> None:
 
 
 def test_what_is_disputed_or_reconstructed_is_said() -> None:
-    assert [name for name, card in cards().items() if card.note] == list(CAPSULES_AND_ANCESTORS)
+    noted = [name for name, card in cards().items() if card.note]
+    lenets = ["lenet1", "lenet4", "lenet4_dense", "lenet5", "boosted_lenet4"]
+    others = ["alexnet", "inception_v1", "yolo_v1", "yolo_v1_tiny"]
+    assert noted == ["elman", "jordan", "feedback_chain", *lenets, *others, *CAPSULES_AND_ANCESTORS]
     assert "generalization" in find("capsnet").note
-    assert all("reconstructed" in find(name).note for name in CAPSULES_AND_ANCESTORS[1:])
+    assert all("reconstructed" in find(name).note for name in ("lenet4", *CAPSULES_AND_ANCESTORS[1:]))
+    assert all(number in find("lenet4").note for number in ("16,998", "258,306"))
+    assert "50,998" in find("lenet4_dense").note
+    # Where the review's description of AlexNet is not the paper's.
+    assert "the paper (section 3.5) has it behind" in find("alexnet").note
+    assert not any(card.note.endswith(".") or "\n" in card.note for card in cards().values())
 
 
 def test_published_errors_of_capsules() -> None:

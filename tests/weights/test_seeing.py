@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from tests.anatomy.pictures import check_words
 
-from convatlas.anatomy.drawing.shapes import Text, flat
-from convatlas.base.errors import ConvAtlasError, WeightsError
+from convatlas.anatomy.drawing.shapes import Picture, Text, flat
+from convatlas.base.errors import ConvAtlasError, StoreError, WeightsError
 from convatlas.images.decoding import read
 from convatlas.images.samples import sample
 from convatlas.weights.lineage import PIXELS
@@ -81,9 +81,66 @@ def five_channels() -> torch.nn.Module:
 def test_pictures(wish: dict[str, object], said: str) -> None:
     picture = look("efficientnet_lite0", sample("chelsea"), **wish)
     check_words(picture)
-    text = " ".join(shape.text for shape in flat(picture.shapes) if isinstance(shape, Text))
+    text = words(picture)
     assert said in text
-    assert "Weights: lite." in text
+    assert ("As the lite weights have it." if "field" in wish else "Weights: lite.") in text
+
+
+def words(picture: Picture) -> str:
+    return " ".join(shape.text for shape in flat(picture.shapes) if isinstance(shape, Text))
+
+
+def test_a_field_needs_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is fetched: of a lineage its strides and its preparation alone are asked."""
+    monkeypatch.setattr("convatlas.weights.seeing.load", None)
+    keras = words(look("resnet50", sample("chelsea"), field="conv3.block1.branch.conv1.act"))
+    torchs = words(look("resnet50", sample("chelsea"), field="conv3.block1.branch.conv1.act", weights="torchvision"))
+    # The stride stands in the first convolution of a block, or in the second.
+    assert "maps of 28×28" in keras
+    assert "maps of 56×56" in torchs
+    assert "As the torchvision/IMAGENET1K_V2 weights have it." in torchs
+    assert "resized to the net's input" in words(look("vgg16", sample("chelsea"), field="block1", size=64))
+    assert "maps of 5×5" in words(look("lenet5", sample("chelsea"), field="s4"))
+    with pytest.raises(WeightsError):
+        look("lenet5", sample("chelsea"), field="s4", weights="lite")
+
+
+def test_the_shape_alone_is_prepared_as_the_weights_are() -> None:
+    whole, shape = (seen("efficientnet_lite0", sample("chelsea"), shape_alone=alone) for alone in (False, True))
+    assert torch.equal(whole.x, shape.x)
+    assert np.array_equal(whole.pixels, shape.pixels)
+    assert next(shape.net.parameters()).is_meta
+
+
+def test_another_size_than_the_weights_have_is_told_of() -> None:
+    with pytest.raises(ConvAtlasError, match="prepare photos of 224 x 224, not of 128 x 128"):
+        look("efficientnet_lite0", sample("chelsea"), maps="stem", size=128)
+    assert "32 maps of 64×64" in words(
+        look("efficientnet_lite0", sample("chelsea"), maps="stem", size=128, weights="none")
+    )
+    assert "32 maps of 112×112" in words(look("efficientnet_lite0", sample("chelsea"), maps="stem", size=224))
+
+
+def test_genes_are_looked_at_too() -> None:
+    signed = words(look("lenet5", sample("chelsea"), maps="c1"))
+    assert "blue below 0" in signed
+    assert "black at 0" in words(look("lenet5", sample("chelsea"), maps="c1", genes={"activation": "relu"}))
+    with pytest.raises(ConvAtlasError, match="nets of the atlas"):
+        look("torchvision.models:resnet18", sample("chelsea"), filters=True, genes={"activation": "relu"})
+
+
+def test_kernels_are_no_matter_of_the_photo() -> None:
+    said = words(look("lenet5", sample("chelsea"), filters=True))
+    assert (
+        said == "Kernels of c1.conv 0 1 2 3 4 5 6 kernels of 5×5: blue below 0, red above. Weights: random, of seed 0."
+    )
+
+
+def test_weights_that_are_not_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CONVATLAS_HOME", str(tmp_path))
+    monkeypatch.setenv("CONVATLAS_OFFLINE", "1")
+    with pytest.raises(StoreError, match="or take none for the weights"):
+        look("resnet18", sample("chelsea"), maps="stem")
 
 
 @pytest.mark.parametrize(

@@ -203,9 +203,10 @@ def table(found: Sequence[Check]) -> Table:
     cells = [cell for one in found for cell in one.cells]
     rows = [{column.key: getattr(cell, column.key) for column in COLUMNS} for cell in cells]
     open_cells = sum(len(one.unexplained) for one in found)
+    many = f"{len(found)} nets" if len(found) != 1 else "1 net"
     listed = sum(cell.rule.startswith("exception") for cell in cells)
     note = (
-        f"{len(cells)} figures of {len(found)} nets: {open_cells} unexplained, {listed} on the list of exceptions. "
+        f"{len(cells)} figures of {many}: {open_cells} unexplained, {listed} on the list of exceptions. "
         "Size is 4 bytes a parameter, without the overhead of a file, in the unit of its rule; "
         "MACs are multiply-accumulates, which papers call FLOPs."
     )

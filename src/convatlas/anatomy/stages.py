@@ -69,7 +69,8 @@ def wires_of(anatomy: Anatomy, everything: bool = False) -> dict[int, tuple[int,
     for layer in anatomy.layers:
         before = tuple(dict.fromkeys(made_by[number] for number in layer.inputs))
         nothing = layer.number in borders or layer.kind in (*UNSEEN, JOIN) or _idle(layer, shapes[layer.inputs[0]])
-        if not everything and len(before) == 1 and nothing:
+        # What has weights does something: a class token, say, which is joined to what alone was traced.
+        if not everything and len(before) == 1 and nothing and not layer.parameters:
             made_by[layer.number] = before[0]
             continue
         made_by[layer.number] = layer.number

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from convatlas.base.errors import UnknownName
+from convatlas.base.errors import ConvAtlasError, UnknownName
 from convatlas.cli.app import app
 from convatlas.cli.options import Csv, Genes, Json, Markdown, SizeOption, genes_of, size_of
 from convatlas.cli.terminal import one_format, progress, show_table
@@ -34,6 +34,9 @@ def list_command(
     """The nets of the atlas: what is published of each, and what was measured."""
     one_format(as_json, markdown, csv)
     if family_tree or output is not None:
+        filtered = any(value is not None for value in (family, year, max_parameters, min_top1, lineage))
+        if filtered or sort != "family" or markdown or csv:
+            raise ConvAtlasError("the family tree is of all nets: it goes with --output and --json alone")
         _family_tree(output, as_json)
         return
     from convatlas.anatomy.overview import overview
@@ -75,6 +78,8 @@ def show(
     """What a net is: its card, its genes, its anatomy; or what a gene is."""
     one_format(as_json, markdown, csv)
     if dna or latex:
+        if (dna and latex) or layers or markdown or csv or (latex and as_json):
+            raise ConvAtlasError("--dna goes with --json alone, --latex with nothing else")
         _sequence(name, latex, as_json)
         return
     from convatlas.anatomy.showing import gene_table, show_net

@@ -38,9 +38,14 @@ def draw(
     ] = None,
 ) -> None:
     """A picture of a net, or of what goes on in it when it sees a photo."""
-    if (field is not None) + (maps is not None) + filters + (pixel is not None) > 1:
+    looks = (field is not None) + (maps is not None) + filters + (pixel is not None)
+    if looks > 1:
         raise ConvAtlasError("say one of --field, --maps, --filters and --pixel")
-    if field is None and maps is None and pixel is None and not filters:
+    if looks and (style != "blocks" or expand is not None):
+        raise ConvAtlasError("--style and --expand are for pictures of a net alone, without a photo")
+    if not looks and (photo is not None or weights is not None):
+        raise ConvAtlasError("--photo and --weights go with one of --field, --maps, --filters and --pixel")
+    if not looks:
         from convatlas.anatomy.measuring import measure as measured
 
         anatomy = measured(net, size=size_of(size), genes=genes_of(gene))
@@ -58,5 +63,6 @@ def draw(
         pixel=pixel,
         weights=weights,
         size=size_of(size),
+        genes=genes_of(gene),
     )
     print(looked.save(output))

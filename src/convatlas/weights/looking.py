@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from convatlas.anatomy.drawing.shapes import Picture
 from convatlas.anatomy.looking.arithmetic import pixel as apart
 from convatlas.anatomy.looking.field import field as seen_field
@@ -27,23 +29,25 @@ def look(
     pixel: str | None = None,
     weights: str | None = None,
     size: Size | None = None,
+    genes: Mapping[str, object] | None = None,
 ) -> Picture:
     """One picture of a net and a photo; `field`, `maps`, `filters` and `pixel` say which, one of them.
 
     Args:
         net: A net of the atlas, `package.module:callable`, or a .pt2 file.
         photo: A path, bytes, an array or a PIL image.
-        field: "LAYER" or "LAYER,ROW,COLUMN": what a unit sees of the photo.
+        field: "LAYER" or "LAYER,ROW,COLUMN": what a unit sees of the photo, for which no weights are fetched.
         maps: "LAYER": its feature maps.
         filters: The kernels of the first convolution.
         pixel: "LAYER,CHANNEL,ROW,COLUMN": how a convolution makes one number of its map.
         weights: A lineage, or "none" for random ones, as in `seen`.
         size: Of the net's input.
+        genes: As in `build`.
 
     Raises:
         ConvAtlasError: As `seen` and the pictures do.
     """
-    there = seen(net, photo, weights=weights, size=size)
+    there = seen(net, photo, weights=weights, size=size, genes=genes, shape_alone=field is not None)
     if field is not None:
         layer, *places = _places(field, (0, 2), "LAYER or LAYER,ROW,COLUMN")
         row, column = map(int, places) if places else (None, None)
@@ -57,7 +61,7 @@ def look(
         chosen, x = (there.net.double(), there.x.double()) if exact else (there.net, there.x)
         return drawn(apart(chosen, x, layer, channel, row, column), there.told)
     if filters:
-        return kernels(there.net, there.x, told=there.told)
+        return kernels(there.net, there.x, told=there.weights)
     raise ConvAtlasError("say what to look at: a field, maps, filters or a pixel")
 
 

@@ -156,12 +156,16 @@ class Picture:
         """Writes the picture to a file, as SVG or PNG by the end of its name; gives its path.
 
         Raises:
-            ConvAtlasError: The name ends in neither.
+            ConvAtlasError: The name ends in neither, or the file cannot be written.
         """
         path = Path(path)
         if path.suffix.lower() not in (".svg", ".png"):
             raise ConvAtlasError(f"a picture is written to a .svg or .png file; got {path.name!r}")
-        write_bytes(path, self.svg().encode() if path.suffix.lower() == ".svg" else self.png())
+        data = self.svg().encode() if path.suffix.lower() == ".svg" else self.png()
+        try:
+            write_bytes(path, data)
+        except OSError as error:
+            raise ConvAtlasError(f"the picture cannot be written to {path}: {error.strerror or error}") from None
         return path
 
     def _repr_svg_(self) -> str:

@@ -86,7 +86,9 @@ def field(
     shapes: list[Shape] = [Image(left, top, right - left, bottom - top, png(photo))]
     shapes += [Box(*area, fill="#101418", opacity=0.55) for area in shade if area[2] > 0 and area[3] > 0]
     shapes.append(Box(x1, y1, x2 - x1, y2 - y1, "none", MARK))
-    shapes.append(Disc((x1 + x2) / 2, (y1 + y2) / 2, 3, MARK, PAPER))
+    if found.rows[0] and found.columns[0] and found.rows[1] < height - 1 and found.columns[1] < width - 1:
+        # Of a field that the photo's border may have cut the middle is not where the unit looks.
+        shapes.append(Disc((x1 + x2) / 2, (y1 + y2) / 2, 3, MARK, PAPER))
     title = f"What {name} sees"
     wide = max(right - left, 360, text_width(title, 16, True))
     lines = wrapped(f"{text} {told}".strip(), wide, 10)

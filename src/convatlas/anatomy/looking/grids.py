@@ -69,10 +69,9 @@ def filters(net: nn.Module, x: Tensor, layer: str | None = None, told: str = "")
     elif channels <= 16:
         many = max(1, MOST // channels)
         tiles = [diverging(one / size) for kernel in weight[:many] for one in kernel]
-        text = (
-            f"{min(many, kernels)} of {kernels} kernels of {weight.shape[2]}×{weight.shape[3]} for each of {channels} "
-        )
-        text += "channels: blue below 0, red above."
+        shown = f"The first {many} of {kernels}" if many < kernels else f"{kernels}"
+        each = f", one for each of {channels} channels in a row" if channels > 1 else ""
+        text = f"{shown} kernels of {weight.shape[2]}×{weight.shape[3]}{each}: blue below 0, red above."
     else:
         raise ConvAtlasError(f"{operation.path} reads {channels} channels; kernels of up to 16 can be shown")
     return _grid(f"Kernels of {operation.path}", tiles, text, told, columns=channels if 3 < channels <= 16 else None)
