@@ -65,7 +65,7 @@ def test_the_compiled_engine(net: Net, store: Path) -> None:
     assert before[0].stat().st_mtime_ns == stamp
 
 
-def test_it_has_the_net_s_interface(store: Path, no_compiler: None) -> None:
+def test_it_has_the_net_s_interface(no_compiler: None) -> None:
     net = ca.load("efficientnet_lite0")
     fast = ca.accelerate(net, "onnxruntime")
     x = fast.preprocess(sample("coffee"))[None]

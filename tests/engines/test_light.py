@@ -14,6 +14,7 @@ import torch
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, ImageError, UnknownName
+from convatlas.base.store import home
 from convatlas.engines import light
 from convatlas.engines.light import MAPS
 from convatlas.images.samples import SAMPLES, sample
@@ -21,14 +22,11 @@ from convatlas.nets.probabilities import MAPS as TORCH_MAPS
 
 
 @pytest.fixture(scope="module")
-def cached(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store in which the default net is ready for both engines."""
-    folder = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONVATLAS_HOME", str(folder))
-        for engine in ("onnxruntime", "openvino"):
-            ca.accelerate("efficientnet_lite0", engine)
-    return folder
+def cached() -> Path:
+    """The session's store, in which the default net is ready for both engines."""
+    for engine in ("onnxruntime", "openvino"):
+        ca.accelerate("efficientnet_lite0", engine)
+    return home()
 
 
 CLASSIFY = """
@@ -71,7 +69,6 @@ def test_eager_mode_and_other_weights_need_it(cached: Path) -> None:
 
 
 def test_the_front_door_takes_the_cached_engine(cached: Path, monkeypatch) -> None:
-    monkeypatch.setenv("CONVATLAS_HOME", str(cached))
     from convatlas.weights import classifying
 
     monkeypatch.setattr(classifying, "load", None)
@@ -93,7 +90,7 @@ def test_files_that_are_not_right_are_left_alone(cached: Path, tmp_path: Path, m
     import shutil
 
     store = tmp_path / "store"
-    shutil.copytree(cached, store)
+    shutil.copytree(cached / "engines", store / "engines")
     monkeypatch.setenv("CONVATLAS_HOME", str(store))
     wish = "efficientnet_lite0", None
     assert light.light(*wish) is not None
@@ -101,7 +98,7 @@ def test_files_that_are_not_right_are_left_alone(cached: Path, tmp_path: Path, m
     assert light.light("resnet50", None) is None
     assert light.light("nothing", None) is None
     assert light.light("mine.safetensors", None) is None
-    first, second = sorted(store.glob("engines/light/*/*.json"))
+    first, second = sorted(store.glob("engines/light/efficientnet_lite0/*.json"))
     kept = first.read_bytes()
     for damage in (b"", b"[]", b'{"folder": 1}', kept.replace(b'"machine": "', b'"machine": "0')):
         first.write_bytes(damage)
@@ -114,7 +111,7 @@ def test_files_that_are_not_right_are_left_alone(cached: Path, tmp_path: Path, m
     first.write_text(json.dumps(changed))
     assert light.light(*wish, "onnxruntime") is None
     first.write_bytes(kept)
-    (graph,) = store.glob("engines/*/net.onnx")
+    (graph,) = store.glob("engines/efficientnet_lite0-*/net.onnx")
     graph.write_bytes(graph.read_bytes()[:-1])
     assert light.light(*wish) is None
     assert ca.classify(sample("coffee")).answers[0].label == "espresso"
@@ -129,8 +126,7 @@ def test_probabilities_are_those_of_the_nets(name: str) -> None:
     assert set(MAPS) == set(TORCH_MAPS)
 
 
-def test_wrong_wishes(cached: Path, monkeypatch) -> None:
-    monkeypatch.setenv("CONVATLAS_HOME", str(cached))
+def test_wrong_wishes(cached: Path) -> None:
     photo = sample("coffee")
     with pytest.raises(UnknownName, match="openvino"):
         ca.classify(photo, engine="openvin")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.engines.nets import digits
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError
@@ -14,9 +15,7 @@ from convatlas.engines import searching
 from convatlas.engines.agreeing import Share, agreement
 from convatlas.engines.quantizing import quantize
 from convatlas.engines.trials import pieces, trial
-from convatlas.images.preprocessing import Preprocessing
 from convatlas.nets.net import Net
-from convatlas.weights.lineage import Lineage
 
 
 def test_agreement_counts_where_float32_is_sure() -> None:
@@ -39,13 +38,9 @@ def test_pieces_of_the_sample_photos() -> None:
     assert not all(a.shape == b.shape and np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-@pytest.fixture
-def digits() -> Net:
-    """A small net that says how photos are prepared; its weights are random."""
-    net = ca.build("lenet5", seed=5).eval()
-    grey = Preprocessing((32, 32), "squash", 32, mean=(0.5,), std=(0.5,))
-    net.lineage = Lineage("own", "lenet5", "-", "", "", grey, tuple("0123456789"))
-    return net
+@pytest.fixture(name="digits")
+def small() -> Net:
+    return digits()
 
 
 def test_trials_are_prepared_as_the_weights_want(digits: Net) -> None:

@@ -1,0 +1,202 @@
+"""`accelerate` beside engines run by hand on the same nets, in one run: `python benchmarks/engines.py [--nets a,b]`.
+
+For each net and batch: `auto` against PyTorch's eager mode (of timm's or torchvision's twin), `torch.compile`, ONNX
+Runtime and OpenVINO in float32, as their guides say, in interleaved rounds. What counts are ratios, of the medians.
+`--first` times the first answer of a new process, `--precision` counts on how many crops of photographs less than
+float32 agrees. Results are added to `results/engines.json` with the machine's facts; a part may run by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+import openvino
+import timm
+import torch
+import torchvision
+from atlas import machine
+
+import convatlas as ca
+from convatlas.base.atomic import write_bytes
+from convatlas.engines.agreeing import MARGIN, agreement
+from convatlas.engines.machine import cpu
+from convatlas.engines.session import Photos, threads
+from convatlas.engines.timing import rounds
+from convatlas.engines.trials import trial
+from convatlas.images.samples import sample
+
+RESULTS = Path(__file__).with_name("results") / "engines.json"
+TWINS: dict[str, Callable[[], torch.nn.Module] | None] = {
+    "resnet50": lambda: timm.create_model("resnet50"),
+    "mobilenet_v2": lambda: timm.create_model("mobilenetv2_100"),
+    "efficientnet_b0": lambda: timm.create_model("tf_efficientnet_b0"),
+    "vgg16": lambda: timm.create_model("vgg16"),
+    "densenet121": lambda: timm.create_model("densenet121"),
+    "convnext_tiny": lambda: timm.create_model("convnext_tiny"),
+    "xception": lambda: timm.create_model("legacy_xception"),
+    "resnet101": lambda: timm.create_model("resnet101"),
+    "inception_v3": lambda: timm.create_model("inception_v3"),
+    "nasnet_mobile": None,  # neither has one: our net stands in
+    "efficientnetv2_b0": lambda: timm.create_model("tf_efficientnetv2_b0"),
+    "shufflenet_v2_x1_0": lambda: torchvision.models.get_model("shufflenet_v2_x1_0"),
+}
+BATCHES = (1, 16)
+ROUNDS = 9
+CROPS = 1500
+
+
+def eager(net: torch.nn.Module) -> Callable[[Photos], Photos]:
+    def run(x: Photos) -> Photos:
+        with torch.inference_mode():
+            return net(torch.from_numpy(x)).numpy()
+
+    return run
+
+
+def by_hand(net: torch.nn.Module, twin: torch.nn.Module, x: Photos) -> dict[str, Callable[[Photos], Photos]]:
+    """The engines as a user would start them."""
+    file = io.BytesIO()
+    example = torch.zeros(2, *x.shape[1:])
+    shapes = ({0: torch.export.Dim("batch", min=1)},)
+    torch.onnx.export(net, (example,), dynamo=True, dynamic_shapes=shapes, verbose=False).save(file)
+    data = file.getvalue()
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    entry = session.get_inputs()[0].name
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(data), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    made = torch.compile(net)
+    return {
+        "eager": eager(twin),
+        "torch.compile": eager(made),
+        "onnxruntime": lambda x: session.run(None, {entry: x})[0],
+        "openvino": lambda x: compiled(x)[0],
+    }
+
+
+def cell(name: str, batch: int) -> dict[str, Any]:
+    net = ca.build(name).eval()
+    fast = ca.accelerate(net, batch=batch)
+    x = trial(net, batch, fast.record.shape).numpy()
+    make = TWINS[name]
+    sessions = {"convatlas": fast.session} | by_hand(net, net if make is None else make().eval(), x)
+    before = os.getloadavg()[0]
+    taken = rounds(sessions, x, ROUNDS)
+    medians = {key: statistics.median(times) for key, times in taken.items()}
+    best = min((key for key in medians if key != "convatlas"), key=medians.__getitem__)
+    return {
+        "ms": {key: round(value / batch, 3) for key, value in medians.items()},
+        "setting": str(fast.record.setting),
+        "best peer": best,
+        # Round by round: what else the machine did then meets both.
+        "against the best": round(statistics.median(map(float.__truediv__, taken[best], taken["convatlas"])), 3),
+        "against eager": round(statistics.median(map(float.__truediv__, taken["eager"], taken["convatlas"])), 3),
+        "rounds": len(taken["convatlas"]),
+        "load before": before,
+    }
+
+
+def summary(cells: dict[str, Any]) -> dict[str, float]:
+    def mean(key: str, batch: str) -> float:
+        found = [one[key] for name, one in cells.items() if name.endswith(f" x {batch}")]
+        return round(math.exp(statistics.fmean(map(math.log, found))), 3) if found else math.nan
+
+    told = {f"geometric mean {key}, batch {batch}": mean(key, batch) for key in KEYS for batch in ("1", "16")}
+    both = [one["against the best"] for one in cells.values()]
+    return told | {
+        "geometric mean against the best": round(math.exp(statistics.fmean(map(math.log, both))), 3),
+        "worst cell against the best": min(both),
+    }
+
+
+KEYS = ("against the best", "against eager")
+
+TIMM = """
+import sys, timm, torch
+from PIL import Image
+net = timm.create_model("efficientnet_lite0").eval()
+prepare = timm.data.create_transform(**timm.data.resolve_model_data_config(net))
+with torch.inference_mode():
+    print(net(prepare(Image.open(sys.argv[1]).convert("RGB"))[None]).softmax(1).topk(5))
+"""
+OURS = "from convatlas.cli import main; main()"
+
+
+def first_answer(tries: int = 5) -> dict[str, float]:
+    """Seconds of wall time of a new process, with a cached engine; and of the same through timm."""
+    photo = str(sample("coffee"))
+    for engine in ("onnxruntime", "openvino"):
+        ca.accelerate("efficientnet_lite0", engine)
+    commands = {
+        "classify, onnxruntime": [OURS, "classify", photo, "--engine", "onnxruntime"],
+        "classify, openvino": [OURS, "classify", photo, "--engine", "openvino"],
+        "classify, eager": [OURS, "classify", photo, "--engine", "eager"],
+        "timm": [TIMM, photo],
+    }
+    taken: dict[str, list[float]] = {key: [] for key in commands}
+    for _ in range(tries):
+        for key, words in commands.items():
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", *words], check=True, capture_output=True)
+            taken[key].append(time.perf_counter() - start)
+    return {key: round(statistics.median(times), 3) for key, times in taken.items()}
+
+
+def precision() -> dict[str, Any]:
+    """Agreement with float32 on crops of photographs where it is sure, and the speed beside it."""
+    net = ca.load("efficientnet_lite0")
+    right = ca.accelerate(net)
+    x = trial(net, CROPS, right.record.shape, seed=9).numpy()
+    known = right(x)
+    found: dict[str, Any] = {}
+    for name in ("bfloat16", "int8"):
+        try:
+            fast = ca.accelerate(net, "openvino", name)
+        except ca.ConvAtlasError as error:
+            found[name] = str(error)
+            continue
+        share = agreement(known, fast(x))
+        taken = rounds({"float32": right.session, name: fast.session}, x[:1], ROUNDS)
+        times = {key: round(statistics.median(value), 3) for key, value in taken.items()}
+        found[name] = {"crops": CROPS, "sure": share.sure, "margin": MARGIN, "agreement": share.share, "ms": times}
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--nets", help="Only these, with commas between; all twelve if not said.")
+    parser.add_argument("--first", action="store_true")
+    parser.add_argument("--precision", action="store_true")
+    wish = parser.parse_args()
+    told = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    told["machine"] = machine() | {"cpu": cpu(), "threads": threads()}
+    names = wish.nets.split(",") if wish.nets else [] if wish.first or wish.precision else list(TWINS)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.setdefault("CONVATLAS_HOME", folder)
+        if wish.first:
+            told["first answer, s"] = first_answer()
+        if wish.precision:
+            told["precision, efficientnet_lite0"] = precision()
+        for name in names:
+            for batch in BATCHES:
+                told.setdefault("cells", {})[f"{name} x {batch}"] = cell(name, batch)
+                told["summary"] = summary(told["cells"])
+                write_bytes(RESULTS, (json.dumps(told, indent=1) + "\n").encode())
+                print(name, batch, json.dumps(told["cells"][f"{name} x {batch}"]), flush=True)
+    write_bytes(RESULTS, (json.dumps(told, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()
