@@ -91,7 +91,7 @@ def test_what_was_not_loaded_took_no_part() -> None:
 
 def test_every_error_is_one_of_ours_and_exported_by_its_room() -> None:
     errors = [one for one in vars(all_errors).values() if isinstance(one, type) and issubclass(one, Exception)]
-    assert len(errors) == 9
+    assert len(errors) == 8
     assert all(issubclass(one, ConvAtlasError) and one.__doc__ for one in errors)
 
 
