@@ -26,7 +26,7 @@ class Row:
         stem: Channels of the first convolution.
         skips_reduction: Whether the cell after a reduction reads past it, to the cell before the one it reads already.
         norm: The normalization's constants.
-        pool_border: What the poolings of a reduction see outside the map.
+        pool_border: What the max poolings of a reduction see outside the map.
     """
 
     penultimate: int
@@ -155,7 +155,8 @@ class ReductionCell(Cell):
         self.left2 = genome.pool(width, 3, 2, alignment=alignment)
         self.right2 = _separable(row, genome, before, width, 7, 2)
         self.add2 = Add()
-        self.left3 = genome.pool(width, 3, 2, kind="average", alignment=alignment)
+        # An average counts the zeros outside the map even where maxima do not see them.
+        self.left3 = genome.pool(width, 3, 2, kind="average", alignment=alignment, border="zeros")
         self.right3 = _separable(row, genome, before, width, 5, 2)
         self.add3 = Add()
         self.left4 = genome.pool(width, 3, 1, kind="average", alignment="same")
