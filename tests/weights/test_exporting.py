@@ -52,10 +52,13 @@ def net() -> Net:
 
 ODD: dict[str, tuple[Callable[[Net, Path], Any], str]] = {
     "a name": (lambda net, at: ca.export("resnet50", at / "a.pth"), "what `load` or `build` gave, not str"),
-    "a module": (lambda net, at: ca.export(nn.Linear(2, 2), at / "a.pth"), "what `load` or `build` gave, not Linear"),
+    "a module": (
+        lambda net, at: ca.export(nn.Linear(2, 2), at / "a.pth"),
+        "only nets of the atlas have files of weights",
+    ),
     "nothing": (lambda net, at: ca.export(None, at / "a.pth"), "what `load` or `build` gave, not NoneType"),
     "a class": (lambda net, at: ca.export(Net, at / "a.pth"), "what `load` or `build` gave, not type"),
-    "a file by number": (lambda net, at: ca.export(net, 5), "weights are written to a path; got 5"),
+    "a file by number": (lambda net, at: ca.export(net, 5), "nets are written to a path; got 5"),
     "a layout by number": (lambda net, at: ca.export(net, at / "a.pth", layout=5), "no layout is called 5; known"),
     "layouts": (lambda net, at: ca.export(net, at / "a.pth", layout=["lite"]), r"no layout is called \['lite'\]; did"),
     "an unknown layout": (lambda net, at: ca.export(net, at / "a.pth", layout="kears"), "did you mean keras"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,12 +60,14 @@ def export(net: nn.Module, file: str | Path, *, layout: str | None = None, size:
         ConvAtlasError: A package is not installed, the net cannot be followed, has no counterpart in the format (the
             operation is named), or does not compute the same from the file.
     """
-    path = Path(file)
-    ending = path.suffix.lower()
     if not isinstance(net, nn.Module):
         raise ConvAtlasError(f"a net to export is what `load` or `build` gave, not {type(net).__name__}")
+    if not isinstance(file, str | os.PathLike) or "\0" in str(file):
+        raise ConvAtlasError(f"nets are written to a path; got {file!r:.100}")
+    path = Path(file)
+    ending = path.suffix.lower()
     if layout is not None and ending in GRAPHS:
-        raise ConvAtlasError(f"a layout is for files of weights; {path.name} holds a graph")
+        raise ConvAtlasError(f"a layout is for files of weights; {path.name!r:.99} holds a graph")
     try:
         if ending in GRAPHS:
             with whole(path, *OTHERS.get(ending, ())) as place:
@@ -72,14 +75,14 @@ def export(net: nn.Module, file: str | Path, *, layout: str | None = None, size:
         else:
             _write_weights(net, path, layout)
     except OSError as error:
-        raise ConvAtlasError(f"{path} cannot be written: {error.strerror or error}") from None
+        raise ConvAtlasError(f"{str(path)!r:.300} cannot be written: {error.strerror or error}") from None
     return path
 
 
 def _write_weights(net: nn.Module, path: Path, layout: str | None) -> None:
     endings = tuple(dict.fromkeys(ending for known in ENDINGS.values() for ending in known))
     if not path.name.lower().endswith(endings):
-        raise WeightsError(f"graphs go to {', '.join(GRAPHS)}, weights to {', '.join(endings)}; got {path.name}")
+        raise WeightsError(f"graphs go to {', '.join(GRAPHS)}, weights to {', '.join(endings)}; got {path.name!r:.99}")
     if not isinstance(net, Net):
         raise ConvAtlasError(
             f"only nets of the atlas have files of weights here; the graph goes to {', '.join(GRAPHS)}"
