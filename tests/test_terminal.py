@@ -252,6 +252,8 @@ def test_stopping_by_hand(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         env=environment(),
         cwd=tmp_path,
+        # Whoever runs the tests in the background may have them ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert program.stdout.readline() == b"begun\n"
     time.sleep(0.1)
