@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.tables import Table
 from convatlas.cli.app import app
 from convatlas.cli.options import Csv, Device, Json, Markdown, Net, WeightsOption
 from convatlas.cli.terminal import complain, one_format, progress, show_table, watched
@@ -43,16 +45,7 @@ def classify(
     files = below(given)
     steps = classifications(files, net, weights=weights, top=top, device=device, engine=engine)
     found = list(progress(steps, len(files), "classifying"))
-    good = [one for one in found if one.error is None]
-    if as_json:
-        print(json.dumps([one.to_dict() for one in found], indent=1, ensure_ascii=False))
-    elif good:
-        show_table(table(good), False, markdown, csv)
-    for one in found:
-        if one.error is not None:
-            complain(one.error)
-    if len(good) < len(found):
-        sys.exit(1)
+    _tell(found, table, as_json, markdown, csv)
 
 
 @app.command()
@@ -84,16 +77,7 @@ def detect(
         if pictures and one.error is None:
             save(one.draw(), pictures[len(found)])
         found.append(one)
-    good = [one for one in found if one.error is None]
-    if as_json:
-        print(json.dumps([one.to_dict() for one in found], indent=1, ensure_ascii=False))
-    elif good:
-        show_table(table(good), False, markdown, csv)
-    for one in found:
-        if one.error is not None:
-            complain(one.error)
-    if len(good) < len(found):
-        sys.exit(1)
+    _tell(found, table, as_json, markdown, csv)
 
 
 @app.command()
@@ -123,3 +107,17 @@ def evaluate(
     for path in found.empty:
         complain(f"{path} holds no photo and is left out")
     print(found.to_json() if as_json else found)
+
+
+def _tell(found: list[Any], table: Callable[[list[Any]], Table], as_json: bool, markdown: bool, csv: bool) -> None:
+    """Shows what was found; names the photos that could not be read, and ends with status 1 if there are any."""
+    good = [one for one in found if one.error is None]
+    if as_json:
+        print(json.dumps([one.to_dict() for one in found], indent=1, ensure_ascii=False))
+    elif good:
+        show_table(table(good), False, markdown, csv)
+    for one in found:
+        if one.error is not None:
+            complain(one.error)
+    if len(good) < len(found):
+        sys.exit(1)
