@@ -158,3 +158,11 @@ def _is_weight(name: object, value: object) -> bool:
     if value.is_meta or value.is_quantized or value.is_nested:
         return False
     return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
+def save_state(weights: Mapping[str, Tensor], file: Path) -> None:
+    """Writes a state_dict as PyTorch's zoos keep theirs: as safetensors or pickled, by the ending."""
+    if file.suffix.lower() == ".safetensors":
+        save_safetensors(weights, {"format": "pt"}, file)
+    else:
+        save_pickled(weights, file)

@@ -18,7 +18,7 @@ from convatlas.weights import timm_names as named
 from convatlas.weights import torchvision_names
 from convatlas.weights.hub import download
 from convatlas.weights.naming import Names, Rule, ours, renamed, theirs
-from convatlas.weights.reading import save_pickled, save_safetensors, stored
+from convatlas.weights.reading import save_state, stored
 
 NORM = Norm(eps=1e-5, momentum=0.1)
 TENSORFLOW = Norm(eps=1e-3, momentum=0.1)
@@ -72,11 +72,7 @@ def tensors(file: Path, net: Net) -> dict[str, Tensor]:
 
 def save(net: Net, file: Path) -> None:
     """Writes the state_dict that timm's net loads."""
-    weights = theirs(net, names(net), FAMILIES[net.card.family].shapes)
-    if file.suffix.lower() == ".safetensors":
-        save_safetensors(weights, {"format": "pt"}, file)
-    else:
-        save_pickled(weights, file)
+    save_state(theirs(net, names(net), FAMILIES[net.card.family].shapes), file)
 
 
 def names(net: Net) -> Names:

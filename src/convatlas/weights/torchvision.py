@@ -19,7 +19,7 @@ from convatlas.nets.net import Net
 from convatlas.nets.vgg import VGG
 from convatlas.weights import torchvision_names as named
 from convatlas.weights.naming import Names, Rule, ours, renamed, theirs
-from convatlas.weights.reading import save_pickled, save_safetensors, stored
+from convatlas.weights.reading import save_state, stored
 
 NORM = Norm(eps=1e-5, momentum=0.1)
 
@@ -82,11 +82,7 @@ def tensors(file: Path, net: Net) -> dict[str, Tensor]:
 
 def save(net: Net, file: Path) -> None:
     """Writes the state_dict that torchvision's net loads."""
-    weights = theirs(net, names(net), FAMILIES[net.card.family].shapes)
-    if file.suffix.lower() == ".safetensors":
-        save_safetensors(weights, {"format": "pt"}, file)
-    else:
-        save_pickled(weights, file)
+    save_state(theirs(net, names(net), FAMILIES[net.card.family].shapes), file)
 
 
 def names(net: Net) -> Names:
