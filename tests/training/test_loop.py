@@ -98,14 +98,17 @@ def resumed(folder: Path) -> None:
 def killed(folder: Path, times: int, seed: int) -> str:
     """The hash of the toys' training, which was killed so often at random moments, each time in a process of its own.
 
-    Each is a fork: a new Python would spend nearly all of its time on imports, and few would be killed while training.
+    Each is a fork of a process that has imported what it needs and computed nothing: a new Python would spend nearly
+    all of its time on imports, and few would be killed while training; a fork of this one would share the threads of
+    gradients that other tests have started.
     """
-    moments, forks = random.Random(seed), multiprocessing.get_context("fork")
+    moments, forks = random.Random(seed), multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload([__name__])
     for _ in range(times):
         process = forks.Process(target=resumed, args=(folder,))
         process.start()
-        time.sleep(moments.uniform(0, 0.5))
-        os.kill(process.pid, signal.SIGKILL)
+        time.sleep(moments.uniform(0, 0.2))
+        process.kill()
         process.join()
         assert process.exitcode in (0, -signal.SIGKILL)
     process = forks.Process(target=resumed, args=(folder,))
