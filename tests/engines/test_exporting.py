@@ -71,17 +71,15 @@ def test_onnx_of_the_smallest(name: str) -> None:
     check_onnx(net, onnx_bytes(exported(net, (net.channels, *net.size)), describe(net, (1,))))
 
 
-TRIED = tuple(cards())[: tuple(cards()).index("densenet169") + 1]
-"""The nets after it have not been exported in full size yet, but for the smallest of each family, above."""
+LARGE = ("vgg16", "vgg19", "yolo_v1", "efficientnetv2_l", "convnext_large", "convnext_xlarge")
+"""Nets above 100 million parameters, which never run beside each other."""
 
 
 @pytest.mark.sweep
 @pytest.mark.parametrize(
-    # Nets above 100 million parameters never run beside each other.
-    "name",
-    [pytest.param(name, marks=pytest.mark.xdist_group("large" if "vgg" in name else name)) for name in TRIED],
+    "name", [pytest.param(name, marks=pytest.mark.xdist_group("large" if name in LARGE else name)) for name in cards()]
 )
-def test_onnx_of_all_so_far(name: str) -> None:
+def test_onnx_of_all(name: str) -> None:
     net = ca.build(name, seed=1).eval()
     check_onnx(net, onnx_bytes(exported(net, (net.channels, *net.size)), describe(net, (1,))))
 
