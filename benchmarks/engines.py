@@ -54,7 +54,8 @@ TWINS: dict[str, Callable[[], torch.nn.Module] | None] = {
     "shufflenet_v2_x1_0": lambda: torchvision.models.get_model("shufflenet_v2_x1_0"),
 }
 BATCHES = (1, 16)
-ROUNDS = 9
+ROUNDS, SECONDS = (5, 15), 10
+"""Rounds at least and at most, and after how long no more than the fewest begin."""
 CROPS = 1500
 
 
@@ -88,12 +89,14 @@ def by_hand(net: torch.nn.Module, twin: torch.nn.Module, x: Photos) -> dict[str,
 
 def cell(name: str, batch: int) -> dict[str, Any]:
     net = ca.build(name).eval()
+    start = time.perf_counter()
     fast = ca.accelerate(net, batch=batch)
+    searched = time.perf_counter() - start
     x = trial(net, batch, fast.record.shape).numpy()
     make = TWINS[name]
     sessions = {"convatlas": fast.session} | by_hand(net, net if make is None else make().eval(), x)
     before = os.getloadavg()[0]
-    taken = rounds(sessions, x, ROUNDS)
+    taken = rounds(sessions, x, *ROUNDS, SECONDS)
     medians = {key: statistics.median(times) for key, times in taken.items()}
     best = min((key for key in medians if key != "convatlas"), key=medians.__getitem__)
     return {
@@ -104,6 +107,8 @@ def cell(name: str, batch: int) -> dict[str, Any]:
         "against the best": round(statistics.median(map(float.__truediv__, taken[best], taken["convatlas"])), 3),
         "against eager": round(statistics.median(map(float.__truediv__, taken["eager"], taken["convatlas"])), 3),
         "rounds": len(taken["convatlas"]),
+        "search, s": round(searched, 1),
+        "refused": fast.record.refused,
         "load before": before,
     }
 
@@ -168,7 +173,7 @@ def precision() -> dict[str, Any]:
             found[name] = str(error)
             continue
         share = agreement(known, fast(x))
-        taken = rounds({"float32": right.session, name: fast.session}, x[:1], ROUNDS)
+        taken = rounds({"float32": right.session, name: fast.session}, x[:1], *ROUNDS, SECONDS)
         times = {key: round(statistics.median(value), 3) for key, value in taken.items()}
         found[name] = {"crops": CROPS, "sure": share.sure, "margin": MARGIN, "agreement": share.share, "ms": times}
     return found

@@ -18,6 +18,7 @@ from convatlas.base.errors import ConvAtlasError, SizeError, UnknownName
 from convatlas.engines import guarding, identity, machine, missing, searching, setting
 from convatlas.engines.accelerated import Accelerated
 from convatlas.engines.checking import Eager
+from convatlas.engines.eager import EagerMode
 from convatlas.engines.session import parts, threads
 from convatlas.engines.setting import PRECISIONS, Setting, candidates
 from convatlas.images.samples import sample
@@ -63,6 +64,19 @@ def test_the_compiled_engine(net: Net, store: Path) -> None:
     stamp = before[0].stat().st_mtime_ns
     check(ca.accelerate(net, "compiled", batch=2), net)
     assert before[0].stat().st_mtime_ns == stamp
+
+
+def test_eager_mode_takes_the_better_layout(net: Net, store: Path) -> None:
+    fast = ca.accelerate(net, "eager", batch=2)
+    assert set(fast.record.milliseconds) == {"eager float32, 2 a run", "eager float32, 2 a run, channels last"}
+    check(fast, net)
+    before = [one.data_ptr() for one in net.parameters()]
+    session = EagerMode(net, channels_last=True)
+    x = torch.rand(2, *fast.record.shape)
+    assert Eager(net, x).agreement(session(x.numpy())).holds
+    assert all(not one.is_contiguous() for one in session.net.parameters() if one.dim() == 4 and one.shape[1] > 1)
+    assert [one.data_ptr() for one in net.parameters()] == before
+    assert len(ca.accelerate("mlp_300", "eager", weights="none").record.milliseconds) == 1
 
 
 def test_it_has_the_net_s_interface(no_compiler: None) -> None:

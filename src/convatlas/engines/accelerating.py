@@ -98,7 +98,8 @@ def _remembered(kept: Path, folder: Path, eager: Eager) -> tuple[Session, Accele
         setting = Setting(**told.pop("setting"))
         told.pop("made")
         record = Acceleration(**told | {"setting": setting, "shape": tuple(told["shape"])})
-        session = EagerMode(eager.net) if setting.engine == "eager" else start(folder, setting)
+        eager_mode = setting.engine == "eager"
+        session = EagerMode(eager.net, setting.channels_last) if eager_mode else start(folder, setting)
         y = session(eager.x.numpy())
     except (OSError, ValueError, TypeError, KeyError, AttributeError, ConvAtlasError):
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import nn
 
@@ -10,12 +12,13 @@ from convatlas.engines.session import Photos
 
 
 class EagerMode:
-    """A net on the CPU, called as it is."""
+    """A net on the CPU, called as it is; with `channels_last` a copy of it, whose maps lie pixel by pixel."""
 
-    def __init__(self, net: nn.Module):
-        self.net = net
+    def __init__(self, net: nn.Module, channels_last: bool = False):
+        self.format = torch.channels_last if channels_last else torch.contiguous_format
+        self.net = copy.deepcopy(net).to(memory_format=self.format) if channels_last else net
 
     def __call__(self, x: Photos) -> Photos:
         with still(self.net), torch.inference_mode():
-            found: Photos = self.net(torch.from_numpy(x)).numpy()
+            found: Photos = self.net(torch.from_numpy(x).contiguous(memory_format=self.format)).contiguous().numpy()
         return found

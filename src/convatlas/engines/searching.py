@@ -79,7 +79,9 @@ class Search:
 
     def single(self, engine: str) -> dict[Setting, float]:
         """The times in float32."""
-        wanted = candidates(engine, "float32", self.batch)
+        wanted = candidates(
+            engine, "float32", self.batch, any(isinstance(one, nn.Conv2d) for one in self.net.modules())
+        )
         for setting in wanted:
             if engine != AUTO or setting.engine != "compiled":
                 self.take(setting)
@@ -173,7 +175,7 @@ class Search:
     def started(self, setting: Setting) -> Session:
         """A session of an engine that has shown, in a process of its own, that it does not crash."""
         if setting.engine == "eager":
-            return EagerMode(self.net)
+            return EagerMode(self.net, setting.channels_last)
         self.write(setting.engine)
         if not any(one.engine == setting.engine and one.precision == setting.precision for one in self.sessions):
             tried(self.folder, setting, self.eager.x.numpy())

@@ -30,6 +30,7 @@ class Setting:
         batch: Photos in a run; more are run one after the other, or side by side.
         streams: Runs side by side, which share the threads.
         ranges: In int8, by which photos the ranges were found; part of the file's name.
+        channels_last: In eager mode, whether maps lie pixel by pixel in memory.
     """
 
     engine: str
@@ -37,9 +38,11 @@ class Setting:
     batch: int
     streams: int = 1
     ranges: str = ""
+    channels_last: bool = False
 
     def __str__(self) -> str:
         rest = f" x {self.streams} side by side" if self.streams > 1 else ""
+        rest += ", channels last" if self.channels_last else ""
         return f"{self.engine} {self.precision}, {self.batch} a run{rest}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,7 +69,7 @@ def check_wish(engine: str, precision: str, batch: object) -> None:
         raise ConvAtlasError(f"a batch is a number of photos from 1 to 4096; got {batch!r}")
 
 
-def candidates(engine: str, precision: str, batch: int) -> list[Setting]:
+def candidates(engine: str, precision: str, batch: int, convolves: bool = True) -> list[Setting]:
     """The settings worth a try for so many photos at a time, those that are ready soonest first.
 
     Raises:
@@ -81,6 +84,8 @@ def candidates(engine: str, precision: str, batch: int) -> list[Setting]:
                 raise ConvAtlasError(f"the engine {name} is not installed: pip install 'convatlas[engines]'")
             continue
         found.append(Setting(name, precision, batch))
+        if name == "eager" and convolves:
+            found.append(Setting(name, precision, batch, channels_last=True))
         many = threads()
         if name == "openvino" and batch > 1 and many > 1:
             # Threads that work on photos of their own wait less for each other, and small maps stay in the caches.

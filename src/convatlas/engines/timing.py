@@ -21,13 +21,15 @@ QUICK = 0.05
 """Seconds: whoever is quicker runs once before it is timed, while the threads of the one before it may still spin."""
 
 
-def rounds(sessions: Mapping[Name, Session], x: Photos, most: int = MOST) -> dict[Name, list[float]]:
+def rounds(
+    sessions: Mapping[Name, Session], x: Photos, fewest: int = FEWEST, most: int = MOST, seconds: float = SECONDS
+) -> dict[Name, list[float]]:
     """The milliseconds of a call of each session, round by round, after one call that does not count."""
     taken: dict[Name, list[float]] = {name: [] for name in sessions}
     quick = {name: _seconds(session, x) < QUICK for name, session in sessions.items()}
     start = time.perf_counter()
     for number in range(most):
-        if number >= FEWEST and time.perf_counter() - start > SECONDS:
+        if number >= fewest and time.perf_counter() - start > seconds:
             break
         for name, session in sessions.items():
             if quick[name]:

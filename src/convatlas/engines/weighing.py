@@ -58,7 +58,7 @@ def _session(setting: Setting, folder: Path, name: str, weights: str | None) -> 
         from convatlas.engines.eager import EagerMode
         from convatlas.engines.naming import named
 
-        return EagerMode(named(name, weights))
+        return EagerMode(named(name, weights), setting.channels_last)
     from convatlas.engines.starting import start
 
     return start(folder, setting)
