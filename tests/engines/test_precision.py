@@ -6,14 +6,20 @@ import math
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
+import torch
 from tests.engines.nets import digits
+from tests.nets.nets import SMALL
+from torch import nn
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError
 from convatlas.engines import searching
 from convatlas.engines.agreeing import Share, agreement
-from convatlas.engines.quantizing import quantize
+from convatlas.engines.graph import exported, onnx_bytes
+from convatlas.engines.openvino import OpenVINO
+from convatlas.engines.quantizing import plain, quantize
 from convatlas.engines.trials import pieces, trial
 from convatlas.nets.net import Net
 
@@ -102,6 +108,79 @@ def test_what_quantization_needs(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(ConvAtlasError, match=r"nncf is not installed: pip install 'convatlas\[engines\]'"):
         quantize(tmp_path / "net.onnx", tmp_path / "int8.xml", x, x, routes=False)
     assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+
+
+class Far(nn.Module):
+    """Ten kinds of photos are told apart; one convolution has inputs far from zero, where int8 is coarse."""
+
+    def __init__(self, far: float) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3), nn.Conv2d(16, 16, 3)
+        self.far, self.head = far, nn.Linear(16, 10)
+
+    @torch.no_grad()
+    def fit(self, kinds: torch.Tensor) -> Far:
+        maps = kinds
+        for conv, far in ((self.a, 0.0), (self.b, self.far), (self.c, 0.0)):
+            std, mean = torch.std_mean(conv(maps + far), (0, 2, 3))
+            conv.weight /= std[:, None, None, None]
+            conv.bias.copy_((conv.bias - mean) / std)
+            maps = conv(maps + far).relu()
+        means = maps.mean((2, 3))
+        self.head.weight.copy_(40 * means)
+        self.head.bias.copy_(-20 * means.square().sum(1))
+        return self.eval()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        maps = self.c(self.b(self.a(x).relu() + self.far).relu()).relu()
+        return self.head(maps.mean((2, 3)))
+
+
+def in_int8(file: Path) -> list[str]:
+    """What is computed on numbers that were rounded to 256 steps."""
+    graph = openvino.Core().read_model(file)
+    return [
+        other.get_node().get_type_name()
+        for node in graph.get_ops()
+        if node.get_type_name() == "FakeQuantize"
+        for other in node.output(0).get_target_inputs()
+    ]
+
+
+@pytest.mark.sweep
+def test_layers_that_harm_are_put_back(tmp_path: Path) -> None:
+    kinds = torch.rand(10, 3, 1, 1) + 0.3 * torch.rand(10, 3, 16, 16)
+    photos = kinds[torch.arange(300) % 10] + 0.05 * torch.rand(300, 3, 16, 16)
+    net, x = Far(100.0).fit(kinds), photos.numpy()
+    (tmp_path / "net.onnx").write_bytes(onnx_bytes(exported(net, (3, 16, 16)), {}))
+    with torch.no_grad():
+        right = net(photos).numpy()
+
+    def share(file: Path) -> float:
+        session = OpenVINO(file, 100, "int8")
+        return agreement(right, session(x)).share
+
+    file = tmp_path / "int8.xml"
+    quantize(tmp_path / "net.onnx", file, x[:128], x[128:], routes=False)
+    assert share(file) >= 0.99
+    assert 0 < len(in_int8(file)) < 4
+    # Without the control it is not so.
+    openvino.save_model(plain(str(tmp_path / "net.onnx"), x[:128], routes=False), file, compress_to_fp16=False)
+    assert share(file) < 0.5
+    assert len(in_int8(file)) >= 4
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", ["convnext_tiny", "capsnet"])
+def test_what_stays_in_float32(name: str, tmp_path: Path) -> None:
+    net = ca.build(name, size=SMALL[name], seed=1).eval()
+    shape = (net.channels, *net.size)
+    (tmp_path / "net.onnx").write_bytes(onnx_bytes(exported(net, shape), {}))
+    graph = plain(str(tmp_path / "net.onnx"), torch.rand(8, *shape).numpy(), routes=name == "capsnet")
+    openvino.save_model(graph, tmp_path / "int8.xml", compress_to_fp16=False)
+    kinds = set(in_int8(tmp_path / "int8.xml"))
+    assert "Convolution" in kinds
+    assert kinds.isdisjoint({"MVN", "Gelu", "SoftMax", "Softmax"})
 
 
 @pytest.mark.sweep

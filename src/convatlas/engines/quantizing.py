@@ -11,11 +11,12 @@ stay in float32. Where too few answers agree with float32's, the layers that har
 from __future__ import annotations
 
 import json
+import operator
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ from convatlas.engines.session import Photos
 
 FLOAT = ("MVN", "Gelu", "SoftMax", "Softmax", "LogSoftmax")
 """Operations of OpenVINO that stay in float32: what normalizes a layer is MVN there."""
+
+IN_FLOAT = {"INFERENCE_PRECISION_HINT": "f32"}
+"""How OpenVINO computes what is not quantized."""
 
 ROUTING = ("MatMul", "Add", "Subtract", "Multiply", "Divide", "ReduceSum", "ReduceMean", "Sqrt", "Power", "Squeeze")
 """Those that stay so as well in nets that route: all but the convolutions."""
@@ -70,35 +74,50 @@ def quantize(graph: Path, file: Path, calibration: Photos, proof: Photos, *, rou
 def main() -> None:
     """Quantizes; and with accuracy control if that alone is not enough."""
     graph, target, calibration, proof, routes = json.loads(sys.argv[1])
-    import nncf
     import openvino
 
-    photos = [part[None] for part in np.load(proof)]
-    seen = [part[None] for part in np.load(calibration)]
-    ranges = nncf.Dataset(seen)
-    ignored = nncf.IgnoredScope(types=[*FLOAT, *(ROUTING if routes else ())], validate=False)
-    right = _answers(openvino.compile_model(_model(graph), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}), photos)
-    made = nncf.quantize(
-        _model(graph), ranges, preset=nncf.QuantizationPreset.MIXED, subset_size=len(seen), ignored_scope=ignored
-    )
-    compiled = openvino.compile_model(made, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    if not agreement(right, _answers(compiled, photos)).holds:
-
-        def validate(model: Any, data: Iterable[Photos]) -> float:
-            return agreement(right, _answers(model, list(data))).share
-
-        made = nncf.quantize_with_accuracy_control(
-            _model(graph),
-            ranges,
-            nncf.Dataset(photos),
-            validate,
-            max_drop=1 - LEAST,
-            drop_type=nncf.DropType.ABSOLUTE,
-            preset=nncf.QuantizationPreset.MIXED,
-            subset_size=len(seen),
-            ignored_scope=ignored,
-        )
+    seen, photos = np.load(calibration), [part[None] for part in np.load(proof)]
+    right = _answers(openvino.compile_model(_model(graph), "CPU", IN_FLOAT), photos)
+    made = plain(graph, seen, routes=routes)
+    if not agreement(right, _answers(openvino.compile_model(made, "CPU", IN_FLOAT), photos)).holds:
+        made = controlled(graph, seen, photos, right, routes=routes)
+    if not any(one.get_type_name() == "FakeQuantize" for one in made.get_ops()):
+        sys.exit("its first answers are float32's only with all of its layers in float32")
     openvino.save_model(made, target, compress_to_fp16=False)
+
+
+def plain(graph: str, seen: Photos, *, routes: bool) -> Any:
+    """The graph of an .onnx file in int8, with the ranges that it has for the photos `seen`."""
+    import nncf
+
+    return nncf.quantize(_model(graph), nncf.Dataset([part[None] for part in seen]), **_settings(seen, routes))
+
+
+def controlled(graph: str, seen: Photos, photos: Sequence[Photos], right: Photos, *, routes: bool) -> Any:
+    """The same with the layers in float32 that keep it from giving the answers `right` to `photos`."""
+    import nncf
+
+    def validate(model: Any, data: Iterable[tuple[Photos, Photos]]) -> float:
+        # Of all photos, or of those by which NNCF ranks the layers.
+        shown, known = zip(*data, strict=True)
+        return agreement(np.stack(known), _answers(model, shown)).share
+
+    return nncf.quantize_with_accuracy_control(
+        _model(graph),
+        nncf.Dataset([part[None] for part in seen]),
+        nncf.Dataset(list(zip(photos, right, strict=True)), operator.itemgetter(0)),
+        validate,
+        max_drop=1 - LEAST,
+        drop_type=nncf.DropType.ABSOLUTE,
+        **_settings(seen, routes),
+    )
+
+
+def _settings(seen: Photos, routes: bool) -> dict[str, Any]:
+    import nncf
+
+    ignored = nncf.IgnoredScope(types=[*FLOAT, *(ROUTING if routes else ())], validate=False)
+    return {"preset": nncf.QuantizationPreset.MIXED, "subset_size": len(seen), "ignored_scope": ignored}
 
 
 def _model(graph: str) -> Any:
