@@ -35,6 +35,8 @@ def test_agreement_counts_where_float32_is_sure() -> None:
     assert not Share(0, 1.0).holds
     assert agreement(right, np.full_like(right, np.nan)).share < 1
     assert agreement(right[:, :1], right[:, :1]).sure == 4
+    assert Share(3, 1.0) + Share(1, 0.0) == Share(4, 0.75)
+    assert Share(0, 0.0) + Share(0, 0.0) == Share(0, 0.0)
 
 
 def test_pieces_of_the_sample_photos() -> None:
@@ -85,7 +87,7 @@ def test_auto_takes_only_what_agrees(share: float, taken: bool, digits: Net, sto
     asked = ca.accelerate(digits, "openvino", "bfloat16").record
     assert (asked.setting.precision, asked.top1) == ("bfloat16", share)
     assert math.isinf(asked.bound)
-    assert f"agreement with float32 {100 * share:.1f} %" in str(asked)
+    assert f"{100 * share:.1f} % of 500 photos with float32's first answer" in str(asked)
     assert ca.accelerate(digits, "openvino", "bfloat16").record == asked
 
 
@@ -188,6 +190,7 @@ def test_int8_of_a_pretrained_net(store: Path) -> None:
     net = ca.load("efficientnet_lite0")
     fast = ca.accelerate(net, "openvino", "int8")
     assert fast.record.top1 >= 0.99
+    assert fast.record.sure >= 500
     (file,) = store.glob("engines/*/int8-samples.xml")
     assert file.with_suffix(".bin").stat().st_size < 0.4 * (file.parent / "net.onnx").stat().st_size
     x = fast.preprocess(next(pieces(1)))[None]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.base.records import Record
+from convatlas.engines.agreeing import Share
 from convatlas.engines.session import Photos, Session
 from convatlas.engines.setting import Setting
 from convatlas.nets.net import Net
@@ -36,7 +37,9 @@ class Acceleration(Record):
         milliseconds: Median time of one call with `batch` photos, by setting; of those that were tried.
         error: The largest difference to eager's outputs, in units of their standard deviation.
         bound: What is allowed; infinite for less than float32.
-        top1: Share of photos on which less than float32 has float32's first answer; None in float32.
+        top1: Share of the photos where float32 is sure on which less than float32 has its first answer; None in
+            float32.
+        sure: How many those are.
         refused: Why others are not used, by engine and precision.
         cpu: On which CPU.
     """
@@ -50,13 +53,14 @@ class Acceleration(Record):
     error: float
     bound: float
     top1: float | None
+    sure: int | None
     refused: Mapping[str, str]
     cpu: str
 
     def __str__(self) -> str:
         taken = self.milliseconds.get(str(self.setting))
         told = f"{self.net}: {self.setting}" + ("" if taken is None else f", {taken / self.batch:.2f} ms a photo")
-        agreed = "" if self.top1 is None else f", top-1 agreement with float32 {100 * self.top1:.1f} %"
+        agreed = "" if self.top1 is None else f", {Share(self.sure or 0, self.top1)} with float32's first answer"
         return told + agreed + "".join(f"; not {name}: {why}" for name, why in self.refused.items())
 
 

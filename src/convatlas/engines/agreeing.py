@@ -27,6 +27,10 @@ class Share:
         """Whether it may stand in for float32; never where float32 was sure of nothing."""
         return self.sure > 0 and self.share >= LEAST
 
+    def __add__(self, other: Share) -> Share:
+        sure = self.sure + other.sure
+        return Share(sure, (self.sure * self.share + other.sure * other.share) / sure if sure else 0.0)
+
     def __str__(self) -> str:
         return f"{100 * self.share:.1f} % of {self.sure} photos"
 

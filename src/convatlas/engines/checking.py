@@ -30,11 +30,13 @@ class Agreement:
         error: The largest difference, in units of the standard deviation of eager's outputs.
         bound: The largest that is allowed; infinite where only agreement counts.
         top1: Share of photos with the same first answer.
+        sure: Of how many, where only those count on which float32 is sure.
     """
 
     error: float
     bound: float
     top1: float
+    sure: int | None = None
 
     @property
     def holds(self) -> bool:

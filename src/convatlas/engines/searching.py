@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,9 @@ PHOTOS = 2
 
 RANGES, PROOF, MEMORY = 128, 256, 2**28
 """Photos from which int8 has its ranges, and on which its answers are compared; and bytes they may take."""
+
+SURE, MOST, PART = 500, 2048, 64
+"""Photos of which float32 has to be sure for the agreement to be told; pieces that are tried at most, and at a time."""
 
 HOPE = 3.0
 """How many times faster than eager the compiler may make a net, whose convolutions are eager's own: a minute of
@@ -123,22 +126,38 @@ class Search:
             settings = candidates(engine, precision, self.batch)
             if not settings:
                 raise ConvAtlasError(f"{precision} needs openvino: pip install 'convatlas[engines]'")
-            proof = self.prepared()[1]
-            known = right(proof)
             share: Share | None = None
             for plain in settings:
                 setting = Setting(**plain.to_dict() | {"ranges": self.ranges(precision)})
                 self.demand(setting)
                 session = self.started(setting)
                 if share is None:
-                    share = agreement(known, session(proof))
+                    share = self.share(right, session)
                 if engine == AUTO and not share.holds:
                     raise ConvAtlasError(f"it gives float32's first answer on {share}; {100 * LEAST:g} % is asked")
                 y = session(self.eager.x.numpy())
                 self.sessions[setting] = session
-                self.agreements[setting] = Agreement(self.eager.distance(y), math.inf, share.share)
+                self.agreements[setting] = Agreement(self.eager.distance(y), math.inf, share.share, share.sure)
         except ConvAtlasError as error:
             self.refused[f"openvino {precision}"] = str(error)
+
+    def share(self, right: Session, other: Session) -> Share:
+        """How often `other` has the first answer of `right`: on photos none of which made the other what it is."""
+        found = Share(0, 0.0)
+        for x in self.judges():
+            found += agreement(right(x), other(x))
+            if found.sure >= SURE:
+                break
+        return found
+
+    def judges(self) -> Iterator[Photos]:
+        """Prepared photos in parts: pieces of the sample photographs, or every other one of the person's."""
+        proof = self.prepared()[1]
+        if self.photos is not None:
+            yield proof
+            return
+        for seed in range(MOST // PART):
+            yield trial(self.net, PART, self.shape, 3 + seed).numpy()
 
     def demand(self, setting: Setting) -> None:
         """What a precision needs: arithmetic of the CPU's own, or a file with ranges."""
@@ -214,6 +233,7 @@ class Search:
             error=found.error,
             bound=found.bound,
             top1=None if math.isfinite(found.bound) else found.top1,
+            sure=found.sure,
             refused=self.refused,
             cpu=cpu(),
         )
