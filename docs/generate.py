@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,17 @@ from convatlas.anatomy.overview import overview
 from convatlas.anatomy.showing import gene_table
 from convatlas.base.atomic import write_bytes
 from convatlas.base.tables import Column, Table
+from convatlas.training.errortable import Errors
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "benchmarks" / "results"
+RESULT = RESULTS / "errors.json"
+"""What `convatlas reproduce errors` wrote; the error table stands nowhere as long as it is absent."""
+
 PEERS = ("convatlas", "eager", "torch.compile", "onnxruntime", "openvino")
 
 
-def pages() -> dict[str, str]:
+def pages(result: Path = RESULT) -> dict[str, str]:
     """The generated pages by file name."""
     genes = gene_table("genes")
     assert genes is not None
@@ -31,7 +36,60 @@ def pages() -> dict[str, str]:
         "genes.md": f"# The genes\n\n`convatlas show genes --markdown`. {letters}\n\n{genes.markdown()}\n",
         "speed.md": speed(),
         "check.md": f"# Published against measured\n\n`convatlas check --markdown`\n\n{found.markdown()}\n",
-    }
+    } | ({"errors.md": errors(Errors.read(result))} if result.exists() else {})
+
+
+def errors(found: Errors) -> str:
+    """The page of the error table."""
+    hours = sum(sum(row["seconds"]) for row in found.rows) / 3600
+    versions = ", ".join(f"{name} {number}" for name, number in found.made.versions.items())
+    return f"""# The error table
+
+`convatlas reproduce errors --markdown`: {found.table().title}.
+
+{found.table().markdown()}
+
+{_notes(found)}
+
+![printed errors and ours](images/errors.png)
+
+What each reading is, and what the paper leaves open, is told in [training.md](training.md). Each row's recipe, genes,
+errors by seed, seconds and hashes of weights are in `benchmarks/results/errors.json`. Training took {hours:.1f} hours
+of one core in all ({found.threads} thread{"s" * (found.threads > 1)} a run; {found.made.machine}, {versions}).
+
+## The boosted net
+
+Only where the first net is in doubt its two fellows are asked. The threshold is chosen on held-out digits.
+
+{found.boosting().markdown()}
+
+![the boosted net](images/boosted.png)
+"""
+
+
+def _notes(found: Errors) -> str:
+    return " ".join(f"{note[0].upper()}{note[1:]}." for note in found.table().notes)
+
+
+def readme(text: str, result: Path = RESULT) -> str:
+    """The README with the error table between its two marks; nothing stands there as long as there is no result."""
+    shown = ""
+    if result.exists():
+        found = Errors.read(result)
+        shown = f"""## Errors on MNIST
+
+`convatlas reproduce errors`: the review's summary of errors, printed and made anew on the same 60,000 and 10,000 digits
+({found.table().title}; docs/errors.md).
+
+{found.table().markdown()}
+
+{_notes(found)}
+
+![printed errors and ours](docs/images/errors.png)
+
+"""
+    begin, end = "<!-- errors -->\n", "<!-- end of errors -->\n"
+    return re.sub(f"{begin}.*{end}", lambda _: f"{begin}{shown}{end}", text, flags=re.S)
 
 
 def speed() -> str:
@@ -95,3 +153,9 @@ EfficientNet-Lite0, on pieces of the sample photographs where float32 leads by 0
 if __name__ == "__main__":
     for name, text in pages().items():
         write_bytes(HERE / name, text.encode())
+    whole = HERE.parent / "README.md"
+    write_bytes(whole, readme(whole.read_text("utf-8")).encode())
+    if RESULT.exists():
+        from convatlas.training.errorfigures import draw
+
+        draw(HERE / "images", Errors.read(RESULT).rows)

@@ -15,17 +15,44 @@ from typer.testing import CliRunner
 import convatlas as ca
 from convatlas.cli import app
 from convatlas.images.samples import SAMPLES, sample
+from tests.training.test_errors import made_up
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def test_generated_pages_are_up_to_date():
+@pytest.fixture(scope="module")
+def generate():
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    generate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generate)
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+def test_generated_pages_are_up_to_date(generate):
     for name, text in generate.pages().items():
         assert (ROOT / "docs" / name).read_text("utf-8") == text, f"docs/{name} is old: make docs"
+    assert generate.readme(README) == README, "the README's error table is old: make docs"
+
+
+def test_the_error_table_is_shown_where_there_is_one(generate, tmp_path):
+    nothing = tmp_path / "errors.json"
+    assert "errors.md" not in generate.pages(nothing)
+    empty = generate.readme(README, nothing)
+    assert "Errors on MNIST" not in empty
+    made_up(tmp_path)
+    page = generate.pages(nothing)["errors.md"]
+    shown = generate.readme(README, nothing)
+    for text in (page, shown):
+        assert "| lenet5 | plain | 0.95 | 0.97 ± 0.05 | 0.57 ± 0.05 |" in text
+        assert text.count("| lenet") == 3
+        assert "Modern learns from distorted digits in lenet1, lenet4, lenet5, boosted_lenet4, from plain" in text
+        assert "images/errors.png" in text
+    assert "| modern | 37.5 |" in page
+    assert "20.0 hours" in page
+    assert generate.readme(shown, nothing) == shown
+    nothing.unlink()
+    assert generate.readme(shown, nothing) == empty
 
 
 COMMANDS = sorted(
@@ -51,7 +78,8 @@ def test_commands_of_the_readme(command, tmp_path, monkeypatch):
 
 def test_the_verbs_of_the_readme_are_the_program_s():
     told = set(re.findall(r"^\| `convatlas (\w+)", README, re.M))
-    assert told == {command.name or command.callback.__name__ for command in app.registered_commands}
+    groups = {group.name for group in app.registered_groups}
+    assert told == {command.name or command.callback.__name__ for command in app.registered_commands} | groups
 
 
 def test_the_result_of_the_readme():

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from convatlas.engines.classifying import classify
     from convatlas.engines.exporting import export
     from convatlas.nets.building import build
+    from convatlas.training.reproducing import reproduce
     from convatlas.training.starting import train
     from convatlas.weights.detecting import detect
     from convatlas.weights.evaluating import evaluate
@@ -42,6 +43,7 @@ _HOMES = {
     "list_nets": "catalogue.listing",
     "load": "weights.loading",
     "measure": "anatomy.measuring",
+    "reproduce": "training.reproducing",
     "train": "training.starting",
 }
 
@@ -62,6 +64,7 @@ __all__ = [
     "list_nets",
     "load",
     "measure",
+    "reproduce",
     "train",
 ]
 

@@ -184,6 +184,8 @@ def test_folders_of_classes(tmp_path):
 
 def test_tables(tmp_path):
     table = tmp_path / "photos.csv"
+    for name in ("a/1.png", "a.png", "b.png", "c.png"):
+        photo(tmp_path / name)
     table.write_text("path,label,split\na/1.png,cat,\nb.png,dog,train\nc.png,cat,val\n")
     assert collection(table) == {
         "train": [Labelled(tmp_path / "a/1.png", "cat"), Labelled(tmp_path / "b.png", "dog")],
@@ -191,10 +193,8 @@ def test_tables(tmp_path):
     }
     for text, said in [
         ("path,label\na.png\n", r"line 2 .* lacks a path or a label"),
-        ("name,class\na.png,cat\n", "its heading is path,label,split"),
         ("path,label,split\na.png,cat,somewhere\n", "belongs to 'somewhere'"),
         ("path,label,split\na.png,cat,test\n", "nothing to train with"),
-        ("", "nothing to train with"),
     ]:
         table.write_text(text)
         with pytest.raises(ImageError, match=said):
@@ -202,6 +202,37 @@ def test_tables(tmp_path):
     table.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ImageError, match="cannot be read"):
         collection(table)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "the heading of .* is ''"),
+        ("a/0.png,a\n", "is 'a/0.png,a', not path,label or path,label,split"),
+        ("file,class\na/0.png,a\n", "not path,label"),
+        ("path,label,split,split\na/0.png,a,train,test\n", "not path,label"),
+        ("path,label\n", "nothing to train with"),
+        ("path,label\na/0.png,a\na/1.png,b\n", "line 3 of .* names a photo that does not exist"),
+    ],
+)
+def test_tables_that_are_none(tmp_path, text, said):
+    photo(tmp_path / "a" / "0.png")
+    (tmp_path / "table.csv").write_text(text)
+    with pytest.raises(ConvAtlasError, match=said):
+        collection(tmp_path / "table.csv")
+
+
+def test_a_class_without_photos(tmp_path):
+    photo(tmp_path / "a" / "0.png")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(ConvAtlasError, match=r"the folder of the class 'b' in .* holds no photo; take it away"):
+        collection(tmp_path)
+
+
+def test_a_folder_that_is_named_must_be_there(store, tmp_path, monkeypatch):
+    small(monkeypatch, "mnist")
+    no_clients(monkeypatch)
+    assert refused("mnist", tmp_path / "nowhere") == f"there is no folder {str(tmp_path / 'nowhere')!r}"
 
 
 @pytest.mark.sweep

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tests.images.sets import small
 from typer.testing import CliRunner
@@ -99,3 +104,100 @@ def test_in_python(mnist):
     found = ca.train("mlp_300", "mnist", recipe={"epochs": 2, "val_split": 0.25}, output=mnist / "run")
     assert found.validation_top1 is not None
     assert found.epoch in (1, 2)
+    assert {"curves.png", "confusion.png"} <= {path.name for path in (mnist / "run").iterdir()}
+
+
+def pictures(folder: Path, **classes: int) -> str:
+    """A data set of dark and light photos of several sizes: so many of each class."""
+    random = np.random.default_rng(0)
+    for name, many in classes.items():
+        for number in range(many):
+            path = folder / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = random.integers(0, 60, (30 + 9 * number, 40, 3)) + 190 * (name == "light")
+            Image.fromarray(pixels.astype(np.uint8)).save(path)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("classes", "settings", "said"),
+    [
+        ({"dark": 3}, {}, "has one class, 'dark': there is nothing to tell apart"),
+        ({"dark": 3, "light": 3}, {"val_split": 0.05}, r"val_split=0\.05 holds out 0 of 6 photos"),
+        ({"dark": 3, "light": 3}, {"val_split": 0.95}, r"val_split=0\.95 holds out 6 of 6 photos"),
+        ({"dark": 3, "light": 2}, {"batch_size": 4}, "the last batch of 5 photos has 1"),
+        ({"dark": 3, "light": 3}, {"distort": 0.3}, "distort and deslant are for mnist and fashion_mnist"),
+        ({"dark": 3, "light": 3}, {"deslant": True}, "distort and deslant are for mnist and fashion_mnist"),
+    ],
+)
+def test_data_that_do_not_do(tmp_path, classes, settings, said):
+    data = pictures(tmp_path / "data", **classes)
+    with pytest.raises(ConvAtlasError, match=said) as error:
+        ca.train("resnet18", data, recipe=settings, size=32, output=tmp_path / "run")
+    assert str(error.value).isprintable()
+
+
+def test_digits_are_distorted_or_augmented_as_photos(mnist):
+    with pytest.raises(ConvAtlasError, match="without aa, hflip and scale"):
+        ca.train("mlp_300", "mnist", recipe={"distort": 0.3, "aa": 5}, output=mnist / "run")
+
+
+def test_a_photo_that_is_none(tmp_path):
+    """Told by its name; the photos are not read before they are wanted."""
+    data = pictures(tmp_path / "data", dark=3, light=3)
+    (tmp_path / "data" / "dark" / "1.png").write_text("nothing")
+    with pytest.raises(ConvAtlasError, match=r"dark/1\.png' is no image"):
+        ca.train("resnet18", data, recipe={"epochs": 1}, size=32, output=tmp_path / "run")
+
+
+def test_nothing_to_resume(mnist):
+    words = ["train", "mlp_300", "--data", "mnist", "--epochs", "1", "-o", str(mnist / "run"), "--resume"]
+    first, again = (CliRunner().invoke(app, words, catch_exceptions=False) for _ in range(2))
+    assert first.stderr == f"convatlas: {mnist / 'run'} holds no run to resume: it begins there\n"
+    assert again.stderr == ""
+    assert again.stdout == first.stdout
+
+
+def test_tensorboard(mnist, monkeypatch):
+    written = []
+
+    class Writer:
+        def __init__(self, folder):
+            written.append(folder)
+
+        def add_scalar(self, name, value, epoch):
+            written.append((name, epoch))
+
+        def flush(self):
+            written.append("flushed")
+
+    words = ["train", "mlp_300", "--data", "mnist", "--epochs", "2", "-o", str(mnist / "run"), "--tensorboard"]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ConvAtlasError, match="tensorboard is not installed: pip install tensorboard"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
+    run(*words)
+    assert written[0] == str(mnist / "run" / "tensorboard")
+    assert {one for one in written[1:] if isinstance(one, tuple)} >= {("loss", 1), ("loss", 2), ("lr", 2)}
+    assert written[-1] == "flushed"
+
+
+@pytest.mark.sweep
+def test_torchrun_of_the_command(tmp_path):
+    """What the docs say for many processes: the weights of one process, up to the order of sums in float32."""
+    data = pictures(tmp_path / "data", dark=5, light=4)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    nets = []
+    for name, how in (("one", []), ("two", torchrun)):
+        words = ["train", "lenet5", "--data", data, "--epochs", "2", "-b", "4", "-o", str(tmp_path / name), "--json"]
+        done = subprocess.run(
+            [sys.executable, *how, "-m", "convatlas", *words], capture_output=True, text=True, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["steps"] == 6
+        nets.append(ca.load(tmp_path / name / "weights.safetensors"))
+    start = ca.build("lenet5", classes=2)
+    for name, weight in nets[0].state_dict().items():
+        torch.testing.assert_close(nets[1].state_dict()[name], weight, rtol=0, atol=2e-4)
+    assert not torch.equal(nets[0].state_dict()["f6.dense.weight"], start.state_dict()["f6.dense.weight"])

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -18,8 +23,9 @@ from convatlas.catalogue.cards import find
 from convatlas.cli import app
 from convatlas.images.bringing import get
 from convatlas.nets.building import build
-from convatlas.training import boosting, errors
+from convatlas.training import boosting, errorfigures, errors, reproducing
 from convatlas.training.boosting import curve, hard_photos
+from convatlas.training.errortable import Errors, printed
 from convatlas.training.examples import InMemory
 from convatlas.training.recipe import Recipe
 from convatlas.training.rows import READINGS, ROWS
@@ -28,7 +34,7 @@ REVIEW = "8.4 3.6 3.8 3.05 2.95 1.7 1.1 0.95 0.7"
 
 
 def test_rows_are_the_review_s():
-    shown = [f"{errors.printed(row):g}" for row in ROWS]
+    shown = [f"{printed(row):g}" for row in ROWS]
     assert shown == ["12", *REVIEW.split()]
     assert len({row.key for row in ROWS}) == 10
     for row in ROWS:
@@ -59,7 +65,7 @@ def digits(store, tmp_path, monkeypatch):
         (tmp_path / file).write_bytes(data)
     get("mnist", tmp_path)
     monkeypatch.setattr(errors, "QUICK_HARD", 12)
-    monkeypatch.setattr(errors, "ProcessPoolExecutor", lambda jobs, context, **settings: ThreadPoolExecutor(1))
+    monkeypatch.setattr(reproducing, "ProcessPoolExecutor", lambda jobs, context, **settings: ThreadPoolExecutor(1))
     return tmp_path / "runs"
 
 
@@ -69,9 +75,10 @@ def test_the_whole_table_in_small(digits, monkeypatch):
     found = json.loads(done.stdout)
     assert [row["row"] for row in found["rows"]] == [row.key for row in ROWS for _ in READINGS]
     assert found["quick"] is True
-    assert (digits / "errors.png").is_file()
-    assert (digits / "boosted-modern.png").is_file()
-    assert json.loads((digits / "errors.json").read_text())["rows"] == found["rows"]
+    assert (digits / "errors-quick.png").is_file()
+    assert (digits / "boosted-quick.png").is_file()
+    assert json.loads((digits / "errors-quick.json").read_text())["rows"] == found["rows"]
+    assert not (digits / "errors.json").exists()
     boosted = found["rows"][-1]
     assert [point["wanted"] for point in boosted["curve"][0]] == list(boosting.SHARES)
     whole = ca.load(digits / "boosted_lenet4-error_distorted-modern-0-quick" / "weights.safetensors")
@@ -82,6 +89,10 @@ def test_the_whole_table_in_small(digits, monkeypatch):
     monkeypatch.setattr(errors, "boosted", None)
     again = CliRunner().invoke(app, [*words, "--markdown"], catch_exceptions=False)
     assert "| boosted_lenet4 | distorted | 0.70 |" in again.stdout
+    # In Python too; a row alone takes nothing away from the whole table.
+    one = ca.reproduce("errors", digits, quick=True, rows=["lenet5-error"])
+    assert [row["row"] for row in one.rows] == ["lenet5-error"] * 2
+    assert len(Errors.read(digits / "errors-quick.json").rows) == 20
     task = errors.tasks(True, 1, ["lenet5-error"])[0]
     path = task.folder(digits) / "error.json"
     path.write_text(path.read_text().replace('"epochs": 1', '"epochs": 7'))
@@ -94,6 +105,107 @@ def test_tasks():
     assert errors.tasks(False, 1, [])[0].row.net == "boosted_lenet4"
     with pytest.raises(UnknownName, match="lenet5-error"):
         errors.tasks(False, 1, ["lenet5"])
+
+
+def endless(task, folder):
+    (folder / f"{task.reading}.begun").touch()
+    time.sleep(600)
+
+
+@pytest.mark.sweep
+def test_ctrl_c_ends_all_runs_at_once(tmp_path, monkeypatch, capfd):
+    """What runs is killed, which it is made for, what waits is not begun, and none of them tells a story."""
+    monkeypatch.setattr(reproducing, "digits", lambda name: None)
+    monkeypatch.setattr(reproducing, "run", endless)
+    heard = signal.getsignal(signal.SIGINT)
+
+    def press() -> None:
+        while not list(tmp_path.iterdir()):
+            time.sleep(0.1)
+        for child in multiprocessing.active_children():
+            os.kill(child.pid, signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        ca.reproduce("errors", tmp_path, rows=["lenet5-error"], seeds=1, jobs=1)
+    assert not multiprocessing.active_children()
+    assert "Traceback" not in capfd.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is heard
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"seeds": 0}, "seeds is a whole number from 1 up; got 0"),
+        ({"jobs": 0}, "jobs is a whole number from 1 up; got 0"),
+        ({"threads": -1}, "threads is a whole number from 1 up; got -1"),
+        ({"rows": "lenet5-error"}, r"rows are several keys, as \['lenet5-error'\]"),
+        ({"rows": ["lenet6-error"]}, "did you mean lenet"),
+        ({"experiment": "error"}, "did you mean errors?"),
+    ],
+)
+def test_mistakes(tmp_path, words, said):
+    with pytest.raises(ca.ConvAtlasError, match=said) as error:
+        ca.reproduce(output=tmp_path, **words)
+    assert str(error.value).isprintable()
+
+
+def made_up(folder) -> Errors:
+    """A result as `reproduce` writes it, of figures that nobody measured."""
+    curve = [
+        {"wanted": share, "threshold": 0.5, "share": share, "error": 2 - share, "cost": 1 + 2 * share, "seconds": s}
+        for share, s in ((0.0, 1.0), (0.375, 2.0), (1.0, 4.0))
+    ]
+    rows = [
+        {
+            "row": row.key,
+            "reading": reading,
+            "net": row.net,
+            "printed": printed(row),
+            "mean": printed(row) * scale,
+            "deviation": 0.05,
+            "errors": [printed(row) * scale - 0.05, printed(row) * scale, printed(row) * scale + 0.05],
+            "recipe": {},
+            "genes": {},
+            "seconds": [1200.0, 1200.0, 1200.0],
+            "sha256": [["a"]] * 3,
+            "why": row.why,
+        }
+        | ({"curve": [curve, curve, curve]} if row.net == "boosted_lenet4" else {})
+        for row in ROWS
+        for reading, scale in (("published", 1.02), ("modern", 0.6))
+    ]
+    found = Errors(rows=tuple(rows), seeds=3, quick=False, threads=1)
+    (folder / "errors.json").write_text(found.to_json())
+    return found
+
+
+def test_the_result_is_read_again(tmp_path):
+    found = made_up(tmp_path)
+    again = Errors.read(tmp_path / "errors.json")
+    assert again == found
+    assert again.made == found.made
+    assert "| lenet5 | plain | 0.95 | 0.97 ± 0.05 | 0.57 ± 0.05 |" in again.table().markdown()
+    assert "| as published | 37.5 | 1.62 | 1.75 | 50 |" in again.boosting().markdown()
+    (tmp_path / "errors.json").write_text('{"rows": []}')
+    with pytest.raises(TrainingError, match="no table of errors"):
+        Errors.read(tmp_path / "errors.json")
+
+
+def test_pictures_show_all_that_was_measured(tmp_path):
+    found = made_up(tmp_path)
+    figure = errorfigures.errors(found.rows)
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()][:2] == ["784-10", "784-10 (upright)"]
+    marks = [line for line in axes.lines if line.get_marker() == "."]
+    assert [len(line.get_xdata()) for line in marks] == [3] * 20
+    (left, right) = errorfigures.boosting({row["reading"]: row["curve"] for row in found.rows if "curve" in row}).axes
+    mean = next(line for line in left.lines if line.get_label() == "modern")
+    assert list(mean.get_xdata()) == pytest.approx([0, 37.5, 100])
+    assert list(mean.get_ydata()) == pytest.approx([2, 1.625, 1])
+    assert list(right.lines[0].get_ydata()) == pytest.approx([25, 50, 100])
+    assert [path.name for path in errorfigures.draw(tmp_path, found.rows)] == ["errors.png", "boosted.png"]
 
 
 class Answering(torch.nn.Module):

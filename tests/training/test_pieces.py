@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from convatlas.images.preprocessing import Preprocessing
 from convatlas.training.data import for_digits, prepared
 from convatlas.training.distorting import FARTHEST, Distortions, upright
 from convatlas.training.examples import InMemory, batches
+from convatlas.training.feeding import feed
+from convatlas.training.learner import Learner
 from convatlas.training.lots import order, split
 from convatlas.training.mixing import Mixture, mixture
 from convatlas.training.objective import Objective, balanced
@@ -271,6 +274,24 @@ def test_photos_are_the_same_whoever_reads_them(tmp_path):
     assert torch.equal(before, torch.get_rng_state())
 
 
+def test_each_augmentation_of_photos(tmp_path):
+    random = np.random.default_rng(0)
+    photo = random.integers(0, 256, (16, 24, 3), dtype=np.uint8)
+    numbers, plan = torch.zeros(1), [torch.tensor([0])]
+
+    def shown(epoch: int = 0, **settings):
+        (x,) = Photos([photo], numbers, Preprocessing((16, 24), resize=16), Recipe(**settings), 0).shown(plan, epoch)
+        return x
+
+    plain = shown()
+    assert torch.equal(shown(hflip=1.0), plain.flip(3))
+    assert not torch.equal(shown(scale=0.3), plain)
+    # RandAugment's operations are drawn anew each epoch; some draw does nothing.
+    changed = [not torch.equal(shown(epoch, aa=9), plain) for epoch in range(8)]
+    assert sum(changed) >= 4
+    assert torch.equal(shown(3, aa=9), shown(3, aa=9))
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_photo_that_cannot_be_read_is_told_in_one_line(tmp_path, workers):
     bad = tmp_path / "bad.png"
@@ -294,3 +315,63 @@ def test_scores_are_counts():
 
 def test_batches_leave_none_out():
     assert [row.tolist() for row in batches(torch.arange(5), 2)] == [[0, 1], [2, 3], [4]]
+
+
+def learned(recipe: Recipe, net: nn.Module | None = None) -> nn.Module:
+    """The toys' net after one step down the gradient of eight photos."""
+    net, parts = net or toy_net(), toy_parts(recipe)
+    learner = Learner(net, parts, recipe, CPU, World())
+    learner.begin()
+    torch.manual_seed(7)  # of dropout
+    learner.learn(next(feed(parts.train, recipe, 4, World(), 0, 0)), recipe.lr, 0.0)
+    return net
+
+
+def moved(net: nn.Module) -> float:
+    pairs = zip(net.parameters(), toy_net().parameters(), strict=True)
+    return float(sum((a - b).square().sum() for a, b in pairs).sqrt())
+
+
+def test_clipping_bounds_a_step():
+    plain = Recipe(batch_size=8, opt="sgd", momentum=0.0, lr=1.0)
+    free = moved(learned(plain))
+    assert free > 0.2
+    assert moved(learned(replace(plain, clip_grad=0.1))) == pytest.approx(0.1, rel=1e-3)
+    assert moved(learned(replace(plain, clip_grad=100.0))) == pytest.approx(free, rel=1e-6)
+
+
+def test_layouts_and_precisions():
+    plain, nets = Recipe(batch_size=8, opt="sgd", momentum=0.0, lr=0.1), []
+    for settings in ({}, {"channels_last": True}, {"amp": "bfloat16"}):
+        net = toy_net()
+        net[3].p = 0.0  # which units are dropped depends on the layout
+        nets.append(learned(replace(plain, **settings), net))
+    outer, inner, half = nets
+    assert inner[0].weight.is_contiguous(memory_format=torch.channels_last)
+    for a, b in zip(outer.parameters(), inner.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+    assert all(weight.dtype == torch.float32 for weight in half.parameters())
+    off = max(float((a - b).abs().max()) for a, b in zip(outer.parameters(), half.parameters(), strict=True))
+    assert 0 < off < 0.02
+
+
+def test_a_net_with_other_outputs_than_classes():
+    with pytest.raises(TrainingError, match="the net has 5 outputs for a photo; the data have 4 classes"):
+        learned(Recipe(batch_size=8), nn.Sequential(nn.Flatten(), nn.Linear(100, 5)))
+
+
+def test_a_batch_of_one_photo_is_not_for_batch_norms_of_one_pixel():
+    """Refused before the first step, and not at the end of the first epoch."""
+
+    def checked(pooled: int, count: int, recipe: Recipe):
+        net = nn.Sequential(nn.AdaptiveAvgPool2d(pooled), nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(pooled**2, 4))
+        before = {name: value.clone() for name, value in net.state_dict().items()}
+        Learner(net, toy_parts(recipe), recipe, CPU, World()).check_smallest(InMemory(*toy_photos(count), recipe))
+        assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+    checked(1, 16, Recipe(batch_size=8))
+    checked(2, 17, Recipe(batch_size=8))
+    checked(1, 17, Recipe(batch_size=8, freeze=("1",)))
+    for count, batch_size in ((17, 8), (3, 1), (1, 64)):
+        with pytest.raises(TrainingError, match=f"of {count} photos has 1, .* batch_size={batch_size} is not for them"):
+            checked(1, count, Recipe(batch_size=batch_size))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
@@ -14,15 +13,23 @@ from typer.testing import CliRunner
 
 import convatlas as ca
 from convatlas.base.errors import TrainingError, WeightsError
+from convatlas.catalogue.cards import find
+from convatlas.catalogue.lineages import all_weights
 from convatlas.cli import app
 from convatlas.genes.digits import bitmaps
 from convatlas.images.bringing import digits
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.nets.building import build
 from convatlas.training import shipping
+from convatlas.training.checkpoints import digest
 from convatlas.training.data import for_digits, prepared
 from convatlas.weights import own, shipped
-from convatlas.weights.lineage import Lineage
+from convatlas.weights.lineage import Lineage, lineage
+from convatlas.weights.listing import kept
+from convatlas.weights.shipped import LIMIT
+
+OWN = [row for row in all_weights() if row.origin == "own"]
+NAMES = [row.net for row in OWN]
 
 
 def run_of(folder, net: str) -> torch.nn.Module:
@@ -30,7 +37,8 @@ def run_of(folder, net: str) -> torch.nn.Module:
     made = build(net, channels=1)
     preprocessing = for_digits(made, made.size)
     names = tuple("0123456789")
-    made.lineage = Lineage("own/mnist", net, "trained here", "", "", preprocessing, names, "98.00")
+    sha256 = digest(made.state_dict())
+    made.lineage = Lineage("own/mnist", net, "trained here", "", sha256, preprocessing, names, "98.00")
     folder.mkdir(parents=True)
     own.write(made.state_dict(), own.describe(made), folder / "weights.safetensors")
     (folder / "error.json").write_text("{}")
@@ -43,13 +51,17 @@ def test_runs_that_are_done_are_shipped(tmp_path, monkeypatch):
     run_of(tmp_path / "runs" / "mlp_300-error_distorted-published-0", "mlp_300")
     run_of(tmp_path / "runs" / "lenet1-error-published-0", "lenet1")
     (tmp_path / "runs" / "lenet1-error-published-0" / "error.json").unlink()
-    (written,) = shipping.ship(tmp_path / "runs", tmp_path / "package")
-    assert written == tmp_path / "package" / "lenet5.safetensors"
+    (row,) = shipping.ship(tmp_path / "runs", tmp_path / "package")
+    written = tmp_path / "package" / "weights" / "data" / "own" / "lenet5.safetensors"
+    assert row.address == "convatlas reproduce errors --row lenet5-error, as published, seed 0"
+    assert (row.bytes, row.top1, row.hash) == (written.stat().st_size, "98.00", digest(made.state_dict()))
     weights, described = own.read(written)
-    assert described.lineage == replace(
-        made.lineage, licence="Apache-2.0", source="convatlas reproduce errors, lenet5-error, seed 0"
-    )
+    assert described.lineage == lineage(row)
+    assert described.lineage.preprocessing == made.lineage.preprocessing
     assert torch.equal(weights["f6.dense.weight"], made.state_dict()["f6.dense.weight"])
+    listed = (tmp_path / "package" / "catalogue" / "data" / "weights" / "own.csv").read_text()
+    others = [other for other in OWN if other.net != "lenet5"]
+    assert listed == shipping.table([*others, row])
     with pytest.raises(TrainingError, match="no finished run of lenet1"):
         shipping.ship(tmp_path / "package", tmp_path / "package")
     monkeypatch.setattr(shipping, "LIMIT", 1000)
@@ -59,12 +71,47 @@ def test_runs_that_are_done_are_shipped(tmp_path, monkeypatch):
 
 def test_what_comes_along_is_small():
     folder = files("convatlas.weights") / "data" / "own"
-    assert sum(len(path.read_bytes()) for path in folder.iterdir()) <= shipped.LIMIT
-    assert set(shipped.shipped()) <= set(shipping.NETS)
-    assert "lenet5" in shipped.shipped()
+    assert sum(len(path.read_bytes()) for path in folder.iterdir()) <= LIMIT
+    assert {path.name for path in folder.iterdir()} == {row.file for row in OWN}
+    assert {row.net for row in OWN} <= set(shipping.NETS)
+    assert "lenet5" in NAMES
 
 
-@pytest.mark.parametrize("name", shipped.shipped())
+@pytest.mark.parametrize("row", OWN, ids=lambda row: row.net)
+def test_the_catalogue_says_what_comes_along(row):
+    """The table is what `training.shipping` wrote with the files: run it again if it is not."""
+    weights, described = own.read(kept(row))
+    assert described.lineage == lineage(row)
+    assert kept(row).stat().st_size == row.bytes
+    net = build(row.net)
+    net.load_state_dict(weights)
+    assert digest(net.state_dict()) == row.hash
+    assert find(row.net).lineages == ("own",)
+    assert ca.fetch(row.net, weights="own") == kept(row)
+
+
+def test_they_are_listed_as_others_are():
+    done = CliRunner().invoke(app, ["fetch", "--list", "lenet5", "--json"], catch_exceptions=False)
+    (shown,) = json.loads(done.stdout)
+    assert (shown["weights"], shown["mb"], shown["licence"], shown["here"]) == ("own/mnist", 0.2, "Apache-2.0", True)
+    assert float(shown["top1"]) > 98
+    assert "convatlas" in shown["source"]
+    assert {card.name for card in ca.list_nets(lineage="own")} == set(NAMES)
+
+
+def test_a_damaged_file_in_the_package(tmp_path, monkeypatch):
+    row = next(row for row in OWN if row.net == "lenet5")
+    path = tmp_path / row.file
+    monkeypatch.setattr(shipped, "kept", lambda row: path)
+    with pytest.raises(WeightsError, match="reinstall convatlas"):
+        ca.load("lenet5")
+    other = next(one for one in OWN if one.net == "lenet1")
+    path.write_bytes(kept(other).read_bytes())
+    with pytest.raises(WeightsError, match="not the file that belongs to this version; reinstall convatlas"):
+        ca.load("lenet5")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_found_by_name(name, monkeypatch):
     monkeypatch.setenv("CONVATLAS_OFFLINE", "1")
     net = ca.load(name)
@@ -88,14 +135,14 @@ def test_a_digit_is_classified(tmp_path):
 
 
 def test_others_have_none():
-    with pytest.raises(WeightsError, match=r"no weights of mlp_300 come along; .*lenet5"):
+    with pytest.raises(WeightsError, match=r"nobody published weights of mlp_300"):
         ca.load("mlp_300", weights="own")
     with pytest.raises(WeightsError, match="nobody published weights of mlp_300"):
         ca.load("mlp_300")
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize("name", shipped.shipped())
+@pytest.mark.parametrize("name", NAMES)
 def test_the_accuracy_is_the_lineage_s(name):
     net, found = ca.load(name), digits("mnist")
     x = prepared(found.test, net.lineage.preprocessing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -156,3 +157,12 @@ def test_grey_and_transparent_photos(net: Net) -> None:
     file = io.BytesIO()
     grey.save(file, "png")
     assert ca.classify(file.getvalue(), net).answers == ca.classify(grey, net).answers
+
+
+def test_nets_of_few_classes_tell_all_of_them() -> None:
+    """The default of five is no mistake of who did not name it."""
+    net = ca.load("efficientnet_lite0", classes=2)
+    net.lineage = replace(net.lineage, class_names=("a", "b"))
+    assert len(ca.classify(sample("coffee"), net).answers) == 2
+    with pytest.raises(ConvAtlasError, match="from 1 to 2; got 6"):
+        ca.classify(sample("coffee"), net, top=6)

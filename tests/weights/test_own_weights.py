@@ -204,6 +204,23 @@ def test_weights_of_another_net_under_a_true_description(home: Path) -> None:
         ca.load(home / "bad.safetensors", channels=4)
 
 
+def test_photos_of_a_size_that_the_net_cannot_take(home: Path, tmp_path: Path) -> None:
+    """One line when it is loaded, and no error of torch's when a photo is classified."""
+    net = ca.load("lenet5")
+    path = ca.export(net, tmp_path / "lenet5.safetensors")
+
+    def bigger(data: dict[str, Any]) -> None:
+        data["preprocessing"]["size"] = [40, 40]
+
+    with pytest.raises(WeightsError, match="prepares photos of 40 x 40 pixels, which its lenet5 for 32 x 32 cannot"):
+        ca.load(altered(path, tmp_path / "bigger.safetensors", bigger, "lineage"))
+    lite = ca.export(ca.load("efficientnet_lite0"), tmp_path / "lite.safetensors")
+    assert ca.load(altered(lite, tmp_path / "other.safetensors", bigger, "lineage")).lineage.preprocessing.size == (
+        40,
+        40,
+    )
+
+
 def test_like_has_no_place_beside_a_description(home: Path, lite: Path) -> None:
     with pytest.raises(WeightsError, match=r"lite\.safetensors says itself .*: leave out like="):
         ca.load(lite, like="lite")

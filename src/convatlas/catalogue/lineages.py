@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-ORIGINS = ("lite", "keras", "torchvision", "timm", "darknet")
+ORIGINS = ("lite", "keras", "torchvision", "timm", "darknet", "own")
 """Who published weights; each has a table of its own, and the first one that has a net is its default."""
 
 
@@ -17,10 +17,11 @@ class Weights:
 
     Attributes:
         net: The card's name.
-        name: The lineage: "keras", "keras/notop", "torchvision/IMAGENET1K_V2", "timm/a1_in1k".
-        address: Where the file is; for timm the repository on the hub, for lite the package.
+        name: The lineage: "keras", "keras/notop", "torchvision/IMAGENET1K_V2", "timm/a1_in1k", "own/mnist".
+        address: Where the file is; for timm the repository on the hub, for lite the package, for own how it was made.
         file: Its name.
-        hash: As published: md5 (32 hexadecimal digits), sha256 (64) or the beginning of it; empty where there is none.
+        hash: As published: md5 (32 hexadecimal digits), sha256 (64) or the beginning of it; empty where there is none;
+            for own of the tensors.
         bytes: Size of the file, about; None where nobody says.
         licence: As stated, in SPDX's way where it has a name there; empty where nothing is stated.
         top1: Accuracy in percent as printed by the publisher; empty where nothing is.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from convatlas.cli.app import app
 from convatlas.cli.options import Csv, Device, Genes, Json, Markdown, WeightsOption, genes_of, size_of
-from convatlas.cli.terminal import one_format, show_table, watched
+from convatlas.cli.terminal import complain, one_format, show_table, watched
 
 reproduce = typer.Typer(help="Published experiments, made anew.", no_args_is_help=True)
 app.add_typer(reproduce, name="reproduce")
@@ -69,10 +68,14 @@ def train(
     """Train a net; --resume goes on, to the same bits, where it was stopped. Many processes: torchrun -m convatlas."""
     given = dict(locals())
     from convatlas.training.recipe import Recipe
-    from convatlas.training.starting import read_config, trainings
+    from convatlas.training.starting import folder_of, read_config, trainings
+    from convatlas.training.world import is_first
 
     settings = read_config(config) if config else {}
     settings |= {field.name: given[field.name] for field in fields(Recipe) if given[field.name] not in (None, [])}
+    folder = folder_of(net, data, output)
+    if resume and is_first() and not (folder / "run.json").exists():
+        complain(f"{folder} holds no run to resume: it begins there")
     steps = trainings(
         net,
         data,
@@ -87,11 +90,7 @@ def train(
         tensorboard=tensorboard,
     )
     found = watched(steps, "training")
-    from convatlas.training.figures import draw
-    from convatlas.training.world import is_first
-
     if is_first():
-        draw(Path(found.weights).parent, found)
         print(found.to_json() if as_json else found)
 
 
@@ -109,13 +108,10 @@ def errors(
 ) -> None:
     """The review's error table on MNIST, as published and modern; goes on where it was stopped."""
     one_format(as_json, markdown, csv)
-    from convatlas.training.errors import errors_runs
-    from convatlas.training.figures import draw_errors
+    from convatlas.training.reproducing import reproductions
 
-    found = watched(
-        errors_runs(output, quick=quick, seeds=seeds, rows=row or [], jobs=jobs, threads=threads), "reproducing"
-    )
-    draw_errors(Path(output), found.rows)
+    runs = reproductions("errors", output, quick=quick, seeds=seeds, rows=row or [], jobs=jobs, threads=threads)
+    found = watched(runs, "reproducing")
     if as_json:
         print(found.to_json())
     else:

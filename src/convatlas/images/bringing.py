@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from convatlas.base.atomic import write_bytes
-from convatlas.base.errors import ConvAtlasError, StoreError
+from convatlas.base.errors import ConvAtlasError, ImageError, StoreError
 from convatlas.base.locking import unusable
 from convatlas.base.store import Remote, fetch, home, locked, offline
 from convatlas.images.digits import Digits, Kind, Source, arrays, checked, found, kind
@@ -36,7 +36,7 @@ def get(name: str, folder: str | Path | None = None) -> Path:
 
     Raises:
         UnknownName: No such set.
-        ImageError: A file in the store or in the folder is not the published one.
+        ImageError: A file in the store or in the folder is not the published one, or there is no such folder.
         StoreError: No source has it; says why each has not, and where to put the files by hand.
     """
     return _brought(name, folder)[0]
@@ -55,12 +55,19 @@ def _brought(name: str, folder: str | Path | None) -> tuple[Path, Files]:
         with locked(kept):
             if files := found(name, kept):
                 return kept, files
-            files = (found(name, Path(folder)) if folder is not None else None) or _asked(name, set_, kept, folder)
+            files = _named(name, folder) or _asked(name, set_, kept, folder)
             for file, data in files.items():
                 write_bytes(kept / file, data)
     except OSError as error:
         raise unusable(kept, error) from None
     return kept, files
+
+
+def _named(name: str, folder: str | Path | None) -> Files | None:
+    """The files in the folder that the user names, if all are there."""
+    if folder is not None and not Path(folder).is_dir():
+        raise ImageError(f"there is no folder {str(folder)!r}")
+    return None if folder is None else found(name, Path(folder))
 
 
 def _asked(name: str, set_: Kind, kept: Path, folder: str | Path | None) -> Files:

@@ -10,6 +10,7 @@ them out (darknet, `data/imagenet.labels.list`).
 
 `data/coco.csv` holds the 80 classes of COCO's boxes (Lin et al. 2014) with the data set's own numbers, which leave out
 some between 1 and 90; `data/voc.csv` the 20 of PASCAL VOC 2007 (Everingham et al. 2010), by the alphabet.
+`data/digits.csv` holds the ten of MNIST.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _FILES = {
     "imagenet1k_darknet": "imagenet1k_darknet.csv",
     "coco": "coco.csv",
     "voc": "voc.csv",
+    "digits": "digits.csv",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 from convatlas.base.errors import ImageError
@@ -25,7 +26,8 @@ def collection(data: str | Path) -> dict[str, list[Labelled]]:
             its paths beside it or absolute.
 
     Raises:
-        ImageError: It is no such folder or file, or a part has a class that the training part has not.
+        ImageError: It is no such folder or file, a photo of the file or all those of a class to train are not there, or
+            a part has a class that the training part has not.
     """
     path = Path(data)
     found = _listed(path) if path.suffix.lower() == ".csv" else _below(path)
@@ -40,26 +42,33 @@ def collection(data: str | Path) -> dict[str, list[Labelled]]:
 
 def _below(folder: Path) -> dict[str, list[Labelled]]:
     there = {part: folder / name for part, names in PARTS.items() for name in names[::-1] if (folder / name).is_dir()}
-    if "train" not in there:
-        return {"train": labelled(folder)[0]}
-    return {part: labelled(each)[0] for part, each in there.items()}
+    found = {part: labelled(each) for part, each in (there if "train" in there else {"train": folder}).items()}
+    if empty := found["train"][1]:
+        raise ImageError(f"the folder of the class {empty[0].name!r} in {str(folder)!r} holds no photo; take it away")
+    return {part: photos for part, (photos, _) in found.items()}
 
 
 def _listed(table: Path) -> dict[str, list[Labelled]]:
     try:
-        rows = list(csv.DictReader(table.read_text(encoding="utf-8-sig").splitlines(), restval=""))
+        reader = csv.DictReader(table.read_text(encoding="utf-8-sig").splitlines(), restval="")
+        heading, rows = list(reader.fieldnames or ()), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ImageError(f"{str(table)!r} cannot be read as a table of photos ({error})") from None
+    if sorted(heading) not in (["label", "path"], ["label", "path", "split"]):
+        said = ",".join(heading)[:100]
+        raise ImageError(f"the heading of {str(table)!r} is {said!r}, not path,label or path,label,split")
     names = {name: part for part, all_names in PARTS.items() for name in all_names}
     found: dict[str, list[Labelled]] = {}
     for number, row in enumerate(rows, 2):
         path, label, split = (row.get(key, "") for key in ("path", "label", "split"))
         if not path or not label:
-            raise ImageError(
-                f"line {number} of {str(table)!r} lacks a path or a label; its heading is path,label,split"
-            )
+            raise ImageError(f"line {number} of {str(table)!r} lacks a path or a label")
         part = names.get(split or "train")
         if part is None:
             raise ImageError(f"line {number} of {str(table)!r} belongs to {split!r}; parts are {', '.join(names)}")
-        found.setdefault(part, []).append(Labelled(table.parent / path, label))
+        photo = table.parent / path
+        # Now, and not when it is wanted, which may be hours later.
+        if not os.path.isfile(photo):
+            raise ImageError(f"line {number} of {str(table)!r} names a photo that does not exist: {str(photo)!r}")
+        found.setdefault(part, []).append(Labelled(photo, label))
     return found

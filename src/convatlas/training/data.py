@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from convatlas.base.errors import TrainingError
 from convatlas.images.bringing import digits
 from convatlas.images.digits import KINDS
 from convatlas.images.labelled import Labelled
@@ -77,10 +78,14 @@ def parts(data: str | Path, net: nn.Module, recipe: Recipe, size: tuple[int, int
         workers: Processes that read photos ahead.
 
     Raises:
-        ConvAtlasError: There is no such data set, or its labels are not the net's.
+        ConvAtlasError: There is no such data set, its labels are not the net's, or the recipe is for another kind.
     """
     name = str(data) if is_digits(str(data)) else Path(data).stem
     brought = getattr(net, "lineage", None)
+    if (recipe.distort or recipe.deslant) and (not is_digits(name) or _as_photos(recipe)):
+        raise TrainingError(
+            f"distort and deslant are for {' and '.join(KINDS)}, without aa, hflip and scale, which are for photos"
+        )
     if is_digits(name):
         preprocessing = brought.preprocessing if brought else for_digits(net, size)
         whole, classes, fingerprint = _digits(name, preprocessing, recipe)
@@ -93,10 +98,13 @@ def parts(data: str | Path, net: nn.Module, recipe: Recipe, size: tuple[int, int
         listed = sorted((part, str(row.path), row.label) for part, rows in found.items() for row in rows)
         fingerprint = hashlib.sha256(repr(listed).encode()).hexdigest()
     train, validation = whole["train"], whole.get("validation")
+    if len(classes) < 2:
+        raise TrainingError(f"{data} has one class, {classes[0]!r}: there is nothing to tell apart")
     check_labels(train.labels, len(classes), "training")
     if validation is None and recipe.val_split:
-        kept, held = split(recipe.seed, len(train.labels), recipe.val_split)
-        check_labels(train.labels[held], len(classes), "validation")
+        kept, held = split(recipe.seed, count := len(train.labels), recipe.val_split)
+        if not len(kept) or not len(held):
+            raise TrainingError(f"val_split={recipe.val_split:g} holds out {len(held)} of {count} photos")
         train, validation = train.part(kept), train.part(held)
     return Parts(name, train, validation, whole.get("test"), classes, preprocessing, fingerprint)
 
@@ -127,7 +135,7 @@ def _digits(
     whole: dict[str, Examples] = {}
     for part, (photos, labels) in halves.items():
         numbers = torch.from_numpy(labels.astype(np.int64))
-        if recipe.aa or recipe.hflip or recipe.scale < 1:
+        if _as_photos(recipe):
             colour = [np.repeat(photo[:, :, None], 3, 2) for photo in photos]
             whole[part] = Photos(colour, numbers, preprocessing, recipe, 0)
         else:
@@ -137,6 +145,11 @@ def _digits(
                 x = torch.cat([upright(rows - paper) + paper for rows in torch.split(x, 1000)])
             whole[part] = InMemory(x, numbers, recipe, paper)
     return whole, found.classes, name
+
+
+def _as_photos(recipe: Recipe) -> bool:
+    """Whether digits are augmented one by one, as photos in files are."""
+    return bool(recipe.aa or recipe.hflip or recipe.scale < 1)
 
 
 def prepared(photos: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:

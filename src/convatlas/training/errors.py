@@ -1,30 +1,20 @@
-"""The review's error table, reproduced: every row in two readings and several seeds, each a run that can be resumed."""
+"""The runs of the review's error table: every row in two readings and several seeds, each of which can be resumed."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
-import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from convatlas.base.errors import TrainingError, unknown
-from convatlas.base.records import Record
-from convatlas.base.tables import Column, Table
-from convatlas.catalogue.cards import find
-from convatlas.images.bringing import digits
 from convatlas.nets.building import build
 from convatlas.training.boosting import HARD, boosted
 from convatlas.training.checkpoints import write
 from convatlas.training.data import parts
 from convatlas.training.looping import fit
-from convatlas.training.rows import READINGS, ROWS, SEEDS, Row
+from convatlas.training.rows import READINGS, ROWS, Row
 from convatlas.weights import own
 
 QUICK_HARD = 2000
@@ -47,59 +37,6 @@ class Task:
     def folder(self, output: Path) -> Path:
         """Where it is run."""
         return output / f"{self.key}-{self.reading}-{self.seed}{'-quick' if self.quick else ''}"
-
-
-@dataclass(frozen=True)
-class Errors(Record):
-    """The table.
-
-    Attributes:
-        rows: For each net and reading the printed error, the mean and standard deviation of ours, and those of each
-            seed, in percent of MNIST's 10,000 test digits; with recipe, genes, seconds, and of the boosted net the
-            curve of error against the share of digits that all three nets see.
-        seeds: How many of each.
-        quick: Whether a tenth of the training was enough.
-        threads: Of each process.
-    """
-
-    rows: tuple[Mapping[str, Any], ...]
-    seeds: int
-    quick: bool
-    threads: int
-
-    def table(self) -> Table:
-        """For people."""
-        columns = (
-            Column("net", "net"),
-            Column("data", "digits"),
-            Column("printed", "printed %", _percent),
-            Column("published", "as published %"),
-            Column("modern", "modern %"),
-            Column("why", "why not"),
-        )
-        shown = []
-        for row in ROWS:
-            found = {one["reading"]: one for one in self.rows if one["row"] == row.key}
-            if found:
-                shown.append(
-                    {"net": row.net, "data": row.data, "printed": printed(row), "why": row.why}
-                    | {reading: _spread(one) for reading, one in found.items()}
-                )
-        title = f"errors on MNIST's 10,000 test digits, mean and standard deviation of {self.seeds} seeds"
-        return Table(columns, shown, title=title + (", quick" if self.quick else ""))
-
-
-def _percent(value: float) -> str:
-    return f"{value:.2f}"
-
-
-def _spread(row: Mapping[str, Any]) -> str:
-    return f"{row['mean']:.2f} ± {row['deviation']:.2f}" if len(row["errors"]) > 1 else f"{row['mean']:.2f}"
-
-
-def printed(row: Row) -> float:
-    """The error that is printed of a row, in percent: data of the catalogue."""
-    return float(find(row.net).figures[row.figure].printed.rstrip("%"))
 
 
 def tasks(quick: bool, seeds: int, rows: Sequence[str]) -> list[Task]:
@@ -154,89 +91,3 @@ def run(task: Task, output: Path) -> dict[str, Any]:
         outcome = {"error": error, "seconds": result.seconds, "sha256": [result.sha256]}
     write(done, (json.dumps(asked | outcome) + "\n").encode())
     return asked | outcome
-
-
-def errors(
-    output: str | Path,
-    *,
-    quick: bool = False,
-    seeds: int | None = None,
-    rows: Sequence[str] = (),
-    jobs: int = 2,
-    threads: int = 1,
-) -> Errors:
-    """The error table, made anew; runs that were done before, or begun, are taken up.
-
-    Args:
-        output: The folder of all runs.
-        quick: A tenth of the training and one seed: to see that all works.
-        seeds: How many; 3, or 1 if quick.
-        rows: Only these, by key ("lenet5-error"); all if not said.
-        jobs: Runs at a time, each a process of its own.
-        threads: Of each; with another number the last bits differ.
-
-    Raises:
-        ConvAtlasError: A run cannot be made; those that are done are kept.
-    """
-    *_, (_, _, found) = errors_runs(output, quick=quick, seeds=seeds, rows=rows, jobs=jobs, threads=threads)
-    assert found is not None
-    return found
-
-
-def errors_runs(
-    output: str | Path,
-    *,
-    quick: bool = False,
-    seeds: int | None = None,
-    rows: Sequence[str] = (),
-    jobs: int = 2,
-    threads: int = 1,
-) -> Iterator[tuple[int, int, Errors | None]]:
-    """As `errors`: (runs done, runs in all, None) after each, the table with the last one."""
-    many = seeds or (1 if quick else SEEDS)
-    todo, folder = tasks(quick, many, rows), Path(output)
-    digits("mnist")  # once, before all processes want it
-    found = []
-    # A new Python for each: one that was forked would share the threads of this one.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
-        running = [pool.submit(run, task, folder) for task in todo]
-        try:
-            for done in as_completed(running):
-                try:
-                    found.append(done.result())
-                except BrokenProcessPool:
-                    raise TrainingError("a run's process was killed; what is done is kept: start it again") from None
-                if len(found) < len(todo):
-                    yield len(found), len(todo), None
-        finally:
-            for one in running:
-                one.cancel()
-    table = Errors(rows=tuple(_summed(found)), seeds=many, quick=quick, threads=threads)
-    write(folder / "errors.json", (json.dumps(table.to_dict(), indent=1) + "\n").encode())
-    yield len(todo), len(todo), table
-
-
-def _summed(found: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The seeds of each row and reading together, in the order of the table."""
-    for row in ROWS:
-        for reading in READINGS:
-            same = [one for one in found if (one["row"], one["reading"]) == (row.key, reading)]
-            if not same:
-                continue
-            same.sort(key=lambda one: int(one["seed"]))
-            measured = [one["error"] for one in same]
-            yield {
-                "row": row.key,
-                "reading": reading,
-                "net": row.net,
-                "printed": printed(row),
-                "mean": statistics.fmean(measured),
-                "deviation": statistics.stdev(measured) if len(measured) > 1 else 0.0,
-                "errors": measured,
-                "recipe": {name: value for name, value in same[0]["recipe"].items() if name != "seed"},
-                "genes": same[0]["genes"],
-                "seconds": [round(one["seconds"], 1) for one in same],
-                "sha256": [one["sha256"] for one in same],
-                "why": row.why,
-            } | ({"curve": [one["curve"] for one in same]} if "curve" in same[0] else {})

@@ -22,7 +22,7 @@ def draw(folder: Path, result: Training) -> list[Path]:
     drawn = {folder / "curves.png": curves(read_lines(folder / "metrics.jsonl"), result)}
     if result.confusion is not None:
         drawn[folder / "confusion.png"] = confusion(result.confusion, result.classes)
-    return [_saved(path, figure) for path, figure in drawn.items()]
+    return [saved(path, figure) for path, figure in drawn.items()]
 
 
 def curves(lines: Sequence[dict[str, Any]], result: Training) -> Figure:
@@ -64,61 +64,12 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure
     return figure
 
 
-def error_table(rows: Sequence[dict[str, Any]]) -> Figure:
-    """Printed errors beside ours of both readings, on a logarithmic scale; each seed is a dot."""
-    keys = list(dict.fromkeys(row["row"] for row in rows))
-    figure = Figure((8, 0.45 * len(keys) + 1.4), layout="constrained")
-    axes = figure.subplots()
-    for place, key in enumerate(keys):
-        same = [row for row in rows if row["row"] == key]
-        axes.plot(same[0]["printed"], place, "k|", markersize=16, label="printed" if place == 0 else None)
-        for row in same:
-            published = row["reading"] == "published"
-            colour, shift = ("tab:blue", -0.12) if published else ("tab:orange", 0.12)
-            name = "as published" if published else "modern"
-            many = [place + shift] * len(row["errors"])
-            axes.plot(row["errors"], many, ".", color=colour, label=name if place == 0 else None)
-    axes.set_xscale("log")
-    ticks = [0.5, 1, 2, 4, 8, 16]
-    axes.set_xticks(ticks, [f"{tick:g} %" for tick in ticks])
-    axes.minorticks_off()
-    axes.set_yticks(range(len(keys)), [key.replace("-error", "").replace("_", " ") for key in keys])
-    axes.invert_yaxis()
-    axes.grid(axis="x", alpha=0.3)
-    axes.set(xlabel="error on MNIST's test digits")
-    axes.legend()
-    return figure
-
-
-def boosting(curves: Sequence[Sequence[dict[str, Any]]]) -> Figure:
-    """The boosted net's error, and its time beside that of all three nets, by the share of digits that go on."""
-    figure = Figure((6.4, 4), layout="constrained")
-    axes = figure.subplots()
-    beside = axes.twinx()
-    for number, points in enumerate(curves):
-        shares = [100 * point["share"] for point in points]
-        axes.plot(shares, [point["error"] for point in points], "o-", color="tab:blue", alpha=1 - 0.25 * number)
-        times = [100 * point["seconds"] / points[-1]["seconds"] for point in points]
-        beside.plot(shares, times, ".--", color="tab:orange", alpha=1 - 0.25 * number)
-    axes.set(xlabel="digits that nets 2 and 3 see, in percent", ylabel="error in percent (line)", ylim=(0, None))
-    beside.set(ylabel="time, in percent of that of three nets (dashes)", ylim=(0, None))
-    return figure
-
-
-def draw_errors(folder: Path, rows: Sequence[dict[str, Any]]) -> list[Path]:
-    """Writes errors.png and, if the boosted net is among the rows, its curves; gives their paths.
+def saved(path: Path, figure: Figure) -> Path:
+    """Writes a figure as PNG; gives its path.
 
     Raises:
-        TrainingError: They cannot be written.
+        TrainingError: It cannot be written.
     """
-    drawn = {folder / "errors.png": error_table(rows)}
-    for row in rows:
-        if "curve" in row:
-            drawn[folder / f"boosted-{row['reading']}.png"] = boosting(row["curve"])
-    return [_saved(path, figure) for path, figure in drawn.items()]
-
-
-def _saved(path: Path, figure: Figure) -> Path:
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=120)
     write(path, data.getvalue())

@@ -49,7 +49,7 @@ class Objective(nn.Module):
         weights: What each class counts (classes,); None for all alike.
 
     Raises:
-        TrainingError: The loss does not go with the net.
+        TrainingError: The loss does not go with the net, or, once photos are seen, the net not with the classes.
     """
 
     def __init__(self, net: nn.Module, recipe: Recipe, weights: Tensor | None = None):
@@ -100,6 +100,9 @@ class Objective(nn.Module):
 
     def _mean(self, y: Tensor, target: Tensor) -> Tensor:
         assert self.criterion is not None
+        if y.shape != target.shape:
+            wanted, given = ("x".join(map(str, one.shape[1:])) for one in (target, y))
+            raise TrainingError(f"the net has {given} outputs for a photo; the data have {wanted} classes")
         # In full precision, whatever the net computes in.
         losses = self.criterion(y.float() if y.dtype in (torch.bfloat16, torch.float16) else y, target.to(y.device))
         return (losses if self.weights is None else losses * (target @ self.weights)).mean()

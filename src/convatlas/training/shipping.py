@@ -1,54 +1,93 @@
 """Puts the digit nets of the error table into the package: `python -m convatlas.training.shipping runs/errors`.
 
 Of each the reading as published, whose genes are the card's, and seed 0: which seed did best on the test digits is not
-asked.
+asked. Nets whose runs are not done stay as they are.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import sys
-from dataclasses import replace
+from dataclasses import astuple, fields, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import TrainingError
+from convatlas.catalogue.lineages import Weights, all_weights
+from convatlas.images.preprocessing import Preprocessing
 from convatlas.training.rows import ROWS
 from convatlas.weights import own
+from convatlas.weights.lineage import lineage
 from convatlas.weights.reading import safetensors
 from convatlas.weights.shipped import LIMIT
 
 NETS = ("lenet1", "lenet4", "lenet5", "boosted_lenet4")
 
 
-def ship(runs: Path, package: Path) -> list[Path]:
-    """Writes the weights of the nets whose runs are done to `package`; gives the files.
+def ship(runs: Path, package: Path) -> list[Weights]:
+    """Writes the weights of the nets whose runs are done to the package, and its table of them; gives their rows.
 
     Raises:
-        TrainingError: None is done, or they are more than the package may hold.
+        TrainingError: None is done, or all are more than the package may hold.
     """
-    written = []
+    shipped = {}
     for row in ROWS:
         path = runs / f"{row.key}-published-0" / "weights.safetensors"
-        if row.net not in NETS or not (path.parent / "error.json").is_file():
-            continue
-        weights, described = own.read(path)
-        assert described is not None
-        assert described.lineage is not None
-        lineage = replace(
-            described.lineage, licence="Apache-2.0", source=f"convatlas reproduce errors, {row.key}, seed 0"
-        )
-        target = package / f"{row.net}.safetensors"
-        own.write(weights, replace(described, lineage=lineage), target)
-        safetensors(target)
-        written.append(target)
-    if not written:
+        if row.net in NETS and (path.parent / "error.json").is_file():
+            made = f"convatlas reproduce errors --row {row.key}, as published, seed 0"
+            shipped[row.net] = written(path, made, package / "weights" / "data" / "own")
+    if not shipped:
         raise TrainingError(f"{runs} holds no finished run of {', '.join(NETS)}")
-    if (total := sum(path.stat().st_size for path in package.glob("*.safetensors"))) > LIMIT:
+    known = {row.net: row for row in all_weights() if row.origin == "own"} | shipped
+    rows = [known[net] for net in NETS if net in known]
+    if (total := sum(row.bytes or 0 for row in rows)) > LIMIT:
         raise TrainingError(f"the weights have {total:,} bytes together; at most {LIMIT:,} may")
-    return written
+    write_bytes(package / "catalogue" / "data" / "weights" / "own.csv", table(rows).encode())
+    return list(shipped.values())
+
+
+def written(path: Path, made: str, folder: Path) -> Weights:
+    """Writes the weights of a run to `folder`, under the lineage that their row in the catalogue stands for: this."""
+    weights, described = own.read(path)
+    assert described is not None
+    assert described.lineage is not None
+    seen = described.lineage.preprocessing
+    assert isinstance(seen, Preprocessing)
+    row = Weights(
+        net=described.net,
+        name="own/mnist",
+        address=made,
+        file=f"{described.net}.safetensors",
+        hash=described.lineage.hash,
+        bytes=None,
+        licence="Apache-2.0",
+        top1=described.lineage.top1,
+        top5="",
+        model=described.net,
+        outputs=described.classes,
+        size=seen.size[0],
+        geometry=seen.geometry,
+        resize=seen.resize,
+        interpolation=seen.interpolation,
+        pixels="lenet",
+    )
+    own.write(weights, replace(described, lineage=lineage(row)), folder / row.file)
+    safetensors(folder / row.file)
+    return replace(row, bytes=(folder / row.file).stat().st_size)
+
+
+def table(rows: list[Weights]) -> str:
+    """The rows as the catalogue's table has them."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(field.name for field in fields(Weights))
+    writer.writerows(["" if value is None else value for value in astuple(row)] for row in rows)
+    return text.getvalue()
 
 
 if __name__ == "__main__":
-    with as_file(files("convatlas.weights") / "data" / "own") as folder:
-        for file in ship(Path(sys.argv[1]), folder):
-            print(file, file.stat().st_size)
+    with as_file(files("convatlas")) as root:
+        for done in ship(Path(sys.argv[1]), root):
+            print(done.file, done.bytes)

@@ -17,6 +17,7 @@ from convatlas.training.data import class_names, is_digits, parts
 from convatlas.training.looping import fits
 from convatlas.training.recipe import Recipe
 from convatlas.training.result import Training
+from convatlas.training.world import is_first
 from convatlas.weights.loading import load
 
 
@@ -87,9 +88,20 @@ def trainings(
     """As `train`: (steps done, steps in all, None) after each step, the result with the last one."""
     settings = recipe if isinstance(recipe, Recipe) else Recipe.from_dict(recipe or {})
     made, sides = begun(net, data, weights=weights, genes=genes, size=size, seed=settings.seed)
-    folder = Path(output) if output is not None else Path("runs") / f"{Path(net).name}-{Path(data).stem}"
+    folder = folder_of(net, data, output)
     prepared = parts(data, made, settings, sides, workers)
-    yield from fits(made, prepared, settings, folder, resume=resume, device=device, tensorboard=tensorboard)
+    for step in fits(made, prepared, settings, folder, resume=resume, device=device, tensorboard=tensorboard):
+        if (found := step[2]) is not None and is_first():
+            # Matplotlib takes a second to load.
+            from convatlas.training.figures import draw
+
+            draw(folder, found)
+        yield step
+
+
+def folder_of(net: str, data: str | Path, output: str | Path | None) -> Path:
+    """The folder of a run."""
+    return Path(output) if output is not None else Path("runs") / f"{Path(net).name}-{Path(data).stem}"
 
 
 def begun(

@@ -37,9 +37,13 @@ class Classification(Record):
         return f"{self.photo}: " + ", ".join(f"{answer.label} {answer.probability:.3f}" for answer in self.answers)
 
 
+TOP = 5
+"""Classes that are told of a photo if nobody says how many; fewer where the net has fewer."""
+
+
 def check_top(top: object, classes: int) -> None:
-    """Refuses a number of answers that a net with so many classes cannot give."""
-    if not isinstance(top, int) or isinstance(top, bool) or not 1 <= top <= classes:
+    """Refuses a number of answers that a net with so many classes cannot give; up to `TOP` stands for all there are."""
+    if not isinstance(top, int) or isinstance(top, bool) or not 1 <= top <= max(classes, TOP):
         raise ConvAtlasError(f"top is a number of classes from 1 to {classes}; got {top!r}")
 
 

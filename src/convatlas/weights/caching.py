@@ -11,7 +11,7 @@ from convatlas.base.locking import locked, unusable
 from convatlas.catalogue.cards import find
 from convatlas.catalogue.lineages import Weights
 from convatlas.nets.building import skeleton
-from convatlas.weights import own
+from convatlas.weights import own, shipped
 from convatlas.weights.lineage import lineage
 from convatlas.weights.listing import kept
 from convatlas.weights.origins import origin
@@ -25,6 +25,8 @@ def converted(row: Weights) -> tuple[dict[str, Tensor], own.Description]:
         WeightsError: The file is damaged, or is not what the catalogue says.
         StoreError: It is not on this machine and could not be downloaded, or not be kept.
     """
+    if row.origin == "own":
+        return shipped.opened(row)
     path = kept(row)
     if (found := _read(path, row)) is not None:
         return found

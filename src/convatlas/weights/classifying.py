@@ -82,7 +82,7 @@ def _answers(net: Net, batch: list[torch.Tensor]) -> list[torch.Tensor]:
 
 
 def _best(shares: torch.Tensor, names: tuple[str, ...], top: int) -> tuple[Answer, ...]:
-    values, numbers = shares.topk(top)
+    values, numbers = shares.topk(min(top, len(names)))
     return tuple(
         Answer(names[number], number, value) for number, value in zip(numbers.tolist(), values.tolist(), strict=True)
     )

@@ -17,9 +17,9 @@ from convatlas.images.fitting import KINDS, Fitting
 from convatlas.images.labels import labels
 from convatlas.images.preprocessing import Preprocessing
 
-Triple = tuple[float, float, float]
+Floats = tuple[float, ...]
 
-PIXELS: dict[str, tuple[float, Triple, Triple, str]] = {
+PIXELS: dict[str, tuple[float, Floats, Floats, str]] = {
     "raw": (1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "rgb"),
     "caffe": (1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0), "bgr"),
     "tf": (127.5, (1.0, 1.0, 1.0), (1.0, 1.0, 1.0), "rgb"),
@@ -29,6 +29,7 @@ PIXELS: dict[str, tuple[float, Triple, Triple, str]] = {
     "clip": (255.0, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), "rgb"),
     "lite": (1.0, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0), "rgb"),
     "features": (255.0, (0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255), "rgb"),
+    "lenet": (255.0, (0.1 / (1.175 + 0.1),), (1 / (1.175 + 0.1),), "rgb"),
 }
 """(scale, mean, std, order) by the names that the catalogue uses."""
 
@@ -38,7 +39,7 @@ class Lineage:
     """Where a net's weights come from.
 
     Attributes:
-        name: The lineage: "keras", "torchvision/IMAGENET1K_V2", "timm/a1_in1k", "lite", or "own".
+        name: The lineage: "keras", "torchvision/IMAGENET1K_V2", "timm/a1_in1k", "lite", "own/mnist".
         net: The card's name of the net they are for.
         source: What they were taken from.
         licence: As stated by the publisher; empty where nothing is stated.
@@ -101,6 +102,7 @@ LABELS = {
     ("darknet", 1000): "imagenet1k_darknet",
     ("darknet", 80): "coco",
     ("darknet", 20): "voc",
+    ("own", 10): "digits",
 }
 """Whose classes the outputs are, by origin and number."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
 from convatlas.anatomy.snapshot import measured
@@ -12,7 +13,9 @@ from convatlas.catalogue.lineages import Weights, all_weights, weights_of
 
 
 def kept(row: Weights) -> Path:
-    """Where published weights are on this machine once they were loaded or fetched."""
+    """Where published weights are on this machine once they were loaded or fetched; what comes along, always."""
+    if row.origin == "own":
+        return Path(str(files(__package__))) / "data" / "own" / row.file
     return home() / "converted" / row.net / f"{row.name.replace('/', '--')}.safetensors"
 
 

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.catalogue.cards import find
-from convatlas.catalogue.lineages import weights_of
 from convatlas.nets.building import Size, skeleton
 from convatlas.nets.initialization import assign
 from convatlas.nets.net import Net
-from convatlas.weights import own, shipped
+from convatlas.weights import own
 from convatlas.weights.adapting import embedding, for_channels, for_classes
 from convatlas.weights.caching import converted
 from convatlas.weights.files import is_file, opened
@@ -70,8 +69,6 @@ def load(
             tensors, described = opened(Path(weights), card, like, size, channels)
         elif like is not None:
             raise ConvAtlasError(f"like= says how to read a file of others, and none is named: leave it out ({like})")
-        elif weights in shipped.NAMES or (weights is None and not weights_of(card.name) and shipped.has(card.name)):
-            tensors, described = shipped.opened(card.name)
         else:
             tensors, described = converted(choose(card, weights))
     return _net(tensors, described, classes, channels, head, genes, size, seed)

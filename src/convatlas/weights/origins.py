@@ -39,7 +39,7 @@ class Origin(Protocol):
 
 def origin(name: str) -> Origin:
     """The origin called `name`, one of `catalogue.lineages.ORIGINS`."""
-    return cast(Origin, importlib.import_module(f"convatlas.weights.{name}"))
+    return cast(Origin, importlib.import_module(f"convatlas.weights.{'shipped' if name == 'own' else name}"))
 
 
 def choose(card: Card, name: str | None) -> Weights:

@@ -9,6 +9,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError, WeightsError, printable
@@ -125,7 +126,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], Description | None]:
 
 
 def check(weights: Mapping[str, Tensor], description: Description, path: Path) -> None:
-    """Refuses a file that describes no net of the atlas, or holds the weights of another one than it describes.
+    """Refuses a file that describes no net of the atlas, holds weights of another, or prepares photos for another.
 
     Raises:
         WeightsError: It does; the text names the file.
@@ -135,6 +136,16 @@ def check(weights: Mapping[str, Tensor], description: Description, path: Path) -
     except ConvAtlasError as error:
         raise WeightsError(f"{path.name} describes no {description.net}: {printable(error)}") from None
     fits(weights, net.state_dict(), f"the weights in {path.name}")
+    if description.lineage is None or (size := description.lineage.preprocessing.size) == description.size:
+        return
+    try:
+        # Without memory: nets that flatten a map whole take one size alone.
+        net.eval()(torch.empty(1, description.channels, *size, device="meta"))
+    except (RuntimeError, ValueError):
+        here, there = ("{} x {}".format(*each) for each in (size, description.size))
+        raise WeightsError(
+            f"{path.name} prepares photos of {here} pixels, which its {description.net} for {there} cannot take"
+        ) from None
 
 
 TYPES = {"net": str, "follows": str, "genes": dict, "classes": int, "channels": int, "size": list}

@@ -1,45 +1,61 @@
-"""Weights that come with convatlas itself: digit nets trained here, small enough for the wheel."""
+"""Weights that come with convatlas itself: digit nets trained here, small enough for the wheel.
+
+`training.shipping` writes them and their table, `catalogue/data/weights/own.csv`.
+"""
 
 from __future__ import annotations
 
-from importlib.resources import as_file, files
+from collections.abc import Mapping
+from pathlib import Path
 
 from torch import Tensor
 
 from convatlas.base.errors import WeightsError
+from convatlas.catalogue.lineages import Weights
+from convatlas.nets.net import Net
 from convatlas.weights import own
+from convatlas.weights.lineage import lineage
+from convatlas.weights.listing import kept
 from convatlas.weights.reading import finite
-
-NAMES = ("own", "own/mnist")
-"""What they may be called as `weights`."""
 
 LIMIT = 3_000_000
 """Bytes that all of them may have together."""
 
 
-def has(net: str) -> bool:
-    """Whether weights of the net, by its card's name, come along."""
-    return (files(__package__) / "data" / "own" / f"{net}.safetensors").is_file()
-
-
-def opened(net: str) -> tuple[dict[str, Tensor], own.Description]:
+def opened(row: Weights) -> tuple[dict[str, Tensor], own.Description]:
     """The tensors and their description.
 
     Raises:
-        WeightsError: There are none of this net, or the installed file is damaged.
+        WeightsError: The installed file is damaged, or not the one that the catalogue speaks of.
     """
-    if not has(net):
-        raise WeightsError(f"no weights of {net} come along; {', '.join(shipped())} have some")
-    with as_file(files(__package__) / "data" / "own" / f"{net}.safetensors") as path:
+    path = file(row)
+    try:
         tensors, described = own.read(path)
-        # Copies: the file may be gone when this is left.
-        weights = {name: tensor.clone() for name, tensor in finite(tensors, path.name).items()}
-    if described is None or described.net != net:
-        raise WeightsError(f"the installed weights of {net} are damaged; reinstall convatlas")
+        weights = finite(tensors, path.name)
+    except WeightsError as error:
+        raise WeightsError(f"{error}; reinstall convatlas") from None
+    if described is None or described.lineage != lineage(row):
+        raise WeightsError(f"{path} is not the file that belongs to this version; reinstall convatlas")
     return weights, described
 
 
-def shipped() -> list[str]:
-    """The nets of which weights come along."""
-    folder = files(__package__) / "data" / "own"
-    return sorted(path.name.removesuffix(".safetensors") for path in folder.iterdir()) if folder.is_dir() else []
+def variant(weights: Weights) -> Mapping[str, object]:
+    """Nothing: they are the cards' own nets."""
+    return {}
+
+
+def file(weights: Weights) -> Path:
+    """The file in the installed package."""
+    return kept(weights)
+
+
+def tensors(file: Path, net: Net) -> dict[str, Tensor]:
+    """The tensors of a file by our names."""
+    return own.read(file)[0]
+
+
+def save(net: Net, file: Path) -> None:
+    """Writes a file of our own."""
+    own.write(
+        {name: tensor.detach().cpu().clone() for name, tensor in net.state_dict().items()}, own.describe(net), file
+    )
