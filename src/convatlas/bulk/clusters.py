@@ -1,0 +1,143 @@
+"""Shards on a Dask cluster: processes on this machine, or a scheduler that runs already."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import islice
+from tempfile import TemporaryDirectory
+
+import dask
+from distributed import Client, KilledWorker, LocalCluster, as_completed
+from distributed.deploy.utils import nprocesses_nthreads
+from distributed.security import Security
+
+from convatlas.base.errors import ConvAtlasError
+from convatlas.bulk.models import Model, identity, model_of
+from convatlas.bulk.shards import Shard, fill
+from convatlas.bulk.wishes import Cluster, Wish
+from convatlas.engines.session import threads
+
+PATIENCE = 30
+"""Seconds until a scheduler answers and has a worker."""
+
+AT_ONCE = threading.Lock()
+"""A worker answers one shard at a time, however many threads it has: engines are not made to be shared."""
+
+
+@contextmanager
+def joined(cluster: Cluster) -> Iterator[Client]:
+    """A client of the cluster, which has a worker at least; what was started for it ends with it.
+
+    Raises:
+        ConvAtlasError: The scheduler does not answer, or has no workers.
+    """
+    if cluster.scheduler is None:
+        with _local(cluster.workers) as here, Client(here) as client:
+            yield client
+        return
+    security = Security(
+        tls_ca_file=cluster.tls_ca,
+        tls_client_cert=cluster.tls_cert,
+        tls_client_key=cluster.tls_key,
+        require_encryption=cluster.scheduler.startswith("tls://"),
+    )
+    try:
+        client = Client(cluster.scheduler, security=security, timeout=PATIENCE)
+    except (OSError, ValueError, TypeError) as error:
+        raise ConvAtlasError(
+            f"no scheduler answers at {cluster.scheduler}: {' '.join(str(error).split())[:200]}"
+        ) from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except TimeoutError:
+            raise ConvAtlasError(f"the scheduler at {cluster.scheduler} has no workers") from None
+        yield client
+
+
+@contextmanager
+def _local(workers: int | None) -> Iterator[LocalCluster]:
+    """Processes on this machine that share its cores, reached from this machine alone."""
+    many = workers or nprocesses_nthreads(threads())[0]
+    # Each engine takes its share of the cores; a process that may have children can compile.
+    share = {name: str(max(1, threads() // many)) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    settings = {"distributed.nanny.pre-spawn-environ": share, "distributed.worker.daemon": False}
+    before = {name: os.environ.get(name) for name in share}  # Dask sets them here too
+    with dask.config.set(settings), TemporaryDirectory(prefix="convatlas-") as place:
+        try:
+            with LocalCluster(
+                n_workers=many,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address=None,
+                local_directory=place,
+                memory_limit=0,
+                silence_logs=logging.CRITICAL,
+            ) as cluster:
+                yield cluster
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                if value is not None:
+                    os.environ[name] = value
+
+
+def over(
+    client: Client, wish: Wish, known: Mapping[str, object], shards: Sequence[Shard]
+) -> Iterator[tuple[Shard, str]]:
+    """Each shard as it is finished, and in which engine; only a few wait at the scheduler, however many there are.
+
+    Raises:
+        ConvAtlasError: A worker's; or a shard that ended several workers is given up.
+    """
+    coming, running, begun = iter(shards), as_completed(), dict[object, Shard]()
+    while True:
+        for shard in islice(coming, 2 * max(1, sum(client.nthreads().values())) - len(begun)):
+            future = client.submit(answered, wish, dict(known), shard, pure=False)
+            begun[future.key] = shard
+            running.add(future)
+        if not begun:
+            return
+        future = next(running)
+        shard = begun.pop(future.key)
+        try:
+            yield shard, future.result()
+        except KilledWorker:
+            raise ConvAtlasError(
+                f"{shard.file.name} ended several workers, one after the other, and is given up"
+            ) from None
+        except CancelledError:
+            raise ConvAtlasError("the scheduler is gone; shards that are there are whole") from None
+
+
+def answered(wish: Wish, known: Mapping[str, object], shard: Shard) -> str:
+    """On a worker: answers a shard, if nobody did; the engine, or "" if it was there.
+
+    Raises:
+        ConvAtlasError: This machine has other weights by the same name, or `fill` or `model_of` refuses.
+    """
+    with AT_ONCE:
+        if shard.file.exists():
+            return ""
+        model, here = _model(wish)
+        if here != known:
+            raise ConvAtlasError(
+                f"on a worker, {known['net']} with {known['weights']} weights is another net than here"
+            )
+        for _ in fill(shard, model, known):
+            pass
+        return model.engine
+
+
+@lru_cache(maxsize=1)
+def _model(wish: Wish) -> tuple[Model, dict[str, object]]:
+    """The net of a worker, made once."""
+    model = model_of(wish)
+    return model, identity(model)
