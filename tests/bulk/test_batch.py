@@ -14,7 +14,6 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
 from tests.bulk.photos import NET, answers, check_once, photos
 from typer.testing import CliRunner
 

@@ -99,7 +99,9 @@ def over(
     """
     coming, running, begun = iter(shards), as_completed(), dict[object, Shard]()
     while True:
-        for shard in islice(coming, 2 * max(1, sum(client.nthreads().values())) - len(begun)):
+        # Where a worker died, more may wait than those that are left would be given.
+        room = 2 * max(1, sum(client.nthreads().values())) - len(begun)
+        for shard in islice(coming, max(0, room)):
             future = client.submit(answered, wish, dict(known), shard, pure=False)
             begun[future.key] = shard
             running.add(future)
