@@ -68,7 +68,7 @@ def _local(workers: int | None) -> Iterator[LocalCluster]:
     # Each engine takes its share of the cores; a process that may have children can compile.
     share = {name: str(max(1, threads() // many)) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     settings = {"distributed.nanny.pre-spawn-environ": share, "distributed.worker.daemon": False}
-    before = {name: os.environ.get(name) for name in share}  # Dask sets them here too
+    before = dict(os.environ)  # Dask sets these and others here too
     with dask.config.set(settings), TemporaryDirectory(prefix="convatlas-") as place:
         try:
             with LocalCluster(
@@ -83,10 +83,9 @@ def _local(workers: int | None) -> Iterator[LocalCluster]:
             ) as cluster:
                 yield cluster
         finally:
-            for name, value in before.items():
-                os.environ.pop(name, None)
-                if value is not None:
-                    os.environ[name] = value
+            for name in os.environ.keys() - before.keys():
+                del os.environ[name]
+            os.environ.update(before)
 
 
 def over(
