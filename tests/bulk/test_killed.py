@@ -110,9 +110,9 @@ def test_two_runs_at_once(tmp_path: Path, cluster: bool) -> None:
 def test_two_processes_at_once(tmp_path: Path) -> None:
     """The lock of one that dies is free at once."""
     folder, out = photos(tmp_path / "photos", 20), tmp_path / "out"
-    hold = "import sys, time; from convatlas.bulk.output import owned; from pathlib import Path\n"
-    hold += "with owned(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
-    other = subprocess.Popen([sys.executable, "-c", hold, str(out)], stdout=subprocess.PIPE)
+    out.mkdir()
+    hold = "import sys, time, filelock\nwith filelock.FileLock(sys.argv[1]): print('held', flush=True); time.sleep(600)"
+    other = subprocess.Popen([sys.executable, "-c", hold, str(out / ".batch.lock")], stdout=subprocess.PIPE)
     assert other.stdout.readline() == b"held\n"
     with pytest.raises(ConvAtlasError, match="another run is at work in"):
         ca.batch("classify", folder, out, **NET)
