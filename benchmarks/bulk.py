@@ -112,6 +112,7 @@ def main() -> None:
     assert found is not None
     assert found.answered == wish.photos
     rate, pure = found.answered / found.seconds, (before["a second"] + after["a second"]) / 2
+    cost = (before["cpu s per 1000"] + after["cpu s per 1000"]) / 2
     told = {
         "machine": machine() | {"cpu": cpu(), "threads": threads()},
         "load": [*load, os.getloadavg()[0]],
@@ -121,6 +122,7 @@ def main() -> None:
         "one thread, ms a photo": prepared,
         "batch": {"a second": rate, "seconds": found.seconds, "cpu s per 1000": 1000 * used / found.answered},
         "ratio": rate / pure,
+        "ratio of processor time": cost / (1000 * used / found.answered),
         "seconds a shard": [round(later - earlier, 2) for earlier, later in pairwise(shards)],
         "resident MB after each shard": memory,
         "unread": len(found.unread),

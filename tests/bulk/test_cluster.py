@@ -148,10 +148,31 @@ def test_what_a_worker_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             with pytest.raises(ConvAtlasError, match="No space left on device"):
                 list(batches(WISH, folder, tmp_path / "out", 10, where))
         with monkeypatch.context() as patch:
+            patch.setattr(clusters, "fill", None)
+            with pytest.raises(ConvAtlasError, match=r"a worker failed at shard-000000\.parquet: TypeError"):
+                list(batches(WISH, folder, tmp_path / "out", 10, where))
+        with monkeypatch.context() as patch:
             patch.setattr(clusters, "_model", lambda wish: (None, {"sha256": "another"}))
             with pytest.raises(ConvAtlasError, match="on a worker, lenet5 with own/mnist weights is another net"):
                 list(batches(WISH, folder, tmp_path / "out", 10, where))
         assert list(batches(WISH, folder, tmp_path / "out", 10, where))[-1][2].answered == 30
+
+
+def test_a_scheduler_that_goes_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "PATIENCE", 4)
+    folder = photos(tmp_path / "photos", 300)
+    with LocalCluster(n_workers=1, processes=False, protocol="tcp", dashboard_address=None) as cluster:
+        steps = batches(WISH, folder, tmp_path / "out", 5, Cluster(scheduler=cluster.scheduler_address))
+        while next(steps)[0] < 10:
+            pass
+        cluster.close()
+        with (
+            dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+            pytest.raises(ConvAtlasError, match="the scheduler is gone"),
+        ):
+            list(steps)
+    assert ca.batch("classify", folder, tmp_path / "out", **NET, shard=5).answered > 0
+    check_once(tmp_path / "out", folder)
 
 
 def test_a_shard_that_ends_its_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,11 @@ from tempfile import TemporaryDirectory
 
 import dask
 from distributed import Client, KilledWorker, LocalCluster, as_completed
+from distributed.comm.core import CommClosedError
 from distributed.deploy.utils import nprocesses_nthreads
 from distributed.security import Security
 
-from convatlas.base.errors import ConvAtlasError
+from convatlas.base.errors import ConvAtlasError, printable
 from convatlas.bulk.models import Model, identity, model_of
 from convatlas.bulk.shards import Shard, fill
 from convatlas.bulk.wishes import Cluster, Wish
@@ -25,6 +26,8 @@ from convatlas.engines.session import threads
 
 PATIENCE = 30
 """Seconds until a scheduler answers and has a worker."""
+
+GONE = "the scheduler is gone; shards that are there are whole, and the same call goes on after them"
 
 AT_ONCE = threading.Lock()
 """A worker answers one shard at a time, however many threads it has: engines are not made to be shared."""
@@ -65,12 +68,13 @@ def joined(cluster: Cluster) -> Iterator[Client]:
 def _local(workers: int | None) -> Iterator[LocalCluster]:
     """Processes on this machine that share its cores, reached from this machine alone."""
     many = workers or nprocesses_nthreads(threads())[0]
-    # Each engine takes its share of the cores; a process that may have children can compile.
-    share = {name: str(max(1, threads() // many)) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    settings = {"distributed.nanny.pre-spawn-environ": share, "distributed.worker.daemon": False}
-    before = dict(os.environ)  # Dask sets these and others here too
-    with dask.config.set(settings), TemporaryDirectory(prefix="convatlas-") as place:
+    share = str(max(1, threads() // many))
+    before = dict(os.environ)
+    # A process that is no daemon may have children, with which an engine compiles.
+    with dask.config.set({"distributed.worker.daemon": False}), TemporaryDirectory(prefix="convatlas-") as place:
         try:
+            # Processes inherit this, as they would from whoever set it for all.
+            os.environ |= {"OMP_NUM_THREADS": share, "MKL_NUM_THREADS": share}
             with LocalCluster(
                 n_workers=many,
                 threads_per_worker=1,
@@ -83,7 +87,7 @@ def _local(workers: int | None) -> Iterator[LocalCluster]:
             ) as cluster:
                 yield cluster
         finally:
-            for name in os.environ.keys() - before.keys():
+            for name in os.environ.keys() - before.keys():  # Dask sets some too
                 del os.environ[name]
             os.environ.update(before)
 
@@ -99,8 +103,7 @@ def over(
     coming, running, begun = iter(shards), as_completed(), dict[object, Shard]()
     while True:
         # Where a worker died, more may wait than those that are left would be given.
-        room = 2 * max(1, sum(client.nthreads().values())) - len(begun)
-        for shard in islice(coming, max(0, room)):
+        for shard in islice(coming, max(0, 2 * _threads(client) - len(begun))):
             future = client.submit(answered, wish, dict(known), shard, pure=False)
             begun[future.key] = shard
             running.add(future)
@@ -114,8 +117,22 @@ def over(
             raise ConvAtlasError(
                 f"{shard.file.name} ended several workers, one after the other, and is given up"
             ) from None
-        except CancelledError:
-            raise ConvAtlasError("the scheduler is gone; shards that are there are whole") from None
+        except (CancelledError, CommClosedError):
+            raise ConvAtlasError(GONE) from None
+        except ConvAtlasError:
+            raise
+        # Of a worker that lacks convatlas, or a version of something: anything at all.
+        except Exception as error:
+            what = printable(f"{type(error).__name__}: {error}")
+            raise ConvAtlasError(f"a worker failed at {shard.file.name}: {what}") from error
+
+
+def _threads(client: Client) -> int:
+    """How many shards can be answered at a time; 1 while no worker is there."""
+    try:
+        return max(1, sum(map(int, client.nthreads().values())))
+    except OSError:
+        raise ConvAtlasError(GONE) from None
 
 
 def answered(wish: Wish, known: Mapping[str, object], shard: Shard) -> str:
