@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from convatlas.anatomy.comparing import compare
     from convatlas.anatomy.measuring import measure
     from convatlas.base.errors import ConvAtlasError
+    from convatlas.bulk.batching import batch
     from convatlas.catalogue.listing import list_nets
     from convatlas.engines.accelerating import accelerate
     from convatlas.engines.benching import bench
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ConvAtlasError": "base.errors",
     "accelerate": "engines.accelerating",
+    "batch": "bulk.batching",
     "bench": "engines.benching",
     "build": "nets.building",
     "check": "anatomy.checking",
@@ -51,6 +53,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ConvAtlasError",
     "accelerate",
+    "batch",
     "bench",
     "build",
     "check",

@@ -114,3 +114,25 @@ def test_blue_comes_first_where_caffe_trained() -> None:
     photo = np.zeros((2, 2, 3), np.uint8) + np.array([1, 2, 3], np.uint8)
     caffe = Preprocessing((2, 2), "squash", 2, "nearest", 1.0, (0.5, 1.0, 2.0), (1.0, 1.0, 1.0), "bgr")
     assert caffe(photo)[:, 0, 0].tolist() == [2.5, 1.0, -1.0]
+
+
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+@pytest.mark.parametrize(
+    ("scale", "mean", "std"),
+    [
+        (255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        (1.0, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
+        (127.5, (1.0, 1.0, 1.0), (1.0, 1.0, 1.0)),
+    ],
+)
+def test_every_level_to_the_bit(scale: float, mean: tuple, std: tuple, order: str) -> None:
+    """(pixel / scale - mean) / std, each step rounded to float32, whatever else is done to be quick."""
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    photo = np.stack([levels, levels.T, levels[::-1]], 2)  # (16, 16, 3): each level in each channel
+    x = Preprocessing((16, 16), "squash", 16, scale=scale, mean=mean, std=std, order=order)(photo)
+    for channel, place in enumerate((0, 1, 2) if order == "rgb" else (2, 1, 0)):
+        steps = (np.float32(scale), np.float32(mean[channel]), np.float32(std[channel]))
+        right = [[(np.float32(level) / steps[0] - steps[1]) / steps[2] for level in row] for row in photo[:, :, place]]
+        assert np.array_equal(x[channel], right)
+    assert x.dtype == np.float32
+    assert x.flags.c_contiguous

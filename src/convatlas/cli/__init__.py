@@ -9,7 +9,7 @@ import os
 import sys
 
 from convatlas.base.errors import ConvAtlasError
-from convatlas.cli import atlas, data, drawing, engines, photos, training, weights  # noqa: F401 - they bring the commands
+from convatlas.cli import atlas, bulk, data, drawing, engines, photos, training, weights  # noqa: F401 - they bring the commands
 from convatlas.cli.app import app as app
 from convatlas.cli.terminal import complain
 

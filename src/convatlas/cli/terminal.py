@@ -8,7 +8,17 @@ from itertools import chain, islice
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+    track,
+)
+from rich.text import Text
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.tables import Table
@@ -27,10 +37,17 @@ def _begun(steps: Iterable[Any]) -> Iterable[Any]:
     return chain(list(islice(following, 1)), following)
 
 
+class Rate(ProgressColumn):
+    """How many in a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:.1f}/s")
+
+
 def watched(parts: Iterable[tuple[int, int, Any]], what: str) -> Any:
     """The last result of (done, in all, result); on a terminal with a bar, the rate and the time left."""
     console = Console(stderr=True)
-    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()
     found, parts = None, _begun(parts)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=None)

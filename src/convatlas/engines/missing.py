@@ -12,11 +12,11 @@ def installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def needed(package: str) -> None:
-    """Refuses to go on without a package.
+def needed(package: str, extra: str = "engines") -> None:
+    """Refuses to go on without a package, which comes with an `extra` of ours.
 
     Raises:
         ConvAtlasError: It is not installed; says how to install it.
     """
     if not installed(package):
-        raise ConvAtlasError(f"{package} is not installed: pip install 'convatlas[engines]'")
+        raise ConvAtlasError(f"{package} is not installed: pip install 'convatlas[{extra}]'")

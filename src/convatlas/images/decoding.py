@@ -142,7 +142,7 @@ def _rgb(image: Image.Image) -> Pixels:
         return _repeat(_from_integers(image))
     if image.has_transparency_data:
         return _on_white(image.convert("RGBA"))
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _repeat(grey: Pixels) -> Pixels:

@@ -55,13 +55,17 @@ def below(folder: Path) -> list[Path]:
     Raises:
         ImageError: A folder cannot be listed.
     """
-    found: list[Path] = []
+    return [folder / name for name in names_below(folder)]
+
+
+def names_below(folder: Path) -> list[str]:
+    """As `below`, but by the names that they have from the folder on, which take less memory where they are many."""
+    found: list[str] = []
     for parent, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(parent, name) for name in files if not name.startswith(".") and name.lower().endswith(EXTENSIONS)
-        ]
-    return sorted(found)
+        inside = "" if (part := os.path.relpath(parent, folder)) == os.curdir else part + os.sep
+        found += [inside + name for name in files if not name.startswith(".") and name.lower().endswith(EXTENSIONS)]
+    return sorted(found, key=lambda name: name.split(os.sep))
 
 
 def _refuse(error: OSError) -> NoReturn:

@@ -137,23 +137,35 @@ def detections(
 ) -> Iterator[Detection]:
     """As `detect` of a list, one after the other as they are found."""
     where = device_of(device)
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold < 1:
-        raise ConvAtlasError(f"a threshold is a score from 0 up to, but not including, 1; got {threshold!r}")
-    if not isinstance(top, int) or isinstance(top, bool) or top < 1:
-        raise ConvAtlasError(f"top is a number of objects, 1 or more; got {top!r}")
-    detector = _detector(net, weights).to(where).eval()
-    nothing = Detection("", detector.card.name, detector.lineage.name, float(threshold), None, ())
+    check_limits(threshold, top)
+    finder = detector(net, weights).to(where).eval()
+    nothing = Detection("", finder.card.name, finder.lineage.name, float(threshold), None, ())
     for source in sources(many):
         try:
             pixels = read(source)
         except ImageError as error:
             yield replace(nothing, photo=name(source), error=str(error))
             continue
-        objects = _objects(detector, pixels, threshold, top)
-        yield replace(nothing, photo=name(source), size=pixels.shape[:2], objects=objects)
+        x, size = finder.lineage.preprocessing(pixels)[None], pixels.shape[:2]
+        (objects,) = objects_on(finder, x, [size], threshold, top)
+        yield replace(nothing, photo=name(source), size=size, objects=objects)
 
 
-def _detector(net: str | Net, weights: str | None) -> YOLO:
+def check_limits(threshold: object, top: object) -> None:
+    """Refuses a threshold that is no score below 1, and a number of objects that is none."""
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold < 1:
+        raise ConvAtlasError(f"a threshold is a score from 0 up to, but not including, 1; got {threshold!r}")
+    if not isinstance(top, int) or isinstance(top, bool) or top < 1:
+        raise ConvAtlasError(f"top is a number of objects, 1 or more; got {top!r}")
+
+
+def detector(net: str | Net, weights: str | None) -> YOLO:
+    """A net whose boxes have names: one by its name, or what `load` gave.
+
+    Raises:
+        ConvAtlasError: It finds no boxes, or reads no photos.
+        WeightsError: Its weights are random, or its classes have no names.
+    """
     if isinstance(net, str):
         if not is_file(net) and find(net).family != "yolo":
             raise ConvAtlasError(f"{find(net).name} finds no boxes; these do: {', '.join(YOLO.rows)}")
@@ -172,19 +184,30 @@ def _detector(net: str | Net, weights: str | None) -> YOLO:
     return net
 
 
-def _objects(net: YOLO, photo: NDArray[np.uint8], threshold: float, top: int) -> tuple[Found, ...]:
+def objects_on(
+    net: YOLO, x: NDArray[np.float32], sizes: Sequence[tuple[int, ...]], threshold: float, top: int
+) -> list[tuple[Found, ...]]:
+    """The objects on each of some photos, given as the net's inputs (N, 3, h, w) and their (height, width)."""
     fitting = net.lineage.preprocessing
     with torch.inference_mode():
-        x = torch.from_numpy(fitting(photo)[None]).to(next(net.parameters()))  # (1, 3, h, w)
-        boxes, scores = decode(net, net(x), fitting.size)
-        found = best(boxes[0], scores[0], threshold, OVERLAP[bool(net.row.cell_boxes)], top)
-    corners, sure, numbers = (part.double().cpu().numpy() for part in found)
-    height, width = photo.shape[:2]
-    placed = fitting.back(corners, height, width).clip(0, [width, height, width, height])
+        photos = torch.from_numpy(x).to(next(net.parameters()))
+        boxes, scores = decode(net, net(photos), fitting.size)
+        found = [
+            best(*one, threshold, OVERLAP[bool(net.row.cell_boxes)], top) for one in zip(boxes, scores, strict=True)
+        ]
+    return [_placed(net, *one, *size) for one, size in zip(found, sizes, strict=True)]
+
+
+def _placed(
+    net: YOLO, boxes: torch.Tensor, scores: torch.Tensor, classes: torch.Tensor, height: int, width: int
+) -> tuple[Found, ...]:
+    """What was found, in pixels of a photo of `height` and `width`."""
+    corners, sure, numbers = (part.double().cpu().numpy() for part in (boxes, scores, classes))
+    back = net.lineage.preprocessing.back(corners, height, width).clip(0, [width, height, width, height])
     names = net.lineage.class_names
     objects = (
         Found(names[int(number)], int(number), float(score), tuple(box.tolist()))
-        for box, score, number in zip(placed, sure, numbers, strict=True)
+        for box, score, number in zip(back, sure, numbers, strict=True)
     )
     # What lies in the grey around the photo is nothing.
     return tuple(one for one in objects if one.box[0] < one.box[2] and one.box[1] < one.box[3])

@@ -1,0 +1,135 @@
+"""`batch classify` beside the same engine on arrays that are ready: `python benchmarks/bulk.py [--photos 20000]`.
+
+Makes JPEGs of 256 pixels from pieces of the sample photographs, answers them with EfficientNet-Lite0 in float32 in the
+engine that `auto` finds, and measures what that engine does with prepared photos before and after, in this process.
+What counts is the ratio of the rates, and that memory is the same after the last shard as after the first. Writes
+`results/bulk.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from atlas import machine
+from PIL import Image
+
+from convatlas.base.atomic import write_bytes
+from convatlas.bulk.batching import batches
+from convatlas.bulk.models import BATCH, Running, model_of
+from convatlas.bulk.wishes import Wish
+from convatlas.engines.machine import cpu
+from convatlas.engines.session import Photos, threads
+from convatlas.engines.trials import pieces
+from convatlas.images.decoding import read
+from convatlas.images.preprocessing import Preprocessing
+
+RESULTS = Path(__file__).with_name("results") / "bulk.json"
+SIDE, QUALITY = 256, 90
+SECONDS = 20.0
+"""Of each measurement of the engine alone."""
+
+
+def make(folder: Path, first: int, many: int) -> None:
+    """The photos from number `first` on; each of its number alone."""
+    for number, piece in enumerate(pieces(many, first), first):
+        path = folder / f"{number // 1000:03}" / f"{number:06}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(piece).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(path, quality=QUALITY)
+
+
+def made(folder: Path, many: int) -> None:
+    with ProcessPoolExecutor(threads()) as pool:
+        parts = [pool.submit(make, folder, first, min(500, many - first)) for first in range(0, many, 500)]
+        for part in parts:
+            part.result()
+
+
+def resident() -> float:
+    """Memory of this process in MB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def alone(model: Running, x: Photos) -> dict[str, float]:
+    """Photos a second of the engine on arrays that are ready, and processor seconds for a thousand of them."""
+    session = model.started[0]
+    session(x)
+    wall, busy, calls = time.perf_counter(), time.process_time(), 0
+    while time.perf_counter() - wall < SECONDS:
+        session(x)
+        calls += 1
+    taken, used = time.perf_counter() - wall, time.process_time() - busy
+    return {"a second": calls * len(x) / taken, "cpu s per 1000": 1000 * used / (calls * len(x))}
+
+
+def preparing(preprocessing: Preprocessing, paths: list[Path]) -> dict[str, float]:
+    """Milliseconds for a photo by one thread: decoding, and all else that is done before the net."""
+    decoding, rest = [], []
+    for path in paths:
+        start = time.perf_counter()
+        photo = read(path)
+        between = time.perf_counter()
+        preprocessing(photo)
+        rest.append(time.perf_counter() - between)
+        decoding.append(between - start)
+    return {"decoding": 1e3 * median(decoding), "preprocessing": 1e3 * median(rest)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--photos", type=int, default=20_000)
+    parser.add_argument("--engine", default="auto")
+    wish = parser.parse_args()
+    load = [os.getloadavg()[0]]
+    with tempfile.TemporaryDirectory() as place:
+        folder, out = Path(place) / "photos", Path(place) / "out"
+        folder.mkdir()
+        made(folder, wish.photos)
+        asked = Wish("classify", "efficientnet_lite0", engine=wish.engine)
+        model = model_of(asked)
+        assert isinstance(model, Running)
+        preprocessing = model.net.lineage.preprocessing
+        some = sorted(folder.rglob("*.jpg"))[:200]
+        x = np.stack([preprocessing(read(path)) for path in some[:BATCH]])
+        before, memory, shards, busy = alone(model, x), [], [time.perf_counter()], 0.0
+        for done, _, found in batches(asked, folder, out):  # noqa: B007 - the last one counts
+            if done == 0:
+                shards, busy = [time.perf_counter()], time.process_time()
+            elif len(list(out.glob("shard-*"))) > len(memory):
+                memory.append(round(resident(), 1))
+                shards.append(time.perf_counter())
+        used = time.process_time() - busy
+        after = alone(model, x)
+        prepared = preparing(preprocessing, some)
+    assert found is not None
+    assert found.answered == wish.photos
+    rate, pure = found.answered / found.seconds, (before["a second"] + after["a second"]) / 2
+    cost = (before["cpu s per 1000"] + after["cpu s per 1000"]) / 2
+    told = {
+        "machine": machine() | {"cpu": cpu(), "threads": threads()},
+        "load": [*load, os.getloadavg()[0]],
+        "photos": wish.photos,
+        "engine": found.engines[0],
+        "engine alone": {"before": before, "after": after},
+        "one thread, ms a photo": prepared,
+        "batch": {"a second": rate, "seconds": found.seconds, "cpu s per 1000": 1000 * used / found.answered},
+        "ratio": rate / pure,
+        "ratio of processor time": cost / (1000 * used / found.answered),
+        "seconds a shard": [round(later - earlier, 2) for earlier, later in pairwise(shards)],
+        "resident MB after each shard": memory,
+        "unread": len(found.unread),
+    }
+    write_bytes(RESULTS, (json.dumps(told, indent=1) + "\n").encode())
+    print(json.dumps(told, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The folder of answers: one run at a time works in it, on one job, of which it says what it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from convatlas.base.atomic import read_json, write_bytes
+from convatlas.base.errors import ConvAtlasError
+from convatlas.bulk.listing import Listed
+from convatlas.bulk.result import Unread
+from convatlas.bulk.shards import Shard, unwritable
+
+JOB = "_job.json"
+"""Begins with a line, as readers of folders of Parquet leave out what does."""
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Holds the folder, which is made; a second run is refused as long as this one lives.
+
+    Raises:
+        ConvAtlasError: Another run is at work in it, or nothing can be written there.
+    """
+    lock = FileLock(folder / ".batch.lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        for left in folder.glob(".shard-*.parquet.*"):  # by a run that was killed while it wrote
+            left.unlink(missing_ok=True)
+    except Timeout:
+        raise ConvAtlasError(
+            f"another run is at work in {str(folder)!r}: wait for it, or name another folder"
+        ) from None
+    except OSError as error:
+        raise unwritable(folder, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def file_of(folder: Path, number: int) -> Path:
+    """Where a shard goes; nothing of a photo's name is in it."""
+    return folder / f"shard-{number:06}.parquet"
+
+
+def shards_of(folder: Path, photos: Listed, many: int) -> list[Shard]:
+    """All photos in shards of so many; the last one may have fewer."""
+    starts = range(0, len(photos.names), many)
+    names = (photos.names[start : start + many] for start in starts)
+    return [Shard(photos.root, some, file_of(folder, number)) for number, some in enumerate(names)]
+
+
+def settle(folder: Path, job: Mapping[str, object]) -> None:
+    """Notes down what the folder's job is, or sees that it is the same as before.
+
+    Raises:
+        ConvAtlasError: It is another job; names the first difference.
+    """
+    path = folder / JOB
+    if not path.exists():
+        if next(folder.glob("*.parquet"), None) is not None:
+            raise ConvAtlasError(f"{str(folder)!r} holds Parquet files and no {JOB}: name another folder")
+        try:
+            write_bytes(path, (json.dumps(job, indent=1) + "\n").encode())
+        except OSError as error:
+            raise unwritable(path, error) from None
+        return
+    try:
+        there = read_json(path)
+        told = {name: there[name] for name in job}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConvAtlasError(f"{str(path)!r} is damaged: name another folder") from None
+    for name, value in json.loads(json.dumps(job)).items():
+        if told[name] != value:
+            raise ConvAtlasError(
+                f"{str(folder)!r} holds another job, whose {name} is {told[name]!r:.100} and not {value!r:.100}: "
+                "name another folder"
+            )
+
+
+def unread(shard: Shard) -> list[Unread]:
+    """The photos of a finished shard that could not be read.
+
+    Raises:
+        ConvAtlasError: Its file is damaged, or of another shard.
+    """
+    try:
+        table = pq.ParquetFile(shard.file).read(["path", "error"])
+    except (OSError, pa.ArrowException):
+        table = None
+    if table is None or len(table) != len(shard.names):
+        raise ConvAtlasError(f"{str(shard.file)!r} is damaged: take it away, and the same call makes it anew")
+    bad = table.filter(table["error"].is_valid())
+    return [Unread(row["path"], row["error"]) for row in bad.to_pylist()]

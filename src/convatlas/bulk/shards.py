@@ -1,0 +1,124 @@
+"""One shard: photos are decoded ahead, answered in batches, and written as one Parquet file, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from convatlas.base.atomic import write_bytes
+from convatlas.base.errors import ConvAtlasError, ImageError
+from convatlas.bulk.ahead import ahead
+from convatlas.bulk.models import Model, Sizes, metadata
+from convatlas.engines.session import Photos, threads
+from convatlas.images.decoding import read
+from convatlas.images.fitting import Fitting
+from convatlas.images.preprocessing import Preprocessing
+
+OWN = {"path": pa.string(), "raw_path": pa.binary(), "error": pa.string()}
+"""Columns that all tables have: the photo; its name as bytes, if it is no UTF-8; why it could not be read."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some photos that are answered together.
+
+    Attributes:
+        root: The folder to which the names are relative.
+        names: Of the photos.
+        file: Where the answers go.
+    """
+
+    root: str
+    names: Sequence[str]
+    file: Path
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A batch: inputs (n, C, h, w) and sizes of the photos that could be read, and of each photo why not, or None."""
+
+    x: Photos
+    sizes: Sizes
+    errors: list[str | None]
+
+
+def fill(shard: Shard, model: Model, known: Mapping[str, object]) -> Iterator[int]:
+    """Answers a shard and writes it; tells after each batch how many photos are done.
+
+    Args:
+        shard: Which photos, and where to.
+        model: The net.
+        known: What the file is to say of the net, as `identity` gives it.
+
+    Raises:
+        ConvAtlasError: The file cannot be written.
+    """
+    preprocessing, columns = model.net.lineage.preprocessing, model.columns
+    rows: dict[str, list[Any]] = {name: [] for name in (*OWN, *columns)}
+    starts = range(0, len(shard.names), model.batch)
+    paths = ([os.path.join(shard.root, name) for name in shard.names[at : at + model.batch]] for at in starts)
+    for batch in ahead(lambda some: _prepared(preprocessing, some), paths, threads(), threads() + 2):
+        found = model(batch.x, batch.sizes) if len(batch.x) else {}
+        good = iter(range(len(batch.x)))
+        for error in batch.errors:
+            place = next(good) if error is None else None
+            rows["error"].append(error)
+            for name in columns:
+                rows[name].append(None if place is None else found[name][place])
+        yield len(rows["error"])
+    rows["path"] = [os.fsencode(name).decode("utf-8", "backslashreplace") for name in shard.names]
+    rows["raw_path"] = [None if _is_utf8(name) else os.fsencode(name) for name in shard.names]
+    schema = pa.schema({**OWN, **columns}, metadata(model, known))
+    write(shard.file, pa.table([pa.array(rows[name], schema.field(name).type) for name in schema.names], schema=schema))
+
+
+def _prepared(preprocessing: Preprocessing | Fitting, paths: Sequence[str]) -> Prepared:
+    x = np.empty((len(paths), preprocessing.channels, *preprocessing.size), np.float32)
+    sizes: list[tuple[int, int]] = []
+    errors: list[str | None] = []
+    for path in paths:
+        try:
+            photo = read(path)
+            x[len(sizes)] = preprocessing(photo)
+            sizes.append((photo.shape[0], photo.shape[1]))
+            errors.append(None)
+        except ImageError as error:
+            errors.append(str(error))
+    return Prepared(x[: len(sizes)], sizes, errors)
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def write(file: Path, table: pa.Table) -> None:
+    """Writes a table as Parquet, whole or not at all.
+
+    Raises:
+        ConvAtlasError: It cannot be written.
+    """
+    data = pa.BufferOutputStream()
+    pq.write_table(table, data)
+    try:
+        write_bytes(file, data.getvalue())
+    except OSError as error:
+        raise unwritable(file, error) from None
+
+
+def unwritable(path: Path, error: OSError) -> ConvAtlasError:
+    """The error for a file or folder that the system refuses to write."""
+    return ConvAtlasError(
+        f"{str(path)!r} cannot be written ({error.strerror or error}); shards that are there are whole, and the same "
+        "call goes on after them"
+    )
