@@ -20,8 +20,8 @@ from convatlas.anatomy.drawing.shapes import Box, Group
 from convatlas.anatomy.overview import overview
 from convatlas.base.errors import ConvAtlasError, UnknownName
 from convatlas.cli import app
-from convatlas.engines import peers, setting, timetable
-from convatlas.engines.benching import Time
+from convatlas.engines import benching, peers, setting, timetable
+from convatlas.engines.benching import Bench, Time
 from convatlas.engines.costs import costliest
 from convatlas.engines.limits import Limits, limits
 from convatlas.engines.setting import Setting
@@ -74,6 +74,15 @@ def test_the_chart(bench) -> None:
     assert lengths[0] / lengths[1] == pytest.approx(short / long)
 
 
+def test_how_near_the_limit_less_than_float32_is_nobody_says() -> None:
+    assert row().share == 0.25
+    reduced = row(precision="int8", call=5.0)
+    assert reduced.share is None
+    bench = Bench((row(), reduced), {}, (), 1.0, 1.0, "a CPU", 1)
+    assert "25%" in bench.table().csv() or "0.25" in bench.table().csv()
+    assert bench.draw().svg().startswith("<svg")
+
+
 def row(**changes: object) -> Time:
     values = {"net": "resnet50", "size": 224, "batch": 1, "engine": "eager", "precision": "float32"}
     return Time(**values | {"call": 40.0, "low": 39.0, "high": 41.0, "limit": 10.0} | changes)
@@ -86,9 +95,10 @@ def test_times_are_kept_for_list_and_choose(store: Path, monkeypatch) -> None:
     # One photo at a time, in float32; the later time of the same counts.
     assert kept() == {"resnet50": {224: 25.0}}
     assert ca.choose(max_ms=30).front[0].time == 25.0
+    timetable.keep([row(engine="timm", call=1.0)])  # no engine of ours
     table = overview(family="resnet")
     assert {row["name"]: row["time"] for row in table.rows}["resnet50"] == 25.0
-    assert len(json.loads((store / "bench.json").read_text())) == 4
+    assert len(json.loads((store / "bench.json").read_text())) == 5
     monkeypatch.setattr(timetable, "cpu", lambda: "another")
     timetable.keep([row(call=50.0)])
     assert kept() == {"resnet50": {224: 50.0}}
@@ -143,10 +153,12 @@ def test_the_costliest_layers() -> None:
 def test_peers_are_their_own_nets() -> None:
     x = np.zeros((2, 3, 64, 64), np.float32)
     for name in ("timm", "torchvision"):
-        session = peers.peer(name, "resnet18")
+        session = peers.peer(name, "resnet18", x)
         assert session(x).shape == (2, 1000)
         assert type(session.net).__module__.startswith(name)
-        assert peers.peer(name, "lenet1") is None
+        assert peers.peer(name, "lenet1", x) is None
+        with pytest.raises(ConvAtlasError, match=rf"^resnet18 in {name}: RuntimeError: .*"):
+            peers.peer(name, "resnet18", x[:, :1])
 
 
 def test_an_engine_that_cannot_be_weighed(tmp_path: Path) -> None:
@@ -158,6 +170,7 @@ def test_wrong_wishes(store: Path, monkeypatch) -> None:
     for wish, told in (
         ({"nets": "resnet"}, "resnet50"),
         ({"engines": ["tensorrt"]}, "no engine"),
+        ({"engines": ["auto"]}, "no engine to measure is called 'auto'; known: compiled, eager"),
         ({"precisions": ["float16"]}, "no precision"),
         ({"vs": ["keras"]}, "no peer"),
     ):
@@ -176,12 +189,27 @@ def test_wrong_wishes(store: Path, monkeypatch) -> None:
     assert not (store / "bench.json").exists()
 
 
-def test_the_command(store: Path, tmp_path: Path) -> None:
+def test_the_command(store: Path, tmp_path: Path, monkeypatch) -> None:
     words = ["bench", "linear", "--engine", "onnxruntime", "--batch", "2", "-o", str(tmp_path / "a.svg"), "--csv"]
-    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    done = CliRunner().invoke(app, [*words, "--batch", "2"], catch_exceptions=False)
+    assert len(done.output.splitlines()) == 2
     assert done.output.splitlines()[1].startswith("linear,2,onnxruntime,float32,")
     assert (tmp_path / "a.svg").read_text().startswith("<svg")
     with pytest.raises(ConvAtlasError, match="none of these engines computes in int8"):
         CliRunner().invoke(app, [*words, "--precision", "int8"], catch_exceptions=False)
     with pytest.raises(ConvAtlasError, match="say --batch or --sweep"):
         CliRunner().invoke(app, [*words, "--sweep"], catch_exceptions=False)
+    # Before minutes are spent.
+    monkeypatch.setattr(benching, "benches", None)
+    with pytest.raises(ConvAtlasError, match=r"\.svg or \.png"):
+        CliRunner().invoke(app, [*words[:-3], "-o", "a.txt"], catch_exceptions=False)
+
+
+def test_nets_of_one_s_own(store: Path) -> None:
+    bench = ca.bench(["tests.engines.nets:digits", "tests.engines.nets:dense"], engines=["eager"], batches=[2])
+    assert [(one.net, one.size) for one in bench.times] == [
+        ("tests.engines.nets:digits", 32),
+        ("tests.engines.nets:dense", 0),
+    ]
+    assert all(one.load > 0 and one.limit > 0 for one in bench.times)
+    assert not bench.refused

@@ -147,6 +147,16 @@ def test_every_format_says_what_it_holds(folder: Path, net: Net) -> None:
         assert found.lineage == net.lineage
 
 
+def test_endings_in_upper_case(tmp_path: Path, net: Net, capfd: pytest.CaptureFixture[str]) -> None:
+    for ending in exporting.GRAPHS:
+        file = tmp_path / f"net{ending.upper()}"
+        assert ca.export(net, file) == file
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.ONNX", "net.PT2", "net.XML", "net.bin"]
+    assert openvino.Core().read_model(tmp_path / "net.XML").input().get_names() == {"photos"}
+    assert ca.measure(str(tmp_path / "net.PT2")).parameters == ca.measure("lenet5").parameters
+    assert capfd.readouterr().err == ""
+
+
 def test_a_pt2_is_a_net_of_one_s_own(folder: Path) -> None:
     name = str(folder / "net.pt2")
     assert ca.measure(name).parameters == ca.measure("lenet5").parameters

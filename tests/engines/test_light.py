@@ -15,8 +15,8 @@ import torch
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, ImageError, UnknownName
 from convatlas.base.store import home
-from convatlas.engines import light
-from convatlas.engines.light import MAPS
+from convatlas.engines import accelerating, light
+from convatlas.engines.maps import MAPS
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.nets.probabilities import MAPS as TORCH_MAPS
 
@@ -126,12 +126,21 @@ def test_probabilities_are_those_of_the_nets(name: str) -> None:
     assert set(MAPS) == set(TORCH_MAPS)
 
 
-def test_wrong_wishes(cached: Path) -> None:
+def test_wrong_wishes(cached: Path, monkeypatch) -> None:
     photo = sample("coffee")
     with pytest.raises(UnknownName, match="openvino"):
         ca.classify(photo, engine="openvin")
     with pytest.raises(UnknownName, match="resnet50"):
         ca.classify(photo, "resnet5")
+    # Before anything is made for it.
+    monkeypatch.setattr(accelerating, "accelerate", None)
+    with pytest.raises(UnknownName, match="auto, eager, onnxruntime, openvino"):
+        ca.classify(photo, engine="compiled")
+    with pytest.raises(UnknownName, match="resnet50"):
+        ca.classify(photo, "resnet5", engine="onnxruntime")
+    for name in ("yolo_v3_tiny", "lenet5", "mine.safetensors", "mine:net"):
+        with pytest.raises(ConvAtlasError, match="by the name of a net and published weights of classes"):
+            ca.classify(photo, name, engine="openvino")
     net = ca.load("efficientnet_lite0")
     with pytest.raises(ConvAtlasError, match="by the name of a net"):
         ca.classify(photo, net, engine="onnxruntime")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import math
+import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import openvino
@@ -21,6 +24,7 @@ from convatlas.engines.graph import exported, onnx_bytes
 from convatlas.engines.openvino import OpenVINO
 from convatlas.engines.quantizing import plain, quantize
 from convatlas.engines.trials import pieces, trial
+from convatlas.images.samples import SAMPLES, sample
 from convatlas.nets.net import Net
 
 
@@ -39,6 +43,16 @@ def test_agreement_counts_where_float32_is_sure() -> None:
     assert Share(0, 0.0) + Share(0, 0.0) == Share(0, 0.0)
 
 
+def test_how_sure_it_is_depends_on_what_a_net_puts_out() -> None:
+    lengths = np.array([[0.9, 0.1, 0.2], [0.5, 0.4, 0.1]], np.float32)
+    other = np.array([[0.9, 0.1, 0.2], [0.4, 0.5, 0.1]], np.float32)
+    assert agreement(lengths, other, "identity") == Share(1, 1.0)
+    # As logits the same numbers lead by more, or less.
+    assert agreement(3 * lengths, other).sure == 1
+    assert agreement(2 * lengths - 1, other, "halved").sure == 1
+    assert agreement(lengths / 2, other).sure == 0
+
+
 def test_pieces_of_the_sample_photos() -> None:
     one, other, again = (list(pieces(9, seed)) for seed in (1, 2, 1))
     assert all(piece.ndim == 3 and piece.shape[0] == piece.shape[1] >= 100 for piece in one)
@@ -51,12 +65,56 @@ def small() -> Net:
     return digits()
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No compiler, a CPU with bfloat16 (without it OpenVINO takes float32), and nothing runs on trial first."""
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setattr(searching, "capabilities", lambda: ("FP32", "BF16"))
+    monkeypatch.setattr(searching, "tried", lambda *wish: None)
+
+
 def test_trials_are_prepared_as_the_weights_want(digits: Net) -> None:
     x = trial(digits, 5, (1, 32, 32))
     assert x.shape == (5, 1, 32, 32)
     assert np.array_equal(x[0].numpy(), digits.lineage.prepare(next(pieces(1))))
     assert trial(digits, 2, (1, 40, 48)).shape == (2, 1, 40, 48)
     assert trial(ca.build("lenet1"), 2, (1, 28, 28)).min() >= 0
+
+
+def test_int8_may_have_photos_of_one_s_own(digits: Net, store: Path, quick: None, monkeypatch) -> None:
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def look(graph: Path, file: Path, calibration: np.ndarray, proof: np.ndarray, **rest: object) -> NoReturn:
+        seen.append((calibration, proof))
+        raise ConvAtlasError("seen")
+
+    monkeypatch.setattr(searching, "quantize", look)
+    folder = store.with_name("photos")
+    folder.mkdir()
+    for name in SAMPLES[:3]:
+        shutil.copy(sample(name), folder)
+    digits.lineage = replace(digits.lineage, preprocessing=replace(digits.lineage.preprocessing, size=(40, 40)))
+    for photos in (
+        folder,
+        str(folder),
+        [sample("coffee"), sample("rocket"), "nowhere.png", np.zeros((9, 9, 3), np.uint8)],
+    ):
+        with pytest.raises(ConvAtlasError, match="seen"):
+            ca.accelerate(digits, "openvino", "int8", size=32, photos=photos)
+    assert all(part.shape[1:] == (1, 32, 32) for both in seen for part in both)
+    assert [len(calibration) + len(proof) for calibration, proof in seen] == [3, 3, 3]
+    with pytest.raises(ConvAtlasError, match="1 could be read"):
+        ca.accelerate(digits, "openvino", "int8", size=32, photos=sample("coffee"))
+
+
+def test_outputs_that_are_no_answers(store: Path, quick: None) -> None:
+    net = digits()
+    net.cut_head([])
+    record = ca.accelerate(net, precision="bfloat16").record
+    assert (record.setting.precision, record.top1) == ("float32", None)
+    assert "this net's outputs are none" in record.refused["openvino bfloat16"]
+    asked = ca.accelerate(net, "openvino", "bfloat16").record
+    assert (asked.setting.precision, asked.top1, asked.bound) == ("bfloat16", None, None)
 
 
 def test_without_arithmetic_of_its_own_there_is_no_bfloat16(digits: Net, store: Path, monkeypatch) -> None:
@@ -71,10 +129,10 @@ def test_without_arithmetic_of_its_own_there_is_no_bfloat16(digits: Net, store: 
 
 
 @pytest.mark.parametrize(("share", "taken"), [(0.98, False), (0.99, True)])
-def test_auto_takes_only_what_agrees(share: float, taken: bool, digits: Net, store: Path, monkeypatch) -> None:
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    monkeypatch.setattr(searching, "capabilities", lambda: ("FP32", "BF16"))
-    monkeypatch.setattr(searching, "agreement", lambda right, other: Share(500, share))
+def test_auto_takes_only_what_agrees(
+    share: float, taken: bool, digits: Net, store: Path, quick: None, monkeypatch
+) -> None:
+    monkeypatch.setattr(searching, "agreement", lambda right, other, map: Share(500, share))
     monkeypatch.setattr(searching, "medians", lambda sessions, x: {
         one: 1.0 if one.precision == "bfloat16" else 2.0 for one in sessions
     })  # fmt: skip
@@ -86,9 +144,24 @@ def test_auto_takes_only_what_agrees(share: float, taken: bool, digits: Net, sto
     # Who asks for it by its engine gets it, and is told.
     asked = ca.accelerate(digits, "openvino", "bfloat16").record
     assert (asked.setting.precision, asked.top1) == ("bfloat16", share)
-    assert math.isinf(asked.bound)
+    assert asked.bound is None
     assert f"{100 * share:.1f} % of 500 photos with float32's first answer" in str(asked)
+    assert json.loads(asked.to_json(), parse_constant=pytest.fail)["bound"] is None
     assert ca.accelerate(digits, "openvino", "bfloat16").record == asked
+
+
+@pytest.mark.parametrize(
+    ("share", "told"),
+    [(Share(500, 1.0), "it is not faster"), (Share(0, 0.0), "float32 is sure of its first answer on none")],
+)
+def test_why_auto_stays_in_float32(share: Share, told: str, digits: Net, store: Path, quick: None, monkeypatch) -> None:
+    monkeypatch.setattr(searching, "agreement", lambda right, other, map: share)
+    monkeypatch.setattr(searching, "medians", lambda sessions, x: {
+        one: 2.0 if one.precision == "bfloat16" else 1.0 for one in sessions
+    })  # fmt: skip
+    record = ca.accelerate(digits, precision="bfloat16").record
+    assert record.setting.precision == "float32"
+    assert record.refused["openvino bfloat16"].startswith(told)
 
 
 def test_random_weights_are_no_judge(store: Path, monkeypatch) -> None:

@@ -41,7 +41,10 @@ def export(
 
 @app.command()
 def bench(
-    nets: Annotated[list[str] | None, typer.Argument(help="Which nets; all if not said.")] = None,
+    nets: Annotated[
+        list[str] | None,
+        typer.Argument(help="Nets of the atlas, all if not said; or package.module:callable, or a .pt2 file."),
+    ] = None,
     engine: Annotated[
         list[str] | None, typer.Option(help="Only this engine: eager, compiled, onnxruntime, openvino; again for each.")
     ] = None,
@@ -64,7 +67,11 @@ def bench(
     one_format(as_json, markdown, csv)
     if sweep and batch:
         raise ConvAtlasError("say --batch or --sweep")
+    from convatlas.anatomy.drawing.shapes import check_picture
     from convatlas.engines.benching import BATCHES, SWEEP, benches
+
+    if output is not None:
+        check_picture(output)
 
     parts = benches(
         nets or None,

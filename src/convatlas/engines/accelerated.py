@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.base.records import Record
 from convatlas.engines.agreeing import Share
+from convatlas.engines.graph import still
 from convatlas.engines.session import Photos, Session
 from convatlas.engines.setting import Setting
 from convatlas.nets.net import Net
@@ -36,10 +37,10 @@ class Acceleration(Record):
         setting: The engine and how it runs.
         milliseconds: Median time of one call with `batch` photos, by setting; of those that were tried.
         error: The largest difference to eager's outputs, in units of their standard deviation.
-        bound: What is allowed; infinite for less than float32.
+        bound: What is allowed; None for less than float32.
         top1: Share of the photos where float32 is sure on which less than float32 has its first answer; None in
-            float32.
-        sure: How many those are.
+            float32, and of nets whose outputs are no answers to which class it is.
+        sure: How many those photos are.
         refused: Why others are not used, by engine and precision.
         cpu: On which CPU.
     """
@@ -51,7 +52,7 @@ class Acceleration(Record):
     setting: Setting
     milliseconds: Mapping[str, float]
     error: float
-    bound: float
+    bound: float | None
     top1: float | None
     sure: int | None
     refused: Mapping[str, str]
@@ -67,10 +68,11 @@ class Acceleration(Record):
 class Accelerated:
     """A callable with the net's own interface; (N, C, H, W) -> what the net puts out, tensor for tensor.
 
-    Arrays are answered with arrays, tensors with tensors on the CPU; no gradients.
+    Arrays are answered with arrays, tensors with tensors on the CPU; no gradients. Threads may share it; for other
+    processes it is made anew there.
 
     Attributes:
-        net: The net itself.
+        net: The net itself, as it was given; what is done to it later does not change the answers.
         record: Which engine runs it, and why.
     """
 
@@ -82,13 +84,19 @@ class Accelerated:
 
         Raises:
             SizeError: The inputs are not (N, C, H, W) as `record.shape` says, or there are none.
+            ConvAtlasError: They are no tensor or array of real numbers.
         """
+        real = not x.is_complex() if isinstance(x, Tensor) else isinstance(x, np.ndarray) and x.dtype.kind in "fiub"
+        if not real:
+            told = getattr(x, "dtype", type(x).__name__)
+            raise ConvAtlasError(f"an engine takes a tensor or an array of real numbers, not {told}")
         shape = self.record.shape
         if x.ndim != len(shape) + 1 or tuple(x.shape[1:]) != shape or len(x) < 1:
             raise SizeError(f"this engine takes (N, {', '.join(map(str, shape))}), N from 1; got {tuple(x.shape)}")
         if isinstance(x, Tensor):
             return torch.from_numpy(self.session(np.ascontiguousarray(x.detach().cpu().float().numpy())))
-        return self.session(np.ascontiguousarray(x, dtype=np.float32))
+        # Writable, as PyTorch wants what it takes over: others (a file that is mapped) are copied.
+        return self.session(np.require(x, np.float32, ("C", "W")))
 
     @property
     def card(self) -> Card:
@@ -122,7 +130,7 @@ class Accelerated:
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """Every stage's output by the stage's name; from the net in eager mode, for engines give only the last one."""
-        with torch.inference_mode():
+        with still(self.net), torch.inference_mode():
             return self._ours.features(x)
 
     @property
@@ -130,6 +138,14 @@ class Accelerated:
         if not isinstance(self.net, Net):
             raise ConvAtlasError(f"{type(self.net).__name__} is a net of your own, which has no card and no lineage")
         return self.net
+
+    def __reduce__(self) -> NoReturn:
+        """Engines cannot be copied or pickled.
+
+        Raises:
+            ConvAtlasError: Always; says what to do.
+        """
+        raise ConvAtlasError("an engine cannot be copied or pickled: hand on its .net, and accelerate that there")
 
     def __repr__(self) -> str:
         return f"Accelerated({self.record})"

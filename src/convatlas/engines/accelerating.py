@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from torch import nn
 
 from convatlas.base.atomic import read_json, write_bytes
-from convatlas.base.errors import ConvAtlasError
-from convatlas.base.store import locked
+from convatlas.base.locking import locked, unusable
 from convatlas.catalogue.lineages import Weights
 from convatlas.engines import light
 from convatlas.engines.accelerated import Accelerated, Acceleration
@@ -27,7 +26,7 @@ from convatlas.engines.setting import AUTO, Setting, check_wish
 from convatlas.engines.starting import start
 from convatlas.engines.trials import ready, shape_of
 from convatlas.images.decoding import Source
-from convatlas.images.many import sources
+from convatlas.images.many import is_many, sources
 from convatlas.nets.building import Size
 
 
@@ -39,7 +38,7 @@ def accelerate(
     batch: int = 1,
     weights: str | None = None,
     size: Size | None = None,
-    photos: Sequence[Source] | None = None,
+    photos: Source | Sequence[Source] | None = None,
 ) -> Accelerated:
     """A net in the engine that runs it fastest on this machine, to be used in the net's place.
 
@@ -59,36 +58,48 @@ def accelerate(
         batch: How many photos it will mostly get at a time; any number can be given.
         weights: Of a net by its name, as in `load`; "none" for random ones.
         size: Height and width of the photos; as the weights prepare them, or as the net was built, if not said.
-        photos: Of the kind that the net will see, files or folders, from which int8 takes its ranges: some hundreds.
-            Pieces of the sample photographs if not said.
+        photos: Of the kind that the net will see, from which int8 takes its ranges: a folder, or a list of files,
+            folders or arrays; some hundreds. Pieces of the sample photographs if not said.
 
     Raises:
         UnknownName: No such engine, precision or net.
+        SizeError: The net cannot take photos of such a size.
         ConvAtlasError: The engine is not installed, does not have the precision, or refuses the net (an operation it
             lacks is named); "auto" takes another one then, and `record.refused` says why.
+        StoreError: The store cannot be written to, and has nothing that was measured before.
     """
     check_wish(engine, precision, batch)
     given = named(net, weights) if isinstance(net, str) else net
     twin, shape = ready(given), shape_of(given, size)
     folder = folder_of(twin, shape)
-    search = Search(folder, twin, shape, batch, sources(photos) if photos is not None else None)
+    seen = None if photos is None else sources(photos if is_many(photos) else [photos])  # type: ignore[list-item]
+    search = Search(folder, twin, shape, batch, seen)
     kept = folder / f"{engine}-{precision}{search.ranges(precision)}-{batch}-{machine_key()}.json"
-    with locked(folder):
+    try:
+        # Without the lock: a store that may only be read serves as well.
         found = _remembered(kept, folder, search.eager)
         if found is None:
-            found = search.best(engine, precision)
-            write_bytes(kept, found[1].to_json().encode())
-        row = published(net, weights) if isinstance(net, str) else None
-        if row is not None and size is None:
-            _note(row, folder, twin, shape, found[1])
+            with locked(folder):
+                # Another process may have been faster.
+                found = _remembered(kept, folder, search.eager)
+                if found is None:
+                    found = search.best(engine, precision)
+                    write_bytes(kept, found[1].to_json().encode())
+    except OSError as error:
+        raise unusable(folder, error) from None
+    row = published(net, weights) if isinstance(net, str) else None
+    if row is not None and size is None:
+        _note(row, folder, twin, shape, found[1])
     return Accelerated(given, *found)
 
 
 def _note(row: Weights, folder: Path, net: nn.Module, shape: tuple[int, ...], record: Acceleration) -> None:
     """Leaves word of the engines that start without torch, for published weights as they are."""
-    for engine in light.ENGINES:
-        if any(name.startswith(f"{engine} float32,") for name in record.milliseconds):
-            light.note(row, folder, describe(net, shape), engine)
+    # Where it cannot be left, nothing is wrong but slower.
+    with suppress(OSError):
+        for engine in light.ENGINES:
+            if any(name.startswith(f"{engine} float32,") for name in record.milliseconds):
+                light.note(row, folder, describe(net, shape), engine)
 
 
 def _remembered(kept: Path, folder: Path, eager: Eager) -> tuple[Session, Acceleration] | None:
@@ -101,8 +112,9 @@ def _remembered(kept: Path, folder: Path, eager: Eager) -> tuple[Session, Accele
         eager_mode = setting.engine == "eager"
         session = EagerMode(eager.net, setting.channels_last) if eager_mode else start(folder, setting)
         y = session(eager.x.numpy())
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, ConvAtlasError):
+    # What notes and files that are damaged or others' make an engine raise is anything at all.
+    except Exception:
         return None
     # Less than float32 has no bound; but it is as far from eager as it was.
-    bound = record.bound if math.isfinite(record.bound) else 1.5 * record.error
+    bound = 1.5 * record.error if record.bound is None else record.bound
     return (session, record) if eager.distance(y) <= bound else None

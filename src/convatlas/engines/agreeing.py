@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from convatlas.engines.maps import MAPS
 from convatlas.engines.session import Photos
 
 MARGIN = 0.2
@@ -35,11 +36,10 @@ class Share:
         return f"{100 * self.share:.1f} % of {self.sure} photos"
 
 
-def agreement(right: Photos, other: Photos) -> Share:
-    """Of the outputs (N, classes) of two precisions."""
+def agreement(right: Photos, other: Photos, map: str = "softmax") -> Share:
+    """Of the outputs (N, classes) of two precisions; `map` makes probabilities of them, as `Card.probabilities`."""
     right, other = right.reshape(len(right), -1), other.reshape(len(other), -1)
-    shares = np.exp(right - right.max(1, keepdims=True))
-    shares /= shares.sum(1, keepdims=True)
+    shares = MAPS[map](right)
     second, first = np.sort(shares, 1)[:, -2:].T if shares.shape[1] > 1 else (0 * shares[:, 0], shares[:, 0])
     sure = first - second > MARGIN
     same = right.argmax(1) == other.argmax(1)

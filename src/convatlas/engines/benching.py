@@ -8,8 +8,10 @@ from math import prod
 from statistics import median, quantiles
 from typing import TYPE_CHECKING
 
+from torch import nn
+
 from convatlas.anatomy.measuring import measure
-from convatlas.base.errors import ConvAtlasError
+from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table
 from convatlas.catalogue.cards import cards, find
@@ -28,7 +30,7 @@ from convatlas.engines.timing import rounds
 from convatlas.engines.trials import ready, shape_of, trial
 from convatlas.engines.weighing import Weight, weigh
 from convatlas.nets.building import Size
-from convatlas.nets.net import Net
+from convatlas.nets.own import is_own
 
 if TYPE_CHECKING:
     from convatlas.anatomy.drawing.shapes import Picture
@@ -43,14 +45,14 @@ class Time:
 
     Attributes:
         net: The card's name.
-        size: Side of the photos in pixels (their height, where they are oblong).
+        size: Side of the photos in pixels (their height, where they are oblong; 0 where it takes no photos).
         batch: Photos in a call.
         engine: One of ours, or a peer in eager mode: "timm", "torchvision".
         precision: What it computes in.
         call: Milliseconds of a call, the median of all rounds.
         low: The quartile below it.
         high: The quartile above it.
-        limit: Milliseconds that the machine needs at least, by its own peaks.
+        limit: Milliseconds that the machine needs at least in float32, by its own peaks.
         load: Milliseconds to load the net in a new process; None for peers.
         memory: Peak of a process that only runs this net, in MB; None for peers.
         top1: Share of photos on which less than float32 has float32's first answer.
@@ -82,9 +84,9 @@ class Time:
         return 1e3 * self.batch / self.call
 
     @property
-    def share(self) -> float:
-        """How much of the call the machine's limit explains, from 0 to 1."""
-        return self.limit / self.call
+    def share(self) -> float | None:
+        """How much of the call the machine's limit explains; None in less than float32, whose limit is another."""
+        return self.limit / self.call if self.precision == "float32" else None
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ COLUMNS = (
     Column("milliseconds", "ms a photo", lambda time: f"{time:.2f}"),
     Column("spread", "quartiles apart", lambda time: f"{time:.2f}"),
     Column("rate", "photos/s", lambda rate: f"{rate:.1f}"),
-    Column("share", "of the limit", lambda share: f"{100 * share:.0f}%"),
+    Column("share", "of the limit", lambda share: "" if share is None else f"{100 * share:.0f}%"),
     Column("load", "load (ms)", lambda time: "" if time is None else f"{time:.0f}"),
     Column("memory", "memory (MB)", lambda size: "" if size is None else f"{size:.0f}"),
     Column("top1", "agreement", lambda share: "" if share is None else f"{100 * share:.1f}%"),
@@ -175,7 +177,7 @@ def bench(
     """Measures nets in every engine, and keeps the times for `list` and `choose`.
 
     Args:
-        nets: Which; all of the atlas if not said.
+        nets: Which; all of the atlas if not said. Also nets of your own, as `package.module:callable` or a .pt2 file.
         engines: Which; all that are installed if not said.
         precisions: "float32", "bfloat16", "int8"; each in the engines that have it.
         batches: Photos in a call.
@@ -207,10 +209,12 @@ def benches(
 ) -> Iterator[tuple[int, int, Bench | None]]:
     """As `bench`: (cells done, cells in all, None) after each net and batch, the result with the last one."""
     given = list(cards()) if nets is None else [nets] if isinstance(nets, str) else list(nets)
-    names = [find(name).name for name in given]
+    names = list(dict.fromkeys(name if is_own(name) else find(name).name for name in given))
+    batches = list(dict.fromkeys(batches))
     check_peers(tuple(vs))
     for engine in engines or ():
-        check_wish(engine, "float32", 1)
+        if engine not in PRECISIONS:
+            raise unknown("engine to measure", engine, PRECISIONS)
     for precision in precisions:
         check_wish(AUTO, precision, 1)
     for batch in batches:
@@ -223,14 +227,13 @@ def benches(
     machine = limits()
     for number, name in enumerate(names):
         net = named(name, weights)
-        assert isinstance(net, Net)
         cell = _Cells(net, name, weights, size, machine, refused)
         for place, batch in enumerate(batches):
             found = cell.times(batch, engines or list(PRECISIONS), precisions, vs, asked=engines is not None)
             keep(found)
             times += found
             if place == 0:
-                costly[name] = costliest(ready(net), trial(net, batch, cell.shape))
+                costly[name] = costliest(cell.twin, trial(net, batch, cell.shape))
             done = number * len(batches) + place + 1
             if done < len(names) * len(batches):
                 yield done, len(names) * len(batches), None
@@ -243,11 +246,13 @@ def benches(
 class _Cells:
     """One net, in all engines."""
 
-    def __init__(self, net: Net, name: str, weights: str, size: Size | None, machine: Limits, refused: list[str]):
+    def __init__(self, net: nn.Module, name: str, weights: str, size: Size | None, machine: Limits, refused: list[str]):
         self.net, self.name, self.weights, self.machine, self.refused = net, name, weights, machine, refused
         self.shape = shape_of(net, size)
-        self.folder = folder_of(ready(net), self.shape)
-        self.anatomy = measure(net, size=(self.shape[1], self.shape[2]))
+        self.size = (self.shape[1], self.shape[2]) if len(self.shape) == 3 else None
+        self.twin = ready(net)
+        self.folder = folder_of(self.twin, self.shape)
+        self.anatomy = measure(self.twin, size=self.size)
 
     def times(
         self, batch: int, engines: Sequence[str], precisions: Sequence[str], vs: Sequence[str], asked: bool
@@ -259,17 +264,21 @@ class _Cells:
                 if precision not in PRECISIONS[engine]:
                     continue
                 try:
-                    fast = accelerate(self.net, engine, precision, batch=batch, size=(self.shape[1], self.shape[2]))
+                    fast = accelerate(self.net, engine, precision, batch=batch, size=self.size)
                     ours[engine, precision] = fast
                 except ConvAtlasError as error:
                     if asked and "not installed" in str(error):
                         raise
                     self.refused.append(f"{self.name} in {engine}, {precision}: {error}")
         sessions: dict[tuple[str, str], Session] = {key: fast.session for key, fast in ours.items()}
+        x = trial(self.net, batch, self.shape).numpy()
         for name in vs:
-            if (other := peer(name, self.name)) is not None:
-                sessions[name, "float32"] = other
-        taken = rounds(sessions, trial(self.net, batch, self.shape).numpy())
+            try:
+                if (other := peer(name, self.name, x)) is not None:
+                    sessions[name, "float32"] = other
+            except ConvAtlasError as error:
+                self.refused.append(str(error))
+        taken = rounds(sessions, x)
         return [self.time(batch, key, taken[key], ours.get(key)) for key in sessions]
 
     def time(self, batch: int, key: tuple[str, str], taken: Sequence[float], fast: Accelerated | None) -> Time:
@@ -279,7 +288,7 @@ class _Cells:
         setting = None if fast is None else fast.record.setting
         return Time(
             net=self.name,
-            size=self.shape[1],
+            size=self.shape[1] if len(self.shape) == 3 else 0,
             batch=batch,
             engine=key[0],
             precision=key[1],

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from convatlas.base.errors import ConvAtlasError
 from convatlas.engines.graph import answers
 
 FACTOR = 10.0
@@ -30,13 +31,11 @@ class Agreement:
         error: The largest difference, in units of the standard deviation of eager's outputs.
         bound: The largest that is allowed; infinite where only agreement counts.
         top1: Share of photos with the same first answer.
-        sure: Of how many, where only those count on which float32 is sure.
     """
 
     error: float
     bound: float
     top1: float
-    sure: int | None = None
 
     @property
     def holds(self) -> bool:
@@ -50,11 +49,18 @@ class Eager:
     Args:
         net: On the CPU, in float32.
         x: Inputs (N, C, H, W), float32.
+
+    Raises:
+        ConvAtlasError: It does not run on them, or its answers are no numbers.
     """
 
     def __init__(self, net: nn.Module, x: Tensor):
         self.net, self.x = net, x
         self.single: Array = answers(net, x).numpy()
+        if not np.isfinite(self.single).all():
+            raise ConvAtlasError(
+                f"{type(net).__name__} answers with what is no number (infinite or NaN): nothing can be held against it"
+            )
 
     @cached_property
     def double(self) -> Array:

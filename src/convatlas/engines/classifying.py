@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convatlas.base.errors import ConvAtlasError, ImageError
-from convatlas.engines.light import Light, light
+from convatlas.base.errors import ConvAtlasError, ImageError, unknown
+from convatlas.catalogue.cards import find
+from convatlas.engines.light import ENGINES, Light, classifies, light
 from convatlas.engines.session import Photos
-from convatlas.engines.setting import AUTO, check_wish
+from convatlas.engines.setting import AUTO
 from convatlas.images.decoding import Source
 from convatlas.images.many import is_many, name, sources
 from convatlas.weights.answers import Answer, Classification, check_top
@@ -72,11 +73,12 @@ def classifications(
     engine: str = "auto",
 ) -> Iterator[Classification]:
     """As `classify` of a list, one after the other as they are found."""
-    check_wish(engine, "float32", 1)
+    if engine not in (AUTO, "eager", *ENGINES):
+        raise unknown("engine to classify with", engine, (AUTO, "eager", *ENGINES))
     quick = None
     if isinstance(net, str) and engine != "eager" and device in ("auto", "cpu"):
         quick = light(net, weights, None if engine == AUTO else engine)
-        if quick is None and engine != AUTO:
+        if quick is None and engine != AUTO and classifies(net, weights):
             from convatlas.engines.accelerating import accelerate
 
             accelerate(net, engine, weights=weights)
@@ -84,7 +86,10 @@ def classifications(
     if quick is not None:
         return _by(quick, sources(many), top)
     if engine not in (AUTO, "eager"):
-        raise ConvAtlasError(f"{engine} classifies on the cpu, by the name of a net and published weights")
+        # A wrong name is told as such; files and nets of the user's own have signs that names lack.
+        if isinstance(net, str) and not {".", ":"} & set(net):
+            find(net)
+        raise ConvAtlasError(f"{engine} classifies on the cpu, by the name of a net and published weights of classes")
     from convatlas.weights.classifying import classifications as eager
 
     return eager(many, net, weights=weights, top=top, device=device)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from convatlas.base.atomic import whole
 from convatlas.base.errors import ConvAtlasError
 from convatlas.engines.graph import quiet
 from convatlas.engines.session import Photos, parts
@@ -36,22 +37,28 @@ def package(folder: Path, batch: int) -> Path:
     return folder / f"compiled-{batch}.pt2"
 
 
+def check_compiler() -> None:
+    """Refuses to go on without a C++ compiler.
+
+    Raises:
+        ConvAtlasError: There is none.
+    """
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        raise ConvAtlasError("the engine compiled needs a C++ compiler; install g++")
+
+
 def compile_package(folder: Path, batch: int) -> None:
     """Compiles the program in `folder`; takes a minute or so, and a C++ compiler.
 
     Raises:
         ConvAtlasError: There is no compiler.
     """
-    if shutil.which(os.environ.get("CXX", "g++")) is None:
-        raise ConvAtlasError("the engine compiled needs a C++ compiler; install g++")
+    check_compiler()
     program = torch.export.load(folder / PROGRAM)
     module = program.module()
     first = program.graph_signature.user_inputs[0]
     shape = next(node.meta["val"].shape for node in program.graph.nodes if node.name == first)
     example = torch.zeros(batch, *(int(side) for side in shape[1:]))
-    file = package(folder, batch)
-    part = file.with_name(f".{os.getpid()}.{file.name}")
-    with torch.no_grad():
+    with torch.no_grad(), whole(package(folder, batch)) as place:
         fixed = torch.export.export(module, (example,))
-        torch._inductor.aoti_compile_and_package(fixed, package_path=str(part), inductor_configs={"freezing": True})
-    os.replace(part, file)
+        torch._inductor.aoti_compile_and_package(fixed, package_path=str(place), inductor_configs={"freezing": True})

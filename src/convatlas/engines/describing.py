@@ -14,6 +14,8 @@ from convatlas.weights.lineage import Lineage
 if TYPE_CHECKING:
     from torch import nn
 
+    from convatlas.nets.net import Net
+
 FORMAT = "1"
 
 
@@ -55,15 +57,13 @@ class Description:
 def describe(net: nn.Module, shape: tuple[int, ...]) -> dict[str, str]:
     """All that files say of a net for inputs of `shape`: its description, its card and its genes, as texts by name."""
     from convatlas.nets.net import Net
-    from convatlas.nets.probabilities import OUTPUTS
 
     if not isinstance(net, Net):
         name = getattr(getattr(net, "exported", None), "name", type(net).__name__)
         return Description(name, "", "", shape, None).metadata()
     card = net.card
     kind = card.output_kind if net.classes else "embedding"
-    probabilities = OUTPUTS.get(str(net.genome.output), card.probabilities) if net.classes else "none"
-    told = Description(card.name, kind, probabilities, shape, net.lineage)
+    told = Description(card.name, kind, map_of(net), shape, net.lineage)
     genes = {field.name: getattr(net.genome, field.name) for field in dataclasses.fields(net.genome)}
     more = {
         "card": json.dumps(dataclasses.asdict(card), ensure_ascii=False),
@@ -71,6 +71,13 @@ def describe(net: nn.Module, shape: tuple[int, ...]) -> dict[str, str]:
         "follows": net.follows,
     }
     return told.metadata() | more
+
+
+def map_of(net: Net) -> str:
+    """The map that makes probabilities of what a net puts out, as `Card.probabilities`; "none" for an embedding."""
+    from convatlas.nets.probabilities import OUTPUTS
+
+    return OUTPUTS.get(str(net.genome.output), net.card.probabilities) if net.classes else "none"
 
 
 def described(metadata: Mapping[str, str], file: str) -> Description:

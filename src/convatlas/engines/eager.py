@@ -7,18 +7,17 @@ import copy
 import torch
 from torch import nn
 
-from convatlas.engines.graph import still
 from convatlas.engines.session import Photos
 
 
 class EagerMode:
-    """A net on the CPU, called as it is; with `channels_last` a copy of it, whose maps lie pixel by pixel."""
+    """A net on the CPU, in evaluation mode; with `channels_last` a copy of it, whose maps lie pixel by pixel."""
 
     def __init__(self, net: nn.Module, channels_last: bool = False):
         self.format = torch.channels_last if channels_last else torch.contiguous_format
         self.net = copy.deepcopy(net).to(memory_format=self.format) if channels_last else net
 
     def __call__(self, x: Photos) -> Photos:
-        with still(self.net), torch.inference_mode():
+        with torch.inference_mode():
             found: Photos = self.net(torch.from_numpy(x).contiguous(memory_format=self.format)).contiguous().numpy()
         return found

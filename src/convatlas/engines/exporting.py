@@ -72,7 +72,10 @@ def export(net: nn.Module, file: str | Path, *, layout: str | None = None, size:
     try:
         if ending in GRAPHS:
             with whole(path, *OTHERS.get(ending, ())) as place:
-                GRAPHS[ending](ready(net), shape_of(net, size), place)
+                # The formats' own programs know their endings in lower case only.
+                lower = place.with_suffix(ending)
+                GRAPHS[ending](ready(net), shape_of(net, size), lower)
+                lower.rename(place)
         else:
             _write_weights(net, path, layout)
     except OSError as error:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from convatlas.base.errors import ConvAtlasError
+from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.engines.missing import needed
 
 OPSET = 20
@@ -57,8 +57,7 @@ def exported(net: nn.Module, shape: tuple[int, ...]) -> ExportedProgram:
             return torch.export.export(net, (example,), dynamic_shapes=({0: Dim("batch", min=1)},))
         # What `torch.export` raises about others' code is anything at all.
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": ")
-            raise ConvAtlasError(f"{type(net).__name__} cannot be exported: {reason}") from None
+            raise ConvAtlasError(f"{type(net).__name__} cannot be exported: {said(error)}") from None
 
 
 def onnx_bytes(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
@@ -132,10 +131,26 @@ def answers(net: nn.Module, x: Tensor) -> Tensor:
     """What a net puts out for `x`, in evaluation mode, without gradients.
 
     Raises:
-        ConvAtlasError: It gives something else than one tensor.
+        SizeError: It cannot take such inputs; says what it said.
+        ConvAtlasError: It gives something else than one tensor, of a row for each photo.
     """
     with still(net), torch.no_grad():
-        y: Any = net(x)
+        try:
+            y: Any = net(x)
+        # What a net of the user's own raises is anything at all.
+        except Exception as error:
+            shape = " x ".join(map(str, x.shape[1:]))
+            raise SizeError(f"{type(net).__name__} cannot take an input of {shape}: {said(error)}") from None
     if not isinstance(y, Tensor):
         raise ConvAtlasError(f"an engine runs nets that give one tensor; {type(net).__name__} gives {type(y).__name__}")
+    if y.dim() == 0 or len(y) != len(x) or y.numel() == 0:
+        raise ConvAtlasError(
+            f"an engine runs nets that give a row for each photo; {type(net).__name__} gives {tuple(y.shape)} "
+            f"for {len(x)} photos"
+        )
     return y
+
+
+def said(error: Exception) -> str:
+    """An error of others' code in one line."""
+    return f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": ")

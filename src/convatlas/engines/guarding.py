@@ -29,12 +29,13 @@ def tried(folder: Path, setting: Setting, x: Photos) -> Photos:
         ConvAtlasError: It refused, crashed, or took longer than `PATIENCE`; says which.
     """
     with tempfile.TemporaryDirectory() as place:
+        # -P: what lies in the user's folder and is called as a package is not that package.
         source, target = Path(place) / "x.npy", Path(place) / "y.npy"
         np.save(source, x)
         told = json.dumps([str(folder), setting.to_dict(), str(source), str(target)])
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "convatlas.engines.guarding", told],
+                [sys.executable, "-P", "-m", "convatlas.engines.guarding", told],
                 capture_output=True,
                 text=True,
                 errors="replace",

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import inspect
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,23 +28,32 @@ def folder_of(net: nn.Module, shape: tuple[int, ...]) -> Path:
     # Constants too, which `state_dict` leaves out.
     for name, tensor in [*net.named_parameters(), *net.named_buffers()]:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(_bytes(tensor))
     name = net.card.name if isinstance(net, Net) else type(net).__name__
     return home() / "engines" / f"{name}-{digest.hexdigest()[:20]}"
 
 
-def _plain(module: nn.Module) -> list[tuple[str, object]]:
-    """What a module has noted down of how it computes."""
-    return sorted(
-        (name, repr(value))
-        for name, value in vars(module).items()
-        if name != "training"
-        and (isinstance(value, int | float | str | tuple | list) or dataclasses.is_dataclass(value))
-    )
+def _plain(module: nn.Module) -> list[tuple[str, str]]:
+    """What a module has noted down of how it computes: numbers, words, tensors that are no buffers, functions."""
+    found = []
+    for name, value in vars(module).items():
+        if isinstance(value, torch.Tensor):
+            found.append((name, hashlib.sha256(_bytes(value)).hexdigest()))
+        elif inspect.isroutine(value):
+            found.append((name, _code(value)))
+        elif name != "training" and (
+            isinstance(value, int | float | str | tuple | list) or dataclasses.is_dataclass(value)
+        ):
+            found.append((name, repr(value)))
+    return sorted(found)
 
 
-def _code(kind: type) -> str:
+def _bytes(tensor: torch.Tensor) -> memoryview:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+
+
+def _code(code: Any) -> str:
     try:
-        return inspect.getsource(kind)
+        return inspect.getsource(code)
     except (OSError, TypeError):
-        return f"{kind.__module__}.{kind.__qualname__}"
+        return f"{code.__module__}.{code.__qualname__}"

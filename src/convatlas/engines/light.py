@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from convatlas.catalogue.cards import find
 from convatlas.catalogue.lineages import Weights
 from convatlas.engines.describing import described
 from convatlas.engines.machine import machine_key
+from convatlas.engines.maps import MAPS
 from convatlas.engines.session import Photos, Session
 from convatlas.engines.setting import Setting
 from convatlas.engines.starting import GRAPH, start
@@ -24,22 +25,6 @@ from convatlas.weights.origins import choose
 
 ENGINES = ("onnxruntime", "openvino")
 """Those that start without torch, from the one that starts soonest."""
-
-
-def _softmax(y: Photos) -> Photos:
-    raised = np.exp(y - y.max(1, keepdims=True))
-    shares: Photos = raised / raised.sum(1, keepdims=True)
-    return shares
-
-
-def _halved(y: Photos) -> Photos:
-    share = ((1 + y) / 2).clip(0, 1)
-    shares: Photos = share / np.maximum(share.sum(1, keepdims=True), np.float32(1e-12))
-    return shares
-
-
-MAPS: Mapping[str, Callable[[Photos], Photos]] = {"softmax": _softmax, "halved": _halved, "identity": lambda y: y}
-"""As `nets.probabilities`, for arrays."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +80,12 @@ def published(name: str, weights: str | None) -> Weights | None:
         return choose(find(name), weights)
     except ConvAtlasError:
         return None
+
+
+def classifies(name: str, weights: str | None) -> bool:
+    """Whether published weights are meant whose outputs are classes with names."""
+    row = published(name, weights)
+    return row is not None and row.outputs > 0 and find(name).probabilities in MAPS
 
 
 def _note(row: Weights, engine: str) -> Path:

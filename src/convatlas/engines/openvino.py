@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,19 +53,22 @@ class OpenVINO:
         except RuntimeError as error:
             raise refused(file, error) from None
         self.requests = [compiled.create_infer_request() for _ in range(streams)]
+        self.turn = threading.Lock()
 
     def __call__(self, x: Photos) -> Photos:
         found: list[Photos] = []
         waiting = parts(x, self.batch)
-        while waiting:
-            running = list(zip(self.requests, waiting, strict=False))
-            for request, part in running[1:]:
-                request.start_async({0: part}, share_inputs=True)
-            self.requests[0].infer({0: running[0][1]}, share_inputs=True)
-            for request, _ in running:
-                request.wait()
-                found.append(request.get_output_tensor(0).data.copy())
-            del waiting[: self.streams]
+        # A second thread would overwrite what the first one has not fetched yet.
+        with self.turn:
+            while waiting:
+                running = list(zip(self.requests, waiting, strict=False))
+                for request, part in running[1:]:
+                    request.start_async({0: part}, share_inputs=True)
+                self.requests[0].infer({0: running[0][1]}, share_inputs=True)
+                for request, _ in running:
+                    request.wait()
+                    found.append(request.get_output_tensor(0).data.copy())
+                del waiting[: self.streams]
         return found[0][: len(x)] if len(found) == 1 else np.concatenate(found)[: len(x)]
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.catalogue.lineages import weights_of
 from convatlas.engines.eager import EagerMode
+from convatlas.engines.graph import said
 from convatlas.engines.missing import installed
-from convatlas.engines.session import Session
+from convatlas.engines.session import Photos, Session
 
 PEERS = ("timm", "torchvision")
 
@@ -28,8 +29,12 @@ def check_peers(names: tuple[str, ...]) -> None:
             raise ConvAtlasError(f"{name} is not installed: pip install {name}")
 
 
-def peer(name: str, net: str) -> Session | None:
-    """A peer's own net with random weights; None if it has none of that name."""
+def peer(name: str, net: str, x: Photos) -> Session | None:
+    """A peer's own net with random weights, which has run on `x`; None if it has none of that name.
+
+    Raises:
+        ConvAtlasError: It cannot be made, or does not take such inputs; says what it said.
+    """
     row = next((row for row in weights_of(net) if row.origin == name and row.outputs), None)
     if row is None:
         return None
@@ -38,4 +43,10 @@ def peer(name: str, net: str) -> Session | None:
     model = row.model.partition(".")[0]
     # These two of torchvision take half a minute to draw their random weights.
     slow = name == "torchvision" and model in ("googlenet", "inception_v3")
-    return EagerMode((make(model, init_weights=False) if slow else make(model)).eval())
+    try:
+        session = EagerMode((make(model, init_weights=False) if slow else make(model)).eval())
+        session(x)
+    # What others' code raises is anything at all.
+    except Exception as error:
+        raise ConvAtlasError(f"{net} in {name}: {said(error)}") from None
+    return session

@@ -25,6 +25,7 @@ import numpy as np
 from convatlas.base.atomic import whole
 from convatlas.base.errors import ConvAtlasError
 from convatlas.engines.agreeing import LEAST, agreement
+from convatlas.engines.maps import MAPS
 from convatlas.engines.missing import needed
 from convatlas.engines.session import Photos
 
@@ -38,7 +39,9 @@ ROUTING = ("MatMul", "Add", "Subtract", "Multiply", "Divide", "ReduceSum", "Redu
 """Those that stay so as well in nets that route: all but the convolutions."""
 
 
-def quantize(graph: Path, file: Path, calibration: Photos, proof: Photos, *, routes: bool) -> None:
+def quantize(
+    graph: Path, file: Path, calibration: Photos, proof: Photos, *, routes: bool, map: str = "softmax"
+) -> None:
     """Writes the graph of an .onnx file in int8 as .xml and .bin, whole or not at all.
 
     Args:
@@ -47,6 +50,7 @@ def quantize(graph: Path, file: Path, calibration: Photos, proof: Photos, *, rou
         calibration: Prepared photos from which the ranges come.
         proof: Others, on which answers are compared.
         routes: Whether the net is of capsules.
+        map: What makes probabilities of its outputs; with none of `MAPS` no answers are compared.
 
     Raises:
         ConvAtlasError: NNCF is not installed, or fails.
@@ -57,9 +61,9 @@ def quantize(graph: Path, file: Path, calibration: Photos, proof: Photos, *, rou
         sources = [Path(folder) / "calibration.npy", Path(folder) / "proof.npy"]
         for source, photos in zip(sources, (calibration, proof), strict=True):
             np.save(source, photos)
-        told = json.dumps([str(graph), str(place), *map(str, sources), routes])
+        told = json.dumps([str(graph), str(place), *(str(source) for source in sources), routes, map])
         done = subprocess.run(
-            [sys.executable, "-m", "convatlas.engines.quantizing", told],
+            [sys.executable, "-P", "-m", "convatlas.engines.quantizing", told],
             # What NNCF would otherwise tell its makers stays here.
             env=os.environ | {"NNCF_CI": "1"},
             capture_output=True,
@@ -73,14 +77,17 @@ def quantize(graph: Path, file: Path, calibration: Photos, proof: Photos, *, rou
 
 def main() -> None:
     """Quantizes; and with accuracy control if that alone is not enough."""
-    graph, target, calibration, proof, routes = json.loads(sys.argv[1])
+    graph, target, calibration, proof, routes, map = json.loads(sys.argv[1])
     import openvino
 
     seen, photos = np.load(calibration), [part[None] for part in np.load(proof)]
-    right = _answers(openvino.compile_model(_model(graph), "CPU", IN_FLOAT), photos)
     made = plain(graph, seen, routes=routes)
-    if not agreement(right, _answers(openvino.compile_model(made, "CPU", IN_FLOAT), photos)).holds:
-        made = controlled(graph, seen, photos, right, routes=routes)
+    if map in MAPS:
+        right, found = (
+            _answers(openvino.compile_model(model, "CPU", IN_FLOAT), photos) for model in (_model(graph), made)
+        )
+        if not agreement(right, found, map).holds:
+            made = controlled(graph, seen, photos, right, routes=routes, map=map)
     if not any(one.get_type_name() == "FakeQuantize" for one in made.get_ops()):
         sys.exit("its first answers are float32's only with all of its layers in float32")
     openvino.save_model(made, target, compress_to_fp16=False)
@@ -93,14 +100,14 @@ def plain(graph: str, seen: Photos, *, routes: bool) -> Any:
     return nncf.quantize(_model(graph), nncf.Dataset([part[None] for part in seen]), **_settings(seen, routes))
 
 
-def controlled(graph: str, seen: Photos, photos: Sequence[Photos], right: Photos, *, routes: bool) -> Any:
+def controlled(graph: str, seen: Photos, photos: Sequence[Photos], right: Photos, *, routes: bool, map: str) -> Any:
     """The same with the layers in float32 that keep it from giving the answers `right` to `photos`."""
     import nncf
 
     def validate(model: Any, data: Iterable[tuple[Photos, Photos]]) -> float:
         # Of all photos, or of those by which NNCF ranks the layers.
         shown, known = zip(*data, strict=True)
-        return agreement(np.stack(known), _answers(model, shown)).share
+        return agreement(np.stack(known), _answers(model, shown), map).share
 
     return nncf.quantize_with_accuracy_control(
         _model(graph),

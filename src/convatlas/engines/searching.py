@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,26 +19,29 @@ from convatlas.base.errors import ConvAtlasError, ImageError
 from convatlas.engines.accelerated import Acceleration
 from convatlas.engines.agreeing import LEAST, Share, agreement
 from convatlas.engines.checking import Agreement, Eager
-from convatlas.engines.compiled import PROGRAM
-from convatlas.engines.describing import describe
+from convatlas.engines.compiled import PROGRAM, check_compiler, package
+from convatlas.engines.describing import describe, map_of
 from convatlas.engines.eager import EagerMode
 from convatlas.engines.graph import exported, onnx_bytes
 from convatlas.engines.guarding import tried
 from convatlas.engines.machine import cpu
+from convatlas.engines.maps import MAPS
 from convatlas.engines.openvino import capabilities
 from convatlas.engines.quantizing import quantize
 from convatlas.engines.session import Photos, Session
 from convatlas.engines.setting import AUTO, Setting, candidates
 from convatlas.engines.starting import GRAPH, quantized, start
 from convatlas.engines.timing import medians
-from convatlas.engines.trials import trial
+from convatlas.engines.trials import fitted, trial
 from convatlas.images.decoding import Source
 from convatlas.nets.net import Net
+
+T = TypeVar("T")
 
 PHOTOS = 2
 """On which an engine is checked."""
 
-RANGES, PROOF, MEMORY = 128, 256, 2**28
+RANGES, PROOF, MEMORY = 300, 400, 2**28
 """Photos from which int8 has its ranges, and on which its answers are compared; and bytes they may take."""
 
 SURE, MOST, PART = 500, 2048, 64
@@ -69,6 +75,8 @@ class Search:
         self.sessions: dict[Setting, Session] = {}
         self.agreements: dict[Setting, Agreement] = {}
         self.refused: dict[str, str] = {}
+        self.share: Share | None = None
+        self.made: set[Path] = set()
         self.x = trial(net, batch, shape).numpy()
 
     def best(self, engine: str, precision: str) -> tuple[Session, Acceleration]:
@@ -85,6 +93,8 @@ class Search:
         if len(close) > 1:
             times |= medians({one: self.sessions[one] for one in close}, self.x)
         setting = min(times, key=times.__getitem__)
+        if setting.precision != precision:
+            self.refused.setdefault(f"openvino {precision}", "it is not faster")
         return self.sessions[setting], self.record(setting, times)
 
     def single(self, engine: str) -> dict[Setting, float]:
@@ -110,15 +120,41 @@ class Search:
         if name in self.refused:
             return False
         try:
-            session = self.started(setting)
-            found = self.eager.agreement(session(self.eager.x.numpy()))
-            if not found.holds:
-                raise ConvAtlasError(f"it is {found.error:.1e} deviations from eager, and {found.bound:.1e} is allowed")
+            if setting.engine == "compiled" and not package(self.folder, setting.batch).is_file():
+                check_compiler()
+            self.sessions[setting], self.agreements[setting] = self.twice(setting, self.right)
         except ConvAtlasError as error:
             self.refused[name] = str(error)
             return False
-        self.sessions[setting], self.agreements[setting] = session, found
         return True
+
+    def right(self, setting: Setting) -> tuple[Session, Agreement]:
+        """A session in float32 whose answers are eager's."""
+        session = self.started(setting)
+        found = self.eager.agreement(session(self.eager.x.numpy()))
+        if not found.holds:
+            raise ConvAtlasError(f"it is {found.error:.1e} deviations from eager, and {found.bound:.1e} is allowed")
+        return session, found
+
+    def twice(self, setting: Setting, work: Callable[[Setting], T]) -> T:
+        """What `work` gives; if it fails with files of an earlier search, which may be damaged, then with new ones."""
+        try:
+            return work(setting)
+        except ConvAtlasError:
+            old = [path for path in self.files(setting) if path not in self.made and path.is_file()]
+            if not old:
+                raise
+            for path in old:
+                path.unlink(missing_ok=True)
+            return work(setting)
+
+    def files(self, setting: Setting) -> tuple[Path, ...]:
+        """What an engine starts from."""
+        if setting.engine == "compiled":
+            return self.folder / PROGRAM, package(self.folder, setting.batch)
+        if setting.engine == "eager":
+            return ()
+        return (quantized(self.folder, setting) if setting.precision == "int8" else self.folder / GRAPH,)
 
     def reduce(self, engine: str, precision: str, right: Session) -> None:
         """Starts the sessions in less than float32, and compares their first answers with those of `right`."""
@@ -126,50 +162,60 @@ class Search:
             settings = candidates(engine, precision, self.batch)
             if not settings:
                 raise ConvAtlasError(f"{precision} needs openvino: pip install 'convatlas[engines]'")
-            share: Share | None = None
+            if self.map not in MAPS and engine == AUTO:
+                raise ConvAtlasError("less than float32 is judged by first answers, and this net's outputs are none")
             for plain in settings:
-                setting = Setting(**plain.to_dict() | {"ranges": self.ranges(precision)})
-                self.demand(setting)
-                session = self.started(setting)
-                if share is None:
-                    share = self.share(right, session)
-                if engine == AUTO and not share.holds:
-                    raise ConvAtlasError(f"it gives float32's first answer on {share}; {100 * LEAST:g} % is asked")
+                setting = replace(plain, ranges=self.ranges(precision))
+                session = self.twice(setting, self.reduced)
+                if self.share is None and self.map in MAPS:
+                    self.share = self.judged(right, session)
+                if engine == AUTO and self.share is not None and not self.share.holds:
+                    if self.share.sure == 0:
+                        raise ConvAtlasError("float32 is sure of its first answer on none of the photos")
+                    raise ConvAtlasError(f"it gives float32's first answer on {self.share}; {100 * LEAST:g} % is asked")
                 y = session(self.eager.x.numpy())
                 self.sessions[setting] = session
-                self.agreements[setting] = Agreement(self.eager.distance(y), math.inf, share.share, share.sure)
+                self.agreements[setting] = Agreement(self.eager.distance(y), math.inf, 0.0)
         except ConvAtlasError as error:
             self.refused[f"openvino {precision}"] = str(error)
 
-    def share(self, right: Session, other: Session) -> Share:
-        """How often `other` has the first answer of `right`: on photos none of which made the other what it is."""
+    def judged(self, right: Session, other: Session) -> Share:
+        """How often `other` has the first answer of `right`, on photos none of which made the other what it is."""
         found = Share(0, 0.0)
         for x in self.judges():
-            found += agreement(right(x), other(x))
+            found += agreement(right(x), other(x), self.map)
             if found.sure >= SURE:
                 break
         return found
 
     def judges(self) -> Iterator[Photos]:
         """Prepared photos in parts: pieces of the sample photographs, or every other one of the person's."""
-        proof = self.prepared()[1]
+        proof = self.prepared[1]
         if self.photos is not None:
             yield proof
             return
         for seed in range(MOST // PART):
             yield trial(self.net, PART, self.shape, 3 + seed).numpy()
 
-    def demand(self, setting: Setting) -> None:
-        """What a precision needs: arithmetic of the CPU's own, or a file with ranges."""
+    @property
+    def map(self) -> str:
+        """What makes probabilities of the net's outputs."""
+        return map_of(self.net) if isinstance(self.net, Net) else ""
+
+    def reduced(self, setting: Setting) -> Session:
+        """A session in less than float32, which needs arithmetic of the CPU's own, or a file with ranges."""
         if setting.precision == "bfloat16" and "BF16" not in capabilities():
             raise ConvAtlasError("this CPU does not compute in bfloat16")
         file = quantized(self.folder, setting)
         if setting.precision == "int8" and not file.is_file():
             self.write(setting.engine)
-            calibration, proof = self.prepared()
+            calibration, proof = self.prepared
             routes = isinstance(self.net, Net) and self.net.genome.routing is not None
-            quantize(self.folder / GRAPH, file, calibration, proof, routes=routes)
+            quantize(self.folder / GRAPH, file, calibration, proof, routes=routes, map=self.map)
+            self.made.add(file)
+        return self.started(setting)
 
+    @cached_property
     def prepared(self) -> tuple[Photos, Photos]:
         """Inputs for the ranges, and others for the proof."""
         lineage = self.net.lineage if isinstance(self.net, Net) else None
@@ -182,12 +228,14 @@ class Search:
         found = []
         for photo in self.photos[: 2 * most]:
             try:
-                found.append(lineage.prepare(photo))
+                found.append(torch.from_numpy(lineage.prepare(photo)))
             except ImageError:
                 continue
         if len(found) < 2:
-            raise ConvAtlasError(f"int8 takes its ranges from photos, of which {len(found)} could be read")
-        every = np.stack(found)
+            raise ConvAtlasError(f"less than float32 is judged by photos, of which {len(found)} could be read")
+        if len(found[0]) != self.shape[0]:
+            raise ConvAtlasError(f"a photo becomes {len(found[0])} channels, this net takes {self.shape[0]}")
+        every = fitted(torch.stack(found), self.shape).numpy()
         return np.ascontiguousarray(every[::2][:RANGES]), np.ascontiguousarray(every[1::2])
 
     def ranges(self, precision: str) -> str:
@@ -196,13 +244,14 @@ class Search:
             return ""
         if self.photos is None:
             return "samples"
-        return hashlib.sha256(b"".join(part.tobytes() for part in self.prepared())).hexdigest()[:12]
+        return hashlib.sha256(b"".join(part.tobytes() for part in self.prepared)).hexdigest()[:12]
 
     def started(self, setting: Setting) -> Session:
         """A session of an engine that has shown, in a process of its own, that it does not crash."""
         if setting.engine == "eager":
             return EagerMode(self.net, setting.channels_last)
         self.write(setting.engine)
+        self.made |= {path for path in self.files(setting) if not path.is_file()}
         if not any(one.engine == setting.engine and one.precision == setting.precision for one in self.sessions):
             tried(self.folder, setting, self.eager.x.numpy())
         return start(self.folder, setting)
@@ -212,6 +261,7 @@ class Search:
         path = self.folder / (PROGRAM if engine == "compiled" else GRAPH)
         if path.is_file():
             return
+        self.made.add(path)
         program = exported(self.net, self.shape)
         if engine == "compiled":
             with whole(path) as place:
@@ -231,9 +281,9 @@ class Search:
             setting=setting,
             milliseconds={str(one): taken for one, taken in times.items()},
             error=found.error,
-            bound=found.bound,
-            top1=None if math.isfinite(found.bound) else found.top1,
-            sure=found.sure,
+            bound=found.bound if setting.precision == "float32" else None,
+            top1=self.share.share if setting.precision != "float32" and self.share is not None else None,
+            sure=self.share.sure if setting.precision != "float32" and self.share is not None else None,
             refused=self.refused,
             cpu=cpu(),
         )

@@ -60,7 +60,7 @@ def check_wish(engine: str, precision: str, batch: object) -> None:
     if engine not in (AUTO, *PRECISIONS):
         raise unknown("engine", str(engine), (AUTO, *PRECISIONS))
     known = dict.fromkeys(one for some in PRECISIONS.values() for one in some)
-    if precision not in known:
+    if precision not in tuple(known):
         raise unknown("precision", str(precision), known)
     if engine != AUTO and precision not in PRECISIONS[engine]:
         able = [name for name, some in PRECISIONS.items() if precision in some]

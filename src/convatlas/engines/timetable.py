@@ -10,6 +10,7 @@ from convatlas.anatomy.choosing import RECORD
 from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.store import home, locked
 from convatlas.engines.machine import cpu
+from convatlas.engines.setting import PRECISIONS
 
 if TYPE_CHECKING:
     from convatlas.engines.benching import Time
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 def keep(times: Sequence[Time]) -> None:
     """Adds times to the record, in the place of earlier ones of the same; those of another CPU are dropped.
 
-    Rows of one photo at a time in float32 have "milliseconds", which `choose` reads; all have the "call".
+    Rows of one photo at a time in float32, by an engine of ours, have "milliseconds", which `choose` reads; all have
+    the "call".
     """
     path = home() / RECORD
     with locked(path):
@@ -34,7 +36,7 @@ def keep(times: Sequence[Time]) -> None:
 
 def _row(time: Time) -> dict[str, Any]:
     row: dict[str, Any] = vars(time) | {"photos_per_second": time.photos_per_second, "cpu": cpu()}
-    if time.batch == 1 and time.precision == "float32":
+    if time.batch == 1 and time.precision == "float32" and time.engine in PRECISIONS:
         row["milliseconds"] = time.milliseconds
     return row
 

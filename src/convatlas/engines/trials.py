@@ -1,7 +1,8 @@
-"""Inputs to try an engine on: pieces of the sample photographs, prepared as the net's weights want them."""
+"""What an engine is tried with: a net of its own, and photographs prepared as the net's weights want them."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError, ImageError
+from convatlas.engines.graph import said
 from convatlas.images.decoding import read
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.nets.net import Net
@@ -39,8 +41,13 @@ def trial(net: nn.Module, many: int, shape: tuple[int, ...], seed: int = 0) -> T
             pass
         else:
             if len(x[0]) == shape[0]:
-                return x if x.shape[1:] == shape else nn.functional.interpolate(x, size=shape[1:])
+                return fitted(x, shape)
     return torch.rand(many, *shape, generator=torch.Generator().manual_seed(seed))
+
+
+def fitted(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Prepared photos (N, C, h, w) at the height and width of `shape`."""
+    return x if x.shape[1:] == shape else nn.functional.interpolate(x, size=shape[1:])
 
 
 def shape_of(net: nn.Module, size: int | tuple[int, int] | None = None) -> tuple[int, ...]:
@@ -57,12 +64,15 @@ def shape_of(net: nn.Module, size: int | tuple[int, int] | None = None) -> tuple
 
 
 def ready(net: nn.Module) -> nn.Module:
-    """The net on the CPU in float32: itself, or a copy."""
+    """A copy on the CPU, in float32 and in evaluation mode: what becomes of the net itself does not touch it.
+
+    Raises:
+        ConvAtlasError: It is no net, or one that cannot be copied.
+    """
     if not isinstance(net, nn.Module):
         raise ConvAtlasError(f"a net is what `load` or `build` gave, not {type(net).__name__}")
-    tensors = [*net.parameters(), *net.buffers()]
-    if all(one.device.type == "cpu" and one.dtype in (torch.float32, torch.int64, torch.bool) for one in tensors):
-        return net
-    import copy
-
-    return copy.deepcopy(net).cpu().float()
+    try:
+        return copy.deepcopy(net).cpu().float().eval()
+    # What a net of the user's own raises is anything at all.
+    except Exception as error:
+        raise ConvAtlasError(f"{type(net).__name__} cannot be copied: {said(error)}") from None

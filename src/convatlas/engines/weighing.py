@@ -34,7 +34,7 @@ def weigh(setting: Setting, folder: Path, net: tuple[str, str | None], shape: tu
         ConvAtlasError: The process failed.
     """
     told = json.dumps([setting.to_dict(), str(folder), net, shape, batch])
-    command = [sys.executable, "-m", "convatlas.engines.weighing", told]
+    command = [sys.executable, "-P", "-m", "convatlas.engines.weighing", told]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode:
         raise ConvAtlasError(f"{setting} could not be weighed: {(done.stderr.splitlines() or ['it died'])[-1][:200]}")

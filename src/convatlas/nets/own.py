@@ -29,7 +29,7 @@ class Exported:
 
 def is_own(name: str) -> bool:
     """Whether a name says where the user's own net is; no net of the atlas is called so."""
-    return ":" in name or name.endswith(EXPORTED)
+    return ":" in name or name.lower().endswith(EXPORTED)
 
 
 def own(name: str) -> nn.Module:
@@ -42,7 +42,7 @@ def own(name: str) -> nn.Module:
     Raises:
         ConvAtlasError: There is no such module, callable or file, it failed, or what it gave is no `torch.nn.Module`.
     """
-    if name.endswith(EXPORTED):
+    if name.lower().endswith(EXPORTED):
         return _exported(Path(name))
     module, _, attribute = name.partition(":")
     if str(Path.cwd()) not in sys.path:
@@ -62,7 +62,9 @@ def _exported(path: Path) -> nn.Module:
     """The net of a file, its modules as they were before it was exported."""
     try:
         _check_pickles(path)
-        program = torch.export.load(path)
+        # Not by its name, which PyTorch wants in lower case.
+        with path.open("rb") as file:
+            program = torch.export.load(file)
         net = torch.export.unflatten(program)
         shape = _shape(program)
     except ConvAtlasError:

@@ -158,9 +158,7 @@ class Picture:
         Raises:
             ConvAtlasError: The name ends in neither, or the file cannot be written.
         """
-        path = Path(path)
-        if path.suffix.lower() not in (".svg", ".png"):
-            raise ConvAtlasError(f"a picture is written to a .svg or .png file; got {path.name!r}")
+        path = check_picture(path)
         data = self.svg().encode() if path.suffix.lower() == ".svg" else self.png()
         try:
             write_bytes(path, data)
@@ -170,6 +168,18 @@ class Picture:
 
     def _repr_svg_(self) -> str:
         return self.svg()
+
+
+def check_picture(path: str | Path) -> Path:
+    """The path of a picture to be saved.
+
+    Raises:
+        ConvAtlasError: Its name ends in neither .svg nor .png.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".svg", ".png"):
+        raise ConvAtlasError(f"a picture is written to a .svg or .png file; got {path.name!r}")
+    return path
 
 
 def flat(shapes: Sequence[Shape]) -> Iterator[Box | Line | Polygon | Disc | Text | Image]:
