@@ -45,7 +45,8 @@ def test_classes_are_those_of_classify(folder: Path, tmp_path: Path) -> None:
         assert (row["raw_path"], row["error"]) == (None, None)
         assert row["labels"] == [answer.label for answer in one.answers]
         assert row["numbers"] == [answer.number for answer in one.answers]
-        assert row["probabilities"] == [answer.probability for answer in one.answers]  # to the bit
+        # The other layout may differ in the last bits.
+        assert row["probabilities"] == pytest.approx([answer.probability for answer in one.answers], abs=1e-5)
     assert "50 photos in 4 shards" in str(found)
     assert "eager float32" in str(found)
 
@@ -57,7 +58,7 @@ def test_embeddings_are_those_of_a_net_without_its_head(folder: Path, tmp_path: 
     net = ca.load("lenet1", head=False)
     with torch.inference_mode():
         x = torch.stack([net.preprocess(folder / name) for name in table["path"].to_pylist()[:16]])
-        assert np.array_equal(net(x).numpy(), np.stack(table["embedding"].to_pylist()[:16]).astype(np.float32))
+        assert np.stack(table["embedding"].to_pylist()[:16]) == pytest.approx(net(x).numpy(), abs=1e-5)
 
 
 def test_objects_are_those_of_detect(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_worker_is_killed(folder: Path, tmp_path: Path) -> None:
     everyone[1].kill()
     *_, (done, total, found) = steps
     assert done == total == found.answered == 1200
-    assert found.engines == ("eager float32, 16 a run",)
+    assert found.engines[0].startswith("eager float32, 16 a run")
     check_once(tmp_path, folder)
     assert not workers()
     assert dict(os.environ) == before

@@ -138,7 +138,7 @@ def test_wrong_wishes(cached: Path, monkeypatch) -> None:
         ca.classify(photo, engine="compiled")
     with pytest.raises(UnknownName, match="resnet50"):
         ca.classify(photo, "resnet5", engine="onnxruntime")
-    for name in ("yolo_v3_tiny", "lenet5", "mine.safetensors", "mine:net"):
+    for name in ("yolo_v3_tiny", "mlp_300", "mine.safetensors", "mine:net"):
         with pytest.raises(ConvAtlasError, match="by the name of a net and published weights of classes"):
             ca.classify(photo, name, engine="openvino")
     net = ca.load("efficientnet_lite0")

@@ -328,9 +328,9 @@ def test_compiled(tmp_path):
 def test_a_net_of_the_atlas_comes_out_as_a_lineage(tmp_path):
     recipe = Recipe(epochs=1, batch_size=10)
     photos, labels = torch.rand(30, 1, 28, 28), torch.arange(30) % 10
-    toys = toy_parts()
+    preprocessing = dataclasses.replace(toy_parts().preprocessing, size=(28, 28), resize=28)
     examples = InMemory(photos, labels, recipe)
-    parts = Parts("toys", examples, None, examples, tuple("0123456789"), toys.preprocessing, "")
+    parts = Parts("toys", examples, None, examples, tuple("0123456789"), preprocessing, "")
     net = ca.build("mlp_300")
     result = fit(net, parts, recipe, tmp_path, device="cpu")
     loaded = ca.load(tmp_path / "weights.safetensors")
