@@ -374,7 +374,7 @@ def test_wrong_wishes(net: Net, store: Path) -> None:
     with pytest.raises(UnknownName, match="onnxruntime"):
         ca.accelerate(net, "onnxruntim")
     for precision in ("float23", None, ["int8"]):
-        with pytest.raises(UnknownName, match="float32|int8"):
+        with pytest.raises(UnknownName, match=r"float32|int8"):
             ca.accelerate(net, precision=precision)
     with pytest.raises(ConvAtlasError, match="onnxruntime computes in float32; bfloat16 has openvino"):
         ca.accelerate(net, "onnxruntime", "bfloat16")
