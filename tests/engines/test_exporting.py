@@ -25,6 +25,7 @@ from convatlas.engines import exporting
 from convatlas.engines.checking import Eager, doubled
 from convatlas.engines.describing import describe, described
 from convatlas.engines.graph import exported, onnx_bytes
+from convatlas.genes.local import LocallyConnected
 from convatlas.nets.net import Net
 
 QUICK = (
@@ -69,6 +70,16 @@ def check_onnx(net: Net, data: bytes) -> None:
 def test_onnx_of_the_smallest(name: str) -> None:
     net = ca.build(name, size=SMALL[name], classes=7, seed=1).eval()
     check_onnx(net, onnx_bytes(exported(net, (net.channels, *net.size)), describe(net, (1,))))
+
+
+def test_onnx_of_a_locally_connected_layer() -> None:
+    layer, x = LocallyConnected(8, 4, 3, (7, 5)), torch.rand(3, 8, 7, 5)
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter)
+    session = onnxruntime.InferenceSession(onnx_bytes(exported(layer, (8, 7, 5)), {}))
+    for many in (1, 3):
+        found = torch.from_numpy(session.run(None, {"photos": x[:many].numpy()})[0])
+        torch.testing.assert_close(found, layer(x[:many]).detach(), atol=1e-4, rtol=1e-4)
 
 
 LARGE = ("vgg16", "vgg19", "yolo_v1", "efficientnetv2_l", "convnext_large", "convnext_xlarge")

@@ -31,8 +31,9 @@ class LocallyConnected(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         patches = F.unfold(x, self.kernel, padding=self.kernel // 2)  # (N, C k k, H W)
-        y = torch.matmul(self.weight, patches.permute(2, 1, 0))  # (H W, outputs, N)
-        return y.permute(2, 1, 0).reshape(len(x), *self.bias.shape) + self.bias
+        # In this order `torch.export` can follow it for any N.
+        y = torch.matmul(patches.permute(2, 0, 1), self.weight.mT)  # (H W, N, outputs)
+        return y.permute(1, 2, 0).unflatten(2, self.bias.shape[1:]) + self.bias
 
     def extra_repr(self) -> str:
         outputs, height, width = self.bias.shape
