@@ -35,6 +35,7 @@ from convatlas.engines.timing import medians
 from convatlas.engines.trials import fitted, trial
 from convatlas.images.decoding import Source
 from convatlas.nets.net import Net
+from convatlas.weights.lineage import Lineage
 
 T = TypeVar("T")
 
@@ -50,7 +51,6 @@ SURE, MOST, PART = 500, 2048, 64
 HOPE = 3.0
 """How many times faster than eager the compiler may make a net, whose convolutions are eager's own: a minute of
 compiling is spent only where that would win."""
-
 
 CLOSE = 1.2
 """Those that take no longer than the fastest by this factor are timed once more, by themselves."""
@@ -190,10 +190,10 @@ class Search:
 
     def judges(self) -> Iterator[Photos]:
         """Prepared photos in parts: pieces of the sample photographs, or every other one of the person's."""
-        proof = self.prepared[1]
         if self.photos is not None:
-            yield proof
+            yield self.prepared[1]
             return
+        self.trained()
         for seed in range(MOST // PART):
             yield trial(self.net, PART, self.shape, 3 + seed).numpy()
 
@@ -215,12 +215,17 @@ class Search:
             self.made.add(file)
         return self.started(setting)
 
+    def trained(self) -> Lineage:
+        """Where the net's weights come from; random ones are refused."""
+        if not isinstance(self.net, Net) or self.net.lineage is None:
+            raise ConvAtlasError("less than float32 is judged by answers to photos, which random weights do not have")
+        lineage: Lineage = self.net.lineage
+        return lineage
+
     @cached_property
     def prepared(self) -> tuple[Photos, Photos]:
         """Inputs for the ranges, and others for the proof."""
-        lineage = self.net.lineage if isinstance(self.net, Net) else None
-        if lineage is None:
-            raise ConvAtlasError("less than float32 is judged by answers to photos, which random weights do not have")
+        lineage = self.trained()
         most = max(8, MEMORY // (4 * math.prod(self.shape)))
         if self.photos is None:
             many, proof = min(RANGES, most), min(PROOF, most)
@@ -272,6 +277,7 @@ class Search:
     def record(self, setting: Setting, times: dict[Setting, float]) -> Acceleration:
         """What was found, with the setting that was chosen."""
         found = self.agreements[setting]
+        share = None if setting.precision == "float32" else self.share
         lineage = self.net.lineage if isinstance(self.net, Net) else None
         return Acceleration(
             net=self.net.card.name if isinstance(self.net, Net) else type(self.net).__name__,
@@ -282,8 +288,8 @@ class Search:
             milliseconds={str(one): taken for one, taken in times.items()},
             error=found.error,
             bound=found.bound if setting.precision == "float32" else None,
-            top1=self.share.share if setting.precision != "float32" and self.share is not None else None,
-            sure=self.share.sure if setting.precision != "float32" and self.share is not None else None,
+            top1=None if share is None else share.share,
+            sure=None if share is None else share.sure,
             refused=self.refused,
             cpu=cpu(),
         )

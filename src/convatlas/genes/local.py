@@ -33,7 +33,7 @@ class LocallyConnected(nn.Module):
         patches = F.unfold(x, self.kernel, padding=self.kernel // 2)  # (N, C k k, H W)
         # In this order `torch.export` can follow it for any N.
         y = torch.matmul(patches.permute(2, 0, 1), self.weight.mT)  # (H W, N, outputs)
-        return y.permute(1, 2, 0).unflatten(2, self.bias.shape[1:]) + self.bias
+        return y.permute(1, 2, 0).view(-1, *self.bias.shape) + self.bias
 
     def extra_repr(self) -> str:
         outputs, height, width = self.bias.shape
