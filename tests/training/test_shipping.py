@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import convatlas as ca
 from convatlas.base.errors import TrainingError, WeightsError
 from convatlas.catalogue.cards import find
-from convatlas.catalogue.lineages import all_weights
+from convatlas.catalogue.lineages import all_weights, table_text
 from convatlas.cli import app
 from convatlas.genes.digits import bitmaps
 from convatlas.images.bringing import digits
@@ -61,7 +61,7 @@ def test_runs_that_are_done_are_shipped(tmp_path, monkeypatch):
     assert torch.equal(weights["f6.dense.weight"], made.state_dict()["f6.dense.weight"])
     listed = (tmp_path / "package" / "catalogue" / "data" / "weights" / "own.csv").read_text()
     others = [other for other in OWN if other.net != "lenet5"]
-    assert listed == shipping.table([*others, row])
+    assert listed == table_text([*others, row])
     with pytest.raises(TrainingError, match="no finished run of lenet1"):
         shipping.ship(tmp_path / "package", tmp_path / "package")
     monkeypatch.setattr(shipping, "LIMIT", 1000)

@@ -6,18 +6,15 @@ those of its results-imagenet.csv, and stay as they are in the table.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
-from dataclasses import astuple, fields
 from importlib.resources import files
 
 import timm
 from torchvision import models
 
 from convatlas.base.atomic import write_bytes
-from convatlas.catalogue.lineages import Weights, all_weights
+from convatlas.catalogue.lineages import Weights, all_weights, table_text
 from convatlas.weights.lineage import PIXELS
 
 TORCHVISION = {
@@ -129,15 +126,6 @@ def _pixels(mean: tuple[float, ...], std: tuple[float, ...]) -> str:
     return name
 
 
-def text(rows: list[Weights]) -> str:
-    """The table as it stands in the catalogue."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Weights))
-    writer.writerows(["" if value is None else value for value in astuple(row)] for row in rows)
-    return out.getvalue()
-
-
 def table(origin: str) -> str:
     """The committed table."""
     return (files("convatlas.catalogue") / "data" / "weights" / f"{origin}.csv").read_text("utf-8")
@@ -145,5 +133,5 @@ def table(origin: str) -> str:
 
 if __name__ == "__main__":
     for origin, rows in (("torchvision", torchvision_rows()), ("timm", timm_rows())):
-        write_bytes(files("convatlas.catalogue") / "data" / "weights" / f"{origin}.csv", text(rows).encode())
+        write_bytes(files("convatlas.catalogue") / "data" / "weights" / f"{origin}.csv", table_text(rows).encode())
         print(origin, len(rows))

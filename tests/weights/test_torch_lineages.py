@@ -20,7 +20,7 @@ from torchvision import models
 import convatlas as ca
 import convatlas.weights.reading
 from convatlas.base.errors import WeightsError
-from convatlas.catalogue.lineages import Weights, all_weights
+from convatlas.catalogue.lineages import Weights, all_weights, table_text
 from convatlas.images.decoding import read
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.weights.lineage import lineage
@@ -156,8 +156,8 @@ def test_every_lineage_has_its_parity():
 
 
 def test_the_tables_are_what_the_peers_say():
-    assert tables.text(tables.torchvision_rows()) == tables.table("torchvision")
-    assert tables.text(tables.timm_rows()) == tables.table("timm")
+    assert table_text(tables.torchvision_rows()) == tables.table("torchvision")
+    assert table_text(tables.timm_rows()) == tables.table("timm")
 
 
 def transforms(row: Weights):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+import io
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
 from functools import cache
 from importlib.resources import files
 
@@ -71,6 +73,15 @@ def weights_of(net: str) -> tuple[Weights, ...]:
 def all_weights() -> tuple[Weights, ...]:
     """All that are published, by origin, in the order of the tables."""
     return tuple(row for origin in ORIGINS for row in _table(origin))
+
+
+def table_text(rows: Iterable[Weights]) -> str:
+    """Rows as a table of `data/weights` has them."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(field.name for field in fields(Weights))
+    writer.writerows(["" if value is None else value for value in astuple(row)] for row in rows)
+    return text.getvalue()
 
 
 @cache

@@ -6,16 +6,14 @@ asked. Nets whose runs are not done stay as they are.
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
-from dataclasses import astuple, fields, replace
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
 from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import TrainingError
-from convatlas.catalogue.lineages import Weights, all_weights
+from convatlas.catalogue.lineages import Weights, all_weights, table_text
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.training.rows import ROWS
 from convatlas.weights import own
@@ -44,7 +42,7 @@ def ship(runs: Path, package: Path) -> list[Weights]:
     rows = [known[net] for net in NETS if net in known]
     if (total := sum(row.bytes or 0 for row in rows)) > LIMIT:
         raise TrainingError(f"the weights have {total:,} bytes together; at most {LIMIT:,} may")
-    write_bytes(package / "catalogue" / "data" / "weights" / "own.csv", table(rows).encode())
+    write_bytes(package / "catalogue" / "data" / "weights" / "own.csv", table_text(rows).encode())
     return list(shipped.values())
 
 
@@ -76,15 +74,6 @@ def written(path: Path, made: str, folder: Path) -> Weights:
     own.write(weights, replace(described, lineage=lineage(row)), folder / row.file)
     safetensors(folder / row.file)
     return replace(row, bytes=(folder / row.file).stat().st_size)
-
-
-def table(rows: list[Weights]) -> str:
-    """The rows as the catalogue's table has them."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Weights))
-    writer.writerows(["" if value is None else value for value in astuple(row)] for row in rows)
-    return text.getvalue()
 
 
 if __name__ == "__main__":
