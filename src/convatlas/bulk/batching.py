@@ -138,11 +138,10 @@ def _here(model: Model, known: Mapping[str, object], shards: Sequence[Shard]) ->
 
     if shards:
         yield 0, model.engine
-    for shard in shards:
-        before = 0
-        for done in fill(shard, model, known):
-            yield done - before, model.engine
-            before = done
+    before = 0
+    for shard, done in fill(shards, model, known):
+        yield done - before, model.engine
+        before = done % len(shard.names)
 
 
 def _there(

@@ -149,7 +149,7 @@ def answered(wish: Wish, known: Mapping[str, object], shard: Shard) -> str:
             raise ConvAtlasError(
                 f"on a worker, {known['net']} with {known['weights']} weights is another net than here"
             )
-        for _ in fill(shard, model, known):
+        for _ in fill([shard], model, known):
             pass
         return model.engine
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 import torch
 
@@ -15,10 +17,12 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.base.records import provenance
 from convatlas.bulk.wishes import Wish
 from convatlas.engines.accelerating import accelerate
-from convatlas.engines.session import Photos, Session
+from convatlas.engines.describing import map_of
+from convatlas.engines.maps import MAPS
+from convatlas.engines.onnxruntime import OnnxRuntime
+from convatlas.engines.session import Photos, Session, threads
 from convatlas.engines.setting import AUTO
 from convatlas.nets.net import Net
-from convatlas.nets.probabilities import probabilities
 from convatlas.training.checkpoints import digest
 from convatlas.weights.classifying import classifier
 from convatlas.weights.detecting import detector, objects_on
@@ -26,6 +30,9 @@ from convatlas.weights.loading import load
 
 BATCH = 16
 """Photos at a time."""
+
+STREAMS = 8
+"""Runs side by side at most, each of which needs memory of its own; more cores than that share them."""
 
 Sizes = Sequence[tuple[int, int]]
 Answers = dict[str, Sequence[Any]]
@@ -50,6 +57,10 @@ class Model(Protocol):
     def engine(self) -> str:
         """Which engine runs it; the engine is started if it was not."""
 
+    @property
+    def callers(self) -> int:
+        """How many threads are to call it side by side; the engine is started if it was not."""
+
     def __call__(self, x: Photos, sizes: Sizes) -> Answers:
         """The columns for photos as inputs (N, C, h, w), and their own (height, width)."""
 
@@ -65,24 +76,33 @@ class Running:
             raise ConvAtlasError(f"{net.card.name} takes {net.channels} channels, which no photo has")
 
     @cached_property
-    def started(self) -> tuple[Session, str]:
-        """The session, and which engine it is; made at first use."""
+    def started(self) -> tuple[Session, str, int]:
+        """The session, which engine it is, and how many may call it side by side; made at first use."""
         wish = self.wish
         plain = wish.engine in (AUTO, "eager") and wish.precision == "float32"
         where = device_of("cpu" if wish.device == AUTO and not plain else wish.device)
         if where.type == "cpu":
             ranges = list(wish.ranges) or None
             fast = accelerate(self.net, wish.engine, wish.precision, batch=self.batch, photos=ranges)
-            return fast.session, str(fast.record.setting)
+            if not isinstance(fast.session, OnnxRuntime):
+                return fast.session, str(fast.record.setting), 1
+            # Threads that answer photos of their own wait neither for each other nor for those that prepare more.
+            callers = min(threads(), STREAMS)
+            session = OnnxRuntime(fast.session.file, threads() // callers)
+            return session, str(replace(fast.record.setting, streams=callers)), callers
         if not plain:
             raise ConvAtlasError(
                 f"on {where} nets run in eager mode, in float32: not in {wish.engine} in {wish.precision}"
             )
-        return OnDevice(self.net, where), f"eager float32 on {where}"
+        return OnDevice(self.net, where), f"eager float32 on {where}", 1
 
     @property
     def engine(self) -> str:
         return self.started[1]
+
+    @property
+    def callers(self) -> int:
+        return self.started[2]
 
 
 class OnDevice:
@@ -112,10 +132,13 @@ class Classifier(Running):
             raise ConvAtlasError(f"top is a number of classes up to {classes}; got {wish.most}")
 
     def __call__(self, x: Photos, sizes: Sizes) -> Answers:
-        shares, numbers = probabilities(self.net, torch.from_numpy(self.started[0](x))).topk(self.wish.most)
+        # Not by torch, whose threads would take the cores from the engine's.
+        shares = MAPS[map_of(self.net)](self.started[0](x))
+        numbers = np.argsort(-shares, axis=1, kind="stable")[:, : self.wish.most]
         names = self.net.lineage.class_names
         labels = [[names[number] for number in row] for row in numbers.tolist()]
-        return {"labels": labels, "numbers": numbers.tolist(), "probabilities": list(shares.numpy())}
+        best = np.take_along_axis(shares, numbers, axis=1)
+        return {"labels": labels, "numbers": numbers.tolist(), "probabilities": list(best)}
 
 
 class Embedder(Running):
@@ -136,6 +159,7 @@ class Detector:
     """The objects on a photo, with boxes in its pixels: left, top, right, bottom."""
 
     batch = 4
+    callers = 1
     engine = "eager float32"
     columns: Mapping[str, pa.DataType] = {
         "boxes": pa.list_(pa.list_(pa.float32(), 4)),

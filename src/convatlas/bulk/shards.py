@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import ConvAtlasError, ImageError
 from convatlas.bulk.ahead import ahead
-from convatlas.bulk.models import Model, Sizes, metadata
+from convatlas.bulk.models import Answers, Model, Sizes, metadata
 from convatlas.engines.session import Photos, threads
 from convatlas.images.decoding import read
 from convatlas.images.fitting import Fitting
@@ -49,34 +49,60 @@ class Prepared:
     errors: list[str | None]
 
 
-def fill(shard: Shard, model: Model, known: Mapping[str, object]) -> Iterator[int]:
-    """Answers a shard and writes it; tells after each batch how many photos are done.
+def fill(shards: Sequence[Shard], model: Model, known: Mapping[str, object]) -> Iterator[tuple[Shard, int]]:
+    """Answers shards in turn and writes each; tells after each batch how many photos of which shard are done.
 
     Args:
-        shard: Which photos, and where to.
+        shards: Which photos, and where to.
         model: The net.
-        known: What the file is to say of the net, as `identity` gives it.
+        known: What the files are to say of the net, as `identity` gives it.
 
     Raises:
-        ConvAtlasError: The file cannot be written.
+        ConvAtlasError: A file cannot be written.
     """
-    preprocessing, columns = model.net.lineage.preprocessing, model.columns
-    rows: dict[str, list[Any]] = {name: [] for name in (*OWN, *columns)}
-    starts = range(0, len(shard.names), model.batch)
-    paths = ([os.path.join(shard.root, name) for name in shard.names[at : at + model.batch]] for at in starts)
-    for batch in ahead(lambda some: _prepared(preprocessing, some), paths, threads(), threads() + 2):
-        found = model(batch.x, batch.sizes) if len(batch.x) else {}
-        good = iter(range(len(batch.x)))
-        for error in batch.errors:
+    rows = _rows(model)
+    for shard, errors, found in _answers(shards, model):
+        good = iter(range(len(errors)))
+        for error in errors:
             place = next(good) if error is None else None
             rows["error"].append(error)
-            for name in columns:
+            for name in model.columns:
                 rows[name].append(None if place is None else found[name][place])
-        yield len(rows["error"])
-    rows["path"] = [os.fsencode(name).decode("utf-8", "backslashreplace") for name in shard.names]
-    rows["raw_path"] = [None if _is_utf8(name) else os.fsencode(name) for name in shard.names]
-    schema = pa.schema({**OWN, **columns}, metadata(model, known))
-    write(shard.file, pa.table([pa.array(rows[name], schema.field(name).type) for name in schema.names], schema=schema))
+        yield shard, len(rows["error"])
+        if len(rows["error"]) == len(shard.names):
+            rows["path"] = [os.fsencode(name).decode("utf-8", "backslashreplace") for name in shard.names]
+            rows["raw_path"] = [None if _is_utf8(name) else os.fsencode(name) for name in shard.names]
+            schema = pa.schema({**OWN, **model.columns}, metadata(model, known))
+            columns = [pa.array(rows[name], schema.field(name).type) for name in schema.names]
+            write(shard.file, pa.table(columns, schema=schema))
+            rows = _rows(model)
+
+
+def _rows(model: Model) -> dict[str, list[Any]]:
+    return {name: [] for name in (*OWN, *model.columns)}
+
+
+def _answers(shards: Sequence[Shard], model: Model) -> Iterator[tuple[Shard, list[str | None], Answers]]:
+    """The batches in order: of which shard, why photos could not be read, and the answers to the others.
+
+    While some photos are answered, others are decoded; where the model takes several callers, each thread goes all the
+    way from the files to the answers.
+    """
+    preprocessing = model.net.lineage.preprocessing
+    parts = ((one, one.names[at : at + model.batch]) for one in shards for at in range(0, len(one.names), model.batch))
+
+    def prepare(part: tuple[Shard, Sequence[str]]) -> tuple[Shard, Prepared]:
+        shard, names = part
+        return shard, _prepared(preprocessing, [os.path.join(shard.root, name) for name in names])
+
+    def answer(given: tuple[Shard, Prepared]) -> tuple[Shard, list[str | None], Answers]:
+        shard, some = given
+        return shard, some.errors, model(some.x, some.sizes) if len(some.x) else {}
+
+    many = threads()
+    if model.callers > 1:
+        return ahead(lambda part: answer(prepare(part)), parts, model.callers, model.callers + 2)
+    return map(answer, ahead(prepare, parts, many, many + 2))
 
 
 def _prepared(preprocessing: Preprocessing | Fitting, paths: Sequence[str]) -> Prepared:

@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 class OnnxRuntime:
     """An .onnx file on the CPU; any number of photos at a time.
 
+    Args:
+        file: Which.
+        threads: That share a run; as many as there are cores if not said.
+
     Raises:
         ConvAtlasError: ONNX Runtime is not installed, or refuses the file; says why.
     """
 
-    def __init__(self, file: Path):
-        self.session = opened(file)
+    def __init__(self, file: Path, threads: int | None = None):
+        self.file = file
+        self.session = opened(file, threads)
         self.input = self.session.get_inputs()[0].name
 
     def __call__(self, x: Photos) -> Photos:
@@ -34,13 +39,13 @@ class OnnxRuntime:
         return dict(self.session.get_modelmeta().custom_metadata_map)
 
 
-def opened(file: Path) -> onnxruntime.InferenceSession:
-    """A session with as many threads as there are cores."""
+def opened(file: Path, many: int | None = None) -> onnxruntime.InferenceSession:
+    """A session with so many threads, or as many as there are cores."""
     needed("onnxruntime")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads()
+    options.intra_op_num_threads = many or threads()
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
