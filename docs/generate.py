@@ -120,6 +120,18 @@ def speed() -> str:
             [{"name": name, "seconds": f"{value:.2f}"} for name, value in told["first answer, s"].items()],
         ).markdown(),
         precision=json.dumps(told["precision, efficientnet_lite0"], indent=1),
+        bulk=bulk(),
+    )
+
+
+def bulk() -> str:
+    """What `benchmarks/bulk.py` found, in a sentence."""
+    told: dict[str, Any] = json.loads((RESULTS / "bulk.json").read_text("utf-8"))
+    memory = told["resident MB after each shard"]
+    return (
+        f"{told['photos']:,} JPEGs of 256 pixels, EfficientNet-Lite0 in {told['engine']}: "
+        f"{told['batch']['a second']:.0f} photos a second, {100 * told['ratio']:.0f} % of what the engine does with "
+        f"arrays that are ready; {memory[0]:.0f} MB after the first shard, {memory[-1]:.0f} MB after the last."
     )
 
 
@@ -148,6 +160,10 @@ EfficientNet-Lite0, on pieces of the sample photographs where float32 leads by 0
 ```json
 {precision}
 ```
+
+## Many photos
+
+`python benchmarks/bulk.py`, on the same machine. {bulk}
 """
 
 
