@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 import torch
+from rich.console import Console
 from tests.bulk.photos import NET, answers, check_once, photos
 from typer.testing import CliRunner
 
@@ -23,7 +26,7 @@ from convatlas.bulk import models
 from convatlas.bulk.batching import batches
 from convatlas.bulk.models import Classifier, OnDevice
 from convatlas.bulk.wishes import Wish
-from convatlas.cli import app
+from convatlas.cli import app, terminal
 from convatlas.engines import missing
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.nets.building import build
@@ -158,6 +161,8 @@ def test_other_photos_or_weights_are_refused(folder: Path, tmp_path: Path) -> No
 
 def test_a_folder_that_is_not_ours(folder: Path, tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
+    turned = tmp_path / "turned.txt"
+    turned.write_text("\n".join(map(str, sorted(folder.rglob("*.png"), reverse=True))))
     with pytest.raises(ConvAtlasError, match="no _job"):
         ca.batch("classify", folder, tmp_path, **NET)
     out = tmp_path / "out"
@@ -171,6 +176,15 @@ def test_a_folder_that_is_not_ours(folder: Path, tmp_path: Path) -> None:
     (out / "shard-000000.parquet").write_bytes(b"")
     with pytest.raises(ConvAtlasError, match=r"shard-000000\.parquet' is damaged: take it away"):
         ca.batch("classify", folder, out, **NET)
+    (out / "shard-000000.parquet").unlink()
+    ca.batch("classify", folder, out, **NET)
+    shutil.copytree(out, tmp_path / "two")
+    for change in ({"top": 4, "output": tmp_path / "top"}, {"photos": turned, "output": tmp_path / "turned"}):
+        wish = {"what": "classify", "photos": folder, "output": out} | NET | change
+        ca.batch(**wish)
+        shutil.copy(wish["output"] / "shard-000000.parquet", tmp_path / "two")
+        with pytest.raises(ConvAtlasError, match=r"shard-000000\.parquet' holds other answers: take it away"):
+            ca.batch("classify", folder, tmp_path / "two", **NET)
     (tmp_path / "file").write_text("")
     with pytest.raises(ConvAtlasError, match="cannot be written"):
         ca.batch("classify", folder, tmp_path / "file", **NET)
@@ -195,6 +209,16 @@ def test_bad_photos_have_a_row_each(folder: Path, tmp_path: Path) -> None:
     assert all(row["labels"] is None and row["probabilities"] is None for row in bad)
     assert all(len(row["labels"]) == 5 for row in rows if row["error"] is None)
     assert "is empty" in rows[3]["error"]
+
+
+def test_a_damaged_shard_is_told_before_the_work(folder: Path, tmp_path: Path) -> None:
+    ca.batch("classify", folder, tmp_path, **NET, shard=25)
+    whole = (tmp_path / "shard-000001.parquet").read_bytes()
+    (tmp_path / "shard-000001.parquet").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "shard-000000.parquet").unlink()
+    with pytest.raises(ConvAtlasError, match=r"shard-000001\.parquet' is damaged"):
+        ca.batch("classify", folder, tmp_path, **NET, shard=25)
+    assert not (tmp_path / "shard-000000.parquet").exists()
 
 
 def test_answers_in_the_folder_of_the_photos(tmp_path: Path) -> None:
@@ -232,6 +256,20 @@ def test_progress_begins_with_what_is_there(folder: Path, tmp_path: Path) -> Non
     assert {total for _, total, _ in steps} == {50}
     os.remove(tmp_path / "out" / "shard-000002.parquet")
     assert next(iter(batches(wish, folder, tmp_path / "out", 20)))[:2] == (40, 50)
+
+
+def test_shards_that_take_minutes_have_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, screen = [0.0], io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100, get_time=lambda: clock[0])
+    monkeypatch.setattr(terminal, "Console", lambda stderr: console)
+
+    def shards() -> Iterator[tuple[int, int, None]]:
+        for done in range(0, 5000, 1000):
+            yield done, 9000, None
+            clock[0] += 100
+
+    terminal.watched(shards(), "classify")
+    assert "10.0/s" in screen.getvalue()
 
 
 def test_the_command_in_json(folder: Path, tmp_path: Path) -> None:
@@ -282,7 +320,9 @@ def test_another_device_than_the_cpu() -> None:
         ({"engine": "openvin"}, "openvino"),
         ({"precision": "float16"}, "bfloat16"),
         ({"device": "gpu"}, "no device"),
-        ({"top": 0}, "top is a number"),
+        ({"top": 0}, "top is a number of classes"),
+        ({"what": "detect", "net": "yolo_v3_tiny", "top": 0}, "top is a number of objects"),
+        ({"photos": ["a.png", "b.png"]}, r"told by its path; got \['a.png', 'b.png'\]"),
         ({"top": 11}, "up to 10; got 11"),
         ({"what": "detect", "net": "yolo_v3_tiny", "threshold": 1}, "threshold"),
         ({"what": "detect", "net": "yolo_v3_tiny", "engine": "openvino"}, "detect runs in eager mode"),
@@ -290,6 +330,7 @@ def test_another_device_than_the_cpu() -> None:
         ({"shard": 0}, "from 1 to 1,000,000"),
         ({"shard": True}, "from 1 to 1,000,000"),
         ({"workers": 0}, "1 or more"),
+        ({"workers": "2"}, "1 or more"),
         ({"workers": 2, "scheduler": "tcp://127.0.0.1:1"}, "has its own"),
         ({"scheduler": "tls://127.0.0.1:1"}, "takes tls_ca, tls_cert and tls_key"),
         ({"scheduler": "tcp://127.0.0.1:1", "tls_ca": "a", "tls_cert": "b", "tls_key": "c"}, "no other does"),

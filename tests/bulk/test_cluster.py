@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 from distributed.security import Security
 from tests.bulk.photos import NET, answers, check_once, photos
 from tests.bulk.test_killed import begun
@@ -85,12 +87,41 @@ def test_everything_is_killed_again_and_again(folder: Path, tmp_path: Path, dela
 
 @pytest.mark.sweep
 def test_stopping_by_hand(folder: Path, tmp_path: Path) -> None:
+    """A terminal tells all processes; those that answer shards leave it to the one that started them."""
     program = begun(folder, tmp_path, "--cluster", "--workers", "2")
+    children = psutil.Process(program.pid).children(recursive=True)
     os.killpg(program.pid, signal.SIGINT)
     _, said = program.communicate(timeout=60)
     assert program.returncode == 130
-    assert b"Traceback" not in said
-    assert len(answers(tmp_path)) == 20 * len(list(tmp_path.glob("shard-*")))
+    assert said == b"convatlas: stopped\n"
+    assert not psutil.wait_procs(children, 5)[1]
+    assert len(answers(tmp_path)) == 20 * len(list(tmp_path.glob("shard-*"))) < 1200
+
+
+@pytest.mark.sweep
+def test_a_scheduler_is_killed(folder: Path, tmp_path: Path) -> None:
+    """A real one, in the middle of a run: one line, what is done is kept, and the same call goes on after it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    dask, address = [sys.executable, "-m", "dask"], f"tcp://127.0.0.1:{port}"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    where = ["--host", "127.0.0.1", "--no-dashboard"]
+    scheduler = subprocess.Popen([*dask, "scheduler", *where, "--port", str(port)], **quiet)
+    worker = subprocess.Popen([*dask, "worker", *where, "--nthreads", "1", address], **quiet)
+    try:
+        program = begun(folder, tmp_path, "--scheduler", address)
+        scheduler.kill()
+        _, said = program.communicate(timeout=60)
+    finally:
+        for one in (scheduler, worker):
+            one.terminate()
+            one.wait()
+    assert program.returncode == 1
+    assert said.decode() == f"convatlas: {clusters.GONE}\n"
+    there = len(list(tmp_path.glob("shard-*")))
+    assert ca.batch("classify", folder, tmp_path, **NET, shard=20).answered == 20 * (60 - there)
+    check_once(tmp_path, folder)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +209,7 @@ def test_what_dask_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended
         def result(self) -> None:
             raise ended
 
-    class Client:
+    class Nobody:
         def nthreads(self) -> dict[str, int]:
             if ended is None:
                 raise OSError("Timed out")
@@ -187,16 +218,10 @@ def test_what_dask_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended
         def submit(self, *given: object, **how: object) -> Ended:
             return Ended()
 
-    class Completed(list):
-        add = list.append
-
-        def __next__(self) -> Ended:
-            return self.pop()
-
-    monkeypatch.setattr(clusters, "as_completed", Completed)
+    monkeypatch.setattr(clusters, "_finished", lambda client, futures: futures[0])
     shard = clusters.Shard(str(tmp_path), ["a.png"], tmp_path / "shard-000000.parquet")
     with pytest.raises(ConvAtlasError, match=said):
-        list(clusters.over(Client(), WISH, {}, [shard]))
+        list(clusters.over(Nobody(), WISH, {}, [shard]))
 
 
 def test_schedulers_that_are_none(
@@ -214,3 +239,25 @@ def test_schedulers_that_are_none(
     nobody = LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address=None)
     with nobody as cluster, pytest.raises(ConvAtlasError, match="has no workers"):
         ca.batch(**wish, scheduler=cluster.scheduler_address)
+
+
+def test_processes_that_do_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(**how: object) -> None:
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(clusters, "LocalCluster", fails)
+    heard = signal.getsignal(signal.SIGINT)
+    with pytest.raises(ConvAtlasError, match=r"no processes start here \(Nanny failed to start\.\).*guarded"):
+        ca.batch("classify", photos(tmp_path / "photos", 5), tmp_path / "out", **NET, workers=1)
+    assert signal.getsignal(signal.SIGINT) is heard
+
+
+def test_workers_that_do_not_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "PATIENCE", 0.5)
+    shard = clusters.Shard(str(tmp_path), ["a.png"], tmp_path / "shard-000000.parquet")
+    with (
+        LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address=None) as cluster,
+        Client(cluster.scheduler_address) as client,
+        pytest.raises(ConvAtlasError, match="no workers any more; shards that are there are whole"),
+    ):
+        list(clusters.over(client, WISH, {}, [shard]))

@@ -92,7 +92,7 @@ def batches(
         needed("distributed", "cluster")
     if type(shard) is not int or not 1 <= shard <= MOST:
         raise ConvAtlasError(f"a shard is a number of photos from 1 to {MOST:,}; got {shard!r}")
-    from convatlas.bulk.models import identity, model_of
+    from convatlas.bulk.models import asked, identity, model_of
     from convatlas.bulk.output import owned, settle, shards_of, unread
 
     there, folder = listed(photos), Path(output).absolute()
@@ -104,6 +104,9 @@ def batches(
         settle(folder, {**wish.settings(), **known, **there.described(), "shard": shard})
         shards = shards_of(folder, there, shard)
         missing = [one for one in shards if not one.file.exists()]
+        job, new = asked(wish, known), {one.file for one in missing}
+        # A file that is damaged is told before the work, and not after it.
+        bad = {one.file: unread(one, job) for one in shards if one.file not in new}
         total = len(there.names)
         first = done = total - sum(len(one.names) for one in missing)
         yield done, total, None
@@ -117,6 +120,7 @@ def batches(
             engines |= {engine: None} if engine else {}
             yield done, total, None
         seconds = time.monotonic() - start
+        bad |= {one.file: unread(one, job) for one in missing}
         found = Batch(
             what=wish.what,
             net=str(known["net"]),
@@ -127,7 +131,7 @@ def batches(
             shards=len(shards),
             answered=total - first,
             seconds=seconds,
-            unread=tuple(photo for one in shards for photo in unread(one)),
+            unread=tuple(photo for one in shards for photo in bad[one.file]),
         )
     yield total, total, found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -13,10 +14,11 @@ from itertools import islice
 from tempfile import TemporaryDirectory
 
 import dask
-from distributed import Client, KilledWorker, LocalCluster, as_completed
+from distributed import Client, Future, KilledWorker, LocalCluster, wait
 from distributed.comm.core import CommClosedError
 from distributed.deploy.utils import nprocesses_nthreads
 from distributed.security import Security
+from distributed.utils import silence_logging_cmgr
 
 from convatlas.base.errors import ConvAtlasError, printable
 from convatlas.bulk.models import Model, identity, model_of
@@ -25,9 +27,11 @@ from convatlas.bulk.wishes import Cluster, Wish
 from convatlas.engines.session import threads
 
 PATIENCE = 30
-"""Seconds until a scheduler answers and has a worker."""
+"""Seconds until a scheduler answers and has a worker, at the start and whenever none is left."""
 
-GONE = "the scheduler is gone; shards that are there are whole, and the same call goes on after them"
+KEPT = "shards that are there are whole, and the same call goes on after them"
+
+GONE = f"the scheduler is gone; {KEPT}"
 
 AT_ONCE = threading.Lock()
 """A worker answers one shard at a time, however many threads it has: engines are not made to be shared."""
@@ -50,18 +54,19 @@ def joined(cluster: Cluster) -> Iterator[Client]:
         tls_client_key=cluster.tls_key,
         require_encryption=cluster.scheduler.startswith("tls://"),
     )
-    try:
-        client = Client(cluster.scheduler, security=security, timeout=PATIENCE)
-    except (OSError, ValueError, TypeError) as error:
-        raise ConvAtlasError(
-            f"no scheduler answers at {cluster.scheduler}: {' '.join(str(error).split())[:200]}"
-        ) from None
-    with client:
+    with silence_logging_cmgr(logging.CRITICAL):  # what it logs, with a traceback, is told in one line
         try:
-            client.wait_for_workers(1, timeout=PATIENCE)
-        except TimeoutError:
-            raise ConvAtlasError(f"the scheduler at {cluster.scheduler} has no workers") from None
-        yield client
+            client = Client(cluster.scheduler, security=security, timeout=PATIENCE)
+        except (OSError, ValueError, TypeError) as error:
+            raise ConvAtlasError(
+                f"no scheduler answers at {cluster.scheduler}: {' '.join(str(error).split())[:200]}"
+            ) from None
+        with client:
+            try:
+                client.wait_for_workers(1, timeout=PATIENCE)
+            except TimeoutError:
+                raise ConvAtlasError(f"the scheduler at {cluster.scheduler} has no workers") from None
+            yield client
 
 
 @contextmanager
@@ -75,21 +80,42 @@ def _local(workers: int | None) -> Iterator[LocalCluster]:
         try:
             # Processes inherit this, as they would from whoever set it for all.
             os.environ |= {"OMP_NUM_THREADS": share, "MKL_NUM_THREADS": share}
-            with LocalCluster(
-                n_workers=many,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address=None,
-                local_directory=place,
-                memory_limit=0,
-                silence_logs=logging.CRITICAL,
-            ) as cluster:
+            try:
+                with _unheard():
+                    cluster = LocalCluster(
+                        n_workers=many,
+                        threads_per_worker=1,
+                        processes=True,
+                        host="127.0.0.1",
+                        dashboard_address=None,
+                        local_directory=place,
+                        memory_limit=0,
+                        silence_logs=logging.CRITICAL,
+                    )
+            except RuntimeError as error:
+                raise ConvAtlasError(
+                    f"no processes start here ({printable(error)}); a script that asks for them has to be guarded by "
+                    "if __name__ == '__main__'"
+                ) from None
+            with cluster:
                 yield cluster
         finally:
             for name in os.environ.keys() - before.keys():  # Dask sets some too
                 del os.environ[name]
             os.environ.update(before)
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """What is started within never hears Ctrl-C, which a terminal sends to all: who started it ends it."""
+    if threading.current_thread() is not threading.main_thread():  # which alone may say so
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def over(
@@ -98,19 +124,18 @@ def over(
     """Each shard as it is finished, and in which engine; only a few wait at the scheduler, however many there are.
 
     Raises:
-        ConvAtlasError: A worker's; or a shard that ended several workers is given up.
+        ConvAtlasError: A worker's; or a shard that ended several workers is given up; or the scheduler or all of its
+            workers are gone.
     """
-    coming, running, begun = iter(shards), as_completed(), dict[object, Shard]()
+    coming, begun = iter(shards), dict[Future[str], Shard]()
     while True:
         # Where a worker died, more may wait than those that are left would be given.
         for shard in islice(coming, max(0, 2 * _threads(client) - len(begun))):
-            future = client.submit(answered, wish, dict(known), shard, pure=False)
-            begun[future.key] = shard
-            running.add(future)
+            begun[client.submit(answered, wish, dict(known), shard, pure=False)] = shard
         if not begun:
             return
-        future = next(running)
-        shard = begun.pop(future.key)
+        future = _finished(client, list(begun))
+        shard = begun.pop(future)
         try:
             yield shard, future.result()
         except KilledWorker:
@@ -125,6 +150,24 @@ def over(
         except Exception as error:
             what = printable(f"{type(error).__name__}: {error}")
             raise ConvAtlasError(f"a worker failed at {shard.file.name}: {what}") from error
+
+
+def _finished(client: Client, futures: list[Future[str]]) -> Future[str]:
+    """The first one that is done, or failed; waits as long as there are workers."""
+    while True:
+        try:
+            wait(futures, PATIENCE, return_when="FIRST_COMPLETED")
+        except TimeoutError:
+            try:
+                client.wait_for_workers(1, timeout=PATIENCE)
+            except TimeoutError:
+                raise ConvAtlasError(f"the cluster has no workers any more; {KEPT}") from None
+            except OSError:
+                raise ConvAtlasError(GONE) from None
+        except CancelledError:
+            raise ConvAtlasError(GONE) from None
+        else:
+            return next(future for future in futures if future.done())
 
 
 def _threads(client: Client) -> int:

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from convatlas.base.errors import ImageError
+from convatlas.base.errors import ImageError, printable
 from convatlas.images.folders import EXTENSIONS, names_below
 
 
@@ -43,12 +43,14 @@ class Listed:
 def listed(photos: str | Path) -> Listed:
     """The photos below a folder in the order of their names, or those of a manifest in its own.
 
-    A manifest is a text file with a path on each line, or a .csv file with a column "path" (the first column, if none
-    is called so); paths are relative to the manifest's folder, or absolute. A photo that is listed twice counts twice.
+    A manifest is a text file with a path on each line, or a .csv file with a column "path"; paths are relative to the
+    manifest's folder, or absolute. Blank lines count for nothing, a photo that is listed twice counts twice.
 
     Raises:
-        ImageError: There is no such folder or file, it lists nothing, or it is no text.
+        ImageError: There is no such folder or file, it lists nothing, it is no text, or no column is called "path".
     """
+    if not isinstance(photos, str | Path):
+        raise ImageError(f"photos are a folder or a manifest, told by its path; got {photos!r:.100}")
     path = Path(photos)
     if path.is_dir():
         names, root = names_below(path), path
@@ -75,13 +77,18 @@ def _lines(manifest: Path) -> list[str]:
     # Not by `splitlines`, which ends lines at signs too that names may hold.
     lines = os.fsdecode(data.removeprefix(b"\xef\xbb\xbf")).split("\n")
     if manifest.suffix.lower() != ".csv":
-        return [name for line in lines if (name := line.rstrip("\r"))]
+        return [line.rstrip("\r") for line in lines if line.strip()]
     try:
-        rows = [row for row in csv.reader((f"{line}\n" for line in lines), strict=True) if any(row)]
+        rows = [row for row in csv.reader((f"{line}\n" for line in lines), strict=True) if "".join(row).strip()]
     except csv.Error as error:
         raise ImageError(f"the manifest {str(manifest)!r} is damaged ({error})") from None
-    column = rows[0].index("path") if rows and "path" in rows[0] else None
-    found = [row[column or 0] if len(row) > (column or 0) else "" for row in rows[column is not None :]]
+    if not rows:
+        return []
+    if "path" not in rows[0]:  # a guess would take labels for photos
+        first = printable(", ".join(rows[0]))
+        raise ImageError(f"the manifest {str(manifest)!r} has no column 'path'; its first row is {first!r}")
+    column = rows[0].index("path")
+    found = [row[column] if len(row) > column else "" for row in rows[1:]]
     if "" in found:
         raise ImageError(f"row {found.index('') + 1} of the manifest {str(manifest)!r} names no photo")
     return found

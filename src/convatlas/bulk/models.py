@@ -210,10 +210,14 @@ def identity(model: Model) -> dict[str, object]:
     }
 
 
+def asked(wish: Wish, known: Mapping[str, object]) -> dict[str, object]:
+    """The question and the net, as each file of answers has them."""
+    return {name: value for name, value in wish.settings().items() if name != "ranges"} | dict(known)
+
+
 def metadata(model: Model, known: Mapping[str, object]) -> dict[str, str]:
     """What a file of answers says of where they come from."""
     lineage, made = model.net.lineage, provenance()
-    settings = {name: value for name, value in model.wish.settings().items() if name != "ranges"}
-    told = {**settings, **known, "engine": model.engine}
+    told = {**asked(model.wish, known), "engine": model.engine}
     more = {"source": lineage.source, "licence": lineage.licence, "versions": made.versions, "machine": made.machine}
     return {"convatlas": json.dumps(told | more)}

@@ -15,7 +15,7 @@ from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.errors import ConvAtlasError
 from convatlas.bulk.listing import Listed
 from convatlas.bulk.result import Unread
-from convatlas.bulk.shards import Shard, unwritable
+from convatlas.bulk.shards import Shard, spelled, unwritable
 
 JOB = "_job.json"
 """Begins with a line, as readers of folders of Parquet leave out what does."""
@@ -86,17 +86,28 @@ def settle(folder: Path, job: Mapping[str, object]) -> None:
             )
 
 
-def unread(shard: Shard) -> list[Unread]:
+def unread(shard: Shard, job: Mapping[str, object]) -> list[Unread]:
     """The photos of a finished shard that could not be read.
 
+    Args:
+        shard: Which one.
+        job: What its file has to say of the question and the net.
+
     Raises:
-        ConvAtlasError: Its file is damaged, or of another shard.
+        ConvAtlasError: Its file is damaged, or of another shard or job.
     """
     try:
-        table = pq.ParquetFile(shard.file).read(["path", "error"])
-    except (OSError, pa.ArrowException):
-        table = None
-    if table is None or len(table) != len(shard.names):
-        raise ConvAtlasError(f"{str(shard.file)!r} is damaged: take it away, and the same call makes it anew")
+        file = pq.ParquetFile(shard.file)
+        told = json.loads((file.schema_arrow.metadata or {})[b"convatlas"])
+        table = file.read(["path", "error"])
+        ours = all(told[name] == value for name, value in json.loads(json.dumps(job)).items())
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        raise _in_the_way(shard, "is damaged") from None
+    if not ours or table["path"].to_pylist() != [spelled(name) for name in shard.names]:
+        raise _in_the_way(shard, "holds other answers")
     bad = table.filter(table["error"].is_valid())
     return [Unread(row["path"], row["error"]) for row in bad.to_pylist()]
+
+
+def _in_the_way(shard: Shard, why: str) -> ConvAtlasError:
+    return ConvAtlasError(f"{str(shard.file)!r} {why}: take it away, and the same call makes it anew")

@@ -70,7 +70,7 @@ def fill(shards: Sequence[Shard], model: Model, known: Mapping[str, object]) -> 
                 rows[name].append(None if place is None else found[name][place])
         yield shard, len(rows["error"])
         if len(rows["error"]) == len(shard.names):
-            rows["path"] = [os.fsencode(name).decode("utf-8", "backslashreplace") for name in shard.names]
+            rows["path"] = [spelled(name) for name in shard.names]
             rows["raw_path"] = [None if _is_utf8(name) else os.fsencode(name) for name in shard.names]
             schema = pa.schema({**OWN, **model.columns}, metadata(model, known))
             columns = [pa.array(rows[name], schema.field(name).type) for name in schema.names]
@@ -118,6 +118,11 @@ def _prepared(preprocessing: Preprocessing | Fitting, paths: Sequence[str]) -> P
         except ImageError as error:
             errors.append(str(error))
     return Prepared(x[: len(sizes)], sizes, errors)
+
+
+def spelled(name: str) -> str:
+    r"""A photo's name as a table has it: bytes that are no UTF-8 as `\xff`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _is_utf8(name: str) -> bool:

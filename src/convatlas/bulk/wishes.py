@@ -50,6 +50,8 @@ class Wish:
         if self.what not in NETS:
             raise unknown("job", self.what, NETS)
         check_wish(self.engine, self.precision, 1)
+        if self.what != "detect" and (type(self.most) is not int or self.most < 1):
+            raise ConvAtlasError(f"top is a number of classes, 1 or more; got {self.top!r}")
         check_limits(self.threshold, self.most)
         if self.what == "detect" and (self.engine not in (AUTO, "eager") or self.precision != "float32"):
             raise ConvAtlasError(f"detect runs in eager mode in float32, not in {self.engine} in {self.precision}")
@@ -102,7 +104,7 @@ class Cluster:
 
     def __post_init__(self) -> None:
         tls = (self.tls_ca, self.tls_cert, self.tls_key)
-        if self.workers is not None and (self.workers < 1 or self.scheduler is not None):
+        if self.workers is not None and (type(self.workers) is not int or self.workers < 1 or self.scheduler):
             raise ConvAtlasError("workers are processes on this machine, 1 or more; a scheduler has its own")
         secure = self.scheduler is not None and self.scheduler.startswith("tls://")
         if secure != all(tls) or secure != any(tls):

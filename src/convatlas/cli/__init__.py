@@ -21,7 +21,10 @@ def main() -> None:
         sys.stdout.reconfigure(errors="convatlas")
     try:
         try:
-            sys.exit(app(standalone_mode=False))
+            status = app(standalone_mode=False)
+            if status == 130:  # what typer makes of Ctrl-C
+                complain("stopped")
+            sys.exit(status)
         finally:
             # Here, where it can be told, and not by Python at the end.
             if sys.stdout is not None:

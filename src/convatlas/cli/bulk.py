@@ -14,7 +14,9 @@ from convatlas.cli.terminal import complain, watched
 @app.command()
 def batch(
     what: Annotated[str, typer.Argument(help="classify, embed or detect.")],
-    photos: Annotated[str, typer.Argument(help="A folder, or a manifest: a path on each line, or a .csv file.")],
+    photos: Annotated[
+        str, typer.Argument(help="A folder, or a manifest: a text of paths, or a .csv with a column path.")
+    ],
     output: Annotated[str, typer.Option("-o", "--output", help="Folder of the answers, as Parquet files.")],
     net: Annotated[
         str | None, typer.Option(help="Which net; efficientnet_lite0, or yolo_v3 to detect, if not said.")

@@ -49,7 +49,10 @@ def watched(parts: Iterable[tuple[int, int, Any]], what: str) -> Any:
     console = Console(stderr=True)
     columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()
     found, parts = None, _begun(parts)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    # What takes minutes to come, as shards from a cluster do, has a rate too: no more than 1000 steps are kept.
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal, speed_estimate_period=1800
+    ) as progress:
         task = progress.add_task(what, total=None)
         for done, total, found in parts:  # noqa: B007 - the last one counts
             progress.update(task, completed=done, total=total)

@@ -25,6 +25,7 @@ import numpy as np
 from convatlas.base.atomic import whole
 from convatlas.base.errors import ConvAtlasError
 from convatlas.engines.agreeing import LEAST, agreement
+from convatlas.engines.guarding import end_with_parent
 from convatlas.engines.maps import MAPS
 from convatlas.engines.missing import needed
 from convatlas.engines.session import Photos
@@ -77,6 +78,7 @@ def quantize(
 
 def main() -> None:
     """Quantizes; and with accuracy control if that alone is not enough."""
+    end_with_parent()
     graph, target, calibration, proof, routes, map = json.loads(sys.argv[1])
     import openvino
 
