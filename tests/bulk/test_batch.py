@@ -46,8 +46,11 @@ def test_classes_are_those_of_classify(folder: Path, tmp_path: Path) -> None:
     for row, one in zip(answers(tmp_path / "out").to_pylist(), right, strict=True):
         assert str(folder / row["path"]) == one.photo
         assert (row["raw_path"], row["error"]) == (None, None)
-        assert row["labels"] == [answer.label for answer in one.answers]
-        assert row["numbers"] == [answer.number for answer in one.answers]
+        # Classes of probability 0 have no order among each other.
+        real = [answer for answer in one.answers if answer.probability > 1e-5]
+        assert real
+        assert row["labels"][: len(real)] == [answer.label for answer in real]
+        assert row["numbers"][: len(real)] == [answer.number for answer in real]
         # The other layout may differ in the last bits.
         assert row["probabilities"] == pytest.approx([answer.probability for answer in one.answers], abs=1e-5)
     assert "50 photos in 4 shards" in str(found)
