@@ -88,6 +88,8 @@ def _local(workers: int | None) -> Iterator[LocalCluster]:
                         processes=True,
                         host="127.0.0.1",
                         dashboard_address=None,
+                        # Its pages for machines stay; of two clusters on one machine neither is to warn of the other.
+                        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                         local_directory=place,
                         memory_limit=0,
                         silence_logs=logging.CRITICAL,
