@@ -20,6 +20,7 @@ from convatlas.engines.accelerating import accelerate
 from convatlas.engines.describing import map_of
 from convatlas.engines.maps import MAPS
 from convatlas.engines.onnxruntime import OnnxRuntime
+from convatlas.engines.openvino import OpenVINO
 from convatlas.engines.session import Photos, Session, threads
 from convatlas.engines.setting import AUTO
 from convatlas.nets.net import Net
@@ -84,12 +85,12 @@ class Running:
         if where.type == "cpu":
             ranges = list(wish.ranges) or None
             fast = accelerate(self.net, wish.engine, wish.precision, batch=self.batch, photos=ranges)
-            if not isinstance(fast.session, OnnxRuntime):
+            if not isinstance(fast.session, OnnxRuntime | OpenVINO):
                 return fast.session, str(fast.record.setting), 1
             # Threads that answer photos of their own wait neither for each other nor for those that prepare more.
-            callers = min(threads(), STREAMS)
-            session = OnnxRuntime(fast.session.file, threads() // callers)
-            return session, str(replace(fast.record.setting, streams=callers)), callers
+            callers, setting = min(threads(), STREAMS), fast.record.setting
+            setting = replace(setting, streams=max(setting.streams, callers))
+            return fast.session.shared(callers), str(setting), callers
         if not plain:
             raise ConvAtlasError(
                 f"on {where} nets run in eager mode, in float32: not in {wish.engine} in {wish.precision}"

@@ -18,20 +18,24 @@ class OnnxRuntime:
 
     Args:
         file: Which.
-        threads: That share a run; as many as there are cores if not said.
+        many: Threads that share a run; as many as there are cores if not said.
 
     Raises:
         ConvAtlasError: ONNX Runtime is not installed, or refuses the file; says why.
     """
 
-    def __init__(self, file: Path, threads: int | None = None):
+    def __init__(self, file: Path, many: int | None = None):
         self.file = file
-        self.session = opened(file, threads)
+        self.session = opened(file, many)
         self.input = self.session.get_inputs()[0].name
 
     def __call__(self, x: Photos) -> Photos:
         found: Photos = self.session.run(None, {self.input: x})[0]
         return found
+
+    def shared(self, callers: int) -> OnnxRuntime:
+        """The same for so many threads that call it at the same time."""
+        return OnnxRuntime(self.file, threads() // callers)
 
     @property
     def metadata(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import threading
+import queue
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,13 +32,14 @@ class OpenVINO:
         batch: Photos in a run.
         precision: "float32", "bfloat16", or "int8" for a file that is quantized.
         streams: Runs at the same time; they share the threads.
+        callers: Threads that may call it at the same time; they share the streams.
 
     Raises:
         ConvAtlasError: OpenVINO is not installed, or refuses the file; says why.
     """
 
-    def __init__(self, file: Path, batch: int = 1, precision: str = "float32", streams: int = 1):
-        self.batch, self.streams = batch, streams
+    def __init__(self, file: Path, batch: int = 1, precision: str = "float32", streams: int = 1, callers: int = 1):
+        self.file, self.batch, self.precision, self.streams = file, batch, precision, streams
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "INFERENCE_NUM_THREADS": threads(),
@@ -52,24 +53,32 @@ class OpenVINO:
             compiled = core().compile_model(model, "CPU", settings)
         except RuntimeError as error:
             raise refused(file, error) from None
-        self.requests = [compiled.create_infer_request() for _ in range(streams)]
-        self.turn = threading.Lock()
+        # A caller has some to itself: another one would overwrite what the first has not fetched yet.
+        self.free: queue.SimpleQueue[list[openvino.InferRequest]] = queue.SimpleQueue()
+        for number in range(callers):
+            self.free.put([compiled.create_infer_request() for _ in range(number, streams, callers)])
 
     def __call__(self, x: Photos) -> Photos:
         found: list[Photos] = []
         waiting = parts(x, self.batch)
-        # A second thread would overwrite what the first one has not fetched yet.
-        with self.turn:
+        requests = self.free.get()
+        try:
             while waiting:
-                running = list(zip(self.requests, waiting, strict=False))
+                running = list(zip(requests, waiting, strict=False))
                 for request, part in running[1:]:
                     request.start_async({0: part}, share_inputs=True)
-                self.requests[0].infer({0: running[0][1]}, share_inputs=True)
+                requests[0].infer({0: running[0][1]}, share_inputs=True)
                 for request, _ in running:
                     request.wait()
                     found.append(request.get_output_tensor(0).data.copy())
-                del waiting[: self.streams]
+                del waiting[: len(requests)]
+        finally:
+            self.free.put(requests)
         return found[0][: len(x)] if len(found) == 1 else np.concatenate(found)[: len(x)]
+
+    def shared(self, callers: int) -> OpenVINO:
+        """The same for so many threads that call it at the same time."""
+        return OpenVINO(self.file, self.batch, self.precision, max(self.streams, callers), callers)
 
 
 @functools.cache

@@ -4,11 +4,13 @@
 squared errors, gradient descent, and the data that each figure was measured on (784-10's 8.4 % on digits set upright,
 the one hidden layer's 3.6 and 3.8 % and the boosted net's 0.7 % on distorted ones). What they leave open stands here:
 the criterion of the linear classifier (the same squashed outputs as all others have), momentum or AdamW in the place of
-second derivatives, by which each weight had a rate of its own (AdamW for the LeNets and the widest nets, which momentum
-leaves unfinished after as long a time), the length of training, the reach of the distortions. Rates and lengths were
-looked for on a sixth of the training digits, held out.
+second derivatives, by which each weight had a rate of its own (AdamW for the LeNets and most of the perceptrons, which
+momentum leaves unfinished after as long a time), the length of training, the reach of the distortions. Rates and
+lengths were looked for on a sixth of the training digits, held out; a net that learns from the other five errs there
+1.1 to 1.25 times as often as on the test digits after all six.
 
-"Modern" is cross-entropy on dense outputs, AdamW and one cycle.
+"Modern" is cross-entropy on dense outputs, AdamW and one cycle. Those of the boosted net are smoothed: its outputs are
+added, and without it one net that is sure outvotes the two others.
 """
 
 from __future__ import annotations
@@ -70,19 +72,19 @@ CONVOLVED = replace(CYCLE, channels_last=True, distort=0.3, epochs=14)
 TANH = {"activation": "scaled_tanh"}
 
 ROWS = (
-    Row("linear", "error", "plain", replace(SLOW, lr=3e-4, epochs=5), CYCLE, TANH),
+    Row("linear", "error", "plain", replace(SLOW, lr=3e-4, epochs=3), CYCLE, TANH),
     Row(
         "linear",
         "error_deslanted",
         "upright",
-        replace(SLOW, lr=3e-4, epochs=5, deslant=True),
+        replace(SLOW, lr=3e-4, epochs=3, deslant=True),
         replace(CYCLE, deslant=True),
         TANH,
     ),
-    Row("mlp_300", "error_distorted", "distorted", replace(EVEN, epochs=20, distort=0.2), CYCLE),
-    Row("mlp_1000", "error_distorted", "distorted", replace(RATES, epochs=6, distort=0.2), CYCLE),
-    Row("mlp_300_100", "error", "plain", replace(EVEN, epochs=13), CYCLE),
-    Row("mlp_1000_150", "error", "plain", replace(RATES, epochs=6), CYCLE),
+    Row("mlp_300", "error_distorted", "distorted", replace(RATES, epochs=4, distort=0.2), CYCLE),
+    Row("mlp_1000", "error_distorted", "distorted", replace(RATES, epochs=5, distort=0.2), CYCLE),
+    Row("mlp_300_100", "error", "plain", replace(EVEN, epochs=10), CYCLE),
+    Row("mlp_1000_150", "error", "plain", replace(RATES, epochs=5), CYCLE),
     Row("lenet1", "error", "plain, 16 x 16", replace(OWN_RATES, epochs=14), CONVOLVED),
     Row("lenet4", "error", "plain", replace(OWN_RATES, epochs=14), CONVOLVED),
     Row("lenet5", "error", "plain", replace(OWN_RATES, epochs=16), CONVOLVED),
@@ -91,7 +93,7 @@ ROWS = (
         "error_distorted",
         "distorted",
         replace(FADING, lr=0.03, epochs=14, distort=0.4, val_split=1 / 12),
-        replace(CONVOLVED, distort=0.4, val_split=1 / 12),
+        replace(CONVOLVED, distort=0.4, val_split=1 / 12, smoothing=0.1),
     ),
 )
 """The ten rows."""
