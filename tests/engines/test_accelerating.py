@@ -216,6 +216,19 @@ def test_threads_may_share_it(net: Net) -> None:
         assert all(np.array_equal(y, right[place % 2]) for place, y in enumerate(found)), engine
 
 
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("callers", [2, 3])
+def test_callers_side_by_side(net: Net, engine: str, callers: int) -> None:
+    """Each thread has a run of its own, and gets its own answers."""
+    x = [np.full((5, 1, 32, 32), number, np.float32) for number in (1, 2)]
+    fast = ca.accelerate(net, engine, batch=4)
+    right, session = [fast(one) for one in x], fast.session.shared(callers)
+    with ThreadPoolExecutor(callers) as pool:
+        found = list(pool.map(lambda number: session(x[number]), [0, 1] * 40))
+    for place, y in enumerate(found):
+        np.testing.assert_allclose(y, right[place % 2], rtol=1e-5, atol=1e-5)
+
+
 def test_what_becomes_of_the_net_does_not_touch_it(net: Net) -> None:
     fast = ca.accelerate(net, "eager", batch=2)
     for layout in (False, True):

@@ -72,16 +72,16 @@ CONVOLVED = replace(CYCLE, channels_last=True, distort=0.3, epochs=14)
 TANH = {"activation": "scaled_tanh"}
 
 ROWS = (
-    Row("linear", "error", "plain", replace(SLOW, lr=3e-4, epochs=3), CYCLE, TANH),
+    Row("linear", "error", "plain", replace(SLOW, lr=3e-4, epochs=1), CYCLE, TANH),
     Row(
         "linear",
         "error_deslanted",
         "upright",
-        replace(SLOW, lr=3e-4, epochs=3, deslant=True),
+        replace(SLOW, lr=2e-4, epochs=3, deslant=True),
         replace(CYCLE, deslant=True),
         TANH,
     ),
-    Row("mlp_300", "error_distorted", "distorted", replace(RATES, epochs=4, distort=0.2), CYCLE),
+    Row("mlp_300", "error_distorted", "distorted", replace(RATES, lr=3.3e-4, epochs=4, distort=0.2), CYCLE),
     Row("mlp_1000", "error_distorted", "distorted", replace(RATES, epochs=5, distort=0.2), CYCLE),
     Row("mlp_300_100", "error", "plain", replace(EVEN, epochs=10), CYCLE),
     Row("mlp_1000_150", "error", "plain", replace(RATES, epochs=5), CYCLE),
