@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -21,6 +20,7 @@ from distributed.security import Security
 from distributed.utils import silence_logging_cmgr
 
 from convatlas.base.errors import ConvAtlasError, printable
+from convatlas.base.interrupts import unheard
 from convatlas.bulk.models import Model, identity, model_of
 from convatlas.bulk.shards import Shard, fill
 from convatlas.bulk.wishes import Cluster, Wish
@@ -81,7 +81,7 @@ def _local(workers: int | None) -> Iterator[LocalCluster]:
             # Processes inherit this, as they would from whoever set it for all.
             os.environ |= {"OMP_NUM_THREADS": share, "MKL_NUM_THREADS": share}
             try:
-                with _unheard():
+                with unheard():
                     cluster = LocalCluster(
                         n_workers=many,
                         threads_per_worker=1,
@@ -105,19 +105,6 @@ def _local(workers: int | None) -> Iterator[LocalCluster]:
             for name in os.environ.keys() - before.keys():  # Dask sets some too
                 del os.environ[name]
             os.environ.update(before)
-
-
-@contextmanager
-def _unheard() -> Iterator[None]:
-    """What is started within never hears Ctrl-C, which a terminal sends to all: who started it ends it."""
-    if threading.current_thread() is not threading.main_thread():  # which alone may say so
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def over(

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from convatlas.base.errors import TrainingError, unknown
+from convatlas.base.interrupts import unheard
 from convatlas.images.bringing import digits
 from convatlas.training.checkpoints import write
 from convatlas.training.errors import run, tasks
@@ -85,7 +83,7 @@ def reproductions(
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(jobs, context, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
-        with _deaf():
+        with unheard():
             running = [pool.submit(run, task, folder) for task in todo]
         try:
             for done in as_completed(running):
@@ -115,16 +113,3 @@ def reproductions(
         write(folder / f"errors{suffix}.json", (json.dumps(table.to_dict(), indent=1) + "\n").encode())
         draw(folder, table.rows, suffix)
     yield len(todo), len(todo), table
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Processes that are begun within hear no Ctrl-C: this one does, and ends them without a word."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
