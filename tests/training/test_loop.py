@@ -292,7 +292,7 @@ def test_it_stops_early(tmp_path):
 SETTINGS = {
     "mixup": {"mixup": 0.4, "smoothing": 0.1},
     "cutmix": {"cutmix": 1.0, "class_weights": "balanced"},
-    "bfloat16": {"amp": "bfloat16", "channels_last": True, "clip_grad": 1.0},
+    "bfloat16": {"amp": "bfloat16", "channels_last": False, "clip_grad": 1.0},
     "one cycle": {"sched": "onecycle", "opt": "nesterov", "lr": 0.1, "warmup_epochs": 0.0},
     "frozen": {"freeze": ("0", "1"), "model_ema": 0.0, "layer_decay": 0.7},
 }

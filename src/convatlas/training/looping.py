@@ -28,6 +28,7 @@ from convatlas.training.journal import Journal
 from convatlas.training.learner import Learner
 from convatlas.training.lots import Lot, repeatable, seed_torch
 from convatlas.training.optimizing import rate
+from convatlas.training.overwriting import free_to_overwrite, overwriting
 from convatlas.training.recipe import Recipe
 from convatlas.training.result import Training
 from convatlas.training.world import World, joined
@@ -126,6 +127,7 @@ class _Run:
         self.identity = identity(net, data, recipe)
         self.learner = Learner(net, data, recipe, device, world)
         self.learner.check_smallest(data.train)
+        self.overwritable = free_to_overwrite(net)
         self.journal = Journal(folder, tensorboard and world.first)
         self.position = Position()
         self.per_epoch = steps_of_epoch(data.train, recipe)
@@ -142,8 +144,9 @@ class _Run:
         if self.world.first:
             checkpoints.write_lines(self.folder / "run.json", [self.identity])
         while self.position.epoch < self.recipe.epochs and not self._is_stale():
-            for done in self._epoch():
-                yield done, total, None
+            with overwriting(self.overwritable):
+                for done in self._epoch():
+                    yield done, total, None
             self._after_epoch()
         yield total, total, self._finish()
 

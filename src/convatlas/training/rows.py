@@ -65,14 +65,14 @@ class Row:
 SLOW = Recipe(batch_size=50, opt="sgd", sched="constant")
 EVEN = replace(SLOW, lr=0.01)
 RATES = replace(SLOW, opt="adamw", lr=3e-4)
-FADING = replace(SLOW, sched="onecycle", channels_last=True)
+FADING = replace(SLOW, sched="onecycle")
 OWN_RATES = replace(FADING, opt="adamw", lr=3e-3)
 CYCLE = Recipe(batch_size=100, opt="adamw", sched="onecycle", lr=3e-3, weight_decay=0.01, epochs=10)
-CONVOLVED = replace(CYCLE, channels_last=True, distort=0.3, epochs=14)
+CONVOLVED = replace(CYCLE, distort=0.3, epochs=14)
 TANH = {"activation": "scaled_tanh"}
 
 ROWS = (
-    Row("linear", "error", "plain", replace(SLOW, lr=3e-4, epochs=1), CYCLE, TANH),
+    Row("linear", "error", "plain", replace(SLOW, lr=2e-4, epochs=2), CYCLE, TANH),
     Row(
         "linear",
         "error_deslanted",
@@ -82,10 +82,10 @@ ROWS = (
         TANH,
     ),
     Row("mlp_300", "error_distorted", "distorted", replace(RATES, lr=3.3e-4, epochs=4, distort=0.2), CYCLE),
-    Row("mlp_1000", "error_distorted", "distorted", replace(RATES, epochs=5, distort=0.2), CYCLE),
-    Row("mlp_300_100", "error", "plain", replace(EVEN, epochs=10), CYCLE),
+    Row("mlp_1000", "error_distorted", "distorted", replace(RATES, lr=2.7e-4, epochs=5, distort=0.2), CYCLE),
+    Row("mlp_300_100", "error", "plain", replace(EVEN, epochs=11), CYCLE),
     Row("mlp_1000_150", "error", "plain", replace(RATES, epochs=5), CYCLE),
-    Row("lenet1", "error", "plain, 16 x 16", replace(OWN_RATES, epochs=14), CONVOLVED),
+    Row("lenet1", "error", "plain, 16 x 16", replace(OWN_RATES, lr=6e-3, epochs=30), CONVOLVED),
     Row("lenet4", "error", "plain", replace(OWN_RATES, epochs=14), CONVOLVED),
     Row("lenet5", "error", "plain", replace(OWN_RATES, epochs=16), CONVOLVED),
     Row(
