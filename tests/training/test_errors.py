@@ -7,6 +7,8 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from tests.images.sets import small
 from typer.testing import CliRunner
 
@@ -132,6 +135,56 @@ def test_ctrl_c_ends_all_runs_at_once(tmp_path, monkeypatch, capfd):
     assert not multiprocessing.active_children()
     assert "Traceback" not in capfd.readouterr().err
     assert signal.getsignal(signal.SIGINT) is heard
+
+
+def refused(task, folder):
+    if task.reading == "modern":
+        raise TrainingError("another run is at work")
+    time.sleep(600)
+
+
+@pytest.mark.sweep
+def test_one_that_fails_ends_the_others_in_silence(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(reproducing, "digits", lambda name: None)
+    monkeypatch.setattr(reproducing, "run", refused)
+    told = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    with pytest.raises(TrainingError, match="at work"):
+        ca.reproduce("errors", tmp_path, seeds=3, jobs=4)
+    assert not multiprocessing.active_children()
+    time.sleep(1)  # the pool's own thread may have something to say
+    assert not told
+    assert not capfd.readouterr().err
+
+
+PROGRAM = """
+import sys, time
+from filelock import FileLock
+from convatlas.training import reproducing
+
+def endless(task, folder):
+    with FileLock(folder / f"{task.reading}.lock"):
+        (folder / f"{task.reading}.begun").touch()
+        time.sleep(600)
+
+if __name__ == "__main__":
+    reproducing.digits, reproducing.run = lambda name: None, endless
+    reproducing.reproduce("errors", sys.argv[1], rows=["lenet5-error"], seeds=1)
+"""
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_no_run_outlives_its_program(tmp_path, number):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    program = subprocess.Popen([sys.executable, tmp_path / "program.py", tmp_path])
+    while len(list(tmp_path.glob("*.begun"))) < 2:
+        assert program.poll() is None
+        time.sleep(0.1)
+    program.send_signal(number)
+    program.wait(60)
+    for reading in READINGS:
+        FileLock(tmp_path / f"{reading}.lock").acquire(timeout=60).lock.release()
 
 
 @pytest.mark.parametrize(

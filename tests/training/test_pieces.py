@@ -342,7 +342,7 @@ def test_clipping_bounds_a_step():
 
 def test_layouts_and_precisions():
     plain, nets = Recipe(batch_size=8, opt="sgd", momentum=0.0, lr=0.1), []
-    for settings in ({}, {"channels_last": True}, {"amp": "bfloat16"}):
+    for settings in ({"channels_last": False}, {}, {"amp": "bfloat16"}):
         net = toy_net()
         net[3].p = 0.0  # which units are dropped depends on the layout
         nets.append(learned(replace(plain, **settings), net))

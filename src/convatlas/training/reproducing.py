@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -82,7 +84,7 @@ def reproductions(
     # A new Python for each: one that was forked would share the threads of this one.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(jobs, context, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+    with ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(threads,)) as pool:
         with unheard():
             running = [pool.submit(run, task, folder) for task in todo]
         try:
@@ -97,13 +99,11 @@ def reproductions(
                 if len(found) < len(todo):
                     yield len(found), len(todo), None
         except BaseException:
-            # Whatever it is, nobody waits for runs that can be taken up again.
+            # Whatever it is, nobody waits for runs that can be taken up again. (To cancel them too is more than the
+            # pool's own thread can bear.)
             for child in set(multiprocessing.active_children()) - others:
                 child.terminate()
             raise
-        finally:
-            for one in running:
-                one.cancel()
     table = Errors(rows=tuple(summed(found)), seeds=many, quick=quick, threads=threads)
     if not rows:
         # Matplotlib takes a second to load.
@@ -113,3 +113,17 @@ def reproductions(
         write(folder / f"errors{suffix}.json", (json.dumps(table.to_dict(), indent=1) + "\n").encode())
         draw(folder, table.rows, suffix)
     yield len(todo), len(todo), table
+
+
+def _begin(threads: int) -> None:
+    """What a run's process does first."""
+    torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this process with the one that began it, however that ended, lest a run that nobody waits for goes on."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

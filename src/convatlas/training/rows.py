@@ -93,7 +93,7 @@ ROWS = (
         "error_distorted",
         "distorted",
         replace(FADING, lr=0.03, epochs=14, distort=0.4, val_split=1 / 12),
-        replace(CONVOLVED, distort=0.4, val_split=1 / 12, smoothing=0.1),
+        replace(CONVOLVED, epochs=24, val_split=1 / 12, smoothing=0.1),
     ),
 )
 """The ten rows."""
