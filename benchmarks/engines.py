@@ -3,7 +3,8 @@
 For each net and batch: `auto` against PyTorch's eager mode (of timm's or torchvision's twin), `torch.compile`, ONNX
 Runtime and OpenVINO in float32, as their guides say, in interleaved rounds. What counts are ratios, of the medians.
 `--first` times the first answer of a new process, `--precision` counts on how many crops of photographs less than
-float32 agrees. Results are added to `results/engines.json` with the machine's facts; a part may run by itself.
+float32 agrees, and how much faster bfloat16 is. Results are added to `results/engines.json` with the machine's facts; a
+part may run by itself.
 """
 
 from __future__ import annotations
@@ -160,7 +161,38 @@ def first_answer(tries: int = 5) -> dict[str, float]:
     return {key: round(statistics.median(times), 3) for key, times in taken.items()}
 
 
-def precision() -> dict[str, Any]:
+def less() -> dict[str, Any]:
+    """What less than float32 is worth, with the CPU it was found on: not all have such arithmetic."""
+    return {
+        "cpu": cpu(),
+        "efficientnet_lite0": agreements(),
+        "bfloat16, batch 1": {name: halved(name) for name in ("resnet50", "mobilenet_v2")},
+    }
+
+
+def halved(name: str) -> dict[str, Any]:
+    """The speed of bfloat16 beside the fastest of float32, ours and by hand."""
+    net = ca.build(name).eval()
+    right = ca.accelerate(net)
+    try:
+        half = ca.accelerate(net, "openvino", "bfloat16")
+    except ca.ConvAtlasError as error:
+        return {"refused": str(error)}
+    x = trial(net, 1, right.record.shape).numpy()
+    make = TWINS[name]
+    assert make is not None
+    sessions = {"bfloat16": half.session, "convatlas": right.session} | by_hand(net, make().eval(), x)
+    taken = rounds(sessions, x, *ROUNDS, SECONDS)
+    medians = {key: statistics.median(times) for key, times in taken.items()}
+    best = min((key for key in medians if key != "bfloat16"), key=medians.__getitem__)
+    return {
+        "ms": {key: round(value, 3) for key, value in medians.items()},
+        "float32's best": best,
+        "times as fast": round(statistics.median(map(float.__truediv__, taken[best], taken["bfloat16"])), 3),
+    }
+
+
+def agreements() -> dict[str, Any]:
     """Agreement with float32 on crops of photographs where it is sure, and the speed beside it."""
     net = ca.load("efficientnet_lite0")
     right = ca.accelerate(net)
@@ -188,14 +220,15 @@ def main() -> None:
     parser.add_argument("--precision", action="store_true")
     wish = parser.parse_args()
     told = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    told["machine"] = machine() | {"cpu": cpu(), "threads": threads()}
     names = wish.nets.split(",") if wish.nets else [] if wish.first or wish.precision else list(TWINS)
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("CONVATLAS_HOME", folder)
         if wish.first:
             told["first answer, s"] = first_answer()
         if wish.precision:
-            told["precision, efficientnet_lite0"] = precision()
+            told["less than float32"] = less()
+        if names:
+            told["machine"] = machine() | {"cpu": cpu(), "threads": threads()}
         for name in names:
             for batch in BATCHES:
                 told.setdefault("cells", {})[f"{name} x {batch}"] = cell(name, batch)
