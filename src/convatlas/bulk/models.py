@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 
 from convatlas.base.devices import device_of
-from convatlas.base.errors import ConvAtlasError
+from convatlas.base.errors import ConvAtlasError, printable
 from convatlas.base.records import provenance
 from convatlas.bulk.wishes import Wish
 from convatlas.engines.accelerating import accelerate
@@ -105,6 +105,22 @@ class Running:
     def callers(self) -> int:
         return self.started[2]
 
+    def answers(self, x: Photos) -> Photos:
+        """What the net puts out.
+
+        Raises:
+            ConvAtlasError: The engine fails.
+        """
+        try:
+            return self.started[0](x)
+        except ConvAtlasError:
+            raise
+        # The errors of engines have no common root; memory is what they lack most often.
+        except Exception as error:
+            raise ConvAtlasError(
+                f"{self.engine} fails ({printable(error)}); shards that are there are whole, and the same call goes on"
+            ) from None
+
 
 class OnDevice:
     """A session of a net in eager mode on another device than the CPU."""
@@ -129,12 +145,12 @@ class Classifier(Running):
 
     def __init__(self, wish: Wish):
         super().__init__(wish, classifier(*wish.source))
-        if wish.most > (classes := len(self.net.lineage.class_names)):
-            raise ConvAtlasError(f"top is a number of classes up to {classes}; got {wish.most}")
+        if wish.top is not None and wish.top > (classes := len(self.net.lineage.class_names)):
+            raise ConvAtlasError(f"top is a number of classes up to {classes}; got {wish.top}")
 
     def __call__(self, x: Photos, sizes: Sizes) -> Answers:
         # Not by torch, whose threads would take the cores from the engine's.
-        shares = MAPS[map_of(self.net)](self.started[0](x))
+        shares = MAPS[map_of(self.net)](self.answers(x))
         numbers = np.argsort(-shares, axis=1, kind="stable")[:, : self.wish.most]
         names = self.net.lineage.class_names
         labels = [[names[number] for number in row] for row in numbers.tolist()]
@@ -153,7 +169,7 @@ class Embedder(Running):
         self.columns: Mapping[str, pa.DataType] = {"embedding": pa.list_(pa.float32(), example[0].numel())}
 
     def __call__(self, x: Photos, sizes: Sizes) -> Answers:
-        return {"embedding": list(self.started[0](x).reshape(len(x), -1))}
+        return {"embedding": list(self.answers(x).reshape(len(x), -1))}
 
 
 class Detector:

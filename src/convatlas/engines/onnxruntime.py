@@ -35,7 +35,8 @@ class OnnxRuntime:
 
     def shared(self, callers: int) -> OnnxRuntime:
         """The same for so many threads that call it at the same time."""
-        return OnnxRuntime(self.file, threads() // callers)
+        # The callers compute too, beside the threads of the session, which they share.
+        return OnnxRuntime(self.file, max(1, threads() - callers + 1))
 
     @property
     def metadata(self) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import queue
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,12 @@ class OpenVINO:
                     request.wait()
                     found.append(request.get_output_tensor(0).data.copy())
                 del waiting[: len(requests)]
+        except BaseException:
+            # What was started reads these photos, and nobody else's may come into its way.
+            for request in requests:
+                with suppress(RuntimeError):
+                    request.wait()
+            raise
         finally:
             self.free.put(requests)
         return found[0][: len(x)] if len(found) == 1 else np.concatenate(found)[: len(x)]

@@ -62,7 +62,7 @@ class Point:
 
 
 def boosted(
-    data: Parts, recipe: Recipe, genes: Mapping[str, object], folder: Path, hard: int = HARD
+    data: Parts, recipe: Recipe, genes: Mapping[str, object], folder: Path, hard: int = HARD, anew: bool = False
 ) -> tuple[BoostedLeNet, list[Point]]:
     """Trains the three nets in turn, sets the threshold, and measures the curve of error against share.
 
@@ -72,6 +72,7 @@ def boosted(
         genes: Of the nets.
         folder: Of this run; what is there already is taken up.
         hard: How many photos nets 2 and 3 are trained on.
+        anew: Whether those are distorted again whenever they are shown.
 
     Returns:
         The net with the threshold of `PUBLISHED_SHARE`, and the curve.
@@ -88,8 +89,9 @@ def boosted(
         net = build("lenet4", channels=1, genes=genes, seed=3 * recipe.seed + number - 1)
         train, settings = data.train, recipe
         if number > 1:
-            settings = replace(recipe, distort=0.0, val_split=0.0)
-            train = InMemory(*_hard(data.train, nets, hard, folder / f"photos{number}.pt"), settings)
+            settings = replace(recipe, distort=recipe.distort if anew else 0.0, val_split=0.0)
+            photos, labels = _hard(data.train, nets, hard, folder / f"photos{number}.pt")
+            train = InMemory(photos, labels, settings, data.train.paper)
             # As many steps as the first net took, however few the photos are.
             repeats = len(data.train.labels) / len(train.labels)
             settings = replace(settings, epochs=max(1, round(recipe.epochs * repeats)))

@@ -109,6 +109,18 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
+def read_identity(folder: Path) -> dict[str, Any]:
+    """What the run in a folder is, as it was written when it began.
+
+    Raises:
+        TrainingError: That cannot be read.
+    """
+    lines = read_lines(folder / "run.json")
+    if not lines or not isinstance(lines[0], dict):
+        raise TrainingError(f"{folder / 'run.json'}, which says what this run is, is damaged or gone")
+    return lines[0]
+
+
 def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
     """All lines anew: few enough, and never half a line."""
     write(path, "".join(json.dumps(line) + "\n" for line in lines).encode())

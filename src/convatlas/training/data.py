@@ -82,16 +82,19 @@ def parts(data: str | Path, net: nn.Module, recipe: Recipe, size: tuple[int, int
     """
     name = str(data) if is_digits(str(data)) else Path(data).stem
     brought = getattr(net, "lineage", None)
-    if (recipe.distort or recipe.deslant) and (not is_digits(name) or _as_photos(recipe)):
+    if (recipe.distort or recipe.deslant) and (not is_digits(str(data)) or _as_photos(recipe)):
         raise TrainingError(
             f"distort and deslant are for {' and '.join(KINDS)}, without aa, hflip and scale, which are for photos"
         )
-    if is_digits(name):
+    if is_digits(str(data)):
         preprocessing = brought.preprocessing if brought else for_digits(net, size)
         whole, classes, fingerprint = _digits(name, preprocessing, recipe)
     else:
         preprocessing = brought.preprocessing if brought else Preprocessing(size, resize=round(min(size) / 0.875))
-        preprocessing = replace(preprocessing.for_channels(getattr(net, "channels", 3)), size=size)
+        channels = getattr(net, "channels", 3)
+        preprocessing = replace(preprocessing.for_channels(channels), size=size)
+        if preprocessing.channels != channels:
+            raise TrainingError(f"the net takes {channels} channels, which no photo has")
         found = collection(data)
         classes = _names(found["train"])
         whole = {part: _photos(rows, classes, preprocessing, recipe, workers) for part, rows in found.items()}

@@ -72,7 +72,8 @@ def run(task: Task, output: Path) -> dict[str, Any]:
     first = build("lenet4" if row.net == "boosted_lenet4" else row.net, channels=1, genes=genes, seed=task.seed)
     data = parts("mnist", first, recipe, first.size)
     if row.net == "boosted_lenet4":
-        whole, points = boosted(data, recipe, genes, folder, QUICK_HARD if task.quick else HARD)
+        hard, anew = QUICK_HARD if task.quick else HARD, task.reading == "modern"
+        whole, points = boosted(data, recipe, genes, folder, hard, anew)
         results = [json.loads((folder / f"net{number}" / "result.json").read_text()) for number in (1, 2, 3)]
         outcome = {
             # All three answers, as the paper's figure is.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from convatlas.base.errors import TrainingError
+from convatlas.nets.net import Net
 from convatlas.training import checkpoints
 from convatlas.training.data import Parts
 from convatlas.training.examples import Examples
@@ -44,8 +46,10 @@ class Learner:
         self.net, self.recipe, self.device, self.world = net, recipe, device, world
         self.classes = len(data.classes)
         self.net.to(device)
-        if recipe.channels_last:
-            self.net.to(memory_format=torch.channels_last)
+        # Other nets may count on the usual layout, by `view` for one.
+        self.channels_last = recipe.channels_last and isinstance(net, Net)
+        if self.channels_last:
+            channels_innermost(net)
         self.frozen = frozen(net, recipe.freeze)
         weights = balanced(data.train.labels, self.classes) if recipe.class_weights == "balanced" else None
         self.objective = Objective(net, recipe, weights).to(device)
@@ -97,7 +101,7 @@ class Learner:
         """
         recipe, x = self.recipe, batch.x.to(self.device)
         set_rate(self.optimizer, lr)
-        if recipe.channels_last:
+        if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, getattr(torch, recipe.amp, None), enabled=recipe.amp != "none"):
             loss, _ = self.module(x, batch.labels.to(self.device), batch.target.to(self.device), progress)
@@ -166,3 +170,10 @@ class Learner:
         self.put(state)
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+
+
+def channels_innermost(net: nn.Module) -> None:
+    """Lays out all weights of four dimensions so; PyTorch's own way refuses nets that have any of five."""
+    for weight in chain(net.parameters(), net.buffers()):
+        if weight.ndim == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)

@@ -135,7 +135,7 @@ class _Run:
     def steps(self, resume: bool) -> Iterator[Step]:
         total = self.per_epoch * self.recipe.epochs
         if resume and (self.folder / "result.json").exists():
-            checkpoints.check_same(self.folder, checkpoints.read_lines(self.folder / "run.json")[0], self.identity)
+            checkpoints.check_same(self.folder, checkpoints.read_identity(self.folder), self.identity)
             restore(self.net, self.folder)
             yield total, total, Training.read(self.folder / "result.json")
             return
@@ -200,7 +200,8 @@ class _Run:
         here, held, test = self.position, self.data.validation, self.data.test
         if held is not None:
             best = checkpoints.latest(self.folder / "best")
-            assert best is not None
+            if best is None:
+                raise TrainingError(f"{self.folder / 'best'}, which held the best checkpoint, is empty")
             self.learner.put(best[1])
         sha256 = self.learner.settle()
         scores = [None if part is None else self.learner.score(part) for part in (held, test)]

@@ -9,8 +9,10 @@ momentum leaves unfinished after as long a time), the length of training, the re
 lengths were looked for on a sixth of the training digits, held out; a net that learns from the other five errs there
 1.1 to 1.3 times as often as on the test digits after all six.
 
-"Modern" is cross-entropy on dense outputs, AdamW and one cycle. Those of the boosted net are smoothed: its outputs are
-added, and without it one net that is sure outvotes the two others.
+"Modern" is cross-entropy on dense outputs, AdamW and one cycle. The boosted net's targets are smoothed, since its
+outputs are added, and one net that is sure would outvote the two others; and the photos that its second and third net
+learn from are distorted anew whenever they are shown, or they are learned by heart (on held-out digits the three err
+then on 0.58 % in the place of 0.76).
 """
 
 from __future__ import annotations
@@ -93,7 +95,7 @@ ROWS = (
         "error_distorted",
         "distorted",
         replace(FADING, lr=0.03, epochs=14, distort=0.4, val_split=1 / 12),
-        replace(CONVOLVED, epochs=24, val_split=1 / 12, smoothing=0.1),
+        replace(CONVOLVED, distort=0.4, val_split=1 / 12, smoothing=0.1),
     ),
 )
 """The ten rows."""

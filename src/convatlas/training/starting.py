@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from convatlas.base.errors import TrainingError
@@ -87,6 +88,8 @@ def trainings(
 ) -> Iterator[tuple[int, int, Training | None]]:
     """As `train`: (steps done, steps in all, None) after each step, the result with the last one."""
     settings = recipe if isinstance(recipe, Recipe) else Recipe.from_dict(recipe or {})
+    if type(workers) is not int or workers < 0:
+        raise TrainingError(f"workers is a whole number from 0 up; got {workers!r}")
     made, sides = begun(net, data, weights=weights, genes=genes, size=size, seed=settings.seed)
     folder = folder_of(net, data, output)
     prepared = parts(data, made, settings, sides, workers)
@@ -118,7 +121,9 @@ def begun(
     if is_own(net):
         if sides is None:
             raise TrainingError("your own net does not say how large its photos are: say size")
-        return own(net), sides
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            return own(net), sides
     names = class_names(data)
     channels = 1 if is_digits(str(data)) else None
     made: Net

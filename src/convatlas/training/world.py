@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from convatlas.base.errors import TrainingError
+
 
 @dataclass(frozen=True)
 class World:
@@ -43,7 +45,9 @@ class World:
 @contextmanager
 def joined(device: torch.device) -> Iterator[World]:
     """The world that the environment speaks of (`RANK`, `WORLD_SIZE`), joined for as long as it lasts."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    told = os.environ.get("WORLD_SIZE", "1")
+    if not told.isdecimal() or not (size := int(told)):
+        raise TrainingError(f"WORLD_SIZE is the number of processes, set by torchrun; got {told!r}")
     if size == 1:
         yield World()
         return
