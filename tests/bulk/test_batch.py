@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import shutil
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,8 @@ from convatlas.bulk.models import Classifier, OnDevice
 from convatlas.bulk.wishes import Wish
 from convatlas.cli import app, terminal
 from convatlas.engines import missing
+from convatlas.engines.onnxruntime import OnnxRuntime
+from convatlas.engines.openvino import OpenVINO
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.nets.building import build
 from convatlas.weights import darknet
@@ -347,6 +351,38 @@ def test_wrong_wishes(folder: Path, tmp_path: Path, wish: dict, said: str) -> No
         ca.batch(**{"what": "classify", "photos": folder, "output": tmp_path / "out"} | NET | wish)
     assert str(error.value).isprintable()
     assert not list(tmp_path.glob("out/shard-*"))
+
+
+def test_fewer_classes_than_are_usual(folder: Path, tmp_path: Path) -> None:
+    """Five, if not said; of a net that knows three, three."""
+    net = ca.load("efficientnet_lite0", classes=3)
+    net.lineage = replace(net.lineage, class_names=("a", "b", "c"))
+    ca.export(net, tmp_path / "three.safetensors")
+    ca.batch("classify", folder / "000", tmp_path / "out", net=str(tmp_path / "three.safetensors"), engine="eager")
+    assert {len(row) for row in answers(tmp_path / "out")["labels"].to_pylist()} == {3}
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_an_engine_that_fails_in_the_middle(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    kind = {"onnxruntime": OnnxRuntime, "openvino": OpenVINO}[engine]
+    right, calls = kind.__call__, itertools.count()
+
+    def fails(session, x):
+        if next(calls) == 6:
+            raise MemoryError("bad allocation")
+        return right(session, x)
+
+    ca.accelerate(ca.load("lenet5"), engine, batch=16)
+    monkeypatch.setattr(kind, "__call__", fails)
+    with pytest.raises(ConvAtlasError, match=rf"^{engine}.* fails \(bad allocation\); shards that are there are whole"):
+        ca.batch("classify", folder, tmp_path / "out", net="lenet5", engine=engine, shard=8)
+    done = len(list((tmp_path / "out").glob("shard-*")))
+    assert done < 7
+    monkeypatch.setattr(kind, "__call__", right)
+    ca.batch("classify", folder, tmp_path / "out", net="lenet5", engine=engine, shard=8)
+    check_once(tmp_path / "out", folder)
 
 
 def test_wrong_photos(tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ def test_photos_in_folders(tmp_path, monkeypatch):
         (["torch.nn:Identity", "--data", "mnist"], "say size"),
         (["lenet5", "--data", "mnist", "--freeze", "stem"], "the stages are c1"),
         (["yolo_v3_tiny", "--data", "mnist"], "raw detector heads"),
+        (["lenet5", "--data", "mnist", "--workers", "-1"], "workers is a whole number from 0 up; got -1"),
     ],
 )
 def test_mistakes(mnist, monkeypatch, words, said):
@@ -135,6 +136,44 @@ def test_data_that_do_not_do(tmp_path, classes, settings, said):
     with pytest.raises(ConvAtlasError, match=said) as error:
         ca.train("resnet18", data, recipe=settings, size=32, output=tmp_path / "run")
     assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_a_folder_that_is_called_as_digits_are(mnist, name):
+    """It is meant by its path; the digits have a name alone."""
+    data = pictures(mnist / name, dark=3, light=3)
+    assert ca.train("resnet18", data, recipe={"epochs": 1}, size=32, output=mnist / "run").classes == ("dark", "light")
+
+
+def test_channels_that_no_photo_has(tmp_path):
+    data = pictures(tmp_path / "data", dark=3, light=3)
+    with pytest.raises(ConvAtlasError, match="the net takes 2 channels, which no photo has"):
+        ca.train("matrix_capsnet_small", data, output=tmp_path / "run")
+
+
+OWN = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.dense = nn.Conv2d(3, 4, 3), nn.Linear(4 * 30 * 30, 2)
+
+    def forward(self, x):
+        y = self.conv(x).relu()
+        return self.dense(y.view(len(y), -1))
+"""
+
+
+def test_a_net_of_one_s_own_is_resumed(tmp_path, monkeypatch):
+    data = pictures(tmp_path / "data", dark=3, light=3)
+    (tmp_path / "my_own_net_in_a_test.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ("my_own_net_in_a_test:Net", data)
+    settings = {"recipe": {"epochs": 1, "seed": 4}, "size": 32, "output": tmp_path / "run"}
+    first = ca.train(*words, **settings)
+    assert ca.train(*words, **settings, resume=True) == first
 
 
 def test_digits_are_distorted_or_augmented_as_photos(mnist):

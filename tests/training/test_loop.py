@@ -292,7 +292,7 @@ def test_it_stops_early(tmp_path):
 SETTINGS = {
     "mixup": {"mixup": 0.4, "smoothing": 0.1},
     "cutmix": {"cutmix": 1.0, "class_weights": "balanced"},
-    "bfloat16": {"amp": "bfloat16", "channels_last": False, "clip_grad": 1.0},
+    "bfloat16": {"amp": "bfloat16", "clip_grad": 1.0},
     "one cycle": {"sched": "onecycle", "opt": "nesterov", "lr": 0.1, "warmup_epochs": 0.0},
     "frozen": {"freeze": ("0", "1"), "model_ema": 0.0, "layer_decay": 0.7},
 }
@@ -312,6 +312,40 @@ def test_every_setting_trains_and_resumes(tmp_path, name):
         start, found = toy_net().state_dict(), ca_weights(tmp_path / "once")
         changed = {name for name, value in start.items() if not torch.equal(value, found[name])}
         assert changed == {"5.weight", "5.bias"}
+
+
+def test_a_net_of_the_atlas_resumes(tmp_path):
+    """Channels innermost, ReLUs in place, batch norms, running means."""
+    recipe = dataclasses.replace(RECIPE, epochs=1, opt="adamw")
+    nets = [ca.build("resnet18", classes=CLASSES, channels=1, size=32, seed=1) for _ in range(3)]
+    once = trained(tmp_path / "once", recipe, net=nets[0])
+    run = fits(nets[1], toy_parts(recipe), recipe, tmp_path / "twice", device="cpu")
+    for _ in range(4):
+        next(run)
+    assert nets[1].stem.conv.weight.is_contiguous(memory_format=torch.channels_last)
+    assert nets[1].stem.act.inplace
+    run.close()
+    assert not nets[1].stem.act.inplace
+    assert trained(tmp_path / "twice", recipe, resume=True, net=nets[2]).sha256 == once.sha256
+
+
+def test_a_folder_that_somebody_damaged(tmp_path):
+    once = trained(tmp_path)
+    (tmp_path / "run.json").write_text("[1]\n")
+    with pytest.raises(TrainingError, match=r"run\.json, which says what this run is, is damaged"):
+        trained(tmp_path, resume=True)
+    (tmp_path / "result.json").unlink()
+    for file in (tmp_path / "best").iterdir():
+        file.unlink()
+    with pytest.raises(TrainingError, match="best, which held the best checkpoint, is empty"):
+        trained(tmp_path, resume=True)
+    assert once.validation_top1 is not None
+
+
+def test_how_many_processes_is_a_number(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "x")
+    with pytest.raises(TrainingError, match="WORLD_SIZE is the number of processes, set by torchrun; got 'x'"):
+        trained(tmp_path)
 
 
 def test_compiled(tmp_path):

@@ -20,7 +20,7 @@ from convatlas.training.data import for_digits, prepared
 from convatlas.training.distorting import FARTHEST, Distortions, upright
 from convatlas.training.examples import InMemory, batches
 from convatlas.training.feeding import feed
-from convatlas.training.learner import Learner
+from convatlas.training.learner import Learner, channels_innermost
 from convatlas.training.lots import order, split
 from convatlas.training.mixing import Mixture, mixture
 from convatlas.training.objective import Objective, balanced
@@ -343,16 +343,29 @@ def test_clipping_bounds_a_step():
 def test_layouts_and_precisions():
     plain, nets = Recipe(batch_size=8, opt="sgd", momentum=0.0, lr=0.1), []
     for settings in ({"channels_last": False}, {}, {"amp": "bfloat16"}):
-        net = toy_net()
-        net[3].p = 0.0  # which units are dropped depends on the layout
+        net = ca.build("resnet18", classes=4, channels=1, genes={"normalization": "none"}, seed=1)
         nets.append(learned(replace(plain, **settings), net))
     outer, inner, half = nets
-    assert inner[0].weight.is_contiguous(memory_format=torch.channels_last)
+    layouts = [net.conv3.block1.branch.conv1.conv.weight.is_contiguous() for net in nets]
+    assert layouts == [True, False, False]
     for a, b in zip(outer.parameters(), inner.parameters(), strict=True):
         torch.testing.assert_close(a, b)
     assert all(weight.dtype == torch.float32 for weight in half.parameters())
     off = max(float((a - b).abs().max()) for a, b in zip(outer.parameters(), half.parameters(), strict=True))
     assert 0 < off < 0.02
+
+
+def test_channels_innermost_whatever_else_there_is():
+    """PyTorch's own way refuses weights of five dimensions; nets that are not ours may count on the usual layout."""
+    net = ca.build("matrix_capsnet_small", channels=1)
+    channels_innermost(net)
+    ranks = {weight.ndim for weight in net.parameters()}
+    assert {4, 5} <= ranks
+    for weight in net.parameters():
+        assert weight.ndim != 4 or weight.is_contiguous(memory_format=torch.channels_last)
+    foreign = toy_net()
+    learned(Recipe(batch_size=8), foreign)
+    assert foreign[0].weight.is_contiguous()
 
 
 def test_a_net_with_other_outputs_than_classes():

@@ -38,6 +38,7 @@ def test_there_and_back(tmp_path):
         ({"sched": "cosin"}, "did you mean cosine?"),
         ({"learning_rate": 0.1}, "no setting of a recipe is called 'learning_rate'"),
         ({"freeze": "stem"}, "freeze is a tuple"),
+        ({"freeze": [1]}, "freeze is a list of names of modules; got [1]"),
         ({"seed": 2**63}, "below 2^63"),
     ],
 )
