@@ -74,7 +74,7 @@ CONVOLVED = replace(CYCLE, distort=0.3, epochs=14)
 TANH = {"activation": "scaled_tanh"}
 
 ROWS = (
-    Row("linear", "error", "plain", replace(SLOW, lr=2e-4, epochs=2), CYCLE, TANH),
+    Row("linear", "error", "plain", replace(SLOW, lr=2.3e-4, epochs=2), CYCLE, TANH),
     Row(
         "linear",
         "error_deslanted",
