@@ -78,9 +78,8 @@ def readme(text: str, result: Path = RESULT) -> str:
         found = Errors.read(result)
         shown = f"""## Errors on MNIST
 
-`convatlas reproduce errors -o FOLDER`: the review's summary of errors, printed and made anew on the same 60,000
-and 10,000 digits
-({found.table().title}; docs/errors.md).
+`convatlas reproduce errors -o FOLDER`: the review's summary, printed and made anew; {found.table().title}
+(docs/errors.md).
 
 {found.table().markdown()}
 

@@ -39,14 +39,15 @@ class Errors(Record):
 
     def table(self) -> Table:
         """For people."""
-        columns = (
+        columns: tuple[Column, ...] = (
             Column("net", "net"),
             Column("data", "digits (as published)"),
             Column("printed", "printed %", _percent),
             Column("published", "as published %"),
             Column("modern", "modern %"),
-            Column("why", "why not"),
         )
+        if any(row.why for row in ROWS):
+            columns += (Column("why", "why not"),)
         shown = []
         for row in ROWS:
             found = {one["reading"]: one for one in self.rows if one["row"] == row.key}
@@ -65,7 +66,7 @@ class Errors(Record):
 
     def boosting(self) -> Table:
         """What the boosted net, if it is there, gains by the digits that all three nets see; means of all seeds."""
-        columns = (
+        columns: tuple[Column, ...] = (
             Column("reading", "reading"),
             Column("share", "to nets 2 and 3, %", _tenth),
             Column("error", "error %", _percent),
