@@ -42,7 +42,7 @@ def test_any_preparation_is_undone(pixels: str) -> None:
 
 
 def test_without_weights_the_photo_is_resized() -> None:
-    found = seen("lenet4", sample("coffee"))
+    found = seen("lenet4_dense", sample("coffee"))
     assert found.told.startswith("Weights: random, of seed 0. The photo was resized")
     assert found.x.shape == (1, 1, 32, 32)
     assert 0 <= float(found.x.min()) < float(found.x.max()) <= 1
