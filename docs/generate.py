@@ -170,9 +170,10 @@ def training() -> str:
     told: dict[str, Any] = json.loads((RESULTS / "training.json").read_text("utf-8"))
     digits, steps = told["lenet5 on mnist, images a second"], told["resnet18, seconds a step"]
     return (
-        f"LeNet-5 on MNIST: {digits['convatlas']:,.0f} images a second, {digits['ratio to DataLoader']:.2f} times those "
-        f"of torchvision's data set behind a DataLoader of two workers, {digits['ratio to plain loop']:.2f} times those "
-        f"of a plain loop over tensors. ResNet-18, 8 photos of 224 pixels: {steps['convatlas']:.2f} seconds a step, "
+        f"LeNet-5 on MNIST: {digits['convatlas']:,.0f} images a second, {digits['ratio to DataLoader']:.2f} times "
+        f"those of torchvision's data set behind a DataLoader of two workers, {digits['ratio to plain loop']:.2f} "
+        f"times those of a plain loop over tensors. ResNet-18, 8 photos of 224 pixels: {steps['convatlas']:.2f} "
+        f"seconds a step, "
         f"{steps['ratio to timm']:.2f} of the time of timm's net in a plain loop."
     )
 

@@ -17,8 +17,8 @@ SECONDS = 4.0
 FEWEST, MOST = 3, 15
 """Rounds."""
 
-QUICK = 0.05
-"""Seconds: whoever is quicker runs once before it is timed, while the threads of the one before it may still spin."""
+SPUN = 0.03
+"""Seconds for which a session that is quicker runs before it is timed: the threads of the one before may still spin."""
 
 
 def rounds(
@@ -26,13 +26,14 @@ def rounds(
 ) -> dict[Name, list[float]]:
     """The milliseconds of a call of each session, round by round, after one call that does not count."""
     taken: dict[Name, list[float]] = {name: [] for name in sessions}
-    quick = {name: _seconds(session, x) < QUICK for name, session in sessions.items()}
+    quick = {name: _seconds(session, x) < SPUN for name, session in sessions.items()}
     start = time.perf_counter()
     for number in range(most):
         if number >= fewest and time.perf_counter() - start > seconds:
             break
         for name, session in sessions.items():
-            if quick[name]:
+            warm_until = time.perf_counter() + SPUN
+            while quick[name] and time.perf_counter() < warm_until:
                 session(x)
             taken[name].append(1e3 * _seconds(session, x))
     return taken
