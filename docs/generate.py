@@ -173,8 +173,7 @@ def training() -> str:
         f"LeNet-5 on MNIST: {digits['convatlas']:,.0f} images a second, {digits['ratio to DataLoader']:.2f} times "
         f"those of torchvision's data set behind a DataLoader of two workers, {digits['ratio to plain loop']:.2f} "
         f"times those of a plain loop over tensors. ResNet-18, 8 photos of 224 pixels: {steps['convatlas']:.2f} "
-        f"seconds a step, "
-        f"{steps['ratio to timm']:.2f} of the time of timm's net in a plain loop."
+        f"seconds a step, {steps['ratio to timm']:.2f} of the time of timm's net in a plain loop."
     )
 
 

@@ -15,12 +15,13 @@ from torch import nn
 
 import convatlas as ca
 from convatlas.base.errors import TrainingError
+from convatlas.base.layout import channels_innermost
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.training.data import for_digits, prepared
 from convatlas.training.distorting import FARTHEST, Distortions, upright
 from convatlas.training.examples import InMemory, batches
 from convatlas.training.feeding import feed
-from convatlas.training.learner import Learner, channels_innermost
+from convatlas.training.learner import Learner
 from convatlas.training.lots import order, split
 from convatlas.training.mixing import Mixture, mixture
 from convatlas.training.objective import Objective, balanced

@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import nn
 
+from convatlas.base.layout import channels_innermost
 from convatlas.engines.session import Photos
 
 
@@ -15,7 +16,10 @@ class EagerMode:
 
     def __init__(self, net: nn.Module, channels_last: bool = False):
         self.format = torch.channels_last if channels_last else torch.contiguous_format
-        self.net = copy.deepcopy(net).to(memory_format=self.format) if channels_last else net
+        self.net = net
+        if channels_last:
+            self.net = copy.deepcopy(net)
+            channels_innermost(self.net)
 
     def __call__(self, x: Photos) -> Photos:
         with torch.inference_mode():

@@ -80,13 +80,14 @@ def parts(data: str | Path, net: nn.Module, recipe: Recipe, size: tuple[int, int
     Raises:
         ConvAtlasError: There is no such data set, its labels are not the net's, or the recipe is for another kind.
     """
-    name = str(data) if is_digits(str(data)) else Path(data).stem
+    grey = is_digits(str(data))
+    name = str(data) if grey else Path(data).stem
     brought = getattr(net, "lineage", None)
-    if (recipe.distort or recipe.deslant) and (not is_digits(str(data)) or _as_photos(recipe)):
+    if (recipe.distort or recipe.deslant) and (not grey or _as_photos(recipe)):
         raise TrainingError(
             f"distort and deslant are for {' and '.join(KINDS)}, without aa, hflip and scale, which are for photos"
         )
-    if is_digits(str(data)):
+    if grey:
         preprocessing = brought.preprocessing if brought else for_digits(net, size)
         whole, classes, fingerprint = _digits(name, preprocessing, recipe)
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from convatlas.base.errors import TrainingError
+from convatlas.base.layout import channels_innermost
 from convatlas.nets.net import Net
 from convatlas.training import checkpoints
 from convatlas.training.data import Parts
@@ -170,10 +170,3 @@ class Learner:
         self.put(state)
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
-
-
-def channels_innermost(net: nn.Module) -> None:
-    """Lays out all weights of four dimensions so; PyTorch's own way refuses nets that have any of five."""
-    for weight in chain(net.parameters(), net.buffers()):
-        if weight.ndim == 4:
-            weight.data = weight.data.to(memory_format=torch.channels_last)
