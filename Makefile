@@ -28,7 +28,7 @@ sweep: .venv/tested
 
 # The measured figures that `convatlas list` shows.
 snapshot: .venv/installed
-	$(BIN)/python -m convatlas.anatomy.snapshot
+	$(BIN)/python -m convatlas.anatomy.measure.snapshot
 
 docs: .venv/tested
 	$(BIN)/python docs/generate.py

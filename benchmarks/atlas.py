@@ -19,7 +19,7 @@ from pathlib import Path
 RESULTS = Path(__file__).with_name("results") / "atlas.json"
 
 TABLE_OURS = """
-from convatlas.anatomy.measuring import measure
+from convatlas.anatomy.measure.measure import measure
 from convatlas.catalogue.cards import cards
 keras = [name for name, card in cards().items() if any(figure.source == "review" for figure in card.figures.values())]
 print(sum(measure(name).parameters for name in keras))

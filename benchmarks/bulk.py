@@ -23,14 +23,14 @@ from atlas import machine
 from PIL import Image
 
 from convatlas.base.atomic import write_bytes
-from convatlas.bulk.batching import batches
-from convatlas.bulk.models import BATCH, Running, model_of
-from convatlas.bulk.wishes import Wish
-from convatlas.engines.accelerated import Accelerated
-from convatlas.engines.accelerating import accelerate
-from convatlas.engines.machine import cpu
-from convatlas.engines.session import Photos, Session, threads
-from convatlas.engines.trials import pieces
+from convatlas.base.machine import cpu, threads
+from convatlas.bulk.batch import batches
+from convatlas.bulk.job import Wish
+from convatlas.bulk.predictors import BATCH, Running, model_of
+from convatlas.engines.accelerate import accelerate
+from convatlas.engines.accelerated_net import Accelerated
+from convatlas.engines.backends.session import Photos, Session
+from convatlas.engines.sample_inputs import pieces
 from convatlas.images.decoding import read
 from convatlas.images.preprocessing import Preprocessing
 

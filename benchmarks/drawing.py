@@ -21,8 +21,8 @@ import timm
 import torch
 
 import convatlas as ca
-from convatlas.anatomy.drawing.shapes import Group
 from convatlas.catalogue.cards import cards
+from convatlas.pictures.shapes import Group
 
 RESULTS = Path(__file__).with_name("results") / "drawing.json"
 FOREIGN = ("torchvision.models:googlenet", "torchvision.models:swin_t", "timm:hrnet_w18_small", "timm:dla34")

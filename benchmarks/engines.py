@@ -33,12 +33,12 @@ from atlas import machine
 
 import convatlas as ca
 from convatlas.base.atomic import write_bytes
-from convatlas.engines.agreeing import MARGIN, agreement
-from convatlas.engines.machine import cpu
-from convatlas.engines.openvino import OpenVINO
-from convatlas.engines.session import Photos, threads
-from convatlas.engines.timing import rounds
-from convatlas.engines.trials import trial
+from convatlas.base.machine import cpu, threads
+from convatlas.engines.agreement import MARGIN, agreement
+from convatlas.engines.backends.openvino import OpenVINO
+from convatlas.engines.backends.session import Photos
+from convatlas.engines.bench.timing import rounds
+from convatlas.engines.sample_inputs import trial
 from convatlas.images.samples import sample
 
 RESULTS = Path(__file__).with_name("results") / "engines.json"

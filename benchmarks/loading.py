@@ -46,7 +46,7 @@ def compare(net: str, folder: Path) -> dict[str, float]:
     twin = row.model.partition(".")[0]
     file = folder / f"{net}.safetensors"
     save_file(timm.create_model(twin).state_dict(), file, {"format": "pt"})
-    importlib.import_module("convatlas.weights.timm").file = lambda weights: file
+    importlib.import_module("convatlas.weights.lineages.timm").file = lambda weights: file
     ca.load(net, weights=row.name)
     ours, theirs = [], []
     for _ in range(ROUNDS):

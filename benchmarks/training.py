@@ -30,12 +30,12 @@ from torchvision.datasets import MNIST
 
 import convatlas as ca
 from convatlas.base.atomic import write_bytes
-from convatlas.images.bringing import get
+from convatlas.images.download import get
 from convatlas.images.preprocessing import Preprocessing
-from convatlas.training.data import Parts, parts
-from convatlas.training.examples import InMemory
-from convatlas.training.looping import fits
-from convatlas.training.objective import Objective
+from convatlas.training.data.datasets import Parts, parts
+from convatlas.training.data.in_memory import InMemory
+from convatlas.training.loop import fits
+from convatlas.training.loss import Objective
 from convatlas.training.recipe import Recipe
 
 RESULTS = Path(__file__).with_name("results") / "training.json"

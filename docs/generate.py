@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from convatlas.anatomy.checking import checks, names, table
-from convatlas.anatomy.overview import overview
-from convatlas.anatomy.showing import gene_table
+from convatlas.anatomy.report.check import checks, names, table
+from convatlas.anatomy.report.net_table import overview
+from convatlas.anatomy.report.show import gene_table
 from convatlas.base.atomic import write_bytes
 from convatlas.base.tables import Column, Table
-from convatlas.training.errortable import Errors
+from convatlas.studies.mnist_errors.table import Errors
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "benchmarks" / "results"
@@ -215,6 +215,6 @@ if __name__ == "__main__":
     whole = HERE.parent / "README.md"
     write_bytes(whole, readme(whole.read_text("utf-8")).encode())
     if RESULT.exists():
-        from convatlas.training.errorfigures import draw
+        from convatlas.studies.mnist_errors.plots import draw
 
         draw(HERE / "images", Errors.read(RESULT).rows)

@@ -11,7 +11,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 import convatlas as ca
-from convatlas.anatomy.snapshot import measured
+from convatlas.anatomy.measure.snapshot import measured
 from convatlas.catalogue.printed import value
 
 figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")

@@ -1,7 +1,7 @@
 """Two nets drawn, told and compared: what a gate in each block is, and what it costs."""
 
 import convatlas as ca
-from convatlas.anatomy.dna import dna
+from convatlas.anatomy.structure.dna import dna
 
 plain, gated = ca.measure("resnet50"), ca.measure("resnet50", genes={"attention": "squeeze_excitation"})
 gated.draw(expand="conv2").save("gated.svg")

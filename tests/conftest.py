@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from convatlas.base import downloading
+from convatlas.base import download
 from tests.servers import server as server
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -38,7 +38,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the store is in one test: nothing is there yet. Downloads are tried again at once."""
     monkeypatch.setenv("CONVATLAS_HOME", str(tmp_path / "store"))
     monkeypatch.delenv("CONVATLAS_OFFLINE", raising=False)
-    monkeypatch.setattr(downloading, "PAUSE", 0)
+    monkeypatch.setattr(download, "PAUSE", 0)
     return tmp_path / "store"
 
 

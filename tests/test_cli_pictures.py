@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import convatlas as ca
-from convatlas.anatomy.dna import dna
+from convatlas.anatomy.structure.dna import dna
 from convatlas.base.errors import ConvAtlasError
 from convatlas.catalogue.descent import tree
 from convatlas.cli import app

@@ -39,7 +39,7 @@ def modules_after(code: str) -> set[str]:
         LIST,
         "import convatlas.base.tables, convatlas.base.records, convatlas.base.devices, convatlas.catalogue.rules",
         "import convatlas.images.decoding, convatlas.images.preprocessing, convatlas.images.samples",
-        "import convatlas.images.bringing, convatlas.images.photosets",
+        "import convatlas.images.download, convatlas.images.photosets",
     ],
 )
 def test_light_doors_stay_light(code):

@@ -22,7 +22,7 @@ import torch
 
 from convatlas.cli import main
 from convatlas.images.samples import sample
-from convatlas.weights import classifying
+from convatlas.predict import classify_eager
 
 PROGRAM = [sys.executable, "-c", "from convatlas.cli import main; main()"]
 FORMATS = [[], ["--json"], ["--markdown"], ["--csv"]]
@@ -168,7 +168,7 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Works in a folder of photos with the names that files may have, and one that is no photo; all hold espresso."""
     monkeypatch.chdir(tmp_path)
     espresso = torch.eye(1000)[967]
-    monkeypatch.setattr(classifying, "_answers", lambda net, batch: [espresso] * len(batch))
+    monkeypatch.setattr(classify_eager, "_answers", lambda net, batch: [espresso] * len(batch))
     for name in (*NAMES, "é×.png".encode()):
         with open(name, "wb") as file:
             file.write(sample("coffee").read_bytes())

@@ -9,44 +9,44 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convatlas.anatomy.checking import check
-    from convatlas.anatomy.choosing import choose
-    from convatlas.anatomy.comparing import compare
-    from convatlas.anatomy.measuring import measure
+    from convatlas.anatomy.measure.measure import measure
+    from convatlas.anatomy.report.check import check
+    from convatlas.anatomy.report.choose import choose
+    from convatlas.anatomy.report.compare import compare
     from convatlas.base.errors import ConvAtlasError
-    from convatlas.bulk.batching import batch
+    from convatlas.bulk.batch import batch
     from convatlas.catalogue.listing import list_nets
-    from convatlas.engines.accelerating import accelerate
-    from convatlas.engines.benching import bench
-    from convatlas.engines.classifying import classify
-    from convatlas.engines.exporting import export
-    from convatlas.nets.building import build
-    from convatlas.training.reproducing import reproduce
-    from convatlas.training.starting import train
-    from convatlas.weights.detecting import detect
-    from convatlas.weights.evaluating import evaluate
-    from convatlas.weights.fetching import fetch
-    from convatlas.weights.loading import load
+    from convatlas.engines.accelerate import accelerate
+    from convatlas.engines.bench.bench import bench
+    from convatlas.engines.export.export import export
+    from convatlas.nets.build import build
+    from convatlas.predict.classify import classify
+    from convatlas.predict.detect import detect
+    from convatlas.predict.evaluate import evaluate
+    from convatlas.studies.reproduce import reproduce
+    from convatlas.training.train import train
+    from convatlas.weights.fetch import fetch
+    from convatlas.weights.load import load
 
 _HOMES = {
     "ConvAtlasError": "base.errors",
-    "accelerate": "engines.accelerating",
-    "batch": "bulk.batching",
-    "bench": "engines.benching",
-    "build": "nets.building",
-    "check": "anatomy.checking",
-    "choose": "anatomy.choosing",
-    "classify": "engines.classifying",
-    "compare": "anatomy.comparing",
-    "detect": "weights.detecting",
-    "evaluate": "weights.evaluating",
-    "export": "engines.exporting",
-    "fetch": "weights.fetching",
+    "accelerate": "engines.accelerate",
+    "batch": "bulk.batch",
+    "bench": "engines.bench.bench",
+    "build": "nets.build",
+    "check": "anatomy.report.check",
+    "choose": "anatomy.report.choose",
+    "classify": "predict.classify",
+    "compare": "anatomy.report.compare",
+    "detect": "predict.detect",
+    "evaluate": "predict.evaluate",
+    "export": "engines.export.export",
+    "fetch": "weights.fetch",
     "list_nets": "catalogue.listing",
-    "load": "weights.loading",
-    "measure": "anatomy.measuring",
-    "reproduce": "training.reproducing",
-    "train": "training.starting",
+    "load": "weights.load",
+    "measure": "anatomy.measure.measure",
+    "reproduce": "studies.reproduce",
+    "train": "training.train",
 }
 
 __version__ = "0.1.0"

@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 
-from convatlas.anatomy import checking
-from convatlas.anatomy.checking import check, checks, names
-from convatlas.anatomy.measuring import measure
+from convatlas.anatomy.measure.measure import measure
+from convatlas.anatomy.report import check as checking
+from convatlas.anatomy.report.check import check, checks, names
 from convatlas.base.errors import UnknownName
 from convatlas.catalogue.cards import cards
 from convatlas.catalogue.rules import exceptions

@@ -12,12 +12,13 @@ import pytest
 from tests.anatomy.pictures import check_words
 
 import convatlas as ca
-from convatlas.anatomy.choosing import COSTS, Candidate, Choice, _beaten, bench
-from convatlas.anatomy.drawing.shapes import Disc, Group, Line, Text, flat
-from convatlas.anatomy.snapshot import measured
+from convatlas.anatomy.measure.snapshot import measured
+from convatlas.anatomy.report.choose import COSTS, Candidate, Choice, _beaten
 from convatlas.base.errors import ConvAtlasError, UnknownName
+from convatlas.base.timings import best
 from convatlas.catalogue.cards import cards
 from convatlas.catalogue.listing import figure
+from convatlas.pictures.shapes import Disc, Group, Line, Text, flat
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +105,7 @@ def test_times_of_this_machine(store: Path) -> None:
     assert choice.by == "time"
     assert [(one.net, one.time) for one in choice.front] == [("resnet50", 25.0), ("mobilenet_v2", 5.0)]
     assert "without a measured time were left out" in choice.why
-    assert bench()["resnet50"] == {224: 25.0, 64: 1.0}
+    assert best()["resnet50"] == {224: 25.0, 64: 1.0}
     # Times are shown, but not asked for, when another cost counts.
     assert next(one for one in ca.choose().candidates if one.net == "vgg16").time == 90.0
     check_words(choice.draw())
@@ -125,7 +126,7 @@ def test_times_of_this_machine(store: Path) -> None:
 )
 def test_a_damaged_record_is_none(store: Path, text: str) -> None:
     (store / "bench.json").write_text(text, encoding="utf-8")
-    assert bench() == {}
+    assert best() == {}
 
 
 def test_wrong_wishes() -> None:

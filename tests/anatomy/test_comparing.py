@@ -13,11 +13,11 @@ from tests.nets.nets import SMALL
 from torch import nn
 
 import convatlas as ca
-from convatlas.anatomy.aligning import Token
-from convatlas.anatomy.anatomies import Anatomy
-from convatlas.anatomy.changes import named
-from convatlas.anatomy.comparing import ALIKE, Comparison
-from convatlas.anatomy.words import Word
+from convatlas.anatomy.measure.records import Anatomy
+from convatlas.anatomy.report.align import Token
+from convatlas.anatomy.report.compare import ALIKE, Comparison
+from convatlas.anatomy.report.phrases import named
+from convatlas.anatomy.structure.tokens import Word
 
 
 def timms(name: str) -> Anatomy:

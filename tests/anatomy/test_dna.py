@@ -12,10 +12,10 @@ from tests.nets.nets import SMALL
 from torch import nn
 
 import convatlas as ca
-from convatlas.anatomy.dna import dna
-from convatlas.anatomy.repeats import Run, runs
-from convatlas.anatomy.settings import loop_of
-from convatlas.anatomy.words import Words
+from convatlas.anatomy.measure.hyperparameters import loop_of
+from convatlas.anatomy.structure.dna import dna
+from convatlas.anatomy.structure.repeats import Run, runs
+from convatlas.anatomy.structure.tokens import Words
 from convatlas.catalogue.cards import cards
 from convatlas.genes.genome import LOCI
 

@@ -19,15 +19,15 @@ from tests.nets.nets import SMALL
 from torch import nn
 
 import convatlas as ca
-from convatlas.anatomy.anatomies import Anatomy
-from convatlas.anatomy.drawing.fonts import WIDTHS, WIDTHS_BOLD, shortened, text_width, wrapped
 from convatlas.anatomy.drawing.lineage import family_tree
-from convatlas.anatomy.drawing.palette import COLOURS, MEANINGS
-from convatlas.anatomy.drawing.shapes import GREY, INK, PAPER, Box, Group, Line, Picture, Text, flat
 from convatlas.anatomy.drawing.stations import stations
-from convatlas.anatomy.stages import folded, wires_of
+from convatlas.anatomy.measure.records import Anatomy
+from convatlas.anatomy.structure.stages import folded, wires_of
 from convatlas.base.errors import ConvAtlasError, UnknownName
 from convatlas.catalogue.cards import cards
+from convatlas.pictures.fonts import WIDTHS, WIDTHS_BOLD, shortened, text_width, wrapped
+from convatlas.pictures.palette import COLOURS, MEANINGS
+from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Group, Line, Picture, Text, flat
 
 FOREIGN = (
     "torchvision:googlenet",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 import convatlas as ca
-from convatlas.genes.skip import Add, Concat
+from convatlas.genes.structural import Add, Concat
 
 # google-research/receptive_field, RECEPTIVE_FIELD_TABLE.md (with Araujo et al. 2019): AlexNet at its end points.
 ALEXNET = {

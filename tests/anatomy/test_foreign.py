@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torchvision import models
 
 import convatlas as ca
-from convatlas.anatomy.anatomies import Anatomy
-from convatlas.anatomy.tracing import trace
+from convatlas.anatomy.measure.records import Anatomy
+from convatlas.anatomy.measure.tracer import trace
 from convatlas.base.errors import ConvAtlasError, SizeError
-from convatlas.nets.building import skeleton
+from convatlas.nets.build import skeleton
 
 # Those of which torchvision publishes how many operations they take ("_ops", in GFLOPs of one multiply-add each).
 TORCHVISION = (

@@ -14,13 +14,13 @@ from tests.anatomy.pictures import check_words
 from torch import Tensor, nn
 
 import convatlas as ca
-from convatlas.anatomy.drawing.shapes import Box, Disc, Image, Text, flat
 from convatlas.anatomy.looking.arithmetic import pixel
 from convatlas.anatomy.looking.field import field, reach_of
 from convatlas.anatomy.looking.grids import filters, maps
-from convatlas.anatomy.looking.pixels import diverging, shaded
 from convatlas.anatomy.looking.sum import drawn
 from convatlas.base.errors import ConvAtlasError, UnknownName
+from convatlas.pictures.pixels import diverging, shaded
+from convatlas.pictures.shapes import Box, Disc, Image, Text, flat
 
 Spans = tuple[tuple[int, int], tuple[int, int]]
 
@@ -297,7 +297,7 @@ def test_maps_are_those_of_the_layer() -> None:
     assert len(images) == 5
     with torch.no_grad():
         value = net(x)[0, 2].double().numpy()
-    from convatlas.anatomy.looking.pixels import png
+    from convatlas.pictures.pixels import png
 
     assert images[2].png == png(shaded(value))
     assert "black at 0" in picture.description

@@ -6,10 +6,10 @@ from importlib.resources import files
 
 import pytest
 
-from convatlas.anatomy.measuring import measure
-from convatlas.anatomy.snapshot import FILE, measured, text
+from convatlas.anatomy.measure.measure import measure
+from convatlas.anatomy.measure.snapshot import FILE, measured, text
 from convatlas.catalogue.cards import cards
-from convatlas.nets.building import build
+from convatlas.nets.build import build
 
 # Araujo, Norris & Sim 2019, "Computing Receptive Fields of Convolutional Neural Networks", Distill, table 1.
 FIELDS = {

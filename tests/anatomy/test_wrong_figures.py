@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from convatlas.anatomy import checking
-from convatlas.anatomy.checking import check, table
+from convatlas.anatomy.report import check as checking
+from convatlas.anatomy.report.check import check, table
 from convatlas.catalogue.cards import Card, Figure, find
 from convatlas.catalogue.rules import exceptions
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from tests.servers import Fault, Server
 
-from convatlas.base.bars import BARS
+from convatlas.base.progress import BARS
 
 DATA = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(DATA).hexdigest()

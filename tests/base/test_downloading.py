@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tests.servers import CERTIFICATE, Fault, File, Server
 from tests.stores import DATA, SHA256, left, outcome, refusal, told
 
-from convatlas.base import asking, downloading
+from convatlas.base import download, http
 from convatlas.base.store import Remote, fetch, placed
 
 OTHER = bytes(reversed(DATA))
@@ -218,7 +218,7 @@ def test_wherever_it_breaks_off(cuts: list[tuple[int, Any]], framing: Any, diges
     ):
         patch.setenv("CONVATLAS_HOME", folder)
         patch.setenv("no_proxy", "127.0.0.1")
-        patch.setattr(downloading, "PAUSE", 0)
+        patch.setattr(download, "PAUSE", 0)
         url = server.add("/net", data, framing=framing, faults=faults)
         remote = Remote(url, "net.h5", digest and hashlib.sha256(data).hexdigest())
         for _ in range(len(cuts) // 3 + 1):
@@ -249,7 +249,7 @@ def test_a_server_that_hangs_up_without_an_answer_is_asked_again(server: Server,
 
 def test_it_waits_longer_each_time(server: Server, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(downloading, "PAUSE", 1.0)
+    monkeypatch.setattr(download, "PAUSE", 1.0)
     monkeypatch.setattr(time, "sleep", waited.append)
     remote = Remote(server.add("/net", DATA, faults=repeat(Fault(status=503))), "net.h5", SHA256)
     assert "503 Service Unavailable (3 tries)" in refusal(remote)
@@ -257,11 +257,11 @@ def test_it_waits_longer_each_time(server: Server, store: Path, monkeypatch: pyt
 
 
 def test_sockets_have_a_time_out() -> None:
-    assert asking.TIMEOUT == 30
+    assert http.TIMEOUT == 30
 
 
 def test_a_server_that_falls_silent(server: Server, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "TIMEOUT", 0.5)
+    monkeypatch.setattr(http, "TIMEOUT", 0.5)
     faults = [Fault(cut=1000, end="stall")]
     remote = Remote(server.add("/net", DATA, faults=faults), "net.h5", SHA256)
     assert fetch(remote).read_bytes() == DATA
@@ -368,14 +368,14 @@ def test_what_the_server_refuses_is_not_asked_again(server: Server, store: Path,
 
 
 def test_nothing_comes(server: Server, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "TIMEOUT", 0.3)
+    monkeypatch.setattr(http, "TIMEOUT", 0.3)
     remote = Remote(server.add("/net", DATA, faults=repeat(Fault(cut=0, end="stall"))), "net.h5", SHA256)
     assert told(remote) == "the answer broke off: nothing came for 0.3 s (3 tries)"
 
 
 def test_no_answer_comes(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(asking, "TIMEOUT", 0.1)
+    monkeypatch.setattr(http, "TIMEOUT", 0.1)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

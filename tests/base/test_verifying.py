@@ -17,7 +17,7 @@ import pytest
 from tests.servers import Server
 from tests.stores import DATA, HASHES, SHA256, put, refusal
 
-from convatlas.base import verifying
+from convatlas.base import verify
 from convatlas.base.store import Remote, fetch, placed
 
 
@@ -203,7 +203,7 @@ def test_who_pins_first_is_right(server: Server, store: Path, monkeypatch: pytes
         path.write_text(json.dumps({remote.url: "0" * 64}))
         yield
 
-    monkeypatch.setattr(verifying, "locked", late)
+    monkeypatch.setattr(verify, "locked", late)
     assert f"its sha256 is {SHA256}, not {'0' * 64} as on first use" in refusal(remote)
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from convatlas.bulk.ahead import ahead
+from convatlas.bulk.prefetch import ahead
 
 
 def test_order_and_bound() -> None:

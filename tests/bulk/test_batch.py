@@ -23,18 +23,18 @@ from tests.bulk.photos import NET, answers, check_once, photos
 from typer.testing import CliRunner
 
 import convatlas as ca
+from convatlas.base import extras
 from convatlas.base.errors import ConvAtlasError, ImageError
-from convatlas.bulk import models
-from convatlas.bulk.batching import batches
-from convatlas.bulk.models import Classifier, OnDevice
-from convatlas.bulk.wishes import Wish
+from convatlas.bulk import predictors
+from convatlas.bulk.batch import batches
+from convatlas.bulk.job import Wish
+from convatlas.bulk.predictors import Classifier, OnDevice
 from convatlas.cli import app, terminal
-from convatlas.engines import missing
-from convatlas.engines.onnxruntime import OnnxRuntime
-from convatlas.engines.openvino import OpenVINO
+from convatlas.engines.backends.onnxruntime import OnnxRuntime
+from convatlas.engines.backends.openvino import OpenVINO
 from convatlas.images.samples import SAMPLES, sample
-from convatlas.nets.building import build
-from convatlas.weights import darknet
+from convatlas.nets.build import build
+from convatlas.weights.lineages import darknet
 
 
 @pytest.fixture(scope="module")
@@ -295,7 +295,7 @@ def test_photos_of_the_job_give_int8_its_ranges(folder: Path, tmp_path: Path, mo
         asked.append((engine, precision, batch, len(photos)))
         return ca.accelerate(net, "eager", batch=batch)
 
-    monkeypatch.setattr(models, "accelerate", fake)
+    monkeypatch.setattr(predictors, "accelerate", fake)
     ca.batch("classify", folder, tmp_path / "out", net="lenet5", precision="int8")
     assert asked == [("auto", "int8", 16, 50)]
     job = json.loads((tmp_path / "out" / "_job.json").read_text())
@@ -400,7 +400,7 @@ def test_random_weights_and_headless_nets_do_not_classify(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("package", ["pyarrow", "distributed"])
 def test_what_is_not_installed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
-    genuine = missing.installed
-    monkeypatch.setattr(missing, "installed", lambda name: name != package and genuine(name))
+    genuine = extras.installed
+    monkeypatch.setattr(extras, "installed", lambda name: name != package and genuine(name))
     with pytest.raises(ConvAtlasError, match=rf"{package} is not installed: pip install 'convatlas\[cluster\]'"):
         ca.batch("classify", folder, tmp_path / "out", **NET, cluster=True)

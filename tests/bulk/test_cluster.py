@@ -20,9 +20,9 @@ from tests.bulk.test_killed import begun
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError
-from convatlas.bulk import clusters
-from convatlas.bulk.batching import batches
-from convatlas.bulk.wishes import Cluster, Wish
+from convatlas.bulk import dask as clusters
+from convatlas.bulk.batch import batches
+from convatlas.bulk.job import Cluster, Wish
 
 WISH = Wish("classify", "lenet5", engine="eager")
 

@@ -16,8 +16,8 @@ from tests.bulk.photos import NET, answers, check_once, photos
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError
-from convatlas.bulk.batching import batches
-from convatlas.bulk.wishes import Wish
+from convatlas.bulk.batch import batches
+from convatlas.bulk.job import Wish
 
 WISH = Wish("classify", "lenet5", engine="eager")
 PROGRAM = [sys.executable, "-m", "convatlas", "batch", "classify"]

@@ -11,7 +11,7 @@ from tests.bulk.photos import NET, answers
 
 import convatlas as ca
 from convatlas.base.errors import ImageError
-from convatlas.bulk.listing import listed
+from convatlas.bulk.manifest import listed
 
 NAMES = [b"a b.png", b"\xff\xfe.png", "é\u2028ü.png".encode(), b'quote",.png', b"tab\t.png", b"#.png", b"\xc3\xa9.png"]
 

@@ -22,15 +22,18 @@ from tests.engines.test_exporting import Fft, Two, own
 from torch import nn
 
 import convatlas as ca
+from convatlas.base import extras, machine
 from convatlas.base.errors import ConvAtlasError, SizeError, StoreError, UnknownName
-from convatlas.engines import accelerating, guarding, identity, machine, missing, searching, setting
-from convatlas.engines.accelerated import Accelerated, Acceleration
-from convatlas.engines.checking import Eager
-from convatlas.engines.eager import EagerMode
-from convatlas.engines.graph import exported, onnx_bytes
-from convatlas.engines.session import parts, threads
-from convatlas.engines.setting import PRECISIONS, Setting, candidates
-from convatlas.engines.trials import ready
+from convatlas.base.machine import threads
+from convatlas.engines import accelerate as accelerating
+from convatlas.engines import cache, options, sandbox, search
+from convatlas.engines.accelerated_net import Accelerated, Acceleration
+from convatlas.engines.backends.eager import EagerMode
+from convatlas.engines.backends.session import parts
+from convatlas.engines.export.graph import exported, onnx_bytes
+from convatlas.engines.options import PRECISIONS, Setting, candidates
+from convatlas.engines.parity import Eager
+from convatlas.engines.sample_inputs import ready
 from convatlas.images.samples import sample
 from convatlas.nets.net import Net
 
@@ -115,8 +118,8 @@ def test_what_was_measured_is_remembered(net: Net, store: Path, monkeypatch) -> 
 
     first = accelerate(net)
     calls: list[str] = []
-    best = searching.Search.best
-    monkeypatch.setattr(searching.Search, "best", lambda self, *wish: calls.append("") or best(self, *wish))
+    best = search.Search.best
+    monkeypatch.setattr(search.Search, "best", lambda self, *wish: calls.append("") or best(self, *wish))
     assert accelerate(net) == first
     assert accelerate("lenet5", weights="none").net == "lenet5"
     assert len(calls) == 1  # of seed 0: other weights
@@ -137,13 +140,13 @@ def test_what_was_measured_is_remembered(net: Net, store: Path, monkeypatch) -> 
 
 def test_all_that_a_net_computes_with_tells_it_apart() -> None:
     net = ca.build("neocognitron")
-    first = identity.folder_of(net, (1, 16, 16))
-    assert identity.folder_of(ca.build("neocognitron"), (1, 16, 16)) == first
+    first = cache.folder_of(net, (1, 16, 16))
+    assert cache.folder_of(ca.build("neocognitron"), (1, 16, 16)) == first
     cells = next(module for module in net.modules() if hasattr(module, "selectivity"))
     for change in (lambda: setattr(cells, "selectivity", 9.0), lambda: cells.weight.data.add_(1), net.half):
         change()
-        assert identity.folder_of(net, (1, 16, 16)) != first
-        first = identity.folder_of(net, (1, 16, 16))
+        assert cache.folder_of(net, (1, 16, 16)) != first
+        first = cache.folder_of(net, (1, 16, 16))
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'{"setting": 1}'])
@@ -169,8 +172,8 @@ def test_a_file_that_was_exchanged_or_damaged_is_made_anew(net: Net, store: Path
 
 def test_what_is_wrong_every_time_is_refused(net: Net, store: Path, no_compiler: None, monkeypatch) -> None:
     other = onnx_bytes(exported(ca.build("lenet5", seed=4), (1, 32, 32)), {})
-    monkeypatch.setattr(searching, "onnx_bytes", lambda program, told: other)
-    monkeypatch.setattr(searching, "tried", lambda *wish: None)
+    monkeypatch.setattr(search, "onnx_bytes", lambda program, told: other)
+    monkeypatch.setattr(search, "tried", lambda *wish: None)
     for _ in range(2):
         with pytest.raises(ConvAtlasError, match=r"deviations from eager, and .* is allowed"):
             ca.accelerate(net, "onnxruntime")
@@ -184,7 +187,7 @@ def test_a_store_that_cannot_be_written(net: Net, store: Path, monkeypatch) -> N
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(searching, "write_bytes", full)
+        patch.setattr(search, "write_bytes", full)
         with pytest.raises(StoreError, match=r"net\.onnx cannot be used: No space left on device; CONVATLAS_HOME"):
             ca.accelerate(net, "onnxruntime")
         assert not list(store.glob("engines/*/*"))
@@ -311,15 +314,15 @@ def test_nets_that_no_engine_can_run(work, told: str) -> None:
 
 def test_tensors_and_functions_of_a_net_tell_it_apart() -> None:
     net = Odd(torch.relu)
-    found = [identity.folder_of(net, (3, 8, 8))]
+    found = [cache.folder_of(net, (3, 8, 8))]
     for work in (nn.functional.gelu, nn.functional.silu):
         net.work = work
-        found.append(identity.folder_of(net, (3, 8, 8)))
+        found.append(cache.folder_of(net, (3, 8, 8)))
     for number in (1, 2):
         net.scale = torch.tensor(number)
-        found.append(identity.folder_of(net, (3, 8, 8)))
+        found.append(cache.folder_of(net, (3, 8, 8)))
     assert len(set(found)) == 5
-    assert identity.folder_of(net, (3, 8, 8)) == found[-1]
+    assert cache.folder_of(net, (3, 8, 8)) == found[-1]
 
 
 def test_what_crashes_is_left_aside(net: Net, store: Path, no_compiler: None, tmp_path: Path, monkeypatch) -> None:
@@ -341,7 +344,7 @@ def test_what_hangs_is_given_up(net: Net, store: Path, tmp_path: Path, monkeypat
     python.write_text("#!/bin/sh\nexec sleep 60\n")
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
-    monkeypatch.setattr(guarding, "PATIENCE", 0.2)
+    monkeypatch.setattr(sandbox, "PATIENCE", 0.2)
     with pytest.raises(ConvAtlasError, match="onnxruntime was given up"):
         ca.accelerate(net, "onnxruntime")
 
@@ -367,12 +370,12 @@ def test_a_net_of_one_s_own(store: Path) -> None:
     with pytest.raises(ConvAtlasError, match="of your own, which has no card"):
         fast.card
     # The same numbers in another net: its code is part of what it is.
-    assert identity.folder_of(net, (3, 8, 9)) != identity.folder_of(Fft(), (3, 8, 9))
+    assert cache.folder_of(net, (3, 8, 9)) != cache.folder_of(Fft(), (3, 8, 9))
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_an_engine_that_is_not_installed(engine: str, net: Net, store: Path, no_compiler: None, monkeypatch) -> None:
-    monkeypatch.setattr(setting, "installed", lambda name: name != engine)
+    monkeypatch.setattr(options, "installed", lambda name: name != engine)
     with pytest.raises(ConvAtlasError, match=rf"{engine} is not installed: pip install 'convatlas\[engines\]'"):
         ca.accelerate(net, engine)
     assert engine not in {one.engine for one in candidates("auto", "float32", 1)}
@@ -400,7 +403,7 @@ def test_wrong_wishes(net: Net, store: Path) -> None:
     for shape in ((1, 32, 32), (1, 3, 32, 32), (0, 1, 32, 32), (1, 1, 31, 32)):
         with pytest.raises(SizeError, match=r"takes \(N, 1, 32, 32\)"):
             fast(torch.zeros(shape))
-    assert missing.installed("onnxruntime")
+    assert extras.installed("onnxruntime")
     assert shutil.which("g++")
 
 
@@ -420,7 +423,7 @@ def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_settings_read_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setting, "threads", lambda: 2)
+    monkeypatch.setattr(options, "threads", lambda: 2)
     shown = [str(one) for one in candidates("openvino", "float32", 16)]
     assert shown == [
         "openvino float32, 16 a run",

@@ -15,18 +15,21 @@ from torch import nn
 from typer.testing import CliRunner
 
 import convatlas as ca
-from convatlas.anatomy.choosing import bench as kept
-from convatlas.anatomy.drawing.shapes import Box, Group
-from convatlas.anatomy.overview import overview
+from convatlas.anatomy.report.net_table import overview
+from convatlas.base import timings
 from convatlas.base.errors import ConvAtlasError, UnknownName
+from convatlas.base.timings import best
 from convatlas.cli import app
-from convatlas.engines import benching, peers, setting, timetable
-from convatlas.engines.benching import Bench, Time
-from convatlas.engines.costs import costliest
-from convatlas.engines.limits import Limits, limits
-from convatlas.engines.setting import Setting
-from convatlas.engines.timing import medians, rounds
-from convatlas.engines.weighing import weigh
+from convatlas.engines import options
+from convatlas.engines.bench import bench as benching
+from convatlas.engines.bench import peers
+from convatlas.engines.bench.bench import Bench, Time
+from convatlas.engines.bench.footprint import weigh
+from convatlas.engines.bench.profile import costliest
+from convatlas.engines.bench.roofline import Limits, limits
+from convatlas.engines.bench.timing import medians, rounds
+from convatlas.engines.options import Setting
+from convatlas.pictures.shapes import Box, Group
 
 
 @pytest.fixture(scope="module")
@@ -90,26 +93,26 @@ def row(**changes: object) -> Time:
 
 def test_times_are_kept_for_list_and_choose(store: Path, monkeypatch) -> None:
     assert "time" not in [column.key for column in overview(family="resnet").columns]
-    timetable.keep([row(), row(engine="openvino", call=20.0), row(batch=16, call=160.0)])
-    timetable.keep([row(engine="openvino", call=25.0), row(engine="openvino", precision="int8", call=5.0)])
+    timings.keep([row().row(), row(engine="openvino", call=20.0).row(), row(batch=16, call=160.0).row()])
+    timings.keep([row(engine="openvino", call=25.0).row(), row(engine="openvino", precision="int8", call=5.0).row()])
     # One photo at a time, in float32; the later time of the same counts.
-    assert kept() == {"resnet50": {224: 25.0}}
+    assert best() == {"resnet50": {224: 25.0}}
     assert ca.choose(max_ms=30).front[0].time == 25.0
-    timetable.keep([row(engine="timm", call=1.0)])  # no engine of ours
+    timings.keep([row(engine="timm", call=1.0).row()])  # no engine of ours
     table = overview(family="resnet")
     assert {row["name"]: row["time"] for row in table.rows}["resnet50"] == 25.0
     assert len(json.loads((store / "bench.json").read_text())) == 5
-    monkeypatch.setattr(timetable, "cpu", lambda: "another")
-    timetable.keep([row(call=50.0)])
-    assert kept() == {"resnet50": {224: 50.0}}
+    monkeypatch.setattr(timings, "cpu", lambda: "another")
+    timings.keep([row(call=50.0).row()])
+    assert best() == {"resnet50": {224: 50.0}}
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b'{"net": 1}'])
 def test_a_damaged_record_is_begun_anew(damage: bytes, store: Path) -> None:
     store.mkdir()
     (store / "bench.json").write_bytes(damage)
-    timetable.keep([row()])
-    assert kept() == {"resnet50": {224: 40.0}}
+    timings.keep([row().row()])
+    assert best() == {"resnet50": {224: 40.0}}
 
 
 def test_rounds_go_in_turns_and_their_median_counts() -> None:
@@ -183,7 +186,7 @@ def test_wrong_wishes(store: Path, monkeypatch) -> None:
     monkeypatch.setattr(peers, "installed", lambda name: False)
     with pytest.raises(ConvAtlasError, match="timm is not installed: pip install timm"):
         ca.bench("lenet1", vs=["timm"])
-    monkeypatch.setattr(setting, "installed", lambda name: False)
+    monkeypatch.setattr(options, "installed", lambda name: False)
     with pytest.raises(ConvAtlasError, match=r"pip install 'convatlas\[engines\]'"):
         ca.bench("lenet1", engines=["openvino"])
     assert not (store / "bench.json").exists()

@@ -21,10 +21,10 @@ from torch import nn
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, UnknownName, WeightsError
 from convatlas.catalogue.cards import cards
-from convatlas.engines import exporting
-from convatlas.engines.checking import Eager, doubled
-from convatlas.engines.describing import describe, described
-from convatlas.engines.graph import exported, onnx_bytes
+from convatlas.engines.export import export as exporting
+from convatlas.engines.export.graph import exported, onnx_bytes
+from convatlas.engines.export.metadata import describe, described
+from convatlas.engines.parity import Eager, doubled
 from convatlas.genes.local import LocallyConnected
 from convatlas.nets.net import Net
 
@@ -307,9 +307,10 @@ def test_wrong_wishes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime", "openvino"])
 def test_what_is_not_installed_is_named(package: str, tmp_path: Path, monkeypatch) -> None:
-    from convatlas.engines import missing, openvino
+    from convatlas.base import extras
+    from convatlas.engines.backends import openvino
 
-    monkeypatch.setattr(missing, "installed", lambda name: name != package)
+    monkeypatch.setattr(extras, "installed", lambda name: name != package)
     openvino.core.cache_clear()
     with pytest.raises(ConvAtlasError, match=rf"^{package} is not installed: pip install 'convatlas\[engines\]'$"):
         ca.export(ca.build("lenet1"), tmp_path / ("a.xml" if package == "openvino" else "a.onnx"))

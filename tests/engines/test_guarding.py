@@ -10,7 +10,7 @@ import psutil
 
 def test_it_ends_with_who_started_it() -> None:
     child = (
-        "import os, time; from convatlas.engines.guarding import end_with_parent; "
+        "import os, time; from convatlas.engines.sandbox import end_with_parent; "
         "end_with_parent(); print(os.getpid(), flush=True); time.sleep(60)"
     )
     start = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"

@@ -15,8 +15,9 @@ import torch
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, ImageError, UnknownName
 from convatlas.base.store import home
-from convatlas.engines import accelerating, light
-from convatlas.engines.maps import MAPS
+from convatlas.engines import accelerate as accelerating
+from convatlas.engines import cached as light
+from convatlas.engines.probabilities import MAPS
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.nets.probabilities import MAPS as TORCH_MAPS
 
@@ -69,9 +70,9 @@ def test_eager_mode_and_other_weights_need_it(cached: Path) -> None:
 
 
 def test_the_front_door_takes_the_cached_engine(cached: Path, monkeypatch) -> None:
-    from convatlas.weights import classifying
+    from convatlas.predict import classify_eager
 
-    monkeypatch.setattr(classifying, "load", None)
+    monkeypatch.setattr(classify_eager, "load", None)
     found = ca.classify([str(sample(name)) for name in SAMPLES], top=2)
     assert [one.answers[0].label for one in found][2] == "espresso"
     assert len(found[0].answers) == 2

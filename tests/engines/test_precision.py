@@ -18,12 +18,12 @@ from torch import nn
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError
-from convatlas.engines import searching
-from convatlas.engines.agreeing import Share, agreement
-from convatlas.engines.graph import exported, onnx_bytes
-from convatlas.engines.openvino import OpenVINO
-from convatlas.engines.quantizing import plain, quantize
-from convatlas.engines.trials import pieces, trial
+from convatlas.engines import search
+from convatlas.engines.agreement import Share, agreement
+from convatlas.engines.backends.openvino import OpenVINO
+from convatlas.engines.export.graph import exported, onnx_bytes
+from convatlas.engines.export.quantize import plain, quantize
+from convatlas.engines.sample_inputs import pieces, trial
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.nets.net import Net
 
@@ -69,8 +69,8 @@ def small() -> Net:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No compiler, a CPU with bfloat16 (without it OpenVINO takes float32), and nothing runs on trial first."""
     monkeypatch.setenv("CXX", "no-such-compiler")
-    monkeypatch.setattr(searching, "capabilities", lambda: ("FP32", "BF16"))
-    monkeypatch.setattr(searching, "tried", lambda *wish: None)
+    monkeypatch.setattr(search, "capabilities", lambda: ("FP32", "BF16"))
+    monkeypatch.setattr(search, "tried", lambda *wish: None)
 
 
 def test_trials_are_prepared_as_the_weights_want(digits: Net) -> None:
@@ -88,7 +88,7 @@ def test_int8_may_have_photos_of_one_s_own(digits: Net, store: Path, quick: None
         seen.append((calibration, proof))
         raise ConvAtlasError("seen")
 
-    monkeypatch.setattr(searching, "quantize", look)
+    monkeypatch.setattr(search, "quantize", look)
     folder = store.with_name("photos")
     folder.mkdir()
     for name in SAMPLES[:3]:
@@ -119,7 +119,7 @@ def test_outputs_that_are_no_answers(store: Path, quick: None) -> None:
 
 def test_without_arithmetic_of_its_own_there_is_no_bfloat16(digits: Net, store: Path, monkeypatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    monkeypatch.setattr(searching, "capabilities", lambda: ("FP32", "INT8"))
+    monkeypatch.setattr(search, "capabilities", lambda: ("FP32", "INT8"))
     with pytest.raises(ConvAtlasError, match="does not compute in bfloat16"):
         ca.accelerate(digits, "openvino", "bfloat16")
     record = ca.accelerate(digits, precision="bfloat16").record
@@ -132,8 +132,8 @@ def test_without_arithmetic_of_its_own_there_is_no_bfloat16(digits: Net, store: 
 def test_auto_takes_only_what_agrees(
     share: float, taken: bool, digits: Net, store: Path, quick: None, monkeypatch
 ) -> None:
-    monkeypatch.setattr(searching, "agreement", lambda right, other, map: Share(500, share))
-    monkeypatch.setattr(searching, "medians", lambda sessions, x: {
+    monkeypatch.setattr(search, "agreement", lambda right, other, map: Share(500, share))
+    monkeypatch.setattr(search, "medians", lambda sessions, x: {
         one: 1.0 if one.precision == "bfloat16" else 2.0 for one in sessions
     })  # fmt: skip
     record = ca.accelerate(digits, precision="bfloat16").record
@@ -155,8 +155,8 @@ def test_auto_takes_only_what_agrees(
     [(Share(500, 1.0), "it is not faster"), (Share(0, 0.0), "float32 is sure of its first answer on none")],
 )
 def test_why_auto_stays_in_float32(share: Share, told: str, digits: Net, store: Path, quick: None, monkeypatch) -> None:
-    monkeypatch.setattr(searching, "agreement", lambda right, other, map: share)
-    monkeypatch.setattr(searching, "medians", lambda sessions, x: {
+    monkeypatch.setattr(search, "agreement", lambda right, other, map: share)
+    monkeypatch.setattr(search, "medians", lambda sessions, x: {
         one: 2.0 if one.precision == "bfloat16" else 1.0 for one in sessions
     })  # fmt: skip
     record = ca.accelerate(digits, precision="bfloat16").record
@@ -177,9 +177,9 @@ def test_what_quantization_needs(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "net.onnx").write_bytes(b"nothing")
     with pytest.raises(ConvAtlasError, match=r"NNCF cannot quantize this net: .*OpenVINO refuses net\.onnx"):
         quantize(tmp_path / "net.onnx", tmp_path / "int8.xml", x, x, routes=False)
-    from convatlas.engines import missing
+    from convatlas.base import extras
 
-    monkeypatch.setattr(missing, "installed", lambda name: name != "nncf")
+    monkeypatch.setattr(extras, "installed", lambda name: name != "nncf")
     with pytest.raises(ConvAtlasError, match=r"nncf is not installed: pip install 'convatlas\[engines\]'"):
         quantize(tmp_path / "net.onnx", tmp_path / "int8.xml", x, x, routes=False)
     assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from convatlas.genes import cells
-from convatlas.genes.cells import CCells, Excitation, Lateral, LocalCells, SCells, VCells, falloff
+from convatlas.genes import fukushima
+from convatlas.genes.fukushima import CCells, Excitation, Lateral, LocalCells, SCells, VCells, falloff
 
 
 def photo(*shape: int, seed: int = 0) -> Tensor:
@@ -133,7 +133,7 @@ def test_variable_connections_start_small_positive_and_inhibition_at_nothing():
     assert not local.inhibition.any()
     for weight, inputs in ((excite.weight, 75), (local.weight, 9)):
         assert (weight >= 0).all()
-        assert 0.8 * cells.FAINT / inputs < weight.max() < cells.FAINT / inputs
+        assert 0.8 * fukushima.FAINT / inputs < weight.max() < fukushima.FAINT / inputs
 
 
 def test_gradients_are_finite_where_nothing_is_seen():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from convatlas.anatomy.measuring import measure
+from convatlas.anatomy.measure.measure import measure
 from convatlas.genes.attention import kernel_of
 from convatlas.genes.convolution import CONVOLUTIONS, DILATIONS, Site
 from convatlas.genes.feedback import Layer

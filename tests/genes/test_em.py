@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from convatlas.genes.em import LEAST_VARIANCE, NOBODY, EMRouting, VectorEM, Windows
-from convatlas.genes.matrices import POSE, MatrixRouting, MatrixVotes
+from convatlas.genes.em_routing import LEAST_VARIANCE, NOBODY, EMRouting, VectorEM, Windows
+from convatlas.genes.matrix_capsules import POSE, MatrixRouting, MatrixVotes
 
 # Grids, kernels and strides; in the third no parent reads the children of the last row and column.
 CASES = [((4, 4), (3, 3), 1), ((5, 3), (3, 3), 2), ((4, 6), (3, 3), 2), ((2, 3), (2, 3), 1)]

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import convatlas as ca
-from convatlas.anatomy.measuring import measure
+from convatlas.anatomy.measure.measure import measure
 from convatlas.base.errors import GeneError
 from convatlas.genes.activation import ACTIVATIONS
 from convatlas.genes.feedback import FEEDBACKS, Layer, Recurrence, arrows_of

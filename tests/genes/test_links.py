@@ -6,13 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from convatlas.anatomy.measuring import measure
-from convatlas.anatomy.tracing import trace
+from convatlas.anatomy.measure.measure import measure
+from convatlas.anatomy.measure.tracer import trace
 from convatlas.genes.convolution import CONVOLUTIONS, Site
 from convatlas.genes.genome import Genome
-from convatlas.genes.links import LinkedConvolution, half
-from convatlas.nets.initialization import start_by_fan_in
-from convatlas.nets.lenet import C3, C3_OF_LENET4, F5, H3
+from convatlas.genes.sparse_connections import LinkedConvolution, half
+from convatlas.nets.families.lenet import C3, C3_OF_LENET4, F5, H3
+from convatlas.nets.initialize import start_by_fan_in
 
 TABLES = {"H3": (4, H3), "C3": (6, C3), "C3_OF_LENET4": (8, C3_OF_LENET4), "F5": (16, F5), "half": (7, half(7, 5))}
 

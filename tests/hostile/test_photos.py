@@ -22,7 +22,7 @@ from PIL import Image, ImageFile
 from convatlas.base.errors import ImageError
 from convatlas.images import decoding
 from convatlas.images.decoding import MAX_PIXELS, read
-from convatlas.images.quiet import QUIET
+from convatlas.images.pillow_warnings import QUIET
 
 GREY = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 24), dtype=np.uint8))
 PHOTO = Image.merge("RGB", (GREY, GREY.rotate(180), GREY.transpose(Image.Transpose.FLIP_LEFT_RIGHT)))

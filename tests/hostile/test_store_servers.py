@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from tests.servers import CERTIFICATE, Fault, Server
 from tests.stores import DATA, SHA256, left, outcome, refusal, told
 
-from convatlas.base import asking, downloading
-from convatlas.base.asking import redirected
+from convatlas.base import download, http
 from convatlas.base.errors import StoreError
+from convatlas.base.http import redirected
 from convatlas.base.store import Remote, fetch, placed
 
 # Lengths that lie
@@ -62,7 +62,7 @@ def test_shorter_than_published(server: Server, store: Path, framing: str) -> No
 def test_an_endless_answer(
     server: Server, store: Path, monkeypatch: pytest.MonkeyPatch, framing: str, size: int | None
 ) -> None:
-    monkeypatch.setattr(downloading, "LIMIT", 1_000_000)
+    monkeypatch.setattr(download, "LIMIT", 1_000_000)
     faults = repeat(Fault(endless=True))
     remote = Remote(server.add("/net", DATA, framing=framing, faults=faults), "net.h5", SHA256, size)
     assert told(remote) == f"the server sends more than {size or 1_000_000:,} bytes"
@@ -71,7 +71,7 @@ def test_an_endless_answer(
 
 
 def test_four_gibibytes_at_most(server: Server, store: Path) -> None:
-    assert downloading.LIMIT == 4 * 1024**3
+    assert download.LIMIT == 4 * 1024**3
     remote = Remote(server.add("/net", DATA, faults=repeat(Fault(length=2**32 + 1))), "net.h5", SHA256)
     assert told(remote) == "the server announces 4,294,967,297 bytes; more than 4,294,967,296 are not taken"
 
@@ -347,8 +347,8 @@ def test_whatever_is_answered(raw: Raw, status: bytes, headers: list[bytes], bod
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONVATLAS_HOME", folder)
         patch.setenv("no_proxy", "127.0.0.1")
-        patch.setattr(downloading, "PAUSE", 0)
-        patch.setattr(asking, "TIMEOUT", 5)
+        patch.setattr(download, "PAUSE", 0)
+        patch.setattr(http, "TIMEOUT", 5)
         digest = hashlib.sha256(BODY).hexdigest() if hashed else ""
         remote = Remote(raw.url + "/net", "net.h5", digest)
         found = outcome(remote)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from convatlas.base.errors import ImageError
-from convatlas.images.annotating import Marked, annotated, colour, places, save
+from convatlas.images.annotate import Marked, annotated, colour, places, save
 
 GREY = 128
 

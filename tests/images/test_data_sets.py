@@ -15,15 +15,15 @@ from tests.images.sets import small
 from tests.servers import Fault, Server
 
 from convatlas.base.errors import ConvAtlasError, ImageError, StoreError, UnknownName
-from convatlas.images import bringing
-from convatlas.images.bringing import digits, get
+from convatlas.images import download
 from convatlas.images.digits import FILES, KINDS
+from convatlas.images.download import digits, get
 from convatlas.images.labelled import Labelled
 from convatlas.images.photosets import collection
 
 
 def no_clients(monkeypatch):
-    monkeypatch.setattr(bringing.shutil, "which", lambda name: None)
+    monkeypatch.setattr(download.shutil, "which", lambda name: None)
 
 
 def refused(name: str, folder: object = None) -> str:
@@ -82,8 +82,8 @@ def client(monkeypatch: pytest.MonkeyPatch, brings: bytes, file: str, status: in
         Path(cwd, file).write_bytes(brings)
         return subprocess.CompletedProcess(words, status, b"", b"npm ERR! 404\nnot there\n\n")
 
-    monkeypatch.setattr(bringing.shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(bringing.subprocess, "run", run)
+    monkeypatch.setattr(download.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(download.subprocess, "run", run)
     return asked
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convatlas.base.errors import ImageError, SizeError, UnknownName
-from convatlas.images.fitting import KINDS, Fitting
+from convatlas.images.letterbox import KINDS, Fitting
 
 
 def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -9,11 +9,11 @@ import torch
 from tests.nets.shapes import strokes
 from torch import Tensor
 
-from convatlas.anatomy.checking import check
-from convatlas.anatomy.measuring import measure
+from convatlas.anatomy.measure.measure import measure
+from convatlas.anatomy.report.check import check
 from convatlas.base.errors import GeneError, SizeError
-from convatlas.nets.building import build, skeleton
-from convatlas.nets.neocognitron import representatives
+from convatlas.nets.build import build, skeleton
+from convatlas.nets.families.neocognitron import representatives
 
 MOVES = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1)]
 

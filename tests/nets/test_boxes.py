@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from convatlas.nets.boxes import best, decode
-from convatlas.nets.building import skeleton
+from convatlas.nets.build import skeleton
 
 BOXES = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30], [0, 0, 10, 10]])
 SCORES = torch.tensor([[0.9, 0.1], [0.8, 0.7], [0.3, 0.2], [0.2, 0.6]])

@@ -7,16 +7,16 @@ import pytest
 import torch
 from tests.nets.shapes import bars_and_rings
 
-from convatlas.anatomy.checking import check
-from convatlas.anatomy.counting import parameters
-from convatlas.anatomy.measuring import measure
+from convatlas.anatomy.measure.measure import measure
+from convatlas.anatomy.measure.parameters import parameters
+from convatlas.anatomy.report.check import check
 from convatlas.base.errors import GeneError, SizeError
 from convatlas.genes.capsules import Votes
-from convatlas.genes.em import VectorEM
+from convatlas.genes.em_routing import VectorEM
 from convatlas.genes.routing import DynamicRouting
-from convatlas.nets.building import build, skeleton
-from convatlas.nets.capsnet import CapsNet, Row, margin_loss
-from convatlas.nets.initialization import initialize
+from convatlas.nets.build import build, skeleton
+from convatlas.nets.families.capsnet import CapsNet, Row, margin_loss
+from convatlas.nets.initialize import initialize
 
 KEYS = [
     "conv1.conv.weight",

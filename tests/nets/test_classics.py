@@ -8,14 +8,14 @@ import torch.nn.functional as F
 from torch import nn
 
 import convatlas as ca
-from convatlas.anatomy.anatomies import Anatomy, Layer
-from convatlas.anatomy.tracing import trace
+from convatlas.anatomy.measure.records import Anatomy, Layer
+from convatlas.anatomy.measure.tracer import trace
 from convatlas.catalogue.cards import cards
 from convatlas.genes.genome import LOCI, RATES
 from convatlas.genes.padding import Pad
 from convatlas.genes.pooling import MaxPool
-from convatlas.nets.building import build, skeleton
-from convatlas.nets.shufflenet_v2 import Unit
+from convatlas.nets.build import build, skeleton
+from convatlas.nets.families.shufflenet_v2 import Unit
 
 # All parameters, trainable ones, layers that own weights. Trainable ones as published, or as counted in the twin.
 COUNTS = {

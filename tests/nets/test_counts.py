@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from convatlas.anatomy.counting import depth, parameters
-from convatlas.anatomy.measuring import measure
-from convatlas.anatomy.tracing import trace
+from convatlas.anatomy.measure.measure import measure
+from convatlas.anatomy.measure.parameters import depth, parameters
+from convatlas.anatomy.measure.tracer import trace
 from convatlas.catalogue.cards import cards
-from convatlas.nets.building import skeleton
+from convatlas.nets.build import skeleton
 
 # Counted in Keras 3.15.1 with `weights=None`: all parameters, trainable ones, layers that own weights.
 COUNTS = {

@@ -11,7 +11,7 @@ from convatlas.genes.gene import Gene
 from convatlas.genes.genome import COUNTS, LOCI, PUBLISHED, RATES
 from convatlas.genes.padding import Pad
 from convatlas.genes.pooling import AveragePool
-from convatlas.nets.building import build, family_of, skeleton
+from convatlas.nets.build import build, family_of, skeleton
 
 GENES = [(locus, name) for locus, genes in LOCI.items() for name in genes] + [(rate, 0.1) for rate in RATES]
 GENES += [(count, 2) for count in COUNTS]

@@ -9,7 +9,7 @@ from scipy import signal
 
 import convatlas as ca
 from convatlas.genes.digits import bitmaps
-from convatlas.nets.lenet import C3, C3_OF_LENET4
+from convatlas.nets.families.lenet import C3, C3_OF_LENET4
 
 # Layer: maps and their size, trainable parameters, connections. LeNet-5's are printed so in LeCun et al. 1998, II-B,
 # down to F6; its RBF has 84 connections a unit, of fixed weights.

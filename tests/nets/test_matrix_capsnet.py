@@ -6,14 +6,14 @@ import pytest
 import torch
 from tests.nets.shapes import bars_and_rings
 
-from convatlas.anatomy.checking import check
-from convatlas.anatomy.counting import depth, parameters
-from convatlas.anatomy.measuring import measure
+from convatlas.anatomy.measure.measure import measure
+from convatlas.anatomy.measure.parameters import depth, parameters
+from convatlas.anatomy.report.check import check
 from convatlas.base.errors import GeneError, SizeError
-from convatlas.genes.matrices import POSE
-from convatlas.nets.building import build, skeleton
-from convatlas.nets.initialization import initialize
-from convatlas.nets.matrix_capsnet import MatrixCapsNet, Row, spread_loss
+from convatlas.genes.matrix_capsules import POSE
+from convatlas.nets.build import build, skeleton
+from convatlas.nets.families.matrix_capsnet import MatrixCapsNet, Row, spread_loss
+from convatlas.nets.initialize import initialize
 
 ROWS = {"matrix_capsnet": (32, 32, 32, 32), "matrix_capsnet_small": (64, 8, 16, 16)}
 

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 import convatlas as ca
-from convatlas.anatomy.dna import dna
+from convatlas.anatomy.structure.dna import dna
 from convatlas.base.errors import ConvAtlasError, SizeError
-from convatlas.nets.own import is_own, own
+from convatlas.nets.user_net import is_own, own
 
 
 class Block(nn.Module):

@@ -7,7 +7,7 @@ import torch
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.catalogue.cards import cards
-from convatlas.nets.building import build, skeleton
+from convatlas.nets.build import build, skeleton
 from convatlas.nets.probabilities import MAPS, probabilities
 
 Y = torch.tensor([[0.5, -1.0, 3.0], [-1.0, -1.0, 1.0]])

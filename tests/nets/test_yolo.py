@@ -10,16 +10,16 @@ from tests.weights.darknet_by_hand import maxpool, reorg
 from tests.weights.darknet_cfg import narrow
 
 import convatlas as ca
-from convatlas.anatomy.measuring import measure
-from convatlas.anatomy.tracing import trace
+from convatlas.anatomy.measure.measure import measure
+from convatlas.anatomy.measure.tracer import trace
 from convatlas.base.errors import GeneError, SizeError
 from convatlas.catalogue.cards import cards, find
 from convatlas.genes.genome import LOCI, RATES, Genome
 from convatlas.genes.local import LocallyConnected
 from convatlas.genes.pooling import POOLINGS
-from convatlas.nets.building import build, skeleton
+from convatlas.nets.build import build, skeleton
 from convatlas.nets.darknet_steps import Reorganize
-from convatlas.nets.yolo import YOLO, Rows
+from convatlas.nets.families.yolo import YOLO, Rows
 
 # Trainable parameters; numbers in the weight file (running statistics too), in MB of 4 bytes; convolutions and dense
 # layers from input to output; billions of operations, two a multiply-add, at the card's size.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.genes.normalization import Rescale, Standardize
-from convatlas.nets.building import build, skeleton
+from convatlas.nets.build import build, skeleton
 from convatlas.nets.net import Net
 
 POSITIONS = 256

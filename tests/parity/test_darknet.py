@@ -13,10 +13,10 @@ import torch
 from tests.weights.darknet_cfg import cfg, stir
 
 from convatlas.nets.boxes import decode
-from convatlas.nets.building import build
-from convatlas.nets.darknet import Darknet
-from convatlas.nets.yolo import YOLO
-from convatlas.weights import darknet
+from convatlas.nets.build import build
+from convatlas.nets.families.darknet import Darknet
+from convatlas.nets.families.yolo import YOLO
+from convatlas.weights.lineages import darknet
 
 QUICK = [("darknet19", 96), ("yolo_v2_tiny", 96), ("yolo_v3_tiny", 96)]
 SWEEP = [("darknet19", 256), ("darknet53", 256), ("yolo_v2", 224), ("yolo_v2_voc", 224), ("yolo_v2_tiny_voc", 416)]

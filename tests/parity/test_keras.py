@@ -18,7 +18,7 @@ from convatlas.catalogue.cards import cards
 from convatlas.genes.normalization import Rescale, Standardize
 from convatlas.genes.padding import Pad
 from convatlas.genes.pooling import MaxPool, Pool
-from convatlas.nets.building import build, family_of
+from convatlas.nets.build import build, family_of
 from convatlas.nets.net import Net
 
 BOUND = 1e-9

@@ -18,11 +18,11 @@ from tests.parity.test_keras import BOUND, answer, distance
 from torch import nn
 
 from convatlas.catalogue.cards import cards
-from convatlas.genes.skip import Shuffle
-from convatlas.nets.building import build, family_of
+from convatlas.genes.structural import Shuffle
+from convatlas.nets.build import build, family_of
+from convatlas.nets.families.resnet import Residual
 from convatlas.nets.net import Net
-from convatlas.nets.resnet import Residual
-from convatlas.weights.origins import origin
+from convatlas.weights.lineages.registry import origin
 
 TWINS = {
     "alexnet_one_tower": ("torchvision", "alexnet"),

@@ -24,14 +24,15 @@ import convatlas as ca
 from convatlas.base.errors import TrainingError, UnknownName
 from convatlas.catalogue.cards import find
 from convatlas.cli import app
-from convatlas.images.bringing import get
-from convatlas.nets.building import build
-from convatlas.training import boosting, errorfigures, errors, reproducing
-from convatlas.training.boosting import curve, hard_photos
-from convatlas.training.errortable import Errors, printed
-from convatlas.training.examples import InMemory
+from convatlas.images.download import get
+from convatlas.nets.build import build
+from convatlas.studies import reproduce as reproducing
+from convatlas.studies.mnist_errors import boosting, plots, runs
+from convatlas.studies.mnist_errors.boosting import curve, hard_photos
+from convatlas.studies.mnist_errors.rows import READINGS, ROWS
+from convatlas.studies.mnist_errors.table import Errors, printed
+from convatlas.training.data.in_memory import InMemory
 from convatlas.training.recipe import Recipe
-from convatlas.training.rows import READINGS, ROWS
 
 REVIEW = "8.4 3.6 3.8 3.05 2.95 1.7 1.1 0.95 0.7"
 
@@ -53,7 +54,7 @@ def test_rows_are_the_review_s():
 @pytest.mark.parametrize("reading", READINGS)
 def test_recipes_go_with_their_nets(row, reading):
     net = build("lenet4" if row.net.startswith("boosted") else row.net, genes=row.swapped(reading))
-    from convatlas.training.objective import CRITERIA, Objective
+    from convatlas.training.loss import CRITERIA, Objective
 
     criterion = Objective(net, row.recipe(reading, 0, False)).criterion
     if reading == "modern":
@@ -67,7 +68,7 @@ def digits(store, tmp_path, monkeypatch):
     for file, data in small(monkeypatch, "mnist").items():
         (tmp_path / file).write_bytes(data)
     get("mnist", tmp_path)
-    monkeypatch.setattr(errors, "QUICK_HARD", 12)
+    monkeypatch.setattr(runs, "QUICK_HARD", 12)
     monkeypatch.setattr(reproducing, "ProcessPoolExecutor", lambda jobs, context, **settings: ThreadPoolExecutor(1))
     return tmp_path / "runs"
 
@@ -88,26 +89,26 @@ def test_the_whole_table_in_small(digits, monkeypatch):
     published = next(point for point in boosted["curve"][0] if point["wanted"] == 0.375)
     assert whole.threshold == pytest.approx(published["threshold"])
     # Nothing is trained again, and nothing that was done is lost.
-    monkeypatch.setattr(errors, "fit", None)
-    monkeypatch.setattr(errors, "boosted", None)
+    monkeypatch.setattr(runs, "fit", None)
+    monkeypatch.setattr(runs, "boosted", None)
     again = CliRunner().invoke(app, [*words, "--markdown"], catch_exceptions=False)
     assert "| boosted_lenet4 | distorted | 0.70 |" in again.stdout
     # In Python too; a row alone takes nothing away from the whole table.
     one = ca.reproduce("errors", digits, quick=True, rows=["lenet5-error"])
     assert [row["row"] for row in one.rows] == ["lenet5-error"] * 2
     assert len(Errors.read(digits / "errors-quick.json").rows) == 20
-    task = errors.tasks(True, 1, ["lenet5-error"])[0]
+    task = runs.tasks(True, 1, ["lenet5-error"])[0]
     path = task.folder(digits) / "error.json"
     path.write_text(path.read_text().replace('"epochs": 1', '"epochs": 7'))
     with pytest.raises(TrainingError, match="run of another recipe"):
-        errors.run(task, digits)
+        runs.run(task, digits)
 
 
 def test_tasks():
-    assert len(errors.tasks(False, 3, [])) == 10 * 2 * 3
-    assert errors.tasks(False, 1, [])[0].row.net == "boosted_lenet4"
+    assert len(runs.tasks(False, 3, [])) == 10 * 2 * 3
+    assert runs.tasks(False, 1, [])[0].row.net == "boosted_lenet4"
     with pytest.raises(UnknownName, match="lenet5-error"):
-        errors.tasks(False, 1, ["lenet5"])
+        runs.tasks(False, 1, ["lenet5"])
 
 
 def endless(task, folder):
@@ -252,17 +253,17 @@ def test_the_result_is_read_again(tmp_path):
 
 def test_pictures_show_all_that_was_measured(tmp_path):
     found = made_up(tmp_path)
-    figure = errorfigures.errors(found.rows)
+    figure = plots.errors(found.rows)
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()][:2] == ["784-10", "784-10 (upright)"]
     marks = [line for line in axes.lines if line.get_marker() == "."]
     assert [len(line.get_xdata()) for line in marks] == [3] * 20
-    (left, right) = errorfigures.boosting({row["reading"]: row["curve"] for row in found.rows if "curve" in row}).axes
+    (left, right) = plots.boosting({row["reading"]: row["curve"] for row in found.rows if "curve" in row}).axes
     mean = next(line for line in left.lines if line.get_label() == "modern")
     assert list(mean.get_xdata()) == pytest.approx([0, 37.5, 100])
     assert list(mean.get_ydata()) == pytest.approx([2, 1.625, 1])
     assert list(right.lines[0].get_ydata()) == pytest.approx([25, 50, 100])
-    assert [path.name for path in errorfigures.draw(tmp_path, found.rows)] == ["errors.png", "boosted.png"]
+    assert [path.name for path in plots.draw(tmp_path, found.rows)] == ["errors.png", "boosted.png"]
 
 
 class Answering(torch.nn.Module):

@@ -21,10 +21,10 @@ from tests.training.toys import CLASSES, RECIPE, toy_net, toy_parts, toy_photos,
 
 import convatlas as ca
 from convatlas.base.errors import TrainingError
-from convatlas.training import checkpoints, looping
-from convatlas.training.data import Parts
-from convatlas.training.examples import InMemory
-from convatlas.training.looping import fit, fits
+from convatlas.training import checkpoints, loop
+from convatlas.training.data.datasets import Parts
+from convatlas.training.data.in_memory import InMemory
+from convatlas.training.loop import fit, fits
 from convatlas.training.recipe import Recipe
 
 
@@ -133,7 +133,7 @@ import os, sys, torch
 from pathlib import Path
 import convatlas as ca
 from tests.training.toys import toy_parts, toy_photos
-from convatlas.training.looping import fit
+from convatlas.training.loop import fit
 from convatlas.training.recipe import Recipe
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.float64)
@@ -352,11 +352,11 @@ def test_compiled(tmp_path):
     recipe = dataclasses.replace(RECIPE, epochs=1, torchcompile=True)
     torch._dynamo.reset()
     compiled = torch.compile
-    looping.torch.compile = lambda module: compiled(module, backend="eager")  # no C++ compiler is asked for
+    loop.torch.compile = lambda module: compiled(module, backend="eager")  # no C++ compiler is asked for
     try:
         found = trained(tmp_path / "compiled", recipe)
     finally:
-        looping.torch.compile = compiled
+        loop.torch.compile = compiled
     plain = trained(tmp_path / "plain", dataclasses.replace(recipe, torchcompile=False))
     assert found.loss == pytest.approx(plain.loss, rel=1e-4)
 

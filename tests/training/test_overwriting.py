@@ -8,7 +8,7 @@ from tests.training.toys import CLASSES
 from torch import nn
 
 import convatlas as ca
-from convatlas.training.overwriting import free_to_overwrite, overwriting
+from convatlas.training.inplace_relu import free_to_overwrite, overwriting
 
 SMALL = {"resnet18": 64, "resnet50_v2": 64, "xception": 71, "densenet121": 64, "vgg16": 32, "shufflenet_v2_x1_0": 64}
 

@@ -15,21 +15,21 @@ from torch import nn
 
 import convatlas as ca
 from convatlas.base.errors import TrainingError
-from convatlas.base.layout import channels_innermost
+from convatlas.base.memory_format import channels_innermost
 from convatlas.images.preprocessing import Preprocessing
-from convatlas.training.data import for_digits, prepared
-from convatlas.training.distorting import FARTHEST, Distortions, upright
-from convatlas.training.examples import InMemory, batches
-from convatlas.training.feeding import feed
-from convatlas.training.learner import Learner
-from convatlas.training.lots import order, split
-from convatlas.training.mixing import Mixture, mixture
-from convatlas.training.objective import Objective, balanced
-from convatlas.training.optimizing import average, frozen, optimizer, rate
-from convatlas.training.photos import Photos
+from convatlas.training.data.affine import FARTHEST, Distortions, upright
+from convatlas.training.data.datasets import for_digits, prepared
+from convatlas.training.data.files import Photos
+from convatlas.training.data.in_memory import InMemory, batches
+from convatlas.training.data.loader import feed
+from convatlas.training.data.mixup import Mixture, mixture
+from convatlas.training.distributed import World
+from convatlas.training.loss import Objective, balanced
+from convatlas.training.metrics import score
+from convatlas.training.optim import average, frozen, optimizer, rate
 from convatlas.training.recipe import Recipe
-from convatlas.training.scoring import score
-from convatlas.training.world import World
+from convatlas.training.seeding import order, split
+from convatlas.training.trainer import Learner
 
 CPU = torch.device("cpu")
 

@@ -11,7 +11,7 @@ import pytest
 from convatlas.base.errors import ConvAtlasError
 from convatlas.cli.training import train
 from convatlas.training.recipe import Recipe
-from convatlas.training.starting import read_config
+from convatlas.training.train import read_config
 
 
 def test_there_and_back(tmp_path):

@@ -17,16 +17,17 @@ from convatlas.catalogue.cards import find
 from convatlas.catalogue.lineages import all_weights, table_text
 from convatlas.cli import app
 from convatlas.genes.digits import bitmaps
-from convatlas.images.bringing import digits
+from convatlas.images.download import digits
 from convatlas.images.preprocessing import Preprocessing
-from convatlas.nets.building import build
-from convatlas.training import shipping
+from convatlas.nets.build import build
+from convatlas.studies.mnist_errors import bundle
 from convatlas.training.checkpoints import digest
-from convatlas.training.data import for_digits, prepared
-from convatlas.weights import own, shipped
+from convatlas.training.data.datasets import for_digits, prepared
+from convatlas.weights import native
 from convatlas.weights.lineage import Lineage, lineage
+from convatlas.weights.lineages import bundled
+from convatlas.weights.lineages.bundled import LIMIT
 from convatlas.weights.listing import kept
-from convatlas.weights.shipped import LIMIT
 
 OWN = [row for row in all_weights() if row.origin == "own"]
 NAMES = [row.net for row in OWN]
@@ -40,7 +41,7 @@ def run_of(folder, net: str) -> torch.nn.Module:
     sha256 = digest(made.state_dict())
     made.lineage = Lineage("own/mnist", net, "trained here", "", sha256, preprocessing, names, "98.00")
     folder.mkdir(parents=True)
-    own.write(made.state_dict(), own.describe(made), folder / "weights.safetensors")
+    native.write(made.state_dict(), native.describe(made), folder / "weights.safetensors")
     (folder / "error.json").write_text("{}")
     return made
 
@@ -51,35 +52,35 @@ def test_runs_that_are_done_are_shipped(tmp_path, monkeypatch):
     run_of(tmp_path / "runs" / "mlp_300-error_distorted-published-0", "mlp_300")
     run_of(tmp_path / "runs" / "lenet1-error-published-0", "lenet1")
     (tmp_path / "runs" / "lenet1-error-published-0" / "error.json").unlink()
-    (row,) = shipping.ship(tmp_path / "runs", tmp_path / "package")
+    (row,) = bundle.ship(tmp_path / "runs", tmp_path / "package")
     written = tmp_path / "package" / "weights" / "data" / "own" / "lenet5.safetensors"
     assert row.address == "convatlas reproduce errors --row lenet5-error, as published, seed 0"
     assert (row.bytes, row.top1, row.hash) == (written.stat().st_size, "98.00", digest(made.state_dict()))
-    weights, described = own.read(written)
+    weights, described = native.read(written)
     assert described.lineage == lineage(row)
     assert described.lineage.preprocessing == made.lineage.preprocessing
     assert torch.equal(weights["f6.dense.weight"], made.state_dict()["f6.dense.weight"])
     listed = (tmp_path / "package" / "catalogue" / "data" / "weights" / "own.csv").read_text()
     assert listed == table_text([row if other.net == "lenet5" else other for other in OWN])
     with pytest.raises(TrainingError, match="no finished run of lenet1"):
-        shipping.ship(tmp_path / "package", tmp_path / "package")
-    monkeypatch.setattr(shipping, "LIMIT", 1000)
+        bundle.ship(tmp_path / "package", tmp_path / "package")
+    monkeypatch.setattr(bundle, "LIMIT", 1000)
     with pytest.raises(TrainingError, match="at most 1,000 may"):
-        shipping.ship(tmp_path / "runs", tmp_path / "package")
+        bundle.ship(tmp_path / "runs", tmp_path / "package")
 
 
 def test_what_comes_along_is_small():
     folder = files("convatlas.weights") / "data" / "own"
     assert sum(len(path.read_bytes()) for path in folder.iterdir()) <= LIMIT
     assert {path.name for path in folder.iterdir()} == {row.file for row in OWN}
-    assert {row.net for row in OWN} <= set(shipping.NETS)
+    assert {row.net for row in OWN} <= set(bundle.NETS)
     assert "lenet5" in NAMES
 
 
 @pytest.mark.parametrize("row", OWN, ids=lambda row: row.net)
 def test_the_catalogue_says_what_comes_along(row):
     """The table is what `training.shipping` wrote with the files: run it again if it is not."""
-    weights, described = own.read(kept(row))
+    weights, described = native.read(kept(row))
     assert described.lineage == lineage(row)
     assert kept(row).stat().st_size == row.bytes
     net = build(row.net)
@@ -101,7 +102,7 @@ def test_they_are_listed_as_others_are():
 def test_a_damaged_file_in_the_package(tmp_path, monkeypatch):
     row = next(row for row in OWN if row.net == "lenet5")
     path = tmp_path / row.file
-    monkeypatch.setattr(shipped, "kept", lambda row: path)
+    monkeypatch.setattr(bundled, "kept", lambda row: path)
     with pytest.raises(WeightsError, match="reinstall convatlas"):
         ca.load("lenet5")
     other = next(one for one in OWN if one.net == "lenet1")
@@ -118,7 +119,7 @@ def test_found_by_name(name, monkeypatch):
     assert net.lineage.licence == "Apache-2.0"
     assert net.lineage.class_names == tuple("0123456789")
     assert isinstance(net.lineage.preprocessing, Preprocessing)
-    assert own.describe(net).genes == {}
+    assert native.describe(net).genes == {}
     again = ca.load(name, weights="own/mnist")
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
 

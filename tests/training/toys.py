@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.images.preprocessing import Preprocessing
-from convatlas.training.data import Parts
-from convatlas.training.examples import InMemory
-from convatlas.training.looping import fit
+from convatlas.training.data.datasets import Parts
+from convatlas.training.data.in_memory import InMemory
+from convatlas.training.loop import fit
 from convatlas.training.recipe import Recipe
 from convatlas.training.result import Training
 

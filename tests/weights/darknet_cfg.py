@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from convatlas.genes.genome import Genome
-from convatlas.nets import darknet, yolo
-from convatlas.nets.darknet import Darknet
 from convatlas.nets.darknet_steps import Boxes, Conv, Local, Pool, Pyramid, Reorg, Residual, Step, Upsample
-from convatlas.nets.initialization import initialize
+from convatlas.nets.families import darknet, yolo
+from convatlas.nets.families.darknet import Darknet
+from convatlas.nets.families.yolo import YOLO
+from convatlas.nets.initialize import initialize
 from convatlas.nets.net import Net
-from convatlas.nets.yolo import YOLO
 
 NAMES = [*Darknet.rows, *YOLO.rows]
 CLASSES = 3

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from convatlas.catalogue.cards import find
-from convatlas.nets.building import skeleton
-from convatlas.nets.initialization import initialize
+from convatlas.nets.build import skeleton
+from convatlas.nets.initialize import initialize
 from convatlas.nets.net import Net
-from convatlas.weights.origins import variant
+from convatlas.weights.lineages.registry import variant
 
 
 def following(name: str, lineage: str, channels: int | None = None) -> Net:

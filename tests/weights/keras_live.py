@@ -159,7 +159,7 @@ def order(net: str) -> tuple[list[int], list[str], list[list[tuple[int, ...]]]]:
 
 def _write_orders() -> None:
     from convatlas.catalogue.lineages import all_weights
-    from convatlas.weights import keras_layers
+    from convatlas.weights.lineages import keras_layers
 
     nets = {row.net: row.model for row in all_weights() if row.origin == "keras"}
     orders: Mapping[str, list[int]] = {name: order(model)[0] for name, model in nets.items()}

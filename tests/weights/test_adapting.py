@@ -17,7 +17,7 @@ from convatlas.base.errors import ConvAtlasError, SizeError, WeightsError
 from convatlas.catalogue.cards import find
 from convatlas.catalogue.lineages import all_weights
 from convatlas.nets.net import Net
-from convatlas.weights.origins import choose
+from convatlas.weights.lineages.registry import choose
 
 ANEW = {
     "boosted_lenet4": {f"net{n}.head.dense.{part}" for n in (1, 2, 3) for part in ("weight", "bias")},

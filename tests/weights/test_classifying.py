@@ -18,9 +18,9 @@ from convatlas.base.errors import ConvAtlasError, ImageError, WeightsError
 from convatlas.images.decoding import read
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.nets.net import Net
-from convatlas.weights.answers import Classification, table
-from convatlas.weights.classifying import BATCH
-from convatlas.weights.loading import load
+from convatlas.predict.classify_eager import BATCH
+from convatlas.predict.results import Classification, table
+from convatlas.weights.load import load
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,14 @@ from tests.weights.darknet_cfg import CLASSES, NAMES, narrow
 from torch import nn
 
 import convatlas as ca
-from convatlas.anatomy.counting import parameters
+from convatlas.anatomy.measure.parameters import parameters
 from convatlas.base.errors import StoreError, WeightsError
 from convatlas.catalogue.lineages import all_weights
 from convatlas.genes.genome import Genome
-from convatlas.nets.building import build, skeleton
-from convatlas.nets.yolo import YOLO
-from convatlas.weights import darknet
-from convatlas.weights.darknet import Header
+from convatlas.nets.build import build, skeleton
+from convatlas.nets.families.yolo import YOLO
+from convatlas.weights.lineages import darknet
+from convatlas.weights.lineages.darknet import Header
 
 HEADERS = [
     (Header(0, 1, 0, 123456), 16),

@@ -9,8 +9,8 @@ from tests.weights.darknet_by_hand import Net as ByHand
 from tests.weights.darknet_cfg import CLASSES, NAMES, cfg, narrow, narrow_row
 
 from convatlas.nets.boxes import decode
-from convatlas.nets.darknet import Darknet
-from convatlas.weights import darknet
+from convatlas.nets.families.darknet import Darknet
+from convatlas.weights.lineages import darknet
 
 SIZE = 128
 

@@ -18,9 +18,9 @@ from convatlas.base.errors import ConvAtlasError, ImageError, StoreError, Weight
 from convatlas.cli import app
 from convatlas.images.decoding import read
 from convatlas.images.samples import sample
-from convatlas.nets.building import build
-from convatlas.weights import darknet
-from convatlas.weights.detecting import table
+from convatlas.nets.build import build
+from convatlas.predict.detect import table
+from convatlas.weights.lineages import darknet
 
 ROCKET = sample("rocket")  # 427 x 640
 

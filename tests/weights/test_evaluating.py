@@ -20,8 +20,8 @@ from convatlas.base.evaluations import evaluated
 from convatlas.cli import app
 from convatlas.images.labels import labels, synsets
 from convatlas.images.samples import sample
-from convatlas.weights import evaluating
-from convatlas.weights.matching import right_numbers
+from convatlas.predict import evaluate as evaluating
+from convatlas.predict.label_map import right_numbers
 
 
 @pytest.fixture(autouse=True)

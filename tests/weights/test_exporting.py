@@ -13,7 +13,7 @@ from torch import nn
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, WeightsError
-from convatlas.nets.building import skeleton
+from convatlas.nets.build import skeleton
 from convatlas.nets.net import Net
 
 

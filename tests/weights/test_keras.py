@@ -18,9 +18,9 @@ from tests.weights import keras_live
 import convatlas as ca
 from convatlas.base.errors import WeightsError
 from convatlas.catalogue.cards import cards
-from convatlas.nets.efficientnet import DEVIATION
+from convatlas.nets.families.efficientnet import DEVIATION
 from convatlas.nets.net import Net
-from convatlas.weights import keras
+from convatlas.weights.lineages import keras
 
 ABOVE = ("vgg16", *LARGE)
 """Nets above 100 million parameters, which never run beside each other."""

@@ -16,9 +16,9 @@ from tests.weights import keras_live
 from tests.weights.test_keras import loaded, same
 
 import convatlas as ca
-from convatlas.nets.efficientnet import DEVIATION, MEAN
-from convatlas.weights import keras
-from convatlas.weights.keras import VARIANCE
+from convatlas.nets.families.efficientnet import DEVIATION, MEAN
+from convatlas.weights.lineages import keras
+from convatlas.weights.lineages.keras import VARIANCE
 
 
 @dataclass(frozen=True)

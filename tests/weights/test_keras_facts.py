@@ -20,9 +20,9 @@ import convatlas as ca
 from convatlas.catalogue.cards import cards
 from convatlas.catalogue.lineages import Weights, all_weights, weights_of
 from convatlas.images.samples import SAMPLES, sample
-from convatlas.nets.building import skeleton
-from convatlas.weights.keras_layers import layers
+from convatlas.nets.build import skeleton
 from convatlas.weights.lineage import lineage
+from convatlas.weights.lineages.keras_layers import layers
 
 ROWS = [row for row in all_weights() if row.origin == "keras"]
 QUICK = ("xception", "resnet50", "resnet50_v2", "inception_v3", "mobilenet", "convnext_tiny")

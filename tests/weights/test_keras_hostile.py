@@ -21,10 +21,10 @@ from keras.src.legacy.saving import legacy_h5_format
 
 import convatlas as ca
 from convatlas.base.errors import WeightsError
-from convatlas.weights import keras as origin
-from convatlas.weights.keras_files import read
-from convatlas.weights.keras_hdf5 import MEMBER
-from convatlas.weights.keras_layers import Array, Layer
+from convatlas.weights.lineages import keras as origin
+from convatlas.weights.lineages.keras_files import read
+from convatlas.weights.lineages.keras_hdf5 import MEMBER
+from convatlas.weights.lineages.keras_layers import Array, Layer
 
 KERNEL, TRANSPOSED = (2, 3, 1, 0), (2, 3, 1, 0)
 

@@ -13,7 +13,7 @@ import convatlas as ca
 from convatlas.base.errors import WeightsError
 from convatlas.catalogue.lineages import weights_of
 from convatlas.images.samples import SAMPLES, sample
-from convatlas.weights import lite
+from convatlas.weights.lineages import lite
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])

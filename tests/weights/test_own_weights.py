@@ -18,7 +18,7 @@ from convatlas.base.errors import WeightsError
 from convatlas.catalogue.lineages import weights_of
 from convatlas.nets.net import Net
 from convatlas.weights.listing import kept
-from convatlas.weights.own import read
+from convatlas.weights.native import read
 
 
 @pytest.fixture(autouse=True)

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 import convatlas as ca
 from convatlas.base.errors import WeightsError
 from convatlas.catalogue.lineages import weights_of
-from convatlas.nets.initialization import assign, start
-from convatlas.weights import lite
-from convatlas.weights.reading import finite, fits, pickled, safetensors, save_safetensors, verify
+from convatlas.nets.initialize import assign, start
+from convatlas.weights.lineages import lite
+from convatlas.weights.state_io import finite, fits, pickled, safetensors, save_safetensors, verify
 
 # PyTorch remarks on what is odd about the files.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

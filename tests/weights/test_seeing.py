@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 from tests.anatomy.pictures import check_words
 
-from convatlas.anatomy.drawing.shapes import Picture, Text, flat
 from convatlas.base.errors import ConvAtlasError, StoreError, WeightsError
 from convatlas.images.decoding import read
 from convatlas.images.samples import sample
+from convatlas.pictures.shapes import Picture, Text, flat
+from convatlas.predict.inputs import _looked_at, seen
+from convatlas.predict.look import look
 from convatlas.weights.lineage import PIXELS
-from convatlas.weights.looking import look
-from convatlas.weights.seeing import _looked_at, seen
 
 
 def test_weights_bring_their_own_preparation() -> None:
@@ -92,7 +92,7 @@ def words(picture: Picture) -> str:
 
 def test_a_field_needs_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is fetched: of a lineage its strides and its preparation alone are asked."""
-    monkeypatch.setattr("convatlas.weights.seeing.load", None)
+    monkeypatch.setattr("convatlas.predict.inputs.load", None)
     keras = words(look("resnet50", sample("chelsea"), field="conv3.block1.branch.conv1.act"))
     torchs = words(look("resnet50", sample("chelsea"), field="conv3.block1.branch.conv1.act", weights="torchvision"))
     # The stride stands in the first convolution of a block, or in the second.

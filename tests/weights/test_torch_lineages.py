@@ -18,13 +18,13 @@ from torch import nn
 from torchvision import models
 
 import convatlas as ca
-import convatlas.weights.reading
+import convatlas.weights.state_io
 from convatlas.base.errors import WeightsError
 from convatlas.catalogue.lineages import Weights, all_weights, table_text
 from convatlas.images.decoding import read
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.weights.lineage import lineage
-from convatlas.weights.reading import pickled
+from convatlas.weights.state_io import pickled
 
 ROWS = [row for row in all_weights() if row.origin in ("torchvision", "timm")]
 
@@ -187,7 +187,7 @@ def test_vgg_s_features_have_no_classifier(home, monkeypatch):
     for parameter in peer.classifier.parameters():
         nn.init.constant_(parameter, float("nan"))
     path = published(row, peer, home)
-    monkeypatch.setattr(importlib.import_module("convatlas.weights.torchvision"), "file", lambda weights: path)
+    monkeypatch.setattr(importlib.import_module("convatlas.weights.lineages.torchvision"), "file", lambda weights: path)
     net = ca.load("vgg16", weights=row.name)
     x = torch.randn(1, 3, 224, 224)
     with torch.no_grad():

@@ -7,12 +7,12 @@ import stat
 import time
 from pathlib import Path
 
-from convatlas.base.bars import BARS, Tell
-from convatlas.base.downloading import discard, download
+from convatlas.base.download import discard, download
 from convatlas.base.errors import StoreError
 from convatlas.base.locking import locked, unusable
+from convatlas.base.progress import BARS, Tell
 from convatlas.base.remote import Remote, home, offline, placed
-from convatlas.base.verifying import FRESH, difference, is_known, remember
+from convatlas.base.verify import FRESH, difference, is_known, remember
 
 __all__ = ["Remote", "fetch", "home", "locked", "offline", "placed"]
 

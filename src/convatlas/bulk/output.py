@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.errors import ConvAtlasError
-from convatlas.bulk.listing import Listed
+from convatlas.bulk.manifest import Listed
 from convatlas.bulk.result import Unread
 from convatlas.bulk.shards import Shard, spelled, unwritable
 

@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 
 from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import ConvAtlasError, ImageError
-from convatlas.bulk.ahead import ahead
-from convatlas.bulk.models import Answers, Model, Sizes, metadata
-from convatlas.engines.session import Photos, threads
+from convatlas.base.machine import threads
+from convatlas.bulk.predictors import Answers, Model, Sizes, metadata
+from convatlas.bulk.prefetch import ahead
+from convatlas.engines.backends.session import Photos
 from convatlas.images.decoding import read
-from convatlas.images.fitting import Fitting
+from convatlas.images.letterbox import Fitting
 from convatlas.images.preprocessing import Preprocessing
 
 OWN = {"path": pa.string(), "raw_path": pa.binary(), "error": pa.string()}

@@ -39,7 +39,7 @@ def list_command(
             raise ConvAtlasError("the family tree is of all nets: it goes with --output and --json alone")
         _family_tree(output, as_json)
         return
-    from convatlas.anatomy.overview import overview
+    from convatlas.anatomy.report.net_table import overview
 
     table = overview(
         family=family,
@@ -82,7 +82,7 @@ def show(
             raise ConvAtlasError("--dna goes with --json alone, --latex with nothing else")
         _sequence(name, latex, as_json)
         return
-    from convatlas.anatomy.showing import gene_table, show_net
+    from convatlas.anatomy.report.show import gene_table, show_net
 
     try:
         shown = show_net(name)
@@ -103,9 +103,9 @@ def show(
 
 def _sequence(name: str, latex: bool, as_json: bool) -> None:
     """A net's DNA, a stage a line, or its table for LaTeX."""
-    from convatlas.anatomy.dna import dna
-    from convatlas.anatomy.measuring import measure as measured
-    from convatlas.anatomy.papertable import latex as tabular
+    from convatlas.anatomy.measure.measure import measure as measured
+    from convatlas.anatomy.report.paper_table import latex as tabular
+    from convatlas.anatomy.structure.dna import dna
 
     anatomy = measured(name)
     if latex:
@@ -127,7 +127,7 @@ def measure(
 ) -> None:
     """Every layer of a net, measured: shapes, parameters, arithmetic, memory, receptive field, wiring."""
     one_format(as_json, markdown, csv)
-    from convatlas.anatomy.measuring import measure as measured
+    from convatlas.anatomy.measure.measure import measure as measured
 
     anatomy = measured(net, size=size_of(size), channels=channels, classes=classes, genes=genes_of(gene))
     if as_json:
@@ -146,7 +146,7 @@ def compare(
 ) -> None:
     """What differs between two nets, in words: totals, genes, and their DNA aligned."""
     one_format(as_json, markdown, csv)
-    from convatlas.anatomy.comparing import compare as compared
+    from convatlas.anatomy.report.compare import compare as compared
 
     found = compared(first, second)
     if as_json:
@@ -176,7 +176,7 @@ def choose(
 ) -> None:
     """The nets that no other beats in accuracy at the same cost, and one of them."""
     one_format(as_json, markdown, csv)
-    from convatlas.anatomy.choosing import choose as chosen
+    from convatlas.anatomy.report.choose import choose as chosen
 
     found = chosen(
         max_parameters=max_parameters,
@@ -206,7 +206,7 @@ def check(
 ) -> None:
     """Published figures against measured ones, and the rule that explains each difference."""
     one_format(as_json, markdown, csv)
-    from convatlas.anatomy.checking import checks, names, table
+    from convatlas.anatomy.report.check import checks, names, table
 
     wanted = names(nets or [])
     found = list(progress(checks(wanted), len(wanted), "measuring"))

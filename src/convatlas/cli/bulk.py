@@ -41,8 +41,8 @@ def batch(
     as_json: Json = False,
 ) -> None:
     """A net on a folder of any number of photos; the same command goes on where it was stopped (docs/bulk.md)."""
-    from convatlas.bulk.batching import batches
-    from convatlas.bulk.wishes import Wish, cluster_of
+    from convatlas.bulk.batch import batches
+    from convatlas.bulk.job import Wish, cluster_of
 
     wish = Wish(what, net, weights, top, threshold, engine, precision, device)
     where = cluster_of(cluster, workers, scheduler, (tls_ca, tls_cert, tls_key))

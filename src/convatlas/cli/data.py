@@ -21,7 +21,7 @@ def get(
     as_json: Json = False,
 ) -> None:
     """A data set, verified and unpacked, in the store; says in which folder."""
-    from convatlas.images.bringing import get as brought
+    from convatlas.images.download import get as brought
 
     path = str(brought(name, folder))
     print(json.dumps({"name": name, "folder": path}) if as_json else path)

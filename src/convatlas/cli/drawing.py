@@ -46,13 +46,13 @@ def draw(
     if not looks and (photo is not None or weights is not None):
         raise ConvAtlasError("--photo and --weights go with one of --field, --maps, --filters and --pixel")
     if not looks:
-        from convatlas.anatomy.measuring import measure as measured
+        from convatlas.anatomy.measure.measure import measure as measured
 
         anatomy = measured(net, size=size_of(size), genes=genes_of(gene))
         print(anatomy.draw(style=style, expand=expand).save(output))
         return
     from convatlas.images.samples import sample
-    from convatlas.weights.looking import look
+    from convatlas.predict.look import look
 
     looked = look(
         net,

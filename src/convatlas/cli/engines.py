@@ -33,8 +33,8 @@ def export(
     size: SizeOption = None,
 ) -> None:
     """A net as a file: its graph for other engines, or its weights; compared with the net before it is there."""
-    from convatlas.engines.exporting import export as exported
-    from convatlas.engines.naming import named
+    from convatlas.engines.export.export import export as exported
+    from convatlas.weights.resolve import named
 
     print(exported(named(net, weights), file, layout=layout, size=size_of(size)))
 
@@ -67,8 +67,8 @@ def bench(
     one_format(as_json, markdown, csv)
     if sweep and batch:
         raise ConvAtlasError("say --batch or --sweep")
-    from convatlas.anatomy.drawing.shapes import check_picture
-    from convatlas.engines.benching import BATCHES, SWEEP, benches
+    from convatlas.engines.bench.bench import BATCHES, SWEEP, benches
+    from convatlas.pictures.shapes import check_picture
 
     if output is not None:
         check_picture(output)

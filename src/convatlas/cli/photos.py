@@ -38,9 +38,9 @@ def classify(
     given = [*(photos or []), *([str(sample(name)) for name in SAMPLES] if samples else [])]
     if not given:
         raise ConvAtlasError("nothing to classify: name photos or folders, or say --samples")
-    from convatlas.engines.classifying import classifications
     from convatlas.images.folders import photos as below
-    from convatlas.weights.answers import table
+    from convatlas.predict.classify import classifications
+    from convatlas.predict.results import table
 
     files = below(given)
     steps = classifications(files, net, weights=weights, top=top, device=device, engine=engine)
@@ -65,9 +65,9 @@ def detect(
 ) -> None:
     """What is where on photos. Those that cannot be read are named on the error stream; the others are searched."""
     one_format(as_json, markdown, csv)
-    from convatlas.images.annotating import places, save
+    from convatlas.images.annotate import places, save
     from convatlas.images.folders import photos as below
-    from convatlas.weights.detecting import detections, table
+    from convatlas.predict.detect import detections, table
 
     files = below(photos)
     found: list[Any] = []
@@ -95,7 +95,7 @@ def evaluate(
 ) -> None:
     """Top-1 and top-5 accuracy on photos whose classes are known, with 95 % intervals; goes on where it was stopped."""
     from convatlas.images.labelled import read_map
-    from convatlas.weights.evaluating import evaluations
+    from convatlas.predict.evaluate import evaluations
 
     given = read_map(classes) if classes else None
     parts = evaluations(

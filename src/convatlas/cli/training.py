@@ -69,9 +69,9 @@ def train(
 ) -> None:
     """Train a net; --resume goes on, to the same bits, where it was stopped. Many processes: torchrun -m convatlas."""
     given = dict(locals())
+    from convatlas.training.distributed import is_first
     from convatlas.training.recipe import Recipe
-    from convatlas.training.starting import folder_of, read_config, trainings
-    from convatlas.training.world import is_first
+    from convatlas.training.train import folder_of, read_config, trainings
 
     settings = read_config(config) if config else {}
     settings |= {field.name: given[field.name] for field in fields(Recipe) if given[field.name] not in (None, [])}
@@ -110,7 +110,7 @@ def errors(
 ) -> None:
     """The review's error table on MNIST, as published and modern; goes on where it was stopped."""
     one_format(as_json, markdown, csv)
-    from convatlas.training.reproducing import reproductions
+    from convatlas.studies.reproduce import reproductions
 
     runs = reproductions("errors", output, quick=quick, seeds=seeds, rows=row or [], jobs=jobs, threads=threads)
     found = watched(runs, "reproducing")

@@ -31,7 +31,7 @@ def fetch(
         return
     if net is None:
         raise ConvAtlasError("nothing to fetch: name a net, or say --list")
-    from convatlas.weights.fetching import fetch as fetched
+    from convatlas.weights.fetch import fetch as fetched
 
     path = str(fetched(net, weights=weights))
     print(json.dumps({"net": net, "file": path}) if as_json else path)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from convatlas.genes.gene import Gene, Maker, chain, table
 from convatlas.genes.layers import Convolution
-from convatlas.genes.skip import Multiply
+from convatlas.genes.structural import Multiply
 
 
 class Squeeze(nn.Module):

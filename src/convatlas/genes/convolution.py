@@ -11,9 +11,9 @@ from torch import nn
 
 from convatlas.genes.gene import Gene, table
 from convatlas.genes.layers import Convolution
-from convatlas.genes.links import LinkedConvolution, Links, half
 from convatlas.genes.normalization import groups_of
 from convatlas.genes.padding import Fill
+from convatlas.genes.sparse_connections import LinkedConvolution, Links, half
 
 
 class Separable(nn.Sequential):

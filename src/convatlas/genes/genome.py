@@ -12,19 +12,19 @@ from torch import nn
 from convatlas.base.errors import GeneError, unknown
 from convatlas.genes.activation import ACTIVATIONS
 from convatlas.genes.attention import ATTENTIONS
-from convatlas.genes.auxiliary import AUXILIARIES
+from convatlas.genes.auxiliary_head import AUXILIARIES
 from convatlas.genes.convolution import CONVOLUTIONS, DILATIONS, Site
 from convatlas.genes.decoder import DECODERS
 from convatlas.genes.feedback import FEEDBACKS, Arrow, Layer, Recurrence, arrows_of
 from convatlas.genes.flattening import FLATTENINGS, PYRAMID
 from convatlas.genes.gene import Gene, chain
-from convatlas.genes.links import Links
 from convatlas.genes.normalization import NORMALIZATIONS, Norm
 from convatlas.genes.output import OUTPUTS
 from convatlas.genes.padding import ALIGNMENTS, FILLS, Alignment, Fill, Pad
 from convatlas.genes.pooling import POOLINGS, Border
 from convatlas.genes.regularization import REGULARIZATIONS
 from convatlas.genes.routing import ROUTINGS
+from convatlas.genes.sparse_connections import Links
 
 LOCI: dict[str, dict[str, Gene]] = {
     "convolution": CONVOLUTIONS,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from convatlas.genes.capsules import squash
-from convatlas.genes.em import VectorEM
+from convatlas.genes.em_routing import VectorEM
 from convatlas.genes.gene import Gene, table
 from convatlas.genes.layers import Counted
 

@@ -18,7 +18,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from convatlas.base.errors import ImageError
-from convatlas.images.quiet import QUIET
+from convatlas.images.pillow_warnings import QUIET
 
 MAX_PIXELS = 2**27
 """The largest photo that is read, in pixels: 400 MB as RGB."""

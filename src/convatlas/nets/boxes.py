@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.ops import batched_nms
 
 from convatlas.nets.darknet_steps import Boxes
-from convatlas.nets.yolo import YOLO
+from convatlas.nets.families.yolo import YOLO
 
 CELL = 64
 """Side of version 1's cells in pixels."""

@@ -10,7 +10,7 @@ from convatlas.genes.genome import Genome
 from convatlas.genes.normalization import Norm
 from convatlas.genes.padding import Alignment
 from convatlas.genes.pooling import Border
-from convatlas.genes.skip import Concat
+from convatlas.genes.structural import Concat
 
 
 @dataclass(frozen=True)

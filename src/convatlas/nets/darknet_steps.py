@@ -13,7 +13,7 @@ from convatlas.genes.genome import Genome
 from convatlas.genes.layers import Convolution
 from convatlas.genes.local import LocallyConnected
 from convatlas.genes.normalization import Norm
-from convatlas.genes.skip import Add, Concat
+from convatlas.genes.structural import Add, Concat
 
 NORM = Norm(eps=1e-6, momentum=0.01)
 """Darknet's constants; eps is added to the deviation."""

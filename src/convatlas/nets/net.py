@@ -12,7 +12,7 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.genes.gene import chain
 from convatlas.genes.genome import Genome
 from convatlas.genes.layers import Dense
-from convatlas.nets.initialization import start
+from convatlas.nets.initialize import start
 
 if TYPE_CHECKING:
     from convatlas.catalogue.cards import Card

@@ -13,12 +13,13 @@ from torch import Tensor
 from convatlas.base.errors import SizeError, WeightsError
 from convatlas.catalogue.cards import Card
 from convatlas.catalogue.lineages import Weights, weights_of
-from convatlas.nets.building import Size, skeleton
-from convatlas.weights import darknet, keras, own
-from convatlas.weights.adapting import CLASSIFIER
+from convatlas.nets.build import Size, skeleton
+from convatlas.weights import native
+from convatlas.weights.adapt import CLASSIFIER
 from convatlas.weights.lineage import Lineage, lineage
-from convatlas.weights.origins import choose, origin
-from convatlas.weights.reading import COUNTER, finite, fits
+from convatlas.weights.lineages import darknet, keras
+from convatlas.weights.lineages.registry import choose, origin
+from convatlas.weights.state_io import COUNTER, finite, fits
 
 ENDINGS = {
     ".h5": ("keras",),
@@ -39,7 +40,7 @@ def is_file(name: str) -> bool:
 
 def opened(
     path: Path, card: Card | None, like: str | None, size: Size | None = None, channels: int | None = None
-) -> tuple[dict[str, Tensor], own.Description]:
+) -> tuple[dict[str, Tensor], native.Description]:
     """The tensors of a file and their description.
 
     Args:
@@ -56,13 +57,13 @@ def opened(
     if not os.path.isfile(path):
         raise WeightsError(f"there is no file {str(path)!r:.300}")
     if path.suffix.lower() == ".safetensors":
-        tensors, described = own.read(path)
+        tensors, described = native.read(path)
         if described is not None:
             if card is not None and described.net != card.name:
                 raise WeightsError(f"{path.name} holds a {described.net}, not a {card.name}")
             if like is not None:
                 raise WeightsError(f"{path.name} says itself whose conventions its net follows: leave out like=")
-            own.check(tensors, described, path)
+            native.check(tensors, described, path)
             return finite(tensors, f"the weights in {path.name}"), described
     if card is None:
         raise WeightsError(f"{path.name} does not say which net it holds: name the net, and the file as its weights")
@@ -71,7 +72,7 @@ def opened(
 
 def _foreign(
     path: Path, card: Card, like: str | None, size: Size | None, channels: int | None
-) -> tuple[dict[str, Tensor], own.Description]:
+) -> tuple[dict[str, Tensor], native.Description]:
     rows = _conventions(path, card) if like is None else [choose(card, like)]
     if not rows:
         raise WeightsError(f"no lineage of {card.name} has files that end in {path.suffix}")
@@ -89,7 +90,7 @@ def _foreign(
             f"{path.name} fits the names of {first.name} and {different[0]}, which compute otherwise: say which (like=)"
         )
     follows = keras.follows(first, path, tensors) if first.origin == "keras" and like is None else first.name
-    return tensors, own.Description(
+    return tensors, native.Description(
         card.name, follows, {}, outputs, wide, card.input[:2], _lineage(path, first, outputs)
     )
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from convatlas.base.errors import ConvAtlasError, WeightsError
 from convatlas.catalogue.lineages import Weights
 from convatlas.images.decoding import Source, read
-from convatlas.images.fitting import KINDS, Fitting
 from convatlas.images.labels import labels
+from convatlas.images.letterbox import KINDS, Fitting
 from convatlas.images.preprocessing import Preprocessing
 
 Floats = tuple[float, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from convatlas.anatomy.snapshot import measured
+from convatlas.anatomy.measure.snapshot import measured
 from convatlas.base.store import home
 from convatlas.base.tables import Column, Table
 from convatlas.catalogue.cards import find

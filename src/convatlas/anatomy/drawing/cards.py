@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from convatlas.anatomy.anatomies import Shape
 from convatlas.anatomy.drawing.elements import Element
 from convatlas.anatomy.drawing.names import counted, times
 from convatlas.anatomy.drawing.placing import Placer, framed
@@ -24,8 +23,9 @@ from convatlas.anatomy.drawing.units import (
     numbers,
     patterns,
 )
-from convatlas.anatomy.stages import Stage
-from convatlas.anatomy.words import Words
+from convatlas.anatomy.measure.records import Shape
+from convatlas.anatomy.structure.stages import Stage
+from convatlas.anatomy.structure.tokens import Words
 
 WIDEST, SPARE = 1180.0, 1.1
 """Of a line of blocks, before it goes on below; and by how much all of a stage may exceed it to stay on one."""

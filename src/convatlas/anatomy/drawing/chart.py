@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from math import ceil, floor, hypot, log10, sqrt
 
-from convatlas.anatomy.choosing import COSTS, Candidate, Choice
-from convatlas.anatomy.drawing.fonts import text_width, wrapped
-from convatlas.anatomy.drawing.shapes import (
+from convatlas.anatomy.report.choose import COSTS, Candidate, Choice
+from convatlas.pictures.fonts import text_width, wrapped
+from convatlas.pictures.shapes import (
     GREY,
     INK,
     PAPER,

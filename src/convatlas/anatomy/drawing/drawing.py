@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from convatlas.anatomy.anatomies import Anatomy, Layer
-from convatlas.anatomy.dna import dna
 from convatlas.anatomy.drawing.cards import plans
 from convatlas.anatomy.drawing.maps import boxes
-from convatlas.anatomy.drawing.shapes import Picture
-from convatlas.anatomy.drawing.sheet import sheet
+from convatlas.anatomy.drawing.page import sheet
 from convatlas.anatomy.drawing.sketching import Sketcher
 from convatlas.anatomy.drawing.stations import stations
-from convatlas.anatomy.stages import stages
-from convatlas.anatomy.words import Words
+from convatlas.anatomy.measure.records import Anatomy, Layer
+from convatlas.anatomy.structure.dna import dna
+from convatlas.anatomy.structure.stages import stages
+from convatlas.anatomy.structure.tokens import Words
 from convatlas.base.errors import ConvAtlasError, unknown
+from convatlas.pictures.shapes import Picture
 
 STYLES = ("blocks", "boxes")
 

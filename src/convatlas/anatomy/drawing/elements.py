@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from convatlas.anatomy.anatomies import Shape
-from convatlas.anatomy.drawing.fonts import text_width
-from convatlas.anatomy.drawing.ink import Ink
-from convatlas.anatomy.drawing.palette import colour
-from convatlas.anatomy.drawing.shapes import GREY, INK, PAPER, Box, Disc, Group, Text
-from convatlas.anatomy.drawing.shapes import Shape as Drawn
+from convatlas.anatomy.drawing.canvas import Ink
 from convatlas.anatomy.drawing.units import Strip, Unit
+from convatlas.anatomy.measure.records import Shape
+from convatlas.pictures.fonts import text_width
+from convatlas.pictures.palette import colour
+from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Disc, Group, Text
+from convatlas.pictures.shapes import Shape as Drawn
 
 LINE, SMALL, TINY = 11.0, 9.0, 8.0
 """Sizes of text: in boxes, in strips and on arrows, and of names."""

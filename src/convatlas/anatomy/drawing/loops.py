@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from convatlas.anatomy.drawing.canvas import Ink
 from convatlas.anatomy.drawing.elements import SHORT_GAP, SMALL, STRIP, TINY, UnitBox
-from convatlas.anatomy.drawing.fonts import text_width
-from convatlas.anatomy.drawing.ink import Ink
 from convatlas.anatomy.drawing.names import SHORT
-from convatlas.anatomy.drawing.palette import colour
 from convatlas.anatomy.drawing.rows import HEADED, SIDE, arrow
-from convatlas.anatomy.drawing.shapes import GREY, INK, PAPER, Box, Text
 from convatlas.anatomy.drawing.units import Recurrent, Unit
+from convatlas.pictures.fonts import text_width
+from convatlas.pictures.palette import colour
+from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Text
 
 RISE, LEVEL = 12.0, 9.0
 """How high the lowest arrow back runs above the boxes, and the next ones above it."""

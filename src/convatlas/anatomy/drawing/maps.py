@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import log2, sqrt
 
-from convatlas.anatomy.anatomies import Anatomy
 from convatlas.anatomy.drawing.elements import LINE, SMALL
-from convatlas.anatomy.drawing.fonts import shortened, text_width, wrapped
 from convatlas.anatomy.drawing.names import counted, times
-from convatlas.anatomy.drawing.palette import MEANINGS, colour
-from convatlas.anatomy.drawing.shapes import GREY, INK, PAPER, Box, Group, Line, Picture, Text
-from convatlas.anatomy.drawing.shapes import Shape as Drawn
-from convatlas.anatomy.drawing.sheet import told
+from convatlas.anatomy.drawing.page import told
 from convatlas.anatomy.drawing.stations import Station, stations
-from convatlas.anatomy.words import Words
+from convatlas.anatomy.measure.records import Anatomy
+from convatlas.anatomy.structure.tokens import Words
+from convatlas.pictures.fonts import shortened, text_width, wrapped
+from convatlas.pictures.palette import MEANINGS, colour
+from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Group, Line, Picture, Text
+from convatlas.pictures.shapes import Shape as Drawn
 
 MARGIN, APART, SHEET, LONGEST = 20.0, 44.0, 3.5, 120.0
 """Around the picture, between stacks, between the sheets of one; and the longest name in it."""

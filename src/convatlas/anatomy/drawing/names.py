@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from convatlas.anatomy.anatomies import Layer
-from convatlas.anatomy.settings import STEPS
-from convatlas.anatomy.words import LINKED, VOTES, Words, width_of
+from convatlas.anatomy.measure.hyperparameters import STEPS
+from convatlas.anatomy.measure.records import Layer
+from convatlas.anatomy.structure.tokens import LINKED, VOTES, Words, width_of
 
 SIGNS = {"sum": "+", "product": "×", "concatenation": "concat"}
 

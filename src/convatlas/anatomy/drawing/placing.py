@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from itertools import groupby
 
-from convatlas.anatomy.anatomies import Shape
 from convatlas.anatomy.drawing.elements import Element, EntryBox, Joint, UnitBox
+from convatlas.anatomy.drawing.graph_layout import Web
 from convatlas.anatomy.drawing.loops import Loops
 from convatlas.anatomy.drawing.rows import Chain, Fork, Framed
 from convatlas.anatomy.drawing.units import (
@@ -22,8 +22,8 @@ from convatlas.anatomy.drawing.units import (
     boxes,
     numbers,
 )
-from convatlas.anatomy.drawing.webs import Web
-from convatlas.anatomy.words import Words
+from convatlas.anatomy.measure.records import Shape
+from convatlas.anatomy.structure.tokens import Words
 
 
 class Placer:

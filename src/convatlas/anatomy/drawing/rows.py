@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from convatlas.anatomy.anatomies import Shape
+from convatlas.anatomy.drawing.canvas import Ink
 from convatlas.anatomy.drawing.elements import GAP, LINE, SHORT_GAP, SMALL, TINY, Element, EntryBox, Joint
-from convatlas.anatomy.drawing.fonts import text_width
-from convatlas.anatomy.drawing.ink import Ink
 from convatlas.anatomy.drawing.names import times
-from convatlas.anatomy.drawing.shapes import GREY, PAPER, Box, Text
 from convatlas.anatomy.drawing.units import Unit
+from convatlas.anatomy.measure.records import Shape
+from convatlas.pictures.fonts import text_width
+from convatlas.pictures.shapes import GREY, PAPER, Box, Text
 
 
 class Chain:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from convatlas.anatomy.anatomies import Layer
 from convatlas.anatomy.drawing.names import SIGNS, labels, short
 from convatlas.anatomy.drawing.units import Entry, Piece, Recurrent, Sketch, Strip, Tangle, Unit, Ways
-from convatlas.anatomy.settings import loop_of
-from convatlas.anatomy.stages import port
-from convatlas.anatomy.structure import Fork, Part, Row, Web, layers_of
-from convatlas.anatomy.words import Words
+from convatlas.anatomy.measure.hyperparameters import loop_of
+from convatlas.anatomy.measure.records import Layer
+from convatlas.anatomy.structure.stages import port
+from convatlas.anatomy.structure.tokens import Words
+from convatlas.anatomy.structure.wiring import Fork, Part, Row, Web, layers_of
 
 ATTACHED = ("normalization", "activation", "regularization", "padding")
 ATTACHED_KINDS = ("scaling", "identity")

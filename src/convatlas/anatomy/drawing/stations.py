@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from convatlas.anatomy.anatomies import Anatomy, Layer, Shape
 from convatlas.anatomy.drawing.names import times
 from convatlas.anatomy.drawing.sketching import Sketcher
 from convatlas.anatomy.drawing.units import Recurrent, Unit
-from convatlas.anatomy.stages import Stage, stages
-from convatlas.anatomy.words import Words, is_map
+from convatlas.anatomy.measure.records import Anatomy, Layer, Shape
+from convatlas.anatomy.structure.stages import Stage, stages
+from convatlas.anatomy.structure.tokens import Words, is_map
 
 MOST = 14
 """Stations that a line holds; a net with more is shown by its stages, and then by the sizes of its maps."""

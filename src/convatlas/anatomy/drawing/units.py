@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from convatlas.anatomy.anatomies import Shape
-from convatlas.anatomy.repeats import runs
-from convatlas.anatomy.settings import Loop
+from convatlas.anatomy.measure.hyperparameters import Loop
+from convatlas.anatomy.measure.records import Shape
+from convatlas.anatomy.structure.repeats import runs
 
 Strip = tuple[str, str]
 """A short name and a locus."""

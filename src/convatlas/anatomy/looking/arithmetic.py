@@ -9,12 +9,12 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convatlas.anatomy.arithmetic import argument
 from convatlas.anatomy.looking.finding import find
-from convatlas.anatomy.looking.pixels import as_numpy
-from convatlas.anatomy.tracing import Call, Operation, trace
+from convatlas.anatomy.measure.macs import argument
+from convatlas.anatomy.measure.tracer import Call, Operation, trace
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.records import Record
+from convatlas.pictures.pixels import as_numpy
 
 Grid = tuple[tuple[float, ...], ...]
 """Rows of numbers."""

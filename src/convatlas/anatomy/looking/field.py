@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from convatlas.anatomy.drawing.fonts import text_width, wrapped
-from convatlas.anatomy.drawing.shapes import GREY, PAPER, Box, Disc, Image, Picture, Shape, Text
 from convatlas.anatomy.looking.finding import find, gives_maps, unit
-from convatlas.anatomy.looking.pixels import png
 from convatlas.anatomy.looking.reach import Reach, reach
-from convatlas.anatomy.measuring import traced
-from convatlas.anatomy.tracing import Operation
+from convatlas.anatomy.measure.measure import traced
+from convatlas.anatomy.measure.tracer import Operation
+from convatlas.pictures.fonts import text_width, wrapped
+from convatlas.pictures.pixels import png
+from convatlas.pictures.shapes import GREY, PAPER, Box, Disc, Image, Picture, Shape, Text
 
 SIDE, MARGIN = 520.0, 20.0
 """Of the longer side of the photo, and around it, in the picture."""

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convatlas.anatomy.arithmetic import argument
-from convatlas.anatomy.drawing.fonts import text_width, wrapped
-from convatlas.anatomy.drawing.shapes import GREY, INK, PAPER, Box, Image, Picture, Shape, Text
 from convatlas.anatomy.looking.finding import find, gives_maps
-from convatlas.anatomy.looking.pixels import Values, as_numpy, diverging, png, shaded
-from convatlas.anatomy.tracing import Operation, trace
+from convatlas.anatomy.measure.macs import argument
+from convatlas.anatomy.measure.tracer import Operation, trace
 from convatlas.base.errors import ConvAtlasError
+from convatlas.pictures.fonts import text_width, wrapped
+from convatlas.pictures.pixels import Values, as_numpy, diverging, png, shaded
+from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Image, Picture, Shape, Text
 
 MOST, TILE, MARGIN = 256, 64.0, 20.0
 """Tiles of a grid at most; the longer side of one, and around all."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from convatlas.anatomy.arithmetic import TRANSPOSED, argument, window
-from convatlas.anatomy.field import Field, collapses, within
-from convatlas.anatomy.tracing import Call, Operation
+from convatlas.anatomy.measure.macs import TRANSPOSED, argument, window
+from convatlas.anatomy.measure.receptive_field import Field, collapses, within
+from convatlas.anatomy.measure.tracer import Call, Operation
 
 Span = tuple[int, int]
 """First and last index."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from convatlas.anatomy.drawing.fonts import text_width, wrapped
-from convatlas.anatomy.drawing.shapes import GREY, INK, PAPER, Box, Picture, Shape, Text
 from convatlas.anatomy.looking.arithmetic import Channel, Grid, Pixel
-from convatlas.anatomy.looking.pixels import diverging
+from convatlas.pictures.fonts import text_width, wrapped
+from convatlas.pictures.pixels import diverging
+from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Picture, Shape, Text
 
 MOST, MARGIN, CELL, WRITTEN = 8, 20.0, 34.0, 5
 """Channels that are drawn; around all; a cell with a number in it, which kernels up to so many rows have."""

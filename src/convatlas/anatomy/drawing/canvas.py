@@ -1,0 +1,42 @@
+"""Where shapes are collected while a picture is laid out: lines lie behind boxes, text before them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from convatlas.pictures.shapes import INK, Line, Point, Shape
+
+Titled = Callable[[Iterable[int]], str]
+"""What is told of layers when one points at their box."""
+
+
+class Ink:
+    """The shapes of a picture in the making; `entries` are layers of other stages and where their lines arrive."""
+
+    def __init__(self, titled: Titled):
+        self.titled = titled
+        self.back: list[Shape] = []
+        self.lines: list[Shape] = []
+        self.front: list[Shape] = []
+        self.entries: list[tuple[int, Point]] = []
+
+    def line(self, *points: Point, arrow: bool = False, dashed: bool = False, stroke: str = INK) -> None:
+        """A line through points; those that follow one another at one place are one."""
+        kept = [point for at, point in enumerate(points) if at == 0 or point != points[at - 1]]
+        if len(kept) > 1:
+            self.lines.append(Line(tuple(kept), stroke, arrow=arrow, dashed=dashed))
+
+    def curve(self, start: Point, end: Point, arrow: bool = False) -> None:
+        """A line that leaves and arrives level."""
+        middle = (start[0] + end[0]) / 2
+        if abs(start[1] - end[1]) < 0.1:
+            self.line(start, end, arrow=arrow)
+        else:
+            points = (start, (middle, start[1]), (middle, end[1]), end)
+            self.lines.append(Line(points, arrow=False, curve=True))
+            if arrow:
+                self.line((end[0] - 1, end[1]), end, arrow=True)
+
+    def shapes(self) -> tuple[Shape, ...]:
+        """All shapes from back to front."""
+        return (*self.back, *self.lines, *self.front)

@@ -1,0 +1,119 @@
+"""What an operation's function depends on beside its window and its weights: a slope, a rate, what fills a border."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from convatlas.anatomy.measure.macs import argument
+from convatlas.anatomy.measure.operation_kinds import kind_of_module
+from convatlas.anatomy.measure.tracer import Call, Operation
+from convatlas.genes.feedback import Recurrence
+from convatlas.genes.layers import Counted
+from convatlas.genes.normalization import Rescale
+from convatlas.genes.pooling import Pool
+from convatlas.genes.regularization import StochasticDepth
+from convatlas.genes.structural import Scale
+
+CALLS: dict[str, tuple[tuple[int, str, Any], ...]] = {
+    "dropout": ((1, "p", 0.5),),
+    "leaky_relu": ((1, "negative_slope", 0.01),),
+    "elu": ((1, "alpha", 1.0),),
+    "group_norm": ((1, "num_groups", 1),),
+    "local_response_norm": ((1, "size", 5), (2, "alpha", 1e-4), (3, "beta", 0.75), (4, "k", 1.0)),
+    "gelu": ((1, "approximate", "none"),),
+    "pad": ((2, "mode", "constant"),),
+}
+"""For a function, which of its arguments matter: place, name and PyTorch's default."""
+
+USUAL = ("constant", "none")
+
+
+STEPS = "steps"
+"""With which the setting of a layer ends that repeats itself."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What the setting of a recurrence says.
+
+    Attributes:
+        widths: Units of each layer, those of the input first.
+        functions: What each layer above the input applies, by its kind.
+        arrows: Which lead back, by the names of the layers.
+        steps: How many.
+    """
+
+    widths: tuple[int, ...]
+    functions: tuple[str, ...]
+    arrows: tuple[tuple[str, str], ...]
+    steps: int
+
+    @property
+    def names(self) -> list[str]:
+        """Of the layers."""
+        return ["input", *(f"hidden{number}" for number in range(1, len(self.widths) - 1)), "output"]
+
+    @property
+    def told(self) -> list[str]:
+        """The arrows as text."""
+        return [f"{source} → {target}" for source, target in self.arrows]
+
+
+def loop_of(setting: str) -> Loop:
+    """The reverse of what `setting_of` writes for a recurrence."""
+    widths, functions, *arrows, steps = setting.split()
+    numbers, kinds = widths.split("-"), functions.replace("_", " ").split("/")
+    return Loop(
+        tuple(map(int, numbers)),
+        tuple(kinds * (len(numbers) - 1) if len(kinds) == 1 else kinds),
+        tuple((arrow.split("->")[0], arrow.split("->")[1]) for arrow in arrows),
+        int(steps.removesuffix(STEPS)),
+    )
+
+
+def setting_of(operation: Operation) -> str:
+    """The settings in the order of their arguments, "0.1" or "5 0.0001 0.75 1"; "" where there are none.
+
+    Of a recurrence the units of its layers, what they apply, its arrows and steps: "784-300-10 tanh h->h 4steps".
+    """
+    module = operation.module if operation.is_leaf else None
+    if isinstance(module, Pool):
+        return "zeros" if module.border == "zeros" and module.alignment != "valid" else ""
+    if isinstance(module, Scale):
+        return _written(module.factor)
+    if isinstance(module, StochasticDepth):
+        return _written(module.rate)
+    if isinstance(module, Rescale):
+        return f"{_written(module.scale)} {_written(module.offset)}"
+    if isinstance(module, Recurrence):
+        widths, arrows = "-".join(map(str, module.widths)), (f"{source}->{target}" for source, target in module.arrows)
+        return " ".join([widths, _functions(module), *arrows, f"{module.steps}{STEPS}"])
+    if isinstance(module, Counted) and module.steps > 1:
+        return f"{module.steps}{STEPS}"
+    if isinstance(module, nn.Module) and len(operation.calls) > 2:
+        # Of a leaf that calls much, the calls are how it works, not what it is set to.
+        return ""
+    found = [value for call in operation.calls for value in _values(call)]
+    return " ".join(_written(value) for value in found if value not in USUAL)
+
+
+def _functions(module: Recurrence) -> str:
+    """What the layers of a recurrence apply: once if it is the same for all."""
+    kinds = [_kind(act).replace(" ", "_") for act in module.functions[1:]]
+    return kinds[0] if len(set(kinds)) == 1 else "/".join(kinds)
+
+
+def _kind(act: nn.Module | None) -> str:
+    known = None if act is None else kind_of_module(act)
+    return "identity" if act is None else known[0] if known else type(act).__name__
+
+
+def _values(call: Call) -> list[Any]:
+    return [argument(call, *where) for where in CALLS.get(call.name, ())]
+
+
+def _written(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

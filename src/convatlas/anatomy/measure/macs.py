@@ -1,0 +1,171 @@
+"""What a function costs in multiply-accumulate operations, and how far back it sees.
+
+Multiply-accumulates are counted as papers do ("FLOPs" in the ResNet paper): convolutions, dense layers and matrix
+products; comparisons, sums, scalings and elementwise functions count as none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isqrt, prod
+from typing import Any
+
+from torch import Tensor
+
+from convatlas.anatomy.measure.tracer import Call, Operation
+from convatlas.genes.layers import Counted
+from convatlas.genes.pooling import Subsampling
+
+CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
+TRANSPOSED = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+LEFT = {
+    "matmul": (0, "input"),
+    "mm": (0, "input"),
+    "bmm": (0, "input"),
+    "mv": (0, "input"),
+    "dot": (0, "input"),
+    "inner": (0, "input"),
+    "addmm": (1, "mat1"),
+    "addmv": (1, "mat"),
+    "baddbmm": (1, "batch1"),
+    "addbmm": (1, "batch1"),
+}
+"""Products of matrices, and which argument is the left one: its last side is summed over."""
+
+
+def cost(operation: Operation) -> tuple[int, int, int]:
+    """(multiply-accumulates, connections, units) of one operation."""
+    module, shape = operation.module, (operation.shapes or [()])[0]
+    if operation.is_leaf and isinstance(module, Counted):
+        return module.macs(shape), module.connections(shape), module.units(shape)
+    found = sum(macs(call) for call in operation.calls)
+    if operation.is_leaf and isinstance(module, Subsampling):
+        return found, prod(shape) * (module.kernel**2 + 1), prod(shape)
+    if not found or not operation.weights:
+        return found, 0, 0
+    return found, found + sum(map(_biases, operation.calls)), prod(shape)
+
+
+def _biases(call: Call) -> int:
+    """Units of a convolution or dense layer that have a bias."""
+    if call.name not in (*CONVOLUTIONS, "linear"):
+        return 0
+    return 0 if argument(call, 2, "bias", None) is None else call.output.numel()
+
+
+def macs(call: Call) -> int:
+    """Multiply-accumulates of one call."""
+    name, output = call.name, call.output
+    if name in CONVOLUTIONS:
+        return output.numel() * prod(argument(call, 1, "weight").shape[1:])  # type: ignore[no-any-return]
+    if name in TRANSPOSED:
+        return argument(call, 0, "input").numel() * prod(argument(call, 1, "weight").shape[1:])  # type: ignore[no-any-return]
+    if name == "linear":
+        return output.numel() * argument(call, 1, "weight").shape[-1]  # type: ignore[no-any-return]
+    if name in LEFT:
+        left = argument(call, *LEFT[name])
+        summed = left.shape[0] if name == "addbmm" else 1
+        return output.numel() * left.shape[-1] * summed  # type: ignore[no-any-return]
+    if name == "rmatmul":
+        return output.numel() * call.args[0].shape[-2:][0]  # type: ignore[no-any-return]
+    if name == "tensordot":
+        first, second = argument(call, 0, "a"), argument(call, 1, "b")
+        # Each summed side is counted in both factors and missing from the result.
+        return isqrt(first.numel() * second.numel() * output.numel())
+    if name == "einsum":
+        return _einsum(*call.args)
+    if name == "scaled_dot_product_attention":
+        query, key, value = _triple(call)
+        return query.numel() * key.shape[-2] + output.numel() * value.shape[-2]  # type: ignore[no-any-return]
+    if name == "multi_head_attention_forward":
+        return _attention(*_triple(call))
+    return 0
+
+
+def _triple(call: Call) -> tuple[Any, Any, Any]:
+    return argument(call, 0, "query"), argument(call, 1, "key"), argument(call, 2, "value")
+
+
+def _einsum(equation: str, *operands: Any) -> int:
+    """The product of all sides that have a letter; a single tensor is only turned or summed."""
+    if len(operands) == 1 and isinstance(operands[0], tuple | list):
+        operands = tuple(operands[0])
+    if len(operands) == 1:
+        return 0
+    sizes: dict[str | int, int] = {}
+    for letters, operand in zip(equation.split("->")[0].replace(" ", "").split(","), operands, strict=True):
+        before, _, after = letters.partition("...")
+        between = operand.ndim - len(before) - len(after)
+        for side, size in zip((*before, *range(-between, 0), *after), operand.shape, strict=True):
+            sizes[side] = max(size, sizes.get(side, 1))
+    return prod(sizes.values())
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor) -> int:
+    """Four projections, then queries times keys and weights times values; inputs are (length, N, width)."""
+    width = query.shape[-1]
+    projections = sum(tensor.numel() for tensor in (query, key, value, query)) * width
+    return projections + 2 * query.numel() * key.shape[0]
+
+
+@dataclass(frozen=True)
+class Window:
+    """What one output position of a call sees: kernel, stride and dilation, as (height, width)."""
+
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+
+
+def window(call: Call) -> Window | None:
+    """The window of a convolution or pooling; None for what has none."""
+    if call.name == "conv2d":
+        kernel = argument(call, 1, "weight").shape[2:]
+        dilation = argument(call, 5, "dilation", 1)
+        return _window(kernel, argument(call, 3, "stride", 1), dilation, argument(call, 4, "padding", 0))
+    if call.name in ("max_pool2d", "max_pool2d_with_indices"):
+        kernel = argument(call, 1, "kernel_size")
+        stride = argument(call, 2, "stride", None) or kernel
+        return _window(kernel, stride, argument(call, 4, "dilation", 1), argument(call, 3, "padding", 0))
+    # The function that cuts a map into patches; the tensor's method of that name, which adds a side, is another one.
+    if call.name == "unfold" and call.output.ndim < argument(call, 0, "input").ndim:
+        stride, padding = argument(call, 4, "stride", 1), argument(call, 3, "padding", 0)
+        return _window(argument(call, 1, "kernel_size"), stride, argument(call, 2, "dilation", 1), padding)
+    if call.name in ("avg_pool2d", "lp_pool2d"):
+        first = 1 if call.name == "avg_pool2d" else 2
+        kernel = argument(call, first, "kernel_size")
+        stride = argument(call, first + 1, "stride", None) or kernel
+        return _window(kernel, stride, 1, argument(call, 3, "padding", 0) if first == 1 else 0)
+    # The method of a tensor goes by the same name, but gives a side more, not one less.
+    if call.name == "unfold" and argument(call, 0, "input").ndim == 4 and call.output.ndim == 3:
+        kernel, dilation = argument(call, 1, "kernel_size"), argument(call, 2, "dilation", 1)
+        return _window(kernel, argument(call, 4, "stride", 1), dilation, argument(call, 3, "padding", 0))
+    return None
+
+
+def _window(kernel: Any, stride: Any, dilation: Any, padding: Any) -> Window:
+    sides, steps = _pair(kernel), _pair(dilation)
+    if padding == "same":
+        # An odd pixel goes below and to the right.
+        padding = [(side - 1) * step // 2 for side, step in zip(sides, steps, strict=True)]
+    return Window(sides, _pair(stride), steps, (0, 0) if padding == "valid" else _pair(padding))
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    if isinstance(value, int):
+        return value, value
+    values = tuple(int(part) for part in value)
+    return (values[0], values[0]) if len(values) == 1 else (values[0], values[1])
+
+
+_missing = object()
+
+
+def argument(call: Call, position: int, name: str, default: Any = _missing) -> Any:
+    """An argument of a call, given by place or by name."""
+    if len(call.args) > position:
+        return call.args[position]
+    if default is _missing:
+        return call.kwargs[name]
+    return call.kwargs.get(name, default)

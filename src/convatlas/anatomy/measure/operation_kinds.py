@@ -1,0 +1,188 @@
+"""What an operation is called, and which gene it expresses: one map from module type to name, one for functions."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from convatlas.anatomy.measure.macs import CONVOLUTIONS, TRANSPOSED, argument
+from convatlas.anatomy.measure.tracer import Operation
+from convatlas.genes import (
+    activation,
+    attention,
+    capsules,
+    em_routing,
+    feedback,
+    flattening,
+    fukushima,
+    local,
+    matrix_capsules,
+    normalization,
+    output,
+    padding,
+    pooling,
+    regularization,
+    routing,
+    sparse_connections,
+    structural,
+)
+from convatlas.nets import darknet_steps
+from convatlas.nets.families import yolo
+from convatlas.nets.families.boosted_lenet4 import Vote
+
+KINDS: tuple[tuple[tuple[type[nn.Module], ...], str, str], ...] = (
+    ((nn.Linear,), "dense", "dense"),
+    ((output.RadialBasis,), "radial basis functions", "dense"),
+    ((feedback.Recurrence,), "recurrence", "feedback"),
+    ((sparse_connections.LinkedConvolution,), "linked convolution", "convolution"),
+    ((local.LocallyConnected,), "locally connected", "convolution"),
+    ((nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d), "transposed convolution", "convolution"),
+    ((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm), "batch normalization", "normalization"),
+    ((nn.LayerNorm, normalization.LayerNorm), "layer normalization", "normalization"),
+    ((nn.GroupNorm,), "group normalization", "normalization"),
+    ((nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d), "instance normalization", "normalization"),
+    ((nn.LocalResponseNorm,), "local response normalization", "normalization"),
+    ((normalization.Rescale, normalization.Standardize), "photo normalization", "normalization"),
+    ((nn.ReLU,), "ReLU", "activation"),
+    ((nn.ReLU6,), "ReLU6", "activation"),
+    ((nn.LeakyReLU,), "leaky ReLU", "activation"),
+    ((nn.PReLU,), "PReLU", "activation"),
+    ((nn.ELU,), "ELU", "activation"),
+    ((nn.SELU,), "SELU", "activation"),
+    ((nn.GELU,), "GELU", "activation"),
+    ((nn.SiLU,), "SiLU", "activation"),
+    ((nn.Hardswish,), "hard swish", "activation"),
+    ((nn.Mish,), "mish", "activation"),
+    ((nn.Softplus,), "softplus", "activation"),
+    ((nn.Sigmoid, nn.Hardsigmoid), "logistic", "activation"),
+    ((nn.Tanh,), "tanh", "activation"),
+    ((nn.Softmax,), "softmax", "activation"),
+    ((activation.ScaledTanh,), "scaled tanh", "activation"),
+    ((activation.Gaussian,), "Gaussian membership", "activation"),
+    ((activation.Bell,), "bell membership", "activation"),
+    ((pooling.OverlappingPool,), "overlapping max pooling", "pooling"),
+    ((nn.MaxPool2d, pooling.MaxPool), "max pooling", "pooling"),
+    ((pooling.L2Pool,), "L2 pooling", "pooling"),
+    ((pooling.MixedPool,), "mixed pooling", "pooling"),
+    ((nn.AvgPool2d, pooling.AveragePool), "average pooling", "pooling"),
+    ((pooling.StochasticPool,), "stochastic pooling", "pooling"),
+    ((pooling.BlurredPool,), "blurred pooling", "pooling"),
+    ((pooling.StridedConvolution,), "strided convolution", "pooling"),
+    ((pooling.Subsampling,), "trainable subsampling", "pooling"),
+    ((nn.AdaptiveAvgPool2d,), "adaptive average pooling", "pooling"),
+    ((nn.AdaptiveMaxPool2d,), "adaptive max pooling", "pooling"),
+    ((nn.Flatten,), "flatten", "flattening"),
+    ((flattening.GlobalAverage, attention.Squeeze), "global average pooling", "flattening"),
+    ((flattening.GlobalMax,), "global max pooling", "flattening"),
+    ((flattening.GeM,), "GeM pooling", "flattening"),
+    ((flattening.Pyramid,), "spatial pyramid pooling", "flattening"),
+    ((attention.NeighbourConvolution,), "convolution along channels", "attention"),
+    ((attention.AverageAndMax,), "average and max", "attention"),
+    ((attention.SumOfPositions,), "sum of positions", "attention"),
+    ((padding.Pad, nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d), "padding", "padding"),
+    ((structural.Add,), "sum", "skip"),
+    ((structural.Multiply,), "product", "skip"),
+    ((structural.Concat,), "concatenation", "skip"),
+    ((structural.Repeat,), "repetition", "skip"),
+    ((structural.Scale, structural.LayerScale), "scaling", "skip"),
+    ((Vote,), "vote", "skip"),
+    ((nn.Upsample,), "upsampling", "skip"),
+    ((darknet_steps.Reorganize,), "reorganization", "skip"),
+    ((yolo.Rows,), "boxes in rows", "flattening"),
+    ((structural.Slice,), "channel slice", "skip"),
+    ((structural.Shuffle, nn.ChannelShuffle), "channel shuffle", "skip"),
+    ((nn.Dropout, nn.Dropout2d), "dropout", "regularization"),
+    ((regularization.StochasticDepth,), "stochastic depth", "regularization"),
+    ((capsules.Squash,), "squash", "activation"),
+    ((capsules.Votes,), "capsule votes", "dense"),
+    ((matrix_capsules.MatrixVotes,), "capsule votes", "convolution"),
+    ((routing.DynamicRouting,), "dynamic routing", "routing"),
+    ((em_routing.EMRouting,), "EM routing", "routing"),
+    ((capsules.Length,), "length", "routing"),
+    ((capsules.Mask,), "mask", "routing"),
+    ((matrix_capsules.MatrixCapsules,), "capsules of maps", "routing"),
+    ((matrix_capsules.Activations,), "activations", "routing"),
+    ((fukushima.VCells,), "V-cells", "normalization"),
+    ((fukushima.SCells,), "S-cells", "activation"),
+    ((fukushima.CCells,), "C-cells", "pooling"),
+    ((fukushima.LocalCells,), "cognitron cells", "convolution"),
+    ((fukushima.Lateral,), "lateral inhibition", "normalization"),
+    ((nn.Identity,), "identity", "skip"),
+)
+"""(module types, kind, locus); the first row whose types match counts, so special ones stand before general ones."""
+
+FUNCTIONS = {
+    "relu": ("ReLU", "activation"),
+    "relu6": ("ReLU6", "activation"),
+    "leaky_relu": ("leaky ReLU", "activation"),
+    "prelu": ("PReLU", "activation"),
+    "elu": ("ELU", "activation"),
+    "selu": ("SELU", "activation"),
+    "mish": ("mish", "activation"),
+    "softplus": ("softplus", "activation"),
+    "gelu": ("GELU", "activation"),
+    "silu": ("SiLU", "activation"),
+    "hardswish": ("hard swish", "activation"),
+    "sigmoid": ("logistic", "activation"),
+    "tanh": ("tanh", "activation"),
+    "softmax": ("softmax", "activation"),
+    "add": ("sum", "skip"),
+    "iadd": ("sum", "skip"),
+    "mul": ("product", "skip"),
+    "imul": ("product", "skip"),
+    "cat": ("concatenation", "skip"),
+    "concat": ("concatenation", "skip"),
+    "flatten": ("flatten", "flattening"),
+    "view": ("flatten", "flattening"),
+    "reshape": ("flatten", "flattening"),
+    "mean": ("global average pooling", "flattening"),
+    "adaptive_avg_pool2d": ("adaptive average pooling", "pooling"),
+    "avg_pool2d": ("average pooling", "pooling"),
+    "max_pool2d": ("max pooling", "pooling"),
+    "linear": ("dense", "dense"),
+    "dropout": ("dropout", "regularization"),
+    "pad": ("padding", "padding"),
+    "layer_norm": ("layer normalization", "normalization"),
+    "group_norm": ("group normalization", "normalization"),
+    "instance_norm": ("instance normalization", "normalization"),
+    "local_response_norm": ("local response normalization", "normalization"),
+    "batch_norm": ("batch normalization", "normalization"),
+}
+"""What a function that a composite calls by itself is called; the others keep their own name."""
+
+
+def kind_of(operation: Operation) -> tuple[str, str]:
+    """(kind, locus) of an operation: ("depthwise convolution", "convolution"), ("ReLU", "activation"), ..."""
+    module = operation.module
+    if operation.is_leaf:
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            return _convolution(module.groups, module.in_channels, max(module.dilation)), "convolution"
+        found = kind_of_module(module)
+        if found is not None:
+            return found
+        if len(operation.calls) != 1:
+            return type(module).__name__, "other"
+    call = operation.calls[0]
+    if call.name in CONVOLUTIONS:
+        dilation, groups = argument(call, 5, "dilation", 1), argument(call, 6, "groups", 1)
+        channels = argument(call, 1, "weight").shape[1] * groups
+        return _convolution(groups, channels, dilation if isinstance(dilation, int) else max(dilation)), "convolution"
+    if call.name in TRANSPOSED:
+        return "transposed convolution", "convolution"
+    if call.name == "hardtanh":
+        # So a ReLU6 is called in a net from `torch.export`.
+        limits = argument(call, 1, "min_val", -1), argument(call, 2, "max_val", 1)
+        return "ReLU6" if limits == (0, 6) else "hard tanh", "activation"
+    if call.name in ("view", "reshape") and operation.shapes and len(operation.shapes[0]) > 2:
+        return "reshape", "other"
+    return FUNCTIONS.get(call.name, (type(module).__name__ if operation.is_leaf else call.name, "other"))
+
+
+def kind_of_module(module: nn.Module) -> tuple[str, str] | None:
+    """(kind, locus) of what a module's type alone tells; None for the others."""
+    return next(((kind, locus) for types, kind, locus in KINDS if isinstance(module, types)), None)
+
+
+def _convolution(groups: int, channels: int, dilation: int) -> str:
+    if groups == 1:
+        return "dilated convolution" if dilation > 1 else "convolution"
+    return "depthwise convolution" if groups == channels else "grouped convolution"

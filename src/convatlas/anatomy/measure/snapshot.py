@@ -1,0 +1,36 @@
+"""The measured figures of every net of the atlas, kept in a file so that a list needs no torch.
+
+`python -m convatlas.anatomy.measure.snapshot` measures them anew; a test compares.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+FILE = "measured.json"
+
+
+@functools.cache
+def measured() -> dict[str, dict[str, Any]]:
+    """For each net its row: input, output, path, depth, parameters, trainable, macs, memory, activation."""
+    rows: dict[str, dict[str, Any]] = json.loads(files(__package__).joinpath(FILE).read_text("utf-8"))
+    return rows
+
+
+def text() -> str:
+    """What the file should hold: one line a net, measured now."""
+    from convatlas.anatomy.measure.measure import measure
+    from convatlas.catalogue.cards import cards
+
+    lines = [f"{json.dumps(name)}: {json.dumps(measure(name).row())}" for name in cards()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+if __name__ == "__main__":
+    from convatlas.base.atomic import write_bytes
+
+    write_bytes(Path(__file__).with_name(FILE), text().encode())

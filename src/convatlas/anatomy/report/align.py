@@ -1,0 +1,198 @@
+"""Two nets' DNA side by side: blocks against blocks, and within two that match, word against word.
+
+Both by dynamic programming (Needleman & Wunsch 1970), with nothing taken off for gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TypeVar
+
+from convatlas.anatomy.measure.records import Anatomy, Layer
+from convatlas.anatomy.structure.blocks import WEIGHING, Block, blocks
+from convatlas.anatomy.structure.stages import Stage, stages
+from convatlas.anatomy.structure.tokens import Word, Words
+from convatlas.anatomy.structure.wiring import Row, Web, layers_of
+
+ANCHORED = ("normalization", "activation", "regularization")
+"""Loci of layers that belong to the block before them."""
+
+LAYERS = "layers"
+
+T = TypeVar("T")
+Pair = tuple[T | None, T | None]
+
+
+@dataclass(frozen=True)
+class Token:
+    """A layer or a whole attention gate with its word, or a sign of the grammar with the depth at which it stands.
+
+    Attributes:
+        sign: `(1`, `&1`, `)1`, `.`; for a layer that joins ways, `)1` too; else the word itself.
+        word: None for a bare sign.
+        layers: One for a word, several for a gate.
+        locus: Of the layer, "attention" for a gate.
+    """
+
+    sign: str
+    word: Word | None = None
+    layers: tuple[Layer, ...] = ()
+    locus: str = ""
+
+    @property
+    def parameters(self) -> int:
+        """Of its layers."""
+        return sum(layer.parameters for layer in self.layers)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A block with what follows it, or a run of plain layers: its kind, its tokens, the size of its map."""
+
+    kind: str
+    tokens: tuple[Token, ...]
+    size: tuple[int, ...]
+
+
+def pieces(anatomy: Anatomy) -> list[list[Piece]]:
+    """The pieces of a net, stage by stage."""
+    words = Words(anatomy)
+    return [_pieces(stage, words) for stage in stages(anatomy)]
+
+
+def joined(first: list[list[Piece]], second: list[list[Piece]]) -> tuple[list[Piece], list[Piece]]:
+    """The pieces of two nets; plain layers of stages in a row are one piece, unless one net alone is all plain."""
+    plain = [all(piece.kind == LAYERS for stage in net for piece in stage) for net in (first, second)]
+    made: list[list[Piece]] = []
+    for net in (first, second):
+        found: list[Piece] = []
+        for piece in (piece for stage in net for piece in stage):
+            last = found[-1] if found else None
+            if last and last.kind == piece.kind == LAYERS and plain[0] == plain[1]:
+                found[-1] = Piece(LAYERS, last.tokens + piece.tokens, piece.size)
+            else:
+                found.append(piece)
+        made.append(found)
+    return made[0], made[1]
+
+
+def _pieces(stage: Stage, words: Words) -> list[Piece]:
+    found: list[Piece] = []
+    for block in blocks(stage.row, words):
+        tokens = tuple(_tokens(block, words, 1))
+        plain = block.kind in ("layer", "gate")
+        last = found[-1] if found else None
+        if last and plain and (last.kind == LAYERS or tokens[0].locus in ANCHORED):
+            found[-1] = replace(last, tokens=last.tokens + tokens)
+        else:
+            found.append(Piece(LAYERS if plain else block.kind, tokens, ()))
+    return [replace(piece, size=_size(piece)) for piece in found]
+
+
+def _size(piece: Piece) -> tuple[int, ...]:
+    layers = [layer for token in piece.tokens for layer in token.layers]
+    return layers[-1].output[1:] if layers else ()
+
+
+def _tokens(block: Block, words: Words, depth: int) -> Iterator[Token]:
+    if block.kind == "layer":
+        yield from (_token(number, words) for number in layers_of(block.ways[0]))
+        return
+    joins = (block.join,) if block.join else ()
+    if block.kind == "gate":
+        layers = tuple(words.layers[number] for way in block.ways for number in layers_of(way))
+        widths = [layer.output[0] for layer in layers if layer.locus in WEIGHING]
+        head = "squeeze-and-excitation" if len(widths) == 2 and layers[0].field is None else "attention gate"
+        yield Token(head, Word(head, width=f"-{widths[0]}" if widths else ""), layers + joins, "attention")
+        return
+    web = isinstance(block.part, Web)
+    yield Token(f"{'{' if web else '('}{depth}")
+    ways = [list(_row(way, words, depth + 1)) for way in block.ways]
+    if not web and block.join is not None and block.join.kind in ("sum", "product"):
+        # Their order is nobody's business: short ones stand first, as in DNA.
+        ways.sort(key=len)
+    for at, way in enumerate(ways):
+        yield from [Token(f"&{depth}")] if at else []
+        yield from way
+    word = words.word(block.join.number) if block.join else None
+    yield Token(f"{'}' if web else ')'}{depth}", word, joins, block.join.locus if block.join else "")
+
+
+def _row(row: Row, words: Words, depth: int) -> Iterator[Token]:
+    if not row:
+        yield Token(".")
+    for block in blocks(row, words):
+        yield from _tokens(block, words, depth)
+
+
+def _token(number: int, words: Words) -> Token:
+    word, layer = words.word(number), words.layers[number]
+    return Token(str(word), word, (layer,), layer.locus)
+
+
+def aligned(first: Sequence[Piece], second: Sequence[Piece]) -> list[Pair[Piece]]:
+    """The pieces of two nets, those that match side by side."""
+
+    @cache
+    def likeness(one: tuple[Token, ...], other: tuple[Token, ...]) -> float:
+        return sum(score(a, b) for a, b in matched(one, other) if a is not None and b is not None)
+
+    def worth(one: Piece, other: Piece) -> float:
+        found = likeness(one.tokens, other.tokens)
+        lengths = len(one.tokens), len(other.tokens)
+        plain = one.kind == LAYERS, other.kind == LAYERS
+        most = 4 * (min(lengths) if all(plain) else max(lengths))
+        # What is hardly alike had better stay apart, a block and plain layers more than two blocks; among equals those
+        # on maps of one size match.
+        least = 0.25 if plain[0] == plain[1] else 0.5
+        return found + 0.5 * (one.size == other.size) if found > least * most else 0.0
+
+    return _best(first, second, worth)
+
+
+def matched(first: Sequence[Token], second: Sequence[Token]) -> list[Pair[Token]]:
+    """The tokens of two pieces, those that match side by side."""
+    return _best(first, second, score)
+
+
+def score(first: Token, second: Token) -> float:
+    """How alike two tokens are: 4 for equal ones, 0 for those that never match."""
+    if first.word is None or second.word is None:
+        return 1.0 if first.sign == second.sign else 0.0
+    if first.locus != second.locus:
+        return 0.0
+    if first.locus == "skip":
+        return 2.0 if first.word.head == second.word.head else 0.0
+    if first.word == second.word:
+        return 4.0
+    if first.word.kind == second.word.kind:
+        return 3.0
+    return 1.5 if first.word.window == second.word.window else 1.0
+
+
+def _best(first: Sequence[T], second: Sequence[T], worth: Callable[[T, T], float]) -> list[Pair[T]]:
+    """The alignment of two sequences whose pairs are worth most together."""
+    rows, columns = len(first), len(second)
+    table = [[0.0] * (columns + 1) for _ in range(rows + 1)]
+    values = [[worth(one, other) for other in second] for one in first]
+    for row in range(rows - 1, -1, -1):
+        for column in range(columns - 1, -1, -1):
+            value = values[row][column]
+            both = value + table[row + 1][column + 1] if value else 0.0
+            table[row][column] = max(both, table[row + 1][column], table[row][column + 1])
+    found: list[Pair[T]] = []
+    row = column = 0
+    while row < rows or column < columns:
+        both = row < rows and column < columns
+        if both and values[row][column] and table[row][column] == values[row][column] + table[row + 1][column + 1]:
+            found.append((first[row], second[column]))
+            row, column = row + 1, column + 1
+        elif row < rows and (column == columns or table[row + 1][column] >= table[row][column + 1]):
+            found.append((first[row], None))
+            row += 1
+        else:
+            found.append((None, second[column]))
+            column += 1
+    return found

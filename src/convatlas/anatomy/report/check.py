@@ -1,0 +1,213 @@
+"""Published figures against measured ones, and the rule by which each was printed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from convatlas.anatomy.measure.measure import measure
+from convatlas.anatomy.measure.records import Anatomy
+from convatlas.base.errors import ConvAtlasError
+from convatlas.base.evaluations import evaluated
+from convatlas.base.records import Record
+from convatlas.base.tables import Column, Table, plain
+from convatlas.catalogue.cards import Card, Figure, cards, find
+from convatlas.catalogue.printed import value
+from convatlas.catalogue.rules import MIB, exceptions, explain
+
+SAME = "the same"
+NOT_HERE = "not measured here"
+ACCURACIES = ("top1", "top5")
+ERRORS = (
+    "top1_error",
+    "top5_error",
+    "error",
+    "error_distorted",
+    "error_deslanted",
+    "error_summary",
+    "error_repeated",
+    "error_smallnorb",
+    "error_smallnorb_repeated",
+)
+UNMEASURED = (*ACCURACIES, "map_voc", "map_coco", *ERRORS)
+NOT_PUBLISHED = "blank in the published table, filled by measurement"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One published figure beside the measured one.
+
+    Attributes:
+        net: The net's name.
+        column: Which figure.
+        published: As printed; None where nothing is.
+        source: Where it was printed; None where nothing is.
+        measured: What was measured in that column: a number, a shape, a word; None where nothing was.
+        difference: Measured minus published, as a share of the published number; None where one is no number.
+        rule: The name of the rule that gives the printed characters from the measured number, or why there is none.
+        explained: Whether a rule gives them, or the figure stands in the closed list of exceptions.
+    """
+
+    net: str
+    column: str
+    published: str | None
+    source: str | None
+    measured: float | str | tuple[int, ...] | None
+    difference: float | None
+    rule: str
+    explained: bool
+
+
+@dataclass(frozen=True)
+class Check(Record):
+    """All cells of one net."""
+
+    net: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def unexplained(self) -> tuple[Cell, ...]:
+        """The cells that no rule and no exception explains."""
+        return tuple(cell for cell in self.cells if not cell.explained)
+
+    def __str__(self) -> str:
+        lines = [f"{cell.column}: {cell.published} | {_shown(cell.measured)} | {cell.rule}" for cell in self.cells]
+        return "\n".join([self.net, *(f"  {line}" for line in lines)])
+
+
+def check(name: str) -> Check:
+    """The published figures of a net against what is measured now.
+
+    Raises:
+        UnknownName: There is no such net.
+    """
+    card = find(name)
+    anatomy = measure(card.name)
+    figures = {column: figure for column, figure in card.figures.items() if column != "perk"}
+    cells = [_cell(card, column, figure, anatomy) for column, figure in figures.items()]
+    if "depth" not in figures:
+        cells.insert(0, Cell(card.name, "depth", None, None, anatomy.depth, None, NOT_PUBLISHED, True))
+    return Check(card.name, tuple(cells))
+
+
+def checks(names: Sequence[str]) -> Iterator[Check]:
+    """The checks of several nets, one after the other as they are made."""
+    return (check(name) for name in names)
+
+
+def names(given: Sequence[str]) -> list[str]:
+    """The nets called so, each once; all of the atlas if none is given; UnknownName if one is unknown."""
+    return list(dict.fromkeys(find(name).name for name in given)) or list(cards())
+
+
+def _cell(card: Card, column: str, figure: Figure, anatomy: Anatomy) -> Cell:
+    measured = _measured(column, anatomy)
+    rule, explained, unit = _rule(card, column, figure.printed, anatomy)
+    if column in ACCURACIES and (seen := _evaluated(card.name)) is not None:
+        measured, rule = seen[column], _seen(column, seen)
+    if column == "size":
+        measured = 4 * anatomy.parameters / unit
+    difference = _difference(figure.printed, measured)
+    return Cell(card.name, column, figure.printed, figure.source, measured, difference, rule, explained)
+
+
+def _evaluated(net: str) -> dict[str, Any] | None:
+    """The latest evaluation of a net under its weights' own preprocessing."""
+    own = [one for one in evaluated(net) if one["preprocessing"] == one["weights"]]
+    return own[-1] if own else None
+
+
+def _seen(column: str, seen: Mapping[str, Any]) -> str:
+    low, high = seen[f"{column}_interval"]
+    return (
+        f"{seen['weights']} weights on {seen['photos']} photos of {seen['classes']} classes in {seen['data']}, "
+        f"95 % interval {low:.2f} to {high:.2f}"
+    )
+
+
+def _measured(column: str, anatomy: Anatomy) -> float | str | tuple[int, ...] | None:
+    """What was measured in a column; the size of the weights in bytes."""
+    channels, height, width = anatomy.input
+    found: dict[str, float | str | tuple[int, ...]] = {
+        "depth": anatomy.depth,
+        "layers": anatomy.path,
+        "parameters": anatomy.parameters,
+        "parameters_short": anatomy.parameters,
+        "size": 4 * anatomy.parameters,
+        "flops": anatomy.macs,
+        "madds": anatomy.macs,
+        "connections": anatomy.connections,
+        "units": anatomy.units,
+        "input": (height, width, channels),
+        "output": anatomy.output[0],
+        "activation": anatomy.activation,
+    }
+    return found.get(column)
+
+
+def _rule(card: Card, column: str, printed: str, anatomy: Anatomy) -> tuple[str, bool, float]:
+    """What explains a cell, whether anything does, and the unit it was printed in."""
+    for exception in exceptions():
+        if (exception.net, exception.column, exception.printed) == (card.name, column, printed):
+            return f"exception: {exception.why}", True, MIB
+    measured = _measured(column, anatomy)
+    if measured is None:
+        return NOT_HERE, column in UNMEASURED, 1
+    words = isinstance(measured, str | tuple) or column == "output"
+    if words and printed == ("×".join(map(str, measured)) if isinstance(measured, tuple) else str(measured)):
+        return SAME, True, 1
+    numbers = {
+        "parameters": anatomy.parameters,
+        "trainable": anatomy.trainable,
+        "depth": anatomy.depth,
+        "main_path": anatomy.path,
+        "macs": anatomy.macs,
+        "connections": anatomy.connections,
+        "units": anatomy.units,
+        "activation": anatomy.activation,
+    }
+    rule = explain(column, printed, numbers, card.weight_names)
+    if rule is not None:
+        return rule.name, True, rule.unit
+    return "differs" if words else "no rule", False, MIB
+
+
+def _difference(printed: str, measured: object) -> float | None:
+    if not isinstance(measured, int | float):
+        return None
+    try:
+        published = value(printed)
+    except ConvAtlasError:
+        return None
+    return None if math.isnan(published) or not published else measured / published - 1
+
+
+def _shown(measured: object) -> str:
+    return NOT_HERE if measured is None else f"{measured:,.1f}" if isinstance(measured, float) else plain(measured)
+
+
+COLUMNS = (
+    Column("net", "net"),
+    Column("column", "figure"),
+    Column("published", "published", lambda printed: "-" if printed is None else printed),
+    Column("measured", "measured", _shown),
+    Column("difference", "difference", lambda share: "" if share is None else f"{share:+.2%}"),
+    Column("rule", "rule"),
+)
+
+
+def table(found: Sequence[Check]) -> Table:
+    """One row a figure."""
+    cells = [cell for one in found for cell in one.cells]
+    rows = [{column.key: getattr(cell, column.key) for column in COLUMNS} for cell in cells]
+    open_cells = sum(len(one.unexplained) for one in found)
+    many = f"{len(found)} nets" if len(found) != 1 else "1 net"
+    listed = sum(cell.rule.startswith("exception") for cell in cells)
+    note = (
+        f"{len(cells)} figures of {many}: {open_cells} unexplained, {listed} on the list of exceptions. "
+        "Size is 4 bytes a parameter, without the overhead of a file, in the unit of its rule; "
+        "MACs are multiply-accumulates, which papers call FLOPs."
+    )
+    return Table(COLUMNS, rows, title="published against measured", notes=(note,))

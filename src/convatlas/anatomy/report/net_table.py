@@ -1,0 +1,96 @@
+"""All nets in one table, published figures beside measured ones; needs no torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convatlas.anatomy.measure.snapshot import measured
+from convatlas.base.errors import ConvAtlasError, unknown
+from convatlas.base.tables import Column, Table, plain
+from convatlas.base.timings import best
+from convatlas.catalogue.cards import find
+from convatlas.catalogue.listing import NUMBERS, list_nets
+
+
+def _millions(value: int) -> str:
+    return f"{value / 1e6:.1f}M" if value >= 1e6 else f"{value / 1e3:.1f}K"
+
+
+def _billions(value: int) -> str:
+    return f"{value / 1e9:.2f}G" if value >= 1e8 else f"{value / 1e6:.2f}M"
+
+
+COLUMNS = (
+    Column("name", "net"),
+    Column("family", "family"),
+    Column("year", "year", str),
+    Column("input", "input", plain),
+    Column("depth", "depth"),
+    Column("parameters", "parameters", _millions),
+    Column("macs", "MACs", _billions),
+    Column("size", "size (MB, published)"),
+    Column("top1", "top-1 (published)"),
+    Column("top5", "top-5 (published)"),
+    Column("lineages", "weights", lambda names: ", ".join(names)),
+)
+TIME = Column("time", "time (ms)", lambda time: "" if time is None else f"{time:.1f}")
+"""Shown where `bench` has measured some."""
+
+MEASURED = ("depth", "parameters", "macs")
+ORDERS = tuple(dict.fromkeys(("name", "family", "year", *NUMBERS, *MEASURED)))
+
+
+def overview(
+    *,
+    family: str | None = None,
+    year: str | None = None,
+    max_parameters: str | None = None,
+    min_top1: float | None = None,
+    lineage: str | None = None,
+    sort: str = "family",
+) -> Table:
+    """The nets that fit every filter, one a row; filters as in `list_nets`, `year` as "2016" or "2014-2016".
+
+    Raises:
+        UnknownName: No such family, lineage or order.
+        ConvAtlasError: A limit or year that is none.
+    """
+    order = sort.removeprefix("-")
+    if order not in ORDERS:
+        raise unknown("order", sort, ORDERS)
+    chosen = list_nets(
+        family=family,
+        year=_years(year) if year else None,
+        max_parameters=max_parameters,
+        min_top1=min_top1,
+        lineage=lineage,
+        sort="family" if order in MEASURED else sort,
+    )
+    rows: list[dict[str, Any]] = []
+    for card in chosen:
+        figures = {
+            column: card.figures[column].printed for column in ("size", "top1", "top5") if column in card.figures
+        }
+        row = {key: measured()[card.name][key] for key in MEASURED}
+        rows.append(
+            {"name": card.name, "family": card.family, "year": card.year, "input": card.input}
+            | row
+            | figures
+            | {"lineages": card.lineages}
+        )
+    if order in MEASURED:
+        rows.sort(key=lambda row: row[order], reverse=sort.startswith("-"))
+    title = f"{len(rows)} nets; depth, parameters and MACs are measured"
+    times = best()
+    if not any(card.name in times for card in chosen):
+        return Table(COLUMNS, rows, title=title)
+    for row, card in zip(rows, (find(row["name"]) for row in rows), strict=True):
+        row["time"] = times.get(card.name, {}).get(card.input[0])
+    return Table((*COLUMNS, TIME), rows, title=title, notes=("time: for one photo on this machine, by `bench`",))
+
+
+def _years(text: str) -> int | tuple[int, int]:
+    first, _, last = text.partition("-")
+    if not first.isdecimal() or (last and not last.isdecimal()):
+        raise ConvAtlasError(f"a year is as 2016, several as 2014-2016; got {text!r}")
+    return (int(first), int(last)) if last else int(first)

@@ -1,0 +1,244 @@
+"""A net in sentences, as the review's section IV tells AlexNet and ResNet-50."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from convatlas.anatomy.measure.hyperparameters import loop_of
+from convatlas.anatomy.measure.records import Anatomy, Layer, Shape
+from convatlas.anatomy.structure.blocks import WEIGHING, Block, blocks, weighing
+from convatlas.anatomy.structure.repeats import runs
+from convatlas.anatomy.structure.stages import Stage, stages
+from convatlas.anatomy.structure.tokens import LINKED, VOTES, Words, is_map, width_of
+from convatlas.anatomy.structure.wiring import Row
+
+UNSHARED = ("locally connected", "cognitron cells")
+"""Kinds of layers with a kernel for each place."""
+
+NAMES = {
+    "convolution": "Convolutional Layer",
+    "grouped convolution": "Convolutional Layer",
+    "dilated convolution": "Dilated Convolutional Layer",
+    "depthwise convolution": "Depthwise Convolutional Layer",
+    "transposed convolution": "Transposed Convolutional Layer",
+    "linked convolution": "Linked Convolutional Layer",
+    "locally connected": "Locally Connected Layer",
+    "dense": "Fully Connected Layer",
+}
+
+
+def described(anatomy: Anatomy) -> list[str]:
+    """The net in lines: each layer of a net that is one row of layers, each stage of any other."""
+    words, found = Words(anatomy), stages(anatomy)
+    opening = _opening(anatomy, words, found)
+    if all(isinstance(part, int) for stage in found for part in stage.row):
+        return [*opening, *_row(found, words)]
+    return [*opening, *(_stage(stage, words) for stage in found)]
+
+
+def _opening(anatomy: Anatomy, words: Words, found: Sequence[Stage]) -> Iterator[str]:
+    first = next((one for stage in found for one in stage.layers if one.locus in WEIGHING), None)
+    padded = words.layers[first.inputs[0]] if first and first.inputs[0] in words.borders else None
+    more = f"; {_sides(padded.output)} once it is padded for the 1st layer" if padded else ""
+    yield f"Input: {_sides(anatomy.input)}{more}"
+    yield f"Total parameters trained: {anatomy.trainable:,}"
+    if anatomy.aside:
+        told = [f"{name} ({number:,} parameters)" for name, number in anatomy.aside]
+        yield f"Not on the way to the answer: {_listed(told)}"
+
+
+def _row(found: Sequence[Stage], words: Words) -> Iterator[str]:
+    layers = [layer for stage in found for layer in stage.layers]
+    groups = _groups(layers)
+    number = 0
+    before = None
+    for layer, split in zip(layers, groups, strict=True):
+        if layer.kind == "recurrence":
+            yield from _loop(layer, number)
+            number += len(loop_of(layer.setting).widths) - 1
+            continue
+        if layer.locus in WEIGHING:
+            number += 1
+            yield f"{ordinal(number)}: {_weighing(layer, split, words, before)}"
+            before = layer
+        else:
+            yield f"  Then {_other(layer)}"
+        moves = layer.locus not in ("activation", "regularization", "normalization")
+        if moves or layer.output != words.given(layer) or layer.kind == "local response normalization":
+            yield f"  Outputs {_maps(layer, split)}"
+
+
+def _groups(layers: Sequence[Layer]) -> list[int]:
+    """For each layer, in how many groups its maps lie: its own, or those of the convolution that reads them next."""
+    found: list[int] = []
+    held = 1
+    for at, layer in enumerate(layers):
+        held = layer.groups or held if layer.locus != "dense" else 1
+        ahead = next((one.groups or 1 for one in layers[at + 1 :] if one.locus in WEIGHING), 1)
+        most = max(held, ahead)
+        few = most <= 4 and len(layer.output) == 3 and layer.output[0] % most == 0
+        found.append(most if few else 1)
+    return found
+
+
+def _loop(layer: Layer, number: int) -> Iterator[str]:
+    """A recurrence, layer by layer; `number` of them stand before it."""
+    loop = loop_of(layer.setting)
+    for name, width, function in zip(loop.names, loop.widths, ("identity", *loop.functions), strict=True):
+        sources = ["its own state" if source == name else source for source, target in loop.arrows if target == name]
+        if name == "input":
+            yield from [f"  Then the sum with {_listed(sources)} of one step ago, through weights"] if sources else []
+            continue
+        number += 1
+        back = f", which also reads {_listed(sources)} of one step ago" if sources else ""
+        yield f"{ordinal(number)}: Fully Connected Layer: {width} neurons{back}"
+        yield f"  Outputs {width} numbers"
+        yield from [f"  Then {_titled(function)}"] if function != "identity" else []
+    yield f"  All this for {loop.steps} steps, while the photo stands still"
+
+
+def _weighing(layer: Layer, split: int, words: Words, before: Layer | None) -> str:
+    """A layer with weights; `before` is the last such one before it."""
+    name = NAMES.get(layer.kind, layer.kind.title())
+    given, width = words.given(layer), width_of(layer)
+    if layer.kind == VOTES:
+        return f"{name}: from {given[0]} capsules of {given[1]} to {width} capsules of {layer.output[-1]}"
+    if layer.kernel is None or layer.stride is None:
+        return f"{name}: {width} {'neurons' if layer.locus == 'dense' else 'maps'}"
+    kernel = "×".join(map(str, layer.kernel))
+    if layer.kind == LINKED:
+        many, size = f"{width} maps, by {words.links(layer)} of {width * given[0]} links,", kernel
+    else:
+        many = f"{split} groups of {width // split}" if split > 1 else str(width)
+        size = f"{kernel}×{given[0] // (layer.groups or 1)}"
+    each = "each a kernel" if layer.kind == LINKED else "kernel" if many == "1" else "kernels"
+    place = " at each place" if layer.kind in UNSHARED else ""
+    apart = f", {layer.dilation[0]} pixels apart" if layer.dilation and max(layer.dilation) > 1 else ""
+    pad = str(layer.padding[0]) if before is None and layer.padding else _pad(layer, words)
+    wider = ""
+    if before and before.kind == "depthwise convolution" and layer.kind == "convolution" and layer.kernel == (1, 1):
+        name, wider = f"Pointwise {name}", ", which doubles the number of channels" if width == 2 * given[0] else ""
+    return f"{name}: {many} {each} of size {size}{place}{apart} (stride: {_pair(layer.stride)}, pad: {pad}){wider}"
+
+
+def _pad(layer: Layer, words: Words) -> str:
+    """The border of a window in words: 1, or 0 above and 1 below."""
+    top, below = words.borders_of(layer)
+    return str(top) if top == below else f"{top} above and {below} below"
+
+
+def _other(layer: Layer) -> str:
+    name = _titled(layer.kind)
+    if layer.kernel is None or layer.stride is None:
+        return f"{name} ({layer.setting})" if layer.kind == "dropout" else name
+    wide = layer.kind.endswith("pooling") and max(layer.kernel) > max(layer.stride)
+    over = "Overlapping " if wide and "Overlapping" not in name else ""
+    return f"{'×'.join(map(str, layer.kernel))} {over}{name} (stride: {_pair(layer.stride)})"
+
+
+def _titled(kind: str) -> str:
+    return kind if kind[:1].isupper() else kind.title()
+
+
+def _maps(layer: Layer, split: int = 1) -> str:
+    shape = layer.output
+    if not is_map(layer):
+        return f"{'×'.join(map(str, shape))} numbers"
+    groups = f" ×{split} groups" if split > 1 else ""
+    return f"{_sides((shape[0] // split, *shape[1:]))} feature maps{groups}"
+
+
+def _stage(stage: Stage, words: Words) -> str:
+    """One stage: how many layers its longest way has, its blocks, what it gives."""
+    count = weighing(stage.row, words)
+    size = f"{count} layer{'s' if count > 1 else ''}: " if count else ""
+    told = _told(_items(stage.row, words))
+    return f"{stage.name}: {size}{told}. Outputs {_maps(words.layers[stage.outputs[-1]])}"
+
+
+def _told(items: Sequence[str]) -> str:
+    """Items in their order, those that come again told once."""
+    told = []
+    for run in runs(items):
+        once = items[run.start : run.start + run.length]
+        told.append(_times(run.times, once[0]) if run.length == 1 else f"{run.times} times ({_listed(once)})")
+    return _listed(told)
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return ", ".join(texts[:-1]) + (" and " if len(texts) > 1 else "") + texts[-1]
+
+
+def _items(row: Row, words: Words) -> list[str]:
+    """What a row consists of; what follows a layer or stands before one goes with it, and with blocks unsaid."""
+    items: list[str] = []
+    waiting: list[str] = []
+    takes = False
+    for block in blocks(row, words):
+        if block.kind != "layer":
+            items.append(_block(block, words))
+            takes, waiting = False, []
+            continue
+        (number,) = block.ways[0]
+        assert isinstance(number, int)
+        layer = words.layers[number]
+        if layer.locus in ("normalization", "activation"):
+            if takes:
+                items[-1] += f"{' then ' if ' with ' in items[-1] else ' with '}{layer.kind}"
+            else:
+                waiting.append(layer.kind)
+            continue
+        before = " then ".join(dict.fromkeys(waiting))
+        items.append(f"{before} before a {_plain(layer, words)}" if before else _plain(layer, words))
+        takes, waiting = layer.locus in (*WEIGHING, "pooling"), []
+    return items or waiting
+
+
+def _block(block: Block, words: Words) -> str:
+    """A block by the name that people have for it, or by its ways and the layer in which they meet."""
+    ways = [_told(items) for way in block.ways if (items := _items(way, words))]
+    if block.join is not None and not ways and block.kind in ("fork", "module", "sum"):
+        return f"{block.join.kind} of {len(block.ways)} inputs"
+    if block.join is not None and block.kind == "fork":
+        return f"{' beside '.join(ways)}, then {block.join.kind}"
+    return BLOCKS.get(block.kind, block.kind) + _of(block)
+
+
+BLOCKS = {"cell": "cell", "module": "module", "dense layer": "densely connected layer"}
+
+
+def _of(block: Block) -> str:
+    parts = {"cell": "parts", "module": "branches"}.get(block.kind)
+    return f" of {len(block.ways)} {parts}" if parts else ""
+
+
+def _plain(layer: Layer, words: Words) -> str:
+    if layer.kernel is not None and layer.stride is not None and layer.locus in WEIGHING:
+        stride = f" of stride {_pair(layer.stride)}" if max(layer.stride) > 1 else ""
+        links = f" by {words.links(layer)} links" if layer.kind == LINKED else ""
+        return f"{'×'.join(map(str, layer.kernel))} {layer.kind} to {width_of(layer)}{links}{stride}"
+    if layer.locus in WEIGHING:
+        return f"fully connected layer to {width_of(layer)}"
+    text = _other(layer)
+    return text if layer.kind[:1].isupper() else text.lower()
+
+
+def _times(number: int, what: str) -> str:
+    head, of, rest = what.partition(" of ")
+    if head.split()[-1] in ("block", "cell", "gate", "fork", "sum", "module") or head == BLOCKS["dense layer"]:
+        return f"{number} {head}{'s' if number > 1 else ''}{of}{rest}"
+    return f"{number} × {what}" if number > 1 else what
+
+
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th, ..."""
+    last = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{last}"
+
+
+def _pair(sides: tuple[int, int]) -> str:
+    return str(sides[0]) if sides[0] == sides[1] else f"{sides[0]}×{sides[1]}"
+
+
+def _sides(shape: Shape) -> str:
+    return "×".join(map(str, (*shape[1:], shape[0]) if len(shape) == 3 else shape))

@@ -1,0 +1,133 @@
+"""All that is known of one net, or of the genes of one locus, as tables."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from convatlas.anatomy.measure.measure import measure
+from convatlas.anatomy.measure.records import Anatomy
+from convatlas.anatomy.report.paper_table import paper_table
+from convatlas.anatomy.report.sentences import described
+from convatlas.base.errors import UnknownName, unknown
+from convatlas.base.records import Record
+from convatlas.base.tables import Column, Table, plain
+from convatlas.catalogue.cards import Card, cards, find, sources
+from convatlas.genes.gene import Gene
+from convatlas.genes.genome import COUNTS, LOCI, PUBLISHED, RATES, Genome
+from convatlas.genes.regularization import REGULARIZATIONS
+from convatlas.nets.build import family_of
+from convatlas.nets.user_net import is_own
+
+
+@dataclass(frozen=True)
+class Shown(Record):
+    """A net: what is published of it, what it is built from, what was measured; of a user's own net only the last."""
+
+    card: Card | None
+    genome: Genome | None
+    anatomy: Anatomy
+
+    def tables(self, layers: bool = False) -> list[Table]:
+        """The card, the genome, the review's row, the net in words, its stages as papers print them and as measured.
+
+        With `layers` every layer stands in the place of the stages.
+        """
+        published = [self._card(self.card)] if self.card else []
+        chosen = [self._genome(self.genome)] if self.genome else []
+        last = self.anatomy.table() if layers else self.anatomy.stages()
+        return [*published, *chosen, self._row(), self._words(), paper_table(self.anatomy), last]
+
+    def _words(self) -> Table:
+        rows = [{"told": line} for line in described(self.anatomy)]
+        return Table((Column("told", self.anatomy.name),), rows, title="in words")
+
+    def _card(self, card: Card) -> Table:
+        paper = card.paper
+        facts = [
+            ("net", f"{card.published_name} ({card.name})"),
+            ("family, year", f"{card.family}, {card.year}"),
+            ("paper", f"{', '.join(paper.authors)}: {paper.title}. {paper.venue}. {paper.link}"),
+            ("new", card.new),
+            ("weights", ", ".join(card.lineages) or "none yet"),
+        ]
+        facts += [("note", card.note)] if card.note else []
+        facts += [(f"{column} (published)", f"{fig.printed} [{fig.source}]") for column, fig in card.figures.items()]
+        keys = dict.fromkeys(figure.source for figure in card.figures.values())
+        notes = [f"[{key}] {sources()[key].title}. {sources()[key].venue}. {sources()[key].where}." for key in keys]
+        rows = [{"what": what, "value": value} for what, value in facts]
+        return Table(FACTS, rows, title=card.published_name, notes=notes)
+
+    def _genome(self, genome: Genome) -> Table:
+        rows = []
+        for locus in (*LOCI, *RATES, *COUNTS):
+            value = getattr(genome, locus)
+            if value is not None:
+                rows.append({"locus": locus, "value": str(value), "formula": self._formula(locus, value)})
+        return Table(GENOME, rows, title="genes")
+
+    def _formula(self, locus: str, value: object) -> str:
+        """What a gene computes; where the published net mixes several, which kinds were found in it."""
+        if value == PUBLISHED:
+            there = [layer.kind for layer in self.anatomy.layers if layer.locus == locus and layer.kernel != (1, 1)]
+            return ", ".join(dict.fromkeys(there)) or "each layer as published"
+        if locus in COUNTS:
+            return "rounds of routing"
+        return LOCI[locus][str(value)].formula if locus in LOCI else REGULARIZATIONS[locus].formula
+
+    def _row(self) -> Table:
+        return Table(REVIEW, [self.anatomy.row()], title="the review's columns, measured", notes=(str(self.anatomy),))
+
+
+FACTS = (Column("what", "what"), Column("value", "value"))
+GENOME = (Column("locus", "locus"), Column("value", "gene"), Column("formula", "formula"))
+REVIEW = (
+    Column("input", "default input", plain),
+    Column("output", "default output"),
+    Column("path", "layers"),
+    Column("depth", "depth"),
+    Column("parameters", "parameters"),
+    Column("trainable", "refinable"),
+    Column("macs", "MACs"),
+    Column("activation", "activation function"),
+)
+GENES = tuple(
+    Column(key, key) for key in ("locus", "name", "formula", "shape", "parameters", "macs", "source", "aliases")
+)
+
+
+def genes() -> dict[str, dict[str, Gene]]:
+    """Every gene by its name, by its locus."""
+    return LOCI | {"regularization": REGULARIZATIONS}
+
+
+def show_net(name: str) -> Shown:
+    """All that is known of a net of the atlas, or of a user's own; UnknownName, with what is near, if there is none."""
+    if is_own(name):
+        return Shown(None, None, measure(name))
+    try:
+        card = find(name)
+    except UnknownName:
+        known = [*cards(), *genes(), *(gene for there in genes().values() for gene in there)]
+        raise unknown("net or gene", name, dict.fromkeys(known)) from None
+    family = family_of(card)
+    return Shown(card, family.published(family.rows[card.name]), measure(card.name))
+
+
+def gene_table(name: str) -> Table | None:
+    """The genes of the locus called `name`, or the genes called so; None if there are none."""
+    wanted = name.lower().replace("-", "_")
+    found = [
+        gene
+        for locus, there in genes().items()
+        for gene in there.values()
+        if wanted in (locus, gene.name, *gene.aliases) or (wanted == "genes")
+    ]
+    if not found:
+        return None
+    rows = [
+        {field.name: getattr(gene, field.name) for field in dataclasses.fields(gene)}
+        | {"aliases": ", ".join(gene.aliases)}
+        for gene in found
+    ]
+    return Table(GENES, rows, title=f"{wanted}: {len(rows)} genes" if len(rows) > 1 else wanted)

@@ -1,0 +1,58 @@
+"""Times measured on this machine, kept in the store, where `list` and `choose` find them; needs no torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard
+
+from convatlas.base.atomic import read_json, write_bytes
+from convatlas.base.machine import cpu
+from convatlas.base.store import home, locked
+
+FILE = "bench.json"
+
+
+def keep(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add times to the record, replacing earlier ones of the same cell; times of another CPU are dropped.
+
+    Args:
+        rows: A cell is "net", "size", "batch", "engine" and "precision"; `best` reads "milliseconds" where it is there.
+    """
+    path = home() / FILE
+    with locked(path):
+        try:
+            before = read_json(path)
+        except (OSError, ValueError):
+            before = []
+        fresh = [{**row, "cpu": cpu()} for row in rows]
+        replaced = {_cell(row) for row in fresh}
+        kept = [
+            row for row in before if isinstance(row, dict) and row.get("cpu") == cpu() and _cell(row) not in replaced
+        ]
+        write_bytes(path, json.dumps([*kept, *fresh], indent=1).encode())
+
+
+def best() -> dict[str, dict[int, float]]:
+    """Least milliseconds a photo of each net, by the side of its photos; empty without a record."""
+    try:
+        rows = json.loads((home() / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    times: dict[str, dict[int, float]] = {}
+    for row in rows if isinstance(rows, list) else []:
+        net, side, time = (row.get(key) if isinstance(row, dict) else None for key in ("net", "size", "milliseconds"))
+        # Rows that do not hold the time of a net are skipped.
+        if isinstance(net, str) and _is_number(side) and _is_number(time) and 0 < time < math.inf:
+            sides = times.setdefault(net, {})
+            sides[int(side)] = min(float(time), sides.get(int(side), math.inf))
+    return times
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _cell(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row.get(name) for name in ("net", "size", "batch", "engine", "precision"))

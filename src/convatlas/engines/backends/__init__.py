@@ -1,0 +1,1 @@
+"""The engines that can run a net: one file each."""

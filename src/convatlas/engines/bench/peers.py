@@ -1,0 +1,52 @@
+"""The same nets as timm and torchvision build them, in PyTorch's eager mode, as most people run them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from convatlas.base.errors import ConvAtlasError, unknown
+from convatlas.base.extras import installed
+from convatlas.catalogue.lineages import weights_of
+from convatlas.engines.backends.eager import EagerMode
+from convatlas.engines.backends.session import Photos, Session
+from convatlas.engines.export.graph import said
+
+PEERS = ("timm", "torchvision")
+
+
+def check_peers(names: tuple[str, ...]) -> None:
+    """Refuses peers that are unknown or not installed.
+
+    Raises:
+        UnknownName: There is no such peer.
+        ConvAtlasError: It is not installed.
+    """
+    for name in names:
+        if name not in PEERS:
+            raise unknown("peer", name, PEERS)
+        if not installed(name):
+            raise ConvAtlasError(f"{name} is not installed: pip install {name}")
+
+
+def peer(name: str, net: str, x: Photos) -> Session | None:
+    """A peer's own net with random weights, which has run on `x`; None if it has none of that name.
+
+    Raises:
+        ConvAtlasError: It cannot be made, or does not take such inputs; says what it said.
+    """
+    row = next((row for row in weights_of(net) if row.origin == name and row.outputs), None)
+    if row is None:
+        return None
+    module: Any = importlib.import_module("torchvision.models" if name == "torchvision" else name)
+    make = module.get_model if name == "torchvision" else module.create_model
+    model = row.model.partition(".")[0]
+    # These two of torchvision take half a minute to draw their random weights.
+    slow = name == "torchvision" and model in ("googlenet", "inception_v3")
+    try:
+        session = EagerMode((make(model, init_weights=False) if slow else make(model)).eval())
+        session(x)
+    # What others' code raises is anything at all.
+    except Exception as error:
+        raise ConvAtlasError(f"{net} in {name}: {said(error)}") from None
+    return session

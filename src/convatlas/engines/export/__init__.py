@@ -1,0 +1,1 @@
+"""Write a net to a file that other programs read."""

@@ -1,0 +1,121 @@
+"""Matrix capsules: a pose of 4 x 4 numbers, and apart from it an activation (Hinton, Sabour & Frosst 2018).
+
+A map of them is one tensor, (N, types, 17, H, W): 16 numbers of the pose, row by row, then the activation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from convatlas.genes.em_routing import EMRound, EMRouting, Windows
+from convatlas.genes.layers import Convolution
+
+SIDE = 4
+POSE = SIDE * SIDE
+
+
+class PrimaryConvolution(Convolution):
+    """A 1 x 1 convolution without biases from maps to `types` capsules; (N, C, H, W) -> (N, types 17, H, W).
+
+    Starts with deviation 0.5 for poses and 3 for activations, as the authors' code does.
+    """
+
+    def __init__(self, channels: int, types: int):
+        super().__init__(channels, types * (POSE + 1), 1, bias=False)
+
+    def reset_parameters(self) -> None:
+        if self.weight.is_meta:
+            return
+        nn.init.normal_(self.weight, std=0.5)
+        with torch.no_grad():
+            self.weight[POSE :: POSE + 1].mul_(6)
+
+
+class MatrixCapsules(nn.Module):
+    """Maps as capsules, with logistic(x - 1) for the activation, as in the authors' code.
+
+    (N, types 17, H, W) -> (N, types, 17, H, W).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, _, height, width = x.shape
+        capsules = x.reshape(batch, -1, POSE + 1, height, width)
+        return torch.cat([capsules[:, :, :POSE], (capsules[:, :, POSE:] - 1).sigmoid()], 2)
+
+
+class MatrixVotes(nn.Module):
+    """Each child's pose times a matrix for every pair of types, child's and parent's, at each place of the window.
+
+    (N, B, 17, H, W) -> (N, windows, places, B, J, 16). With `centres`, as (heights, widths) of the places in the photo
+    in 0..1, all places share one matrix for each pair, and a vote gets its place added to the first two numbers of its
+    last column ("coordinate addition"): for the last layer, whose one window is the whole map.
+
+    places B J 16 parameters (B J 16 if shared), started with deviation 0.3, as in the authors' code.
+    """
+
+    def __init__(
+        self, types: int, parents: int, windows: Windows, centres: tuple[list[float], list[float]] | None = None
+    ):
+        super().__init__()
+        self.windows, self.centres = windows, centres
+        places = 1 if centres else windows.kernel[0] * windows.kernel[1]
+        self.weight = nn.Parameter(torch.empty(places, types, parents, SIDE, SIDE))
+        if centres:
+            shape = len(centres[0]) * len(centres[1]), 1, 1, SIDE, SIDE
+            self.register_buffer("offset", torch.empty(shape), persistent=False)
+
+    offset: Tensor
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.weight, std=0.3)
+        if self.centres:
+            nn.init.zeros_(self.offset)
+            places = torch.cartesian_prod(*(torch.tensor(one, dtype=self.offset.dtype) for one in self.centres))
+            self.offset[:, 0, 0, :2, -1] = places
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = self.windows.kernel[0] * self.windows.kernel[1]
+        patches = F.unfold(x[:, :, :POSE].flatten(1, 2), self.windows.kernel, stride=self.windows.stride)
+        poses = patches.reshape(x.shape[0], -1, SIDE, SIDE, places, patches.shape[2])  # (N, B, 4, 4, places, windows)
+        weight = self.weight.expand(places, -1, -1, -1, -1)
+        votes = torch.einsum("nbikpl,pbjkm->nlpbjim", poses, weight)
+        return (votes + self.offset if self.centres else votes).flatten(5)
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.shape[1]} types -> {self.weight.shape[2]} types, {self.windows}"
+
+
+class MatrixRouting(EMRouting):
+    """EM routing of matrix capsules; votes (N, L, P, B, J, 16), children (N, B, 17, H, W) -> (N, J, 17, H', W')."""
+
+    def forward(self, votes: Tensor, children: Tensor) -> Tensor:  # type: ignore[override]
+        poses, activations = super().forward(votes, self._placed(children))
+        capsules = torch.cat([poses, activations.unsqueeze(-1)], -1)  # (N, windows, J, 17)
+        batch, _, parents, size = capsules.shape
+        return capsules.permute(0, 2, 3, 1).reshape(batch, parents, size, *self.windows.positions)
+
+    def pose(self, shape: Sequence[int]) -> int:
+        """16, of the 17 in a capsule."""
+        return POSE
+
+    def trace(self, votes: Tensor, children: Tensor) -> list[EMRound]:
+        """Every round."""
+        return super().trace(votes, self._placed(children))
+
+    def _placed(self, children: Tensor) -> Tensor:
+        """The activations of the children at each place of each window (N, windows, places, B)."""
+        places = self.windows.kernel[0] * self.windows.kernel[1]
+        activations = children[:, :, POSE].flatten(2)[:, :, self.found // self.read.shape[1]]
+        batch, types, _ = activations.shape
+        return activations.reshape(batch, types, -1, places).permute(0, 2, 3, 1)
+
+
+class Activations(nn.Module):
+    """The activations of capsules on a map of one position; (N, J, 17, 1, 1) -> (N, J)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, POSE, 0, 0]

@@ -1,0 +1,214 @@
+"""From a name and genes to a net."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from convatlas.base.errors import ConvAtlasError, GeneError, SizeError
+from convatlas.catalogue.cards import Card, find
+from convatlas.genes.genome import LOCI, PUBLISHED, Genome
+from convatlas.nets.initialize import initialize
+from convatlas.nets.net import Net
+
+FAMILIES = {
+    "alexnet": "alexnet:AlexNet",
+    "boosted_lenet4": "boosted_lenet4:BoostedLeNet",
+    "capsnet": "capsnet:CapsNet",
+    "cognitron": "cognitron:Cognitron",
+    "convnext": "convnext:ConvNeXt",
+    "darknet": "darknet:Darknet",
+    "densenet": "densenet:DenseNet",
+    "efficientnet": "efficientnet:EfficientNet",
+    "inception": "inception:InceptionV3",
+    "inception_resnet": "inception_resnet:InceptionResNetV2",
+    "inception_v1": "inception_v1:InceptionV1",
+    "lenet": "lenet:LeNet",
+    "matrix_capsnet": "matrix_capsnet:MatrixCapsNet",
+    "mobilenet": "mobilenet:MobileNet",
+    "mobilenet_v2": "mobilenet_v2:MobileNetV2",
+    "nasnet": "nasnet:NASNet",
+    "neocognitron": "neocognitron:Neocognitron",
+    "perceptron": "perceptron:Perceptron",
+    "recurrent": "recurrent:Recurrent",
+    "resnet": "resnet:ResNet",
+    "shufflenet_v2": "shufflenet_v2:ShuffleNetV2",
+    "vgg": "vgg:VGG",
+    "xception": "xception:Xception",
+    "yolo": "yolo:YOLO",
+}
+"""Which class builds a family of cards; a net that is made of whole others has a class of its own."""
+
+Size = int | tuple[int, int]
+
+
+def build(
+    name: str,
+    *,
+    classes: int | None = None,
+    channels: int | None = None,
+    genes: Mapping[str, object] | None = None,
+    size: Size | None = None,
+    seed: int = 0,
+) -> Net:
+    """A net of the atlas with random weights, in training mode, on the CPU.
+
+    Args:
+        name: As in `list_nets()`, or as published ("ResNet50").
+        classes: Outputs; the published number if not said.
+        channels: Input channels; the published number if not said.
+        genes: Other genes than the published ones, by locus: {"activation": "gelu", "dropout": 0.2}.
+        size: Height and width of the photos, or one number for both; the published size if not said. Only nets that
+            flatten a map whole (VGG) depend on it.
+        seed: Of the random weights: one seed, one net; from 0 to 2^64 - 1.
+
+    Returns:
+        The net, (N, channels, height, width) -> (N, classes).
+
+    Raises:
+        UnknownName: No such net, locus or gene.
+        GeneError: A gene that does not fit; lists those that do.
+        SizeError: A size the net cannot take.
+    """
+    net = skeleton(name, classes=classes, channels=channels, genes=genes, size=size)
+    initialize(net, seed)
+    return net
+
+
+def skeleton(
+    name: str,
+    *,
+    classes: int | None = None,
+    channels: int | None = None,
+    genes: Mapping[str, object] | None = None,
+    size: Size | None = None,
+    variant: Mapping[str, object] | None = None,
+) -> Net:
+    """The net that `build` would give, on the meta device: all of its shape, none of its memory.
+
+    `variant` holds the fields of the net's row that another lineage has otherwise (a stride, an eps, a border).
+    """
+    card = find(name)
+    family = family_of(card)
+    row = _row(card, variant)
+    published = family.published(row)
+    genome = published.swapped(card.name, genes or {})
+    photo = _photo(size, card)
+    wide = _count("channels", channels, card.input[2])
+    many = _count("classes", classes, card.classes or card.outputs)
+    try:
+        net = _assemble(family, row, genome, many, wide, photo)
+        if genome != published or photo != card.input[:2]:
+            _run(net, wide, photo)
+    except (RuntimeError, ValueError) as error:
+        # Whether genes and photos fit does not depend on the classes, of which the published number always fits.
+        raise _explained(error, card, family, row, genome, card.classes or card.outputs, wide, photo) from None
+    net.card = card
+    return net
+
+
+def family_of(card: Card) -> type[Net]:
+    """The class that builds the nets of the card's family."""
+    module, name = FAMILIES.get(card.name, FAMILIES[card.family]).split(":")
+    family: type[Net] = getattr(importlib.import_module(f"convatlas.nets.families.{module}"), name)
+    return family
+
+
+def published_genome(card: Card, variant: Mapping[str, object]) -> Genome:
+    """The genome of a net as published, by its card or by the lineage that has `variant` otherwise."""
+    return family_of(card).published(_row(card, variant))
+
+
+def _row(card: Card, variant: Mapping[str, object] | None) -> Any:
+    return dataclasses.replace(family_of(card).rows[card.name], **(variant or {}))
+
+
+def _assemble(
+    family: type[Net], row: object, genome: Genome, classes: int, channels: int, photo: tuple[int, int]
+) -> Net:
+    with torch.device("meta"):
+        return family(row, genome, classes, channels, photo)
+
+
+def _run(net: nn.Module, channels: int, photo: tuple[int, int]) -> None:
+    """One forward pass without memory, in evaluation mode; the mode is put back."""
+    training = net.training
+    with torch.no_grad():
+        net.eval()(torch.empty(1, channels, *photo, device="meta"))
+    net.train(training)
+
+
+def _fits(family: type[Net], row: object, genome: Genome, classes: int, channels: int, photo: tuple[int, int]) -> bool:
+    try:
+        _run(_assemble(family, row, genome, classes, channels, photo), channels, photo)
+    except (RuntimeError, ValueError):
+        return False
+    return True
+
+
+def _explained(
+    error: Exception,
+    card: Card,
+    family: type[Net],
+    row: object,
+    genome: Genome,
+    classes: int,
+    channels: int,
+    photo: tuple[int, int],
+) -> ConvAtlasError:
+    """Which gene, or else the size, is to blame, and what would do."""
+    published = family.published(row)
+    if not _fits(family, row, published, classes, channels, photo):
+        low, high = 1, max(*card.input[:2], *photo)
+        while low < high:
+            middle = (low + high) // 2
+            if _fits(family, row, published, classes, channels, (middle, middle)):
+                high = middle
+            else:
+                low = middle + 1
+        return SizeError(
+            f"{card.name} cannot take photos of {photo[0]} x {photo[1]}; the smallest it takes is {low} x {low}"
+        )
+    for locus in LOCI:
+        value = getattr(genome, locus)
+        if value == getattr(published, locus):
+            continue
+        alone = published.swapped(card.name, {locus: value})
+        if _fits(family, row, alone, classes, channels, photo):
+            continue
+        good = [
+            name
+            for name in LOCI[locus]
+            if _fits(family, row, published.swapped(card.name, {locus: name}), classes, channels, photo)
+        ]
+        if getattr(published, locus) == PUBLISHED:
+            good.insert(0, PUBLISHED)
+        return GeneError(
+            f"{locus}={value} does not fit {card.name} at {photo[0]} x {photo[1]}; these do: {', '.join(good)}"
+        )
+    chosen = ", ".join(f"{locus}={getattr(genome, locus)}" for locus in LOCI if getattr(genome, locus) is not None)
+    return GeneError(f"{card.name} cannot be built from these genes together ({chosen}): {str(error).splitlines()[0]}")
+
+
+def _photo(size: Size | None, card: Card) -> tuple[int, int]:
+    if size is None:
+        return card.input[:2]
+    pair = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    if len(pair) != 2 or not all(
+        isinstance(side, int) and not isinstance(side, bool) and 1 <= side <= 8192 for side in pair
+    ):
+        raise SizeError(f"a size is a number of pixels from 1 to 8192, or a pair (height, width) of them; got {size!r}")
+    return pair[0], pair[1]
+
+
+def _count(what: str, value: int | None, published: int) -> int:
+    if value is None:
+        return published
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1_000_000:
+        raise SizeError(f"{what} is a whole number from 1 to 1000000; got {value!r}")
+    return value

@@ -1,0 +1,120 @@
+"""ConvNeXt: a ResNet brought step by step to the shape of a vision transformer (Liu et al. 2022, figure 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from convatlas.genes.gene import chain
+from convatlas.genes.genome import Genome
+from convatlas.genes.layers import Convolution, Dense
+from convatlas.genes.normalization import LayerNorm, Norm, Standardize
+from convatlas.genes.structural import Add, LayerScale
+from convatlas.nets.net import Net
+
+# Means and deviations of ImageNet's pixels in 0..255.
+MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Blocks and channels of the four stages.
+
+    Attributes:
+        blocks: How many.
+        widths: Channels.
+        stochastic_depth: Rate at the last block, as the paper trained it.
+        photo: Whether the net standardizes a photo in 0..255 itself.
+        norm: The normalization's constants.
+    """
+
+    blocks: tuple[int, int, int, int]
+    widths: tuple[int, int, int, int]
+    stochastic_depth: float
+    photo: bool = True
+    norm: Norm = Norm(eps=1e-6, momentum=0.1)
+
+
+class OneLayer(nn.Sequential):
+    """Modules that count as one layer, as in the table of the review."""
+
+    counts_as_one = True
+
+
+class Block(nn.Module):
+    """7 x 7 depthwise, normalization, 1 x 1 to four times the width, activation, 1 x 1 back, scale; a skip over all.
+
+    (N, C, H, W), same shape. The paper writes the 1 x 1 convolutions as dense layers over maps with the channels last.
+    Both are one function; here the channels stay second, so that any normalization or attention gene fits between.
+    """
+
+    def __init__(self, row: Row, genome: Genome, width: int, share: float):
+        super().__init__()
+        self.branch = chain(
+            **genome.convolve(width, width, 7, kind="depthwise", bias=True),
+            norm=genome.normalize(width, row.norm, "layer"),
+            expand=Convolution(width, 4 * width, 1),
+            act=genome.activate(4 * width),
+            project=Convolution(4 * width, width, 1),
+            attention=genome.attend(width),
+            scale=LayerScale(width),
+            drop=genome.drop_path(share),
+        )
+        self.add = Add()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.add(x, self.branch(x))  # type: ignore[no-any-return]
+
+
+class ConvNeXt(Net):
+    """A stem of 4 x 4 patches, four stages with a halving between, one dense layer.
+
+    The head normalizes its vector by LayerNorm whatever the genome says: there is no map left to normalize over.
+    """
+
+    rows = {
+        "convnext_tiny": Row((3, 3, 9, 3), (96, 192, 384, 768), 0.1),
+        "convnext_small": Row((3, 3, 27, 3), (96, 192, 384, 768), 0.4),
+        "convnext_base": Row((3, 3, 27, 3), (128, 256, 512, 1024), 0.5),
+        "convnext_large": Row((3, 3, 27, 3), (192, 384, 768, 1536), 0.5),
+        "convnext_xlarge": Row((3, 3, 27, 3), (256, 512, 1024, 2048), 0.5),
+    }
+
+    @staticmethod
+    def published(row: Row) -> Genome:
+        return Genome(
+            convolution="depthwise",
+            alignment="same",
+            normalization="layer",
+            activation="gelu",
+            stochastic_depth=row.stochastic_depth,
+        )
+
+    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(row, genome, classes, channels, size)
+        if row.photo and channels == 3:
+            self.standardize = Standardize(MEAN, [std**2 for std in DEVIATION])
+        before, done, total = channels, 0, sum(row.blocks)
+        for number, (count, width) in enumerate(zip(row.blocks, row.widths, strict=True), 1):
+            shrink = OneLayer()
+            norm = genome.normalize(width if number == 1 else before, row.norm, "layer")
+            side = 4 if number == 1 else 2
+            conv = chain(**genome.convolve(before, width, side, side, alignment="valid", bias=True, fixed=True))
+            for name, module in (("conv", conv), ("norm", norm)) if number == 1 else (("norm", norm), ("conv", conv)):
+                if module is not None:
+                    shrink.add_module(name, module)
+            self.add_module("stem" if number == 1 else f"downsample{number - 1}", shrink)
+            stage = nn.Sequential()
+            for block in range(1, count + 1):
+                stage.add_module(f"block{block}", Block(row, genome, width, done / (total - 1)))
+                done += 1
+            self.add_module(f"stage{number}", stage)
+            before = width
+        flatten, features = self.flattened(genome, before, channels, size)
+        self.head = chain(
+            flatten=flatten,
+            norm=LayerNorm(features, row.norm.eps),
+            drop=genome.drop(),
+            dense=Dense(features, classes),
+        )

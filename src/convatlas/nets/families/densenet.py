@@ -1,0 +1,96 @@
+"""DenseNet: each layer reads the maps of all before it in its block (Huang et al. 2017, table 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from convatlas.genes.gene import chain
+from convatlas.genes.genome import PUBLISHED, Genome
+from convatlas.genes.layers import Convolution
+from convatlas.genes.normalization import Norm
+from convatlas.genes.pooling import Border
+from convatlas.genes.structural import Concat
+from convatlas.nets.net import Net
+
+GROWTH = 32
+
+
+@dataclass(frozen=True)
+class Row:
+    """Layers in each of the four dense blocks.
+
+    Attributes:
+        layers: How many.
+        norm: The normalization's constants.
+        pool_border: What the stem's pooling sees outside the map; after a ReLU both mean the same.
+    """
+
+    layers: tuple[int, int, int, int]
+    norm: Norm = Norm(eps=1.001e-5, momentum=0.01)
+    pool_border: Border = "zeros"
+
+
+class DenseLayer(nn.Module):
+    """The input, and 32 new maps made by a 1 x 1 and a 3 x 3 convolution; (N, C, H, W) -> (N, C + 32, H, W)."""
+
+    def __init__(self, row: Row, genome: Genome, channels: int):
+        super().__init__()
+        wide = 4 * GROWTH
+        self.branch = chain(
+            norm1=genome.normalize(channels, row.norm),
+            act1=genome.activate(channels),
+            conv1=Convolution(channels, wide, 1, bias=False),
+            norm2=genome.normalize(wide, row.norm),
+            act2=genome.activate(wide),
+            **{f"{name}2": made for name, made in genome.convolve(wide, GROWTH, 3, alignment="symmetric").items()},
+        )
+        self.concat = Concat()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.concat(x, self.branch(x))  # type: ignore[no-any-return]
+
+
+class DenseNet(Net):
+    """A 7 x 7 stem, four dense blocks with a halving transition between, one dense layer."""
+
+    rows = {
+        "densenet121": Row((6, 12, 24, 16)),
+        "densenet169": Row((6, 12, 32, 32)),
+        "densenet201": Row((6, 12, 48, 32)),
+    }
+
+    @staticmethod
+    def published(row: Row) -> Genome:
+        return Genome(alignment="symmetric", pooling=PUBLISHED)
+
+    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(row, genome, classes, channels, size)
+        self.stem = chain(
+            **genome.convolve(channels, 64, 7, 2, alignment="symmetric", fixed=True),
+            norm=genome.normalize(64, row.norm),
+            act=genome.activate(64),
+            pool=genome.pool(64, 3, 2, alignment="symmetric", border=row.pool_border),
+        )
+        before = 64
+        for number, count in enumerate(row.layers, 1):
+            block = nn.Sequential()
+            for layer in range(1, count + 1):
+                block.add_module(f"layer{layer}", DenseLayer(row, genome, before))
+                before += GROWTH
+            attention = genome.attend(before)
+            if attention is not None:
+                block.add_module("attention", attention)
+            self.add_module(f"dense{number}", block)
+            if number < len(row.layers):
+                transition = chain(
+                    norm=genome.normalize(before, row.norm),
+                    act=genome.activate(before),
+                    conv=Convolution(before, before // 2, 1, bias=False),
+                    pool=genome.pool(before // 2, 2, 2, kind="average"),
+                )
+                self.add_module(f"transition{number}", transition)
+                before //= 2
+        self.after = chain(norm=genome.normalize(before, row.norm), act=genome.activate(before))
+        self.finish(genome, before, channels, size, classes)

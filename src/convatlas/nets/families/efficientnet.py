@@ -1,0 +1,253 @@
+"""EfficientNet: one net scaled in depth, width and resolution together (Tan & Le 2019, table 1), its second version
+with fused blocks (Tan & Le 2021, table 4), and the Lite nets without squeeze-and-excitation (Liu 2020).
+"""  # noqa: D205
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from torch import Tensor, nn
+
+from convatlas.genes.gene import chain
+from convatlas.genes.genome import PUBLISHED, Genome
+from convatlas.genes.normalization import Norm, Rescale, Standardize
+from convatlas.genes.structural import Add
+from convatlas.nets.net import Net
+
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A row of the paper's table: kind of block, expansion, kernel, stride, channels, layers."""
+
+    fused: bool
+    expansion: int
+    kernel: int
+    stride: int
+    width: int
+    layers: int
+
+
+B = (
+    Stage(False, 1, 3, 1, 16, 1),
+    Stage(False, 6, 3, 2, 24, 2),
+    Stage(False, 6, 5, 2, 40, 2),
+    Stage(False, 6, 3, 2, 80, 3),
+    Stage(False, 6, 5, 1, 112, 3),
+    Stage(False, 6, 5, 2, 192, 4),
+    Stage(False, 6, 3, 1, 320, 1),
+)
+V2_B = (
+    Stage(True, 1, 3, 1, 16, 1),
+    Stage(True, 4, 3, 2, 32, 2),
+    Stage(True, 4, 3, 2, 48, 2),
+    Stage(False, 4, 3, 2, 96, 3),
+    Stage(False, 6, 3, 1, 112, 5),
+    Stage(False, 6, 3, 2, 192, 8),
+)
+V2_S = (
+    Stage(True, 1, 3, 1, 24, 2),
+    Stage(True, 4, 3, 2, 48, 4),
+    Stage(True, 4, 3, 2, 64, 4),
+    Stage(False, 4, 3, 2, 128, 6),
+    Stage(False, 6, 3, 1, 160, 9),
+    Stage(False, 6, 3, 2, 256, 15),
+)
+V2_M = (
+    Stage(True, 1, 3, 1, 24, 3),
+    Stage(True, 4, 3, 2, 48, 5),
+    Stage(True, 4, 3, 2, 80, 5),
+    Stage(False, 4, 3, 2, 160, 7),
+    Stage(False, 6, 3, 1, 176, 14),
+    Stage(False, 6, 3, 2, 304, 18),
+    Stage(False, 6, 3, 1, 512, 5),
+)
+V2_L = (
+    Stage(True, 1, 3, 1, 32, 4),
+    Stage(True, 4, 3, 2, 64, 7),
+    Stage(True, 4, 3, 2, 96, 7),
+    Stage(False, 4, 3, 2, 192, 10),
+    Stage(False, 6, 3, 1, 224, 19),
+    Stage(False, 6, 3, 2, 384, 25),
+    Stage(False, 6, 3, 1, 640, 7),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A table of stages and how it is scaled.
+
+    Attributes:
+        stages: The table before scaling.
+        width: Factor of all channels, which are then rounded to a multiple of 8.
+        depth: Factor of all layers, rounded up.
+        dropout: Before the dense layer.
+        version: 1, 2, or "lite": the scaling spares the stem, the head and the layers of the first and last stage,
+            and there is no squeeze-and-excitation.
+        photo: What the net does to a photo itself: statistics that are part of the weights (rescaled: and a division by
+            the roots of the usual deviations), the usual constants, x / 128 - 1, or nothing. All but nothing expect
+            pixels in 0..255.
+        stem: Channels of the stem before scaling.
+        norm: The normalization's constants.
+        alignment: How the convolutions meet the border.
+    """
+
+    stages: tuple[Stage, ...]
+    width: float
+    depth: float
+    dropout: float
+    version: Literal[1, 2, "lite"] = 1
+    photo: Literal["learned", "rescaled", "constants", "symmetric", "nothing"] = "learned"
+    stem: int = 32
+    norm: Norm = Norm()
+    alignment: Literal["same", "symmetric"] = "same"
+
+    def channels(self, published: int) -> int:
+        """`published` channels scaled to the nearest multiple of 8; version 1 never loses more than a tenth."""
+        scaled = published * self.width
+        rounded = max(8, int(scaled + 4) // 8 * 8)
+        return rounded + 8 if rounded < 0.9 * scaled and self.version != 2 else rounded
+
+    def scaled(self) -> tuple[int, tuple[Stage, ...], int]:
+        """The stem's channels, the stages, and the last convolution's channels, after scaling."""
+        lite = self.version == "lite"
+        stages = tuple(
+            replace(
+                stage,
+                width=self.channels(stage.width),
+                layers=stage.layers
+                if lite and stage in (self.stages[0], self.stages[-1])
+                else math.ceil(self.depth * stage.layers),
+            )
+            for stage in self.stages
+        )
+        return (32, stages, 1280) if lite else (self.channels(self.stem), stages, self.channels(1280))
+
+
+def _v2(stages: tuple[Stage, ...], width: float = 1.0, depth: float = 1.0) -> Row:
+    small = stages is V2_B
+    momentum = Norm(momentum=0.1)
+    if small:
+        return Row(stages, width, depth, 0.2, 2, "constants", norm=momentum)
+    return Row(stages, width, depth, 0.2, 2, "symmetric", stem=stages[0].width, norm=momentum)
+
+
+class MBConv(nn.Module):
+    """An inverted residual; fused, its first two convolutions are one dense one.
+
+    (N, C, H, W) -> (N, width, ceil(H / stride), ceil(W / stride)), with a skip where the shape stays.
+    """
+
+    def __init__(self, row: Row, genome: Genome, channels: int, stage: Stage, stride: int, share: float):
+        super().__init__()
+        norm, wide, expands = row.norm, channels * stage.expansion, stage.expansion > 1
+        skips = stride == 1 and channels == stage.width
+        squeezes = row.version != "lite" and not stage.fused
+        attention = genome.attend(wide, max(1, channels // 4), "squeeze_excitation" if squeezes else "none")
+        if stage.fused:
+            kernels = stage.kernel, 1 if expands else stage.kernel
+            strides = stride, 1 if expands else stride
+            first = genome.unit(channels, wide, kernels[0], strides[0], norm=norm) if expands else None
+            spatial = None
+            project = genome.unit(wide, stage.width, kernels[1], strides[1], norm=norm, act=not expands)
+        else:
+            first = genome.unit(channels, wide, norm=norm) if expands else None
+            spatial = genome.unit(wide, wide, stage.kernel, stride, norm=norm, kind="depthwise")
+            project = genome.unit(wide, stage.width, norm=norm, act=False)
+        self.branch = chain(
+            expand=first,
+            spatial=spatial,
+            attention=attention,
+            project=project,
+            drop=genome.drop_path(share) if skips else None,
+        )
+        self.add = Add() if skips else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.branch(x)
+        return y if self.add is None else self.add(x, y)
+
+
+class EfficientNet(Net):
+    """A strided stem, stages of inverted residuals, a 1 x 1 convolution, one dense layer.
+
+    The stem begins with what the published net does to the photo itself.
+    """
+
+    rows = {
+        "efficientnet_b0": Row(B, 1.0, 1.0, 0.2),
+        "efficientnet_b1": Row(B, 1.0, 1.1, 0.2),
+        "efficientnet_b2": Row(B, 1.1, 1.2, 0.3),
+        "efficientnet_b3": Row(B, 1.2, 1.4, 0.3),
+        "efficientnet_b4": Row(B, 1.4, 1.8, 0.4),
+        "efficientnet_b5": Row(B, 1.6, 2.2, 0.4),
+        "efficientnet_b6": Row(B, 1.8, 2.6, 0.5),
+        "efficientnet_b7": Row(B, 2.0, 3.1, 0.5),
+        "efficientnetv2_b0": _v2(V2_B),
+        "efficientnetv2_b1": _v2(V2_B, 1.0, 1.1),
+        "efficientnetv2_b2": _v2(V2_B, 1.1, 1.2),
+        "efficientnetv2_b3": _v2(V2_B, 1.2, 1.4),
+        "efficientnetv2_s": _v2(V2_S),
+        "efficientnetv2_m": _v2(V2_M),
+        "efficientnetv2_l": _v2(V2_L),
+        "efficientnet_lite0": Row(B, 1.0, 1.0, 0.2, "lite", "nothing"),
+        "efficientnet_lite1": Row(B, 1.0, 1.1, 0.2, "lite", "nothing"),
+        "efficientnet_lite2": Row(B, 1.1, 1.2, 0.3, "lite", "nothing"),
+        "efficientnet_lite3": Row(B, 1.2, 1.4, 0.3, "lite", "nothing"),
+        "efficientnet_lite4": Row(B, 1.4, 1.8, 0.3, "lite", "nothing"),
+    }
+
+    @staticmethod
+    def published(row: Row) -> Genome:
+        kinds = {
+            1: ("depthwise", "squeeze_excitation", "silu"),
+            2: (PUBLISHED, PUBLISHED, "silu"),
+            "lite": ("depthwise", "none", "relu6"),
+        }
+        convolution, attention, activation = kinds[row.version]
+        return Genome(
+            convolution=convolution,
+            alignment=row.alignment,
+            activation=activation,
+            attention=attention,
+            dropout=row.dropout,
+            stochastic_depth=0.2,
+        )
+
+    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(row, genome, classes, channels, size)
+        before, stages, last = row.scaled()
+        self.stem = chain(
+            **_photo(row, channels),
+            **genome.convolve(channels, before, 3, 2, fixed=True),
+            norm=genome.normalize(before, row.norm),
+            act=genome.activate(before),
+        )
+        done, total = 0, sum(stage.layers for stage in stages)
+        for number, stage in enumerate(stages, 1):
+            blocks = nn.Sequential()
+            for block in range(1, stage.layers + 1):
+                made = MBConv(row, genome, before, stage, stage.stride if block == 1 else 1, done / total)
+                blocks.add_module(f"block{block}", made)
+                before, done = stage.width, done + 1
+            self.add_module(f"stage{number}", blocks)
+        self.after = genome.unit(before, last, norm=row.norm)
+        self.finish(genome, last, channels, size, classes)
+
+
+def _photo(row: Row, channels: int) -> dict[str, nn.Module]:
+    """The modules between a photo in 0..255 and the stem."""
+    if row.photo == "nothing":
+        return {}
+    if row.photo in ("learned", "rescaled"):
+        learned = {"rescale": Rescale(1 / 255), "standardize": Standardize([0.0] * channels, [1.0] * channels, True)}
+        if row.photo == "learned":
+            return learned
+        spread = [sum(DEVIATION) / 3] if channels == 1 else [DEVIATION[channel % 3] for channel in range(channels)]
+        return {**learned, "rescale_again": Standardize([0.0] * channels, spread)}
+    if row.photo == "constants" and channels == 3:
+        return {"rescale": Rescale(1 / 255), "standardize": Standardize(MEAN, [std**2 for std in DEVIATION])}
+    return {"rescale": Rescale(1 / 128, -1)}

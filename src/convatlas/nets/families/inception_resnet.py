@@ -1,0 +1,108 @@
+"""Inception-ResNet v2: Inception blocks as small steps from the identity (Szegedy et al. 2017, figures 15 to 19)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from convatlas.genes.gene import chain
+from convatlas.genes.genome import PUBLISHED, Genome
+from convatlas.genes.normalization import Norm
+from convatlas.genes.pooling import Border
+from convatlas.genes.structural import Add, Scale
+from convatlas.nets.branches import Branch, Branches, Conv, Pool, stem
+from convatlas.nets.net import Net
+
+Block = tuple[Branch, ...]
+
+_MIXED_5B: Block = (
+    (Conv(96),),
+    (Conv(48), Conv(64, 5)),
+    (Conv(64), Conv(96, 3), Conv(96, 3)),
+    (Pool("average"), Conv(64)),
+)
+_BLOCK_35: Block = ((Conv(32),), (Conv(32), Conv(32, 3)), (Conv(32), Conv(48, 3), Conv(64, 3)))
+_MIXED_6A: Block = ((Conv(384, 3, 2),), (Conv(256), Conv(256, 3), Conv(384, 3, 2)), (Pool("max", 2),))
+_BLOCK_17: Block = ((Conv(192),), (Conv(128), Conv(160, (1, 7)), Conv(192, (7, 1))))
+_MIXED_7A: Block = (
+    (Conv(256), Conv(384, 3, 2)),
+    (Conv(256), Conv(288, 3, 2)),
+    (Conv(256), Conv(288, 3), Conv(320, 3, 2)),
+    (Pool("max", 2),),
+)
+_BLOCK_8: Block = ((Conv(192),), (Conv(192), Conv(224, (1, 3)), Conv(256, (3, 1))))
+
+
+@dataclass(frozen=True)
+class Row:
+    """For each of the three stages: the block that opens it, the residual block, how many, and their scale.
+
+    Attributes:
+        stages: (name, opening, residual, repeats, scale).
+        norm: The normalization's constants; the published net has no gain.
+        average_border: Whether the average counts the zeros around the map.
+    """
+
+    stages: tuple[tuple[str, Block, Block, int, float], ...]
+    norm: Norm = Norm(gain=False)
+    average_border: Border = "outside"
+
+
+class Residual(nn.Module):
+    """x + scale * conv(branches(x)), then an activation unless `last`; same shape."""
+
+    def __init__(self, row: Row, genome: Genome, channels: int, block: Block, scale: float, last: bool, share: float):
+        super().__init__()
+        branches = Branches(genome, channels, block, row.norm)
+        self.branch = chain(
+            branches=branches,
+            **genome.convolve(branches.width, channels, 1, bias=True),
+            attention=genome.attend(channels),
+            scale=Scale(scale) if scale != 1 else None,
+            drop=genome.drop_path(share),
+        )
+        self.add = Add()
+        self.act = None if last else genome.activate(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        total: Tensor = self.add(x, self.branch(x))
+        return total if self.act is None else self.act(total)
+
+
+class InceptionResNetV2(Net):
+    """A stem, three stages of residual Inception blocks, a last 1 x 1 convolution, one dense layer.
+
+    The last block of all neither scales nor activates.
+    """
+
+    rows = {
+        "inception_resnet_v2": Row(
+            (
+                ("block35", _MIXED_5B, _BLOCK_35, 10, 0.17),
+                ("block17", _MIXED_6A, _BLOCK_17, 20, 0.10),
+                ("block8", _MIXED_7A, _BLOCK_8, 10, 0.20),
+            )
+        )
+    }
+
+    @staticmethod
+    def published(row: Row) -> Genome:
+        return Genome(pooling=PUBLISHED, dropout=0.2, stochastic_depth=0.0)
+
+    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(row, genome, classes, channels, size)
+        self.stem = stem(genome, channels, row.norm)
+        before, done, total = 192, 0, sum(stage[3] for stage in row.stages)
+        for name, opening, block, repeats, scale in row.stages:
+            opened = Branches(genome, before, opening, row.norm, row.average_border)
+            before, stage = opened.width, nn.Sequential()
+            stage.add_module("mixed", opened)
+            for number in range(1, repeats + 1):
+                last = done == total - 1
+                residual = Residual(row, genome, before, block, 1 if last else scale, last, done / (total - 1))
+                stage.add_module(f"block{number}", residual)
+                done += 1
+            self.add_module(name, stage)
+        self.after = genome.unit(before, 1536, norm=row.norm)
+        self.finish(genome, 1536, channels, size, classes)

@@ -1,0 +1,134 @@
+"""Inception-v1, GoogLeNet: nine blocks of four branches, two heads that help training (Szegedy et al. 2015)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.genes.gene import chain
+from convatlas.genes.genome import Genome
+from convatlas.genes.normalization import Norm, Standardize
+from convatlas.genes.pooling import AveragePool
+from convatlas.nets.branches import Branch, Branches, Conv, Pool
+from convatlas.nets.families.inception import MEAN, VARIANCE
+from convatlas.nets.net import Net
+
+TABLE = {
+    "3a": (64, 96, 128, 16, 32, 32),
+    "3b": (128, 128, 192, 32, 96, 64),
+    "4a": (192, 96, 208, 16, 48, 64),
+    "4b": (160, 112, 224, 24, 64, 64),
+    "4c": (128, 128, 256, 24, 64, 64),
+    "4d": (112, 144, 288, 32, 64, 64),
+    "4e": (256, 160, 320, 32, 128, 128),
+    "5a": (256, 160, 320, 32, 128, 128),
+    "5b": (384, 192, 384, 48, 128, 128),
+}
+"""The paper's table 1: maps of 1 x 1; narrowed for 3 x 3, 3 x 3; narrowed for 5 x 5, 5 x 5; behind the pooling."""
+
+AUXILIARY = {"4a": "aux1", "4d": "aux2"}
+"""The blocks that an auxiliary head reads."""
+
+
+def _block(one: int, narrow3: int, three: int, narrow5: int, five: int, pooled: int, wide: int) -> tuple[Branch, ...]:
+    return (
+        (Conv(one),),
+        (Conv(narrow3), Conv(three, 3)),
+        (Conv(narrow5), Conv(five, wide)),
+        (Pool("max"), Conv(pooled)),
+    )
+
+
+@dataclass(frozen=True)
+class Row:
+    """What differs between the nets that go by one name.
+
+    Attributes:
+        norm: The batch normalization's constants; None: there is none, convolutions have biases, and the stem
+            normalizes local responses, with the constants of Caffe's net, for the paper tells none.
+        wide: The kernel's side in the branch of 5 x 5 convolutions.
+        last_pool: The side of the last pooling's window.
+        grid: The side that the auxiliary heads average their map to; None: windows of 5 x 5 pixels, every third.
+        dropout: Before the last layer.
+        photo: Whether the net itself brings photos from ImageNet's statistics to -1..1 ("imagenet").
+    """
+
+    norm: Norm | None = None
+    wide: int = 5
+    last_pool: int = 3
+    grid: int | None = None
+    dropout: float = 0.4
+    photo: Literal["nothing", "imagenet"] = "nothing"
+
+
+class InceptionV1(Net):
+    """A stem, nine blocks, pooled before the third and the eighth, one dense layer.
+
+    With the gene `auxiliary` = "heads", `outputs` has "aux1" and "aux2" too while training; at rest the heads are
+    left out. Strided poolings reach over the far edge where it cuts their last window (Caffe's way to round up).
+    """
+
+    rows = {
+        "inception_v1": Row(),
+        "googlenet_bn": Row(norm=Norm(eps=1e-3, momentum=0.1), wide=3, last_pool=2, grid=4, dropout=0.2),
+    }
+
+    @staticmethod
+    def published(row: Row) -> Genome:
+        normalization = "batch" if row.norm else "local_response_caffe"
+        return Genome(pooling="max", normalization=normalization, auxiliary="none", dropout=row.dropout)
+
+    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(row, genome, classes, channels, size)
+        norm, bias = row.norm, row.norm is None
+        if row.photo == "imagenet" and channels == 3:
+            self.standardize = Standardize(MEAN, VARIANCE)
+        self.stem = chain(
+            conv1=genome.unit(channels, 64, 7, 2, norm=norm, bias=bias, alignment="symmetric", fixed=True),
+            pool1=genome.pool(64, 3, 2, alignment=(0, 1)),
+            norm1=genome.normalize(64, Norm()) if bias else None,
+            conv2=genome.unit(64, 64, norm=norm, bias=bias),
+            conv3=genome.unit(64, 192, 3, norm=norm, bias=bias),
+            norm2=genome.normalize(192, Norm()) if bias else None,
+            pool2=genome.pool(192, 3, 2, alignment=(0, 1)),
+        )
+        before = 192
+        for name, widths in TABLE.items():
+            if name in ("4a", "5a"):
+                side = row.last_pool if name == "5a" else 3
+                self.add_module(f"pool{int(name[0]) - 1}", genome.pool(before, side, 2, alignment=(0, 1)))
+            branches = Branches(genome, before, _block(*widths, row.wide), norm)
+            before = branches.width
+            self.add_module(f"inception{name}", chain(branches=branches, attention=genome.attend(before)))
+            if name in AUXILIARY and genome.assisted():
+                self.add_module(AUXILIARY[name], self._auxiliary(row, genome, before, classes, channels, size))
+                self.loss_weights = {**self.loss_weights, AUXILIARY[name]: 0.3}
+        self.finish(genome, before, channels, size, classes)
+
+    def _auxiliary(
+        self, row: Row, genome: Genome, width: int, classes: int, channels: int, size: tuple[int, int]
+    ) -> nn.Module:
+        """A head over the map of `width` channels that the stages so far give; (N, width, H, W) -> (N, classes)."""
+        head = chain(
+            pool=AveragePool(width, 5, 3) if row.grid is None else nn.AdaptiveAvgPool2d(row.grid),
+            reduce=genome.unit(width, 128, norm=row.norm, bias=row.norm is None),
+            flatten=nn.Flatten(),
+        )
+        with torch.device("meta"), torch.no_grad():
+            *_, (_, x) = self.walk(torch.empty(2, channels, *size))
+            features = head(x).shape[1]
+        head.add_module("classify", genome.assist(features, classes))
+        return head
+
+    def walk(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Each stage's name and output in turn; the auxiliary heads stand beside the trunk, and only in training."""
+        for name, stage in self.named_children():
+            if name not in self.loss_weights:
+                x = stage(x)
+                yield name, x
+            elif self.training:
+                yield name, stage(x)

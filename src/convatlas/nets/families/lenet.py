@@ -1,0 +1,154 @@
+"""The LeNets: convolutions and trainable subsampling in turn, sparsely linked (LeCun et al. 1990, 1998).
+
+LeNet-1 takes digits of 28 x 28 pixels, LeNet-4 and LeNet-5 the same padded to 32 x 32; pixels of about mean 0 and
+variance 1: paper -0.1, ink 1.175. Every layer ends in 1.7159 tanh(2x / 3). The output units of LeNet-1 and LeNet-4 are
+squashed, with targets of 1 and -1; those of LeNet-5 measure distances to bitmaps.
+
+What the texts leave open, and what stands here: whether LeNet-1's averages are squashed (they are, as in LeNet-5);
+which first weights the subsampling has (those of an average); the links of LeNet-4, see `F5`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from convatlas.genes.gene import chain
+from convatlas.genes.genome import PUBLISHED, Genome
+from convatlas.genes.layers import Dense
+from convatlas.genes.normalization import Norm
+from convatlas.genes.sparse_connections import Links
+from convatlas.genes.structural import Repeat
+from convatlas.nets.initialize import start_by_fan_in
+from convatlas.nets.net import Net
+
+NORM = Norm(eps=1e-5, momentum=0.1)
+"""For LeNets with a normalization gene; the published ones have none."""
+
+
+def _links(rows: str) -> Links:
+    """A table written as one group of digits an output: "01 2" is outputs that see inputs 0 and 1, and 2."""
+    return tuple(tuple(int(digit) for digit in row) for row in rows.split())
+
+
+H3 = _links("0 01 01 1 01 01 2 23 23 3 23 23")
+"""LeNet-1: 20 links, "two almost independent modules". Table 1 of the paper as public re-implementations transcribe it;
+the printed counts (2,578 parameters, 98,442 connections) hold for any 20 links."""
+
+C3 = _links("012 123 234 345 045 015 0123 1234 2345 0345 0145 0125 0134 1245 0235 012345")
+"""LeNet-5: 60 links, table I of the paper."""
+
+C3_OF_LENET4 = _links("012 234 456 067 0123 1234 2345 3456 4567 0567 0167 0127 0145 1256 2367 0347")
+"""Ours: 60 links from 8 maps, after the pattern of LeNet-5: three and four neighbours, and two pairs apart."""
+
+F5: Links = tuple(
+    tuple(sorted((14 * (unit // 3) + 5 * (unit % 3) + step) % 16 for step in range(4 if unit % 3 == 2 else 5)))
+    for unit in range(120)
+)
+"""LeNet-4: the maps in turn, dealt to the 120 units 5, 5 and 4 at a time, 560 links in all. Ours: the paper prints
+about 17,000 parameters and 260,000 connections, but 120 units that see all 16 maps have 48,120 parameters alone. With
+these links, and those above, the sums are 16,998 and 258,306. `lenet4_dense` is the other reading of the text."""
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A 5 x 5 convolution to so many maps, without a border."""
+
+    width: int
+    links: Links | None = None
+
+
+@dataclass(frozen=True)
+class Halve:
+    """Subsampling by 2; each map feeds `times` of it."""
+
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Units:
+    """A 5 x 5 convolution over all that the photo's size leaves, 5 x 5 pixels: so many single units."""
+
+    width: int
+    links: Links | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """The layers by the papers' names, the dense ones above them with their units, and the output gene."""
+
+    layers: dict[str, Maps | Halve | Units]
+    dense: dict[str, int] = field(default_factory=dict)
+    output: str = "squashed"
+
+
+def _lenet4(links: Links | None) -> Row:
+    below: dict[str, Maps | Halve | Units] = {
+        "c1": Maps(4),
+        "s2": Halve(2),
+        "c3": Maps(16, C3_OF_LENET4),
+        "s4": Halve(),
+    }
+    return Row(below | {"f5": Units(120, links)})
+
+
+class LeNet(Net):
+    """Convolutions and subsampling, the map in a row (with dropout, if there is any), dense layers."""
+
+    rows = {
+        "lenet1": Row({"h1": Maps(4), "h2": Halve(), "h3": Maps(12, H3), "h4": Halve()}),
+        "lenet4": _lenet4(F5),
+        "lenet4_dense": _lenet4(None),
+        "lenet5": Row(
+            {"c1": Maps(6), "s2": Halve(), "c3": Maps(16, C3), "s4": Halve(), "c5": Units(120)}, {"f6": 84}, "rbf"
+        ),
+    }
+
+    @staticmethod
+    def published(row: Row) -> Genome:
+        return Genome(
+            convolution=PUBLISHED,
+            alignment="valid",
+            pooling="subsampling",
+            flattening="flatten",
+            normalization="none",
+            activation="scaled_tanh",
+            output=row.output,
+        )
+
+    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(row, genome, classes, channels, size)
+        before = channels
+        for name, layer in row.layers.items():
+            if isinstance(layer, Halve):
+                before *= layer.times
+                stage = chain(
+                    repeat=Repeat(layer.times) if layer.times > 1 else None,
+                    pool=genome.pool(before, 2, 2, kind="subsampling"),
+                    act=genome.activate(before),
+                )
+            else:
+                kind = "linked" if layer.links else "dense"
+                conv = genome.convolve(
+                    before, layer.width, 5, kind=kind, bias=True, fixed=not len(self._modules), links=layer.links
+                )
+                # Single units have no map to normalize or to attend to.
+                maps = isinstance(layer, Maps)
+                before = layer.width
+                stage = chain(
+                    **conv,
+                    norm=genome.normalize(before, NORM, "none") if maps else None,
+                    act=genome.activate(before),
+                    attention=genome.attend(before) if maps else None,
+                )
+            self.add_module(name, stage)
+        flatten, features = self.flattened(genome, before, channels, size)
+        self.flatten = chain(flatten=flatten, drop=genome.drop())
+        for name, width in row.dense.items():
+            self.add_module(name, chain(dense=Dense(features, width), act=genome.activate(width)))
+            features = width
+        self.head = genome.answer(features, classes)
+
+    def fill(self, module: nn.Module) -> None:
+        start_by_fan_in(module)

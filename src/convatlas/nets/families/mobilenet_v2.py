@@ -1,0 +1,90 @@
+"""MobileNetV2: wide inside, narrow between, no activation on the narrow maps (Sandler et al. 2018, table 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from convatlas.genes.gene import chain
+from convatlas.genes.genome import Genome
+from convatlas.genes.normalization import Norm
+from convatlas.genes.padding import Alignment
+from convatlas.genes.structural import Add
+from convatlas.nets.net import Net
+
+
+@dataclass(frozen=True)
+class Row:
+    """The paper's table: (expansion, width, repeats, stride) of each stage.
+
+    Attributes:
+        stages: The table.
+        norm: The normalization's constants.
+        alignment: How the 3 x 3 convolutions meet the border.
+    """
+
+    stages: tuple[tuple[int, int, int, int], ...]
+    norm: Norm = Norm(momentum=0.001)
+    alignment: Alignment = "same"
+
+
+class InvertedResidual(nn.Module):
+    """1 x 1 up, 3 x 3 depthwise, 1 x 1 down, with a skip where the shape stays.
+
+    (N, C, H, W) -> (N, width, ceil(H / stride), ceil(W / stride)).
+    """
+
+    def __init__(self, row: Row, genome: Genome, channels: int, width: int, expansion: int, stride: int, share: float):
+        super().__init__()
+        norm, wide, skips = row.norm, channels * expansion, stride == 1 and channels == width
+        self.branch = chain(
+            expand=genome.unit(channels, wide, norm=norm) if expansion > 1 else None,
+            spatial=genome.unit(wide, wide, 3, stride, norm=norm, kind="depthwise", alignment=row.alignment),
+            project=genome.unit(wide, width, norm=norm, act=False),
+            attention=genome.attend(width),
+            drop=genome.drop_path(share) if skips else None,
+        )
+        self.add = Add() if skips else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.branch(x)
+        return y if self.add is None else self.add(x, y)
+
+
+class MobileNetV2(Net):
+    """A strided stem, seven stages of inverted residuals, a 1 x 1 convolution to 1280 channels, one dense layer."""
+
+    rows = {
+        "mobilenet_v2": Row(
+            (
+                (1, 16, 1, 1),
+                (6, 24, 2, 2),
+                (6, 32, 3, 2),
+                (6, 64, 4, 2),
+                (6, 96, 3, 1),
+                (6, 160, 3, 2),
+                (6, 320, 1, 1),
+            )
+        )
+    }
+
+    @staticmethod
+    def published(row: Row) -> Genome:
+        return Genome(convolution="depthwise", activation="relu6", dropout=0.2, stochastic_depth=0.0)
+
+    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(row, genome, classes, channels, size)
+        self.stem = genome.unit(channels, 32, 3, 2, norm=row.norm, alignment=row.alignment, fixed=True)
+        before, done, total = 32, 0, sum(stage[2] for stage in row.stages)
+        for number, (expansion, width, repeats, stride) in enumerate(row.stages, 1):
+            stage = nn.Sequential()
+            for block in range(1, repeats + 1):
+                made = InvertedResidual(
+                    row, genome, before, width, expansion, stride if block == 1 else 1, done / (total - 1)
+                )
+                stage.add_module(f"block{block}", made)
+                before, done = width, done + 1
+            self.add_module(f"stage{number}", stage)
+        self.after = genome.unit(before, 1280, norm=row.norm)
+        self.finish(genome, 1280, channels, size, classes)

@@ -1,0 +1,230 @@
+"""NASNet-A: two cells found by search, stacked; each cell reads the two before it (Zoph et al. 2018, figure 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from convatlas.genes.gene import chain
+from convatlas.genes.genome import PUBLISHED, Genome
+from convatlas.genes.normalization import Norm
+from convatlas.genes.padding import Alignment, Pad
+from convatlas.genes.pooling import AveragePool, Border
+from convatlas.genes.structural import Add, Concat
+from convatlas.nets.net import Net
+
+
+@dataclass(frozen=True)
+class Row:
+    """NASNet-A (repeats @ penultimate).
+
+    Attributes:
+        penultimate: Channels in front of the dense layer.
+        repeats: Normal cells in each of the three stages.
+        stem: Channels of the first convolution.
+        skips_reduction: Whether the cell after a reduction reads past it, to the cell before the one it reads already.
+        norm: The normalization's constants.
+        pool_border: What the max poolings of a reduction see outside the map.
+    """
+
+    penultimate: int
+    repeats: int
+    stem: int
+    skips_reduction: bool
+    norm: Norm = Norm(momentum=0.0003)
+    pool_border: Border = "zeros"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a cell must know of a map it reads: channels, and how often the photo was halved."""
+
+    channels: int
+    halvings: int
+
+
+class Shrink(nn.Module):
+    """Halves a map: two 1 x 1 convolutions, one on every second pixel, one on those between; (N, C, H, W) ->
+    (N, width, ceil(H / 2), ceil(W / 2)).
+    """  # noqa: D205
+
+    def __init__(self, row: Row, genome: Genome, channels: int, width: int):
+        super().__init__()
+        self.act = genome.activate(channels)
+        self.even = chain(pick=AveragePool(channels, 1, 2), **genome.convolve(channels, width // 2, 1))
+        self.odd = chain(
+            shift=Pad((-1, 1)), pick=AveragePool(channels, 1, 2), **genome.convolve(channels, width // 2, 1)
+        )
+        self.concat = Concat()
+        self.norm = genome.normalize(width, row.norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(x)
+        both: Tensor = self.concat(self.even(x), self.odd(x))
+        return both if self.norm is None else self.norm(both)
+
+
+def _squeeze(row: Row, genome: Genome, channels: int, width: int) -> nn.Sequential:
+    return chain(
+        act=genome.activate(channels),
+        **genome.convolve(channels, width, 1),
+        norm=genome.normalize(width, row.norm),
+    )
+
+
+def _separable(row: Row, genome: Genome, channels: int, width: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Activation, separable convolution, normalization, twice; the first one strides."""
+    made: dict[str, nn.Module | None] = {}
+    for number, (before, step) in enumerate(((channels, stride), (width, 1)), 1):
+        made[f"act{number}"] = genome.activate(before)
+        conv = genome.convolve(before, width, kernel, step, kind="separable")
+        made |= {f"{name}{number}": module for name, module in conv.items()}
+        made[f"norm{number}"] = genome.normalize(width, row.norm)
+    return chain(**made)
+
+
+class Cell(nn.Module):
+    """What both cells share: the previous map brought to this cell's shape, the present one squeezed by 1 x 1."""
+
+    def __init__(self, row: Row, genome: Genome, present: Shape, previous: Shape, width: int):
+        super().__init__()
+        if previous.halvings < present.halvings:
+            self.adjust: nn.Module | None = Shrink(row, genome, previous.channels, width)
+            self.before = width
+        elif previous is not present and previous.channels != width:
+            self.adjust = _squeeze(row, genome, previous.channels, width)
+            self.before = width
+        else:
+            self.adjust, self.before = None, previous.channels
+        self.squeeze = _squeeze(row, genome, present.channels, width)
+        self.concat = Concat()
+
+    def read(self, x: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
+        """The squeezed present map and the adjusted previous one."""
+        previous = previous if self.adjust is None else self.adjust(previous)
+        return self.squeeze(x), previous
+
+
+class NormalCell(Cell):
+    """Keeps the map's size; six maps of `width` (the first may be wider) side by side."""
+
+    def __init__(self, row: Row, genome: Genome, present: Shape, previous: Shape, width: int):
+        super().__init__(row, genome, present, previous, width)
+        before = self.before
+        self.left1 = _separable(row, genome, width, width, 5)
+        self.right1 = _separable(row, genome, before, width, 3)
+        self.add1 = Add()
+        self.left2 = _separable(row, genome, before, width, 5)
+        self.right2 = _separable(row, genome, before, width, 3)
+        self.add2 = Add()
+        self.left3 = genome.pool(width, 3, 1, kind="average", alignment="same")
+        self.add3 = Add()
+        self.left4 = genome.pool(before, 3, 1, kind="average", alignment="same")
+        self.right4 = genome.pool(before, 3, 1, kind="average", alignment="same")
+        self.add4 = Add()
+        self.left5 = _separable(row, genome, width, width, 3)
+        self.add5 = Add()
+        self.attention = genome.attend(before + 5 * width)
+        self.shape = Shape(before + 5 * width, present.halvings)
+
+    def forward(self, x: Tensor, previous: Tensor) -> Tensor:
+        h, p = self.read(x, previous)
+        x1 = self.add1(self.left1(h), self.right1(p))
+        x2 = self.add2(self.left2(p), self.right2(p))
+        x3 = self.add3(self.left3(h), p)
+        x4 = self.add4(self.left4(p), self.right4(p))
+        x5 = self.add5(self.left5(h), h)
+        joined: Tensor = self.concat(p, x1, x2, x3, x4, x5)
+        return joined if self.attention is None else self.attention(joined)
+
+
+class ReductionCell(Cell):
+    """Halves the map; four maps of `width` side by side. As published its poolings see the zeros around the map."""
+
+    def __init__(self, row: Row, genome: Genome, present: Shape, previous: Shape, width: int):
+        super().__init__(row, genome, present, previous, width)
+        before = self.before
+        zeros = row.pool_border == "zeros"
+        self.pad = genome.pad("same", 3, 2) if zeros else None
+        alignment: Alignment = "valid" if zeros else "same"
+        self.left1 = _separable(row, genome, width, width, 5, 2)
+        self.right1 = _separable(row, genome, before, width, 7, 2)
+        self.add1 = Add()
+        self.left2 = genome.pool(width, 3, 2, alignment=alignment)
+        self.right2 = _separable(row, genome, before, width, 7, 2)
+        self.add2 = Add()
+        # An average counts the zeros outside the map even where maxima do not see them.
+        self.left3 = genome.pool(width, 3, 2, kind="average", alignment=alignment, border="zeros")
+        self.right3 = _separable(row, genome, before, width, 5, 2)
+        self.add3 = Add()
+        self.left4 = genome.pool(width, 3, 1, kind="average", alignment="same")
+        self.add4 = Add()
+        self.left5 = _separable(row, genome, width, width, 3)
+        self.right5 = genome.pool(width, 3, 2, alignment=alignment)
+        self.add5 = Add()
+        self.attention = genome.attend(4 * width)
+        self.shape = Shape(4 * width, present.halvings + 1)
+
+    def forward(self, x: Tensor, previous: Tensor) -> Tensor:
+        h, p = self.read(x, previous)
+        padded = h if self.pad is None else self.pad(h)
+        x1 = self.add1(self.left1(h), self.right1(p))
+        x2 = self.add2(self.left2(padded), self.right2(p))
+        x3 = self.add3(self.left3(padded), self.right3(p))
+        x4 = self.add4(x2, self.left4(x1))
+        x5 = self.add5(self.left5(x1), self.right5(padded))
+        joined: Tensor = self.concat(x2, x3, x4, x5)
+        return joined if self.attention is None else self.attention(joined)
+
+
+class NASNet(Net):
+    """A strided stem, two reduction cells, three stages of normal cells with a reduction between, one dense layer."""
+
+    rows = {
+        "nasnet_mobile": Row(penultimate=1056, repeats=4, stem=32, skips_reduction=False),
+        "nasnet_large": Row(penultimate=4032, repeats=6, stem=96, skips_reduction=True),
+    }
+
+    @staticmethod
+    def published(row: Row) -> Genome:
+        return Genome(convolution="separable", pooling=PUBLISHED, dropout=0.5)
+
+    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(row, genome, classes, channels, size)
+        self.skips_reduction = row.skips_reduction
+        self.stem = genome.unit(channels, row.stem, 3, 2, norm=row.norm, act=False, alignment="valid", fixed=True)
+        width = row.penultimate // 24
+        plan: list[tuple[str, type[NormalCell] | type[ReductionCell], int]] = [
+            ("stem1", ReductionCell, width // 4),
+            ("stem2", ReductionCell, width // 2),
+        ]
+        for stage in range(3):
+            if stage:
+                plan.append((f"reduction{stage}", ReductionCell, width * 2**stage))
+            plan += [(f"stage{stage + 1}_cell{n}", NormalCell, width * 2**stage) for n in range(1, row.repeats + 1)]
+        present = previous = Shape(row.stem, 0)
+        for name, kind, wide in plan:
+            cell = kind(row, genome, present, previous, wide)
+            self.add_module(name, cell)
+            if not self._reads_past(name):
+                previous = present
+            present = cell.shape
+        self.act = genome.activate(present.channels)
+        self.finish(genome, present.channels, channels, size, classes)
+
+    def _reads_past(self, name: str) -> bool:
+        return self.skips_reduction and name.startswith("reduction")
+
+    def walk(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+        previous = None
+        for name, stage in self.named_children():
+            if isinstance(stage, Cell):
+                y = stage(x, x if previous is None else previous)
+                if not self._reads_past(name):
+                    previous = x
+                x = y
+            else:
+                x = stage(x)
+            yield name, x

@@ -1,0 +1,162 @@
+"""Neocognitron: layers of S-cells that learn features and C-cells that forgive their place (Fukushima 1980).
+
+The ancestor of all convolutional nets, and trained without a teacher: `learn`. Reconstructed from the paper: sizes,
+equations, constants and the learning are its own; the fixed connections' shape, alpha and how the planes meet the
+border (taken from the sizes) are ours, and layers learn one after the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from convatlas.genes.fukushima import CCells, Excitation, SCells, VCells
+from convatlas.genes.gene import chain
+from convatlas.genes.genome import PUBLISHED, Genome
+from convatlas.genes.padding import Pad
+from convatlas.nets.net import Net
+
+
+@dataclass(frozen=True)
+class Module:
+    """An S-layer and the C-layer behind it.
+
+    Attributes:
+        s_border: Pixels added around what the S-cells read.
+        c_border: The same for the C-cells; negative: left out. None: their window is the whole S-plane.
+        selectivity: r.
+        speed: q, how much is learned at a time.
+        column: Side of the columns of S-cells that compete.
+    """
+
+    s_border: int
+    c_border: int | None
+    selectivity: float
+    speed: float
+    column: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """The modules, the planes of each of their layers, and the side of all windows."""
+
+    modules: tuple[Module, ...]
+    planes: int = 24
+    kernel: int = 5
+
+
+class SLayer(nn.Module):
+    """S-cells, what excites them, and the V-cells that inhibit them; (N, C, H, W) -> (N, planes, H', W')."""
+
+    counts_as_one = True
+
+    def __init__(self, row: Row, module: Module, channels: int, planes: int):
+        super().__init__()
+        self.speed, self.column = module.speed, module.column
+        self.pad = Pad((module.s_border, module.s_border))
+        self.excite = Excitation(channels, planes, row.kernel)
+        self.inhibit = VCells(channels, row.kernel)
+        self.cells = SCells(planes, module.selectivity)
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = self.pad(x)
+        return self.cells(self.excite(padded), self.inhibit(padded))  # type: ignore[no-any-return]
+
+    def reinforce(self, x: Tensor) -> None:
+        """Learns from one photo (1, C, H, W): a += q c x and b += q v, each plane where its representative is."""
+        padded = self.pad(x)
+        v, kernel = self.inhibit(padded), self.inhibit.kernel
+        for plane, row, column in representatives(self.cells(self.excite(padded), v)[0], self.column):
+            seen = padded[0, :, row : row + kernel, column : column + kernel]
+            self.excite.weight[plane] += self.speed * self.inhibit.fixed[0] * seen
+            self.cells.weight[plane] += self.speed * v[0, 0, row, column]
+
+
+def representatives(u: Tensor, column: int) -> list[tuple[int, int, int]]:
+    """The cells that learn from responses `u` (planes, H, W), as (plane, row, column).
+
+    From every window of `column` x `column` places the strongest of all planes' cells is a candidate if it fires; of
+    the candidates in one plane the strongest remains.
+    """
+    width = u.shape[2]
+    side = min(column, *u.shape[1:])
+    _, strongest = F.max_pool2d(u.amax(0)[None], side, 1, return_indices=True)
+    best: dict[int, tuple[float, int]] = {}
+    for place in sorted(set(strongest.flatten().tolist())):
+        response, plane = u.flatten(1)[:, place].max(0)
+        if response > best.get(int(plane), (0.0, 0))[0]:
+            best[int(plane)] = float(response), place
+    return [(plane, place // width, place % width) for plane, (_, place) in best.items()]
+
+
+class Neocognitron(Net):
+    """Three pairs of an S-layer and a C-layer, 24 planes each; (N, C, 16, 16) -> (N, planes).
+
+    The answer is the response of the last C-cells, one a plane, each in [0, 1): after `learn` a plane responds to one
+    kind of pattern, wherever it is; which one nobody has told it. `classes` is the number of these planes.
+    """
+
+    rows = {
+        "neocognitron": Row((Module(2, -1, 4.0, 1.0, 5), Module(1, 1, 1.5, 16.0, 5), Module(0, None, 1.5, 16.0, 2)))
+    }
+
+    @staticmethod
+    def published(row: Row) -> Genome:
+        return Genome(
+            convolution=None,
+            padding=None,
+            alignment=None,
+            pooling=PUBLISHED,
+            flattening=None,
+            normalization=None,
+            activation=None,
+            attention=None,
+            dropout=None,
+        )
+
+    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(row, genome, classes, channels, size)
+        (height, width), before = size, channels
+        for number, module in enumerate(row.modules, 1):
+            planes = classes if number == len(row.modules) else row.planes
+            self.add_module(f"s{number}", SLayer(row, module, before, planes))
+            shrunk = 2 * module.s_border - row.kernel + 1
+            height, width, before = height + shrunk, width + shrunk, planes
+            if module.c_border is None:
+                self.head = chain(cells=_pool(genome, planes, (height, width)), flatten=nn.Flatten())
+            else:
+                pad = Pad((module.c_border, module.c_border))
+                pool = _pool(genome, planes, (row.kernel, row.kernel))
+                self.add_module(f"c{number}", chain(pad=pad, cells=pool))
+                shrunk = 2 * module.c_border - row.kernel + 1
+                height, width = height + shrunk, width + shrunk
+
+    @torch.no_grad()
+    def learn(self, images: Tensor, *, rounds: int = 20, seed: int = 0) -> None:
+        """Self-organization: every S-layer in turn is shown all images, in an order drawn anew in each round.
+
+        Args:
+            images: Patterns (N, C, H, W), in 0..1, ink 1.
+            rounds: How often each is shown; 20 in the paper.
+            seed: Of the order.
+        """
+        order = torch.Generator().manual_seed(seed)
+        x = images.to(next(self.parameters()))
+        for stage in self.children():
+            if isinstance(stage, SLayer):
+                for _ in range(rounds):
+                    for number in torch.randperm(len(x), generator=order).tolist():
+                        stage.reinforce(x[number : number + 1])
+            x = stage(x)
+
+
+def _pool(genome: Genome, planes: int, kernel: tuple[int, int]) -> nn.Module:
+    """C-cells, or what the genome has in their place."""
+    if genome.pooling == PUBLISHED:
+        return CCells(kernel)
+    if kernel[0] != kernel[1]:
+        raise ValueError(f"poolings have square windows, and the last one must be {kernel}")
+    return genome.pool(planes, kernel[0], 1)

@@ -1,0 +1,80 @@
+"""Perceptrons: the photo as one vector, then dense layers, each fully connected to the next (the review's section I).
+
+The rows are those that LeCun et al. 1998 compare on digits of 28 x 28 pixels, written 784-300-10 and so on. Transfer
+function and targets are those of its appendix A: 1.7159 tanh(2x / 3) on the hidden and output units, and answers of
+1 and -1; the linear classifier has none. The nets expect pixels of about mean 0 and variance 1: paper -0.1, ink 1.175.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from convatlas.genes.feedback import Layer
+from convatlas.genes.gene import chain
+from convatlas.genes.genome import Genome
+from convatlas.genes.layers import Dense
+from convatlas.nets.initialize import start_by_fan_in
+from convatlas.nets.net import Net
+
+
+@dataclass(frozen=True)
+class Row:
+    """Units of each hidden layer.
+
+    Attributes:
+        hidden: How many.
+        feedback: Which arrows lead back.
+        steps: For how many steps a photo stands before a net with feedback. In four, the first answer of three layers
+            has come back to the input, one layer a step, and forward again.
+    """
+
+    hidden: tuple[int, ...]
+    feedback: str = "none"
+    steps: int = 4
+
+
+class Perceptron(Net):
+    """The pixels in a row, hidden layers, one number a class. With feedback, all layers are one stage, `head`."""
+
+    rows = {
+        "linear": Row(()),
+        "mlp_300": Row((300,)),
+        "mlp_1000": Row((1000,)),
+        "mlp_300_100": Row((300, 100)),
+        "mlp_1000_150": Row((1000, 150)),
+    }
+
+    @staticmethod
+    def published(row: Row) -> Genome:
+        return Genome(
+            convolution=None,
+            padding=None,
+            alignment=None,
+            flattening="flatten",
+            normalization=None,
+            activation="scaled_tanh" if row.hidden else "identity",
+            attention=None,
+            feedback=row.feedback,
+            output="squashed",
+            dropout=None,
+        )
+
+    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(row, genome, classes, channels, size)
+        self.flatten, features = self.flattened(genome, channels, channels, size)
+        head = genome.answer((features, *row.hidden)[-1], classes)
+        hidden = [Layer(f"hidden{number}", width, genome.activate(width)) for number, width in enumerate(row.hidden, 1)]
+        last = Layer("output", classes, dict(head.named_children()).get("act"))
+        loop = genome.recur([Layer("input", features), *hidden, last], row.steps)
+        if loop is not None and not isinstance(head, nn.Sequential):
+            raise ValueError("feedback needs an output layer that is dense or squashed")
+        before = features
+        for layer in hidden if loop is None else ():
+            self.add_module(layer.name, chain(dense=Dense(before, layer.width), act=layer.act))
+            before = layer.width
+        self.head = head if loop is None else loop
+
+    def fill(self, module: nn.Module) -> None:
+        start_by_fan_in(module)

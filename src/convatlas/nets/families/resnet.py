@@ -1,0 +1,199 @@
+"""ResNet, version 1 (He et al. 2015, table 1) and version 2, pre-activated (He et al. 2016, figure 1b).
+
+Of version 1 there are nets with grouped convolutions (ResNeXt: Xie et al. 2017, table 1) and with gates behind each
+block's last normalization (SE-ResNet, SE-ResNeXt: Hu et al. 2018, table 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from convatlas.genes.gene import chain
+from convatlas.genes.genome import Genome
+from convatlas.genes.normalization import Norm
+from convatlas.genes.pooling import Border, MaxPool
+from convatlas.genes.structural import Add
+from convatlas.nets.net import Net
+
+
+@dataclass(frozen=True)
+class Row:
+    """Blocks in each stage, and what differs between the nets that go by one name.
+
+    Attributes:
+        blocks: How many blocks conv2 to conv5 hold.
+        preactivated: Version 2: normalization and activation before the convolutions.
+        stride_in: Which convolution of a bottleneck strides in version 1, "first" (1 x 1) or "second" (3 x 3).
+        bias: Whether convolutions in front of a normalization have a bias too.
+        norm: The normalization's constants.
+        pool_border: What the stem's pooling sees outside the map. Zeros matter in version 2, whose stem has no ReLU.
+        basic: Version 1: blocks of two 3 x 3 convolutions in place of bottlenecks.
+        inner: Version 1: how many times wider than ResNet's its bottlenecks are inside.
+        convolution: The published gene of the 3 x 3 convolutions.
+        attention: The published gene behind each block's last normalization.
+    """
+
+    blocks: tuple[int, int, int, int]
+    preactivated: bool = False
+    stride_in: str = "first"
+    bias: bool = True
+    norm: Norm = Norm(eps=1.001e-5, momentum=0.01)
+    pool_border: Border = "zeros"
+    basic: bool = False
+    inner: int = 1
+    convolution: str = "dense"
+    attention: str = "none"
+
+
+TORCH = Row((3, 4, 6, 3), stride_in="second", bias=False, norm=Norm(eps=1e-5, momentum=0.1), pool_border="outside")
+"""ResNet-50 with the conventions of PyTorch's nets; the rows of Keras' nets have Keras' own."""
+
+
+class Residual(nn.Module):
+    """`convolutions` beside a shortcut: (N, C, H, W) -> (N, wide, H / stride, W / stride).
+
+    The shortcut is a convolution where the channels change (the review's convolution block), else the input itself
+    (its identity block).
+    """
+
+    def __init__(
+        self,
+        row: Row,
+        genome: Genome,
+        channels: int,
+        wide: int,
+        stride: int,
+        share: float,
+        convolutions: dict[str, nn.Module],
+    ):
+        super().__init__()
+        projects = channels != wide
+        shortcut = genome.unit(channels, wide, 1, stride, norm=row.norm, act=False, bias=row.bias) if projects else None
+        self.shortcut = shortcut
+        self.branch = chain(**convolutions, attention=genome.attend(wide), drop=genome.drop_path(share))
+        self.add = Add()
+        self.act = genome.activate(wide)
+
+    def forward(self, x: Tensor) -> Tensor:
+        skip = x if self.shortcut is None else self.shortcut(x)
+        return self.act(self.add(skip, self.branch(x)))  # type: ignore[no-any-return]
+
+
+class Basic(Residual):
+    """3 x 3 and 3 x 3 convolutions; (N, C, H, W) -> (N, width, H / stride, W / stride)."""
+
+    expansion: ClassVar[int] = 1
+
+    def __init__(self, row: Row, genome: Genome, channels: int, width: int, stride: int, share: float):
+        norm, bias = row.norm, row.bias
+        convolutions: dict[str, nn.Module] = {
+            "conv1": genome.unit(channels, width, 3, stride, norm=norm, bias=bias, alignment="symmetric"),
+            "conv2": genome.unit(width, width, 3, norm=norm, bias=bias, alignment="symmetric", act=False),
+        }
+        super().__init__(row, genome, channels, width, stride, share, convolutions)
+
+
+class Bottleneck(Residual):
+    """1 x 1, 3 x 3 and 1 x 1 convolutions; (N, C, H, W) -> (N, 4 width, H / stride, W / stride)."""
+
+    expansion: ClassVar[int] = 4
+
+    def __init__(self, row: Row, genome: Genome, channels: int, width: int, stride: int, share: float):
+        norm, bias, inner, wide = row.norm, row.bias, row.inner * width, 4 * width
+        first, second = (stride, 1) if row.stride_in == "first" else (1, stride)
+        convolutions: dict[str, nn.Module] = {
+            "conv1": genome.unit(channels, inner, 1, first, norm=norm, bias=bias),
+            "conv2": genome.unit(inner, inner, 3, second, norm=norm, bias=bias, alignment="symmetric"),
+            "conv3": genome.unit(inner, wide, 1, norm=norm, bias=bias, act=False),
+        }
+        super().__init__(row, genome, channels, wide, stride, share, convolutions)
+
+
+class PreactivatedBottleneck(nn.Module):
+    """The bottleneck of version 2; (N, C, H, W) -> (N, 4 width, H / stride, W / stride).
+
+    A projection reads the pre-activated input; a strided shortcut takes every second pixel of the input itself.
+    """
+
+    expansion: ClassVar[int] = 4
+
+    def __init__(self, row: Row, genome: Genome, channels: int, width: int, stride: int, share: float):
+        super().__init__()
+        norm, wide = row.norm, 4 * width
+        self.before = chain(norm=genome.normalize(channels, norm), act=genome.activate(channels))
+        self.project = chain(**genome.convolve(channels, wide, 1, bias=True)) if channels != wide else None
+        self.subsample = MaxPool(channels, 1, stride) if stride > 1 else None
+        self.branch = chain(
+            conv1=genome.unit(channels, width, 1, norm=norm),
+            conv2=genome.unit(width, width, 3, stride, norm=norm, alignment="symmetric"),
+            conv3=chain(**genome.convolve(width, wide, 1, bias=True)),
+            attention=genome.attend(wide),
+            drop=genome.drop_path(share),
+        )
+        self.add = Add()
+
+    def forward(self, x: Tensor) -> Tensor:
+        active = self.before(x)
+        if self.project is not None:
+            x = self.project(active)
+        elif self.subsample is not None:
+            x = self.subsample(x)
+        return self.add(x, self.branch(active))  # type: ignore[no-any-return]
+
+
+class ResNet(Net):
+    """A 7 x 7 stem, four stages of blocks, one dense layer.
+
+    Version 1 halves the map in the first block of a stage, version 2 in the last (but for conv5).
+    """
+
+    rows = {
+        "resnet18": replace(TORCH, blocks=(2, 2, 2, 2), basic=True),
+        "resnet34": replace(TORCH, basic=True),
+        "resnet50": Row((3, 4, 6, 3)),
+        "resnet101": Row((3, 4, 23, 3)),
+        "resnet152": Row((3, 8, 36, 3)),
+        "resnet50_v2": Row((3, 4, 6, 3), preactivated=True),
+        "resnet101_v2": Row((3, 4, 23, 3), preactivated=True),
+        "resnet152_v2": Row((3, 8, 36, 3), preactivated=True),
+        "se_resnet50": replace(TORCH, attention="squeeze_excitation"),
+        "resnext50_32x4d": replace(TORCH, inner=2, convolution="grouped"),
+        "se_resnext50_32x4d": replace(TORCH, inner=2, convolution="grouped", attention="squeeze_excitation"),
+    }
+
+    @staticmethod
+    def published(row: Row) -> Genome:
+        return Genome(
+            convolution=row.convolution,
+            alignment="symmetric",
+            pooling="max",
+            attention=row.attention,
+            stochastic_depth=0.0,
+        )
+
+    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(row, genome, classes, channels, size)
+        late = row.preactivated
+        conv = genome.convolve(channels, 64, 7, 2, bias=late or row.bias, alignment="symmetric", fixed=True)
+        self.stem = chain(
+            **conv,
+            norm=None if late else genome.normalize(64, row.norm),
+            act=None if late else genome.activate(64),
+            pool=genome.pool(64, 3, 2, alignment="symmetric", border=row.pool_border),
+        )
+        block = PreactivatedBottleneck if late else Basic if row.basic else Bottleneck
+        before, done, total = 64, 0, sum(row.blocks)
+        for stage, count in enumerate(row.blocks):
+            width, blocks = 64 * 2**stage, nn.Sequential()
+            for number in range(1, count + 1):
+                halves = (number == count and stage < 3) if late else (number == 1 and stage > 0)
+                share = done / max(total - 1, 1)
+                blocks.add_module(f"block{number}", block(row, genome, before, width, 2 if halves else 1, share))
+                before, done = block.expansion * width, done + 1
+            self.add_module(f"conv{stage + 2}", blocks)
+        if late:
+            self.after = chain(norm=genome.normalize(before, row.norm), act=genome.activate(before))
+        self.finish(genome, before, channels, size, classes)

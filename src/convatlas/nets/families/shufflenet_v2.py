@@ -1,0 +1,92 @@
+"""ShuffleNetV2: half of the maps pass each unit untouched, then both halves are mixed (Ma et al. 2018, table 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from convatlas.genes.gene import chain
+from convatlas.genes.genome import Genome
+from convatlas.genes.normalization import Norm
+from convatlas.genes.structural import Concat, Shuffle, Slice
+from convatlas.nets.net import Net
+
+NORM = Norm(eps=1e-5, momentum=0.1)
+STEM = 24
+REPEATS = (4, 8, 4)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Maps in each of the three stages, and behind the last convolution."""
+
+    widths: tuple[int, int, int]
+    last: int = 1024
+
+
+class Unit(nn.Module):
+    """1 x 1, 3 x 3 depthwise and 1 x 1 convolutions over half of the maps; (N, width, H, W), same shape.
+
+    A strided unit has no halves to begin with: both ways read all maps, (N, C, H, W) -> (N, width, H / 2, W / 2).
+    """
+
+    def __init__(self, genome: Genome, channels: int, width: int, stride: int):
+        super().__init__()
+        half = width // 2
+        self.skip: nn.Module = Slice(0, half)
+        self.work = Slice(half, width) if stride == 1 else None
+        if stride > 1:
+            self.skip = chain(
+                spatial=_spatial(genome, channels, stride), pointwise=genome.unit(channels, half, norm=NORM)
+            )
+        self.branch = chain(
+            pointwise1=genome.unit(half if stride == 1 else channels, half, norm=NORM),
+            spatial=_spatial(genome, half, stride),
+            pointwise2=genome.unit(half, half, norm=NORM),
+            attention=genome.attend(half),
+        )
+        self.concat = Concat()
+        self.shuffle = Shuffle(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x if self.work is None else self.work(x)
+        return self.shuffle(self.concat(self.skip(x), self.branch(y)))  # type: ignore[no-any-return]
+
+
+def _spatial(genome: Genome, channels: int, stride: int) -> nn.Module:
+    return genome.unit(channels, channels, 3, stride, norm=NORM, act=False, kind="depthwise", alignment="symmetric")
+
+
+class ShuffleNetV2(Net):
+    """A strided stem, three stages of units, a 1 x 1 convolution, one dense layer."""
+
+    rows = {
+        "shufflenet_v2_x0_5": Row((48, 96, 192)),
+        "shufflenet_v2_x1_0": Row((116, 232, 464)),
+        "shufflenet_v2_x1_5": Row((176, 352, 704)),
+        "shufflenet_v2_x2_0": Row((244, 488, 976), last=2048),
+    }
+
+    @staticmethod
+    def published(row: Row) -> Genome:
+        return Genome(convolution="depthwise", pooling="max")
+
+    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(row, genome, classes, channels, size)
+        conv = genome.convolve(channels, STEM, 3, 2, alignment="symmetric", fixed=True)
+        self.stem = chain(
+            **conv,
+            norm=genome.normalize(STEM, NORM),
+            act=genome.activate(STEM),
+            pool=genome.pool(STEM, 3, 2, alignment="symmetric"),
+        )
+        before = STEM
+        for number, (width, repeats) in enumerate(zip(row.widths, REPEATS, strict=True), 2):
+            stage = nn.Sequential()
+            for unit in range(1, repeats + 1):
+                stage.add_module(f"unit{unit}", Unit(genome, before, width, 2 if unit == 1 else 1))
+                before = width
+            self.add_module(f"stage{number}", stage)
+        self.after = genome.unit(before, row.last, norm=NORM)
+        self.finish(genome, row.last, channels, size, classes)

@@ -1,0 +1,1 @@
+"""Pictures: shapes, fonts, colours, and the SVG and PNG they become."""

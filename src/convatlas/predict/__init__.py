@@ -1,0 +1,1 @@
+"""From a photo to an answer: classify, detect, evaluate, look inside."""

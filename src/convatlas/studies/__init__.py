@@ -1,0 +1,1 @@
+"""What is trained here to show something: one folder a study."""

@@ -1,0 +1,1 @@
+"""The data a net is trained on: data sets, loading, augmentation."""

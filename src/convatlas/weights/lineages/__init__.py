@@ -1,0 +1,1 @@
+"""The publishers of weights: one file describes each, the others read its file format and its layer names."""

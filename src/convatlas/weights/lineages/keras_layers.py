@@ -1,0 +1,169 @@
+"""A net as Keras' files see it: layers in the order of the file, and how each array of theirs lies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from math import prod
+
+from torch import Tensor, nn
+
+from convatlas.anatomy.measure.parameters import weighted_layers
+from convatlas.genes.convolution import Separable
+from convatlas.genes.normalization import BatchNorm, LayerNorm, Standardize
+from convatlas.genes.structural import LayerScale
+from convatlas.nets.families.convnext import OneLayer
+from convatlas.nets.net import Net
+from convatlas.weights.adapt import CLASSIFIER
+from convatlas.weights.state_io import COUNTER
+
+KINDS: dict[type[nn.Module], str] = {
+    Separable: "separable_conv2d",
+    OneLayer: "sequential",
+    BatchNorm: "batch_normalization",
+    LayerNorm: "layer_normalization",
+    LayerScale: "layer_scale",
+    Standardize: "normalization",
+}
+"""Keras' class by ours, in the spelling of its files; convolutions and dense layers depend on the net."""
+
+
+@dataclass(frozen=True)
+class Array:
+    """One array of a file.
+
+    Attributes:
+        name: Of our tensor.
+        place: Where a `.weights.h5` has it inside the layer: "vars/0", "layers/conv2d/vars/0".
+        shape: Of our tensor.
+        view: The same as (outputs, inputs, height, width), where it is a kernel or a matrix.
+        axes: Keras' order of the view's axes.
+        flat: Whether Keras writes a matrix (inputs, outputs); the inputs of a flattened map are in the order H, W, C.
+    """
+
+    name: str
+    place: str
+    shape: tuple[int, ...]
+    view: tuple[int, ...]
+    axes: tuple[int, ...]
+    flat: bool
+
+    @property
+    def stored(self) -> tuple[int, ...]:
+        """The shape in the file."""
+        turned = tuple(self.view[axis] for axis in self.axes)
+        return (prod(turned[:-1]), turned[-1]) if self.flat else turned
+
+    def ours(self, array: Tensor) -> Tensor:
+        """Our tensor from the file's array."""
+        back = [self.axes.index(axis) for axis in range(len(self.axes))]
+        return array.reshape([self.view[axis] for axis in self.axes]).permute(back).reshape(self.shape).contiguous()
+
+    def theirs(self, tensor: Tensor) -> Tensor:
+        """The file's array from our tensor."""
+        return tensor.reshape(self.view).permute(self.axes).reshape(self.stored).contiguous()
+
+    def for_classes(self, classes: int) -> Array:
+        """The same with another number of outputs."""
+        return replace(self, shape=(classes, *self.shape[1:]), view=(classes, *self.view[1:]))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of Keras' net that owns weights.
+
+    Attributes:
+        kind: Its class, as a `.weights.h5` spells it: "conv2d".
+        arrays: In the order of the file.
+        top: Whether it belongs to what Keras calls the top of the net.
+    """
+
+    kind: str
+    arrays: tuple[Array, ...]
+    top: bool
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it is the last layer, whose outputs are the classes."""
+        return self.arrays[0].name.startswith(f"{CLASSIFIER}.")
+
+
+def layers(net: Net) -> list[Layer]:
+    """All layers of the net that own weights, in the order of Keras' files; the top comes last.
+
+    Keras sorts the layers of a net by their depth below the output, not by their calls: where branches run side by side
+    their layers are mixed. `data/keras_order.json` holds that order as numbers of our layers, for the nets that differ.
+    """
+    names = {module: name for name, module in net.named_modules()}
+    found = [_layer(net, names[module], module) for module in weighted_layers(net)]
+    order = _orders().get(net.card.name, range(len(found)))
+    return [found[number] for number in order if number < len(found)]
+
+
+@cache
+def _orders() -> dict[str, list[int]]:
+    text = (files("convatlas.weights") / "data" / "keras_order.json").read_text(encoding="utf-8")
+    orders: dict[str, list[int]] = json.loads(text)
+    return orders
+
+
+def _layer(net: Net, path: str, module: nn.Module) -> Layer:
+    kind = _kind(net, module)
+    inside = [(name, part) for name, part in module.named_modules() if [*part.parameters(recurse=False)]]
+    if isinstance(module, Separable):
+        kinds = ("depthwise_conv2d", "conv2d")
+        parts = [
+            array
+            for number, (name, part) in enumerate(inside)
+            for array in _arrays(net, f"{path}.{name}", part, kinds[number], "vars", number)
+        ]
+    elif isinstance(module, OneLayer):
+        parts = [
+            array
+            for name, part in inside
+            for array in _arrays(net, f"{path}.{name}", part, "conv2d", f"layers/{_kind(net, part)}/vars")
+        ]
+    else:
+        parts = list(_arrays(net, path, module, kind, "vars"))
+    return Layer(kind, tuple(parts), top=path.startswith("head.") and isinstance(module, nn.Linear))
+
+
+def _kind(net: Net, module: nn.Module) -> str:
+    family = net.card.family
+    if isinstance(module, nn.Linear):
+        return "conv2d" if family == "mobilenet" else "dense"
+    if isinstance(module, nn.Conv2d):
+        if family == "convnext":  # depthwise as a convolution in groups, 1 x 1 as a dense layer over the channels
+            return "dense" if module.kernel_size == (1, 1) else "conv2d"
+        return "depthwise_conv2d" if module.groups > 1 else "conv2d"
+    return KINDS[type(module)]
+
+
+def _arrays(net: Net, path: str, module: nn.Module, kind: str, group: str, first: int = 0) -> Iterator[Array]:
+    state = {name: tensor for name, tensor in module.state_dict().items() if name != COUNTER}
+    for number, (name, tensor) in enumerate(state.items(), first):
+        shape = tuple(tensor.shape)
+        kernel = len(shape) > 1
+        view = (*shape[:1], *_inputs(net, path, shape)) if kernel else shape
+        axes = (2, 3, 0, 1) if kind == "depthwise_conv2d" else (2, 3, 1, 0)
+        yield Array(
+            f"{path}.{name}",
+            f"{group}/{number}",
+            shape,
+            view,
+            axes if kernel else tuple(range(len(shape))),
+            kernel and kind == "dense",
+        )
+
+
+def _inputs(net: Net, path: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """(inputs, height, width) of a kernel or matrix."""
+    if len(shape) == 4:
+        return shape[1], shape[2], shape[3]
+    # VGG halves a photo five times and flattens what is left.
+    whole = path == "head.dense1" and isinstance(net.head.get_submodule("flatten"), nn.Flatten)
+    height, width = (side // 32 for side in net.size) if whole else (1, 1)
+    return shape[1] // (height * width), height, width
