@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import convatlas as ca
 from convatlas.cli import app
 from convatlas.images.samples import SAMPLES, sample
-from tests.training.test_errors import made_up
+from tests.studies.test_mnist_errors import made_up
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

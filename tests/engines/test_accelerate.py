@@ -18,7 +18,7 @@ from typing import NoReturn
 import numpy as np
 import pytest
 import torch
-from tests.engines.test_exporting import Fft, Two, own
+from tests.engines.test_export import Fft, Two, own
 from torch import nn
 
 import convatlas as ca
