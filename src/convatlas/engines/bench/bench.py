@@ -84,7 +84,7 @@ class Time:
         return 1e3 * self.batch / self.call
 
     def row(self) -> dict[str, Any]:
-        """Row for `base.timings`; with "milliseconds" only in float32 for one photo, which is what `choose` compares."""
+        """Row for `base.timings`; has "milliseconds" only in float32 for one photo, which is what `choose` compares."""
         row = vars(self) | {"photos_per_second": self.photos_per_second}
         if self.batch == 1 and self.precision == "float32" and self.engine in PRECISIONS:
             row["milliseconds"] = self.milliseconds
