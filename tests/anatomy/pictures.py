@@ -5,7 +5,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 
-from convatlas.pictures.shapes import GREY, Bounds, Box, Disc, Group, Line, Picture, Text, flat
+from convatlas.pictures.picture import Picture
+from convatlas.pictures.shapes import GREY, Bounds, Box, Disc, Group, Line, Text, flat
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import matplotlib
 import pytest
 import timm
 import torch
@@ -25,9 +24,11 @@ from convatlas.anatomy.measure.records import Anatomy
 from convatlas.anatomy.structure.stages import folded, wires_of
 from convatlas.base.errors import ConvAtlasError, UnknownName
 from convatlas.catalogue.cards import cards
-from convatlas.pictures.fonts import WIDTHS, WIDTHS_BOLD, shortened, text_width, wrapped
 from convatlas.pictures.palette import COLOURS, MEANINGS
-from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Group, Line, Picture, Text, flat
+from convatlas.pictures.picture import Picture
+from convatlas.pictures.raster import FONTS
+from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Group, Line, Text, flat
+from convatlas.pictures.text import WIDTHS, WIDTHS_BOLD, shortened, text_width, wrapped
 
 FOREIGN = (
     "torchvision:googlenet",
@@ -334,7 +335,7 @@ def test_wrong_wishes() -> None:
 
 @pytest.mark.parametrize(("file", "widths"), [("DejaVuSans.ttf", WIDTHS), ("DejaVuSans-Bold.ttf", WIDTHS_BOLD)])
 def test_widths_are_those_of_the_font(file: str, widths: dict[str, int]) -> None:
-    font = TTFont(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / file)
+    font = TTFont(next(path for path in FONTS if path.name == file))
     names, advances, em = font.getBestCmap(), font["hmtx"], font["head"].unitsPerEm
     assert {sign: round(advances[names[ord(sign)]][0] * 1000 / em) for sign in widths} == widths
 

@@ -13,7 +13,8 @@ from tests.anatomy.pictures import check_words
 from convatlas.base.errors import ConvAtlasError, StoreError, WeightsError
 from convatlas.images.decoding import read
 from convatlas.images.samples import sample
-from convatlas.pictures.shapes import Picture, Text, flat
+from convatlas.pictures.picture import Picture
+from convatlas.pictures.shapes import Text, flat
 from convatlas.predict.inputs import _looked_at, seen
 from convatlas.predict.look import look
 from convatlas.weights.lineage import PIXELS

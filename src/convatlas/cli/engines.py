@@ -68,7 +68,7 @@ def bench(
     if sweep and batch:
         raise ConvAtlasError("say --batch or --sweep")
     from convatlas.engines.bench.bench import BATCHES, SWEEP, benches
-    from convatlas.pictures.shapes import check_picture
+    from convatlas.pictures.picture import check_picture
 
     if output is not None:
         check_picture(output)

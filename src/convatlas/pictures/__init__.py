@@ -1,1 +1,1 @@
-"""Pictures: shapes, fonts, colours, and the SVG and PNG they become."""
+"""The drawing kit: shapes, colours and text, charts made of them, and the SVG and PNG files they become."""

@@ -1,4 +1,4 @@
-"""One colour a gene, dark text on each of them; the hues stay apart for those who see few."""
+"""Colours: one for each locus of genes, and a series of them for charts; dark text is readable on those of loci."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLOURS = {
     "padding": "#e4e4e0",
     "other": "#dfe3e6",
 }
-"""By locus."""
+"""Fill by locus; the hues stay distinct for colour-blind readers."""
 
 MEANINGS = {
     "convolution": "convolution",
@@ -34,9 +34,16 @@ MEANINGS = {
     "padding": "padding",
     "other": "other",
 }
-"""What the legend says."""
+"""Legend text by locus."""
 
 
 def colour(locus: str) -> str:
-    """The colour of a locus."""
+    """Return the colour of a locus."""
     return COLOURS.get(locus, COLOURS["other"])
+
+
+SERIES = (
+    "#4c78a8", "#f58518", "#54a24b", "#72b7b2", "#e45756", "#b279a2", "#9d755d", "#eeca3b", "#ff9da6", "#2f4b7c",
+    "#88d27a", "#d67195", "#79706e", "#439894", "#bab0ac", "#83bcb6",
+)  # fmt: skip
+"""Colours of a chart's series, in order."""

@@ -1,34 +1,30 @@
-"""Pictures as PNG: the SVG itself, drawn by resvg in the DejaVu Sans that matplotlib carries."""
+"""Render SVG as PNG, with resvg and the bundled DejaVu Sans: the same bytes on every machine."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from convatlas.base.errors import ConvAtlasError
-from convatlas.pictures.shapes import Picture
 
-MOST = 120_000_000
+MAX_PIXELS = 120_000_000
 """Pixels of the largest PNG that is written."""
 
+FONTS = tuple(Path(__file__).parent / "fonts" / name for name in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf"))
 
-def rendered(picture: Picture, scale: float) -> bytes:
-    """The bytes of a PNG file.
+
+def svg_to_png(svg: str, width: float, height: float, scale: float) -> bytes:
+    """Render an SVG of `width` x `height` as a PNG file of `scale` pixels for each of its own.
 
     Raises:
-        ConvAtlasError: It would have more than `MOST` pixels.
+        ConvAtlasError: The PNG would have no pixel, or more than `MAX_PIXELS`.
     """
-    if not scale > 0 or picture.width * picture.height * scale * scale > MOST:
+    if not scale > 0 or width * height * scale * scale > MAX_PIXELS:
         raise ConvAtlasError(
-            f"a picture of {picture.width:.0f} x {picture.height:.0f} at a scale of {scale:g} is no PNG of 1 to "
-            f"{MOST:,} pixels: write an SVG"
+            f"a PNG has 1 to {MAX_PIXELS:,} pixels; a picture of {width:.0f} x {height:.0f} at a scale of {scale:g} "
+            "is beyond that: write an SVG"
         )
-    import matplotlib
     import resvg_py
 
-    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     return resvg_py.svg_to_bytes(
-        svg_string=picture.svg(),
-        zoom=scale,
-        skip_system_fonts=True,
-        font_files=[str(fonts / name) for name in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")],
+        svg_string=svg, zoom=scale, skip_system_fonts=True, font_files=[str(path) for path in FONTS]
     )

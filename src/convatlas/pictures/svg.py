@@ -1,27 +1,28 @@
-"""Pictures as SVG: one element that needs nothing beside it."""
+"""Write shapes as one self-contained SVG element."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from html import escape
 from math import hypot
 
-from convatlas.pictures.fonts import FAMILY
-from convatlas.pictures.shapes import Box, Disc, Group, Image, Line, Picture, Point, Polygon, Shape, Text
+from convatlas.pictures.shapes import Box, Disc, Group, Image, Line, Point, Polygon, Shape, Text
+from convatlas.pictures.text import FAMILY
 
 HEAD, HALF = 6.0, 3.2
-"""Length and half the width of an arrow's head."""
+"""Length and half the width of an arrowhead."""
 
 
-def written(picture: Picture) -> str:
-    """The picture as an `<svg>` element, with its title and description for those who do not see it."""
-    size = f'width="{_n(picture.width)}" height="{_n(picture.height)}"'
+def svg_document(shapes: Sequence[Shape], width: float, height: float, title: str, description: str) -> str:
+    """Return an `<svg>` element with a title and a description for screen readers."""
+    size = f'width="{_n(width)}" height="{_n(height)}"'
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {_n(picture.width)} {_n(picture.height)}"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {_n(width)} {_n(height)}"'
         f' role="img" font-family="{FAMILY}">',
-        f"<title>{_safe(picture.title)}</title>",
-        f"<desc>{_safe(picture.description)}</desc>",
-        *(line for shape in picture.shapes for line in _lines(shape)),
+        f"<title>{_escaped(title)}</title>",
+        f"<desc>{_escaped(description)}</desc>",
+        *(line for shape in shapes for line in _lines(shape)),
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
@@ -30,17 +31,17 @@ def written(picture: Picture) -> str:
 def _lines(shape: Shape) -> list[str]:
     if isinstance(shape, Group):
         layers = f' data-layers="{" ".join(map(str, shape.layers))}"' if shape.layers else ""
-        title = [f"<title>{_safe(shape.title)}</title>"] if shape.title else []
-        return [f"<g{layers}>", *title, *(line for one in shape.shapes for line in _lines(one)), "</g>"]
+        title = [f"<title>{_escaped(shape.title)}</title>"] if shape.title else []
+        return [f"<g{layers}>", *title, *(line for inner in shape.shapes for line in _lines(inner)), "</g>"]
     if isinstance(shape, Box):
         place = f'x="{_n(shape.x)}" y="{_n(shape.y)}" width="{_n(shape.width)}" height="{_n(shape.height)}"'
         dashes = ' stroke-dasharray="4 3"' if shape.dashed else ""
-        clear = f' opacity="{shape.opacity:g}"' if shape.opacity < 1 else ""
-        return [f'<rect {place} rx="{_n(shape.radius)}" fill="{shape.fill}" stroke="{shape.stroke}"{dashes}{clear}/>']
+        opacity = f' opacity="{shape.opacity:g}"' if shape.opacity < 1 else ""
+        return [f'<rect {place} rx="{_n(shape.radius)}" fill="{shape.fill}" stroke="{shape.stroke}"{dashes}{opacity}/>']
     if isinstance(shape, Disc):
         place = f'cx="{_n(shape.x)}" cy="{_n(shape.y)}" r="{_n(shape.radius)}"'
-        clear = f' opacity="{shape.opacity:g}"' if shape.opacity < 1 else ""
-        return [f'<circle {place} fill="{shape.fill}" stroke="{shape.stroke}"{clear}/>']
+        opacity = f' opacity="{shape.opacity:g}"' if shape.opacity < 1 else ""
+        return [f'<circle {place} fill="{shape.fill}" stroke="{shape.stroke}"{opacity}/>']
     if isinstance(shape, Polygon):
         points = " ".join(f"{_n(x)},{_n(y)}" for x, y in shape.points)
         return [f'<polygon points="{points}" fill="{shape.fill}" stroke="{shape.stroke}"/>']
@@ -49,7 +50,7 @@ def _lines(shape: Shape) -> list[str]:
         anchor = "" if shape.anchor == "start" else f' text-anchor="{shape.anchor}"'
         bold = ' font-weight="bold"' if shape.bold else ""
         style = f'font-size="{_n(shape.size)}" fill="{shape.fill}"{bold}{anchor}{turn}'
-        return [f'<text x="{_n(shape.x)}" y="{_n(shape.y)}" {style}>{_safe(shape.text)}</text>']
+        return [f'<text x="{_n(shape.x)}" y="{_n(shape.y)}" {style}>{_escaped(shape.text)}</text>']
     if isinstance(shape, Image):
         place = f'x="{_n(shape.x)}" y="{_n(shape.y)}" width="{_n(shape.width)}" height="{_n(shape.height)}"'
         data = base64.b64encode(shape.png).decode()
@@ -75,7 +76,9 @@ def _line(line: Line) -> list[str]:
         points = (*points[:-1], (x - along * HEAD / 2, y - across * HEAD / 2))
     path = _curved(points) if line.curve else _rounded(points, line.radius)
     dashes = ' stroke-dasharray="4 3"' if line.dashed else ""
-    return [f'<path d="{path}" fill="none" stroke="{line.stroke}" stroke-width="{_n(line.width)}"{dashes}/>', *heads]
+    opacity = f' opacity="{line.opacity:g}"' if line.opacity < 1 else ""
+    style = f'stroke="{line.stroke}" stroke-width="{_n(line.width)}"{dashes}{opacity}'
+    return [f'<path d="{path}" fill="none" {style}/>', *heads]
 
 
 def _curved(points: tuple[Point, ...]) -> str:
@@ -84,7 +87,7 @@ def _curved(points: tuple[Point, ...]) -> str:
 
 
 def _rounded(points: tuple[Point, ...], radius: float) -> str:
-    """A path through the points that cuts each corner by an arc's chord of at most `radius`."""
+    """Return a path through the points whose corners are rounded by at most `radius`."""
     path = [f"M{_n(points[0][0])} {_n(points[0][1])}"]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         lengths = [hypot(corner[0] - end[0], corner[1] - end[1]) for end in (before, after)]
@@ -101,11 +104,11 @@ def _rounded(points: tuple[Point, ...], radius: float) -> str:
 
 
 def _n(value: float) -> str:
-    """A number with at most one digit behind the point."""
+    """Return a number with at most one decimal place."""
     text = f"{value:.1f}".removesuffix(".0")
     return "0" if text == "-0" else text
 
 
-def _safe(text: str) -> str:
-    """Text as XML allows it: control characters are not part of it."""
+def _escaped(text: str) -> str:
+    """Return text as XML allows it, without control characters."""
     return escape("".join(sign if sign.isprintable() else " " for sign in text), quote=False)

@@ -12,7 +12,7 @@ from convatlas.anatomy.looking.sum import drawn
 from convatlas.base.errors import ConvAtlasError
 from convatlas.images.decoding import Source
 from convatlas.nets.build import Size
-from convatlas.pictures.shapes import Picture
+from convatlas.pictures.picture import Picture
 from convatlas.predict.inputs import seen
 
 WIDE = 100_000_000

@@ -7,21 +7,9 @@ from itertools import pairwise
 from math import ceil, floor, hypot, log10, sqrt
 
 from convatlas.anatomy.report.choose import COSTS, Candidate, Choice
-from convatlas.pictures.fonts import text_width, wrapped
-from convatlas.pictures.shapes import (
-    GREY,
-    INK,
-    PAPER,
-    Bounds,
-    Box,
-    Disc,
-    Group,
-    Line,
-    Picture,
-    Point,
-    Shape,
-    Text,
-)
+from convatlas.pictures.picture import Picture
+from convatlas.pictures.shapes import GREY, INK, PAPER, Bounds, Box, Disc, Group, Line, Point, Shape, Text
+from convatlas.pictures.text import text_width, wrapped
 
 LEFT, TOP, WIDE, HIGH, SMALL = 64.0, 76.0, 900.0, 600.0, 9.0
 """Where the field of the chart begins, its sides, and the size of labels."""

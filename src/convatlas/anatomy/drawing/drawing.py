@@ -14,7 +14,7 @@ from convatlas.anatomy.structure.dna import dna
 from convatlas.anatomy.structure.stages import stages
 from convatlas.anatomy.structure.tokens import Words
 from convatlas.base.errors import ConvAtlasError, unknown
-from convatlas.pictures.shapes import Picture
+from convatlas.pictures.picture import Picture
 
 STYLES = ("blocks", "boxes")
 

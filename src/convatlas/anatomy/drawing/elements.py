@@ -10,10 +10,10 @@ from typing import Protocol
 from convatlas.anatomy.drawing.canvas import Ink
 from convatlas.anatomy.drawing.units import Strip, Unit
 from convatlas.anatomy.measure.records import Shape
-from convatlas.pictures.fonts import text_width
 from convatlas.pictures.palette import colour
 from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Disc, Group, Text
 from convatlas.pictures.shapes import Shape as Drawn
+from convatlas.pictures.text import text_width
 
 LINE, SMALL, TINY = 11.0, 9.0, 8.0
 """Sizes of text: in boxes, in strips and on arrows, and of names."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from convatlas.catalogue.descent import descent
-from convatlas.pictures.fonts import text_width, wrapped
-from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Group, Line, Picture, Shape, Text
+from convatlas.pictures.picture import Picture
+from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Group, Line, Shape, Text
+from convatlas.pictures.text import text_width, wrapped
 
 MARGIN, TOP, STEP, TELLING, SIZE, SMALL = 30.0, 92.0, 40.0, 430.0, 11.0, 9.0
 """Around it, above the first series, between years, of what is told beside a box; sizes of text."""

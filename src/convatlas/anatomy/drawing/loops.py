@@ -7,9 +7,9 @@ from convatlas.anatomy.drawing.elements import SHORT_GAP, SMALL, STRIP, TINY, Un
 from convatlas.anatomy.drawing.names import SHORT
 from convatlas.anatomy.drawing.rows import HEADED, SIDE, arrow
 from convatlas.anatomy.drawing.units import Recurrent, Unit
-from convatlas.pictures.fonts import text_width
 from convatlas.pictures.palette import colour
 from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Text
+from convatlas.pictures.text import text_width
 
 RISE, LEVEL = 12.0, 9.0
 """How high the lowest arrow back runs above the boxes, and the next ones above it."""

@@ -13,10 +13,11 @@ from convatlas.anatomy.drawing.page import told
 from convatlas.anatomy.drawing.stations import Station, stations
 from convatlas.anatomy.measure.records import Anatomy
 from convatlas.anatomy.structure.tokens import Words
-from convatlas.pictures.fonts import shortened, text_width, wrapped
 from convatlas.pictures.palette import MEANINGS, colour
-from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Group, Line, Picture, Text
+from convatlas.pictures.picture import Picture
+from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Group, Line, Text
 from convatlas.pictures.shapes import Shape as Drawn
+from convatlas.pictures.text import shortened, text_width, wrapped
 
 MARGIN, APART, SHEET, LONGEST = 20.0, 44.0, 3.5, 120.0
 """Around the picture, between stacks, between the sheets of one; and the longest name in it."""

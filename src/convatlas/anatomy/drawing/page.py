@@ -15,9 +15,10 @@ from convatlas.anatomy.drawing.rows import Chain
 from convatlas.anatomy.drawing.units import numbers
 from convatlas.anatomy.measure.records import Anatomy
 from convatlas.anatomy.structure.tokens import Words
-from convatlas.pictures.fonts import text_width, wrapped
 from convatlas.pictures.palette import MEANINGS, colour
-from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Picture, Point, Shape, Text
+from convatlas.pictures.picture import Picture
+from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Point, Shape, Text
+from convatlas.pictures.text import text_width, wrapped
 
 MARGIN, HEADER, INSIDE, BETWEEN, LANE = 18.0, 24.0, 24.0, 22.0, 9.0
 """Around the sheet; of a card's header; left and right in a card; between cards; between the lines on their left."""

@@ -10,8 +10,8 @@ from convatlas.anatomy.drawing.elements import GAP, LINE, SHORT_GAP, SMALL, TINY
 from convatlas.anatomy.drawing.names import times
 from convatlas.anatomy.drawing.units import Unit
 from convatlas.anatomy.measure.records import Shape
-from convatlas.pictures.fonts import text_width
 from convatlas.pictures.shapes import GREY, PAPER, Box, Text
+from convatlas.pictures.text import text_width
 
 
 class Chain:

@@ -10,9 +10,10 @@ from convatlas.anatomy.looking.finding import find, gives_maps, unit
 from convatlas.anatomy.looking.reach import Reach, reach
 from convatlas.anatomy.measure.measure import traced
 from convatlas.anatomy.measure.tracer import Operation
-from convatlas.pictures.fonts import text_width, wrapped
+from convatlas.pictures.picture import Picture
 from convatlas.pictures.pixels import png
-from convatlas.pictures.shapes import GREY, PAPER, Box, Disc, Image, Picture, Shape, Text
+from convatlas.pictures.shapes import GREY, PAPER, Box, Disc, Image, Shape, Text
+from convatlas.pictures.text import text_width, wrapped
 
 SIDE, MARGIN = 520.0, 20.0
 """Of the longer side of the photo, and around it, in the picture."""

@@ -12,9 +12,10 @@ from convatlas.anatomy.looking.finding import find, gives_maps
 from convatlas.anatomy.measure.macs import argument
 from convatlas.anatomy.measure.tracer import Operation, trace
 from convatlas.base.errors import ConvAtlasError
-from convatlas.pictures.fonts import text_width, wrapped
+from convatlas.pictures.picture import Picture
 from convatlas.pictures.pixels import Values, as_numpy, diverging, png, shaded
-from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Image, Picture, Shape, Text
+from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Image, Shape, Text
+from convatlas.pictures.text import text_width, wrapped
 
 MOST, TILE, MARGIN = 256, 64.0, 20.0
 """Tiles of a grid at most; the longer side of one, and around all."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from convatlas.anatomy.looking.arithmetic import Channel, Grid, Pixel
-from convatlas.pictures.fonts import text_width, wrapped
+from convatlas.pictures.picture import Picture
 from convatlas.pictures.pixels import diverging
-from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Picture, Shape, Text
+from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Shape, Text
+from convatlas.pictures.text import text_width, wrapped
 
 MOST, MARGIN, CELL, WRITTEN = 8, 20.0, 34.0, 5
 """Channels that are drawn; around all; a cell with a number in it, which kernels up to so many rows have."""

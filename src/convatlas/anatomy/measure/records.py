@@ -12,7 +12,7 @@ from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table, plain
 
 if TYPE_CHECKING:
-    from convatlas.pictures.shapes import Picture
+    from convatlas.pictures.picture import Picture
 
 Shape = tuple[int, ...]
 

@@ -17,7 +17,7 @@ from convatlas.catalogue.listing import figure
 from convatlas.catalogue.printed import value
 
 if TYPE_CHECKING:
-    from convatlas.pictures.shapes import Picture
+    from convatlas.pictures.picture import Picture
 
 COSTS = {"parameters": "parameters", "megabytes": "size (MB)", "macs": "MACs", "time": "time (ms)"}
 """What accuracy is held against, and how it is called."""

@@ -33,7 +33,7 @@ from convatlas.nets.user_net import is_own
 from convatlas.weights.resolve import named
 
 if TYPE_CHECKING:
-    from convatlas.pictures.shapes import Picture
+    from convatlas.pictures.picture import Picture
 
 BATCHES = (1, 16)
 SWEEP = (1, 2, 4, 8, 16, 32)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from convatlas.engines.bench.bench import Bench
-from convatlas.pictures.fonts import text_width
-from convatlas.pictures.shapes import GREY, PAPER, Box, Group, Line, Picture, Shape, Text
+from convatlas.pictures.picture import Picture
+from convatlas.pictures.shapes import GREY, PAPER, Box, Group, Line, Shape, Text
+from convatlas.pictures.text import text_width
 
 WIDE, STEP, GAP, TOP, SMALL = 620.0, 18.0, 14.0, 66.0, 10.0
 """The longest bar, from bar to bar, between groups, above the first, and the size of labels."""

@@ -1,7 +1,7 @@
-"""How wide text is, without a font at hand: the advance widths of DejaVu Sans, in thousandths of the font's size.
+"""Measure, cut and wrap text without opening a font: advance widths of DejaVu Sans in thousandths of the font size.
 
-DejaVu Sans is among the widest of sans-serif fonts, so what fits in it fits in whatever a viewer puts in its place.
-Kerning, which only brings letters nearer, is left out. A test holds the numbers to the font that matplotlib carries.
+DejaVu Sans is among the widest sans-serif fonts, so text that fits in it also fits in a viewer's substitute.
+Kerning is ignored: it only brings letters closer. A test compares the numbers with the bundled font.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ _ASCII_BOLD = """
     733 850 770 720 682 812 774 1103 771 724 725 457 365 457 838 500 500 675 716 593 716 678 435 716
     712 343 343 665 343 1042 712 687 716 716 493 595 478 712 652 924 645 652 582 712 365 712 838
 """
-_SIGNS = {"×": 838, "·": 318, "→": 838, "…": 1000, "–": 500, "≤": 838, "≥": 838, "∑": 674, "−": 838, "²": 401}
-_SIGNS_BOLD = {"×": 838, "·": 380, "→": 838, "…": 1000, "–": 500, "≤": 838, "≥": 838, "∑": 718, "−": 838, "²": 438}
+_SYMBOLS = {"×": 838, "·": 318, "→": 838, "…": 1000, "–": 500, "≤": 838, "≥": 838, "∑": 674, "−": 838, "²": 401}
+_SYMBOLS_BOLD = {"×": 838, "·": 380, "→": 838, "…": 1000, "–": 500, "≤": 838, "≥": 838, "∑": 718, "−": 838, "²": 438}
 
-WIDTHS = {chr(32 + place): int(width) for place, width in enumerate(_ASCII.split())} | _SIGNS
-WIDTHS_BOLD = {chr(32 + place): int(width) for place, width in enumerate(_ASCII_BOLD.split())} | _SIGNS_BOLD
+WIDTHS = {chr(32 + index): int(width) for index, width in enumerate(_ASCII.split())} | _SYMBOLS
+WIDTHS_BOLD = {chr(32 + index): int(width) for index, width in enumerate(_ASCII_BOLD.split())} | _SYMBOLS_BOLD
 
 ASCENT, DESCENT = 0.76, 0.24
-"""Of capitals and of letters such as g, as shares of the size."""
+"""Height of capitals above the baseline and depth of letters such as g below it, as shares of the font size."""
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """The width of a line of text in the unit of its size; a sign that is not known counts as the widest."""
+    """Return the width of a line of text in the unit of its size; an unknown character counts as the widest."""
     widths = WIDTHS_BOLD if bold else WIDTHS
-    return sum(widths.get(sign, 1100) for sign in text) * size / 1000
+    return sum(widths.get(char, 1100) for char in text) * size / 1000
 
 
 def shortened(text: str, width: float, size: float, bold: bool = False) -> str:
-    """The text, or as much of its beginning as fits in `width` with an ellipsis after it."""
+    """Return the text, cut with an ellipsis where it is wider than `width`."""
     if text_width(text, size, bold) <= width:
         return text
     while text and text_width(text + "…", size, bold) > width:
@@ -46,7 +46,7 @@ def shortened(text: str, width: float, size: float, bold: bool = False) -> str:
 
 
 def wrapped(text: str, width: float, size: float, bold: bool = False) -> list[str]:
-    """The text in lines of at most `width`, broken between words."""
+    """Return the text in lines of at most `width`, broken between words."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
