@@ -24,7 +24,7 @@ from PIL import Image
 
 from convatlas.base.atomic import write_bytes
 from convatlas.base.machine import cpu, threads
-from convatlas.bulk.batch import batches
+from convatlas.bulk.batch import run_job
 from convatlas.bulk.job import Wish
 from convatlas.bulk.predictors import BATCH, Running, model_of
 from convatlas.engines.accelerate import accelerate
@@ -114,7 +114,7 @@ def main() -> None:
         x = np.stack([preprocessing(read(path)) for path in some[:BATCH]])
         fast = accelerate(model.net, wish.engine, batch=BATCH)
         before, memory, shards, busy = pure(model, fast, x), [], [time.perf_counter()], 0.0
-        for done, _, found in batches(asked, folder, out):  # noqa: B007 - the last one counts
+        for done, _, found in run_job(asked, folder, out):  # noqa: B007 - the last one counts
             if done == 0:
                 shards, busy = [time.perf_counter()], time.process_time()
             elif len(list(out.glob("shard-*"))) > len(memory):

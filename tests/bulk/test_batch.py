@@ -26,7 +26,7 @@ import convatlas as ca
 from convatlas.base import extras
 from convatlas.base.errors import ConvAtlasError, ImageError
 from convatlas.bulk import predictors
-from convatlas.bulk.batch import batches
+from convatlas.bulk.batch import run_job
 from convatlas.bulk.job import Wish
 from convatlas.bulk.predictors import Classifier, OnDevice
 from convatlas.cli import app, terminal
@@ -241,7 +241,7 @@ def test_memory_is_flat(tmp_path: Path) -> None:
     held, files = [], 0
     tracemalloc.start()
     try:
-        for _ in batches(Wish("classify", "lenet5", engine="eager"), folder, tmp_path / "out", 20):
+        for _ in run_job(Wish("classify", "lenet5", engine="eager"), folder, tmp_path / "out", 20):
             now = len(list((tmp_path / "out").glob("shard-*")))
             if now > files:
                 files = now
@@ -257,12 +257,12 @@ def test_memory_is_flat(tmp_path: Path) -> None:
 
 def test_progress_begins_with_what_is_there(folder: Path, tmp_path: Path) -> None:
     wish = Wish("classify", "lenet5", engine="eager")
-    steps = list(batches(wish, folder, tmp_path / "out", 20))
+    steps = list(run_job(wish, folder, tmp_path / "out", 20))
     assert steps[0] == (0, 50, None)
     assert [done for done, *_ in steps] == sorted(done for done, *_ in steps)
     assert {total for _, total, _ in steps} == {50}
     os.remove(tmp_path / "out" / "shard-000002.parquet")
-    assert next(iter(batches(wish, folder, tmp_path / "out", 20)))[:2] == (40, 50)
+    assert next(iter(run_job(wish, folder, tmp_path / "out", 20)))[:2] == (40, 50)
 
 
 def test_shards_that_take_minutes_have_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from tests.bulk.test_killed import begun
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError
 from convatlas.bulk import dask as clusters
-from convatlas.bulk.batch import batches
+from convatlas.bulk.batch import run_job
 from convatlas.bulk.job import Cluster, Wish
 
 WISH = Wish("classify", "lenet5", engine="eager")
@@ -41,7 +41,7 @@ def workers() -> list[psutil.Process]:
 def test_a_worker_is_killed(folder: Path, tmp_path: Path) -> None:
     """It is reached from this machine alone, like all others; another one takes its shards."""
     before = dict(os.environ)
-    steps = batches(WISH, folder, tmp_path, 20, Cluster(workers=2))
+    steps = run_job(WISH, folder, tmp_path, 20, Cluster(workers=2))
     while next(steps)[0] < 40:
         pass
     everyone = [psutil.Process(), *workers()]
@@ -161,7 +161,7 @@ def test_a_scheduler_that_runs_already(running: Cluster, tmp_path: Path) -> None
     folder = photos(tmp_path / "photos", 90)
     assert running.scheduler.startswith(("tcp://127.0.0.1", "tls://127.0.0.1"))
     (folder / "000" / "00004.png").write_bytes(b"")
-    *_, (_, _, found) = batches(WISH, folder, tmp_path / "out", 10, running)
+    *_, (_, _, found) = run_job(WISH, folder, tmp_path / "out", 10, running)
     assert (found.answered, found.shards, len(found.unread)) == (90, 9, 1)
     check_once(tmp_path / "out", folder)
 
@@ -177,17 +177,17 @@ def test_what_a_worker_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         with monkeypatch.context() as patch:
             patch.setattr(clusters, "fill", full)
             with pytest.raises(ConvAtlasError, match="No space left on device"):
-                list(batches(WISH, folder, tmp_path / "out", 10, where))
+                list(run_job(WISH, folder, tmp_path / "out", 10, where))
         with monkeypatch.context() as patch:
             patch.setattr(clusters, "fill", None)
             with pytest.raises(ConvAtlasError, match=r"a worker failed at shard-000000\.parquet: TypeError"):
-                list(batches(WISH, folder, tmp_path / "out", 10, where))
+                list(run_job(WISH, folder, tmp_path / "out", 10, where))
         with monkeypatch.context() as patch:
             patch.setattr(clusters, "_model", lambda wish: (None, {"sha256": "another"}))
             with pytest.raises(ConvAtlasError, match="on a worker, lenet5 with own/mnist weights is another net"):
-                list(batches(WISH, folder, tmp_path / "out", 10, where))
+                list(run_job(WISH, folder, tmp_path / "out", 10, where))
         # In a folder of its own: the worker may still be at what the others left.
-        assert list(batches(WISH, folder, tmp_path / "whole", 10, where))[-1][2].answered == 30
+        assert list(run_job(WISH, folder, tmp_path / "whole", 10, where))[-1][2].answered == 30
 
 
 @pytest.mark.parametrize(

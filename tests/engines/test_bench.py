@@ -203,7 +203,7 @@ def test_the_command(store: Path, tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(ConvAtlasError, match="say --batch or --sweep"):
         CliRunner().invoke(app, [*words, "--sweep"], catch_exceptions=False)
     # Before minutes are spent.
-    monkeypatch.setattr(benching, "benches", None)
+    monkeypatch.setattr(benching.bench, "steps", None)
     with pytest.raises(ConvAtlasError, match=r"\.svg or \.png"):
         CliRunner().invoke(app, [*words[:-3], "-o", "a.txt"], catch_exceptions=False)
 

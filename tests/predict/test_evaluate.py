@@ -127,7 +127,7 @@ def test_the_sample_photos(home, net):
 def test_it_goes_on_where_it_was_stopped(home, net, noise, monkeypatch):
     folder = laid_out(home / "data", net, noise, PLACES, str)
     monkeypatch.setattr(evaluating, "SHARD", 5)
-    steps = evaluating.evaluations(net, folder)
+    steps = evaluating.evaluate.steps(net, folder)
     assert next(steps)[:2] == (5, 12)
     assert next(steps)[:2] == (10, 12)
     steps.close()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.extras import needed
+from convatlas.base.verbs import Steps, verb
 from convatlas.bulk.job import Cluster, Wish, cluster_of
 from convatlas.bulk.manifest import listed
 from convatlas.bulk.result import Batch
@@ -25,9 +26,8 @@ SHARD = 1000
 RANGES = 256
 """Photos of the job, evenly spread, from which int8 takes its ranges."""
 
-Step = tuple[int, int, Batch | None]
 
-
+@verb
 def batch(
     what: str,
     photos: str | Path,
@@ -47,7 +47,7 @@ def batch(
     tls_ca: str | None = None,
     tls_cert: str | None = None,
     tls_key: str | None = None,
-) -> Batch:
+) -> Steps[Batch]:
     """Classifies, embeds or searches many photos; the answers are Parquet files in a folder, each whole or absent.
 
     The same call again goes on after the shards that are there, whatever ended the run before. Photos that cannot be
@@ -78,15 +78,13 @@ def batch(
     """
     wish = Wish(what, net, weights, top, threshold, engine, precision, device)
     where = cluster_of(cluster, workers, scheduler, (tls_ca, tls_cert, tls_key))
-    *_, (_, _, found) = batches(wish, photos, output, shard, where)
-    assert found is not None
-    return found
+    return run_job(wish, photos, output, shard, where)
 
 
-def batches(
+def run_job(
     wish: Wish, photos: str | Path, output: str | Path, shard: int = SHARD, cluster: Cluster | None = None
-) -> Iterator[Step]:
-    """As `batch`: (photos done, photos in all, None) as it goes on, and what came of it with the last one."""
+) -> Steps[Batch]:
+    """Answer all photos of a job, as `batch` does: (photos done, photos in all, the result with the last one)."""
     needed("pyarrow", "cluster")
     if cluster is not None:
         needed("distributed", "cluster")

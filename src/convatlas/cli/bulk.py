@@ -41,12 +41,28 @@ def batch(
     as_json: Json = False,
 ) -> None:
     """A net on a folder of any number of photos; the same command goes on where it was stopped (docs/bulk.md)."""
-    from convatlas.bulk.batch import batches
-    from convatlas.bulk.job import Wish, cluster_of
+    from convatlas.bulk.batch import batch as run
 
-    wish = Wish(what, net, weights, top, threshold, engine, precision, device)
-    where = cluster_of(cluster, workers, scheduler, (tls_ca, tls_cert, tls_key))
-    found = watched(batches(wish, photos, output, shard, where), what)
+    steps = run.steps(
+        what,
+        photos,
+        output,
+        net=net,
+        weights=weights,
+        top=top,
+        threshold=threshold,
+        engine=engine,
+        precision=precision,
+        device=device,
+        shard=shard,
+        cluster=cluster,
+        workers=workers,
+        scheduler=scheduler,
+        tls_ca=tls_ca,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+    )
+    found = watched(steps, what)
     for photo in found.unread:
         complain(photo.reason)
     print(found.to_json() if as_json else found)

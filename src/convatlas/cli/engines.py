@@ -67,13 +67,14 @@ def bench(
     one_format(as_json, markdown, csv)
     if sweep and batch:
         raise ConvAtlasError("say --batch or --sweep")
-    from convatlas.engines.bench.bench import BATCHES, SWEEP, benches
+    from convatlas.engines.bench.bench import BATCHES, SWEEP
+    from convatlas.engines.bench.bench import bench as measured
     from convatlas.pictures.picture import check_picture
 
     if output is not None:
         check_picture(output)
 
-    parts = benches(
+    parts = measured.steps(
         nets or None,
         engines=engine or None,
         precisions=precision or ("float32",),

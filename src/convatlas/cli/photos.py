@@ -39,11 +39,11 @@ def classify(
     if not given:
         raise ConvAtlasError("nothing to classify: name photos or folders, or say --samples")
     from convatlas.images.folders import photos as below
-    from convatlas.predict.classify import classifications
+    from convatlas.predict.classify import classify as classified
     from convatlas.predict.results import table
 
     files = below(given)
-    steps = classifications(files, net, weights=weights, top=top, device=device, engine=engine)
+    steps = classified.steps(files, net, weights=weights, top=top, device=device, engine=engine)
     found = list(progress(steps, len(files), "classifying"))
     _tell(found, table, as_json, markdown, csv)
 
@@ -67,12 +67,13 @@ def detect(
     one_format(as_json, markdown, csv)
     from convatlas.images.annotate import places, save
     from convatlas.images.folders import photos as below
-    from convatlas.predict.detect import detections, table
+    from convatlas.predict.detect import detect as detected
+    from convatlas.predict.detect import table
 
     files = below(photos)
     found: list[Any] = []
     pictures = [] if output is None else places(files, output)
-    steps = detections(files, net, weights=weights, threshold=threshold, top=top, device=device)
+    steps = detected.steps(files, net, weights=weights, threshold=threshold, top=top, device=device)
     for one in progress(steps, len(files), "searching"):
         if pictures and one.error is None:
             save(one.draw(), pictures[len(found)])
@@ -95,10 +96,10 @@ def evaluate(
 ) -> None:
     """Top-1 and top-5 accuracy on photos whose classes are known, with 95 % intervals; goes on where it was stopped."""
     from convatlas.images.labelled import read_map
-    from convatlas.predict.evaluate import evaluations
+    from convatlas.predict.evaluate import evaluate as evaluated
 
     given = read_map(classes) if classes else None
-    parts = evaluations(
+    parts = evaluated.steps(
         net, data, weights=weights, truth=truth, classes=given, preprocessing=preprocessing, device=device
     )
     found = watched(parts, "evaluating")

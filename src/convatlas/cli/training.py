@@ -71,14 +71,15 @@ def train(
     given = dict(locals())
     from convatlas.training.distributed import is_first
     from convatlas.training.recipe import Recipe
-    from convatlas.training.train import folder_of, read_config, trainings
+    from convatlas.training.train import folder_of, read_config
+    from convatlas.training.train import train as trained
 
     settings = read_config(config) if config else {}
     settings |= {field.name: given[field.name] for field in fields(Recipe) if given[field.name] not in (None, [])}
     folder = folder_of(net, data, output)
     if resume and is_first() and not (folder / "run.json").exists():
         complain(f"{folder} holds no run to resume: it begins there")
-    steps = trainings(
+    steps = trained.steps(
         net,
         data,
         recipe=settings,
@@ -110,9 +111,9 @@ def errors(
 ) -> None:
     """The review's error table on MNIST, as published and modern; goes on where it was stopped."""
     one_format(as_json, markdown, csv)
-    from convatlas.studies.reproduce import reproductions
+    from convatlas.studies.reproduce import reproduce as reproduced
 
-    runs = reproductions("errors", output, quick=quick, seeds=seeds, rows=row or [], jobs=jobs, threads=threads)
+    runs = reproduced.steps("errors", output, quick=quick, seeds=seeds, rows=row or [], jobs=jobs, threads=threads)
     found = watched(runs, "reproducing")
     if as_json:
         print(found.to_json())

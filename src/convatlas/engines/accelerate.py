@@ -25,7 +25,7 @@ from convatlas.engines.sample_inputs import ready, shape_of
 from convatlas.engines.search import Search
 from convatlas.engines.start import start
 from convatlas.images.decoding import Source
-from convatlas.images.sources import is_many, sources
+from convatlas.images.sources import sources
 from convatlas.nets.build import Size
 from convatlas.weights.resolve import named
 
@@ -72,7 +72,7 @@ def accelerate(
     given = named(net, weights) if isinstance(net, str) else net
     twin, shape = ready(given), shape_of(given, size)
     folder = folder_of(twin, shape)
-    seen = None if photos is None else sources(photos if is_many(photos) else [photos])  # type: ignore[list-item]
+    seen = None if photos is None else sources(photos)
     search = Search(folder, twin, shape, batch, seen)
     kept = folder / f"{engine}-{precision}{search.ranges(precision)}-{batch}-{machine_key()}.json"
     try:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeGuard
 
 from convatlas.images.decoding import Source
 from convatlas.images.folders import photos
 
 
-def is_many(photo: Source | Sequence[Source]) -> TypeGuard[Sequence[Source]]:
-    """Whether it is a list or tuple of photos (a folder is one thing that stands for many)."""
-    return isinstance(photo, list | tuple)
+def stands_for_many(photos: Source | Sequence[Source]) -> bool:
+    """Whether it is a list, a tuple or a folder; anything else is one photo."""
+    return isinstance(photos, list | tuple) or (isinstance(photos, str | Path) and Path(photos).is_dir())
 
 
-def sources(many: Sequence[Source]) -> list[Source]:
-    """The photos that `many` stand for: files below each folder, all else as it is; ImageError as in `photos`."""
+def sources(given: Source | Sequence[Source]) -> list[Source]:
+    """The photos that `given` stands for: files below each folder, all else as it is; ImageError as in `photos`."""
+    many: Sequence[Source] = given if isinstance(given, list | tuple) else [given]  # type: ignore[list-item]
     found: list[Source] = []
     for one in many:
         found += photos([one]) if isinstance(one, str | Path) else [one]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +13,8 @@ from convatlas.engines.backends.session import Photos
 from convatlas.engines.cached import ENGINES, Light, classifies, light
 from convatlas.engines.options import AUTO
 from convatlas.images.decoding import Source
-from convatlas.images.sources import is_many, name, sources
+from convatlas.images.sources import name, sources
+from convatlas.predict.photo_verb import photo_verb
 from convatlas.predict.results import Answer, Classification, check_top
 
 if TYPE_CHECKING:
@@ -23,19 +23,20 @@ if TYPE_CHECKING:
 BATCH = 16
 
 
+@photo_verb
 def classify(
-    photo: Source | Sequence[Source],
+    photos: Source | Sequence[Source],
     net: str | Net = "efficientnet_lite0",
     *,
     weights: str | None = None,
     top: int = 5,
     device: str = "auto",
     engine: str = "auto",
-) -> Classification | list[Classification]:
+) -> Iterator[Classification]:
     """The most probable classes of a photo, or of each of many.
 
     Args:
-        photo: A path, bytes, an array (H, W, 3) or a PIL image; or a folder, or a list of any of these.
+        photos: A path, bytes, an array (H, W, 3) or a PIL image; or a folder, or a list of any of these.
         net: A net's name, or a net that `load` gave.
         weights: Which weights of a net by its name, as in `load`; its first if not said.
         top: How many classes, 1 up to all of them.
@@ -53,26 +54,6 @@ def classify(
         UnknownName: No such net, device or engine.
         WeightsError: The net has no weights.
     """
-    if is_many(photo):
-        return list(classifications(photo, net, weights=weights, top=top, device=device, engine=engine))
-    if isinstance(photo, str | Path) and Path(photo).is_dir():
-        return list(classifications([photo], net, weights=weights, top=top, device=device, engine=engine))
-    (found,) = classifications([photo], net, weights=weights, top=top, device=device, engine=engine)  # type: ignore[list-item]
-    if found.error is not None:
-        raise ImageError(found.error)
-    return found
-
-
-def classifications(
-    many: Sequence[Source],
-    net: str | Net = "efficientnet_lite0",
-    *,
-    weights: str | None = None,
-    top: int = 5,
-    device: str = "auto",
-    engine: str = "auto",
-) -> Iterator[Classification]:
-    """As `classify` of a list, one after the other as they are found."""
     if engine not in (AUTO, "eager", *ENGINES):
         raise unknown("engine to classify with", engine, (AUTO, "eager", *ENGINES))
     quick = None
@@ -84,7 +65,7 @@ def classifications(
             accelerate(net, engine, weights=weights)
             quick = light(net, weights, engine)
     if quick is not None:
-        return _by(quick, sources(many), top)
+        return _by(quick, sources(photos), top)
     if engine not in (AUTO, "eager"):
         # A wrong name is told as such; files and nets of the user's own have signs that names lack.
         if isinstance(net, str) and not {".", ":"} & set(net):
@@ -92,7 +73,7 @@ def classifications(
         raise ConvAtlasError(f"{engine} classifies on the cpu, by the name of a net and published weights of classes")
     from convatlas.predict.classify_eager import classifications as eager
 
-    return eager(many, net, weights=weights, top=top, device=device)
+    return eager(photos, net, weights=weights, top=top, device=device)
 
 
 def _by(quick: Light, given: Sequence[Source], top: int) -> Iterator[Classification]:

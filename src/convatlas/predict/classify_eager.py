@@ -20,7 +20,7 @@ BATCH = 16
 
 
 def classifications(
-    many: Sequence[Source],
+    photos: Source | Sequence[Source],
     net: str | Net = "efficientnet_lite0",
     *,
     weights: str | None = None,
@@ -36,7 +36,7 @@ def classifications(
     names = net.lineage.class_names
     check_top(top, len(names))
     net.to(where).eval()
-    given = sources(many)
+    given = sources(photos)
     for start in range(0, len(given), BATCH):
         prepared = [_prepared(net, source) for source in given[start : start + BATCH]]
         good = [x for x in prepared if not isinstance(x, str)]

@@ -20,10 +20,11 @@ from convatlas.base.tables import Column, Table
 from convatlas.catalogue.cards import find
 from convatlas.images.annotate import Marked, annotated
 from convatlas.images.decoding import Source, read
-from convatlas.images.sources import is_many, name, sources
+from convatlas.images.sources import name, sources
 from convatlas.nets.boxes import best, decode
 from convatlas.nets.families.yolo import YOLO
 from convatlas.nets.net import Net
+from convatlas.predict.photo_verb import photo_verb
 from convatlas.weights.files import is_file
 from convatlas.weights.load import load
 
@@ -87,19 +88,20 @@ class Detection(Record):
         return f"{self.photo}: " + (", ".join(f"{one.label} {one.score:.3f}" for one in self.objects) or "nothing")
 
 
+@photo_verb
 def detect(
-    photo: Source | Sequence[Source],
+    photos: Source | Sequence[Source],
     net: str | Net = "yolo_v3",
     *,
     weights: str | None = None,
     threshold: float = 0.25,
     top: int = 100,
     device: str = "auto",
-) -> Detection | list[Detection]:
+) -> Iterator[Detection]:
     """The objects on a photo, or on each of many, with their boxes.
 
     Args:
-        photo: A path, bytes, an array (H, W, 3) or a PIL image; or a folder, or a list of any of these.
+        photos: A path, bytes, an array (H, W, 3) or a PIL image; or a folder, or a list of any of these.
         net: A detector's name, or a net that `load` gave.
         weights: With a name: the lineage or file to load, as in `load`.
         threshold: A score has to exceed it, from 0 up to, but not including, 1.
@@ -115,32 +117,11 @@ def detect(
         UnknownName: No such net or device.
         WeightsError: The net has no weights, or the file does not fit it.
     """
-    settings: dict[str, Any] = {"weights": weights, "threshold": threshold, "top": top, "device": device}
-    if is_many(photo):
-        return list(detections(photo, net, **settings))
-    if isinstance(photo, str | Path) and Path(photo).is_dir():
-        return list(detections([photo], net, **settings))
-    (found,) = detections([photo], net, **settings)  # type: ignore[list-item]
-    if found.error is not None:
-        raise ImageError(found.error)
-    return found
-
-
-def detections(
-    many: Sequence[Source],
-    net: str | Net = "yolo_v3",
-    *,
-    weights: str | None = None,
-    threshold: float = 0.25,
-    top: int = 100,
-    device: str = "auto",
-) -> Iterator[Detection]:
-    """As `detect` of a list, one after the other as they are found."""
     where = device_of(device)
     check_limits(threshold, top)
     finder = detector(net, weights).to(where).eval()
     nothing = Detection("", finder.card.name, finder.lineage.name, float(threshold), None, ())
-    for source in sources(many):
+    for source in sources(photos):
         try:
             pixels = read(source)
         except ImageError as error:

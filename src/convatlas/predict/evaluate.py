@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,6 +20,7 @@ from convatlas.base.evaluations import keep
 from convatlas.base.locking import locked, unusable
 from convatlas.base.records import Record
 from convatlas.base.remote import home
+from convatlas.base.verbs import Steps, verb
 from convatlas.images.labelled import Labelled, labelled
 from convatlas.nets.net import Net
 from convatlas.predict.classify_eager import classifier
@@ -82,6 +83,7 @@ class Evaluation(Record):
         )
 
 
+@verb
 def evaluate(
     net: str | Net,
     data: str | Path,
@@ -91,7 +93,7 @@ def evaluate(
     classes: Mapping[str, str | int] | None = None,
     preprocessing: str | None = None,
     device: str = "auto",
-) -> Evaluation:
+) -> Steps[Evaluation]:
     """Accuracy of a net on photos whose classes are known, under its lineage's own preprocessing.
 
     What was seen is kept as it goes: the same call after an interruption goes on where it was. The result of a net that
@@ -113,24 +115,6 @@ def evaluate(
         WeightsError: The net has no weights, or no names of classes.
         StoreError: The store cannot be written.
     """
-    *_, (_, _, found) = evaluations(
-        net, data, weights=weights, truth=truth, classes=classes, preprocessing=preprocessing, device=device
-    )
-    assert found is not None
-    return found
-
-
-def evaluations(
-    net: str | Net,
-    data: str | Path,
-    *,
-    weights: str | None = None,
-    truth: str | Path | None = None,
-    classes: Mapping[str, str | int] | None = None,
-    preprocessing: str | None = None,
-    device: str = "auto",
-) -> Iterator[tuple[int, int, Evaluation | None]]:
-    """As `evaluate`: (photos seen, photos in all, None) after each part, the result with the last one."""
     where = device_of(device)
     net = classifier(net, weights)
     seen_as = net.lineage if preprocessing is None else lineage(choose(net.card, preprocessing))

@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -15,6 +15,7 @@ import torch
 
 from convatlas.base.errors import TrainingError, unknown
 from convatlas.base.sigint import unheard
+from convatlas.base.verbs import Steps, verb
 from convatlas.images.download import digits
 from convatlas.studies.mnist_errors.rows import SEEDS
 from convatlas.studies.mnist_errors.runs import run, tasks
@@ -24,6 +25,7 @@ from convatlas.training.checkpoints import write
 EXPERIMENTS = ("errors",)
 
 
+@verb
 def reproduce(
     experiment: str = "errors",
     output: str | Path = "runs/errors",
@@ -33,7 +35,7 @@ def reproduce(
     rows: Sequence[str] = (),
     jobs: int = 2,
     threads: int = 1,
-) -> Errors:
+) -> Steps[Errors]:
     """A published experiment, made anew; runs that were done before, or begun, are taken up.
 
     Beside the runs `errors.json`, `errors.png` and `boosted.png` are then in the folder (if quick, `errors-quick.json`
@@ -53,23 +55,6 @@ def reproduce(
         UnknownName: No such experiment or row.
         ConvAtlasError: A run cannot be made; those that are done are kept.
     """
-    steps = reproductions(experiment, output, quick=quick, seeds=seeds, rows=rows, jobs=jobs, threads=threads)
-    *_, (_, _, found) = steps
-    assert found is not None
-    return found
-
-
-def reproductions(
-    experiment: str = "errors",
-    output: str | Path = "runs/errors",
-    *,
-    quick: bool = False,
-    seeds: int | None = None,
-    rows: Sequence[str] = (),
-    jobs: int = 2,
-    threads: int = 1,
-) -> Iterator[tuple[int, int, Errors | None]]:
-    """As `reproduce`: (runs done, runs in all, None) after each, the table with the last one."""
     if experiment not in EXPERIMENTS:
         raise unknown("experiment", experiment, EXPERIMENTS)
     if isinstance(rows, str):

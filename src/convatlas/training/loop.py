@@ -19,6 +19,7 @@ from torch import nn
 
 from convatlas.base.devices import device_of
 from convatlas.base.errors import TrainingError
+from convatlas.base.verbs import Steps, verb
 from convatlas.training import checkpoints
 from convatlas.training.data.datasets import Parts
 from convatlas.training.data.in_memory import check_labels
@@ -32,9 +33,6 @@ from convatlas.training.recipe import Recipe
 from convatlas.training.result import Training
 from convatlas.training.seeding import Lot, repeatable, seed_torch
 from convatlas.training.trainer import Learner
-
-Step = tuple[int, int, Training | None]
-"""Steps done, steps in all, and with the last one the result."""
 
 
 @dataclass
@@ -58,6 +56,7 @@ class Position:
     best_epoch: int = -1
 
 
+@verb
 def fit(
     net: nn.Module,
     data: Parts,
@@ -67,7 +66,7 @@ def fit(
     resume: bool = False,
     device: str = "auto",
     tensorboard: bool = False,
-) -> Training:
+) -> Steps[Training]:
     """Trains a net; in `folder` are then its weights, result, metrics and last checkpoints.
 
     Args:
@@ -82,22 +81,6 @@ def fit(
     Raises:
         TrainingError: It cannot begin or go on; the text says what is kept.
     """
-    *_, (_, _, found) = fits(net, data, recipe, folder, resume=resume, device=device, tensorboard=tensorboard)
-    assert found is not None
-    return found
-
-
-def fits(
-    net: nn.Module,
-    data: Parts,
-    recipe: Recipe,
-    folder: str | Path,
-    *,
-    resume: bool = False,
-    device: str = "auto",
-    tensorboard: bool = False,
-) -> Iterator[Step]:
-    """As `fit`: (steps done, steps in all, None) after each step, the result with the last one."""
     where, folder = device_of(device), Path(folder)
     with joined(where) as world:
         owned = checkpoints.owned(folder, resume) if world.first else nullcontext()
@@ -132,7 +115,7 @@ class _Run:
         self.position = Position()
         self.per_epoch = steps_of_epoch(data.train, recipe)
 
-    def steps(self, resume: bool) -> Iterator[Step]:
+    def steps(self, resume: bool) -> Steps[Training]:
         total = self.per_epoch * self.recipe.epochs
         if resume and (self.folder / "result.json").exists():
             checkpoints.check_same(self.folder, checkpoints.read_identity(self.folder), self.identity)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,19 @@ import torch
 from torch import nn
 
 from convatlas.base.errors import TrainingError
+from convatlas.base.verbs import Steps, verb
 from convatlas.nets.build import Size, build
 from convatlas.nets.net import Net
 from convatlas.nets.user_net import is_own, own
 from convatlas.training.data.datasets import class_names, is_digits, parts
 from convatlas.training.distributed import is_first
-from convatlas.training.loop import fits
+from convatlas.training.loop import fit
 from convatlas.training.recipe import Recipe
 from convatlas.training.result import Training
 from convatlas.weights.load import load
 
 
+@verb
 def train(
     net: str,
     data: str | Path,
@@ -35,7 +37,7 @@ def train(
     device: str = "auto",
     workers: int = 0,
     tensorboard: bool = False,
-) -> Training:
+) -> Steps[Training]:
     """Trains a net on a data set; weights, metrics and checkpoints are then in the folder of the run.
 
     Args:
@@ -55,45 +57,13 @@ def train(
     Raises:
         ConvAtlasError: The training cannot begin or go on; the text says why, and what is kept.
     """
-    *_, (_, _, found) = trainings(
-        net,
-        data,
-        recipe=recipe,
-        output=output,
-        weights=weights,
-        genes=genes,
-        size=size,
-        resume=resume,
-        device=device,
-        workers=workers,
-        tensorboard=tensorboard,
-    )
-    assert found is not None
-    return found
-
-
-def trainings(
-    net: str,
-    data: str | Path,
-    *,
-    recipe: Recipe | Mapping[str, Any] | None = None,
-    output: str | Path | None = None,
-    weights: str | None = None,
-    genes: Mapping[str, object] | None = None,
-    size: Size | None = None,
-    resume: bool = False,
-    device: str = "auto",
-    workers: int = 0,
-    tensorboard: bool = False,
-) -> Iterator[tuple[int, int, Training | None]]:
-    """As `train`: (steps done, steps in all, None) after each step, the result with the last one."""
     settings = recipe if isinstance(recipe, Recipe) else Recipe.from_dict(recipe or {})
     if type(workers) is not int or workers < 0:
         raise TrainingError(f"workers is a whole number from 0 up; got {workers!r}")
     made, sides = begun(net, data, weights=weights, genes=genes, size=size, seed=settings.seed)
     folder = folder_of(net, data, output)
     prepared = parts(data, made, settings, sides, workers)
-    for step in fits(made, prepared, settings, folder, resume=resume, device=device, tensorboard=tensorboard):
+    for step in fit.steps(made, prepared, settings, folder, resume=resume, device=device, tensorboard=tensorboard):
         if (found := step[2]) is not None and is_first():
             # Matplotlib takes a second to load.
             from convatlas.training.plots import draw

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from statistics import median, quantiles
@@ -16,6 +16,7 @@ from convatlas.base.machine import cpu, threads
 from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table
 from convatlas.base.timings import keep
+from convatlas.base.verbs import Steps, verb
 from convatlas.catalogue.cards import cards, find
 from convatlas.engines.accelerate import accelerate
 from convatlas.engines.accelerated_net import Accelerated
@@ -171,6 +172,7 @@ def _named(layers: Sequence[tuple[str, float]]) -> str:
     return ", ".join(f"{name} ({100 * share:.0f}%)" for name, share in layers)
 
 
+@verb
 def bench(
     nets: str | Sequence[str] | None = None,
     *,
@@ -180,7 +182,7 @@ def bench(
     vs: Sequence[str] = (),
     weights: str = "none",
     size: Size | None = None,
-) -> Bench:
+) -> Steps[Bench]:
     """Measures nets in every engine, and keeps the times for `list` and `choose`.
 
     Args:
@@ -197,24 +199,6 @@ def bench(
         UnknownName: No such net, engine, precision or peer.
         ConvAtlasError: A peer or an engine that is asked for is not installed.
     """
-    *_, (_, _, found) = benches(
-        nets, engines=engines, precisions=precisions, batches=batches, vs=vs, weights=weights, size=size
-    )
-    assert found is not None
-    return found
-
-
-def benches(
-    nets: str | Sequence[str] | None = None,
-    *,
-    engines: Sequence[str] | None = None,
-    precisions: Sequence[str] = ("float32",),
-    batches: Sequence[int] = BATCHES,
-    vs: Sequence[str] = (),
-    weights: str = "none",
-    size: Size | None = None,
-) -> Iterator[tuple[int, int, Bench | None]]:
-    """As `bench`: (cells done, cells in all, None) after each net and batch, the result with the last one."""
     given = list(cards()) if nets is None else [nets] if isinstance(nets, str) else list(nets)
     names = list(dict.fromkeys(name if is_own(name) else find(name).name for name in given))
     batches = list(dict.fromkeys(batches))

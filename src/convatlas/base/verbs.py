@@ -1,0 +1,58 @@
+"""Verbs: functions that return a result, and whose steps a progress bar can follow."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+Steps = Iterator[tuple[int, int, T | None]]
+"""Steps done, steps in all, and the result with the last one."""
+
+
+class Verb(Protocol[P, T_co]):
+    """A function that returns a result, and has its steps as an attribute."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T_co: ...
+
+    @property
+    def steps(self) -> Callable[P, Steps[T_co]]:
+        """The same work, step by step: a generator that yields its result with the last step."""
+
+
+def verb(steps: Callable[P, Steps[T]]) -> Verb[P, T]:
+    """Make a verb from a generator function: called, it runs all steps and returns the result.
+
+    Signature and docstring are those of `steps`, and describe the result.
+    """
+
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        result = None
+        for _, _, result in steps(*args, **kwargs):  # noqa: B007 - the last one counts
+            pass
+        assert result is not None
+        return result
+
+    result: Verb[P, T] = with_steps(run, steps, str)
+    return result
+
+
+def with_steps(run: Callable[P, Any], steps: Callable[..., Any], returns: Callable[[str], str]) -> Any:
+    """Give `run` the name, signature and docstring of `steps`, and `steps` itself as an attribute.
+
+    Args:
+        run: The function that a caller sees.
+        steps: The generator function it runs; its return annotation reads "Steps[Result]" or "Iterator[Result]".
+        returns: Maps the name of the result's type to the return annotation of `run`.
+    """
+    wrapper: Any = functools.wraps(steps)(run)
+    annotation = returns(str(steps.__annotations__["return"]).partition("[")[2].removesuffix("]"))
+    wrapper.__annotations__ = steps.__annotations__ | {"return": annotation}
+    wrapper.__signature__ = inspect.signature(steps).replace(return_annotation=annotation)
+    wrapper.steps = steps
+    return wrapper
