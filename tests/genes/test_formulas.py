@@ -89,7 +89,7 @@ def test_fills_are_those_of_numpy(fill, mode):
 def test_a_convolution_with_each_fill_is_that_of_scipy(fill, stride, kernel):
     modes = {"zeros": "constant", "reflect": "mirror", "replicate": "nearest", "circular": "grid-wrap"}
     genome = Genome(padding=fill)
-    conv = torch.nn.Sequential(*genome.convolve(1, 1, kernel, stride, alignment="symmetric").values()).double()
+    conv = torch.nn.Sequential(*genome.conv(1, 1, kernel, stride, alignment="symmetric").values()).double()
     x = torch.randn(1, 1, 12, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     weight = conv[-1].weight.detach().numpy()[0, 0]
     expected = ndimage.correlate(x.numpy()[0, 0], weight, mode=modes[fill])[::stride, ::stride]

@@ -72,7 +72,7 @@ def test_it_is_one_operation_that_counts_its_links():
 @pytest.mark.parametrize("fill", ["zeros", "reflect", "replicate", "circular"])
 def test_it_pads_as_a_dense_one_does(fill):
     torch.manual_seed(0)
-    made = Genome(convolution="linked", padding=fill).convolve(4, 3, 3, bias=True)
+    made = Genome(convolution="linked", padding=fill).conv(4, 3, 3, bias=True)
     conv = made["conv"].double()
     dense = torch.nn.Conv2d(4, 3, 3, padding=1, padding_mode=fill).double()
     dense.weight.data, dense.bias.data = masked(conv).detach(), conv.bias.data

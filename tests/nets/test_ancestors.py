@@ -174,7 +174,7 @@ def test_cognitron_measured():
 def test_cognitron_s_cells_learn_if_none_around_fires_more():
     """One step, cell by cell: the strongest of its vicinity learns much, all learn a little where none fires."""
     net = build("cognitron", seed=0)
-    cells, x, row = net.layer1.cells, strokes("2", 12), net.row
+    cells, x, row = net.layer1.cells, strokes("2", 12), net.config
     with torch.no_grad():
         # Some have learned to be silent.
         cells.inhibition[:50] = 10.0

@@ -15,7 +15,7 @@ from convatlas.genes.capsules import Votes
 from convatlas.genes.em_routing import VectorEM
 from convatlas.genes.routing import DynamicRouting
 from convatlas.nets.build import build, skeleton
-from convatlas.nets.families.capsnet import CapsNet, Row, margin_loss
+from convatlas.nets.families.capsnet import CapsNet, Config, margin_loss
 from convatlas.nets.initialize import initialize
 
 KEYS = [
@@ -30,9 +30,9 @@ KEYS = [
 
 def small(**genes: object) -> CapsNet:
     """One that is quick: a quarter of everything, photos of 16 x 16, three classes."""
-    row = Row(width=32, kernel=5, wide=8)
+    row = Config(width=32, kernel=5, wide=8)
     with torch.device("meta"):
-        net = CapsNet(row, CapsNet.published(row).swapped("capsnet", genes), 3, 1, (16, 16))
+        net = CapsNet(row, CapsNet.default_genome(row).swapped("capsnet", genes), 3, 1, (16, 16))
     initialize(net, 0)
     return net
 

@@ -360,7 +360,7 @@ class TestShuffleNet:
     )
     def test_table(self, name, maps):
         shapes = {stage: tuple(y.shape[1:]) for stage, y in skeleton(name).eval().outputs(photo(224)).items()}
-        sides = {"stem": 56, "stage2": 28, "stage3": 14, "stage4": 7, "after": 7}
+        sides = {"stem": 56, "stage2": 28, "stage3": 14, "stage4": 7, "conv_head": 7}
         expected = {stage: (width, side, side) for (stage, side), width in zip(sides.items(), maps, strict=True)}
         assert shapes == expected | {"head": (1000,)}
         assert [len(getattr(skeleton(name), f"stage{number}")) for number in (2, 3, 4)] == [4, 8, 4]

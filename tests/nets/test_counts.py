@@ -11,7 +11,7 @@ from convatlas.anatomy.measure.tracer import trace
 from convatlas.catalogue.cards import cards
 from convatlas.nets.build import skeleton
 
-# Counted in Keras 3.15.1 with `weights=None`: all parameters, trainable ones, layers that own weights.
+# SelfCounting in Keras 3.15.1 with `weights=None`: all parameters, trainable ones, layers that own weights.
 COUNTS = {
     "xception": (22910480, 22855952, 81),
     "vgg16": (138357544, 138357544, 16),

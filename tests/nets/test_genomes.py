@@ -131,7 +131,7 @@ def test_every_other_gene_on_every_other_net(net, locus, value):
 @pytest.mark.parametrize("name", SMALL)
 def test_the_default_genome_is_the_published_net_bit_for_bit(name):
     family = family_of(skeleton(name).card)
-    published = family.published(family.rows[name])
+    published = family.default_genome(family.variants[name])
     loci = (*LOCI, *RATES, *COUNTS)
     genes = {locus: getattr(published, locus) for locus in loci if getattr(published, locus) is not None}
     size = SMALL[name]

@@ -12,7 +12,7 @@ from convatlas.anatomy.report.check import check
 from convatlas.base.errors import GeneError, SizeError
 from convatlas.genes.matrix_capsules import POSE
 from convatlas.nets.build import build, skeleton
-from convatlas.nets.families.matrix_capsnet import MatrixCapsNet, Row, spread_loss
+from convatlas.nets.families.matrix_capsnet import Config, MatrixCapsNet, spread_loss
 from convatlas.nets.initialize import initialize
 
 ROWS = {"matrix_capsnet": (32, 32, 32, 32), "matrix_capsnet_small": (64, 8, 16, 16)}
@@ -112,8 +112,8 @@ def test_the_margin_grows():
 
 
 def test_it_learns():
-    row = Row(8, 4, 6, 6)
-    net = MatrixCapsNet(row, MatrixCapsNet.published(row), 3, 1, (18, 18)).train()
+    row = Config(8, 4, 6, 6)
+    net = MatrixCapsNet(row, MatrixCapsNet.default_genome(row), 3, 1, (18, 18)).train()
     initialize(net, 0)
     x, labels = bars_and_rings(24, 18)
     optimizer = torch.optim.Adam(net.parameters(), 0.01)
@@ -126,8 +126,8 @@ def test_it_learns():
 
 
 def test_the_number_of_photos_stays_free_in_an_exported_graph():
-    row = Row(4, 2, 2, 2, 2)
-    net = MatrixCapsNet(row, MatrixCapsNet.published(row), 3, 1, (18, 18)).eval()
+    row = Config(4, 2, 2, 2, 2)
+    net = MatrixCapsNet(row, MatrixCapsNet.default_genome(row), 3, 1, (18, 18)).eval()
     initialize(net, 0)
     x = torch.randn(5, 1, 18, 18)
     batch = torch.export.Dim("batch", min=1, max=64)

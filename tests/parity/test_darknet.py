@@ -26,7 +26,7 @@ SWEEP += [("yolo_v3", 160), ("yolo_v3_spp", 160), ("yolo_v3_tiny", 416), ("yolo_
 def compare(name: str, size: int, folder) -> None:
     net = build(name, size=size, genes={"normalization": "batch"}, seed=1).eval()
     stir(net)
-    row, classes = (net.row, net.classes) if isinstance(net, YOLO) else (Darknet.rows[name], 1000)
+    row, classes = (net.config, net.classes) if isinstance(net, YOLO) else (Darknet.variants[name], 1000)
     darknet.write(net, folder / "net.weights")
     (folder / "net.cfg").write_text(cfg(net, row, classes, (size, size)))
     twin = cv2.dnn.readNetFromDarknet(str(folder / "net.cfg"), str(folder / "net.weights"))

@@ -125,15 +125,15 @@ def published(name: str, size: int) -> tuple[Net, torch.Tensor, np.ndarray]:
 def rebuilt(name: str, size: int, change: dict[str, object], weights: dict[str, torch.Tensor]) -> Net:
     """The net of a changed row, with the published net's weights."""
     family = family_of(cards()[name])
-    row = dataclasses.replace(family.rows[name], **change)
+    row = dataclasses.replace(family.variants[name], **change)
     with double():
-        net = family(row, family.published(row), 1000, 3, (size, size)).eval()
+        net = family(row, family.default_genome(row), 1000, 3, (size, size)).eval()
     net.load_state_dict(weights)
     return net
 
 
 def norm(name: str, **change: object) -> dict[str, object]:
-    return {"norm": dataclasses.replace(family_of(cards()[name]).rows[name].norm, **change)}
+    return {"norm": dataclasses.replace(family_of(cards()[name]).variants[name].norm, **change)}
 
 
 ROWS = [

@@ -86,9 +86,9 @@ def changed(**change: object) -> Callable[[Net], Net]:
 
     def make(net: Net) -> Net:
         family = family_of(net.card)
-        row = dataclasses.replace(family.rows[net.card.name], **change)
+        row = dataclasses.replace(family.variants[net.card.name], **change)
         with double():
-            other = family(row, family.published(row), 1000, 3, net.card.input[:2]).eval()
+            other = family(row, family.default_genome(row), 1000, 3, net.card.input[:2]).eval()
         other.load_state_dict(net.state_dict())
         return other
 
@@ -113,7 +113,7 @@ def gates_before_the_norm(net: Net) -> Net:
     return other
 
 
-EPS = dataclasses.replace(family_of(cards()["resnet18"]).rows["resnet18"].norm, eps=1.1e-5)
+EPS = dataclasses.replace(family_of(cards()["resnet18"]).variants["resnet18"].norm, eps=1.1e-5)
 WRONG: dict[str, dict[str, Callable[[Net], Net]]] = {
     "alexnet_one_tower": {"border": changed(border=(1, 2))},
     "googlenet_bn": {"last pool": changed(last_pool=3)},

@@ -15,7 +15,7 @@ from convatlas.nets.families.yolo import YOLO
 from convatlas.nets.initialize import initialize
 from convatlas.nets.net import Net
 
-NAMES = [*Darknet.rows, *YOLO.rows]
+NAMES = [*Darknet.variants, *YOLO.variants]
 CLASSES = 3
 
 
@@ -28,10 +28,10 @@ def _narrow(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 
 def narrow(name: str, size: tuple[int, int], genome: Genome | None = None) -> Net:
     """The net called `name` with a 32nd of its widths, random weights that all count, in evaluation mode."""
-    family: type[Net] = Darknet if name in Darknet.rows else YOLO
+    family: type[Net] = Darknet if name in Darknet.variants else YOLO
     row = narrow_row(name)
     with torch.device("meta"):
-        net = family(row, genome or family.published(row), CLASSES, 3, size)
+        net = family(row, genome or family.default_genome(row), CLASSES, 3, size)
     net.to_empty(device="cpu")
     initialize(net, NAMES.index(name))
     stir(net)
@@ -40,10 +40,10 @@ def narrow(name: str, size: tuple[int, int], genome: Genome | None = None) -> Ne
 
 def narrow_row(name: str) -> darknet.Row | yolo.Row:
     """Its row."""
-    if name in Darknet.rows:
-        small = Darknet.rows[name]
+    if name in Darknet.variants:
+        small = Darknet.variants[name]
         return dataclasses.replace(small, stages=tuple(map(_narrow, small.stages)))
-    row = YOLO.rows[name]
+    row = YOLO.variants[name]
     stages = tuple(dataclasses.replace(one, steps=_narrow(one.steps)) for one in row.stages)
     return dataclasses.replace(row, stages=stages)
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convatlas.genes.layers import Counted
+from convatlas.genes.layers import SelfCounting
 
 LEAST_VARIANCE = 5e-4
 """Added to every variance, as in the authors' code: a parent with one child has none, and would be infinitely dense."""
@@ -85,7 +85,7 @@ class EMRound:
     activations: Tensor
 
 
-class EMRouting(Counted):
+class EMRouting(SelfCounting):
     """`steps` rounds of expectation and maximization, of children of so many `types` and so many types of `parents`.
 
     Votes (N, L, P, B, J, D) and the children's activations (N, L, P, B) -> poses (N, L, J, D), activations (N, L, J).

@@ -18,7 +18,7 @@ from torch.func import functional_call
 
 from convatlas.base.errors import GeneError
 from convatlas.genes.gene import Gene, table
-from convatlas.genes.layers import Counted
+from convatlas.genes.layers import SelfCounting
 
 Arrow = tuple[str, str]
 """From which layer to which: ("output", "hidden1")."""
@@ -55,7 +55,7 @@ def _arrow(given: object) -> Arrow:
     return ends[0].strip(), ends[1].strip()
 
 
-class Recurrence(Counted):
+class Recurrence(SelfCounting):
     """A row of dense layers with arrows back, for `steps` steps of a still photo; (N, features) -> (N, classes).
 
     In a step each layer computes act(W below + b + sum of V_s state_s), where `below` is the layer before it in this

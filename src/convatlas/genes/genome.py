@@ -135,7 +135,7 @@ class Genome:
             return value
         return LOCI[locus][published if value in (None, PUBLISHED) else value]
 
-    def convolve(
+    def conv(
         self,
         channels: int,
         outputs: int,
@@ -195,7 +195,7 @@ class Genome:
         """The activation of a map or vector of `channels`."""
         return self._gene("activation", "relu").make(channels)
 
-    def unit(
+    def conv_norm_act(
         self,
         channels: int,
         outputs: int,
@@ -215,7 +215,7 @@ class Genome:
 
         Without constants for it (`norm` None) there is no place for a normalization.
         """
-        conv = self.convolve(
+        conv = self.conv(
             channels, outputs, kernel, stride, kind=kind, alignment=alignment, bias=bias, fixed=fixed, links=links
         )
         return chain(
@@ -266,11 +266,11 @@ class Genome:
         """The last layer, from a vector of `features` to a number a class."""
         return self._gene("output", "dense").make(features, classes, self.activate)
 
-    def assisted(self) -> bool:
+    def has_auxiliary_heads(self) -> bool:
         """Whether the net has auxiliary heads."""
         return self._gene("auxiliary", "none").name != "none"
 
-    def assist(self, features: int, classes: int) -> nn.Module:
+    def auxiliary_head(self, features: int, classes: int) -> nn.Module:
         """What an auxiliary head makes of (N, `features`): logits (N, `classes`)."""
         return self._gene("auxiliary", "none").make(features, classes, self.activate)
 
@@ -290,9 +290,9 @@ class Genome:
         """The dropout before a dense layer."""
         return REGULARIZATIONS["dropout"].make(self.dropout) if self.dropout else None
 
-    def drop_path(self, share: float) -> nn.Module | None:
-        """The stochastic depth of a residual branch; `share` (0 to 1) grows with depth."""
-        rate = (self.stochastic_depth or 0.0) * share
+    def drop_path(self, depth_fraction: float) -> nn.Module | None:
+        """The stochastic depth of a residual branch; `depth_fraction` (0 to 1) says how deep it lies."""
+        rate = (self.stochastic_depth or 0.0) * depth_fraction
         return REGULARIZATIONS["stochastic_depth"].make(rate) if rate else None
 
 

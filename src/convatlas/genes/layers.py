@@ -58,7 +58,7 @@ class Dense(nn.Linear):
             nn.init.zeros_(self.bias)
 
 
-class Counted(nn.Module, ABC):
+class SelfCounting(nn.Module, ABC):
     """A leaf that says itself what it costs, for an output of a `shape` (N, ...): what it calls does not show it.
 
     Attributes:

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from convatlas.base.errors import GeneError
 from convatlas.genes.digits import bitmaps
 from convatlas.genes.gene import Gene, Maker, chain, table
-from convatlas.genes.layers import Counted, Dense
+from convatlas.genes.layers import Dense, SelfCounting
 
 
-class RadialBasis(Counted):
+class RadialBasis(SelfCounting):
     """Minus the squared distances to fixed points, which are bitmaps of the digits; (N, 84) -> (N, classes).
 
     The first `classes` digits are taken. The paper's output is the distance itself, a penalty; its sign is turned so

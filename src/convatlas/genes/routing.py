@@ -12,7 +12,7 @@ from torch import Tensor
 from convatlas.genes.capsules import squash
 from convatlas.genes.em_routing import VectorEM
 from convatlas.genes.gene import Gene, table
-from convatlas.genes.layers import Counted
+from convatlas.genes.layers import SelfCounting
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Round:
     poses: Tensor
 
 
-class DynamicRouting(Counted):
+class DynamicRouting(SelfCounting):
     """Routing by agreement in `steps` rounds; votes (N, `children`, parents, size) -> capsules (N, parents, size).
 
     c = softmax over the parents of b (0 at first), v_j = squash(sum_i c_ij vote_ij), then b_ij += <vote_ij, v_j>. The

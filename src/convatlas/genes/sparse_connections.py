@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convatlas.genes.layers import Counted
+from convatlas.genes.layers import SelfCounting
 from convatlas.genes.padding import MODES, Fill
 
 Links = tuple[tuple[int, ...], ...]
@@ -23,7 +23,7 @@ def half(channels: int, outputs: int) -> Links:
     return tuple((*range(end - channels), *range(start, min(end, channels))) for start, end in spans)
 
 
-class LinkedConvolution(Counted):
+class LinkedConvolution(SelfCounting):
     """A 2-d convolution with one kernel a link; links that do not exist have none.
 
     (N, C, H, W) -> (N, K, H', W') for K rows of `links`. The kernels lie one after the other, (links, k, k), output by

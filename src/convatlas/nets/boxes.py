@@ -27,13 +27,13 @@ def decode(net: YOLO, raw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tenso
         Left, top, right and bottom of each box in pixels of the photos (N, boxes, 4), and its scores (N, boxes,
         classes): the probability that there is an object, times that of the class (Redmon et al. 2016, eq. 1).
     """
-    return _by_cells(net, raw, size) if net.row.cell_boxes else _by_anchors(net, raw, size)
+    return _by_cells(net, raw, size) if net.config.cell_boxes else _by_anchors(net, raw, size)
 
 
 def _by_cells(net: YOLO, raw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Version 1: x, y within the cell, roots of width and height as shares of the photo; all numbers as they are."""
     height, width = (-(-side // CELL) for side in size)
-    cells, each = height * width, net.row.cell_boxes
+    cells, each = height * width, net.config.cell_boxes
     classes, objects, corners = torch.split(raw, [cells * net.classes, cells * each, cells * each * 4], 1)
     images, place = len(raw), corners.reshape(len(raw), cells, each, 4)
     grid = _grid(height, width, raw)[:, None]  # (cells, 1, 2): x, y
@@ -49,7 +49,7 @@ def _by_anchors(net: YOLO, raw: Tensor, size: tuple[int, int]) -> tuple[Tensor, 
     grids, strides, anchors = (torch.cat(parts) for parts in zip(*(_prior(one, size, raw) for one in net.priors)))  # noqa: B905
     middle = (raw[..., :2].sigmoid() + grids) * strides
     sides = raw[..., 2:4].exp() * anchors
-    of_classes: Callable[[Tensor], Tensor] = (lambda x: x.softmax(-1)) if net.row.softmax else torch.sigmoid
+    of_classes: Callable[[Tensor], Tensor] = (lambda x: x.softmax(-1)) if net.config.softmax else torch.sigmoid
     return _corners(middle, sides), raw[..., 4:5].sigmoid() * of_classes(raw[..., 5:])
 
 

@@ -58,22 +58,22 @@ class Branches(nn.Module):
         self.branches = nn.ModuleList()
         self.width = 0
         for steps in branches:
-            branch, before = nn.Sequential(), channels
+            branch, in_channels = nn.Sequential(), channels
             for number, step in enumerate(steps, 1):
                 if isinstance(step, Conv):
-                    name, made = f"conv{number}", conv(genome, before, step, norm)
-                    before = step.width
+                    name, made = f"conv{number}", conv(genome, in_channels, step, norm)
+                    in_channels = step.width
                 elif isinstance(step, Pool):
                     border: Border = average_border if step.kind == "average" else "outside"
                     alignment: Alignment = "valid" if step.stride > 1 else "same"
                     name = "pool"
-                    made = genome.pool(before, 3, step.stride, kind=step.kind, alignment=alignment, border=border)
+                    made = genome.pool(in_channels, 3, step.stride, kind=step.kind, alignment=alignment, border=border)
                 else:
-                    name, split = "split", Branches(genome, before, step.branches, norm)
-                    made, before = split, split.width
+                    name, split = "split", Branches(genome, in_channels, step.branches, norm)
+                    made, in_channels = split, split.width
                 branch.add_module(name, made)
             self.branches.append(branch)
-            self.width += before
+            self.width += in_channels
         self.concat = Concat()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ def conv(
 ) -> nn.Module:
     """The module of a convolution step."""
     alignment: Alignment = "valid" if valid or step.stride > 1 else "same"
-    return genome.unit(
+    return genome.conv_norm_act(
         channels,
         step.width,
         step.kernel,
@@ -108,11 +108,11 @@ def stem(genome: Genome, channels: int, norm: Norm) -> nn.Sequential:
         ("conv5", Conv(192, 3), True),
         ("pool2", None, True),
     )
-    sequence, before = nn.Sequential(), channels
+    sequence, in_channels = nn.Sequential(), channels
     for name, step, valid in rows:
         if step is None:
-            sequence.add_module(name, genome.pool(before, 3, 2))
+            sequence.add_module(name, genome.pool(in_channels, 3, 2))
         else:
-            sequence.add_module(name, conv(genome, before, step, norm, valid=valid, fixed=name == "conv1"))
-            before = step.width
+            sequence.add_module(name, conv(genome, in_channels, step, norm, valid=valid, fixed=name == "conv1"))
+            in_channels = step.width
     return sequence

@@ -95,19 +95,19 @@ def skeleton(
     """
     card = find(name)
     family = family_of(card)
-    row = _row(card, variant)
-    published = family.published(row)
+    config = _row(card, variant)
+    published = family.default_genome(config)
     genome = published.swapped(card.name, genes or {})
     photo = _photo(size, card)
     wide = _count("channels", channels, card.input[2])
     many = _count("classes", classes, card.classes or card.outputs)
     try:
-        net = _assemble(family, row, genome, many, wide, photo)
+        net = _assemble(family, config, genome, many, wide, photo)
         if genome != published or photo != card.input[:2]:
             _run(net, wide, photo)
     except (RuntimeError, ValueError) as error:
         # Whether genes and photos fit does not depend on the classes, of which the published number always fits.
-        raise _explained(error, card, family, row, genome, card.classes or card.outputs, wide, photo) from None
+        raise _explained(error, card, family, config, genome, card.classes or card.outputs, wide, photo) from None
     net.card = card
     return net
 
@@ -121,18 +121,18 @@ def family_of(card: Card) -> type[Net]:
 
 def published_genome(card: Card, variant: Mapping[str, object]) -> Genome:
     """The genome of a net as published, by its card or by the lineage that has `variant` otherwise."""
-    return family_of(card).published(_row(card, variant))
+    return family_of(card).default_genome(_row(card, variant))
 
 
 def _row(card: Card, variant: Mapping[str, object] | None) -> Any:
-    return dataclasses.replace(family_of(card).rows[card.name], **(variant or {}))
+    return dataclasses.replace(family_of(card).variants[card.name], **(variant or {}))
 
 
 def _assemble(
-    family: type[Net], row: object, genome: Genome, classes: int, channels: int, photo: tuple[int, int]
+    family: type[Net], config: object, genome: Genome, classes: int, channels: int, photo: tuple[int, int]
 ) -> Net:
     with torch.device("meta"):
-        return family(row, genome, classes, channels, photo)
+        return family(config, genome, classes, channels, photo)
 
 
 def _run(net: nn.Module, channels: int, photo: tuple[int, int]) -> None:
@@ -143,9 +143,11 @@ def _run(net: nn.Module, channels: int, photo: tuple[int, int]) -> None:
     net.train(training)
 
 
-def _fits(family: type[Net], row: object, genome: Genome, classes: int, channels: int, photo: tuple[int, int]) -> bool:
+def _fits(
+    family: type[Net], config: object, genome: Genome, classes: int, channels: int, photo: tuple[int, int]
+) -> bool:
     try:
-        _run(_assemble(family, row, genome, classes, channels, photo), channels, photo)
+        _run(_assemble(family, config, genome, classes, channels, photo), channels, photo)
     except (RuntimeError, ValueError):
         return False
     return True
@@ -155,19 +157,19 @@ def _explained(
     error: Exception,
     card: Card,
     family: type[Net],
-    row: object,
+    config: object,
     genome: Genome,
     classes: int,
     channels: int,
     photo: tuple[int, int],
 ) -> ConvAtlasError:
     """Which gene, or else the size, is to blame, and what would do."""
-    published = family.published(row)
-    if not _fits(family, row, published, classes, channels, photo):
+    published = family.default_genome(config)
+    if not _fits(family, config, published, classes, channels, photo):
         low, high = 1, max(*card.input[:2], *photo)
         while low < high:
             middle = (low + high) // 2
-            if _fits(family, row, published, classes, channels, (middle, middle)):
+            if _fits(family, config, published, classes, channels, (middle, middle)):
                 high = middle
             else:
                 low = middle + 1
@@ -179,12 +181,12 @@ def _explained(
         if value == getattr(published, locus):
             continue
         alone = published.swapped(card.name, {locus: value})
-        if _fits(family, row, alone, classes, channels, photo):
+        if _fits(family, config, alone, classes, channels, photo):
             continue
         good = [
             name
             for name in LOCI[locus]
-            if _fits(family, row, published.swapped(card.name, {locus: name}), classes, channels, photo)
+            if _fits(family, config, published.swapped(card.name, {locus: name}), classes, channels, photo)
         ]
         if getattr(published, locus) == PUBLISHED:
             good.insert(0, PUBLISHED)

@@ -80,13 +80,13 @@ Step = Conv | Pool | Residual | Pyramid | Upsample | Reorg | Local | Boxes
 class ResidualBlock(nn.Module):
     """The step `Residual`; (N, C, H, W), same shape. Nothing is activated after the sum (Redmon & Farhadi 2018)."""
 
-    def __init__(self, genome: Genome, width: int, share: float):
+    def __init__(self, genome: Genome, width: int, depth_fraction: float):
         super().__init__()
         self.branch = chain(
             conv1=conv(genome, width, Conv(width // 2, 1)),
             conv2=conv(genome, width // 2, Conv(width)),
             attention=genome.attend(width),
-            drop=genome.drop_path(share),
+            drop=genome.drop_path(depth_fraction),
         )
         self.add = Add()
 
@@ -124,7 +124,9 @@ class Reorganize(nn.Module):
 
 def conv(genome: Genome, channels: int, step: Conv, *, fixed: bool = False) -> nn.Sequential:
     """The module of the step `Conv`."""
-    return genome.unit(channels, step.width, step.kernel, step.stride, norm=NORM, alignment="symmetric", fixed=fixed)
+    return genome.conv_norm_act(
+        channels, step.width, step.kernel, step.stride, norm=NORM, alignment="symmetric", fixed=fixed
+    )
 
 
 def stage(
@@ -134,7 +136,7 @@ def stage(
     *,
     classes: int = 0,
     grid: tuple[int, int] = (1, 1),
-    shares: Iterator[float] | None = None,
+    depth_fractions: Iterator[float] | None = None,
     fixed: bool = False,
 ) -> tuple[nn.Sequential, int]:
     """The modules of `steps` one after the other, and the channels that come out.
@@ -145,12 +147,12 @@ def stage(
         steps: Which.
         classes: For `Boxes`.
         grid: Height and width of the map, for `Local`.
-        shares: How deep each residual lies, from 0 to 1.
+        depth_fractions: How deep each residual lies, from 0 to 1.
         fixed: Whether the convolutions keep their kind whatever the genome says, as stems do.
     """
     made, counts = nn.Sequential(), Counter[str]()
     for step in steps:
-        name, module, channels = _made(genome, channels, step, classes, grid, shares, fixed)
+        name, module, channels = _made(genome, channels, step, classes, grid, depth_fractions, fixed)
         counts[name] += 1
         made.add_module(f"{name}{counts[name]}", module)
     attention = genome.attend(channels) if all(isinstance(step, Conv | Pool) for step in steps) else None
@@ -165,7 +167,7 @@ def _made(
     step: Step,
     classes: int,
     grid: tuple[int, int],
-    shares: Iterator[float] | None,
+    depth_fractions: Iterator[float] | None,
     fixed: bool,
 ) -> tuple[str, nn.Module, int]:
     match step:
@@ -174,7 +176,7 @@ def _made(
         case Pool(kernel, stride):
             return "pool", genome.pool(channels, kernel, stride, alignment="same"), channels
         case Residual():
-            return "block", ResidualBlock(genome, channels, next(shares) if shares else 0.0), channels
+            return "block", ResidualBlock(genome, channels, next(depth_fractions) if depth_fractions else 0.0), channels
         case Pyramid(kernels):
             return "pyramid", SpatialPyramid(genome, channels, kernels), channels * (1 + len(kernels))
         case Upsample():

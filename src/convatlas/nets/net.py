@@ -35,7 +35,7 @@ class Net(nn.Module):
         loss_weights: What the loss of each auxiliary output counts beside the head's, by the output's name.
     """
 
-    rows: ClassVar[dict[str, Any]]
+    variants: ClassVar[dict[str, Any]]
     card: Card
     genome: Genome
     head: nn.Module
@@ -44,11 +44,11 @@ class Net(nn.Module):
     loss_weights: Mapping[str, float] = {}
 
     @staticmethod
-    def published(row: Any) -> Genome:
+    def default_genome(config: Any) -> Genome:
         """The genome of the net that `row` describes, as published."""
         raise TypeError("a family says which genome it was published with")
 
-    def __init__(self, row: Any, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+    def __init__(self, config: Any, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__()
         self.genome = genome
         self.classes, self.channels, self.size = classes, channels, size
@@ -57,7 +57,7 @@ class Net(nn.Module):
         """Random weights and constants for one module of the net, as the family starts it."""
         start(module)
 
-    def walk(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+    def iter_stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Each stage's name and output in turn; nothing is kept."""
         for name, stage in self.named_children():
             x = stage(x)
@@ -65,17 +65,17 @@ class Net(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = x
-        for _, y in self.walk(x):  # noqa: B007 - only the last one counts
+        for _, y in self.iter_stages(x):  # noqa: B007 - only the last one counts
             pass
         return y
 
     def outputs(self, x: Tensor) -> dict[str, Tensor]:
         """Every stage's output by the stage's name; `head` is what `forward` returns."""
-        return dict(self.walk(x))
+        return dict(self.iter_stages(x))
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """Every stage's output but the head's, by the stage's name."""
-        return {name: y for name, y in self.walk(x) if name != "head"}
+        return {name: y for name, y in self.iter_stages(x) if name != "head"}
 
     def preprocess(self, photo: Any) -> Tensor:
         """The net's input (channels, h, w), float32, for a photo, exactly as the lineage's own code makes it.
@@ -115,7 +115,7 @@ class Net(nn.Module):
             self.train()
         return flatten, features
 
-    def finish(self, genome: Genome, width: int, channels: int, size: tuple[int, int], classes: int) -> None:
+    def add_classifier(self, genome: Genome, width: int, channels: int, size: tuple[int, int], classes: int) -> None:
         """Adds the usual head: flattening, dropout, one dense layer; (N, width, H, W) -> (N, classes)."""
         flatten, features = self.flattened(genome, width, channels, size)
         self.head = chain(flatten=flatten, drop=genome.drop(), dense=Dense(features, classes))

@@ -149,13 +149,13 @@ def detector(net: str | Net, weights: str | None) -> YOLO:
     """
     if isinstance(net, str):
         if not is_file(net) and find(net).family != "yolo":
-            raise ConvAtlasError(f"{find(net).name} finds no boxes; these do: {', '.join(YOLO.rows)}")
+            raise ConvAtlasError(f"{find(net).name} finds no boxes; these do: {', '.join(YOLO.variants)}")
         net = load(net, weights=weights)
     elif weights is not None:
         raise ConvAtlasError("weights go with a net's name: a net that `load` gave has its own")
     if not isinstance(net, YOLO):
         given = net.card.name if isinstance(net, Net) else type(net).__name__
-        raise ConvAtlasError(f"{given} finds no boxes; these do: {', '.join(YOLO.rows)}")
+        raise ConvAtlasError(f"{given} finds no boxes; these do: {', '.join(YOLO.variants)}")
     if net.lineage is None:
         raise WeightsError(f"{net.card.name} has random weights, whose answers mean nothing; load it with weights")
     if not net.lineage.class_names:
@@ -174,7 +174,7 @@ def objects_on(
         photos = torch.from_numpy(x).to(next(net.parameters()))
         boxes, scores = decode(net, net(photos), fitting.size)
         found = [
-            best(*one, threshold, OVERLAP[bool(net.row.cell_boxes)], top) for one in zip(boxes, scores, strict=True)
+            best(*one, threshold, OVERLAP[bool(net.config.cell_boxes)], top) for one in zip(boxes, scores, strict=True)
         ]
     return [_placed(net, *one, *size) for one, size in zip(found, sizes, strict=True)]
 

@@ -11,7 +11,7 @@ from convatlas.anatomy.measure.macs import argument
 from convatlas.anatomy.measure.operation_kinds import kind_of_module
 from convatlas.anatomy.measure.tracer import Call, Operation
 from convatlas.genes.feedback import Recurrence
-from convatlas.genes.layers import Counted
+from convatlas.genes.layers import SelfCounting
 from convatlas.genes.normalization import Rescale
 from convatlas.genes.pooling import Pool
 from convatlas.genes.regularization import StochasticDepth
@@ -91,7 +91,7 @@ def setting_of(operation: Operation) -> str:
     if isinstance(module, Recurrence):
         widths, arrows = "-".join(map(str, module.widths)), (f"{source}->{target}" for source, target in module.arrows)
         return " ".join([widths, _functions(module), *arrows, f"{module.steps}{STEPS}"])
-    if isinstance(module, Counted) and module.steps > 1:
+    if isinstance(module, SelfCounting) and module.steps > 1:
         return f"{module.steps}{STEPS}"
     if isinstance(module, nn.Module) and len(operation.calls) > 2:
         # Of a leaf that calls much, the calls are how it works, not what it is set to.

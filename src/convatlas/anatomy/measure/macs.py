@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from convatlas.anatomy.measure.tracer import Call, Operation
-from convatlas.genes.layers import Counted
+from convatlas.genes.layers import SelfCounting
 from convatlas.genes.pooling import Subsampling
 
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
@@ -36,7 +36,7 @@ LEFT = {
 def cost(operation: Operation) -> tuple[int, int, int]:
     """(multiply-accumulates, connections, units) of one operation."""
     module, shape = operation.module, (operation.shapes or [()])[0]
-    if operation.is_leaf and isinstance(module, Counted):
+    if operation.is_leaf and isinstance(module, SelfCounting):
         return module.macs(shape), module.connections(shape), module.units(shape)
     found = sum(macs(call) for call in operation.calls)
     if operation.is_leaf and isinstance(module, Subsampling):

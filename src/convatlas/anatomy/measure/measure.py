@@ -20,7 +20,7 @@ from convatlas.anatomy.measure.tracer import Operation, tensors_in, trace
 from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.genes.attention import Gated
 from convatlas.genes.feedback import Recurrence
-from convatlas.genes.layers import Counted
+from convatlas.genes.layers import SelfCounting
 from convatlas.nets.build import Size, skeleton
 from convatlas.nets.net import Net
 from convatlas.nets.user_net import Exported, is_own, own
@@ -273,7 +273,7 @@ def _longest_path(operations: list[Operation], layers: tuple[Layer, ...], gates:
     lengths: list[int] = []
     for operation, layer in zip(operations, layers, strict=True):
         module = operation.module
-        counts = module.layers if isinstance(module, Counted) else int(layer.locus in ("convolution", "dense"))
+        counts = module.layers if isinstance(module, SelfCounting) else int(layer.locus in ("convolution", "dense"))
         before = max((lengths[source] if source >= 0 else 0 for source in operation.inputs), default=0)
         lengths.append(before + (0 if id(module) in gates else counts))
     return max(lengths)

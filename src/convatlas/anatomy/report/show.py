@@ -111,7 +111,7 @@ def show_net(name: str) -> Shown:
         known = [*cards(), *genes(), *(gene for there in genes().values() for gene in there)]
         raise unknown("net or gene", name, dict.fromkeys(known)) from None
     family = family_of(card)
-    return Shown(card, family.published(family.rows[card.name]), measure(card.name))
+    return Shown(card, family.default_genome(family.variants[card.name]), measure(card.name))
 
 
 def gene_table(name: str) -> Table | None:

@@ -28,7 +28,7 @@ class Conv:
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """The five convolutions, and what differs between the nets that go by one name.
 
     Attributes:
@@ -53,8 +53,8 @@ class AlexNet(Net):
     where it saw zeros: 227 pixels, of which a photo of 227 fills all, so both readings of the paper are this one net.
     """
 
-    rows = {
-        "alexnet": Row(
+    variants = {
+        "alexnet": Config(
             (
                 Conv(96, 11, pooled=True),
                 Conv(256, 5, groups=2, pooled=True),
@@ -65,7 +65,7 @@ class AlexNet(Net):
             border=(0, 3),
             normalization="local_response",
         ),
-        "alexnet_one_tower": Row(
+        "alexnet_one_tower": Config(
             (
                 Conv(64, 11, pooled=True),
                 Conv(192, 5, pooled=True),
@@ -81,29 +81,29 @@ class AlexNet(Net):
     }
 
     @staticmethod
-    def published(row: Row) -> Genome:
-        grouped = any(conv.groups for conv in row.convolutions)
+    def default_genome(config: Config) -> Genome:
+        grouped = any(conv.groups for conv in config.convolutions)
         return Genome(
             convolution=PUBLISHED if grouped else "dense",
             pooling="overlapping",
             flattening="flatten",
-            normalization=row.normalization,
+            normalization=config.normalization,
             dropout=0.5,
         )
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
-        before = channels
-        for number, step in enumerate(row.convolutions, 1):
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
+        in_channels = channels
+        for number, step in enumerate(config.convolutions, 1):
             first, width = number == 1, step.width
-            conv = genome.convolve(
-                before,
+            conv = genome.conv(
+                in_channels,
                 width,
                 step.kernel,
                 4 if first else 1,
                 kind="grouped" if step.groups else "dense",
                 groups=step.groups or 32,
-                alignment=row.border if first else "same",
+                alignment=config.border if first else "same",
                 bias=True,
                 fixed=first,
             )
@@ -115,18 +115,18 @@ class AlexNet(Net):
                 pool=genome.pool(width, 3, 2) if step.pooled else None,
             )
             self.add_module(f"block{number}", block)
-            before = width
-        if row.grid is not None:
-            self.grid = nn.AdaptiveAvgPool2d(row.grid)
-        flatten, features = self.flattened(genome, before, channels, size)
+            in_channels = width
+        if config.grid is not None:
+            self.grid = nn.AdaptiveAvgPool2d(config.grid)
+        flatten, features = self.flattened(genome, in_channels, channels, size)
         self.head = chain(
             flatten=flatten,
-            drop=genome.drop() if row.drops_features else None,
+            drop=genome.drop() if config.drops_features else None,
             dense1=Dense(features, 4096),
             act1=genome.activate(4096),
             drop1=genome.drop(),
             dense2=Dense(4096, 4096),
             act2=genome.activate(4096),
-            drop2=None if row.drops_features else genome.drop(),
+            drop2=None if config.drops_features else genome.drop(),
             dense=Dense(4096, classes),
         )

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.genes.genome import Genome
-from convatlas.nets.families.lenet import LeNet, Row
+from convatlas.nets.families.lenet import Config, LeNet
 from convatlas.nets.initialize import start_by_fan_in
 from convatlas.nets.net import Net
 
@@ -73,21 +73,21 @@ class Prediction:
 class BoostedLeNet(Net):
     """Three nets side by side on the same photo, and their vote."""
 
-    rows: ClassVar[dict[str, Row]] = {"boosted_lenet4": LeNet.rows["lenet4"]}
+    variants: ClassVar[dict[str, Config]] = {"boosted_lenet4": LeNet.variants["lenet4"]}
 
     head: Vote
 
-    published = staticmethod(LeNet.published)
+    default_genome = staticmethod(LeNet.default_genome)
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
-        self.net1, self.net2, self.net3 = (LeNet(row, genome, classes, channels, size) for _ in range(3))
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
+        self.net1, self.net2, self.net3 = (LeNet(config, genome, classes, channels, size) for _ in range(3))
         self.head = Vote()
 
     def fill(self, module: nn.Module) -> None:
         start_by_fan_in(module)
 
-    def walk(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+    def iter_stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         answers = [self.net1(x), self.net2(x), self.net3(x)]
         yield from zip(("net1", "net2", "net3"), answers, strict=True)
         yield "head", self.head(*answers)

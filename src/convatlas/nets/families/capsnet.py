@@ -27,7 +27,7 @@ RECONSTRUCTION = 0.0005
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """How wide the net is.
 
     Attributes:
@@ -81,10 +81,10 @@ class CapsNet(Net):
     (N, C, H, W), made from the longest. `forward` leaves the reconstruction out.
     """
 
-    rows = {"capsnet": Row()}
+    variants = {"capsnet": Config()}
 
     @staticmethod
-    def published(row: Row) -> Genome:
+    def default_genome(config: Config) -> Genome:
         return Genome(
             padding=None,
             alignment=None,
@@ -93,27 +93,27 @@ class CapsNet(Net):
             routing="dynamic",
             decoder="dense",
             dropout=None,
-            iterations=row.iterations,
+            iterations=config.iterations,
         )
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
-        kernel, width = row.kernel, row.width
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
+        kernel, width = config.kernel, config.width
         self.conv1 = chain(
-            **genome.convolve(channels, width, kernel, alignment="valid", bias=True, fixed=True),
+            **genome.conv(channels, width, kernel, alignment="valid", bias=True, fixed=True),
             norm=genome.normalize(width, NORM, "none"),
             act=genome.activate(width),
             attention=genome.attend(width),
         )
         self.primary = chain(
-            **genome.convolve(width, width, kernel, 2, alignment="valid", bias=True),
-            capsules=Squash(row.primary),
+            **genome.conv(width, width, kernel, 2, alignment="valid", bias=True),
+            capsules=Squash(config.primary),
         )
         with torch.device("meta"), torch.no_grad():
-            *_, (_, x) = self.walk(torch.empty(1, channels, *size))
-        self.poses = Capsules(genome, x.shape[1], classes, row.primary, row.wide)
+            *_, (_, x) = self.iter_stages(torch.empty(1, channels, *size))
+        self.poses = Capsules(genome, x.shape[1], classes, config.primary, config.wide)
         self.head = chain(length=Length())
-        decoder = genome.decode(classes * row.wide, (channels, *size))
+        decoder = genome.decode(classes * config.wide, (channels, *size))
         if decoder is not None:
             self.reconstruction = Reconstruction(decoder)
 
@@ -126,7 +126,7 @@ class CapsNet(Net):
         if module is self.conv1.conv and isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
-    def walk(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+    def iter_stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Each stage's name and output in turn, without the reconstruction."""
         for name, stage in self.named_children():
             if name != "reconstruction":

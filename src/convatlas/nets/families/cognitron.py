@@ -22,7 +22,7 @@ from convatlas.nets.net import Net
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """What the layers have in common.
 
     Attributes:
@@ -46,10 +46,10 @@ class Cognitron(Net):
     (N, C, H, W) -> (N, classes): the responses of the last layer's cells, in rows.
     """
 
-    rows = {"cognitron": Row()}
+    variants = {"cognitron": Config()}
 
     @staticmethod
-    def published(row: Row) -> Genome:
+    def default_genome(config: Config) -> Genome:
         return Genome(
             convolution=None,
             padding=None,
@@ -61,16 +61,16 @@ class Cognitron(Net):
             dropout=None,
         )
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
-        self.row = row
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
+        self.config = config
         high = max(side for side in range(1, math.isqrt(classes) + 1) if classes % side == 0)
-        for number in range(1, row.layers + 1):
-            last = number == row.layers
+        for number in range(1, config.layers + 1):
+            last = number == config.layers
             grid = (high, classes // high) if last else size
             layer = chain(
-                cells=LocalCells(channels if number == 1 else 1, size, grid, row.kernel),
-                lateral=Lateral(row.vicinity),
+                cells=LocalCells(channels if number == 1 else 1, size, grid, config.kernel),
+                lateral=Lateral(config.vicinity),
                 flatten=nn.Flatten() if last else None,
             )
             self.add_module("head" if last else f"layer{number}", layer)
@@ -98,13 +98,13 @@ class Cognitron(Net):
 
     def _reinforce(self, cells: LocalCells, x: Tensor) -> None:
         u = cells(x)
-        around = F.max_pool2d(u, self.row.vicinity, 1, self.row.vicinity // 2)
+        around = F.max_pool2d(u, self.config.vicinity, 1, self.config.vicinity // 2)
         wins, silent = ((u == around) & (u > 0)).flatten(), (around == 0).flatten()
         seen = cells.windows(x)[0].T  # (cells, inputs)
         v = seen @ cells.fixed
         square = seen.square() @ cells.fixed
         # A cell that sees nothing has nothing to learn.
-        won = self.row.speed * wins * (v > 0)
-        idle = self.row.slow * silent
+        won = self.config.speed * wins * (v > 0)
+        idle = self.config.slow * silent
         cells.weight.add_((won + idle)[:, None] * cells.fixed * seen)
         cells.inhibition.add_(won * square / (2 * v).clamp_min(1e-12) + idle * v)

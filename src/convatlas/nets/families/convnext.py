@@ -18,7 +18,7 @@ MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """Blocks and channels of the four stages.
 
     Attributes:
@@ -49,17 +49,17 @@ class Block(nn.Module):
     Both are one function; here the channels stay second, so that any normalization or attention gene fits between.
     """
 
-    def __init__(self, row: Row, genome: Genome, width: int, share: float):
+    def __init__(self, config: Config, genome: Genome, width: int, depth_fraction: float):
         super().__init__()
         self.branch = chain(
-            **genome.convolve(width, width, 7, kind="depthwise", bias=True),
-            norm=genome.normalize(width, row.norm, "layer"),
+            **genome.conv(width, width, 7, kind="depthwise", bias=True),
+            norm=genome.normalize(width, config.norm, "layer"),
             expand=Convolution(width, 4 * width, 1),
             act=genome.activate(4 * width),
             project=Convolution(4 * width, width, 1),
             attention=genome.attend(width),
             scale=LayerScale(width),
-            drop=genome.drop_path(share),
+            drop=genome.drop_path(depth_fraction),
         )
         self.add = Add()
 
@@ -73,48 +73,48 @@ class ConvNeXt(Net):
     The head normalizes its vector by LayerNorm whatever the genome says: there is no map left to normalize over.
     """
 
-    rows = {
-        "convnext_tiny": Row((3, 3, 9, 3), (96, 192, 384, 768), 0.1),
-        "convnext_small": Row((3, 3, 27, 3), (96, 192, 384, 768), 0.4),
-        "convnext_base": Row((3, 3, 27, 3), (128, 256, 512, 1024), 0.5),
-        "convnext_large": Row((3, 3, 27, 3), (192, 384, 768, 1536), 0.5),
-        "convnext_xlarge": Row((3, 3, 27, 3), (256, 512, 1024, 2048), 0.5),
+    variants = {
+        "convnext_tiny": Config((3, 3, 9, 3), (96, 192, 384, 768), 0.1),
+        "convnext_small": Config((3, 3, 27, 3), (96, 192, 384, 768), 0.4),
+        "convnext_base": Config((3, 3, 27, 3), (128, 256, 512, 1024), 0.5),
+        "convnext_large": Config((3, 3, 27, 3), (192, 384, 768, 1536), 0.5),
+        "convnext_xlarge": Config((3, 3, 27, 3), (256, 512, 1024, 2048), 0.5),
     }
 
     @staticmethod
-    def published(row: Row) -> Genome:
+    def default_genome(config: Config) -> Genome:
         return Genome(
             convolution="depthwise",
             alignment="same",
             normalization="layer",
             activation="gelu",
-            stochastic_depth=row.stochastic_depth,
+            stochastic_depth=config.stochastic_depth,
         )
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
-        if row.photo and channels == 3:
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
+        if config.photo and channels == 3:
             self.standardize = Standardize(MEAN, [std**2 for std in DEVIATION])
-        before, done, total = channels, 0, sum(row.blocks)
-        for number, (count, width) in enumerate(zip(row.blocks, row.widths, strict=True), 1):
+        in_channels, done, total = channels, 0, sum(config.blocks)
+        for number, (count, width) in enumerate(zip(config.blocks, config.widths, strict=True), 1):
             shrink = OneLayer()
-            norm = genome.normalize(width if number == 1 else before, row.norm, "layer")
+            norm = genome.normalize(width if number == 1 else in_channels, config.norm, "layer")
             side = 4 if number == 1 else 2
-            conv = chain(**genome.convolve(before, width, side, side, alignment="valid", bias=True, fixed=True))
+            conv = chain(**genome.conv(in_channels, width, side, side, alignment="valid", bias=True, fixed=True))
             for name, module in (("conv", conv), ("norm", norm)) if number == 1 else (("norm", norm), ("conv", conv)):
                 if module is not None:
                     shrink.add_module(name, module)
             self.add_module("stem" if number == 1 else f"downsample{number - 1}", shrink)
             stage = nn.Sequential()
             for block in range(1, count + 1):
-                stage.add_module(f"block{block}", Block(row, genome, width, done / (total - 1)))
+                stage.add_module(f"block{block}", Block(config, genome, width, done / (total - 1)))
                 done += 1
             self.add_module(f"stage{number}", stage)
-            before = width
-        flatten, features = self.flattened(genome, before, channels, size)
+            in_channels = width
+        flatten, features = self.flattened(genome, in_channels, channels, size)
         self.head = chain(
             flatten=flatten,
-            norm=LayerNorm(features, row.norm.eps),
+            norm=LayerNorm(features, config.norm.eps),
             drop=genome.drop(),
             dense=Dense(features, classes),
         )

@@ -30,7 +30,7 @@ DARKNET53: tuple[tuple[Step, ...], ...] = (
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """The stages of the body.
 
     Attributes:
@@ -42,7 +42,7 @@ class Row:
     classify_first: bool = False
 
 
-def shares(stages: tuple[tuple[Step, ...], ...]) -> list[float]:
+def depth_fractions(stages: tuple[tuple[Step, ...], ...]) -> list[float]:
     """How deep each residual of the stages lies, from 0 to 1."""
     count = sum(isinstance(step, Residual) for steps in stages for step in steps)
     return [number / max(count - 1, 1) for number in range(count)]
@@ -51,11 +51,11 @@ def shares(stages: tuple[tuple[Step, ...], ...]) -> list[float]:
 class Darknet(Net):
     """Six stages, the first at the photo's size, and a 1 x 1 convolution or dense layer."""
 
-    rows = {"darknet19": Row(DARKNET19, classify_first=True), "darknet53": Row(DARKNET53)}
+    variants = {"darknet19": Config(DARKNET19, classify_first=True), "darknet53": Config(DARKNET53)}
 
     @staticmethod
-    def published(row: Row) -> Genome:
-        plain = row.classify_first
+    def default_genome(config: Config) -> Genome:
+        plain = config.classify_first
         return Genome(
             alignment="symmetric",
             pooling="max" if plain else None,
@@ -65,14 +65,14 @@ class Darknet(Net):
             stochastic_depth=None if plain else 0.0,
         )
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
-        width, depths = channels, iter(shares(row.stages))
-        for number, steps in enumerate(row.stages, 1):
-            made, width = stage(genome, width, steps, shares=depths, fixed=number == 1)
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
+        width, depths = channels, iter(depth_fractions(config.stages))
+        for number, steps in enumerate(config.stages, 1):
+            made, width = stage(genome, width, steps, depth_fractions=depths, fixed=number == 1)
             self.add_module(f"stage{number}", made)
-        if not row.classify_first:
-            self.finish(genome, width, channels, size, classes)
+        if not config.classify_first:
+            self.add_classifier(genome, width, channels, size, classes)
             return
         flatten, features = genome.flatten(classes)
         if features != classes:

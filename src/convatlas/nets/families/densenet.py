@@ -18,7 +18,7 @@ GROWTH = 32
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """Layers in each of the four dense blocks.
 
     Attributes:
@@ -35,16 +35,16 @@ class Row:
 class DenseLayer(nn.Module):
     """The input, and 32 new maps made by a 1 x 1 and a 3 x 3 convolution; (N, C, H, W) -> (N, C + 32, H, W)."""
 
-    def __init__(self, row: Row, genome: Genome, channels: int):
+    def __init__(self, config: Config, genome: Genome, channels: int):
         super().__init__()
         wide = 4 * GROWTH
         self.branch = chain(
-            norm1=genome.normalize(channels, row.norm),
+            norm1=genome.normalize(channels, config.norm),
             act1=genome.activate(channels),
             conv1=Convolution(channels, wide, 1, bias=False),
-            norm2=genome.normalize(wide, row.norm),
+            norm2=genome.normalize(wide, config.norm),
             act2=genome.activate(wide),
-            **{f"{name}2": made for name, made in genome.convolve(wide, GROWTH, 3, alignment="symmetric").items()},
+            **{f"{name}2": made for name, made in genome.conv(wide, GROWTH, 3, alignment="symmetric").items()},
         )
         self.concat = Concat()
 
@@ -55,42 +55,42 @@ class DenseLayer(nn.Module):
 class DenseNet(Net):
     """A 7 x 7 stem, four dense blocks with a halving transition between, one dense layer."""
 
-    rows = {
-        "densenet121": Row((6, 12, 24, 16)),
-        "densenet169": Row((6, 12, 32, 32)),
-        "densenet201": Row((6, 12, 48, 32)),
+    variants = {
+        "densenet121": Config((6, 12, 24, 16)),
+        "densenet169": Config((6, 12, 32, 32)),
+        "densenet201": Config((6, 12, 48, 32)),
     }
 
     @staticmethod
-    def published(row: Row) -> Genome:
+    def default_genome(config: Config) -> Genome:
         return Genome(alignment="symmetric", pooling=PUBLISHED)
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
         self.stem = chain(
-            **genome.convolve(channels, 64, 7, 2, alignment="symmetric", fixed=True),
-            norm=genome.normalize(64, row.norm),
+            **genome.conv(channels, 64, 7, 2, alignment="symmetric", fixed=True),
+            norm=genome.normalize(64, config.norm),
             act=genome.activate(64),
-            pool=genome.pool(64, 3, 2, alignment="symmetric", border=row.pool_border),
+            pool=genome.pool(64, 3, 2, alignment="symmetric", border=config.pool_border),
         )
-        before = 64
-        for number, count in enumerate(row.layers, 1):
+        in_channels = 64
+        for number, count in enumerate(config.layers, 1):
             block = nn.Sequential()
             for layer in range(1, count + 1):
-                block.add_module(f"layer{layer}", DenseLayer(row, genome, before))
-                before += GROWTH
-            attention = genome.attend(before)
+                block.add_module(f"layer{layer}", DenseLayer(config, genome, in_channels))
+                in_channels += GROWTH
+            attention = genome.attend(in_channels)
             if attention is not None:
                 block.add_module("attention", attention)
             self.add_module(f"dense{number}", block)
-            if number < len(row.layers):
+            if number < len(config.layers):
                 transition = chain(
-                    norm=genome.normalize(before, row.norm),
-                    act=genome.activate(before),
-                    conv=Convolution(before, before // 2, 1, bias=False),
-                    pool=genome.pool(before // 2, 2, 2, kind="average"),
+                    norm=genome.normalize(in_channels, config.norm),
+                    act=genome.activate(in_channels),
+                    conv=Convolution(in_channels, in_channels // 2, 1, bias=False),
+                    pool=genome.pool(in_channels // 2, 2, 2, kind="average"),
                 )
                 self.add_module(f"transition{number}", transition)
-                before //= 2
-        self.after = chain(norm=genome.normalize(before, row.norm), act=genome.activate(before))
-        self.finish(genome, before, channels, size, classes)
+                in_channels //= 2
+        self.post_norm = chain(norm=genome.normalize(in_channels, config.norm), act=genome.activate(in_channels))
+        self.add_classifier(genome, in_channels, channels, size, classes)

@@ -77,7 +77,7 @@ V2_L = (
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """A table of stages and how it is scaled.
 
     Attributes:
@@ -127,12 +127,12 @@ class Row:
         return (32, stages, 1280) if lite else (self.channels(self.stem), stages, self.channels(1280))
 
 
-def _v2(stages: tuple[Stage, ...], width: float = 1.0, depth: float = 1.0) -> Row:
+def _v2(stages: tuple[Stage, ...], width: float = 1.0, depth: float = 1.0) -> Config:
     small = stages is V2_B
     momentum = Norm(momentum=0.1)
     if small:
-        return Row(stages, width, depth, 0.2, 2, "constants", norm=momentum)
-    return Row(stages, width, depth, 0.2, 2, "symmetric", stem=stages[0].width, norm=momentum)
+        return Config(stages, width, depth, 0.2, 2, "constants", norm=momentum)
+    return Config(stages, width, depth, 0.2, 2, "symmetric", stem=stages[0].width, norm=momentum)
 
 
 class MBConv(nn.Module):
@@ -141,28 +141,28 @@ class MBConv(nn.Module):
     (N, C, H, W) -> (N, width, ceil(H / stride), ceil(W / stride)), with a skip where the shape stays.
     """
 
-    def __init__(self, row: Row, genome: Genome, channels: int, stage: Stage, stride: int, share: float):
+    def __init__(self, config: Config, genome: Genome, channels: int, stage: Stage, stride: int, depth_fraction: float):
         super().__init__()
-        norm, wide, expands = row.norm, channels * stage.expansion, stage.expansion > 1
+        norm, wide, expands = config.norm, channels * stage.expansion, stage.expansion > 1
         skips = stride == 1 and channels == stage.width
-        squeezes = row.version != "lite" and not stage.fused
+        squeezes = config.version != "lite" and not stage.fused
         attention = genome.attend(wide, max(1, channels // 4), "squeeze_excitation" if squeezes else "none")
         if stage.fused:
             kernels = stage.kernel, 1 if expands else stage.kernel
             strides = stride, 1 if expands else stride
-            first = genome.unit(channels, wide, kernels[0], strides[0], norm=norm) if expands else None
+            first = genome.conv_norm_act(channels, wide, kernels[0], strides[0], norm=norm) if expands else None
             spatial = None
-            project = genome.unit(wide, stage.width, kernels[1], strides[1], norm=norm, act=not expands)
+            project = genome.conv_norm_act(wide, stage.width, kernels[1], strides[1], norm=norm, act=not expands)
         else:
-            first = genome.unit(channels, wide, norm=norm) if expands else None
-            spatial = genome.unit(wide, wide, stage.kernel, stride, norm=norm, kind="depthwise")
-            project = genome.unit(wide, stage.width, norm=norm, act=False)
+            first = genome.conv_norm_act(channels, wide, norm=norm) if expands else None
+            spatial = genome.conv_norm_act(wide, wide, stage.kernel, stride, norm=norm, kind="depthwise")
+            project = genome.conv_norm_act(wide, stage.width, norm=norm, act=False)
         self.branch = chain(
             expand=first,
             spatial=spatial,
             attention=attention,
             project=project,
-            drop=genome.drop_path(share) if skips else None,
+            drop=genome.drop_path(depth_fraction) if skips else None,
         )
         self.add = Add() if skips else None
 
@@ -177,15 +177,15 @@ class EfficientNet(Net):
     The stem begins with what the published net does to the photo itself.
     """
 
-    rows = {
-        "efficientnet_b0": Row(B, 1.0, 1.0, 0.2),
-        "efficientnet_b1": Row(B, 1.0, 1.1, 0.2),
-        "efficientnet_b2": Row(B, 1.1, 1.2, 0.3),
-        "efficientnet_b3": Row(B, 1.2, 1.4, 0.3),
-        "efficientnet_b4": Row(B, 1.4, 1.8, 0.4),
-        "efficientnet_b5": Row(B, 1.6, 2.2, 0.4),
-        "efficientnet_b6": Row(B, 1.8, 2.6, 0.5),
-        "efficientnet_b7": Row(B, 2.0, 3.1, 0.5),
+    variants = {
+        "efficientnet_b0": Config(B, 1.0, 1.0, 0.2),
+        "efficientnet_b1": Config(B, 1.0, 1.1, 0.2),
+        "efficientnet_b2": Config(B, 1.1, 1.2, 0.3),
+        "efficientnet_b3": Config(B, 1.2, 1.4, 0.3),
+        "efficientnet_b4": Config(B, 1.4, 1.8, 0.4),
+        "efficientnet_b5": Config(B, 1.6, 2.2, 0.4),
+        "efficientnet_b6": Config(B, 1.8, 2.6, 0.5),
+        "efficientnet_b7": Config(B, 2.0, 3.1, 0.5),
         "efficientnetv2_b0": _v2(V2_B),
         "efficientnetv2_b1": _v2(V2_B, 1.0, 1.1),
         "efficientnetv2_b2": _v2(V2_B, 1.1, 1.2),
@@ -193,61 +193,61 @@ class EfficientNet(Net):
         "efficientnetv2_s": _v2(V2_S),
         "efficientnetv2_m": _v2(V2_M),
         "efficientnetv2_l": _v2(V2_L),
-        "efficientnet_lite0": Row(B, 1.0, 1.0, 0.2, "lite", "nothing"),
-        "efficientnet_lite1": Row(B, 1.0, 1.1, 0.2, "lite", "nothing"),
-        "efficientnet_lite2": Row(B, 1.1, 1.2, 0.3, "lite", "nothing"),
-        "efficientnet_lite3": Row(B, 1.2, 1.4, 0.3, "lite", "nothing"),
-        "efficientnet_lite4": Row(B, 1.4, 1.8, 0.3, "lite", "nothing"),
+        "efficientnet_lite0": Config(B, 1.0, 1.0, 0.2, "lite", "nothing"),
+        "efficientnet_lite1": Config(B, 1.0, 1.1, 0.2, "lite", "nothing"),
+        "efficientnet_lite2": Config(B, 1.1, 1.2, 0.3, "lite", "nothing"),
+        "efficientnet_lite3": Config(B, 1.2, 1.4, 0.3, "lite", "nothing"),
+        "efficientnet_lite4": Config(B, 1.4, 1.8, 0.3, "lite", "nothing"),
     }
 
     @staticmethod
-    def published(row: Row) -> Genome:
+    def default_genome(config: Config) -> Genome:
         kinds = {
             1: ("depthwise", "squeeze_excitation", "silu"),
             2: (PUBLISHED, PUBLISHED, "silu"),
             "lite": ("depthwise", "none", "relu6"),
         }
-        convolution, attention, activation = kinds[row.version]
+        convolution, attention, activation = kinds[config.version]
         return Genome(
             convolution=convolution,
-            alignment=row.alignment,
+            alignment=config.alignment,
             activation=activation,
             attention=attention,
-            dropout=row.dropout,
+            dropout=config.dropout,
             stochastic_depth=0.2,
         )
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
-        before, stages, last = row.scaled()
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
+        in_channels, stages, last = config.scaled()
         self.stem = chain(
-            **_photo(row, channels),
-            **genome.convolve(channels, before, 3, 2, fixed=True),
-            norm=genome.normalize(before, row.norm),
-            act=genome.activate(before),
+            **_photo(config, channels),
+            **genome.conv(channels, in_channels, 3, 2, fixed=True),
+            norm=genome.normalize(in_channels, config.norm),
+            act=genome.activate(in_channels),
         )
         done, total = 0, sum(stage.layers for stage in stages)
         for number, stage in enumerate(stages, 1):
             blocks = nn.Sequential()
             for block in range(1, stage.layers + 1):
-                made = MBConv(row, genome, before, stage, stage.stride if block == 1 else 1, done / total)
+                made = MBConv(config, genome, in_channels, stage, stage.stride if block == 1 else 1, done / total)
                 blocks.add_module(f"block{block}", made)
-                before, done = stage.width, done + 1
+                in_channels, done = stage.width, done + 1
             self.add_module(f"stage{number}", blocks)
-        self.after = genome.unit(before, last, norm=row.norm)
-        self.finish(genome, last, channels, size, classes)
+        self.conv_head = genome.conv_norm_act(in_channels, last, norm=config.norm)
+        self.add_classifier(genome, last, channels, size, classes)
 
 
-def _photo(row: Row, channels: int) -> dict[str, nn.Module]:
+def _photo(config: Config, channels: int) -> dict[str, nn.Module]:
     """The modules between a photo in 0..255 and the stem."""
-    if row.photo == "nothing":
+    if config.photo == "nothing":
         return {}
-    if row.photo in ("learned", "rescaled"):
+    if config.photo in ("learned", "rescaled"):
         learned = {"rescale": Rescale(1 / 255), "standardize": Standardize([0.0] * channels, [1.0] * channels, True)}
-        if row.photo == "learned":
+        if config.photo == "learned":
             return learned
         spread = [sum(DEVIATION) / 3] if channels == 1 else [DEVIATION[channel % 3] for channel in range(channels)]
         return {**learned, "rescale_again": Standardize([0.0] * channels, spread)}
-    if row.photo == "constants" and channels == 3:
+    if config.photo == "constants" and channels == 3:
         return {"rescale": Rescale(1 / 255), "standardize": Standardize(MEAN, [std**2 for std in DEVIATION])}
     return {"rescale": Rescale(1 / 128, -1)}

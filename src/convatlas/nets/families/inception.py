@@ -55,7 +55,7 @@ _BLOCK_8: Block = (
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """The eleven blocks `mixed0` to `mixed10`, and what differs between the nets that go by one name.
 
     Attributes:
@@ -74,8 +74,8 @@ class Row:
 class InceptionV3(Net):
     """A stem, three blocks on 35 x 35 maps, five on 17 x 17, three on 8 x 8, one dense layer."""
 
-    rows = {
-        "inception_v3": Row(
+    variants = {
+        "inception_v3": Config(
             (
                 *(_block_35(pooled) for pooled in (32, 64, 64)),
                 _TO_17,
@@ -88,22 +88,22 @@ class InceptionV3(Net):
     }
 
     @staticmethod
-    def published(row: Row) -> Genome:
+    def default_genome(config: Config) -> Genome:
         return Genome(pooling=PUBLISHED, dropout=0.2)
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
-        if row.photo == "imagenet" and channels == 3:
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
+        if config.photo == "imagenet" and channels == 3:
             self.standardize = Standardize(MEAN, VARIANCE)
-        self.stem = stem(genome, channels, row.norm)
-        before = 192
-        for number, block in enumerate(row.blocks):
-            branches = Branches(genome, before, block, row.norm, row.average_border)
-            before = branches.width
+        self.stem = stem(genome, channels, config.norm)
+        in_channels = 192
+        for number, block in enumerate(config.blocks):
+            branches = Branches(genome, in_channels, block, config.norm, config.average_border)
+            in_channels = branches.width
             stage = nn.Sequential()
             stage.add_module("branches", branches)
-            attention = genome.attend(before)
+            attention = genome.attend(in_channels)
             if attention is not None:
                 stage.add_module("attention", attention)
             self.add_module(f"mixed{number}", stage)
-        self.finish(genome, before, channels, size, classes)
+        self.add_classifier(genome, in_channels, channels, size, classes)

@@ -35,7 +35,7 @@ _BLOCK_8: Block = ((Conv(192),), (Conv(192), Conv(224, (1, 3)), Conv(256, (3, 1)
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """For each of the three stages: the block that opens it, the residual block, how many, and their scale.
 
     Attributes:
@@ -52,15 +52,24 @@ class Row:
 class Residual(nn.Module):
     """x + scale * conv(branches(x)), then an activation unless `last`; same shape."""
 
-    def __init__(self, row: Row, genome: Genome, channels: int, block: Block, scale: float, last: bool, share: float):
+    def __init__(
+        self,
+        config: Config,
+        genome: Genome,
+        channels: int,
+        block: Block,
+        scale: float,
+        last: bool,
+        depth_fraction: float,
+    ):
         super().__init__()
-        branches = Branches(genome, channels, block, row.norm)
+        branches = Branches(genome, channels, block, config.norm)
         self.branch = chain(
             branches=branches,
-            **genome.convolve(branches.width, channels, 1, bias=True),
+            **genome.conv(branches.width, channels, 1, bias=True),
             attention=genome.attend(channels),
             scale=Scale(scale) if scale != 1 else None,
-            drop=genome.drop_path(share),
+            drop=genome.drop_path(depth_fraction),
         )
         self.add = Add()
         self.act = None if last else genome.activate(channels)
@@ -76,8 +85,8 @@ class InceptionResNetV2(Net):
     The last block of all neither scales nor activates.
     """
 
-    rows = {
-        "inception_resnet_v2": Row(
+    variants = {
+        "inception_resnet_v2": Config(
             (
                 ("block35", _MIXED_5B, _BLOCK_35, 10, 0.17),
                 ("block17", _MIXED_6A, _BLOCK_17, 20, 0.10),
@@ -87,22 +96,22 @@ class InceptionResNetV2(Net):
     }
 
     @staticmethod
-    def published(row: Row) -> Genome:
+    def default_genome(config: Config) -> Genome:
         return Genome(pooling=PUBLISHED, dropout=0.2, stochastic_depth=0.0)
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
-        self.stem = stem(genome, channels, row.norm)
-        before, done, total = 192, 0, sum(stage[3] for stage in row.stages)
-        for name, opening, block, repeats, scale in row.stages:
-            opened = Branches(genome, before, opening, row.norm, row.average_border)
-            before, stage = opened.width, nn.Sequential()
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
+        self.stem = stem(genome, channels, config.norm)
+        in_channels, done, total = 192, 0, sum(stage[3] for stage in config.stages)
+        for name, opening, block, repeats, scale in config.stages:
+            opened = Branches(genome, in_channels, opening, config.norm, config.average_border)
+            in_channels, stage = opened.width, nn.Sequential()
             stage.add_module("mixed", opened)
             for number in range(1, repeats + 1):
                 last = done == total - 1
-                residual = Residual(row, genome, before, block, 1 if last else scale, last, done / (total - 1))
+                residual = Residual(config, genome, in_channels, block, 1 if last else scale, last, done / (total - 1))
                 stage.add_module(f"block{number}", residual)
                 done += 1
             self.add_module(name, stage)
-        self.after = genome.unit(before, 1536, norm=row.norm)
-        self.finish(genome, 1536, channels, size, classes)
+        self.conv_head = genome.conv_norm_act(in_channels, 1536, norm=config.norm)
+        self.add_classifier(genome, 1536, channels, size, classes)

@@ -44,7 +44,7 @@ def _block(one: int, narrow3: int, three: int, narrow5: int, five: int, pooled: 
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """What differs between the nets that go by one name.
 
     Attributes:
@@ -72,59 +72,59 @@ class InceptionV1(Net):
     left out. Strided poolings reach over the far edge where it cuts their last window (Caffe's way to round up).
     """
 
-    rows = {
-        "inception_v1": Row(),
-        "googlenet_bn": Row(norm=Norm(eps=1e-3, momentum=0.1), wide=3, last_pool=2, grid=4, dropout=0.2),
+    variants = {
+        "inception_v1": Config(),
+        "googlenet_bn": Config(norm=Norm(eps=1e-3, momentum=0.1), wide=3, last_pool=2, grid=4, dropout=0.2),
     }
 
     @staticmethod
-    def published(row: Row) -> Genome:
-        normalization = "batch" if row.norm else "local_response_caffe"
-        return Genome(pooling="max", normalization=normalization, auxiliary="none", dropout=row.dropout)
+    def default_genome(config: Config) -> Genome:
+        normalization = "batch" if config.norm else "local_response_caffe"
+        return Genome(pooling="max", normalization=normalization, auxiliary="none", dropout=config.dropout)
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
-        norm, bias = row.norm, row.norm is None
-        if row.photo == "imagenet" and channels == 3:
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
+        norm, bias = config.norm, config.norm is None
+        if config.photo == "imagenet" and channels == 3:
             self.standardize = Standardize(MEAN, VARIANCE)
         self.stem = chain(
-            conv1=genome.unit(channels, 64, 7, 2, norm=norm, bias=bias, alignment="symmetric", fixed=True),
+            conv1=genome.conv_norm_act(channels, 64, 7, 2, norm=norm, bias=bias, alignment="symmetric", fixed=True),
             pool1=genome.pool(64, 3, 2, alignment=(0, 1)),
             norm1=genome.normalize(64, Norm()) if bias else None,
-            conv2=genome.unit(64, 64, norm=norm, bias=bias),
-            conv3=genome.unit(64, 192, 3, norm=norm, bias=bias),
+            conv2=genome.conv_norm_act(64, 64, norm=norm, bias=bias),
+            conv3=genome.conv_norm_act(64, 192, 3, norm=norm, bias=bias),
             norm2=genome.normalize(192, Norm()) if bias else None,
             pool2=genome.pool(192, 3, 2, alignment=(0, 1)),
         )
-        before = 192
+        in_channels = 192
         for name, widths in TABLE.items():
             if name in ("4a", "5a"):
-                side = row.last_pool if name == "5a" else 3
-                self.add_module(f"pool{int(name[0]) - 1}", genome.pool(before, side, 2, alignment=(0, 1)))
-            branches = Branches(genome, before, _block(*widths, row.wide), norm)
-            before = branches.width
-            self.add_module(f"inception{name}", chain(branches=branches, attention=genome.attend(before)))
-            if name in AUXILIARY and genome.assisted():
-                self.add_module(AUXILIARY[name], self._auxiliary(row, genome, before, classes, channels, size))
+                side = config.last_pool if name == "5a" else 3
+                self.add_module(f"pool{int(name[0]) - 1}", genome.pool(in_channels, side, 2, alignment=(0, 1)))
+            branches = Branches(genome, in_channels, _block(*widths, config.wide), norm)
+            in_channels = branches.width
+            self.add_module(f"inception{name}", chain(branches=branches, attention=genome.attend(in_channels)))
+            if name in AUXILIARY and genome.has_auxiliary_heads():
+                self.add_module(AUXILIARY[name], self._auxiliary(config, genome, in_channels, classes, channels, size))
                 self.loss_weights = {**self.loss_weights, AUXILIARY[name]: 0.3}
-        self.finish(genome, before, channels, size, classes)
+        self.add_classifier(genome, in_channels, channels, size, classes)
 
     def _auxiliary(
-        self, row: Row, genome: Genome, width: int, classes: int, channels: int, size: tuple[int, int]
+        self, config: Config, genome: Genome, width: int, classes: int, channels: int, size: tuple[int, int]
     ) -> nn.Module:
         """A head over the map of `width` channels that the stages so far give; (N, width, H, W) -> (N, classes)."""
         head = chain(
-            pool=AveragePool(width, 5, 3) if row.grid is None else nn.AdaptiveAvgPool2d(row.grid),
-            reduce=genome.unit(width, 128, norm=row.norm, bias=row.norm is None),
+            pool=AveragePool(width, 5, 3) if config.grid is None else nn.AdaptiveAvgPool2d(config.grid),
+            reduce=genome.conv_norm_act(width, 128, norm=config.norm, bias=config.norm is None),
             flatten=nn.Flatten(),
         )
         with torch.device("meta"), torch.no_grad():
-            *_, (_, x) = self.walk(torch.empty(2, channels, *size))
+            *_, (_, x) = self.iter_stages(torch.empty(2, channels, *size))
             features = head(x).shape[1]
-        head.add_module("classify", genome.assist(features, classes))
+        head.add_module("classify", genome.auxiliary_head(features, classes))
         return head
 
-    def walk(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+    def iter_stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Each stage's name and output in turn; the auxiliary heads stand beside the trunk, and only in training."""
         for name, stage in self.named_children():
             if name not in self.loss_weights:

@@ -75,7 +75,7 @@ class Units:
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """The layers by the papers' names, the dense ones above them with their units, and the output gene."""
 
     layers: dict[str, Maps | Halve | Units]
@@ -83,30 +83,30 @@ class Row:
     output: str = "squashed"
 
 
-def _lenet4(links: Links | None) -> Row:
+def _lenet4(links: Links | None) -> Config:
     below: dict[str, Maps | Halve | Units] = {
         "c1": Maps(4),
         "s2": Halve(2),
         "c3": Maps(16, C3_OF_LENET4),
         "s4": Halve(),
     }
-    return Row(below | {"f5": Units(120, links)})
+    return Config(below | {"f5": Units(120, links)})
 
 
 class LeNet(Net):
     """Convolutions and subsampling, the map in a row (with dropout, if there is any), dense layers."""
 
-    rows = {
-        "lenet1": Row({"h1": Maps(4), "h2": Halve(), "h3": Maps(12, H3), "h4": Halve()}),
+    variants = {
+        "lenet1": Config({"h1": Maps(4), "h2": Halve(), "h3": Maps(12, H3), "h4": Halve()}),
         "lenet4": _lenet4(F5),
         "lenet4_dense": _lenet4(None),
-        "lenet5": Row(
+        "lenet5": Config(
             {"c1": Maps(6), "s2": Halve(), "c3": Maps(16, C3), "s4": Halve(), "c5": Units(120)}, {"f6": 84}, "rbf"
         ),
     }
 
     @staticmethod
-    def published(row: Row) -> Genome:
+    def default_genome(config: Config) -> Genome:
         return Genome(
             convolution=PUBLISHED,
             alignment="valid",
@@ -114,38 +114,38 @@ class LeNet(Net):
             flattening="flatten",
             normalization="none",
             activation="scaled_tanh",
-            output=row.output,
+            output=config.output,
         )
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
-        before = channels
-        for name, layer in row.layers.items():
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
+        in_channels = channels
+        for name, layer in config.layers.items():
             if isinstance(layer, Halve):
-                before *= layer.times
+                in_channels *= layer.times
                 stage = chain(
                     repeat=Repeat(layer.times) if layer.times > 1 else None,
-                    pool=genome.pool(before, 2, 2, kind="subsampling"),
-                    act=genome.activate(before),
+                    pool=genome.pool(in_channels, 2, 2, kind="subsampling"),
+                    act=genome.activate(in_channels),
                 )
             else:
                 kind = "linked" if layer.links else "dense"
-                conv = genome.convolve(
-                    before, layer.width, 5, kind=kind, bias=True, fixed=not len(self._modules), links=layer.links
+                conv = genome.conv(
+                    in_channels, layer.width, 5, kind=kind, bias=True, fixed=not len(self._modules), links=layer.links
                 )
                 # Single units have no map to normalize or to attend to.
                 maps = isinstance(layer, Maps)
-                before = layer.width
+                in_channels = layer.width
                 stage = chain(
                     **conv,
-                    norm=genome.normalize(before, NORM, "none") if maps else None,
-                    act=genome.activate(before),
-                    attention=genome.attend(before) if maps else None,
+                    norm=genome.normalize(in_channels, NORM, "none") if maps else None,
+                    act=genome.activate(in_channels),
+                    attention=genome.attend(in_channels) if maps else None,
                 )
             self.add_module(name, stage)
-        flatten, features = self.flattened(genome, before, channels, size)
+        flatten, features = self.flattened(genome, in_channels, channels, size)
         self.flatten = chain(flatten=flatten, drop=genome.drop())
-        for name, width in row.dense.items():
+        for name, width in config.dense.items():
             self.add_module(name, chain(dense=Dense(features, width), act=genome.activate(width)))
             features = width
         self.head = genome.answer(features, classes)

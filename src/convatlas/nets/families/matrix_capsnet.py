@@ -33,7 +33,7 @@ NORM = Norm(eps=1e-5, momentum=0.1)
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """Maps of the convolution, then types of capsules in each layer: A, B, C and D of the paper."""
 
     maps: int
@@ -71,10 +71,10 @@ class MatrixCapsNet(Net):
     "poses" (N, classes, 16) too.
     """
 
-    rows = {"matrix_capsnet": Row(32, 32, 32, 32), "matrix_capsnet_small": Row(64, 8, 16, 16)}
+    variants = {"matrix_capsnet": Config(32, 32, 32, 32), "matrix_capsnet_small": Config(64, 8, 16, 16)}
 
     @staticmethod
-    def published(row: Row) -> Genome:
+    def default_genome(config: Config) -> Genome:
         return Genome(
             convolution=None,
             padding=None,
@@ -83,26 +83,26 @@ class MatrixCapsNet(Net):
             normalization="none",
             routing="em",
             dropout=None,
-            iterations=row.iterations,
+            iterations=config.iterations,
         )
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
         if genome.routing != "em":
             raise ValueError("matrix capsules have an activation beside their pose, which em alone routes")
         self.conv = chain(
-            **genome.convolve(channels, row.maps, 5, 2, alignment="valid", bias=True, fixed=True),
-            norm=genome.normalize(row.maps, NORM, "none"),
-            act=genome.activate(row.maps),
-            attention=genome.attend(row.maps),
+            **genome.conv(channels, config.maps, 5, 2, alignment="valid", bias=True, fixed=True),
+            norm=genome.normalize(config.maps, NORM, "none"),
+            act=genome.activate(config.maps),
+            attention=genome.attend(config.maps),
         )
-        self.primary = chain(conv=PrimaryConvolution(row.maps, row.primary), capsules=MatrixCapsules())
+        self.primary = chain(conv=PrimaryConvolution(config.maps, config.primary), capsules=MatrixCapsules())
         first = Windows(((size[0] - 5) // 2 + 1, (size[1] - 5) // 2 + 1), (3, 3), 2)
-        self.conv_capsules1 = MatrixLayer(genome, row.primary, row.conv1, first)
+        self.conv_capsules1 = MatrixLayer(genome, config.primary, config.conv1, first)
         second = Windows(first.positions, (3, 3))
-        self.conv_capsules2 = MatrixLayer(genome, row.conv1, row.conv2, second)
+        self.conv_capsules2 = MatrixLayer(genome, config.conv1, config.conv2, second)
         last = Windows(second.positions, second.positions)
-        self.class_capsules = MatrixLayer(genome, row.conv2, classes, last, _centres(last.grid, size))
+        self.class_capsules = MatrixLayer(genome, config.conv2, classes, last, _centres(last.grid, size))
         self.head = chain(activations=Activations())
 
     def outputs(self, x: Tensor) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from convatlas.nets.net import Net
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """The blocks, and what differs between the nets that go by one name.
 
     Attributes:
@@ -32,27 +32,31 @@ class MobileNet(Net):
     As published, odd and even photos differ: the stem is aligned as SAME; strided blocks pad one pixel at the far side.
     """
 
-    rows = {
-        "mobilenet": Row(
+    variants = {
+        "mobilenet": Config(
             ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1))
         )
     }
 
     @staticmethod
-    def published(row: Row) -> Genome:
+    def default_genome(config: Config) -> Genome:
         return Genome(convolution="depthwise", activation="relu6", dropout=1e-3)
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
-        self.stem = genome.unit(channels, 32, 3, 2, norm=row.norm, alignment=row.alignments[0], fixed=True)
-        before = 32
-        for number, (width, stride) in enumerate(row.blocks, 1):
-            alignment: Alignment = "same" if stride == 1 else row.alignments[1]
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
+        self.stem = genome.conv_norm_act(
+            channels, 32, 3, 2, norm=config.norm, alignment=config.alignments[0], fixed=True
+        )
+        in_channels = 32
+        for number, (width, stride) in enumerate(config.blocks, 1):
+            alignment: Alignment = "same" if stride == 1 else config.alignments[1]
             block = chain(
-                spatial=genome.unit(before, before, 3, stride, norm=row.norm, kind="depthwise", alignment=alignment),
-                pointwise=genome.unit(before, width, norm=row.norm),
+                spatial=genome.conv_norm_act(
+                    in_channels, in_channels, 3, stride, norm=config.norm, kind="depthwise", alignment=alignment
+                ),
+                pointwise=genome.conv_norm_act(in_channels, width, norm=config.norm),
                 attention=genome.attend(width),
             )
             self.add_module(f"block{number}", block)
-            before = width
-        self.finish(genome, before, channels, size, classes)
+            in_channels = width
+        self.add_classifier(genome, in_channels, channels, size, classes)

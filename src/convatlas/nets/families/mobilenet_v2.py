@@ -15,7 +15,7 @@ from convatlas.nets.net import Net
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """The paper's table: (expansion, width, repeats, stride) of each stage.
 
     Attributes:
@@ -35,15 +35,26 @@ class InvertedResidual(nn.Module):
     (N, C, H, W) -> (N, width, ceil(H / stride), ceil(W / stride)).
     """
 
-    def __init__(self, row: Row, genome: Genome, channels: int, width: int, expansion: int, stride: int, share: float):
+    def __init__(
+        self,
+        config: Config,
+        genome: Genome,
+        channels: int,
+        width: int,
+        expansion: int,
+        stride: int,
+        depth_fraction: float,
+    ):
         super().__init__()
-        norm, wide, skips = row.norm, channels * expansion, stride == 1 and channels == width
+        norm, wide, skips = config.norm, channels * expansion, stride == 1 and channels == width
         self.branch = chain(
-            expand=genome.unit(channels, wide, norm=norm) if expansion > 1 else None,
-            spatial=genome.unit(wide, wide, 3, stride, norm=norm, kind="depthwise", alignment=row.alignment),
-            project=genome.unit(wide, width, norm=norm, act=False),
+            expand=genome.conv_norm_act(channels, wide, norm=norm) if expansion > 1 else None,
+            spatial=genome.conv_norm_act(
+                wide, wide, 3, stride, norm=norm, kind="depthwise", alignment=config.alignment
+            ),
+            project=genome.conv_norm_act(wide, width, norm=norm, act=False),
             attention=genome.attend(width),
-            drop=genome.drop_path(share) if skips else None,
+            drop=genome.drop_path(depth_fraction) if skips else None,
         )
         self.add = Add() if skips else None
 
@@ -55,8 +66,8 @@ class InvertedResidual(nn.Module):
 class MobileNetV2(Net):
     """A strided stem, seven stages of inverted residuals, a 1 x 1 convolution to 1280 channels, one dense layer."""
 
-    rows = {
-        "mobilenet_v2": Row(
+    variants = {
+        "mobilenet_v2": Config(
             (
                 (1, 16, 1, 1),
                 (6, 24, 2, 2),
@@ -70,21 +81,21 @@ class MobileNetV2(Net):
     }
 
     @staticmethod
-    def published(row: Row) -> Genome:
+    def default_genome(config: Config) -> Genome:
         return Genome(convolution="depthwise", activation="relu6", dropout=0.2, stochastic_depth=0.0)
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
-        self.stem = genome.unit(channels, 32, 3, 2, norm=row.norm, alignment=row.alignment, fixed=True)
-        before, done, total = 32, 0, sum(stage[2] for stage in row.stages)
-        for number, (expansion, width, repeats, stride) in enumerate(row.stages, 1):
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
+        self.stem = genome.conv_norm_act(channels, 32, 3, 2, norm=config.norm, alignment=config.alignment, fixed=True)
+        in_channels, done, total = 32, 0, sum(stage[2] for stage in config.stages)
+        for number, (expansion, width, repeats, stride) in enumerate(config.stages, 1):
             stage = nn.Sequential()
             for block in range(1, repeats + 1):
                 made = InvertedResidual(
-                    row, genome, before, width, expansion, stride if block == 1 else 1, done / (total - 1)
+                    config, genome, in_channels, width, expansion, stride if block == 1 else 1, done / (total - 1)
                 )
                 stage.add_module(f"block{block}", made)
-                before, done = width, done + 1
+                in_channels, done = width, done + 1
             self.add_module(f"stage{number}", stage)
-        self.after = genome.unit(before, 1280, norm=row.norm)
-        self.finish(genome, 1280, channels, size, classes)
+        self.conv_head = genome.conv_norm_act(in_channels, 1280, norm=config.norm)
+        self.add_classifier(genome, 1280, channels, size, classes)

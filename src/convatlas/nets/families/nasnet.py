@@ -17,7 +17,7 @@ from convatlas.nets.net import Net
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """NASNet-A (repeats @ penultimate).
 
     Attributes:
@@ -50,15 +50,13 @@ class Shrink(nn.Module):
     (N, width, ceil(H / 2), ceil(W / 2)).
     """  # noqa: D205
 
-    def __init__(self, row: Row, genome: Genome, channels: int, width: int):
+    def __init__(self, config: Config, genome: Genome, channels: int, width: int):
         super().__init__()
         self.act = genome.activate(channels)
-        self.even = chain(pick=AveragePool(channels, 1, 2), **genome.convolve(channels, width // 2, 1))
-        self.odd = chain(
-            shift=Pad((-1, 1)), pick=AveragePool(channels, 1, 2), **genome.convolve(channels, width // 2, 1)
-        )
+        self.even = chain(pick=AveragePool(channels, 1, 2), **genome.conv(channels, width // 2, 1))
+        self.odd = chain(shift=Pad((-1, 1)), pick=AveragePool(channels, 1, 2), **genome.conv(channels, width // 2, 1))
         self.concat = Concat()
-        self.norm = genome.normalize(width, row.norm)
+        self.norm = genome.normalize(width, config.norm)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.act(x)
@@ -66,39 +64,41 @@ class Shrink(nn.Module):
         return both if self.norm is None else self.norm(both)
 
 
-def _squeeze(row: Row, genome: Genome, channels: int, width: int) -> nn.Sequential:
+def _squeeze(config: Config, genome: Genome, channels: int, width: int) -> nn.Sequential:
     return chain(
         act=genome.activate(channels),
-        **genome.convolve(channels, width, 1),
-        norm=genome.normalize(width, row.norm),
+        **genome.conv(channels, width, 1),
+        norm=genome.normalize(width, config.norm),
     )
 
 
-def _separable(row: Row, genome: Genome, channels: int, width: int, kernel: int, stride: int = 1) -> nn.Sequential:
+def _separable(
+    config: Config, genome: Genome, channels: int, width: int, kernel: int, stride: int = 1
+) -> nn.Sequential:
     """Activation, separable convolution, normalization, twice; the first one strides."""
     made: dict[str, nn.Module | None] = {}
-    for number, (before, step) in enumerate(((channels, stride), (width, 1)), 1):
-        made[f"act{number}"] = genome.activate(before)
-        conv = genome.convolve(before, width, kernel, step, kind="separable")
+    for number, (in_channels, step) in enumerate(((channels, stride), (width, 1)), 1):
+        made[f"act{number}"] = genome.activate(in_channels)
+        conv = genome.conv(in_channels, width, kernel, step, kind="separable")
         made |= {f"{name}{number}": module for name, module in conv.items()}
-        made[f"norm{number}"] = genome.normalize(width, row.norm)
+        made[f"norm{number}"] = genome.normalize(width, config.norm)
     return chain(**made)
 
 
 class Cell(nn.Module):
     """What both cells share: the previous map brought to this cell's shape, the present one squeezed by 1 x 1."""
 
-    def __init__(self, row: Row, genome: Genome, present: Shape, previous: Shape, width: int):
+    def __init__(self, config: Config, genome: Genome, present: Shape, previous: Shape, width: int):
         super().__init__()
         if previous.halvings < present.halvings:
-            self.adjust: nn.Module | None = Shrink(row, genome, previous.channels, width)
-            self.before = width
+            self.adjust: nn.Module | None = Shrink(config, genome, previous.channels, width)
+            self.previous_channels = width
         elif previous is not present and previous.channels != width:
-            self.adjust = _squeeze(row, genome, previous.channels, width)
-            self.before = width
+            self.adjust = _squeeze(config, genome, previous.channels, width)
+            self.previous_channels = width
         else:
-            self.adjust, self.before = None, previous.channels
-        self.squeeze = _squeeze(row, genome, present.channels, width)
+            self.adjust, self.previous_channels = None, previous.channels
+        self.squeeze = _squeeze(config, genome, present.channels, width)
         self.concat = Concat()
 
     def read(self, x: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,24 +110,24 @@ class Cell(nn.Module):
 class NormalCell(Cell):
     """Keeps the map's size; six maps of `width` (the first may be wider) side by side."""
 
-    def __init__(self, row: Row, genome: Genome, present: Shape, previous: Shape, width: int):
-        super().__init__(row, genome, present, previous, width)
-        before = self.before
-        self.left1 = _separable(row, genome, width, width, 5)
-        self.right1 = _separable(row, genome, before, width, 3)
+    def __init__(self, config: Config, genome: Genome, present: Shape, previous: Shape, width: int):
+        super().__init__(config, genome, present, previous, width)
+        previous_channels = self.previous_channels
+        self.left1 = _separable(config, genome, width, width, 5)
+        self.right1 = _separable(config, genome, previous_channels, width, 3)
         self.add1 = Add()
-        self.left2 = _separable(row, genome, before, width, 5)
-        self.right2 = _separable(row, genome, before, width, 3)
+        self.left2 = _separable(config, genome, previous_channels, width, 5)
+        self.right2 = _separable(config, genome, previous_channels, width, 3)
         self.add2 = Add()
         self.left3 = genome.pool(width, 3, 1, kind="average", alignment="same")
         self.add3 = Add()
-        self.left4 = genome.pool(before, 3, 1, kind="average", alignment="same")
-        self.right4 = genome.pool(before, 3, 1, kind="average", alignment="same")
+        self.left4 = genome.pool(previous_channels, 3, 1, kind="average", alignment="same")
+        self.right4 = genome.pool(previous_channels, 3, 1, kind="average", alignment="same")
         self.add4 = Add()
-        self.left5 = _separable(row, genome, width, width, 3)
+        self.left5 = _separable(config, genome, width, width, 3)
         self.add5 = Add()
-        self.attention = genome.attend(before + 5 * width)
-        self.shape = Shape(before + 5 * width, present.halvings)
+        self.attention = genome.attend(previous_channels + 5 * width)
+        self.shape = Shape(previous_channels + 5 * width, present.halvings)
 
     def forward(self, x: Tensor, previous: Tensor) -> Tensor:
         h, p = self.read(x, previous)
@@ -143,25 +143,25 @@ class NormalCell(Cell):
 class ReductionCell(Cell):
     """Halves the map; four maps of `width` side by side. As published its poolings see the zeros around the map."""
 
-    def __init__(self, row: Row, genome: Genome, present: Shape, previous: Shape, width: int):
-        super().__init__(row, genome, present, previous, width)
-        before = self.before
-        zeros = row.pool_border == "zeros"
+    def __init__(self, config: Config, genome: Genome, present: Shape, previous: Shape, width: int):
+        super().__init__(config, genome, present, previous, width)
+        previous_channels = self.previous_channels
+        zeros = config.pool_border == "zeros"
         self.pad = genome.pad("same", 3, 2) if zeros else None
         alignment: Alignment = "valid" if zeros else "same"
-        self.left1 = _separable(row, genome, width, width, 5, 2)
-        self.right1 = _separable(row, genome, before, width, 7, 2)
+        self.left1 = _separable(config, genome, width, width, 5, 2)
+        self.right1 = _separable(config, genome, previous_channels, width, 7, 2)
         self.add1 = Add()
         self.left2 = genome.pool(width, 3, 2, alignment=alignment)
-        self.right2 = _separable(row, genome, before, width, 7, 2)
+        self.right2 = _separable(config, genome, previous_channels, width, 7, 2)
         self.add2 = Add()
         # An average counts the zeros outside the map even where maxima do not see them.
         self.left3 = genome.pool(width, 3, 2, kind="average", alignment=alignment, border="zeros")
-        self.right3 = _separable(row, genome, before, width, 5, 2)
+        self.right3 = _separable(config, genome, previous_channels, width, 5, 2)
         self.add3 = Add()
         self.left4 = genome.pool(width, 3, 1, kind="average", alignment="same")
         self.add4 = Add()
-        self.left5 = _separable(row, genome, width, width, 3)
+        self.left5 = _separable(config, genome, width, width, 3)
         self.right5 = genome.pool(width, 3, 2, alignment=alignment)
         self.add5 = Add()
         self.attention = genome.attend(4 * width)
@@ -182,20 +182,22 @@ class ReductionCell(Cell):
 class NASNet(Net):
     """A strided stem, two reduction cells, three stages of normal cells with a reduction between, one dense layer."""
 
-    rows = {
-        "nasnet_mobile": Row(penultimate=1056, repeats=4, stem=32, skips_reduction=False),
-        "nasnet_large": Row(penultimate=4032, repeats=6, stem=96, skips_reduction=True),
+    variants = {
+        "nasnet_mobile": Config(penultimate=1056, repeats=4, stem=32, skips_reduction=False),
+        "nasnet_large": Config(penultimate=4032, repeats=6, stem=96, skips_reduction=True),
     }
 
     @staticmethod
-    def published(row: Row) -> Genome:
+    def default_genome(config: Config) -> Genome:
         return Genome(convolution="separable", pooling=PUBLISHED, dropout=0.5)
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
-        self.skips_reduction = row.skips_reduction
-        self.stem = genome.unit(channels, row.stem, 3, 2, norm=row.norm, act=False, alignment="valid", fixed=True)
-        width = row.penultimate // 24
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
+        self.skips_reduction = config.skips_reduction
+        self.stem = genome.conv_norm_act(
+            channels, config.stem, 3, 2, norm=config.norm, act=False, alignment="valid", fixed=True
+        )
+        width = config.penultimate // 24
         plan: list[tuple[str, type[NormalCell] | type[ReductionCell], int]] = [
             ("stem1", ReductionCell, width // 4),
             ("stem2", ReductionCell, width // 2),
@@ -203,21 +205,21 @@ class NASNet(Net):
         for stage in range(3):
             if stage:
                 plan.append((f"reduction{stage}", ReductionCell, width * 2**stage))
-            plan += [(f"stage{stage + 1}_cell{n}", NormalCell, width * 2**stage) for n in range(1, row.repeats + 1)]
-        present = previous = Shape(row.stem, 0)
+            plan += [(f"stage{stage + 1}_cell{n}", NormalCell, width * 2**stage) for n in range(1, config.repeats + 1)]
+        present = previous = Shape(config.stem, 0)
         for name, kind, wide in plan:
-            cell = kind(row, genome, present, previous, wide)
+            cell = kind(config, genome, present, previous, wide)
             self.add_module(name, cell)
             if not self._reads_past(name):
                 previous = present
             present = cell.shape
         self.act = genome.activate(present.channels)
-        self.finish(genome, present.channels, channels, size, classes)
+        self.add_classifier(genome, present.channels, channels, size, classes)
 
     def _reads_past(self, name: str) -> bool:
         return self.skips_reduction and name.startswith("reduction")
 
-    def walk(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+    def iter_stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         previous = None
         for name, stage in self.named_children():
             if isinstance(stage, Cell):

@@ -40,7 +40,7 @@ class Module:
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """The modules, the planes of each of their layers, and the side of all windows."""
 
     modules: tuple[Module, ...]
@@ -53,12 +53,12 @@ class SLayer(nn.Module):
 
     counts_as_one = True
 
-    def __init__(self, row: Row, module: Module, channels: int, planes: int):
+    def __init__(self, config: Config, module: Module, channels: int, planes: int):
         super().__init__()
         self.speed, self.column = module.speed, module.column
         self.pad = Pad((module.s_border, module.s_border))
-        self.excite = Excitation(channels, planes, row.kernel)
-        self.inhibit = VCells(channels, row.kernel)
+        self.excite = Excitation(channels, planes, config.kernel)
+        self.inhibit = VCells(channels, config.kernel)
         self.cells = SCells(planes, module.selectivity)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -99,12 +99,12 @@ class Neocognitron(Net):
     kind of pattern, wherever it is; which one nobody has told it. `classes` is the number of these planes.
     """
 
-    rows = {
-        "neocognitron": Row((Module(2, -1, 4.0, 1.0, 5), Module(1, 1, 1.5, 16.0, 5), Module(0, None, 1.5, 16.0, 2)))
+    variants = {
+        "neocognitron": Config((Module(2, -1, 4.0, 1.0, 5), Module(1, 1, 1.5, 16.0, 5), Module(0, None, 1.5, 16.0, 2)))
     }
 
     @staticmethod
-    def published(row: Row) -> Genome:
+    def default_genome(config: Config) -> Genome:
         return Genome(
             convolution=None,
             padding=None,
@@ -117,21 +117,21 @@ class Neocognitron(Net):
             dropout=None,
         )
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
-        (height, width), before = size, channels
-        for number, module in enumerate(row.modules, 1):
-            planes = classes if number == len(row.modules) else row.planes
-            self.add_module(f"s{number}", SLayer(row, module, before, planes))
-            shrunk = 2 * module.s_border - row.kernel + 1
-            height, width, before = height + shrunk, width + shrunk, planes
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
+        (height, width), in_channels = size, channels
+        for number, module in enumerate(config.modules, 1):
+            planes = classes if number == len(config.modules) else config.planes
+            self.add_module(f"s{number}", SLayer(config, module, in_channels, planes))
+            shrunk = 2 * module.s_border - config.kernel + 1
+            height, width, in_channels = height + shrunk, width + shrunk, planes
             if module.c_border is None:
                 self.head = chain(cells=_pool(genome, planes, (height, width)), flatten=nn.Flatten())
             else:
                 pad = Pad((module.c_border, module.c_border))
-                pool = _pool(genome, planes, (row.kernel, row.kernel))
+                pool = _pool(genome, planes, (config.kernel, config.kernel))
                 self.add_module(f"c{number}", chain(pad=pad, cells=pool))
-                shrunk = 2 * module.c_border - row.kernel + 1
+                shrunk = 2 * module.c_border - config.kernel + 1
                 height, width = height + shrunk, width + shrunk
 
     @torch.no_grad()

@@ -20,7 +20,7 @@ from convatlas.nets.net import Net
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """Units of each hidden layer.
 
     Attributes:
@@ -38,42 +38,44 @@ class Row:
 class Perceptron(Net):
     """The pixels in a row, hidden layers, one number a class. With feedback, all layers are one stage, `head`."""
 
-    rows = {
-        "linear": Row(()),
-        "mlp_300": Row((300,)),
-        "mlp_1000": Row((1000,)),
-        "mlp_300_100": Row((300, 100)),
-        "mlp_1000_150": Row((1000, 150)),
+    variants = {
+        "linear": Config(()),
+        "mlp_300": Config((300,)),
+        "mlp_1000": Config((1000,)),
+        "mlp_300_100": Config((300, 100)),
+        "mlp_1000_150": Config((1000, 150)),
     }
 
     @staticmethod
-    def published(row: Row) -> Genome:
+    def default_genome(config: Config) -> Genome:
         return Genome(
             convolution=None,
             padding=None,
             alignment=None,
             flattening="flatten",
             normalization=None,
-            activation="scaled_tanh" if row.hidden else "identity",
+            activation="scaled_tanh" if config.hidden else "identity",
             attention=None,
-            feedback=row.feedback,
+            feedback=config.feedback,
             output="squashed",
             dropout=None,
         )
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
         self.flatten, features = self.flattened(genome, channels, channels, size)
-        head = genome.answer((features, *row.hidden)[-1], classes)
-        hidden = [Layer(f"hidden{number}", width, genome.activate(width)) for number, width in enumerate(row.hidden, 1)]
+        head = genome.answer((features, *config.hidden)[-1], classes)
+        hidden = [
+            Layer(f"hidden{number}", width, genome.activate(width)) for number, width in enumerate(config.hidden, 1)
+        ]
         last = Layer("output", classes, dict(head.named_children()).get("act"))
-        loop = genome.recur([Layer("input", features), *hidden, last], row.steps)
+        loop = genome.recur([Layer("input", features), *hidden, last], config.steps)
         if loop is not None and not isinstance(head, nn.Sequential):
             raise ValueError("feedback needs an output layer that is dense or squashed")
-        before = features
+        in_channels = features
         for layer in hidden if loop is None else ():
-            self.add_module(layer.name, chain(dense=Dense(before, layer.width), act=layer.act))
-            before = layer.width
+            self.add_module(layer.name, chain(dense=Dense(in_channels, layer.width), act=layer.act))
+            in_channels = layer.width
         self.head = head if loop is None else loop
 
     def fill(self, module: nn.Module) -> None:

@@ -7,14 +7,14 @@ Left out as well: Elman's context of 0.5 at the start, 0 here, and the decaying 
 
 from __future__ import annotations
 
-from convatlas.nets.families.perceptron import Perceptron, Row
+from convatlas.nets.families.perceptron import Config, Perceptron
 
 
 class Recurrent(Perceptron):
     """A perceptron whose published genome has feedback."""
 
-    rows = {
-        "elman": Row((300,), "elman"),
-        "jordan": Row((300,), "jordan"),
-        "feedback_chain": Row((300, 100), "chain"),
+    variants = {
+        "elman": Config((300,), "elman"),
+        "jordan": Config((300,), "jordan"),
+        "feedback_chain": Config((300, 100), "chain"),
     }

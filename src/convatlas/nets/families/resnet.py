@@ -20,7 +20,7 @@ from convatlas.nets.net import Net
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """Blocks in each stage, and what differs between the nets that go by one name.
 
     Attributes:
@@ -48,7 +48,7 @@ class Row:
     attention: str = "none"
 
 
-TORCH = Row((3, 4, 6, 3), stride_in="second", bias=False, norm=Norm(eps=1e-5, momentum=0.1), pool_border="outside")
+TORCH = Config((3, 4, 6, 3), stride_in="second", bias=False, norm=Norm(eps=1e-5, momentum=0.1), pool_border="outside")
 """ResNet-50 with the conventions of PyTorch's nets; the rows of Keras' nets have Keras' own."""
 
 
@@ -61,19 +61,23 @@ class Residual(nn.Module):
 
     def __init__(
         self,
-        row: Row,
+        config: Config,
         genome: Genome,
         channels: int,
         wide: int,
         stride: int,
-        share: float,
+        depth_fraction: float,
         convolutions: dict[str, nn.Module],
     ):
         super().__init__()
         projects = channels != wide
-        shortcut = genome.unit(channels, wide, 1, stride, norm=row.norm, act=False, bias=row.bias) if projects else None
+        shortcut = (
+            genome.conv_norm_act(channels, wide, 1, stride, norm=config.norm, act=False, bias=config.bias)
+            if projects
+            else None
+        )
         self.shortcut = shortcut
-        self.branch = chain(**convolutions, attention=genome.attend(wide), drop=genome.drop_path(share))
+        self.branch = chain(**convolutions, attention=genome.attend(wide), drop=genome.drop_path(depth_fraction))
         self.add = Add()
         self.act = genome.activate(wide)
 
@@ -87,13 +91,13 @@ class Basic(Residual):
 
     expansion: ClassVar[int] = 1
 
-    def __init__(self, row: Row, genome: Genome, channels: int, width: int, stride: int, share: float):
-        norm, bias = row.norm, row.bias
+    def __init__(self, config: Config, genome: Genome, channels: int, width: int, stride: int, depth_fraction: float):
+        norm, bias = config.norm, config.bias
         convolutions: dict[str, nn.Module] = {
-            "conv1": genome.unit(channels, width, 3, stride, norm=norm, bias=bias, alignment="symmetric"),
-            "conv2": genome.unit(width, width, 3, norm=norm, bias=bias, alignment="symmetric", act=False),
+            "conv1": genome.conv_norm_act(channels, width, 3, stride, norm=norm, bias=bias, alignment="symmetric"),
+            "conv2": genome.conv_norm_act(width, width, 3, norm=norm, bias=bias, alignment="symmetric", act=False),
         }
-        super().__init__(row, genome, channels, width, stride, share, convolutions)
+        super().__init__(config, genome, channels, width, stride, depth_fraction, convolutions)
 
 
 class Bottleneck(Residual):
@@ -101,15 +105,15 @@ class Bottleneck(Residual):
 
     expansion: ClassVar[int] = 4
 
-    def __init__(self, row: Row, genome: Genome, channels: int, width: int, stride: int, share: float):
-        norm, bias, inner, wide = row.norm, row.bias, row.inner * width, 4 * width
-        first, second = (stride, 1) if row.stride_in == "first" else (1, stride)
+    def __init__(self, config: Config, genome: Genome, channels: int, width: int, stride: int, depth_fraction: float):
+        norm, bias, inner, wide = config.norm, config.bias, config.inner * width, 4 * width
+        first, second = (stride, 1) if config.stride_in == "first" else (1, stride)
         convolutions: dict[str, nn.Module] = {
-            "conv1": genome.unit(channels, inner, 1, first, norm=norm, bias=bias),
-            "conv2": genome.unit(inner, inner, 3, second, norm=norm, bias=bias, alignment="symmetric"),
-            "conv3": genome.unit(inner, wide, 1, norm=norm, bias=bias, act=False),
+            "conv1": genome.conv_norm_act(channels, inner, 1, first, norm=norm, bias=bias),
+            "conv2": genome.conv_norm_act(inner, inner, 3, second, norm=norm, bias=bias, alignment="symmetric"),
+            "conv3": genome.conv_norm_act(inner, wide, 1, norm=norm, bias=bias, act=False),
         }
-        super().__init__(row, genome, channels, wide, stride, share, convolutions)
+        super().__init__(config, genome, channels, wide, stride, depth_fraction, convolutions)
 
 
 class PreactivatedBottleneck(nn.Module):
@@ -120,23 +124,23 @@ class PreactivatedBottleneck(nn.Module):
 
     expansion: ClassVar[int] = 4
 
-    def __init__(self, row: Row, genome: Genome, channels: int, width: int, stride: int, share: float):
+    def __init__(self, config: Config, genome: Genome, channels: int, width: int, stride: int, depth_fraction: float):
         super().__init__()
-        norm, wide = row.norm, 4 * width
-        self.before = chain(norm=genome.normalize(channels, norm), act=genome.activate(channels))
-        self.project = chain(**genome.convolve(channels, wide, 1, bias=True)) if channels != wide else None
+        norm, wide = config.norm, 4 * width
+        self.preact = chain(norm=genome.normalize(channels, norm), act=genome.activate(channels))
+        self.project = chain(**genome.conv(channels, wide, 1, bias=True)) if channels != wide else None
         self.subsample = MaxPool(channels, 1, stride) if stride > 1 else None
         self.branch = chain(
-            conv1=genome.unit(channels, width, 1, norm=norm),
-            conv2=genome.unit(width, width, 3, stride, norm=norm, alignment="symmetric"),
-            conv3=chain(**genome.convolve(width, wide, 1, bias=True)),
+            conv1=genome.conv_norm_act(channels, width, 1, norm=norm),
+            conv2=genome.conv_norm_act(width, width, 3, stride, norm=norm, alignment="symmetric"),
+            conv3=chain(**genome.conv(width, wide, 1, bias=True)),
             attention=genome.attend(wide),
-            drop=genome.drop_path(share),
+            drop=genome.drop_path(depth_fraction),
         )
         self.add = Add()
 
     def forward(self, x: Tensor) -> Tensor:
-        active = self.before(x)
+        active = self.preact(x)
         if self.project is not None:
             x = self.project(active)
         elif self.subsample is not None:
@@ -150,50 +154,52 @@ class ResNet(Net):
     Version 1 halves the map in the first block of a stage, version 2 in the last (but for conv5).
     """
 
-    rows = {
+    variants = {
         "resnet18": replace(TORCH, blocks=(2, 2, 2, 2), basic=True),
         "resnet34": replace(TORCH, basic=True),
-        "resnet50": Row((3, 4, 6, 3)),
-        "resnet101": Row((3, 4, 23, 3)),
-        "resnet152": Row((3, 8, 36, 3)),
-        "resnet50_v2": Row((3, 4, 6, 3), preactivated=True),
-        "resnet101_v2": Row((3, 4, 23, 3), preactivated=True),
-        "resnet152_v2": Row((3, 8, 36, 3), preactivated=True),
+        "resnet50": Config((3, 4, 6, 3)),
+        "resnet101": Config((3, 4, 23, 3)),
+        "resnet152": Config((3, 8, 36, 3)),
+        "resnet50_v2": Config((3, 4, 6, 3), preactivated=True),
+        "resnet101_v2": Config((3, 4, 23, 3), preactivated=True),
+        "resnet152_v2": Config((3, 8, 36, 3), preactivated=True),
         "se_resnet50": replace(TORCH, attention="squeeze_excitation"),
         "resnext50_32x4d": replace(TORCH, inner=2, convolution="grouped"),
         "se_resnext50_32x4d": replace(TORCH, inner=2, convolution="grouped", attention="squeeze_excitation"),
     }
 
     @staticmethod
-    def published(row: Row) -> Genome:
+    def default_genome(config: Config) -> Genome:
         return Genome(
-            convolution=row.convolution,
+            convolution=config.convolution,
             alignment="symmetric",
             pooling="max",
-            attention=row.attention,
+            attention=config.attention,
             stochastic_depth=0.0,
         )
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
-        late = row.preactivated
-        conv = genome.convolve(channels, 64, 7, 2, bias=late or row.bias, alignment="symmetric", fixed=True)
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
+        preact = config.preactivated
+        conv = genome.conv(channels, 64, 7, 2, bias=preact or config.bias, alignment="symmetric", fixed=True)
         self.stem = chain(
             **conv,
-            norm=None if late else genome.normalize(64, row.norm),
-            act=None if late else genome.activate(64),
-            pool=genome.pool(64, 3, 2, alignment="symmetric", border=row.pool_border),
+            norm=None if preact else genome.normalize(64, config.norm),
+            act=None if preact else genome.activate(64),
+            pool=genome.pool(64, 3, 2, alignment="symmetric", border=config.pool_border),
         )
-        block = PreactivatedBottleneck if late else Basic if row.basic else Bottleneck
-        before, done, total = 64, 0, sum(row.blocks)
-        for stage, count in enumerate(row.blocks):
+        block = PreactivatedBottleneck if preact else Basic if config.basic else Bottleneck
+        in_channels, done, total = 64, 0, sum(config.blocks)
+        for stage, count in enumerate(config.blocks):
             width, blocks = 64 * 2**stage, nn.Sequential()
             for number in range(1, count + 1):
-                halves = (number == count and stage < 3) if late else (number == 1 and stage > 0)
-                share = done / max(total - 1, 1)
-                blocks.add_module(f"block{number}", block(row, genome, before, width, 2 if halves else 1, share))
-                before, done = block.expansion * width, done + 1
+                halves = (number == count and stage < 3) if preact else (number == 1 and stage > 0)
+                depth_fraction = done / max(total - 1, 1)
+                blocks.add_module(
+                    f"block{number}", block(config, genome, in_channels, width, 2 if halves else 1, depth_fraction)
+                )
+                in_channels, done = block.expansion * width, done + 1
             self.add_module(f"conv{stage + 2}", blocks)
-        if late:
-            self.after = chain(norm=genome.normalize(before, row.norm), act=genome.activate(before))
-        self.finish(genome, before, channels, size, classes)
+        if preact:
+            self.post_norm = chain(norm=genome.normalize(in_channels, config.norm), act=genome.activate(in_channels))
+        self.add_classifier(genome, in_channels, channels, size, classes)

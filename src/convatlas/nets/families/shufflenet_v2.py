@@ -18,7 +18,7 @@ REPEATS = (4, 8, 4)
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """Maps in each of the three stages, and behind the last convolution."""
 
     widths: tuple[int, int, int]
@@ -38,12 +38,12 @@ class Unit(nn.Module):
         self.work = Slice(half, width) if stride == 1 else None
         if stride > 1:
             self.skip = chain(
-                spatial=_spatial(genome, channels, stride), pointwise=genome.unit(channels, half, norm=NORM)
+                spatial=_spatial(genome, channels, stride), pointwise=genome.conv_norm_act(channels, half, norm=NORM)
             )
         self.branch = chain(
-            pointwise1=genome.unit(half if stride == 1 else channels, half, norm=NORM),
+            pointwise1=genome.conv_norm_act(half if stride == 1 else channels, half, norm=NORM),
             spatial=_spatial(genome, half, stride),
-            pointwise2=genome.unit(half, half, norm=NORM),
+            pointwise2=genome.conv_norm_act(half, half, norm=NORM),
             attention=genome.attend(half),
         )
         self.concat = Concat()
@@ -55,38 +55,40 @@ class Unit(nn.Module):
 
 
 def _spatial(genome: Genome, channels: int, stride: int) -> nn.Module:
-    return genome.unit(channels, channels, 3, stride, norm=NORM, act=False, kind="depthwise", alignment="symmetric")
+    return genome.conv_norm_act(
+        channels, channels, 3, stride, norm=NORM, act=False, kind="depthwise", alignment="symmetric"
+    )
 
 
 class ShuffleNetV2(Net):
     """A strided stem, three stages of units, a 1 x 1 convolution, one dense layer."""
 
-    rows = {
-        "shufflenet_v2_x0_5": Row((48, 96, 192)),
-        "shufflenet_v2_x1_0": Row((116, 232, 464)),
-        "shufflenet_v2_x1_5": Row((176, 352, 704)),
-        "shufflenet_v2_x2_0": Row((244, 488, 976), last=2048),
+    variants = {
+        "shufflenet_v2_x0_5": Config((48, 96, 192)),
+        "shufflenet_v2_x1_0": Config((116, 232, 464)),
+        "shufflenet_v2_x1_5": Config((176, 352, 704)),
+        "shufflenet_v2_x2_0": Config((244, 488, 976), last=2048),
     }
 
     @staticmethod
-    def published(row: Row) -> Genome:
+    def default_genome(config: Config) -> Genome:
         return Genome(convolution="depthwise", pooling="max")
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
-        conv = genome.convolve(channels, STEM, 3, 2, alignment="symmetric", fixed=True)
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
+        conv = genome.conv(channels, STEM, 3, 2, alignment="symmetric", fixed=True)
         self.stem = chain(
             **conv,
             norm=genome.normalize(STEM, NORM),
             act=genome.activate(STEM),
             pool=genome.pool(STEM, 3, 2, alignment="symmetric"),
         )
-        before = STEM
-        for number, (width, repeats) in enumerate(zip(row.widths, REPEATS, strict=True), 2):
+        in_channels = STEM
+        for number, (width, repeats) in enumerate(zip(config.widths, REPEATS, strict=True), 2):
             stage = nn.Sequential()
             for unit in range(1, repeats + 1):
-                stage.add_module(f"unit{unit}", Unit(genome, before, width, 2 if unit == 1 else 1))
-                before = width
+                stage.add_module(f"unit{unit}", Unit(genome, in_channels, width, 2 if unit == 1 else 1))
+                in_channels = width
             self.add_module(f"stage{number}", stage)
-        self.after = genome.unit(before, row.last, norm=NORM)
-        self.finish(genome, row.last, channels, size, classes)
+        self.conv_head = genome.conv_norm_act(in_channels, config.last, norm=NORM)
+        self.add_classifier(genome, config.last, channels, size, classes)

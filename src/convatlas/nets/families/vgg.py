@@ -17,7 +17,7 @@ NORM = Norm(eps=1e-5, momentum=0.1)
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """Convolutions in each of the five blocks."""
 
     convolutions: tuple[int, int, int, int, int]
@@ -26,29 +26,29 @@ class Row:
 class VGG(Net):
     """Five blocks of convolutions, a pooling after each, three dense layers."""
 
-    rows = {"vgg16": Row((2, 2, 3, 3, 3)), "vgg19": Row((2, 2, 4, 4, 4))}
+    variants = {"vgg16": Config((2, 2, 3, 3, 3)), "vgg19": Config((2, 2, 4, 4, 4))}
 
     @staticmethod
-    def published(row: Row) -> Genome:
+    def default_genome(config: Config) -> Genome:
         return Genome(pooling="max", flattening="flatten", normalization="none", dropout=0.5)
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
-        before = channels
-        for number, (count, width) in enumerate(zip(row.convolutions, (64, 128, 256, 512, 512), strict=True), 1):
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
+        in_channels = channels
+        for number, (count, width) in enumerate(zip(config.convolutions, (64, 128, 256, 512, 512), strict=True), 1):
             block = nn.Sequential()
             for conv in range(1, count + 1):
-                unit = genome.unit(
-                    before, width, 3, norm=NORM, normalization="none", bias=True, fixed=number == conv == 1
+                unit = genome.conv_norm_act(
+                    in_channels, width, 3, norm=NORM, normalization="none", bias=True, fixed=number == conv == 1
                 )
                 block.add_module(f"conv{conv}", unit)
-                before = width
+                in_channels = width
             attention = genome.attend(width)
             if attention is not None:
                 block.add_module("attention", attention)
             block.add_module("pool", genome.pool(width, 2, 2))
             self.add_module(f"block{number}", block)
-        flatten, features = self.flattened(genome, before, channels, size)
+        flatten, features = self.flattened(genome, in_channels, channels, size)
         self.head = chain(
             flatten=flatten,
             dense1=Dense(features, 4096),

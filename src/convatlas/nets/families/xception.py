@@ -15,7 +15,7 @@ from convatlas.nets.net import Net
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """Widths of the separable convolutions of each block; a block with a stride ends in a pooling.
 
     Attributes:
@@ -36,24 +36,33 @@ class Block(nn.Module):
     """
 
     def __init__(
-        self, row: Row, genome: Genome, channels: int, widths: tuple[int, ...], stride: int, first: bool, share: float
+        self,
+        config: Config,
+        genome: Genome,
+        channels: int,
+        widths: tuple[int, ...],
+        stride: int,
+        first: bool,
+        depth_fraction: float,
     ):
         super().__init__()
         wide = widths[-1]
-        self.shortcut = genome.unit(channels, wide, 1, stride, norm=row.norm, act=False) if stride > 1 else None
+        self.shortcut = (
+            genome.conv_norm_act(channels, wide, 1, stride, norm=config.norm, act=False) if stride > 1 else None
+        )
         self.branch = nn.Sequential()
         for number, width in enumerate(widths, 1):
             unit = chain(
                 act=None if first and number == 1 else genome.activate(channels),
-                **genome.convolve(channels, width, 3, kind="separable"),
-                norm=genome.normalize(width, row.norm),
+                **genome.conv(channels, width, 3, kind="separable"),
+                norm=genome.normalize(width, config.norm),
             )
             self.branch.add_module(f"unit{number}", unit)
             channels = width
         ends = {
             "attention": genome.attend(wide),
-            "pool": genome.pool(wide, 3, stride, alignment=row.pool_alignment) if stride > 1 else None,
-            "drop": genome.drop_path(share),
+            "pool": genome.pool(wide, 3, stride, alignment=config.pool_alignment) if stride > 1 else None,
+            "drop": genome.drop_path(depth_fraction),
         }
         for name, module in ends.items():
             if module is not None:
@@ -68,8 +77,8 @@ class Block(nn.Module):
 class Xception(Net):
     """Entry flow (blocks 1 to 4), middle flow (5 to 12), exit flow (13 and 14), one dense layer."""
 
-    rows = {
-        "xception": Row(
+    variants = {
+        "xception": Config(
             (
                 ((128, 128), 2),
                 ((256, 256), 2),
@@ -81,23 +90,25 @@ class Xception(Net):
     }
 
     @staticmethod
-    def published(row: Row) -> Genome:
+    def default_genome(config: Config) -> Genome:
         return Genome(convolution="separable", pooling="max", dropout=0.5, stochastic_depth=0.0)
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
-        norm = row.norm
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
+        norm = config.norm
         self.block1 = chain(
-            conv1=genome.unit(channels, 32, 3, 2, norm=norm, alignment="valid", fixed=True),
-            conv2=genome.unit(32, 64, 3, norm=norm, alignment="valid", fixed=True),
+            conv1=genome.conv_norm_act(channels, 32, 3, 2, norm=norm, alignment="valid", fixed=True),
+            conv2=genome.conv_norm_act(32, 64, 3, norm=norm, alignment="valid", fixed=True),
         )
-        before = 64
-        for number, (widths, stride) in enumerate(row.blocks):
-            share = number / (len(row.blocks) - 1)
-            self.add_module(f"block{number + 2}", Block(row, genome, before, widths, stride, number == 0, share))
-            before = widths[-1]
+        in_channels = 64
+        for number, (widths, stride) in enumerate(config.blocks):
+            depth_fraction = number / (len(config.blocks) - 1)
+            self.add_module(
+                f"block{number + 2}", Block(config, genome, in_channels, widths, stride, number == 0, depth_fraction)
+            )
+            in_channels = widths[-1]
         self.block14 = chain(
-            conv1=genome.unit(before, 1536, 3, norm=norm, kind="separable"),
-            conv2=genome.unit(1536, 2048, 3, norm=norm, kind="separable"),
+            conv1=genome.conv_norm_act(in_channels, 1536, 3, norm=norm, kind="separable"),
+            conv2=genome.conv_norm_act(1536, 2048, 3, norm=norm, kind="separable"),
         )
-        self.finish(genome, 2048, channels, size, classes)
+        self.add_classifier(genome, 2048, channels, size, classes)

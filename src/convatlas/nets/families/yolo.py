@@ -18,7 +18,7 @@ from convatlas.genes.genome import Genome
 from convatlas.genes.layers import Dense
 from convatlas.genes.structural import Concat
 from convatlas.nets.darknet_steps import Boxes, Conv, Local, Pool, Pyramid, Reorg, Residual, Step, Upsample, stage
-from convatlas.nets.families.darknet import DARKNET19, DARKNET53, shares
+from convatlas.nets.families.darknet import DARKNET19, DARKNET53, depth_fractions
 from convatlas.nets.net import Net
 
 SIDE = 32
@@ -53,7 +53,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Row:
+class Config:
     """The stages up to the boxes.
 
     Attributes:
@@ -93,22 +93,22 @@ TINY_LARGE = Boxes(((81, 82), (135, 169), (344, 319)), 32)
 TINY_MEDIUM = Boxes(((10, 14), (23, 27), (37, 58)), 16)
 
 
-def _v2(boxes: Boxes) -> Row:
+def _v2(boxes: Boxes) -> Config:
     stages = (
         *_body(DARKNET19),
         Stage("neck", (Conv(1024), Conv(1024))),
         Stage("passthrough", (Conv(64, 1), Reorg()), ("stage5",)),
         Stage("boxes", (Conv(1024), boxes), ("passthrough", "neck")),
     )
-    return Row(stages, softmax=True)
+    return Config(stages, softmax=True)
 
 
-def _v2_tiny(width: int, boxes: Boxes) -> Row:
+def _v2_tiny(width: int, boxes: Boxes) -> Config:
     last = (Pool(2, 1), Conv(1024))
-    return Row((*_body(TINY, last), Stage("boxes", (Conv(width), boxes))), softmax=True)
+    return Config((*_body(TINY, last), Stage("boxes", (Conv(width), boxes))), softmax=True)
 
 
-def _v3(*neck: Step) -> Row:
+def _v3(*neck: Step) -> Config:
     stages = (
         *_body(DARKNET53),
         Stage("neck1", neck),
@@ -120,10 +120,10 @@ def _v3(*neck: Step) -> Row:
         Stage("neck3", _five(128), ("lateral3", "stage4")),
         Stage("boxes3", (Conv(256), SMALL)),
     )
-    return Row(stages)
+    return Config(stages)
 
 
-V3_TINY = Row(
+V3_TINY = Config(
     (
         *_body(TINY, (Pool(2, 1), Conv(1024))),
         Stage("neck1", (Conv(256, 1),)),
@@ -164,9 +164,9 @@ class YOLO(Net):
     put out what `Rows` does.
     """
 
-    rows = {
-        "yolo_v1": Row((*_body(EXTRACTION), Stage("local", (Local(256),))), cell_boxes=3, dropout=0.5),
-        "yolo_v1_tiny": Row(_body(TINY, (Pool(), Conv(1024), Conv(256))), cell_boxes=2),
+    variants = {
+        "yolo_v1": Config((*_body(EXTRACTION), Stage("local", (Local(256),))), cell_boxes=3, dropout=0.5),
+        "yolo_v1_tiny": Config(_body(TINY, (Pool(), Conv(1024), Conv(256))), cell_boxes=2),
         "yolo_v2": _v2(COCO),
         "yolo_v2_voc": _v2(VOC),
         "yolo_v2_tiny": _v2_tiny(512, COCO),
@@ -177,28 +177,28 @@ class YOLO(Net):
     }
 
     @staticmethod
-    def published(row: Row) -> Genome:
-        kinds = {type(step) for stage in row.stages for step in stage.steps}
+    def default_genome(config: Config) -> Genome:
+        kinds = {type(step) for stage in config.stages for step in stage.steps}
         return Genome(
             alignment="symmetric",
             pooling="max" if kinds & {Pool, Pyramid} else None,
-            flattening="flatten" if row.cell_boxes else None,
+            flattening="flatten" if config.cell_boxes else None,
             normalization="batch_darknet",
             activation="leaky_darknet",
-            dropout=row.dropout if row.cell_boxes else None,
+            dropout=config.dropout if config.cell_boxes else None,
             stochastic_depth=0.0 if Residual in kinds else None,
         )
 
-    def __init__(self, row: Row, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
-        super().__init__(row, genome, classes, channels, size)
+    def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
+        super().__init__(config, genome, classes, channels, size)
         if size[0] % SIDE or size[1] % SIDE:
             raise SizeError(f"the sides of YOLO's photos are multiples of {SIDE}, as 416; got {size[0]} x {size[1]}")
-        self.row, self.classes = row, classes
+        self.config, self.classes = config, classes
         self.reads: dict[str, tuple[str, ...]] = {}
         self.grid = -(-size[0] // 64), -(-size[1] // 64)
         widths, width, heads = {"": channels}, channels, []
-        depths = iter(shares(tuple(one.steps for one in row.stages)))
-        for number, one in enumerate(row.stages):
+        depths = iter(depth_fractions(tuple(one.steps for one in config.stages)))
+        for number, one in enumerate(config.stages):
             if one.reads:
                 width = sum(widths[name] for name in one.reads)
             if len(one.reads) > 1:
@@ -207,15 +207,15 @@ class YOLO(Net):
             elif one.reads:
                 self.reads[one.name] = one.reads
             made, width = stage(
-                genome, width, one.steps, classes=classes, grid=self.grid, shares=depths, fixed=number == 0
+                genome, width, one.steps, classes=classes, grid=self.grid, depth_fractions=depths, fixed=number == 0
             )
             self.add_module(one.name, made)
             widths[one.name] = width
             heads += [one.name] if isinstance(one.steps[-1], Boxes) else []
-        if row.cell_boxes:
+        if config.cell_boxes:
             cells = self.grid[0] * self.grid[1]
             flatten, features = self.flattened(genome, width, channels, size)
-            outputs = cells * (classes + 5 * row.cell_boxes)
+            outputs = cells * (classes + 5 * config.cell_boxes)
             self.head = chain(flatten=flatten, drop=genome.drop(), dense=Dense(features, outputs))
         else:
             self.add_module("head", Rows(tuple(len(boxes.anchors) for boxes in self.priors)))
@@ -224,9 +224,9 @@ class YOLO(Net):
     @property
     def priors(self) -> list[Boxes]:
         """The steps that put out boxes, in the order of the rows that `forward` gives; none in version 1."""
-        return [step for one in self.row.stages for step in one.steps if isinstance(step, Boxes)]
+        return [step for one in self.config.stages for step in one.steps if isinstance(step, Boxes)]
 
-    def walk(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+    def iter_stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Each stage's name and output in turn; those that a later stage reads are kept until the end."""
         later = {name for reads in self.reads.values() for name in reads}
         kept: dict[str, Tensor] = {}

@@ -23,7 +23,7 @@ VARIANCE = "stem.standardize.variance"
 
 def variant(weights: Weights) -> Mapping[str, object]:
     """The published EfficientNets normalize a photo in two steps, see `follows`."""
-    row = EfficientNet.rows.get(weights.net)
+    row = EfficientNet.variants.get(weights.net)
     return {"photo": "rescaled"} if row is not None and row.photo == "learned" else {}
 
 

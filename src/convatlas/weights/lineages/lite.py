@@ -57,6 +57,6 @@ def names(net: Net) -> Iterator[tuple[str, str]]:
         yield f"{theirs}._bn1", f"{block}.branch.spatial.norm"
         yield f"{theirs}._project_conv", f"{block}.branch.project.conv"
         yield f"{theirs}._bn2", f"{block}.branch.project.norm"
-    yield "_conv_head", "after.conv"
-    yield "_bn1", "after.norm"
+    yield "_conv_head", "conv_head.conv"
+    yield "_bn1", "conv_head.norm"
     yield "_fc", "head.dense"

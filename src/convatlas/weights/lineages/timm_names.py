@@ -78,8 +78,8 @@ def mobile(net: Net) -> Iterator[tuple[str, str]]:
                 r"stage(\d)\.block(\d+)\.branch\.attention\.gate\.(reduce|expand)",
                 lambda stage, block, layer: f"blocks.{stage - 1}.{block - 1}.se.conv_{layer}",
             ),
-            (r"after\.conv", "conv_head"),
-            (r"after\.norm", "bn2"),
+            (r"conv_head\.conv", "conv_head"),
+            (r"conv_head\.norm", "bn2"),
             (r"head\.dense", "classifier"),
         ),
     )
@@ -158,7 +158,7 @@ INCEPTION_RESNET: tuple[Rule, ...] = (
         ),
     ),
     (r"(block\d+)\.block(\d+)\.branch\.conv", lambda stage, block: f"{_repeat(stage, block)}.conv2d"),
-    (r"after\.(conv|norm)", lambda part: f"conv2d_7b.{_bn(part)}"),
+    (r"conv_head\.(conv|norm)", lambda part: f"conv2d_7b.{_bn(part)}"),
     (r"head\.dense", "classif"),
 )
 

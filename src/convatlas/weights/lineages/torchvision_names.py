@@ -40,7 +40,7 @@ DENSENET: tuple[Rule, ...] = (
         lambda block, layer, part: f"features.denseblock{block}.denselayer{layer}.{part}",
     ),
     (r"transition(\d)\.(conv|norm)", lambda number, part: f"features.transition{number}.{part}"),
-    (r"after\.norm", "features.norm5"),
+    (r"post_norm\.norm", "features.norm5"),
     (r"head\.dense", "classifier"),
 )
 
@@ -63,7 +63,7 @@ MOBILENET_V2: tuple[Rule, ...] = (
         r"stage(\d)\.block(\d)\.branch\.project\.(conv|norm)",
         lambda stage, block, part: f"features.{_FIRST[stage] + block}.conv.{2 + _place(part)}",
     ),
-    (r"after\.(conv|norm)", lambda part: f"features.18.{_place(part)}"),
+    (r"conv_head\.(conv|norm)", lambda part: f"features.18.{_place(part)}"),
     (r"head\.dense", "classifier.1"),
 )
 
@@ -142,7 +142,7 @@ def efficientnet(net: Net) -> Iterator[tuple[str, str]]:
                 "fc1" if layer == "reduce" else "fc2",
             ),
         ),
-        (r"after\.(conv|norm)", lambda part: f"features.{last}.{_place(part)}"),
+        (r"conv_head\.(conv|norm)", lambda part: f"features.{last}.{_place(part)}"),
         (r"head\.dense", "classifier.1"),
     )
     for path, module in net.named_modules():
@@ -215,6 +215,6 @@ def shufflenet_v2(net: Net) -> Iterator[tuple[str, str]]:
                 yield f"{theirs}.{branch}.{place}", f"{ours}.{way}.{name}.conv"
                 yield f"{theirs}.{branch}.{place + 1}", f"{ours}.{way}.{name}.norm"
                 place += len(part)
-    yield "conv5.0", "after.conv"
-    yield "conv5.1", "after.norm"
+    yield "conv5.0", "conv_head.conv"
+    yield "conv5.1", "conv_head.norm"
     yield "fc", "head.dense"
