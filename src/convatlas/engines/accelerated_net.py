@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.base.records import Record
+from convatlas.base.untouched import evaluating
 from convatlas.engines.agreement import Share
 from convatlas.engines.backends.session import Photos, Session
-from convatlas.engines.export.graph import still
 from convatlas.engines.options import Setting
 from convatlas.nets.net import Net
 
@@ -130,7 +130,7 @@ class Accelerated:
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """Every stage's output by the stage's name; from the net in eager mode, for engines give only the last one."""
-        with still(self.net), torch.inference_mode():
+        with evaluating(self.net), torch.inference_mode():
             return self._ours.features(x)
 
     @property

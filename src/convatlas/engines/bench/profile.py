@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convatlas.engines.export.graph import still
+from convatlas.base.untouched import untouched
 
 TRIES = 3
 
@@ -33,15 +33,13 @@ def costliest(net: nn.Module, x: Tensor, many: int = 3) -> list[tuple[str, float
 
         return hook
 
-    hooks = [module.register_forward_pre_hook(before(name)) for name, module in leaves.items()]
-    hooks += [module.register_forward_hook(after(name)) for name, module in leaves.items()]
-    try:
-        with still(net), torch.inference_mode():
-            for _ in range(TRIES + 1):
-                net(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with untouched(net), torch.inference_mode():
+        net.eval()
+        for name, module in leaves.items():
+            module.register_forward_pre_hook(before(name))
+            module.register_forward_hook(after(name))
+        for _ in range(TRIES + 1):
+            net(x)
     # The first run is a warm-up; a layer that is called several times in one counts for its usual call.
     usual = {name: median(times[len(times) // (TRIES + 1) :]) for name, times in taken.items() if times}
     total = sum(usual.values()) or 1.0

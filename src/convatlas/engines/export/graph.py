@@ -15,6 +15,7 @@ from torch.export import Dim, ExportedProgram
 
 from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.base.extras import needed
+from convatlas.base.untouched import evaluating
 
 OPSET = 20
 """Of the ONNX files: the first one that has GELU as an operation of its own."""
@@ -33,18 +34,6 @@ EXAMPLE = 2
 """Photos to trace with: one would be taken for a constant."""
 
 
-@contextmanager
-def still(net: nn.Module) -> Iterator[nn.Module]:
-    """The net in evaluation mode; afterwards each of its modules is in the mode that it was in."""
-    modes = {module: module.training for module in net.modules()}
-    net.eval()
-    try:
-        yield net
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-
-
 def exported(net: nn.Module, shape: tuple[int, ...]) -> ExportedProgram:
     """The program of a net on the CPU in float32, for any number of inputs of `shape`.
 
@@ -52,7 +41,7 @@ def exported(net: nn.Module, shape: tuple[int, ...]) -> ExportedProgram:
         ConvAtlasError: PyTorch cannot follow what the net does; says where.
     """
     example = torch.zeros(EXAMPLE, *shape)
-    with still(net), quiet(), torch.no_grad():
+    with evaluating(net), quiet(), torch.no_grad():
         try:
             return torch.export.export(net, (example,), dynamic_shapes=({0: Dim("batch", min=1)},))
         # What `torch.export` raises about others' code is anything at all.
@@ -134,7 +123,7 @@ def answers(net: nn.Module, x: Tensor) -> Tensor:
         SizeError: It cannot take such inputs; says what it said.
         ConvAtlasError: It gives something else than one tensor, of a row for each photo.
     """
-    with still(net), torch.no_grad():
+    with evaluating(net), torch.no_grad():
         try:
             y: Any = net(x)
         # What a net of the user's own raises is anything at all.

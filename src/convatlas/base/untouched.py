@@ -1,0 +1,101 @@
+"""Contexts that give a net back as it was: its numbers, hooks, gradients and modes, and the random state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Entries = dict[Any, Any]
+
+
+@contextmanager
+def untouched(net: nn.Module) -> Iterator[nn.Module]:
+    """Let code change a net freely; on exit, also by an exception, it is what it was on entry.
+
+    Restored are parameters and buffers (the tensors, their numbers, `requires_grad`), gradients (hidden meanwhile:
+    `grad` is None on entry), submodules, hooks and all other attributes of each module, training modes, and PyTorch's
+    random state on the CPU and, if used, on CUDA. Objects that attributes refer to are put back, but their own contents
+    are not; of TorchScript modules the tensors and modes are restored. It takes memory for a copy of the weights, and
+    is not meant for a net that another thread uses at the same time.
+    """
+    modes = {module: module.training for module in net.modules()}
+    entries = [(owned, dict(owned)) for module in modes for owned in _dictionaries(module)]
+    tensors = {id(tensor): _Kept(tensor) for tensor in (*net.parameters(), *net.buffers())}
+    with same_random_state():
+        try:
+            for kept in tensors.values():
+                kept.hide_gradient()
+            yield net
+        finally:
+            for owned, before in entries:
+                owned.clear()
+                owned.update(before)
+            for module, mode in modes.items():
+                module.training = mode
+            for kept in tensors.values():
+                kept.restore()
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[nn.Module]:
+    """Put a net in evaluation mode; on exit each of its modules is in the mode it was in. It copies nothing."""
+    modes = {module: module.training for module in net.modules()}
+    net.eval()
+    try:
+        yield net
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+@contextmanager
+def same_random_state() -> Iterator[None]:
+    """Restore PyTorch's random state on exit: the CPU's, and that of every CUDA device if CUDA is in use."""
+    cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
+    with torch.random.fork_rng(range(torch.cuda.device_count()) if cuda else []):
+        yield
+
+
+def _dictionaries(module: nn.Module) -> Iterator[Entries]:
+    """The dictionaries that make up a module: its attributes, and those of its tensors, submodules and hooks."""
+    # A TorchScript module keeps its tensors in views of its own, which cannot be emptied.
+    if isinstance(module, torch.jit.ScriptModule):
+        return
+    yield module.__dict__
+    yield from (value for value in module.__dict__.values() if isinstance(value, dict))
+
+
+class _Kept:
+    """A tensor and a copy of all that may be changed of it."""
+
+    def __init__(self, tensor: Tensor):
+        self.tensor, self.alias = tensor, tensor.data
+        # A tensor on the meta device has no numbers.
+        self.copy = None if tensor.is_meta else tensor.detach().clone()
+        self.requires_grad = tensor.requires_grad
+        self.grad = tensor.grad if tensor.is_leaf else None
+
+    def hide_gradient(self) -> None:
+        if self.grad is not None:
+            self.tensor.grad = None
+
+    def restore(self) -> None:
+        if self.tensor.device != self.alias.device or self.tensor.data_ptr() != self.alias.data_ptr():
+            self.tensor.data = self.alias
+        # Only what was changed is written: weights may lie in memory that cannot be written to.
+        if self.copy is not None and not _same_bits(self.alias, self.copy):
+            self.alias.copy_(self.copy)
+        if self.tensor.is_leaf:
+            self.tensor.requires_grad_(self.requires_grad)
+            self.tensor.grad = self.grad
+
+
+def _same_bits(first: Tensor, second: Tensor) -> bool:
+    if first.layout != torch.strided or first.is_quantized:
+        return False
+    bits = [tensor.contiguous().flatten().view(torch.uint8) for tensor in (first, second)]
+    return torch.equal(*bits)
