@@ -129,9 +129,11 @@ def test_a_scripted_part_keeps_its_numbers_and_modes() -> None:
 def test_evaluating_restores_each_mode() -> None:
     net = example()
     modes = [module.training for module in net.modules()]
-    with pytest.raises(KeyError), evaluating(net):
+    with evaluating(net):
         assert not any(module.training for module in net.modules())
-        raise KeyError
+    assert [module.training for module in net.modules()] == modes
+    with pytest.raises(RuntimeError), evaluating(net):
+        net(torch.zeros(1, 3, 2, 2))
     assert [module.training for module in net.modules()] == modes
 
 

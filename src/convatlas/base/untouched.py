@@ -55,7 +55,7 @@ def evaluating(net: nn.Module) -> Iterator[nn.Module]:
 @contextmanager
 def same_random_state() -> Iterator[None]:
     """Restore PyTorch's random state on exit: the CPU's, and that of every CUDA device if CUDA is in use."""
-    cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
+    cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(range(torch.cuda.device_count()) if cuda else []):
         yield
 
