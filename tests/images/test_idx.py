@@ -38,17 +38,17 @@ GOOD = written(np.zeros((2, 3, 3), np.uint8))
         (b"", "begins with nothing"),
         (b"\0\0\x08", "begins with 00 00 08"),
         (b"\x89PNG" + GOOD, "begins with 89 50 4e 47"),
-        (b"\0\0\x0d\x03" + GOOD[4:], "no IDX file of unsigned bytes"),  # floats
-        (b"\0\0\x08\x00", "no IDX file"),
-        (b"\0\0\x08\xff" + bytes(2000), "no IDX file"),
+        (b"\0\0\x0d\x03" + GOOD[4:], "not an IDX file of unsigned bytes"),  # floats
+        (b"\0\0\x08\x00", "not an IDX file"),
+        (b"\0\0\x08\xff" + bytes(2000), "not an IDX file"),
         (GOOD[:10], "ends within its header"),
         (GOOD[:-1], "announces 2 x 3 x 3 bytes, but 17 follow"),
         (GOOD + b"\0", "but 19 follow"),
         # The product is 2^64 + 18 - 2^64 in 64 bits: only whole numbers without bounds tell.
         (struct.pack(">HBB4I", 0, 8, 4, 2**31, 2**31, 4, 2) + bytes(0), "but 0 follow"),
         (struct.pack(">HBB3I", 0, 8, 3, 2**32 - 1, 2**32 - 1, 2**32 - 1) + bytes(18), "but 18 follow"),
-        (gzip.compress(GOOD, mtime=0)[:-9], "cannot be unpacked"),  # the time would be in the test's name
-        (b"\x1f\x8bnonsense", "cannot be unpacked"),
+        (gzip.compress(GOOD, mtime=0)[:-9], "cannot be decompressed"),  # the time would be in the test's name
+        (b"\x1f\x8bnonsense", "cannot be decompressed"),
     ],
 )
 def test_lies(data, said):

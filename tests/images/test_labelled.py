@@ -96,7 +96,7 @@ def test_photos_of_one_name_in_several_folders(flat: Path) -> None:
     (flat / "other" / "d.png").write_bytes(b"")
     found = told(flat, f"a x\n{REST}other/d.png,y")
     assert (found["deep/d.png"], found["other/d.png"]) == ("x", "y")
-    assert "says 'y' of d.png, and one before 'x'" in refusal(flat, f"a x\n{REST}d.png,y")
+    assert "says 'y' of d.png, an earlier line 'x'" in refusal(flat, f"a x\n{REST}d.png,y")
 
 
 @pytest.mark.parametrize("again", ["a.png 8", "a 8", r"val\a.png,8", "a\t8"])
@@ -104,13 +104,13 @@ def test_lines_that_contradict(flat: Path, again: str) -> None:
     """The last one must not win."""
     text = refusal(flat, f"a.png 7\n{REST}\n{again}\n")
     assert text.startswith("line 6 of '")
-    assert text.endswith("says '8' of a.png, and one before '7'")
+    assert text.endswith("says '8' of a.png, an earlier line '7'")
 
 
 def test_what_is_no_file_of_truths(flat: Path) -> None:
-    assert "order of its own" in refusal(flat, "490\n361\n")
+    assert "another order of classes" in refusal(flat, "490\n361\n")
     assert refusal(flat, "a.png 7\nb 1.jpg,\n").startswith("line 2 of '")
-    assert "tells nothing of 1 photos, a.png" in refusal(flat, REST)
+    assert "has no label for 1 photos, the first is a.png" in refusal(flat, REST)
     assert "field larger than field limit" in refusal(flat, "a.png " + "x," * 10 + "y" * 200_000)
     assert refusal(flat, "a.png 7\n" + "x" * 200_000).startswith("line 2 of '")
     truth = flat.parent / "truth.txt"
@@ -145,7 +145,7 @@ def test_maps(tmp_path: Path) -> None:
     path.write_text('cat, n02123045\n\n"dog, big",7\ncat,n02123045\n')
     assert read_map(path) == {"cat": "n02123045", "dog, big": "7"}
     for text, words in {
-        "cat,1\ncat,2": "says '2' of 'cat', and before '1'",
+        "cat,1\ncat,2": "maps 'cat' to '2', before to '1'",
         "cat,1,2": "two columns",
         "cat": "two columns",
         "x" * 200_000 + ",1": "field larger than field limit",

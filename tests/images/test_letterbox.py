@@ -1,8 +1,9 @@
-"""Photos fitted as darknet fits them, pixel by pixel, and boxes that find back."""
+"""Photos resized as darknet does it, pixel by pixel, and boxes mapped back."""
 
 from __future__ import annotations
 
 import tracemalloc
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convatlas.base.errors import ImageError, SizeError, UnknownName
-from convatlas.images.letterbox import KINDS, Fitting
+from convatlas.images.letterbox import KINDS, DarknetPreprocessing
 
 
 def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -52,6 +53,20 @@ def by_hand(photo: np.ndarray, h: int, w: int, kind: str) -> np.ndarray:
     return boxed
 
 
+class Place(NamedTuple):
+    """Where a photo lies on the input, in pixels of the input."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def place_of(fitting: DarknetPreprocessing, height: int, width: int) -> Place:
+    rows, columns = (view := fitting.view(height, width)).rows, view.columns
+    return Place(-rows.offset, -columns.offset, rows.resized, columns.resized)
+
+
 SHAPES = [(30, 40), (41, 29), (32, 32), (1, 1), (1, 50), (50, 1), (2, 3), (7, 200), (64, 64), (97, 31)]
 
 
@@ -60,26 +75,26 @@ SHAPES = [(30, 40), (41, 29), (32, 32), (1, 1), (1, 50), (50, 1), (2, 3), (7, 20
 @pytest.mark.parametrize("size", [(32, 32), (32, 64), (13, 7)])
 def test_pixel_by_pixel(kind, height, width, size):
     photo = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    x = Fitting(size, kind)(photo)
+    x = DarknetPreprocessing(size, kind)(photo)
     assert (x.dtype, x.shape, x.flags.c_contiguous) == (np.float32, (3, *size), True)
     np.testing.assert_allclose(x.transpose(1, 2, 0), by_hand(photo, *size, kind), atol=2e-6)
 
 
 def test_the_grey_is_half_and_the_photo_lies_in_the_middle():
-    x = Fitting((10, 10))(np.full((20, 40, 3), 255, np.uint8))
+    x = DarknetPreprocessing((10, 10))(np.full((20, 40, 3), 255, np.uint8))
     assert x[:, :2].tolist() == np.full((3, 2, 10), 0.5).tolist()
     assert (x[:, 2:7] == 1).all()
     assert (x[:, 7:] == 0.5).all()
-    place = Fitting((416, 416)).place(480, 640)
+    place = place_of(DarknetPreprocessing((416, 416)), 480, 640)
     assert (place.top, place.left, place.height, place.width) == (52, 0, 312, 416)
     # An odd row goes below.
-    assert Fitting((416, 416)).place(427, 640).top == (416 - 277) // 2 == 69
+    assert place_of(DarknetPreprocessing((416, 416)), 427, 640).top == (416 - 277) // 2 == 69
 
 
 def test_levels_are_shares_and_colours_stay_in_place():
     photo = np.zeros((4, 4, 3), np.uint8)
     photo[..., 0], photo[..., 2] = 255, 51
-    x = Fitting((8, 8), "stretch")(photo)
+    x = DarknetPreprocessing((8, 8), "stretch")(photo)
     assert [x[channel].min() for channel in range(3)] == pytest.approx([1, 0, 0.2])
 
 
@@ -89,8 +104,8 @@ sides = st.integers(1, 5000)
 @given(sides, sides, st.sampled_from([(416, 416), (608, 608), (320, 608), (448, 448)]), st.sampled_from(KINDS))
 @settings(max_examples=200, deadline=None)
 def test_boxes_find_back(height, width, size, kind):
-    fitting = Fitting(size, kind)
-    place = fitting.place(height, width)
+    fitting = DarknetPreprocessing(size, kind)
+    place = place_of(fitting, height, width)
     draw = np.random.default_rng(height * 7919 + width)
     boxes = np.concatenate([draw.random((4, 2)), 1 + draw.random((4, 2))], 1) * [width, height, width, height]
     there = boxes / [width, height, width, height] * [place.width, place.height, place.width, place.height]
@@ -101,7 +116,8 @@ def test_boxes_find_back(height, width, size, kind):
 @given(sides, sides)
 @settings(max_examples=100, deadline=None)
 def test_a_letterbox_holds_the_photo_and_a_crop_covers_the_input(height, width):
-    inside, outside = Fitting((416, 416)).place(height, width), Fitting((256, 256), "crop").place(height, width)
+    inside = place_of(DarknetPreprocessing((416, 416)), height, width)
+    outside = place_of(DarknetPreprocessing((256, 256), "crop"), height, width)
     assert inside.height <= 416 >= inside.width
     assert 416 in (inside.height, inside.width)
     assert outside.height >= 256 <= outside.width
@@ -118,11 +134,11 @@ def test_a_box_of_a_bright_spot_finds_the_spot():
         top, left = height // 3, width // 2
         photo[top : top + height // 4, left : left + width // 5] = 255
         for kind in ("letterbox", "stretch"):
-            fitting = Fitting((608, 608), kind)
+            fitting = DarknetPreprocessing((608, 608), kind)
             rows, columns = np.nonzero(fitting(photo)[0] > 0.75)
             box = np.array([[columns.min(), rows.min(), columns.max() + 1.0, rows.max() + 1.0]])
             found = fitting.back(box, height, width)[0]
-            place = fitting.place(height, width)
+            place = place_of(fitting, height, width)
             pixel = max(height / place.height, width / place.width) + 1
             assert np.abs(found - [left, top, left + width // 5, top + height // 4]).max() <= pixel
 
@@ -132,16 +148,16 @@ def test_a_box_of_a_bright_spot_finds_the_spot():
 def test_endless_photos_cost_no_more_than_others(shape, kind):
     photo = np.zeros(shape, np.uint8)
     tracemalloc.start()
-    assert Fitting((256, 256), kind)(photo).shape == (3, 256, 256)
+    assert DarknetPreprocessing((256, 256), kind)(photo).shape == (3, 256, 256)
     assert tracemalloc.get_traced_memory()[1] < 2**25
     tracemalloc.stop()
 
 
 def test_what_cannot_be_fitted():
     with pytest.raises(SizeError, match="at least 1 x 1 pixels, not 0 x 5"):
-        Fitting((0, 5))
+        DarknetPreprocessing((0, 5))
     with pytest.raises(UnknownName, match="letterbox"):
-        Fitting((5, 5), "leterbox")
+        DarknetPreprocessing((5, 5), "leterbox")
     for photo in (np.zeros((5, 5), np.uint8), np.zeros((5, 5, 3)), np.zeros((0, 5, 3), np.uint8)):
-        with pytest.raises(ImageError, match="fitting takes"):
-            Fitting((5, 5))(photo)
+        with pytest.raises(ImageError, match="preprocessing takes"):
+            DarknetPreprocessing((5, 5))(photo)

@@ -84,7 +84,7 @@ def test_a_flat_folder_and_a_file_of_truths(home, net, noise):
         truth.write_text("ImageId,PredictionString\n" * (comma == ",") + "\n".join(told))
         assert ca.evaluate(net, folder, truth=truth).top1 == pytest.approx(100 * 5 / 12)
     truth.write_text("\n".join(lines[","][1:]))
-    with pytest.raises(ImageError, match=r"tells nothing of 1 photos, val_0\.png"):
+    with pytest.raises(ImageError, match=r"has no label for 1 photos, the first is val_0\.png"):
         ca.evaluate(net, folder, truth=truth)
     truth.write_text("490\n361\n171\n")
     with pytest.raises(ImageError, match="order of its own"):
@@ -367,7 +367,7 @@ def test_what_another_preprocessing_costs(home, net, noise):
         (lambda net, folder: ca.evaluate(torch.nn.ReLU(), folder), ConvAtlasError, "`load` gave, not ReLU"),
         (lambda net, folder: ca.evaluate(ca.build("yolo_v2_tiny"), folder), ConvAtlasError, "finds boxes"),
         (lambda net, folder: ca.evaluate(net, folder, weights="lite"), ConvAtlasError, "weights go with a net's name"),
-        (lambda net, folder: ca.evaluate(net, 5), ImageError, "told by paths; got 5"),
+        (lambda net, folder: ca.evaluate(net, 5), ImageError, "given as paths of a folder and a file; got 5"),
         (lambda net, folder: ca.evaluate(net, "a" * 5000), ImageError, "no folder"),
         (lambda net, folder: ca.evaluate(net, folder, preprocessing=5), WeightsError, "no 5 weights"),
         (lambda net, folder: ca.evaluate(net, folder, device=5), ConvAtlasError, "no device is called 5"),

@@ -15,9 +15,8 @@ from convatlas.images.decoding import read
 from convatlas.images.samples import sample
 from convatlas.pictures.picture import Picture
 from convatlas.pictures.shapes import Text, flat
-from convatlas.predict.inputs import _looked_at, seen
+from convatlas.predict.inputs import seen
 from convatlas.predict.look import look
-from convatlas.weights.lineage import PIXELS
 
 
 def test_weights_bring_their_own_preparation() -> None:
@@ -26,20 +25,6 @@ def test_weights_bring_their_own_preparation() -> None:
     prepared = found.net.lineage.prepare(sample("chelsea"))
     assert np.array_equal(found.x[0].numpy(), prepared)
     assert np.array_equal(found.pixels, np.rint(prepared.transpose(1, 2, 0) * 128 + 127).clip(0, 255))
-
-
-@pytest.mark.parametrize("pixels", list(PIXELS))
-def test_any_preparation_is_undone(pixels: str) -> None:
-    """BGR, standardized, halved: what one looks at is the photo."""
-    scale, mean, std, order = PIXELS[pixels]
-    photo = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
-
-    def prepare(given: np.ndarray) -> np.ndarray:
-        values = given[..., ::-1] if order == "bgr" else given
-        x = (values.astype(np.float32) / np.float32(scale) - np.float32(mean)) / np.float32(std)
-        return np.ascontiguousarray(x.transpose(2, 0, 1))
-
-    assert np.array_equal(_looked_at(prepare(photo), prepare), photo)
 
 
 def test_without_weights_the_photo_is_resized() -> None:

@@ -185,7 +185,7 @@ def test_a_photo_that_is_none(tmp_path):
     """Told by its name; the photos are not read before they are wanted."""
     data = pictures(tmp_path / "data", dark=3, light=3)
     (tmp_path / "data" / "dark" / "1.png").write_text("nothing")
-    with pytest.raises(ConvAtlasError, match=r"dark/1\.png' is no image"):
+    with pytest.raises(ConvAtlasError, match=r"dark/1\.png' is not an image"):
         ca.train("resnet18", data, recipe={"epochs": 1}, size=32, output=tmp_path / "run")
 
 

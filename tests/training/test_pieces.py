@@ -298,7 +298,7 @@ def test_a_photo_that_cannot_be_read_is_told_in_one_line(tmp_path, workers):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"x")
     photos = Photos([bad], torch.zeros(1), Preprocessing((8, 8)), Recipe(), workers)
-    with pytest.raises(ca.ConvAtlasError, match=r"bad\.png' is no image") as error:
+    with pytest.raises(ca.ConvAtlasError, match=r"bad\.png' is not an image") as error:
         list(photos.seen([torch.tensor([0])]))
     assert "\n" not in str(error.value)
 

@@ -19,7 +19,7 @@ from convatlas.bulk.predictors import Answers, Model, Sizes, metadata
 from convatlas.bulk.prefetch import ahead
 from convatlas.engines.backends.session import Photos
 from convatlas.images.decoding import read
-from convatlas.images.letterbox import Fitting
+from convatlas.images.letterbox import DarknetPreprocessing
 from convatlas.images.preprocessing import Preprocessing
 
 OWN = {"path": pa.string(), "raw_path": pa.binary(), "error": pa.string()}
@@ -106,7 +106,7 @@ def _answers(shards: Sequence[Shard], model: Model) -> Iterator[tuple[Shard, lis
     return map(answer, ahead(prepare, parts, many, many + 2))
 
 
-def _prepared(preprocessing: Preprocessing | Fitting, paths: Sequence[str]) -> Prepared:
+def _prepared(preprocessing: Preprocessing | DarknetPreprocessing, paths: Sequence[str]) -> Prepared:
     x = np.empty((len(paths), preprocessing.channels, *preprocessing.size), np.float32)
     sizes: list[tuple[int, int]] = []
     errors: list[str | None] = []

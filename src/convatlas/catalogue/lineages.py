@@ -31,7 +31,7 @@ class Weights:
         model: What the publisher calls the net.
         outputs: Classes; 0 for files without a classifier.
         size: Side of the photos in pixels.
-        geometry: Of the preprocessing, see `images.preprocessing` and `images.fitting`.
+        geometry: Of the preprocessing, see `images.preprocessing` and `images.letterbox`.
         resize: Likewise.
         interpolation: Likewise.
         pixels: The name of the scale of the pixels, see `weights.lineage`.

@@ -65,14 +65,14 @@ def detect(
 ) -> None:
     """What is where on photos. Those that cannot be read are named on the error stream; the others are searched."""
     one_format(as_json, markdown, csv)
-    from convatlas.images.annotate import places, save
+    from convatlas.images.annotate import output_paths, save
     from convatlas.images.folders import photos as below
     from convatlas.predict.detect import detect as detected
     from convatlas.predict.detect import table
 
     files = below(photos)
     found: list[Any] = []
-    pictures = [] if output is None else places(files, output)
+    pictures = [] if output is None else output_paths(files, output)
     steps = detected.steps(files, net, weights=weights, threshold=threshold, top=top, device=device)
     for one in progress(steps, len(files), "searching"):
         if pictures and one.error is None:

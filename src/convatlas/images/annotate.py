@@ -1,4 +1,4 @@
-"""Boxes drawn onto a photo, each class in its colour, with its name on it."""
+"""Annotated photos: boxes drawn onto a photo, each class in its own colour, with a label."""
 
 from __future__ import annotations
 
@@ -18,62 +18,68 @@ from convatlas.base.errors import ImageError
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 GOLDEN = 0.6180339887
-"""Steps of the golden section around the circle of hues: any few neighbours lie far apart."""
+"""Step around the circle of hues, by the golden section: hues of a few neighbours lie far apart."""
 
 
 @dataclass(frozen=True)
-class Marked:
-    """One box to draw: left, top, right, bottom in pixels of the photo, the words on it, its class' number."""
+class LabelledBox:
+    """One box to draw.
+
+    Attributes:
+        box: Left, top, right and bottom in pixels of the photo.
+        text: The label on it.
+        index: The index of its class, which gives its colour.
+    """
 
     box: tuple[float, float, float, float]
     text: str
-    number: int
+    index: int
 
 
-def colour(number: int) -> tuple[int, int, int]:
-    """The colour of a class; 21 steps come round to almost the same hue, which is darker then."""
-    red, green, blue = colorsys.hsv_to_rgb((0.02 + number * GOLDEN) % 1, 0.85, 0.95 - 0.17 * (number // 21 % 4))
+def colour(index: int) -> tuple[int, int, int]:
+    """RGB colour of a class; after 21 classes the hue is almost the same again, and darker."""
+    red, green, blue = colorsys.hsv_to_rgb((0.02 + index * GOLDEN) % 1, 0.85, 0.95 - 0.17 * (index // 21 % 4))
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def annotated(photo: NDArray[np.uint8], marks: Sequence[Marked]) -> Image.Image:
-    """The photo (H, W, 3) with `marks` drawn on it, the first ones on top; lines and letters grow with the photo."""
+def draw_boxes(photo: NDArray[np.uint8], boxes: Sequence[LabelledBox]) -> Image.Image:
+    """Draw boxes on a photo (H, W, 3), the first ones on top; lines and letters grow with the photo."""
     image = Image.fromarray(photo)
     draw = ImageDraw.Draw(image)
     line = max(2, round(min(image.size) / 200))
     font = ImageFont.load_default(max(12, round(min(image.size) / 32)))
-    for mark in reversed(marks):
-        draw.rectangle(mark.box, outline=colour(mark.number), width=line)
-    for mark in reversed(marks):
-        _label(draw, image.size, mark, font, line)
+    for box in reversed(boxes):
+        draw.rectangle(box.box, outline=colour(box.index), width=line)
+    for box in reversed(boxes):
+        _draw_label(draw, image.size, box, font, line)
     return image
 
 
-def _label(
+def _draw_label(
     draw: ImageDraw.ImageDraw,
     size: tuple[int, int],
-    mark: Marked,
+    box: LabelledBox,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     line: int,
 ) -> None:
-    """The words on a ground of the class' colour: above the box, or inside it where there is no room."""
-    left, top, right, bottom = draw.textbbox((0, 0), mark.text, font=font)
-    wide, tall = right - left + 2 * line, bottom - top + 2 * line
-    x = min(max(mark.box[0], 0), max(size[0] - wide, 0))
-    y = mark.box[1] - tall + line
-    y = min(y if y >= 0 else max(mark.box[1], 0), max(size[1] - tall, 0))
-    ground = colour(mark.number)
-    draw.rectangle((x, y, x + wide, y + tall), fill=ground)
-    draw.text((x + line - left, y + line - top), mark.text, fill=_ink(ground), font=font)
+    """Draw the label on its class's colour: above the box, or inside it where there is not enough room."""
+    x0, y0, x1, y1 = draw.textbbox((0, 0), box.text, font=font)
+    width, height = x1 - x0 + 2 * line, y1 - y0 + 2 * line
+    x = min(max(box.box[0], 0), max(size[0] - width, 0))
+    y = box.box[1] - height + line
+    y = min(y if y >= 0 else max(box.box[1], 0), max(size[1] - height, 0))
+    background = colour(box.index)
+    draw.rectangle((x, y, x + width, y + height), fill=background)
+    draw.text((x + line - x0, y + line - y0), box.text, fill=_text_colour(background), font=font)
 
 
-def _ink(ground: tuple[int, int, int]) -> str:
-    """Black or white, whichever is read more easily on `ground` (luminance by ITU-R BT.709)."""
-    return "black" if np.dot(ground, (0.2126, 0.7152, 0.0722)) > 110 else "white"
+def _text_colour(background: tuple[int, int, int]) -> str:
+    """Black or white, whichever reads more easily on `background` (luminance by ITU-R BT.709)."""
+    return "black" if np.dot(background, (0.2126, 0.7152, 0.0722)) > 110 else "white"
 
 
-def places(photos: Sequence[Path], output: str) -> list[Path]:
-    """Where to save a picture of each photo: `output` itself if it names a picture, else PNGs in that folder.
+def output_paths(photos: Sequence[Path], output: str) -> list[Path]:
+    """Return where to save a picture of each photo: `output` itself if it names a picture, else PNGs in that folder.
 
     Raises:
         ImageError: `output` names one picture, but there are several photos.
@@ -82,25 +88,25 @@ def places(photos: Sequence[Path], output: str) -> list[Path]:
         if len(photos) != 1:
             raise ImageError(f"{output!r} is one picture, but there are {len(photos)} photos: name a folder")
         return [Path(output)]
-    found: list[Path] = []
+    paths: list[Path] = []
     for photo in photos:
         stem, number = photo.stem, 1
-        while (place := Path(output) / f"{stem}.png") in found:
+        while (path := Path(output) / f"{stem}.png") in paths:
             number += 1
             stem = f"{photo.stem}_{number}"
-        found.append(place)
-    return found
+        paths.append(path)
+    return paths
 
 
-def save(image: Image.Image, place: Path) -> None:
-    """Saves a picture whole, in the format of its name's ending.
+def save(image: Image.Image, path: Path) -> None:
+    """Save a picture atomically, in the format that its extension names.
 
     Raises:
         ImageError: It cannot be written there.
     """
     data = io.BytesIO()
-    image.save(data, FORMATS[place.suffix.lower()])
+    image.save(data, FORMATS[path.suffix.lower()])
     try:
-        write_bytes(place, data.getvalue())
+        write_bytes(path, data.getvalue())
     except OSError as error:
-        raise ImageError(f"{str(place)!r} cannot be written ({error.strerror})") from None
+        raise ImageError(f"{str(path)!r} cannot be written ({error.strerror})") from None

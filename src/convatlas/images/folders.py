@@ -1,4 +1,4 @@
-"""Which photos a list of files and folders stands for."""
+"""Photos in folders: find them by their extensions."""
 
 from __future__ import annotations
 
@@ -33,24 +33,29 @@ EXTENSIONS = (
 def photos(paths: Iterable[str | Path]) -> list[Path]:
     """List the photos that `paths` stand for, in their order.
 
-    A file stays as it is, whatever its name and even if it is missing: reading it will tell. A folder gives the files
-    below it that end in one of `EXTENSIONS` (in any case), sorted; hidden files and folders, and linked folders, are
-    left out.
+    A file is listed as it is, whatever its name and even if it is missing: reading it raises the error. For a folder
+    the files below it are listed that end in one of `EXTENSIONS` (in any case), sorted; hidden files and folders, and
+    linked folders, are left out.
 
     Raises:
-        ImageError: a folder cannot be listed, or holds no photo.
+        ImageError: A folder cannot be listed, or holds no photo.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in map(Path, paths):
-        inside = below(path) if path.is_dir() else [path]
+        inside = photos_below(path) if path.is_dir() else [path]
         if not inside:
-            raise ImageError(f"{str(path)!r} holds no photo; files that end in {', '.join(EXTENSIONS)} are looked for")
-        found += inside
-    return found
+            raise no_photos(path)
+        files += inside
+    return files
 
 
-def below(folder: Path) -> list[Path]:
-    """The photos below a folder, as `photos` lists them; there may be none.
+def no_photos(folder: str | Path) -> ImageError:
+    """Error for a folder without photos."""
+    return ImageError(f"{str(folder)!r} holds no photo; it is searched for files that end in {', '.join(EXTENSIONS)}")
+
+
+def photos_below(folder: Path) -> list[Path]:
+    """List the photos below a folder, as `photos` does; the list may be empty.
 
     Raises:
         ImageError: A folder cannot be listed.
@@ -59,13 +64,13 @@ def below(folder: Path) -> list[Path]:
 
 
 def names_below(folder: Path) -> list[str]:
-    """As `below`, but by the names that they have from the folder on, which take less memory where they are many."""
-    found: list[str] = []
+    """List the photos below a folder by their paths relative to it, which take less memory than `Path` objects."""
+    names: list[str] = []
     for parent, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         inside = "" if (part := os.path.relpath(parent, folder)) == os.curdir else part + os.sep
-        found += [inside + name for name in files if not name.startswith(".") and name.lower().endswith(EXTENSIONS)]
-    return sorted(found, key=lambda name: name.split(os.sep))
+        names += [inside + name for name in files if not name.startswith(".") and name.lower().endswith(EXTENSIONS)]
+    return sorted(names, key=lambda name: name.split(os.sep))
 
 
 def _refuse(error: OSError) -> NoReturn:

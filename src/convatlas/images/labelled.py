@@ -1,4 +1,4 @@
-"""Photos with known classes: folders of classes, or one folder and a file that tells."""
+"""Photos with known classes: folders of classes, or one folder and a file of labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convatlas.base.errors import ImageError
-from convatlas.images.folders import below, photos
+from convatlas.images.folders import photos, photos_below
 
 
 @dataclass(frozen=True)
@@ -21,24 +21,24 @@ class Labelled:
 
 
 def labelled(data: str | Path, truth: str | Path | None = None) -> tuple[list[Labelled], list[Path]]:
-    """The photos of a data set in a fixed order, and those of its folders of classes that hold none.
+    """List the photos of a data set in a fixed order, and its folders of classes that hold none.
 
     Args:
         data: A folder with a folder of photos for each class (ImageNet by synset, ImageNet-V2 by number, or any
             other), or, with `truth`, a folder of photos.
-        truth: A file with a line for each photo: its name (with or without its folders and its ending), a comma, a tab
-            or spaces, its class. A class behind a comma ends at the next one unless it is quoted; behind others it is
-            all that follows, or a synset alone. Lines that name no photo of the folder are not read.
+        truth: A file with a line for each photo: its name (with or without its folders and its extension), a comma, a
+            tab or spaces, its class. A class after a comma ends at the next comma unless it is quoted; after a tab or
+            spaces it is the rest of the line, or a synset alone. Lines that name no photo of the folder are skipped.
 
     Raises:
-        ImageError: There are no such files, no photos, photos of which nothing is told, or two things.
+        ImageError: There are no such files, no photos, or photos without a label or with two.
     """
     for path in (data,) if truth is None else (data, truth):
         if not isinstance(path, str | os.PathLike):
-            raise ImageError(f"photos and their classes are in a folder and a file, told by paths; got {path!r:.100}")
-    # `Path.is_dir` raises errors of the system, for one where the name is too long.
+            raise ImageError(f"photos and their labels are given as paths of a folder and a file; got {path!r:.100}")
+    # `Path.is_dir` raises the system's errors, for example for a name that is too long.
     if not os.path.isdir(data):
-        raise ImageError(f"there is no folder {str(data)!r:.300}")
+        raise ImageError(f"folder {str(data)!r:.300} does not exist")
     return _by_folder(Path(data)) if truth is None else (_by_file(Path(data), Path(truth)), [])
 
 
@@ -48,79 +48,78 @@ def _by_folder(folder: Path) -> tuple[list[Labelled], list[Path]]:
     except OSError as error:
         raise ImageError(f"{str(folder)!r} cannot be listed ({error.strerror})") from None
     if not classes:
-        raise ImageError(f"{str(folder)!r} holds no folders of classes; for photos side by side name a file of truths")
-    inside = {each: below(each) for each in classes}
+        raise ImageError(f"{str(folder)!r} holds no folders of classes; for photos in one folder name a file of labels")
+    inside = {path: photos_below(path) for path in classes}
     if not any(inside.values()):
         raise ImageError(f"none of the {len(classes)} folders of classes in {str(folder)!r} holds a photo")
-    return [Labelled(path, each.name) for each in classes for path in inside[each]], [
-        each for each in classes if not inside[each]
-    ]
+    files = [Labelled(photo, path.name) for path in classes for photo in inside[path]]
+    return files, [path for path in classes if not inside[path]]
 
 
 def _by_file(folder: Path, truth: Path) -> list[Labelled]:
-    lines, found = _lines(truth, "a file of truths"), photos([folder])
-    told = _told(lines, str(truth), _names(folder, found))
-    if unknown := [path for path in found if path not in told]:
-        raise ImageError(f"{str(truth)!r} tells nothing of {len(unknown)} photos, {unknown[0].name} the first of them")
-    return [Labelled(path, told[path]) for path in found]
+    lines, paths = _lines(truth, "a file of labels"), photos([folder])
+    labels = _labels(lines, str(truth), _names(folder, paths))
+    if unlabelled := [path for path in paths if path not in labels]:
+        raise ImageError(f"{str(truth)!r} has no label for {len(unlabelled)} photos, the first is {unlabelled[0].name}")
+    return [Labelled(path, labels[path]) for path in paths]
 
 
-def _names(folder: Path, found: Sequence[Path]) -> dict[str, list[Path]]:
-    """Which photos may be meant by a name, with and without the folders and the ending."""
+def _names(folder: Path, paths: Sequence[Path]) -> dict[str, list[Path]]:
+    """Index the photos by the names that may mean them: with and without folders and extension."""
     names: dict[str, list[Path]] = {}
-    for path in found:
+    for path in paths:
         inside = path.relative_to(folder)
         for name in dict.fromkeys((inside.as_posix(), inside.with_suffix("").as_posix(), path.name, path.stem)):
             names.setdefault(name, []).append(path)
     return names
 
 
-def _told(lines: Sequence[str], truth: str, names: Mapping[str, Sequence[Path]]) -> dict[Path, str]:
-    """The class of each photo; `names` says which ones a name may mean."""
-    told: dict[Path, str] = {}
+def _labels(lines: Sequence[str], truth: str, names: Mapping[str, Sequence[Path]]) -> dict[Path, str]:
+    """Read the label of each photo; `names` maps a name to the photos that it may mean."""
+    labels: dict[Path, str] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         where = f"line {number} of {truth!r}"
         meant = ((_meant(name, names), label) for name, label in _readings(line, where))
-        paths, label = next((one for one in meant if one[0]), ((), ""))
+        paths, label = next((reading for reading in meant if reading[0]), ((), ""))
         if len(line.replace(",", " ").split()) < 2 or (paths and not label):
             raise ImageError(
-                f"{where} is no photo and its class: {line[:40]!r} "
-                "(a list of numbers alone, as in ImageNet's development kit, counts classes in an order of its own)"
+                f"{where} is not a photo and its class: {line[:40]!r} "
+                "(the bare list of numbers in ImageNet's development kit uses another order of classes)"
             )
         for path in paths:
-            if told.setdefault(path, label) != label:
-                raise ImageError(f"{where} says {label[:40]!r} of {path.name}, and one before {told[path][:40]!r}")
-    return told
+            if labels.setdefault(path, label) != label:
+                raise ImageError(f"{where} says {label[:40]!r} of {path.name}, an earlier line {labels[path][:40]!r}")
+    return labels
 
 
 def _readings(line: str, where: str) -> list[tuple[str, str]]:
-    """(name, class) as they are parted by a comma, a tab and spaces: names and classes may hold the other signs."""
+    """Split a line into (name, class) by comma, tab and spaces: names and classes may hold the other separators."""
     try:
-        parted = [next(csv.reader([line])), line.split("\t", 1), line.split(None, 1)]
+        readings = [next(csv.reader([line])), line.split("\t", 1), line.split(None, 1)]
     except csv.Error as error:
         raise ImageError(f"{where} cannot be read ({error})") from None
-    return [(parts[0].strip(), _class(parts[1])) for parts in parted if len(parts) > 1]
+    return [(parts[0].strip(), _class(parts[1])) for parts in readings if len(parts) > 1]
 
 
 def _class(text: str) -> str:
-    """The class in a text: the synset in front of a box (n01440764 10 20 30 40), or else all words of a label."""
+    """Return the class in a text: the synset before a box (n01440764 10 20 30 40), otherwise all words of a label."""
     words = text.split()
     return words[0] if words and words[0][0] == "n" and words[0][1:].isdecimal() else text.strip()
 
 
 def _meant(name: str, names: Mapping[str, Sequence[Path]]) -> Sequence[Path]:
-    """The photos that a name means, whose folders may be parted as in Windows, and may be others than here."""
+    """Return the photos that a name means; its folders may have Windows separators, or differ from those here."""
     slashed = name.replace("\\", "/")
     return next((names[key] for key in (name, slashed, slashed.rpartition("/")[2]) if key in names), ())
 
 
 def read_map(path: str | Path) -> dict[str, str]:
-    """The classes of a CSV file: on each line a class of the data set, and what the net calls it.
+    """Read a CSV file with a class of the data set and the net's name for it on each line.
 
     Raises:
-        ImageError: It is no such file, or says two things of a class.
+        ImageError: It is not such a file, or maps a class to two names.
     """
     try:
         rows = [[part.strip() for part in row] for row in csv.reader(_lines(Path(path), "a map of classes")) if row]
@@ -128,16 +127,16 @@ def read_map(path: str | Path) -> dict[str, str]:
         raise ImageError(f"{str(path)!r} cannot be read as a map of classes ({error})") from None
     if wrong := [row for row in rows if len(row) != 2]:
         raise ImageError(f"a map of classes has two columns; {str(path)!r} has a line {','.join(wrong[0])[:40]!r}")
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for theirs, ours in rows:
-        if found.setdefault(theirs, ours) != ours:
-            raise ImageError(f"{str(path)!r} says {ours[:40]!r} of {theirs[:40]!r}, and before {found[theirs][:40]!r}")
-    return found
+        if names.setdefault(theirs, ours) != ours:
+            raise ImageError(f"{str(path)!r} maps {theirs[:40]!r} to {ours[:40]!r}, before to {names[theirs][:40]!r}")
+    return names
 
 
-def _lines(path: Path, what: str) -> list[str]:
+def _lines(path: Path, kind: str) -> list[str]:
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{str(path)!r:.300} cannot be read as {what} ({reason})") from None
+        raise ImageError(f"{str(path)!r:.300} cannot be read as {kind} ({reason})") from None

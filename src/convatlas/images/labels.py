@@ -1,16 +1,16 @@
-"""Names of classes.
+"""Class names of the data sets that nets were trained on.
 
 `data/imagenet1k.csv` holds the 1000 classes of ILSVRC 2012 (Russakovsky et al. 2015), sorted by synset, as keras,
-torchvision, timm and TensorFlow's nets number their outputs. A name is the first lemma of the synset in WordNet 3.0
+torchvision, timm and TensorFlow's nets order their outputs. A name is the first lemma of the synset in WordNet 3.0
 (Princeton University, 2006). Where two classes share it, one with a second lemma shows that too ("maillot, tank suit"),
-and one without says in brackets what WordNet defines it as ("crane (bird)", "crane (machine)").
+and one without adds in brackets what WordNet defines it as ("crane (bird)", "crane (machine)").
 
-`data/imagenet1k_darknet.csv` holds the same classes in the order of ILSVRC's own numbers, as darknet's classifiers put
-them out (darknet, `data/imagenet.labels.list`).
+`data/imagenet1k_darknet.csv` holds the same classes in the order of ILSVRC's own numbers, the order of the outputs of
+darknet's classifiers (darknet, `data/imagenet.labels.list`).
 
-`data/coco.csv` holds the 80 classes of COCO's boxes (Lin et al. 2014) with the data set's own numbers, which leave out
-some between 1 and 90; `data/voc.csv` the 20 of PASCAL VOC 2007 (Everingham et al. 2010), by the alphabet.
-`data/digits.csv` holds the ten of MNIST.
+`data/coco.csv` holds the 80 classes of COCO's boxes (Lin et al. 2014) with the data set's own numbers, which skip some
+between 1 and 90; `data/voc.csv` the 20 classes of PASCAL VOC 2007 (Everingham et al. 2010), in alphabetical order.
+`data/digits.csv` holds the ten classes of MNIST.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ _FILES = {
 
 
 def labels(name: str = "imagenet1k") -> tuple[str, ...]:
-    """Give the short English names of a data set's classes, all different, in the order of the net's outputs.
+    """Return the short English names of a data set's classes, all different, in the order of the net's outputs.
 
     Raises:
-        UnknownName: there is no such data set.
+        UnknownName: There is no such data set.
     """
     return tuple(row["name"] for row in _rows(name))
 
 
 def synsets(name: str = "imagenet1k") -> tuple[str, ...]:
-    """Give the WordNet 3.0 identifiers of the same classes in the same order, such as "n02124075".
+    """Return the WordNet 3.0 identifiers of the same classes in the same order, such as "n02124075".
 
     Raises:
-        UnknownName: there is no such data set, or its classes are no synsets.
+        UnknownName: There is no such data set, or its classes are not synsets.
     """
     if name in _FILES and "synset" not in _rows(name)[0]:
         raise unknown("set of synsets", name, ["imagenet1k"])

@@ -1,4 +1,4 @@
-"""From a photo of any shape to a net's input of a fixed one, and boxes back, as darknet does it."""
+"""Darknet's preprocessing: a photo of any shape to an input of a fixed one, and boxes, places and pixels back."""
 
 from __future__ import annotations
 
@@ -10,27 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convatlas.base.errors import ConvAtlasError, ImageError, SizeError, unknown
-from convatlas.images.preprocessing import MOST
+from convatlas.images.preprocessing import MAX_SIDE
+from convatlas.images.view import Axis, View
 
 KINDS = ("letterbox", "stretch", "crop")
 GREY = 0.5
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a photo lies in the net's input: its top left corner and its size there, in pixels of the input."""
+class DarknetPreprocessing:
+    """Resize a photo to the net's input as darknet does, and scale its levels to 0..1.
 
-    top: int
-    left: int
-    height: int
-    width: int
-
-
-@dataclass(frozen=True)
-class Fitting:
-    """Resizes a photo to the net's input and scales its levels to 0..1.
-
-    The resizing is bilinear with the corner pixels of both on each other, and averages over nothing when it shrinks.
+    Resizing is bilinear with the centres of the corner pixels on each other, and without averaging when it shrinks.
     Source: darknet, `image.c`, of 2018.
 
     Attributes:
@@ -48,8 +39,8 @@ class Fitting:
     kind: str = "letterbox"
 
     def __post_init__(self) -> None:
-        if not all(type(side) is int and side <= MOST for side in self.size):
-            raise SizeError(f"sides are whole numbers of pixels up to {MOST}; got {self.size!r:.60}")
+        if not all(type(side) is int and side <= MAX_SIDE for side in self.size):
+            raise SizeError(f"sides are whole numbers of pixels up to {MAX_SIDE}; got {self.size!r:.60}")
         if min(self.size) < 1:
             raise SizeError(f"a net's input has at least 1 x 1 pixels, not {self.size[0]} x {self.size[1]}")
         if self.kind not in KINDS:
@@ -62,12 +53,11 @@ class Fitting:
             ImageError: `photo` is of another shape or dtype, or has no pixels.
         """
         if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or photo.size == 0:
-            raise ImageError(f"fitting takes (H, W, 3) of uint8, not {photo.shape} of {photo.dtype}")
-        place = self.place(photo.shape[0], photo.shape[1])
-        rows, y = _seen(place.top, place.height, self.size[0])
-        columns, x = _seen(place.left, place.width, self.size[1])
-        above, below, down = _neighbours(y, place.height, photo.shape[0])
-        first, second, across = _neighbours(x, place.width, photo.shape[1])
+            raise ImageError(f"preprocessing takes (H, W, 3) of uint8, not {photo.shape} of {photo.dtype}")
+        view = self.view(photo.shape[0], photo.shape[1])
+        above, below, down = _neighbours(view.rows)
+        first, second, across = _neighbours(view.columns)
+        rows, columns = slice(*view.rows.shown), slice(*view.columns.shown)
         levels = np.full((*self.size, 3), GREY, np.float32)
         upper = _between(photo[above[:, None], first], photo[above[:, None], second], across[:, None])
         lower = _between(photo[below[:, None], first], photo[below[:, None], second], across[:, None])
@@ -76,70 +66,91 @@ class Fitting:
 
     @property
     def channels(self) -> int:
-        """Of the net's input."""
+        """Number of channels of the net's input."""
         return 3
 
-    def for_channels(self, channels: int) -> Fitting:
-        """Itself: these nets read colour."""
+    def for_channels(self, channels: int) -> DarknetPreprocessing:
+        """Return this preprocessing, whatever the channels: these nets read colour."""
         return self
 
+    def to_pixels(self, x: NDArray[Any]) -> NDArray[np.uint8]:
+        """Turn an input (3, h, w) of the net back into pixels to look at, (h, w, 3), uint8, RGB; border is grey.
+
+        Raises:
+            ImageError: `x` has another number of channels.
+        """
+        if x.ndim != 3 or len(x) != 3:
+            raise ImageError(f"the input has 3 channels, height and width; got the shape {x.shape}")
+        return np.ascontiguousarray(np.rint(x * 255.0).clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
+
+    def view(self, height: int, width: int) -> View:
+        """Return the view of a photo of `height` and `width`: which part of it the net sees, and where on its input.
+
+        Raises:
+            ImageError: The photo has no pixels.
+        """
+        if min(height, width) < 1:
+            raise ImageError(f"a photo has at least 1 x 1 pixels, not {height} x {width}")
+        h, w = self.size
+        rows, columns = h, w
+        # By whole numbers: a side that has to fit exactly must not miss by a rounding.
+        if self.kind != "stretch" and (w * height < h * width) == (self.kind == "letterbox"):
+            rows = max(1, height * w // width)
+        elif self.kind != "stretch":
+            columns = max(1, width * h // height)
+        return View(
+            Axis(height, h, 0, height, rows, -_half(h - rows), corners=True),
+            Axis(width, w, 0, width, columns, -_half(w - columns), corners=True),
+        )
+
+    def back(self, boxes: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+        """Map boxes (N, 4) of left, top, right, bottom from pixels of the input to pixels of the photo.
+
+        Darknet maps boxes by the outer edges of photo and input, though it resizes by the centres of the corner pixels,
+        as `view` has it.
+        """
+        view = self.view(height, width)
+        rows, columns = view.rows, view.columns
+        corner = np.array([-columns.offset, -rows.offset] * 2, boxes.dtype)
+        scale = np.array([width / columns.resized, height / rows.resized] * 2, boxes.dtype)
+        placed: NDArray[Any] = (boxes - corner) * scale
+        return placed
+
     def to_dict(self) -> dict[str, Any]:
-        """Give a dict fit for JSON, from which `from_dict` makes an equal one."""
+        """Return a dictionary for JSON, from which `from_dict` makes an equal object."""
         return {"size": list(self.size), "kind": self.kind}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Make what `to_dict` described.
+        """Make the preprocessing that `to_dict` described.
 
         Raises:
-            ConvAtlasError: Its keys or values are not those of this class.
+            ConvAtlasError: The keys or values are not those of this class.
         """
         try:
             (height, width), kind = data["size"], data["kind"]
             return cls((height, width), kind)
         except (KeyError, TypeError, ValueError):
-            raise ConvAtlasError(f"a fitting has the keys size and kind; got {', '.join(data) or 'none'}") from None
-
-    def place(self, height: int, width: int) -> Place:
-        """Where a photo of `height` and `width` lies in the input; partly outside of it if it is cropped."""
-        h, w = self.size
-        tall, wide = h, w
-        # By whole numbers: a side that has to fit exactly must not miss by a rounding.
-        if self.kind != "stretch" and (w * height < h * width) == (self.kind == "letterbox"):
-            tall = max(1, height * w // width)
-        elif self.kind != "stretch":
-            wide = max(1, width * h // height)
-        return Place(_half(h - tall), _half(w - wide), tall, wide)
-
-    def back(self, boxes: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-        """Boxes (N, 4) of left, top, right, bottom in pixels of the input as boxes in pixels of the photo."""
-        place = self.place(height, width)
-        corner = np.array([place.left, place.top] * 2, boxes.dtype)
-        scale = np.array([width / place.width, height / place.height] * 2, boxes.dtype)
-        placed: NDArray[Any] = (boxes - corner) * scale
-        return placed
+            raise ConvAtlasError(
+                f"darknet's preprocessing has the keys size and kind; got {', '.join(data) or 'none'}"
+            ) from None
 
 
-def _between(one: NDArray[Any], other: NDArray[Any], share: NDArray[np.float32]) -> NDArray[np.float32]:
-    start = one.astype(np.float32)
-    return start + (other - start) * share
+def _between(first: NDArray[Any], second: NDArray[Any], share: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Levels that lie between two arrays of pixels, nearer to the second the larger the share."""
+    start = first.astype(np.float32)
+    return start + (second - start) * share
 
 
 def _half(room: int) -> int:
-    """Half of it, cut toward 0 as C divides: what a photo that is too large stands out by is negative."""
+    """Half of it, cut toward 0 as C divides; negative for a photo that is larger than the input."""
     return -(-room // 2) if room < 0 else room // 2
 
 
-def _seen(start: int, length: int, size: int) -> tuple[slice, NDArray[np.int64]]:
-    """Which pixels of the input a photo covers that begins at `start`, and which of its own resized ones these are."""
-    here = slice(max(start, 0), min(start + length, size))
-    return here, np.arange(here.start, here.stop) - start
-
-
-def _neighbours(
-    at: NDArray[np.int64], length: int, size: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """For resized pixels `at` of `length`: the pixels of `size` before and after, and how near the second one is."""
-    position = at * ((size - 1) / max(length - 1, 1))
+def _neighbours(axis: Axis) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """The pixels of the photo before and after each shown pixel of the input, and how near the second one is."""
+    start, end = axis.shown
+    resized = np.arange(start, end) + axis.offset
+    position = resized * ((axis.length - 1) / max(axis.resized - 1, 1))
     before = position.astype(np.int64)
-    return before, np.minimum(before + 1, size - 1), (position - before).astype(np.float32)
+    return before, np.minimum(before + 1, axis.length - 1), (position - before).astype(np.float32)

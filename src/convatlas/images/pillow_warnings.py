@@ -1,4 +1,4 @@
-"""Pillow without its messages on standard error, in any number of threads."""
+"""Silence Pillow's messages on standard error, in any number of threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def _libtiff_setter() -> Any:
-    """Find what sets the error printer of Pillow's libtiff: it writes past Python, on the file descriptor."""
+    """Return the C function that sets libtiff's error handler: libtiff writes to the file descriptor, past Python."""
     try:
         setter = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
     except (AttributeError, OSError):  # linked in statically, or built without TIFF
@@ -26,10 +26,10 @@ def _libtiff_setter() -> Any:
 
 
 class Quiet:
-    """A context in which Pillow's modules warn nobody and libtiff prints nothing; others' warnings are not touched.
+    """Context in which Pillow does not warn and libtiff does not print; other modules' warnings stay as they are.
 
-    `warnings.catch_warnings` alone restores the wrong filters when threads leave it in another order than they came.
-    Here the first one in sets the filter and the last one out takes it away.
+    `warnings.catch_warnings` alone restores the wrong filters when threads leave it in another order than they entered.
+    Here the first thread in sets the filter and the last one out removes it.
     """
 
     def __init__(self) -> None:

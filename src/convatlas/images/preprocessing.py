@@ -1,4 +1,4 @@
-"""From a photo to the input of a net."""
+"""Preprocessing: from a photo to the input of a net, and from the input back to pixels and places of the photo."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convatlas.base.errors import ConvAtlasError, ImageError, SizeError, unknown
+from convatlas.images.view import Axis, View
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -21,13 +22,13 @@ INTERPOLATIONS = {
 }
 GEOMETRIES = ("squash", "resize_crop", "crop_resize")
 ORDERS = ("rgb", "bgr")
-MOST = 8192
-"""Pixels of a side."""
+MAX_SIDE = 8192
+"""Pixels of a side at most."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a net was evaluated with: where it looks on a photo, and on which scale it reads the pixels.
+    """The preprocessing that a net was evaluated with: which part of a photo it sees, and on which scale.
 
     Three geometries are in use. "squash" resizes the photo to `resize` x `resize` whatever its shape (Keras, with
     `resize` the net's own side). "resize_crop" brings the shorter side to `resize` pixels, keeping the shape, and cuts
@@ -41,15 +42,15 @@ class Preprocessing:
         geometry: One of the three.
         resize: Pixels, as above.
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos", as Pillow does them.
-        scale: Divides the pixels, which are 0..255.
-        mean: Of each channel of the input, after scaling; three for colour, one for grey.
-        std: Likewise.
-        order: Of the channels: "rgb", or "bgr" for nets that came from Caffe.
+        scale: What the pixels, 0..255, are divided by.
+        mean: What is subtracted from each channel after scaling; three numbers for colour, one for grey.
+        std: What each channel is divided by after that.
+        order: Order of the channels: "rgb", or "bgr" for nets that came from Caffe.
 
     Raises:
         SizeError: A side is not positive or too long, or "crop_resize" is asked for an oblong.
-        UnknownName: Nothing is known of that geometry, interpolation or order.
-        ConvAtlasError: The scale or the statistics are none to divide by.
+        UnknownName: The geometry, interpolation or order is unknown.
+        ConvAtlasError: The scale or the statistics are not finite, or 0 would be divided by.
     """
 
     size: tuple[int, int]
@@ -63,8 +64,8 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         sides = (*self.size, self.resize)
-        if len(sides) != 3 or not all(type(side) is int and side <= MOST for side in sides):
-            raise SizeError(f"sides are whole numbers of pixels up to {MOST}; got {sides!r:.100}")
+        if len(sides) != 3 or not all(type(side) is int and side <= MAX_SIDE for side in sides):
+            raise SizeError(f"sides are whole numbers of pixels up to {MAX_SIDE}; got {sides!r:.100}")
         if min(self.size) < 1 or (self.size[0] != self.size[1] and self.geometry == "crop_resize"):
             raise SizeError(f"the centre crop is a square of at least 1 pixel, not {self.size[0]} x {self.size[1]}")
         if self.resize < (0 if self.geometry == "crop_resize" else 1):
@@ -90,7 +91,7 @@ class Preprocessing:
         pixels = self.pixels(photo)
         if self.order == "bgr":
             pixels = pixels[:, :, ::-1]
-        # In place, for an array of this size is dearer to get than to fill.
+        # In place: to allocate an array of this size costs more than to fill it.
         x = np.array(pixels.transpose(2, 0, 1), np.float32, order="C")  # (C, h, w)
         x /= np.float32(self.scale)
         x -= np.array(self.mean, np.float32)[:, None, None]
@@ -99,72 +100,98 @@ class Preprocessing:
 
     @property
     def channels(self) -> int:
-        """Of the net's input."""
+        """Number of channels of the net's input."""
         return len(self.mean)
 
     def pixels(self, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The part of the photo that the net will see, at its size; (h, w, C), uint8, RGB or grey."""
+        """Return the part of the photo that the net sees, at its size; (h, w, C), uint8, RGB or grey.
+
+        Raises:
+            ImageError: `photo` is of another shape or dtype, or has no pixels.
+        """
         if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or photo.size == 0:
             raise ImageError(f"preprocessing takes (H, W, 3) of uint8, not {photo.shape} of {photo.dtype}")
-        seen = {"squash": self._squashed, "resize_crop": self._resized, "crop_resize": self._cropped}[self.geometry]
-        image = seen(photo)
-        if len(self.mean) == 1:
+        view = self.view(photo.shape[0], photo.shape[1])
+        image = self._image(photo, view.rows, view.columns)
+        if self.channels == 1:
             return np.asarray(image.convert("L"))[:, :, None]
         return np.asarray(image)
 
+    def _image(self, photo: NDArray[np.uint8], rows: Axis, columns: Axis) -> Image.Image:
+        part = photo[rows.start : rows.start + rows.length, columns.start : columns.start + columns.length]
+        image = Image.fromarray(np.ascontiguousarray(part))
+        if image.size != (columns.resized, rows.resized):
+            image = image.resize((columns.resized, rows.resized), INTERPOLATIONS[self.interpolation])
+        if image.size == (columns.input, rows.input):
+            return image
+        # Black where the image is smaller, as torchvision pads.
+        x, y = columns.offset, rows.offset
+        return image.crop((x, y, x + columns.input, y + rows.input))
+
     def for_channels(self, channels: int) -> Preprocessing:
-        """The same for a net that reads grey photos instead of colour: the mean statistics. Itself for all others."""
+        """Return the preprocessing of a net that reads grey photos instead of colour, with the mean of the statistics.
+
+        For any other number of channels it is this one.
+        """
         if channels != 1 or len(self.mean) == 1:
             return self
         return replace(self, mean=(sum(self.mean) / 3,), std=(sum(self.std) / 3,), order="rgb")
 
-    def _squashed(self, photo: NDArray[np.uint8]) -> Image.Image:
-        image = Image.fromarray(photo)
-        return self._centre(self._to(image, self.resize, self.resize))
+    def to_pixels(self, x: NDArray[Any]) -> NDArray[np.uint8]:
+        """Turn an input (C, h, w) of the net back into pixels to look at, (h, w, 3), uint8, RGB.
 
-    def _resized(self, photo: NDArray[np.uint8]) -> Image.Image:
-        height, width, _ = photo.shape
-        short, long = sorted((height, width))
-        # Only the centre will be seen: an extremely long photo costs no more than one eight times as long as wide.
-        if long > (most := 8 * short * max(1, -(-max(self.size) // self.resize))):
-            start = (long - most) // 2
-            part = slice(start, start + most)
-            photo, long = (photo[part] if height > width else photo[:, part]), most
-        longer = int(self.resize * long / short)
-        size = (longer, self.resize) if width > height else (self.resize, longer)
-        return self._centre(self._to(Image.fromarray(np.ascontiguousarray(photo)), *size))
+        Of an input that this preprocessing made these are the pixels that `pixels` gave, grey ones three times; values
+        of other inputs that no pixel has are cut to 0..255.
 
-    def _cropped(self, photo: NDArray[np.uint8]) -> Image.Image:
-        height, width, _ = photo.shape
-        n = self.size[0]
-        side = max(1, n * min(height, width) // (n + self.resize))
-        top, left = (height - side + 1) // 2, (width - side + 1) // 2
-        square = np.ascontiguousarray(photo[top : top + side, left : left + side])
-        return self._to(Image.fromarray(square), n, n)
+        Raises:
+            ImageError: `x` has another number of channels.
+        """
+        if x.ndim != 3 or len(x) != self.channels:
+            raise ImageError(f"the input has {self.channels} channels, height and width; got the shape {x.shape}")
+        mean, std = (np.array(values)[:, None, None] for values in (self.mean, self.std))
+        levels = np.rint((x * std + mean) * self.scale).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)  # (h, w, C)
+        if self.order == "bgr":
+            levels = levels[:, :, ::-1]
+        return np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:2], 3)))
 
-    def _to(self, image: Image.Image, width: int, height: int) -> Image.Image:
-        if image.size == (width, height):
-            return image
-        return image.resize((width, height), INTERPOLATIONS[self.interpolation])
+    def view(self, height: int, width: int) -> View:
+        """Return the view of a photo of `height` and `width`: which part of it the net sees, and where on its input.
 
-    def _centre(self, image: Image.Image) -> Image.Image:
-        """The centre of the net's size; black where the image is smaller, as torchvision pads."""
-        height, width = self.size
-        if image.size == (width, height):
-            return image
-        left, top = round((image.width - width) / 2.0), round((image.height - height) / 2.0)
-        return image.crop((left, top, left + width, top + height))
+        Raises:
+            ImageError: The photo has no pixels.
+        """
+        if min(height, width) < 1:
+            raise ImageError(f"a photo has at least 1 x 1 pixels, not {height} x {width}")
+        if self.geometry == "squash":
+            rows, columns = ((length, self.resize) for length in (height, width))
+        elif self.geometry == "crop_resize":
+            n = self.size[0]
+            side = max(1, n * min(height, width) // (n + self.resize))
+            rows, columns = (side, n), (side, n)
+        else:
+            short = min(height, width)
+            # Only the centre will be seen: an extremely long photo costs no more than one eight times as long as wide.
+            longest = 8 * short * max(1, -(-max(self.size) // self.resize))
+            kept = min(height, longest), min(width, longest)
+            rows, columns = ((length, int(self.resize * length / short)) for length in kept)
+        return View(self._axis(height, *rows, self.size[0]), self._axis(width, *columns, self.size[1]))
+
+    def _axis(self, photo: int, length: int, resized: int, size: int) -> Axis:
+        """The axis whose `length` central pixels are resized, and of which the central `size` are seen."""
+        # Where the margins are not equal, TensorFlow's crop has the larger one in front.
+        start = (photo - length + (self.geometry == "crop_resize")) // 2
+        return Axis(photo, size, start, length, resized, round((resized - size) / 2))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give a dict fit for JSON, from which `from_dict` makes an equal one."""
+        """Return a dictionary for JSON, from which `from_dict` makes an equal object."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Make what `to_dict` described.
+        """Make the preprocessing that `to_dict` described.
 
         Raises:
-            ConvAtlasError: Its keys or values are not those of this class.
+            ConvAtlasError: The keys or values are not those of this class.
         """
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in data.items()

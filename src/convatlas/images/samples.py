@@ -1,4 +1,4 @@
-"""Photos to try things on: those that come with scikit-image."""
+"""Sample photographs, of those that scikit-image brings."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ SAMPLES = tuple(_FILES)
 
 
 def sample(name: str) -> Path:
-    """Give the path of a sample photo, one of `SAMPLES`: a person, a cat, a cup, a rocket.
+    """Return the path of a sample photo, one of `SAMPLES`: a person, a cat, a cup of coffee, a rocket.
 
     Raises:
-        UnknownName: there is no such sample.
-        ImageError: the installed scikit-image does not hold it.
+        UnknownName: There is no such sample.
+        ImageError: scikit-image is not installed, or lacks the photo.
     """
     if name not in _FILES:
         raise unknown("sample photo", name, SAMPLES)

@@ -18,7 +18,7 @@ from convatlas.base.errors import ConvAtlasError, ImageError, WeightsError
 from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table
 from convatlas.catalogue.cards import find
-from convatlas.images.annotate import Marked, annotated
+from convatlas.images.annotate import LabelledBox, draw_boxes
 from convatlas.images.decoding import Source, read
 from convatlas.images.sources import name, sources
 from convatlas.nets.boxes import best, decode
@@ -79,8 +79,8 @@ class Detection(Record):
         pixels = read(self.photo if photo is None else photo)
         if self.error is not None or pixels.shape[:2] != self.size:
             raise ImageError(self.error or f"the photo has {pixels.shape[:2]} pixels, the one searched had {self.size}")
-        marks = [Marked(one.box, f"{one.label} {one.score:.2f}", one.number) for one in self.objects]
-        return annotated(pixels, marks)
+        marks = [LabelledBox(one.box, f"{one.label} {one.score:.2f}", one.number) for one in self.objects]
+        return draw_boxes(pixels, marks)
 
     def __str__(self) -> str:
         if self.error is not None:

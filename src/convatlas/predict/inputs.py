@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +24,6 @@ from convatlas.weights.lineage import lineage as lineage_of
 from convatlas.weights.lineages.registry import choose, origin
 from convatlas.weights.load import load
 from convatlas.weights.resolve import NONE
-
-COLOURS = ((0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255))
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def seen(
                 f"the {lineage.name} weights prepare photos of {x.shape[1]} x {x.shape[2]}, not of {wanted[1]} x "
                 f"{wanted[2]}: leave the size, or take {NONE} for the weights"
             )
-        pixels = _looked_at(x, lineage.prepare)
+        pixels = lineage.preprocessing.to_pixels(x)
     else:
         x, pixels = _resized(read(photo), input_shape(net, size, None))
         prepared = "The photo was resized to the net's input, with values from 0 to 1."
@@ -134,21 +132,6 @@ def _own(name: str, genes: Genes) -> nn.Module:
     if genes:
         raise ConvAtlasError("genes belong to nets of the atlas: your own module is looked at as it is")
     return own(name)
-
-
-def _looked_at(
-    x: NDArray[np.float32], prepare: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-) -> NDArray[np.uint8]:
-    """An input (C, H, W) as pixels again: the inverse of what the preparation makes of black, red, green and blue."""
-    made = [
-        prepare(np.full((*x.shape[1:], 3), colour, np.uint8))[:, x.shape[1] // 2, x.shape[2] // 2] for colour in COLOURS
-    ]
-    black, *others = (one.astype(np.float64) for one in made)
-    back = np.linalg.pinv(np.stack([one - black for one in others], 1) / 255)  # (3, C)
-    pixels: NDArray[np.uint8] = (
-        np.einsum("pc,chw->hwp", back, x - black[:, None, None]).round().clip(0, 255).astype("u1")
-    )
-    return pixels
 
 
 def _resized(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

@@ -14,7 +14,7 @@ from convatlas.base.errors import ConvAtlasError, WeightsError
 from convatlas.catalogue.lineages import Weights
 from convatlas.images.decoding import Source, read
 from convatlas.images.labels import labels
-from convatlas.images.letterbox import KINDS, Fitting
+from convatlas.images.letterbox import KINDS, DarknetPreprocessing
 from convatlas.images.preprocessing import Preprocessing
 
 Floats = tuple[float, ...]
@@ -55,7 +55,7 @@ class Lineage:
     source: str
     licence: str
     hash: str
-    preprocessing: Preprocessing | Fitting
+    preprocessing: Preprocessing | DarknetPreprocessing
     class_names: tuple[str, ...]
     top1: str = ""
     top5: str = ""
@@ -87,7 +87,7 @@ class Lineage:
             data: dict[str, Any] = json.loads(text)
             known = {field.name: data.pop(field.name) for field in dataclasses.fields(cls)}
             names, told = known.pop("class_names"), known.pop("preprocessing")
-            preprocessing = Fitting.from_dict(told) if "kind" in told else Preprocessing.from_dict(told)
+            preprocessing = DarknetPreprocessing.from_dict(told) if "kind" in told else Preprocessing.from_dict(told)
             # They are printed: no sign in them may be one that a terminal obeys.
             words = [*known.values(), *names]
             if data or not isinstance(names, list) or not all(isinstance(w, str) and w.isprintable() for w in words):
@@ -107,10 +107,10 @@ LABELS = {
 """Whose classes the outputs are, by origin and number."""
 
 
-def _preprocessing(weights: Weights) -> Preprocessing | Fitting:
+def _preprocessing(weights: Weights) -> Preprocessing | DarknetPreprocessing:
     size = (weights.size, weights.size)
     if weights.geometry in KINDS:
-        return Fitting(size, weights.geometry)
+        return DarknetPreprocessing(size, weights.geometry)
     return Preprocessing(size, weights.geometry, weights.resize, weights.interpolation, *PIXELS[weights.pixels])
 
 

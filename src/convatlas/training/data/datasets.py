@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convatlas.base.errors import TrainingError
-from convatlas.images.digits import KINDS
+from convatlas.images.digits import DATA_SETS
 from convatlas.images.download import digits
 from convatlas.images.labelled import Labelled
-from convatlas.images.photosets import collection
+from convatlas.images.photosets import read_splits
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.nets.net import Net
 from convatlas.training.data.affine import upright
@@ -53,7 +53,7 @@ class Parts:
 
 def is_digits(data: str) -> bool:
     """Whether `data` is a set of digits by its name, in memory and grey."""
-    return data in KINDS
+    return data in DATA_SETS
 
 
 def class_names(data: str | Path) -> tuple[str, ...]:
@@ -63,15 +63,15 @@ def class_names(data: str | Path) -> tuple[str, ...]:
         ConvAtlasError: There is no such data set.
     """
     if is_digits(str(data)):
-        return KINDS[str(data)].classes
-    return _names(collection(data)["train"])
+        return DATA_SETS[str(data)].classes
+    return _names(read_splits(data)["train"])
 
 
 def parts(data: str | Path, net: nn.Module, recipe: Recipe, size: tuple[int, int], workers: int = 0) -> Parts:
     """The parts of a data set, prepared for a net and a recipe.
 
     Args:
-        data: "mnist", "fashion_mnist", or what `images.photosets.collection` takes.
+        data: "mnist", "fashion_mnist", or what `images.photosets.read_splits` takes.
         net: Whose preprocessing counts, if its weights bring one.
         recipe: Says what is held out, and how photos are augmented.
         size: (height, width) of the net's input.
@@ -85,7 +85,7 @@ def parts(data: str | Path, net: nn.Module, recipe: Recipe, size: tuple[int, int
     brought = getattr(net, "lineage", None)
     if (recipe.distort or recipe.deslant) and (not grey or _as_photos(recipe)):
         raise TrainingError(
-            f"distort and deslant are for {' and '.join(KINDS)}, without aa, hflip and scale, which are for photos"
+            f"distort and deslant are for {' and '.join(DATA_SETS)}, without aa, hflip and scale, which are for photos"
         )
     if grey:
         preprocessing = brought.preprocessing if brought else for_digits(net, size)
@@ -96,7 +96,7 @@ def parts(data: str | Path, net: nn.Module, recipe: Recipe, size: tuple[int, int
         preprocessing = replace(preprocessing.for_channels(channels), size=size)
         if preprocessing.channels != channels:
             raise TrainingError(f"the net takes {channels} channels, which no photo has")
-        found = collection(data)
+        found = read_splits(data)
         classes = _names(found["train"])
         whole = {part: _photos(rows, classes, preprocessing, recipe, workers) for part, rows in found.items()}
         listed = sorted((part, str(row.path), row.label) for part, rows in found.items() for row in rows)
