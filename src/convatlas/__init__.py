@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convatlas.anatomy.measure.measure import measure
+    from convatlas.anatomy.anatomy import measure
     from convatlas.anatomy.report.check import check
     from convatlas.anatomy.report.choose import choose
     from convatlas.anatomy.report.compare import compare
@@ -44,7 +44,7 @@ _HOMES = {
     "fetch": "weights.fetch",
     "list_nets": "catalogue.listing",
     "load": "weights.load",
-    "measure": "anatomy.measure.measure",
+    "measure": "anatomy.anatomy",
     "reproduce": "studies.reproduce",
     "train": "training.train",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import convatlas as ca
-from convatlas.anatomy.measure.records import Anatomy
+from convatlas.anatomy.anatomy import Anatomy
 
 
 @cache

@@ -13,7 +13,7 @@ from tests.nets.nets import SMALL
 from torch import nn
 
 import convatlas as ca
-from convatlas.anatomy.measure.records import Anatomy
+from convatlas.anatomy.anatomy import Anatomy
 from convatlas.anatomy.report.align import Token
 from convatlas.anatomy.report.compare import ALIKE, Comparison
 from convatlas.anatomy.report.phrases import named

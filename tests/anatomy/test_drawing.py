@@ -18,9 +18,9 @@ from tests.nets.nets import SMALL
 from torch import nn
 
 import convatlas as ca
+from convatlas.anatomy.anatomy import Anatomy
 from convatlas.anatomy.drawing.lineage import family_tree
 from convatlas.anatomy.drawing.stations import stations
-from convatlas.anatomy.measure.records import Anatomy
 from convatlas.anatomy.structure.stages import folded, wires_of
 from convatlas.base.errors import ConvAtlasError, UnknownName
 from convatlas.catalogue.cards import cards

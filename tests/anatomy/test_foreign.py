@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 import convatlas as ca
-from convatlas.anatomy.measure.records import Anatomy
+from convatlas.anatomy.anatomy import Anatomy
 from convatlas.anatomy.measure.tracer import trace
 from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.nets.build import skeleton

@@ -58,7 +58,7 @@ def test_layers_on_the_longest_path(name, path):
 
 
 def test_the_kept_figures_are_the_measured_ones():
-    assert files("convatlas.anatomy").joinpath(FILE).read_text("utf-8") == text()
+    assert files("convatlas.anatomy.measure").joinpath(FILE).read_text("utf-8") == text()
     assert list(measured()) == list(cards())
 
 

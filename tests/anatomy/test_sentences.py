@@ -12,7 +12,7 @@ from tests.nets.nets import SMALL
 from torch import nn
 
 import convatlas as ca
-from convatlas.anatomy.measure.records import Anatomy
+from convatlas.anatomy.anatomy import Anatomy
 from convatlas.anatomy.report.paper_table import latex, paper_rows, paper_table
 from convatlas.anatomy.report.sentences import described, ordinal
 from convatlas.catalogue.cards import cards

@@ -10,7 +10,7 @@ from tests.anatomy.once import measured
 from tests.nets.nets import SMALL
 
 import convatlas as ca
-from convatlas.anatomy.measure.records import Anatomy
+from convatlas.anatomy.anatomy import Anatomy
 from convatlas.anatomy.structure.stages import port, stages, wires_of
 from convatlas.anatomy.structure.wiring import Fork, Node, Row, Web, Wires, layers_of, row
 from convatlas.catalogue.cards import cards

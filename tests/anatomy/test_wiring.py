@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import convatlas as ca
-from convatlas.anatomy.measure.records import Anatomy
+from convatlas.anatomy.anatomy import Anatomy
 from convatlas.catalogue.cards import cards
 
 

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import convatlas as ca
-from convatlas.anatomy.measure.records import Anatomy, Layer
+from convatlas.anatomy.anatomy import Anatomy
+from convatlas.anatomy.measure.records import Layer
 from convatlas.anatomy.measure.tracer import trace
 from convatlas.catalogue.cards import cards
 from convatlas.genes.genome import LOCI, RATES

@@ -103,7 +103,7 @@ def show(
 
 def _sequence(name: str, latex: bool, as_json: bool) -> None:
     """A net's DNA, a stage a line, or its table for LaTeX."""
-    from convatlas.anatomy.measure.measure import measure as measured
+    from convatlas.anatomy.anatomy import measure as measured
     from convatlas.anatomy.report.paper_table import latex as tabular
     from convatlas.anatomy.structure.dna import dna
 
@@ -127,7 +127,7 @@ def measure(
 ) -> None:
     """Every layer of a net, measured: shapes, parameters, arithmetic, memory, receptive field, wiring."""
     one_format(as_json, markdown, csv)
-    from convatlas.anatomy.measure.measure import measure as measured
+    from convatlas.anatomy.anatomy import measure as measured
 
     anatomy = measured(net, size=size_of(size), channels=channels, classes=classes, genes=genes_of(gene))
     if as_json:

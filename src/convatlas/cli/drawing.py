@@ -46,7 +46,7 @@ def draw(
     if not looks and (photo is not None or weights is not None):
         raise ConvAtlasError("--photo and --weights go with one of --field, --maps, --filters and --pixel")
     if not looks:
-        from convatlas.anatomy.measure.measure import measure as measured
+        from convatlas.anatomy.anatomy import measure as measured
 
         anatomy = measured(net, size=size_of(size), genes=genes_of(gene))
         print(anatomy.draw(style=style, expand=expand).save(output))

@@ -9,7 +9,7 @@ from convatlas.anatomy.drawing.maps import boxes
 from convatlas.anatomy.drawing.page import sheet
 from convatlas.anatomy.drawing.sketching import Sketcher
 from convatlas.anatomy.drawing.stations import stations
-from convatlas.anatomy.measure.records import Anatomy, Layer
+from convatlas.anatomy.measure.records import Layer, Measurement
 from convatlas.anatomy.structure.dna import dna
 from convatlas.anatomy.structure.stages import stages
 from convatlas.anatomy.structure.tokens import Words
@@ -19,7 +19,7 @@ from convatlas.pictures.picture import Picture
 STYLES = ("blocks", "boxes")
 
 
-def draw(anatomy: Anatomy, style: str = "blocks", expand: str | None = None) -> Picture:
+def draw(anatomy: Measurement, style: str = "blocks", expand: str | None = None) -> Picture:
     """The picture of a net.
 
     Args:

@@ -11,7 +11,7 @@ from convatlas.anatomy.drawing.elements import LINE, SMALL
 from convatlas.anatomy.drawing.names import counted, times
 from convatlas.anatomy.drawing.page import told
 from convatlas.anatomy.drawing.stations import Station, stations
-from convatlas.anatomy.measure.records import Anatomy
+from convatlas.anatomy.measure.records import Measurement
 from convatlas.anatomy.structure.tokens import Words
 from convatlas.pictures.palette import MEANINGS, colour
 from convatlas.pictures.picture import Picture
@@ -46,7 +46,7 @@ class Stack:
         return each * self.station.groups + 14 * (self.station.groups - 1)
 
 
-def boxes(anatomy: Anatomy, title: str, description: str) -> Picture:
+def boxes(anatomy: Measurement, title: str, description: str) -> Picture:
     """The picture of a net's maps."""
     stacks = _stacks(stations(anatomy))
     words = Words(anatomy)
@@ -161,7 +161,7 @@ def _links(before: Stack, after: Stack, middle: float) -> list[Drawn]:
     return shapes
 
 
-def _head(anatomy: Anatomy, words: Words, title: str, width: float) -> list[Drawn]:
+def _head(anatomy: Measurement, words: Words, title: str, width: float) -> list[Drawn]:
     parts = [f"photo {times(words.seen[0])}", counted(anatomy.parameters, "parameters"), counted(anatomy.macs, "MACs")]
     lines = wrapped(" · ".join(parts), width - 2 * MARGIN, LINE)
     texts = [Text(MARGIN, 53 + 15 * at, line, LINE, fill=GREY) for at, line in enumerate(lines)]

@@ -13,7 +13,7 @@ from convatlas.anatomy.drawing.names import counted, times
 from convatlas.anatomy.drawing.placing import Placer
 from convatlas.anatomy.drawing.rows import Chain
 from convatlas.anatomy.drawing.units import numbers
-from convatlas.anatomy.measure.records import Anatomy
+from convatlas.anatomy.measure.records import Measurement
 from convatlas.anatomy.structure.tokens import Words
 from convatlas.pictures.palette import MEANINGS, colour
 from convatlas.pictures.picture import Picture
@@ -50,7 +50,7 @@ class Laid:
         return max(chain.width for chain in self.chains)
 
 
-def sheet(anatomy: Anatomy, plans: Sequence[Plan], title: str, description: str) -> Picture:
+def sheet(anatomy: Measurement, plans: Sequence[Plan], title: str, description: str) -> Picture:
     """The picture of a net from the plans of its cards."""
     words = Words(anatomy)
     ink = Ink(lambda found: told(found, words))
@@ -224,7 +224,7 @@ def _within(one: Laid, level: float) -> bool:
     return one.top <= level <= one.top + one.height
 
 
-def _head(anatomy: Anatomy, title: str, left: float, wide: float, words: Words) -> list[Shape]:
+def _head(anatomy: Measurement, title: str, left: float, wide: float, words: Words) -> list[Shape]:
     parts = [
         f"photo {times(words.seen[0])}",
         counted(anatomy.parameters, "parameters"),
@@ -238,7 +238,9 @@ def _head(anatomy: Anatomy, title: str, left: float, wide: float, words: Words) 
     return shapes
 
 
-def _legend(anatomy: Anatomy, plans: Sequence[Plan], words: Words, left: float, top: float, wide: float) -> list[Shape]:
+def _legend(
+    anatomy: Measurement, plans: Sequence[Plan], words: Words, left: float, top: float, wide: float
+) -> list[Shape]:
     """A swatch for each gene that is there, and what the marks mean."""
     drawn = [words.layers[number] for plan in plans for number in numbers(plan.sketch) if number > 0]
     loci = {layer.locus for layer in drawn}

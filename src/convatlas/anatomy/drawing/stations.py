@@ -10,7 +10,7 @@ from itertools import groupby
 from convatlas.anatomy.drawing.names import times
 from convatlas.anatomy.drawing.sketching import Sketcher
 from convatlas.anatomy.drawing.units import Recurrent, Unit
-from convatlas.anatomy.measure.records import Anatomy, Layer, Shape
+from convatlas.anatomy.measure.records import Layer, Measurement, Shape
 from convatlas.anatomy.structure.stages import Stage, stages
 from convatlas.anatomy.structure.tokens import Words, is_map
 
@@ -55,7 +55,7 @@ class Station:
         return each if self.groups == 1 else f"{self.groups} × {each}"
 
 
-def stations(anatomy: Anatomy) -> list[Station]:
+def stations(anatomy: Measurement) -> list[Station]:
     """The photo, and what follows from it."""
     words, found = Words(anatomy), stages(anatomy)
     photo = Station("photo", anatomy.input, (), "other", None, 1, (), flat=len(anatomy.input) != 3)

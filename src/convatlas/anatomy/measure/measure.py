@@ -15,7 +15,7 @@ from convatlas.anatomy.measure.macs import CONVOLUTIONS, TRANSPOSED, Window, arg
 from convatlas.anatomy.measure.operation_kinds import kind_of, kind_of_module
 from convatlas.anatomy.measure.parameters import depth, parameters, statistics, weighted_layers
 from convatlas.anatomy.measure.receptive_field import Field, fields, within
-from convatlas.anatomy.measure.records import Anatomy, Layer, most_common_activation
+from convatlas.anatomy.measure.records import Layer, Measurement, most_common_activation
 from convatlas.anatomy.measure.tracer import Operation, tensors_in, trace
 from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.genes.attention import Gated
@@ -35,7 +35,7 @@ def measure(
     channels: int | None = None,
     classes: int | None = None,
     genes: Mapping[str, object] | None = None,
-) -> Anatomy:
+) -> Measurement:
     """What a net is made of, measured.
 
     Args:
@@ -168,7 +168,7 @@ def _meta(tensor: Tensor) -> Tensor:
     return nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
 
 
-def _anatomy(net: nn.Module, shape: tuple[int, ...], operations: list[Operation]) -> Anatomy:
+def _anatomy(net: nn.Module, shape: tuple[int, ...], operations: list[Operation]) -> Measurement:
     gates = {id(gate) for part in net.modules() if isinstance(part, Gated) for gate in part.gate.modules()}
     counted: set[int] = set()
     layers = tuple(
@@ -178,7 +178,7 @@ def _anatomy(net: nn.Module, shape: tuple[int, ...], operations: list[Operation]
     total, trainable = parameters(net)
     answers = {operation.answer: operation for operation in operations if operation.answer is not None}
     first = answers[min(answers)]
-    return Anatomy(
+    return Measurement(
         name=_name(net),
         input=shape,
         output=first.shapes[0][1:],

@@ -1,4 +1,4 @@
-"""What was measured of a net, as records."""
+"""Records of a measured net and its layers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table, plain
-
-if TYPE_CHECKING:
-    from convatlas.pictures.picture import Picture
 
 Shape = tuple[int, ...]
 
@@ -98,8 +95,8 @@ STAGE_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Anatomy(Record):
-    """A net as it was measured.
+class Measurement(Record):
+    """Measured figures of a net.
 
     Attributes:
         name: The net's name in the atlas, or its class.
@@ -183,20 +180,6 @@ class Anatomy(Record):
                 row[total] += getattr(layer, total)
             row |= {"output": layer.output, "field": layer.field, "field_stride": layer.field_stride}
         return Table(STAGE_COLUMNS, list(rows.values()), title=f"{self.name}: stages")
-
-    def draw(self, *, style: str = "blocks", expand: str | None = None) -> Picture:
-        """A picture of the net, which saves itself as SVG or PNG.
-
-        Args:
-            style: "blocks", its stages with their blocks; "boxes", its maps and vectors as LeNet-5 was drawn.
-            expand: A stage, or a block in one, to be shown with every layer by itself.
-
-        Raises:
-            UnknownName: No such style, stage or block.
-        """
-        from convatlas.anatomy.drawing.drawing import draw
-
-        return draw(self, style, expand)
 
     def __str__(self) -> str:
         return (

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeVar
 
-from convatlas.anatomy.measure.records import Anatomy, Layer
+from convatlas.anatomy.measure.records import Layer, Measurement
 from convatlas.anatomy.structure.blocks import WEIGHING, Block, blocks
 from convatlas.anatomy.structure.stages import Stage, stages
 from convatlas.anatomy.structure.tokens import Word, Words
@@ -56,7 +56,7 @@ class Piece:
     size: tuple[int, ...]
 
 
-def pieces(anatomy: Anatomy) -> list[list[Piece]]:
+def pieces(anatomy: Measurement) -> list[list[Piece]]:
     """The pieces of a net, stage by stage."""
     words = Words(anatomy)
     return [_pieces(stage, words) for stage in stages(anatomy)]

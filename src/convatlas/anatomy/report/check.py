@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convatlas.anatomy.measure.measure import measure
-from convatlas.anatomy.measure.records import Anatomy
+from convatlas.anatomy.measure.records import Measurement
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.evaluations import evaluated
 from convatlas.base.records import Record
@@ -102,7 +102,7 @@ def names(given: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(find(name).name for name in given)) or list(cards())
 
 
-def _cell(card: Card, column: str, figure: Figure, anatomy: Anatomy) -> Cell:
+def _cell(card: Card, column: str, figure: Figure, anatomy: Measurement) -> Cell:
     measured = _measured(column, anatomy)
     rule, explained, unit = _rule(card, column, figure.printed, anatomy)
     if column in ACCURACIES and (seen := _evaluated(card.name)) is not None:
@@ -127,7 +127,7 @@ def _seen(column: str, seen: Mapping[str, Any]) -> str:
     )
 
 
-def _measured(column: str, anatomy: Anatomy) -> float | str | tuple[int, ...] | None:
+def _measured(column: str, anatomy: Measurement) -> float | str | tuple[int, ...] | None:
     """What was measured in a column; the size of the weights in bytes."""
     channels, height, width = anatomy.input
     found: dict[str, float | str | tuple[int, ...]] = {
@@ -147,7 +147,7 @@ def _measured(column: str, anatomy: Anatomy) -> float | str | tuple[int, ...] | 
     return found.get(column)
 
 
-def _rule(card: Card, column: str, printed: str, anatomy: Anatomy) -> tuple[str, bool, float]:
+def _rule(card: Card, column: str, printed: str, anatomy: Measurement) -> tuple[str, bool, float]:
     """What explains a cell, whether anything does, and the unit it was printed in."""
     for exception in exceptions():
         if (exception.net, exception.column, exception.printed) == (card.name, column, printed):

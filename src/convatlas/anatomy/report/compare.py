@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from convatlas.anatomy.measure.measure import measure
-from convatlas.anatomy.measure.records import Anatomy
+from convatlas.anatomy.measure.records import Measurement
 from convatlas.anatomy.report.align import LAYERS, Pair, Piece, Token, aligned, joined, matched, pieces
 from convatlas.anatomy.report.phrases import changed, named, place, told
 from convatlas.base.records import Record
@@ -133,7 +133,7 @@ MORE = Column("parameters", "parameters", _signed)
 COLUMNS = (Column("what", "what differs"), Column("times", "times"), Column("places", "where"), MORE)
 
 
-def compare(first: str | nn.Module | Anatomy, second: str | nn.Module | Anatomy) -> Comparison:
+def compare(first: str | nn.Module | Measurement, second: str | nn.Module | Measurement) -> Comparison:
     """What differs between two nets.
 
     Args:
@@ -146,7 +146,7 @@ def compare(first: str | nn.Module | Anatomy, second: str | nn.Module | Anatomy)
     Raises:
         ConvAtlasError: As `measure` does.
     """
-    one, other = (net if isinstance(net, Anatomy) else measure(net) for net in (first, second))
+    one, other = (net if isinstance(net, Measurement) else measure(net) for net in (first, second))
     sides = joined(pieces(one), pieces(other))
     found: dict[str, list[tuple[str, int]]] = {}
     common = 0
@@ -168,7 +168,7 @@ def compare(first: str | nn.Module | Anatomy, second: str | nn.Module | Anatomy)
     return Comparison(*names, _totals(one, other), _genes(one, other), tuple(differences), 2 * common / max(layers, 1))
 
 
-def _totals(one: Anatomy, other: Anatomy) -> tuple[Total, ...]:
+def _totals(one: Measurement, other: Measurement) -> tuple[Total, ...]:
     rows = one.row(), other.row()
     pairs = [(what, rows[0][key], rows[1][key]) for key, what in FIGURES.items()]
     pairs.append(("receptive field", one.receptive_field, other.receptive_field))
@@ -177,7 +177,7 @@ def _totals(one: Anatomy, other: Anatomy) -> tuple[Total, ...]:
     )
 
 
-def _genes(one: Anatomy, other: Anatomy) -> tuple[Gene, ...]:
+def _genes(one: Measurement, other: Measurement) -> tuple[Gene, ...]:
     counts: dict[tuple[str, str], list[int]] = {}
     for side, net in enumerate((one, other)):
         for layer in net.layers:
@@ -189,7 +189,7 @@ def _genes(one: Anatomy, other: Anatomy) -> tuple[Gene, ...]:
     return tuple(sorted(found, key=lambda gene: [*GENES, gene.locus].index(gene.locus)))
 
 
-def _beside(one: Anatomy, other: Anatomy) -> Iterator[tuple[str, str, int]]:
+def _beside(one: Measurement, other: Measurement) -> Iterator[tuple[str, str, int]]:
     """What differs in the parts that the answers do not need: words, the part's name, more parameters."""
     first, second = dict(one.aside), dict(other.aside)
     for name in dict.fromkeys((*first, *second)):

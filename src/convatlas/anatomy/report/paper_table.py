@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from convatlas.anatomy.measure.hyperparameters import STEPS, loop_of
-from convatlas.anatomy.measure.records import Anatomy, Layer
+from convatlas.anatomy.measure.records import Layer, Measurement
 from convatlas.anatomy.structure.blocks import WEIGHING, Block, blocks
 from convatlas.anatomy.structure.repeats import runs
 from convatlas.anatomy.structure.stages import Stage, stages
@@ -54,7 +54,7 @@ COLUMNS = (
 )
 
 
-def paper_rows(anatomy: Anatomy) -> list[PaperRow]:
+def paper_rows(anatomy: Measurement) -> list[PaperRow]:
     """One row a stage that has anything to show; equal ones that follow one another are one."""
     words = Words(anatomy)
     found: list[list[PaperRow]] = []
@@ -87,7 +87,7 @@ def _repeated(entries: tuple[Entry, ...], times: int) -> tuple[Entry, ...] | Non
     return (Entry((tuple(line for one in entries for line in one.ways[0]),), times),)
 
 
-def paper_table(anatomy: Anatomy) -> Table:
+def paper_table(anatomy: Measurement) -> Table:
     """The rows as a table."""
     rows = [
         {"name": row.name, "size": row.size, "layers": " · ".join(map(str, row.entries))} for row in paper_rows(anatomy)
@@ -97,7 +97,7 @@ def paper_table(anatomy: Anatomy) -> Table:
     return Table(COLUMNS, rows, title=f"{anatomy.name}: stages as papers print them", notes=(note,))
 
 
-def latex(anatomy: Anatomy) -> str:
+def latex(anatomy: Measurement) -> str:
     """The table as a LaTeX tabular; needs amsmath."""
     lines = [r"\begin{tabular}{c|c|c}", rf"layer name & output size & {_text(anatomy.name)} \\ \hline"]
     for row in paper_rows(anatomy):

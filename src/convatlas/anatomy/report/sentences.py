@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from convatlas.anatomy.measure.hyperparameters import loop_of
-from convatlas.anatomy.measure.records import Anatomy, Layer, Shape
+from convatlas.anatomy.measure.records import Layer, Measurement, Shape
 from convatlas.anatomy.structure.blocks import WEIGHING, Block, blocks, weighing
 from convatlas.anatomy.structure.repeats import runs
 from convatlas.anatomy.structure.stages import Stage, stages
@@ -27,7 +27,7 @@ NAMES = {
 }
 
 
-def described(anatomy: Anatomy) -> list[str]:
+def described(anatomy: Measurement) -> list[str]:
     """The net in lines: each layer of a net that is one row of layers, each stage of any other."""
     words, found = Words(anatomy), stages(anatomy)
     opening = _opening(anatomy, words, found)
@@ -36,7 +36,7 @@ def described(anatomy: Anatomy) -> list[str]:
     return [*opening, *(_stage(stage, words) for stage in found)]
 
 
-def _opening(anatomy: Anatomy, words: Words, found: Sequence[Stage]) -> Iterator[str]:
+def _opening(anatomy: Measurement, words: Words, found: Sequence[Stage]) -> Iterator[str]:
     first = next((one for stage in found for one in stage.layers if one.locus in WEIGHING), None)
     padded = words.layers[first.inputs[0]] if first and first.inputs[0] in words.borders else None
     more = f"; {_sides(padded.output)} once it is padded for the 1st layer" if padded else ""

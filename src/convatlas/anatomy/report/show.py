@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from convatlas.anatomy.measure.measure import measure
-from convatlas.anatomy.measure.records import Anatomy
+from convatlas.anatomy.measure.records import Measurement
 from convatlas.anatomy.report.paper_table import paper_table
 from convatlas.anatomy.report.sentences import described
 from convatlas.base.errors import UnknownName, unknown
@@ -26,7 +26,7 @@ class Shown(Record):
 
     card: Card | None
     genome: Genome | None
-    anatomy: Anatomy
+    anatomy: Measurement
 
     def tables(self, layers: bool = False) -> list[Table]:
         """The card, the genome, the review's row, the net in words, its stages as papers print them and as measured.

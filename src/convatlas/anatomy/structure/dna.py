@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from string import ascii_lowercase
 
-from convatlas.anatomy.measure.records import Anatomy
+from convatlas.anatomy.measure.records import Measurement
 from convatlas.anatomy.structure.repeats import runs
 from convatlas.anatomy.structure.stages import Stage, port, stages
 from convatlas.anatomy.structure.tokens import JOINS, Words
@@ -68,7 +68,7 @@ class Dna(Record):
         return " | ".join(["x".join(map(str, self.photo)), *(row for _, row in self.stages), *self.rates])
 
 
-def dna(anatomy: Anatomy) -> Dna:
+def dna(anatomy: Measurement) -> Dna:
     """The DNA of a measured net."""
     found, words = stages(anatomy), Words(anatomy)
     rows = [spelled(stage.row, words, _names(at, found)) for at, stage in enumerate(found)]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from convatlas.anatomy.measure.records import Anatomy, Layer, Shape
+from convatlas.anatomy.measure.records import Layer, Measurement, Shape
 from convatlas.anatomy.structure.wiring import Row, Wires, row
 
 SOURCE = -1
@@ -55,7 +55,7 @@ def port(number: int) -> int:
     return -2 - number
 
 
-def wires_of(anatomy: Anatomy, everything: bool = False) -> dict[int, tuple[int, ...]]:
+def wires_of(anatomy: Measurement, everything: bool = False) -> dict[int, tuple[int, ...]]:
     """For each layer that does something, the layers (0: the photo) that feed it.
 
     Neither does a layer that only training needs, nor a border that one window alone looks at: it is that window's.
@@ -89,14 +89,14 @@ def _idle(layer: Layer, before: Shape) -> bool:
     )
 
 
-def folded(anatomy: Anatomy) -> set[int]:
+def folded(anatomy: Measurement) -> set[int]:
     """The borders that one window alone looks at."""
     readers = Counter(number for layer in anatomy.layers for number in layer.inputs)
     windows = {layer.inputs[0] for layer in anatomy.layers if layer.kernel is not None}
     return {one.number for one in anatomy.layers if one.kind == BORDER and readers[one.number] == 1} & windows
 
 
-def stages(anatomy: Anatomy, everything: bool = False) -> list[Stage]:
+def stages(anatomy: Measurement, everything: bool = False) -> list[Stage]:
     """The stages in the order of execution; `everything` as in `wires_of`."""
     wires = wires_of(anatomy, everything)
     layers = [layer for layer in anatomy.layers if layer.number in wires]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, prod
 
-from convatlas.anatomy.measure.records import Anatomy, Layer, Shape
+from convatlas.anatomy.measure.records import Layer, Measurement, Shape
 from convatlas.anatomy.structure.stages import folded
 
 SHORT = {
@@ -119,7 +119,7 @@ def _seen(layer: Layer) -> Shape:
 class Words:
     """The words of a net's layers, by number; beside them their shapes, and these as one reads them: channels last."""
 
-    def __init__(self, anatomy: Anatomy):
+    def __init__(self, anatomy: Measurement):
         self.layers: Mapping[int, Layer] = {layer.number: layer for layer in anatomy.layers}
         self.shapes: dict[int, Shape] = {0: anatomy.input}
         self.shapes |= {layer.number: layer.output for layer in anatomy.layers}
