@@ -17,7 +17,7 @@ from convatlas.anatomy.structure.dna import dna
 from convatlas.anatomy.structure.repeats import Run, runs
 from convatlas.anatomy.structure.tokens import Words
 from convatlas.catalogue.cards import cards
-from convatlas.genes.genome import LOCI
+from convatlas.genes.loci import LOCI
 
 VGG16 = [
     "224x224x3",

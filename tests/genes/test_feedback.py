@@ -10,9 +10,9 @@ from torch import nn
 import convatlas as ca
 from convatlas.anatomy.measure.measure import measure
 from convatlas.base.errors import GeneError
-from convatlas.genes.activation import ACTIVATIONS
-from convatlas.genes.feedback import FEEDBACKS, Layer, Recurrence, arrows_of
+from convatlas.genes.feedback import Layer, Recurrence, arrows_of
 from convatlas.genes.gene import Gene
+from convatlas.genes.loci import LOCI
 
 CHAIN = (("hidden1", "input"), ("hidden2", "hidden1"), ("output", "hidden2"))
 EVERYTHING = (*CHAIN, ("hidden1", "hidden1"), ("output", "input"), ("input", "input"), ("output", "output"))
@@ -123,7 +123,7 @@ def test_without_feedback_a_recurrent_net_is_the_perceptron_bit_for_bit(twin):
     assert torch.equal(ca.build(twin[0], genes={"feedback": "none"}, seed=3)(x), ca.build(twin[1], seed=3)(x))
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", LOCI["activation"])
 def test_any_transfer_function_with_its_weights(name):
     """PReLU learns a slope for each unit; it is the loop's own parameter, and the only one a function adds."""
     net, plain = (ca.build("elman", genes={"activation": gene}) for gene in (name, "tanh"))
@@ -169,7 +169,7 @@ def test_arrows_in_any_form_are_one_set(form):
 
 
 def test_no_arrows_are_no_feedback():
-    assert arrows_of("elman") is arrows_of(FEEDBACKS["elman"]) is None
+    assert arrows_of("elman") is arrows_of(LOCI["feedback"]["elman"]) is None
     for none in ([], (), "none"):
         assert [name for name, _ in ca.build("mlp_300", genes={"feedback": none}).named_children()] == [
             "flatten",

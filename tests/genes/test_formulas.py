@@ -12,14 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, special
 
-from convatlas.genes.activation import ACTIVATIONS
-from convatlas.genes.attention import ATTENTIONS, kernel_of
-from convatlas.genes.flattening import FLATTENINGS
-from convatlas.genes.genome import LOCI, Genome
-from convatlas.genes.normalization import NORMALIZATIONS, Norm, groups_of
+from convatlas.genes.attention import kernel_of
+from convatlas.genes.genome import Genome
+from convatlas.genes.loci import LOCI, REGULARIZATIONS
+from convatlas.genes.normalization import Norm, groups_of
 from convatlas.genes.padding import Pad, same
-from convatlas.genes.pooling import POOLINGS
-from convatlas.genes.regularization import REGULARIZATIONS, StochasticDepth
+from convatlas.genes.regularization import StochasticDepth
 
 X = np.linspace(-5, 5, 101)
 
@@ -46,18 +44,18 @@ ACTIVATION_FORMULAS = {
 
 
 def test_every_activation_has_its_formula():
-    assert set(ACTIVATION_FORMULAS) == set(ACTIVATIONS)
+    assert set(ACTIVATION_FORMULAS) == set(LOCI["activation"])
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", LOCI["activation"])
 def test_activation(name):
-    module = ACTIVATIONS[name].make(1).double()
+    module = LOCI["activation"][name].make(1).double()
     found = module(torch.from_numpy(X).reshape(1, 1, 1, -1)).detach().numpy().ravel()
     np.testing.assert_allclose(found, ACTIVATION_FORMULAS[name], atol=1e-12)
 
 
 def test_scaled_tanh_keeps_one():
-    module = ACTIVATIONS["scaled_tanh"].make(1)
+    module = LOCI["activation"]["scaled_tanh"].make(1)
     assert module(torch.tensor([1.0, -1.0])).tolist() == pytest.approx([1, -1], abs=1e-4)
 
 
@@ -140,7 +138,7 @@ POOLING_FORMULAS = {
 @pytest.mark.parametrize(("size", "kernel", "stride"), [(7, 3, 2), (8, 3, 2), (6, 2, 2), (5, 3, 1)])
 def test_pooling(name, border, alignment, size, kernel, stride):
     x = np.random.default_rng(size).normal(size=(size, size))
-    pool = POOLINGS[name].make(1, kernel, stride, alignment, border).double().eval()
+    pool = LOCI["pooling"][name].make(1, kernel, stride, alignment, border).double().eval()
     found = pool(torch.from_numpy(x)[None, None]).detach().numpy()[0, 0]
     expected = [
         [POOLING_FORMULAS[name](cells) for cells in row] for row in windows(x, kernel, stride, alignment, border)
@@ -149,7 +147,7 @@ def test_pooling(name, border, alignment, size, kernel, stride):
 
 
 def test_subsampling_is_gain_times_sum_plus_bias():
-    pool = POOLINGS["subsampling"].make(2, 2, 2)
+    pool = LOCI["pooling"]["subsampling"].make(2, 2, 2)
     with torch.no_grad():
         pool.weight.copy_(torch.tensor([1.0, 2.0]))
         pool.bias.copy_(torch.tensor([0.5, -0.5]))
@@ -159,8 +157,8 @@ def test_subsampling_is_gain_times_sum_plus_bias():
 
 def test_overlapping_sees_one_pixel_more_than_the_stride():
     x = torch.arange(16.0).reshape(1, 1, 4, 4)
-    assert POOLINGS["overlapping"].make(1, 2, 2)(x).flatten().tolist() == [10, 11, 14, 15]
-    assert POOLINGS["max"].make(1, 2, 2)(x).flatten().tolist() == [5, 7, 13, 15]
+    assert LOCI["pooling"]["overlapping"].make(1, 2, 2)(x).flatten().tolist() == [10, 11, 14, 15]
+    assert LOCI["pooling"]["max"].make(1, 2, 2)(x).flatten().tolist() == [5, 7, 13, 15]
 
 
 def test_blurred_is_a_binomial_blur_of_the_dense_maximum():
@@ -168,14 +166,14 @@ def test_blurred_is_a_binomial_blur_of_the_dense_maximum():
     dense = np.array([[x[i : i + 2, j : j + 2].max() for j in range(7)] for i in range(7)])
     blur = np.outer([1, 2, 1], [1, 2, 1]) / 16
     expected = ndimage.correlate(dense, blur, mode="nearest")[::2, ::2]
-    found = POOLINGS["blurred"].make(1, 2, 2).double()
+    found = LOCI["pooling"]["blurred"].make(1, 2, 2).double()
     found.reset_parameters()
     np.testing.assert_allclose(found(torch.from_numpy(x)[None, None])[0, 0].numpy(), expected, atol=1e-12)
 
 
 def test_stochastic_pooling_draws_in_proportion():
     torch.manual_seed(0)
-    pool = POOLINGS["stochastic"].make(1, 2, 2).train()
+    pool = LOCI["pooling"]["stochastic"].make(1, 2, 2).train()
     x = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).expand(20000, 1, 2, 2)
     drawn = pool(x).flatten()
     for value in (1.0, 2.0, 3.0, 4.0):
@@ -190,14 +188,16 @@ def test_every_pooling_gives_the_same_map_size(size, window, alignment):
     x = torch.rand(1, 4, size, size)
     sizes = {
         name: tuple(gene.make(4, kernel, stride, alignment, "outside").eval()(x).shape)
-        for name, gene in POOLINGS.items()
+        for name, gene in LOCI["pooling"].items()
     }
     assert len(set(sizes.values())) == 1, sizes
 
 
 def test_flattenings():
     x = np.random.default_rng(0).random((2, 3, 8, 8)) + 0.1
-    found = {name: gene.make().double()(torch.from_numpy(x)).detach().numpy() for name, gene in FLATTENINGS.items()}
+    found = {
+        name: gene.make().double()(torch.from_numpy(x)).detach().numpy() for name, gene in LOCI["flattening"].items()
+    }
     np.testing.assert_array_equal(found["flatten"], x.reshape(2, -1))
     np.testing.assert_allclose(found["global_average"], x.mean((2, 3)), atol=1e-12)
     np.testing.assert_array_equal(found["global_max"], x.max((2, 3)))
@@ -216,7 +216,7 @@ def test_flattenings():
 def test_normalizations():
     x = np.random.default_rng(0).normal(3, 2, size=(4, 64, 5, 5))
     norm = Norm(eps=1e-3)
-    made = {name: gene.make(64, norm).double().train() for name, gene in NORMALIZATIONS.items()}
+    made = {name: gene.make(64, norm).double().train() for name, gene in LOCI["normalization"].items()}
     found = {name: module(torch.from_numpy(x)).detach().numpy() for name, module in made.items()}
 
     def standardized(values, axes):
@@ -240,7 +240,7 @@ def test_darknet_divides_by_the_deviation_plus_eps():
     draw = np.random.default_rng(0)
     # So small a variance that the place of eps can be told.
     x = draw.normal(3, 1e-6, size=(4, 5, 6, 7))
-    norm = NORMALIZATIONS["batch_darknet"].make(5, Norm(eps=1e-6, momentum=0.01)).double()
+    norm = LOCI["normalization"]["batch_darknet"].make(5, Norm(eps=1e-6, momentum=0.01)).double()
     with torch.no_grad():
         norm.weight.copy_(torch.from_numpy(draw.random(5)))
         norm.bias.copy_(torch.from_numpy(draw.random(5)))
@@ -257,7 +257,7 @@ def test_darknet_divides_by_the_deviation_plus_eps():
 
 
 def test_darknet_s_normalization_of_dead_channels_has_a_slope():
-    norm = NORMALIZATIONS["batch_darknet"].make(2, Norm(eps=1e-6, momentum=0.01)).train()
+    norm = LOCI["normalization"]["batch_darknet"].make(2, Norm(eps=1e-6, momentum=0.01)).train()
     x = torch.zeros(2, 2, 3, 3, requires_grad=True)
     norm(x).square().sum().backward()
     assert torch.isfinite(x.grad).all()
@@ -275,7 +275,7 @@ def relu(channels: int) -> torch.nn.Module:
 
 
 def test_squeeze_excitation():
-    module = ATTENTIONS["squeeze_excitation"].make(8, 2, relu).double()
+    module = LOCI["attention"]["squeeze_excitation"].make(8, 2, relu).double()
     x = np.random.default_rng(0).normal(size=(2, 8, 4, 4))
     w1, b1, w2, b2 = (p.detach().numpy().reshape(p.shape[0], -1) for p in module.parameters())
     hidden = np.maximum(x.mean((2, 3)) @ w1.T + b1.T, 0)
@@ -285,7 +285,7 @@ def test_squeeze_excitation():
 
 def test_eca_gates_by_neighbouring_channels():
     assert [kernel_of(channels) for channels in (64, 128, 256, 512, 2048)] == [3, 5, 5, 5, 7]
-    module = ATTENTIONS["eca"].make(64, 4, relu).double()
+    module = LOCI["attention"]["eca"].make(64, 4, relu).double()
     x = np.random.default_rng(0).normal(size=(2, 64, 4, 4))
     kernel = next(module.parameters()).detach().numpy().ravel()
     gate = special.expit(ndimage.correlate1d(x.mean((2, 3)), kernel, axis=1, mode="constant"))
@@ -293,7 +293,7 @@ def test_eca_gates_by_neighbouring_channels():
 
 
 def test_cbam():
-    module = ATTENTIONS["cbam"].make(8, 2, relu).double()
+    module = LOCI["attention"]["cbam"].make(8, 2, relu).double()
     x = torch.randn(2, 8, 9, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     w1, w2, w3 = module.parameters()
 

@@ -11,9 +11,9 @@ from torch import nn
 
 from convatlas.anatomy.measure.measure import measure
 from convatlas.genes.attention import kernel_of
-from convatlas.genes.convolution import CONVOLUTIONS, DILATIONS, Site
+from convatlas.genes.convolution import DILATIONS, Site
 from convatlas.genes.feedback import Layer
-from convatlas.genes.genome import LOCI
+from convatlas.genes.loci import LOCI
 from convatlas.genes.normalization import Norm
 
 C, K, SIDE, KERNEL, SQUEEZED = 64, 128, 10, 3, 4
@@ -108,11 +108,11 @@ def test_costs(gene):
     assert len(anatomy.layers) >= 2
 
 
-@pytest.mark.parametrize("name", CONVOLUTIONS)
+@pytest.mark.parametrize("name", LOCI["convolution"])
 def test_a_convolution_gene_connects_what_it_says(name):
     """Which inputs an output depends on, read off the gradient."""
     dilation = DILATIONS.get(name, 1)
-    module = CONVOLUTIONS[name].make(Site(64, 64, (3, 3), 1, (dilation,) * 2, dilation, "zeros", False)).double()
+    module = LOCI["convolution"][name].make(Site(64, 64, (3, 3), 1, (dilation,) * 2, dilation, "zeros", False)).double()
     x = torch.randn(1, 64, 9, 9, dtype=torch.float64, requires_grad=True)
     module(x)[0, 5, 4, 4].backward()
     seen = x.grad[0] != 0

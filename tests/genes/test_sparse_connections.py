@@ -8,8 +8,9 @@ import torch.nn.functional as F
 
 from convatlas.anatomy.measure.measure import measure
 from convatlas.anatomy.measure.tracer import trace
-from convatlas.genes.convolution import CONVOLUTIONS, Site
+from convatlas.genes.convolution import Site
 from convatlas.genes.genome import Genome
+from convatlas.genes.loci import LOCI
 from convatlas.genes.sparse_connections import LinkedConvolution, half
 from convatlas.nets.families.lenet import C3, C3_OF_LENET4, F5, H3
 from convatlas.nets.initialize import start_by_fan_in
@@ -86,7 +87,7 @@ def test_without_a_table_half_is_seen_and_all_is_used(channels, outputs):
     assert [len(set(seen)) for seen in links] == [(channels + 1) // 2] * outputs
     assert {channel for seen in links for channel in seen} == set(range(channels))
     assert all(list(seen) == sorted(seen) for seen in links)
-    conv = CONVOLUTIONS["linked"].make(Site(channels, outputs, (3, 3), 1, (0, 0), 1, "zeros", False))
+    conv = LOCI["convolution"]["linked"].make(Site(channels, outputs, (3, 3), 1, (0, 0), 1, "zeros", False))
     assert sum(weight.numel() for weight in conv.parameters()) == 9 * outputs * ((channels + 1) // 2)
 
 

@@ -12,7 +12,7 @@ from convatlas.anatomy.anatomy import Anatomy
 from convatlas.anatomy.measure.records import Layer
 from convatlas.anatomy.measure.tracer import trace
 from convatlas.catalogue.cards import cards
-from convatlas.genes.genome import LOCI, RATES
+from convatlas.genes.loci import LOCI, RATES
 from convatlas.genes.padding import Pad
 from convatlas.genes.pooling import MaxPool
 from convatlas.nets.build import build, skeleton

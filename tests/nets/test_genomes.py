@@ -8,7 +8,8 @@ from tests.nets.nets import SMALL, answer
 
 from convatlas.base.errors import ConvAtlasError, GeneError, SizeError, UnknownName
 from convatlas.genes.gene import Gene
-from convatlas.genes.genome import COUNTS, LOCI, PUBLISHED, RATES
+from convatlas.genes.genome import PUBLISHED
+from convatlas.genes.loci import COUNTS, LOCI, RATES
 from convatlas.genes.padding import Pad
 from convatlas.genes.pooling import AveragePool
 from convatlas.nets.build import build, family_of, skeleton

@@ -14,9 +14,9 @@ from convatlas.anatomy.measure.measure import measure
 from convatlas.anatomy.measure.tracer import trace
 from convatlas.base.errors import GeneError, SizeError
 from convatlas.catalogue.cards import cards, find
-from convatlas.genes.genome import LOCI, RATES, Genome
+from convatlas.genes.genome import Genome
 from convatlas.genes.local import LocallyConnected
-from convatlas.genes.pooling import POOLINGS
+from convatlas.genes.loci import LOCI, RATES
 from convatlas.nets.build import build, skeleton
 from convatlas.nets.darknet_steps import Reorganize
 from convatlas.nets.families.yolo import YOLO, Rows
@@ -158,7 +158,7 @@ def test_poolings_keep_the_map_or_halve_it_rounded_up(kernel, stride, size):
 def test_the_tiny_net_s_last_pooling_looks_right_and_down():
     x = torch.zeros(1, 1, 3, 3)
     x[0, 0, 1, 1] = 1
-    y = POOLINGS["max"].make(1, 2, 1, "same", "outside")(x)
+    y = LOCI["pooling"]["max"].make(1, 2, 1, "same", "outside")(x)
     assert y[0, 0].tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 0]]
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from convatlas.genes.gene import Gene, Maker, table
+from convatlas.genes.gene import Gene, Maker
+from convatlas.genes.label import Label
 
 
 class ScaledTanh(nn.Module):
     """1.7159 tanh(2x / 3): LeCun's choice, with f(1) = 1 and f(-1) = -1 (LeCun et al. 1998, appendix A)."""
+
+    label = Label("scaled tanh", "activation", "stanh")
 
     def forward(self, x: Tensor) -> Tensor:
         return 1.7159 * torch.tanh(x * (2 / 3))
@@ -18,12 +21,16 @@ class ScaledTanh(nn.Module):
 class Gaussian(nn.Module):
     """exp(-x^2 / 2): the fuzzy Gaussian membership, centred at 0 with width 1; values in (0, 1]."""
 
+    label = Label("Gaussian membership", "activation", "gaussian", "Gaussian")
+
     def forward(self, x: Tensor) -> Tensor:
         return torch.exp(-0.5 * x * x)
 
 
 class Bell(nn.Module):
     """1 / (1 + x^4): the fuzzy generalized bell membership with a = 1, b = 2, c = 0; values in (0, 1]."""
+
+    label = Label("bell membership", "activation", "bell", "bell")
 
     def forward(self, x: Tensor) -> Tensor:
         square = x * x
@@ -36,7 +43,7 @@ def _gene(
     return Gene("activation", name, formula, "same shape", parameters, "0", source, make, aliases)
 
 
-ACTIVATIONS = table(
+GENES = (
     _gene("identity", "x", "-", lambda channels: nn.Identity(), aliases=("linear",)),
     _gene("logistic", "1 / (1 + exp(-x))", "Verhulst 1845", lambda channels: nn.Sigmoid(), aliases=("sigmoid",)),
     _gene("tanh", "tanh(x)", "-", lambda channels: nn.Tanh()),

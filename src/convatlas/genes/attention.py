@@ -9,13 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convatlas.genes.gene import Gene, Maker, chain, table
+from convatlas.genes.gene import Gene, Maker, chain
+from convatlas.genes.label import Label
 from convatlas.genes.layers import Convolution
 from convatlas.genes.structural import Multiply
 
 
 class Squeeze(nn.Module):
     """The mean of each map; (N, C, H, W) -> (N, C, 1, 1)."""
+
+    label = Label("global average pooling", "flattening")
 
     def forward(self, x: Tensor) -> Tensor:
         return x.mean((2, 3), keepdim=True)
@@ -36,6 +39,8 @@ class Gated(nn.Module):
 class NeighbourConvolution(nn.Module):
     """A convolution along the channels of a squeezed map, one kernel for all; (N, C, 1, 1), same shape."""
 
+    label = Label("convolution along channels", "attention")
+
     def __init__(self, kernel: int):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(1, 1, kernel))
@@ -52,6 +57,8 @@ class NeighbourConvolution(nn.Module):
 class AverageAndMax(nn.Module):
     """Mean and maximum side by side: over the map as two positions (N, C, 2, 1), over the channels as (N, 2, H, W)."""
 
+    label = Label("average and max", "attention")
+
     def __init__(self, over: str):
         super().__init__()
         self.over = over
@@ -67,6 +74,8 @@ class AverageAndMax(nn.Module):
 
 class SumOfPositions(nn.Module):
     """The sum of each map; (N, C, H, W) -> (N, C, 1, 1)."""
+
+    label = Label("sum of positions", "attention")
 
     def forward(self, x: Tensor) -> Tensor:
         return x.sum((2, 3), keepdim=True)
@@ -119,7 +128,7 @@ def _gene(name: str, formula: str, source: str, make: Maker, parameters: str, ma
     return Gene("attention", name, formula, "same shape", parameters, macs, source, make, aliases)
 
 
-ATTENTIONS = table(
+GENES = (
     _gene("none", "x", "-", lambda channels, squeezed, activation: nn.Identity(), "0", "0"),
     _gene(
         "squeeze_excitation",

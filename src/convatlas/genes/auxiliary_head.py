@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from convatlas.genes.gene import Gene, Maker, chain, table
+from convatlas.genes.gene import Gene, Maker, chain
 from convatlas.genes.layers import Dense
 
 HIDDEN = 1024
@@ -22,7 +22,7 @@ def _gene(name: str, formula: str, shape: str, source: str, make: Maker, paramet
     return Gene("auxiliary", name, formula, shape, parameters, macs, source, make)
 
 
-AUXILIARIES = table(
+GENES = (
     _gene("none", "-", "-", "-", lambda features, classes, activation: nn.Identity(), "0", "0"),
     _gene(
         "heads",

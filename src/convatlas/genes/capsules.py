@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from convatlas.genes.label import Label
+
 
 def squash(s: Tensor) -> Tensor:
     """Brings vectors to a length below 1: v = s |s| / (1 + |s|^2) over the last side (Sabour et al. 2017, equation 1).
@@ -20,6 +22,8 @@ def squash(s: Tensor) -> Tensor:
 
 class Squash(nn.Module):
     """Maps as capsules of `size` units, squashed; (N, types size, H, W) -> (N, types H W, `size`), type by type."""
+
+    label = Label("squash", "activation")
 
     def __init__(self, size: int):
         super().__init__()
@@ -36,6 +40,8 @@ class Squash(nn.Module):
 class Length(nn.Module):
     """How long each capsule is; (N, capsules, size) -> (N, capsules), each in [0, 1)."""
 
+    label = Label("length", "routing")
+
     def forward(self, capsules: Tensor) -> Tensor:
         length: Tensor = torch.linalg.vector_norm(capsules, dim=-1)
         return length
@@ -48,6 +54,7 @@ class Votes(nn.Module):
     (with 1 every capsule is as long as every other, and nothing is learned).
     """
 
+    label = Label("capsule votes", "dense")
     deviation = 0.1
 
     def __init__(self, children: int, parents: int, size: int, wide: int):
@@ -67,6 +74,8 @@ class Votes(nn.Module):
 
 class Mask(nn.Module):
     """All capsules in a row but those of other classes, which are 0; (N, J, size) and (N,) -> (N, J size)."""
+
+    label = Label("mask", "routing")
 
     def forward(self, capsules: Tensor, chosen: Tensor) -> Tensor:
         numbers = torch.arange(capsules.shape[1], device=capsules.device)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from convatlas.genes.gene import Gene, table
+from convatlas.genes.gene import Gene
 from convatlas.genes.layers import Convolution
 from convatlas.genes.normalization import groups_of
 from convatlas.genes.padding import Fill
@@ -78,7 +78,7 @@ def _gene(name: str, formula: str, source: str, make: Callable[[Site], nn.Module
     return Gene("convolution", name, formula, "(N,C,n,n) -> (N,K,H,W) by the alignment", parameters, macs, source, make)
 
 
-CONVOLUTIONS = table(
+GENES = (
     _gene("dense", "y_j = sum_i w_ij * x_i", "LeCun et al. 1989", lambda site: site.conv(), "k*k*C*K"),
     _gene(
         "depthwise",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from convatlas.genes.gene import Gene, chain, table
+from convatlas.genes.gene import Gene, chain
 from convatlas.genes.layers import Dense
 
 HIDDEN = 512, 1024
@@ -26,7 +26,7 @@ def _dense(features: int, photo: tuple[int, int, int], activate: Callable[[int],
     )
 
 
-DECODERS = table(
+GENES = (
     Gene(
         "decoder",
         "none",

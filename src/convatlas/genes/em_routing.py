@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from convatlas.genes.label import Label
 from convatlas.genes.layers import SelfCounting
 
 LEAST_VARIANCE = 5e-4
@@ -103,6 +104,7 @@ class EMRouting(SelfCounting):
     capsules are active in every layer, as the authors want it, and three rounds can be trained.
     """
 
+    label = Label("EM routing", "routing")
     layers = 0
 
     def __init__(self, windows: Windows, types: int, parents: int, steps: int):

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from convatlas.base.errors import GeneError
-from convatlas.genes.gene import Gene, table
+from convatlas.genes.gene import Gene
+from convatlas.genes.label import Label
 from convatlas.genes.layers import SelfCounting
 
 Arrow = tuple[str, str]
@@ -63,6 +64,8 @@ class Recurrence(SelfCounting):
     The answer is the output layer after the last step. Weights and biases start as LeCun et al. 1998 recommend,
     uniform in 2.4 / fan-in, where arrows count as inputs.
     """
+
+    label = Label("recurrence", "feedback")
 
     def __init__(self, layers: Sequence[Layer], arrows: Iterable[Arrow], steps: int):
         super().__init__()
@@ -180,7 +183,7 @@ def _gene(
     return Gene("feedback", name, formula, "(N,F) -> (N,K)", parameters, macs, source, make)
 
 
-FEEDBACKS = table(
+GENES = (
     _gene("none", "-", "-", lambda names: []),
     _gene(
         "elman",

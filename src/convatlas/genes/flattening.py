@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convatlas.genes.gene import Gene, table
+from convatlas.genes.gene import Gene
+from convatlas.genes.label import Label
 
 PYRAMID = (1, 2, 4)
 
@@ -16,12 +17,24 @@ PYRAMID = (1, 2, 4)
 class GlobalAverage(nn.Module):
     """The mean of each map; (N, C, H, W) -> (N, C)."""
 
+    label = Label("global average pooling", "flattening")
+
+    def features(self, channels: int) -> int:
+        """Numbers that come out for a map of `channels`."""
+        return channels
+
     def forward(self, x: Tensor) -> Tensor:
         return x.mean((2, 3))
 
 
 class GlobalMax(nn.Module):
     """The largest value of each map; (N, C, H, W) -> (N, C)."""
+
+    label = Label("global max pooling", "flattening", "gmp", "global max")
+
+    def features(self, channels: int) -> int:
+        """Numbers that come out for a map of `channels`."""
+        return channels
 
     def forward(self, x: Tensor) -> Tensor:
         return x.amax((2, 3))
@@ -33,6 +46,8 @@ class GeM(nn.Module):
     (N, C, H, W) -> (N, C); values below 1e-6 count as 1e-6.
     """
 
+    label = Label("GeM pooling", "flattening", "gem")
+
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(3.0))
@@ -40,12 +55,22 @@ class GeM(nn.Module):
     def reset_parameters(self) -> None:
         nn.init.constant_(self.weight, 3.0)
 
+    def features(self, channels: int) -> int:
+        """Numbers that come out for a map of `channels`."""
+        return channels
+
     def forward(self, x: Tensor) -> Tensor:
         return x.clamp_min(1e-6).pow(self.weight).mean((2, 3)).pow(1 / self.weight)
 
 
 class Pyramid(nn.Module):
     """The largest values of 1 x 1, 2 x 2 and 4 x 4 parts of each map, in a row; (N, C, H, W) -> (N, 21 C)."""
+
+    label = Label("spatial pyramid pooling", "flattening", "pyramid", "pyramid")
+
+    def features(self, channels: int) -> int:
+        """Numbers that come out for a map of `channels`."""
+        return channels * sum(bins**2 for bins in PYRAMID)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([F.adaptive_max_pool2d(x, bins).flatten(1) for bins in PYRAMID], 1)
@@ -57,7 +82,7 @@ def _gene(
     return Gene("flattening", name, formula, shape, parameters, "0", source, make)
 
 
-FLATTENINGS = table(
+GENES = (
     _gene("flatten", "all values in a row", "(N,C,H,W) -> (N,C*H*W)", "LeCun et al. 1989", nn.Flatten),
     _gene("global_average", "mean of each map", "(N,C,H,W) -> (N,C)", "Lin et al. 2014", GlobalAverage),
     _gene("global_max", "max of each map", "(N,C,H,W) -> (N,C)", "Oquab et al. 2015", GlobalMax),

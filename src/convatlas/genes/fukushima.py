@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from convatlas.genes.label import Label
+
 WIDE, NARROW = 0.9, 0.7
 """How much is left of a fixed connection a pixel further: of what inhibits S-cells, and of what excites C-cells."""
 
@@ -35,6 +37,8 @@ def shunt(excitation: Tensor, inhibition: Tensor) -> Tensor:
 
 class VCells(nn.Module):
     """v = sqrt(sum of c u^2 over a window of all planes), c fixed with sum 1; (N, C, H, W) -> (N, 1, H', W')."""
+
+    label = Label("V-cells", "normalization")
 
     def __init__(self, channels: int, kernel: int):
         super().__init__()
@@ -72,6 +76,8 @@ class SCells(nn.Module):
     a cell fires where the cosine between x and x* (weighted by c) exceeds r / (1 + r), up to 1 where it is 1.
     """
 
+    label = Label("S-cells", "activation")
+
     def __init__(self, planes: int, selectivity: float):
         super().__init__()
         self.selectivity = selectivity
@@ -93,6 +99,8 @@ class CCells(nn.Module):
 
     d is fixed: the cells of a C-plane fire wherever in their window their S-plane does.
     """
+
+    label = Label("C-cells", "pooling")
 
     def __init__(self, kernel: Pair, alpha: float = 0.5):
         super().__init__()
@@ -120,6 +128,8 @@ class LocalCells(nn.Module):
     (N, C, H, W) -> (N, 1, h, w): cells in a grid of h x w, evenly over the H x W below; each reads a window of `kernel`
     pixels around its place, of which there is nothing outside the map.
     """
+
+    label = Label("cognitron cells", "convolution")
 
     def __init__(self, channels: int, below: Pair, grid: Pair, kernel: int):
         super().__init__()
@@ -164,6 +174,8 @@ class Lateral(nn.Module):
 
     g is fixed, sums to 1 and is 0 in the middle.
     """
+
+    label = Label("lateral inhibition", "normalization")
 
     def __init__(self, kernel: int):
         super().__init__()

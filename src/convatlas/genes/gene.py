@@ -47,11 +47,6 @@ class Gene:
         return self.name
 
 
-def table(*genes: Gene) -> dict[str, Gene]:
-    """The genes of a locus by name."""
-    return {gene.name: gene for gene in genes}
-
-
 def chain(**modules: nn.Module | None) -> nn.Sequential:
     """The given modules one after the other under their names; those that are None are left out."""
     sequence = nn.Sequential()

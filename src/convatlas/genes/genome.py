@@ -10,41 +10,14 @@ from typing import cast
 from torch import nn
 
 from convatlas.base.errors import GeneError, unknown
-from convatlas.genes.activation import ACTIVATIONS
-from convatlas.genes.attention import ATTENTIONS
-from convatlas.genes.auxiliary_head import AUXILIARIES
-from convatlas.genes.convolution import CONVOLUTIONS, DILATIONS, Site
-from convatlas.genes.decoder import DECODERS
-from convatlas.genes.feedback import FEEDBACKS, Arrow, Layer, Recurrence, arrows_of
-from convatlas.genes.flattening import FLATTENINGS, PYRAMID
+from convatlas.genes.convolution import DILATIONS, Site
+from convatlas.genes.feedback import Arrow, Layer, Recurrence, arrows_of
 from convatlas.genes.gene import Gene, chain
-from convatlas.genes.normalization import NORMALIZATIONS, Norm
-from convatlas.genes.output import OUTPUTS
-from convatlas.genes.padding import ALIGNMENTS, FILLS, Alignment, Fill, Pad
-from convatlas.genes.pooling import POOLINGS, Border
-from convatlas.genes.regularization import REGULARIZATIONS
-from convatlas.genes.routing import ROUTINGS
+from convatlas.genes.loci import COUNTS, LOCI, RATES, REGULARIZATIONS
+from convatlas.genes.normalization import Norm
+from convatlas.genes.padding import ALIGNMENTS, MODES, Alignment, Fill, Pad
+from convatlas.genes.pooling import Border
 from convatlas.genes.sparse_connections import Links
-
-LOCI: dict[str, dict[str, Gene]] = {
-    "convolution": CONVOLUTIONS,
-    "padding": FILLS,
-    "alignment": ALIGNMENTS,
-    "pooling": POOLINGS,
-    "flattening": FLATTENINGS,
-    "normalization": NORMALIZATIONS,
-    "activation": ACTIVATIONS,
-    "attention": ATTENTIONS,
-    "feedback": FEEDBACKS,
-    "output": OUTPUTS,
-    "auxiliary": AUXILIARIES,
-    "routing": ROUTINGS,
-    "decoder": DECODERS,
-}
-
-RATES = tuple(REGULARIZATIONS)
-
-COUNTS = ("iterations",)
 
 PUBLISHED = "published"
 """The value of a locus where the published net mixes genes: each site has its own."""
@@ -156,13 +129,14 @@ class Genome:
         a `linked` one.
         """
         height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
-        gene = CONVOLUTIONS[kind] if fixed or height * width == 1 else self._gene("convolution", kind)
+        gene = LOCI["convolution"][kind] if fixed or height * width == 1 else self._gene("convolution", kind)
         # A stride skips pixels already.
         dilation = DILATIONS.get(gene.name, 1) if stride == 1 else 1
         reach = (height - 1) * dilation + 1, (width - 1) * dilation + 1
         pad, padding = self._border(reach, stride, alignment)
-        # Of a user's own filling only the module in front knows.
-        mode = "zeros" if isinstance(self.padding, Gene) else self._gene("padding", "zeros").name
+        fill = self._gene("padding", "zeros").name
+        # PyTorch's convolutions know these fills only; any other is made by the module in front.
+        mode = fill if fill in MODES else "zeros"
         shape = (height, width), stride, padding, dilation, cast(Fill, mode)
         site = Site(channels, outputs, *shape, bias, links, groups)
         made: dict[str, nn.Module] = {} if pad is None else {"pad": pad}
@@ -176,13 +150,14 @@ class Genome:
         if alignment == "valid" or reach == (1, 1):
             return None, (0, 0)
         fill = self._gene("padding", "zeros")
-        if isinstance(self.alignment, Gene):
-            return self.alignment.make(reach, stride, fill.name), (0, 0)
-        if self.alignment != PUBLISHED:
-            alignment = cast(Alignment, self._gene("alignment", "same").name)
+        if self.alignment not in (None, PUBLISHED):
+            gene = self._gene("alignment", "same")
+            if gene.name not in ALIGNMENTS:
+                return gene.make(reach, stride, fill.name), (0, 0)
+            alignment = cast(Alignment, gene.name)
         half = (reach[0] - 1) // 2, (reach[1] - 1) // 2
         centred = alignment == "symmetric" or (alignment == "same" and stride == 1 and reach[0] % 2 and reach[1] % 2)
-        if centred and not isinstance(self.padding, Gene):
+        if centred and fill.name in MODES:
             return None, half
         return (None if alignment == "valid" else fill.make(alignment, reach, stride)), (0, 0)
 
@@ -250,10 +225,9 @@ class Genome:
 
     def flatten(self, channels: int) -> tuple[nn.Module, int | None]:
         """The flattening of a map of `channels`, and the features that come out; None if that depends on the map."""
-        gene = self._gene("flattening", "global_average")
-        if gene.name == "flatten" or isinstance(self.flattening, Gene):
-            return gene.make(), None
-        return gene.make(), channels * sum(bins**2 for bins in PYRAMID) if gene.name == "pyramid" else channels
+        module = self._gene("flattening", "global_average").make()
+        features = getattr(module, "features", None)
+        return module, features(channels) if callable(features) else None
 
     def recur(self, layers: Sequence[Layer], steps: int) -> nn.Module | None:
         """Dense layers with feedback between them; None if there is none, so that they may stand in a row."""

@@ -8,12 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from convatlas.genes.label import Label
+
 
 class LocallyConnected(nn.Module):
     """A k x k window with a kernel of its own at each position, zeros around; (N, C, H, W) -> (N, outputs, H, W).
 
     Source: LeCun 1989, "local connections"; darknet's layer `local`.
     """
+
+    label = Label("locally connected", "convolution")
 
     def __init__(self, channels: int, outputs: int, kernel: int, size: tuple[int, int]):
         super().__init__()

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convatlas.genes.em_routing import EMRound, EMRouting, Windows
+from convatlas.genes.label import Label
 from convatlas.genes.layers import Convolution
 
 SIDE = 4
@@ -41,6 +42,8 @@ class MatrixCapsules(nn.Module):
     (N, types 17, H, W) -> (N, types, 17, H, W).
     """
 
+    label = Label("capsules of maps", "routing")
+
     def forward(self, x: Tensor) -> Tensor:
         batch, _, height, width = x.shape
         capsules = x.reshape(batch, -1, POSE + 1, height, width)
@@ -56,6 +59,8 @@ class MatrixVotes(nn.Module):
 
     places B J 16 parameters (B J 16 if shared), started with deviation 0.3, as in the authors' code.
     """
+
+    label = Label("capsule votes", "convolution")
 
     def __init__(
         self, types: int, parents: int, windows: Windows, centres: tuple[list[float], list[float]] | None = None
@@ -116,6 +121,8 @@ class MatrixRouting(EMRouting):
 
 class Activations(nn.Module):
     """The activations of capsules on a map of one position; (N, J, 17, 1, 1) -> (N, J)."""
+
+    label = Label("activations", "routing")
 
     def forward(self, x: Tensor) -> Tensor:
         return x[:, :, POSE, 0, 0]

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convatlas.genes.gene import Gene, Maker, table
+from convatlas.genes.gene import Gene, Maker
+from convatlas.genes.label import Label
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class DarknetBatchNorm(BatchNorm):
 class LayerNorm(nn.Module):
     """Normalizes each position over its channels, as ConvNeXt does; (N, C, H, W) or (N, C), same shape out."""
 
+    label = Label("layer normalization", "normalization")
+
     def __init__(self, channels: int, eps: float):
         super().__init__()
         self.eps = eps
@@ -81,6 +84,8 @@ class LayerNorm(nn.Module):
 
 class Rescale(nn.Module):
     """scale x + offset, with constants: pixels in 0..255 to the net's range; same shape."""
+
+    label = Label("photo normalization", "normalization", "photo")
 
     def __init__(self, scale: float, offset: float = 0.0):
         super().__init__()
@@ -99,6 +104,8 @@ class Standardize(nn.Module):
     With `learned` the statistics (and a count) are part of the weights, as in Keras' EfficientNets: 2C + 1 numbers
     that start as 0, 1 and 0. Otherwise they are constants and belong to no file.
     """
+
+    label = Label("photo normalization", "normalization", "photo")
 
     def __init__(self, mean: Sequence[float], variance: Sequence[float], learned: bool = False):
         super().__init__()
@@ -140,7 +147,7 @@ def _gene(
     return Gene("normalization", name, formula, "same shape", parameters, "0", source, make, aliases)
 
 
-NORMALIZATIONS = table(
+GENES = (
     _gene("none", "x", "-", lambda channels, norm: nn.Identity(), "0"),
     _gene(
         "batch",

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from convatlas.base.errors import GeneError
 from convatlas.genes.digits import bitmaps
-from convatlas.genes.gene import Gene, Maker, chain, table
+from convatlas.genes.gene import Gene, Maker, chain
+from convatlas.genes.label import Label
 from convatlas.genes.layers import Dense, SelfCounting
 
 
@@ -19,6 +20,8 @@ class RadialBasis(SelfCounting):
     The first `classes` digits are taken. The paper's output is the distance itself, a penalty; its sign is turned so
     that the largest is the answer. Source: LeCun et al. 1998, section II-B.
     """
+
+    label = Label("radial basis functions", "dense")
 
     def __init__(self, features: int, classes: int):
         super().__init__()
@@ -66,7 +69,7 @@ def _gene(name: str, formula: str, source: str, make: Maker, parameters: str, al
     return Gene("output", name, formula, "(N,F) -> (N,K)", parameters, "F*K", source, make, aliases)
 
 
-OUTPUTS = table(
+GENES = (
     _gene("dense", "W x + b: logits, to be compared by softmax", "Bridle 1990", _dense, "F*K + K", ("softmax",)),
     _gene("squashed", "act(W x + b), with targets of 1 and -1", "Rumelhart et al. 1986", _squashed, "F*K + K"),
     _gene(

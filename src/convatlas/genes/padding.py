@@ -7,7 +7,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convatlas.genes.gene import Gene, table
+from convatlas.genes.gene import Gene
+from convatlas.genes.label import Label
 
 Alignment = Literal["valid", "same", "symmetric"] | tuple[int, int]
 """How a window meets the border: not at all, as TensorFlow's SAME, by (kernel - 1) // 2 on both sides, or by fixed
@@ -15,7 +16,11 @@ Alignment = Literal["valid", "same", "symmetric"] | tuple[int, int]
 
 Fill = Literal["zeros", "reflect", "replicate", "circular"]
 
-MODES: dict[str, str] = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
+MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
+"""How `torch.nn.functional.pad` calls each fill."""
+
+ALIGNMENTS = ("valid", "same", "symmetric")
+"""Alignments by name that `amounts` computes."""
 
 
 def same(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
@@ -45,6 +50,8 @@ class Pad(nn.Module):
     Negative amounts crop. The amounts of `same` follow the input's size, so odd and even sizes differ.
     """
 
+    label = Label("padding", "padding")
+
     def __init__(self, alignment: Alignment, kernel: tuple[int, int] = (1, 1), stride: int = 1, fill: str = "zeros"):
         super().__init__()
         self.alignment, self.kernel, self.stride, self.fill = alignment, kernel, stride, fill
@@ -70,14 +77,11 @@ def _alignment(name: str, formula: str, shape: str, source: str) -> Gene:
     return Gene("alignment", name, formula, shape, "0", "0", source, make)
 
 
-FILLS = table(
+GENES = (
     _fill("zeros", "x[i] = 0 outside", "LeCun et al. 1989"),
     _fill("reflect", "x[-i] = x[i]: mirrored at the edge pixel, which is not repeated", "numpy.pad, mode 'reflect'"),
     _fill("replicate", "x[-i] = x[0]: the edge pixel repeated", "numpy.pad, mode 'edge'"),
     _fill("circular", "x[-i] = x[n - i]: the map as a torus", "numpy.pad, mode 'wrap'"),
-)
-
-ALIGNMENTS = table(
     _alignment("valid", "no border", "n -> floor((n - k) / s) + 1", "TensorFlow, padding='VALID'"),
     _alignment("same", "ceil(n / s) outputs; the odd pixel goes after", "n -> ceil(n / s)", "TensorFlow 'SAME'"),
     _alignment("symmetric", "(k - 1) // 2 on both sides", "n -> floor((n - 1) / s) + 1 (k odd)", "Caffe, Torch"),

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convatlas.genes.gene import Gene, Maker, table
+from convatlas.genes.gene import Gene, Maker
+from convatlas.genes.label import Label
 from convatlas.genes.padding import Alignment, amounts
 
 Border = Literal["outside", "zeros"]
@@ -40,12 +41,16 @@ class Pool(nn.Module):
 class MaxPool(Pool):
     """The largest of the window."""
 
+    label = Label("max pooling", "pooling")
+
     def forward(self, x: Tensor) -> Tensor:
         return F.max_pool2d(self.padded(x, float("-inf")), self.kernel, self.stride)
 
 
 class OverlappingPool(MaxPool):
     """The largest of a window one pixel wider than the stride (AlexNet's 3 and 2); the map keeps its published size."""
+
+    label = Label("overlapping max pooling", "pooling", "max", "max pool")
 
     def __init__(
         self, channels: int, kernel: int, stride: int, alignment: Alignment = "valid", border: Border = "outside"
@@ -61,6 +66,8 @@ class OverlappingPool(MaxPool):
 class AveragePool(Pool):
     """The mean of the window, of what lies inside the map or with the zeros counted in."""
 
+    label = Label("average pooling", "pooling")
+
     def forward(self, x: Tensor) -> Tensor:
         padded = self.padded(x)
         mean = F.avg_pool2d(padded, self.kernel, self.stride)
@@ -73,6 +80,8 @@ class AveragePool(Pool):
 class L2Pool(AveragePool):
     """The root of the window's mean square."""
 
+    label = Label("L2 pooling", "pooling", "l2", "L2 pool")
+
     def forward(self, x: Tensor) -> Tensor:
         # The root has no slope at 0, which dead units reach: the constant keeps the gradient finite.
         return torch.sqrt(super().forward(x * x) + 1e-12)
@@ -80,6 +89,8 @@ class L2Pool(AveragePool):
 
 class MixedPool(AveragePool):
     """a max + (1 - a) mean, with one learned a, 0.5 at first."""
+
+    label = Label("mixed pooling", "pooling", "mixed", "mixed pool")
 
     def __init__(
         self, channels: int, kernel: int, stride: int, alignment: Alignment = "valid", border: Border = "outside"
@@ -101,6 +112,8 @@ class StochasticPool(Pool):
     Negative values count as 0, as after a ReLU.
     """
 
+    label = Label("stochastic pooling", "pooling", "stochastic", "stochastic pool")
+
     def forward(self, x: Tensor) -> Tensor:
         padded = self.padded(F.relu(x))
         if not self.training:
@@ -116,6 +129,8 @@ class StochasticPool(Pool):
 
 class BlurredPool(Pool):
     """The largest of each window, a binomial 3 x 3 blur, then every s-th pixel: hardly moves when the input shifts."""
+
+    label = Label("blurred pooling", "pooling", "blurred", "blurred pool")
 
     def __init__(
         self, channels: int, kernel: int, stride: int, alignment: Alignment = "valid", border: Border = "outside"
@@ -139,6 +154,8 @@ class BlurredPool(Pool):
 class StridedConvolution(Pool):
     """A k x k convolution from all channels to all channels in the pool's place; learned."""
 
+    label = Label("strided convolution", "pooling", "strided", "strided conv")
+
     def __init__(
         self, channels: int, kernel: int, stride: int, alignment: Alignment = "valid", border: Border = "outside"
     ):
@@ -157,6 +174,8 @@ class StridedConvolution(Pool):
 
 class Subsampling(Pool):
     """gain_c times the sum of the window, plus bias_c; both learned, the gain 1 / k^2 at first."""
+
+    label = Label("trainable subsampling", "pooling", "sub", "subsample")
 
     def __init__(
         self, channels: int, kernel: int, stride: int, alignment: Alignment = "valid", border: Border = "outside"
@@ -179,7 +198,7 @@ def _gene(name: str, formula: str, source: str, make: Maker, parameters: str = "
     return Gene("pooling", name, formula, "(N,C,n,n) -> (N,C,H,W) by the alignment", parameters, macs, source, make)
 
 
-POOLINGS = table(
+GENES = (
     _gene("max", "max of the window", "Weng et al. 1992", MaxPool),
     _gene("average", "mean of the window", "LeCun et al. 1989", AveragePool),
     _gene("overlapping", "max, window one pixel wider than the stride", "Krizhevsky et al. 2012", OverlappingPool),

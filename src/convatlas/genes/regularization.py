@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from convatlas.genes.gene import Gene, Maker, table
+from convatlas.genes.gene import Gene, Maker
+from convatlas.genes.label import Label
 
 
 class StochasticDepth(nn.Module):
@@ -13,6 +14,8 @@ class StochasticDepth(nn.Module):
 
     Same shape. Source: Huang et al. 2016; per image and scaled in training as Tan & Le 2019.
     """
+
+    label = Label("stochastic depth", "regularization")
 
     def __init__(self, rate: float):
         super().__init__()
@@ -32,7 +35,7 @@ def _gene(name: str, formula: str, source: str, make: Maker) -> Gene:
     return Gene("regularization", name, formula, "same shape", "0", "0", source, make)
 
 
-REGULARIZATIONS = table(
+GENES = (
     _gene(
         "dropout", "training: x_i / (1 - p), or 0 with probability p; at rest x", "Srivastava et al. 2014", nn.Dropout
     ),

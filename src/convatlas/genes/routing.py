@@ -11,7 +11,8 @@ from torch import Tensor
 
 from convatlas.genes.capsules import squash
 from convatlas.genes.em_routing import VectorEM
-from convatlas.genes.gene import Gene, table
+from convatlas.genes.gene import Gene
+from convatlas.genes.label import Label
 from convatlas.genes.layers import SelfCounting
 
 
@@ -41,6 +42,7 @@ class DynamicRouting(SelfCounting):
     Source: Sabour, Frosst & Hinton 2017, procedure 1.
     """
 
+    label = Label("dynamic routing", "routing")
     layers = 0
     weighs_children = False
 
@@ -81,7 +83,7 @@ class DynamicRouting(SelfCounting):
         return f"{self.steps} rounds"
 
 
-ROUTINGS = table(
+GENES = (
     Gene(
         "routing",
         "dynamic",

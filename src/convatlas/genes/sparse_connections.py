@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from convatlas.genes.label import Label
 from convatlas.genes.layers import SelfCounting
 from convatlas.genes.padding import MODES, Fill
 
@@ -29,6 +30,8 @@ class LinkedConvolution(SelfCounting):
     (N, C, H, W) -> (N, K, H', W') for K rows of `links`. The kernels lie one after the other, (links, k, k), output by
     output. Starts like `Convolution`: variance 2 / fan-out, that of an average input, and biases of 0.
     """
+
+    label = Label("linked convolution", "convolution", short="linked conv")
 
     def __init__(
         self,

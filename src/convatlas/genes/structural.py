@@ -5,9 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from convatlas.genes.label import Label
+
 
 class Add(nn.Module):
     """The sum of tensors of one shape."""
+
+    label = Label("sum", "skip")
 
     def forward(self, first: Tensor, *others: Tensor) -> Tensor:
         total = first
@@ -19,6 +23,8 @@ class Add(nn.Module):
 class Multiply(nn.Module):
     """The product of a map and a gate that broadcasts to it."""
 
+    label = Label("product", "skip")
+
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:
         return x * gate
 
@@ -26,12 +32,16 @@ class Multiply(nn.Module):
 class Concat(nn.Module):
     """The maps (N, C_i, H, W) side by side: (N, sum C_i, H, W)."""
 
+    label = Label("concatenation", "skip")
+
     def forward(self, *maps: Tensor) -> Tensor:
         return torch.cat(maps, 1)
 
 
 class Repeat(nn.Module):
     """Each map `times` times in a row; (N, C, H, W) -> (N, times C, H, W)."""
+
+    label = Label("repetition", "skip")
 
     def __init__(self, times: int):
         super().__init__()
@@ -47,6 +57,8 @@ class Repeat(nn.Module):
 class Slice(nn.Module):
     """The maps from number `start` up to, but not including, `stop`; (N, C, H, W) -> (N, stop - start, H, W)."""
 
+    label = Label("channel slice", "skip")
+
     def __init__(self, start: int, stop: int):
         super().__init__()
         self.start, self.stop = start, stop
@@ -60,6 +72,8 @@ class Slice(nn.Module):
 
 class Shuffle(nn.Module):
     """The maps of `groups` groups in turn, one of each (Zhang et al. 2018, ShuffleNet); (N, C, H, W), same shape."""
+
+    label = Label("channel shuffle", "skip")
 
     def __init__(self, groups: int):
         super().__init__()
@@ -75,6 +89,8 @@ class Shuffle(nn.Module):
 class Scale(nn.Module):
     """The map times a constant (Szegedy et al. 2016: residuals scaled before they are added)."""
 
+    label = Label("scaling", "skip", "scale", "scale")
+
     def __init__(self, factor: float):
         super().__init__()
         self.factor = factor
@@ -88,6 +104,8 @@ class Scale(nn.Module):
 
 class LayerScale(nn.Module):
     """The map times a learned number a channel, 1e-6 at first (Touvron et al. 2021); C parameters."""
+
+    label = Label("scaling", "skip", "scale", "scale")
 
     def __init__(self, channels: int, initial: float = 1e-6):
         super().__init__()

@@ -12,7 +12,8 @@ from torch import nn
 
 from convatlas.base.errors import ConvAtlasError, GeneError, SizeError
 from convatlas.catalogue.cards import Card, find
-from convatlas.genes.genome import LOCI, PUBLISHED, Genome
+from convatlas.genes.genome import PUBLISHED, Genome
+from convatlas.genes.loci import LOCI
 from convatlas.nets.initialize import initialize
 from convatlas.nets.net import Net
 

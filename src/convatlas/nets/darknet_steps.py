@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from convatlas.genes.gene import chain
 from convatlas.genes.genome import Genome
+from convatlas.genes.label import Label
 from convatlas.genes.layers import Convolution
 from convatlas.genes.local import LocallyConnected
 from convatlas.genes.normalization import Norm
@@ -114,6 +115,7 @@ class Reorganize(nn.Module):
     for 4 C channels of H / 2 x W / 2. So this is no pixel unshuffle: neighbours in the result are none in the photo.
     """
 
+    label = Label("reorganization", "skip")
     keeps_grid = False
 
     def forward(self, x: Tensor) -> Tensor:

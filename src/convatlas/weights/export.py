@@ -7,7 +7,7 @@ from pathlib import Path
 
 from convatlas.base.errors import ConvAtlasError, WeightsError, unknown
 from convatlas.catalogue.lineages import ORIGINS, Weights, weights_of
-from convatlas.genes.genome import RATES
+from convatlas.genes.loci import RATES
 from convatlas.nets.net import Net
 from convatlas.weights import native
 from convatlas.weights.lineages.registry import origin, variant

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from convatlas.anatomy.drawing.canvas import Ink
 from convatlas.anatomy.drawing.elements import SHORT_GAP, SMALL, STRIP, TINY, UnitBox
-from convatlas.anatomy.drawing.names import SHORT
+from convatlas.anatomy.drawing.names import short_kind
 from convatlas.anatomy.drawing.rows import HEADED, SIDE, arrow
 from convatlas.anatomy.drawing.units import Recurrent, Unit
 from convatlas.pictures.palette import colour
@@ -80,7 +80,7 @@ class Loops:
 
 
 def _strip(function: str) -> tuple[tuple[str, str], ...]:
-    return ((SHORT.get(function, function), "activation"),) if function != "identity" else ()
+    return ((short_kind(function), "activation"),) if function != "identity" else ()
 
 
 def _levels(arcs: list[tuple[int, int]]) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from convatlas.anatomy.measure.hyperparameters import STEPS
 from convatlas.anatomy.measure.records import Layer
 from convatlas.anatomy.structure.tokens import LINKED, VOTES, Words, width_of
+from convatlas.genes.label import short_of
 
 SIGNS = {"sum": "+", "product": "×", "concatenation": "concat"}
 
@@ -15,27 +16,14 @@ SHORT = {
     "instance normalization": "IN",
     "local response normalization": "LRN",
     "hard swish": "h-swish",
-    "Gaussian membership": "Gaussian",
-    "bell membership": "bell",
     "dropout": "drop",
     "padding": "pad",
-    "scaling": "scale",
     "global average pooling": "global average",
-    "global max pooling": "global max",
     "adaptive average pooling": "average",
     "adaptive max pooling": "max",
-    "spatial pyramid pooling": "pyramid",
-    "trainable subsampling": "subsample",
-    "overlapping max pooling": "max pool",
     "max pooling": "max pool",
     "average pooling": "average pool",
-    "L2 pooling": "L2 pool",
-    "mixed pooling": "mixed pool",
-    "stochastic pooling": "stochastic pool",
-    "blurred pooling": "blurred pool",
-    "strided convolution": "strided conv",
     "convolution": "conv",
-    "linked convolution": "linked conv",
     "dilated convolution": "dilated conv",
     "grouped convolution": "conv",
     "depthwise convolution": "depthwise",
@@ -43,9 +31,14 @@ SHORT = {
 }
 
 
+def short_kind(kind: str) -> str:
+    """The short name of a kind of layer."""
+    return SHORT.get(kind) or short_of(kind)
+
+
 def short(layer: Layer) -> str:
     """A layer's short name, its rate or slope with it."""
-    name = SHORT.get(layer.kind, layer.kind)
+    name = short_kind(layer.kind)
     if layer.kind == "photo normalization":
         return "rescale" if layer.setting else "standardize"
     told = layer.kind in ("dropout", "scaling", "leaky ReLU") and layer.setting

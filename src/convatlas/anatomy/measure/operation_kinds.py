@@ -6,42 +6,16 @@ from torch import nn
 
 from convatlas.anatomy.measure.macs import CONVOLUTIONS, TRANSPOSED, argument
 from convatlas.anatomy.measure.tracer import Operation
-from convatlas.genes import (
-    activation,
-    attention,
-    capsules,
-    em_routing,
-    feedback,
-    flattening,
-    fukushima,
-    local,
-    matrix_capsules,
-    normalization,
-    output,
-    padding,
-    pooling,
-    regularization,
-    routing,
-    sparse_connections,
-    structural,
-)
-from convatlas.nets import darknet_steps
-from convatlas.nets.families import yolo
-from convatlas.nets.families.boosted_lenet4 import Vote
+from convatlas.genes.label import label_of
 
 KINDS: tuple[tuple[tuple[type[nn.Module], ...], str, str], ...] = (
     ((nn.Linear,), "dense", "dense"),
-    ((output.RadialBasis,), "radial basis functions", "dense"),
-    ((feedback.Recurrence,), "recurrence", "feedback"),
-    ((sparse_connections.LinkedConvolution,), "linked convolution", "convolution"),
-    ((local.LocallyConnected,), "locally connected", "convolution"),
     ((nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d), "transposed convolution", "convolution"),
     ((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm), "batch normalization", "normalization"),
-    ((nn.LayerNorm, normalization.LayerNorm), "layer normalization", "normalization"),
+    ((nn.LayerNorm,), "layer normalization", "normalization"),
     ((nn.GroupNorm,), "group normalization", "normalization"),
     ((nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d), "instance normalization", "normalization"),
     ((nn.LocalResponseNorm,), "local response normalization", "normalization"),
-    ((normalization.Rescale, normalization.Standardize), "photo normalization", "normalization"),
     ((nn.ReLU,), "ReLU", "activation"),
     ((nn.ReLU6,), "ReLU6", "activation"),
     ((nn.LeakyReLU,), "leaky ReLU", "activation"),
@@ -56,56 +30,15 @@ KINDS: tuple[tuple[tuple[type[nn.Module], ...], str, str], ...] = (
     ((nn.Sigmoid, nn.Hardsigmoid), "logistic", "activation"),
     ((nn.Tanh,), "tanh", "activation"),
     ((nn.Softmax,), "softmax", "activation"),
-    ((activation.ScaledTanh,), "scaled tanh", "activation"),
-    ((activation.Gaussian,), "Gaussian membership", "activation"),
-    ((activation.Bell,), "bell membership", "activation"),
-    ((pooling.OverlappingPool,), "overlapping max pooling", "pooling"),
-    ((nn.MaxPool2d, pooling.MaxPool), "max pooling", "pooling"),
-    ((pooling.L2Pool,), "L2 pooling", "pooling"),
-    ((pooling.MixedPool,), "mixed pooling", "pooling"),
-    ((nn.AvgPool2d, pooling.AveragePool), "average pooling", "pooling"),
-    ((pooling.StochasticPool,), "stochastic pooling", "pooling"),
-    ((pooling.BlurredPool,), "blurred pooling", "pooling"),
-    ((pooling.StridedConvolution,), "strided convolution", "pooling"),
-    ((pooling.Subsampling,), "trainable subsampling", "pooling"),
+    ((nn.MaxPool2d,), "max pooling", "pooling"),
+    ((nn.AvgPool2d,), "average pooling", "pooling"),
     ((nn.AdaptiveAvgPool2d,), "adaptive average pooling", "pooling"),
     ((nn.AdaptiveMaxPool2d,), "adaptive max pooling", "pooling"),
     ((nn.Flatten,), "flatten", "flattening"),
-    ((flattening.GlobalAverage, attention.Squeeze), "global average pooling", "flattening"),
-    ((flattening.GlobalMax,), "global max pooling", "flattening"),
-    ((flattening.GeM,), "GeM pooling", "flattening"),
-    ((flattening.Pyramid,), "spatial pyramid pooling", "flattening"),
-    ((attention.NeighbourConvolution,), "convolution along channels", "attention"),
-    ((attention.AverageAndMax,), "average and max", "attention"),
-    ((attention.SumOfPositions,), "sum of positions", "attention"),
-    ((padding.Pad, nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d), "padding", "padding"),
-    ((structural.Add,), "sum", "skip"),
-    ((structural.Multiply,), "product", "skip"),
-    ((structural.Concat,), "concatenation", "skip"),
-    ((structural.Repeat,), "repetition", "skip"),
-    ((structural.Scale, structural.LayerScale), "scaling", "skip"),
-    ((Vote,), "vote", "skip"),
+    ((nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d), "padding", "padding"),
     ((nn.Upsample,), "upsampling", "skip"),
-    ((darknet_steps.Reorganize,), "reorganization", "skip"),
-    ((yolo.Rows,), "boxes in rows", "flattening"),
-    ((structural.Slice,), "channel slice", "skip"),
-    ((structural.Shuffle, nn.ChannelShuffle), "channel shuffle", "skip"),
+    ((nn.ChannelShuffle,), "channel shuffle", "skip"),
     ((nn.Dropout, nn.Dropout2d), "dropout", "regularization"),
-    ((regularization.StochasticDepth,), "stochastic depth", "regularization"),
-    ((capsules.Squash,), "squash", "activation"),
-    ((capsules.Votes,), "capsule votes", "dense"),
-    ((matrix_capsules.MatrixVotes,), "capsule votes", "convolution"),
-    ((routing.DynamicRouting,), "dynamic routing", "routing"),
-    ((em_routing.EMRouting,), "EM routing", "routing"),
-    ((capsules.Length,), "length", "routing"),
-    ((capsules.Mask,), "mask", "routing"),
-    ((matrix_capsules.MatrixCapsules,), "capsules of maps", "routing"),
-    ((matrix_capsules.Activations,), "activations", "routing"),
-    ((fukushima.VCells,), "V-cells", "normalization"),
-    ((fukushima.SCells,), "S-cells", "activation"),
-    ((fukushima.CCells,), "C-cells", "pooling"),
-    ((fukushima.LocalCells,), "cognitron cells", "convolution"),
-    ((fukushima.Lateral,), "lateral inhibition", "normalization"),
     ((nn.Identity,), "identity", "skip"),
 )
 """(module types, kind, locus); the first row whose types match counts, so special ones stand before general ones."""
@@ -154,6 +87,9 @@ def kind_of(operation: Operation) -> tuple[str, str]:
     """(kind, locus) of an operation: ("depthwise convolution", "convolution"), ("ReLU", "activation"), ..."""
     module = operation.module
     if operation.is_leaf:
+        label = label_of(module)
+        if label is not None:
+            return label.kind, label.locus
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
             return _convolution(module.groups, module.in_channels, max(module.dilation)), "convolution"
         found = kind_of_module(module)
@@ -179,6 +115,9 @@ def kind_of(operation: Operation) -> tuple[str, str]:
 
 def kind_of_module(module: nn.Module) -> tuple[str, str] | None:
     """(kind, locus) of what a module's type alone tells; None for the others."""
+    label = label_of(module)
+    if label is not None:
+        return label.kind, label.locus
     return next(((kind, locus) for types, kind, locus in KINDS if isinstance(module, types)), None)
 
 

@@ -14,8 +14,8 @@ from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table, plain
 from convatlas.catalogue.cards import Card, cards, find, sources
 from convatlas.genes.gene import Gene
-from convatlas.genes.genome import COUNTS, LOCI, PUBLISHED, RATES, Genome
-from convatlas.genes.regularization import REGULARIZATIONS
+from convatlas.genes.genome import PUBLISHED, Genome
+from convatlas.genes.loci import COUNTS, LOCI, RATES, REGULARIZATIONS
 from convatlas.nets.build import family_of
 from convatlas.nets.user_net import is_own
 

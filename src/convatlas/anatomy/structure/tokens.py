@@ -8,6 +8,7 @@ from math import ceil, prod
 
 from convatlas.anatomy.measure.records import Layer, Measurement, Shape
 from convatlas.anatomy.structure.stages import folded
+from convatlas.genes.label import token_of
 
 SHORT = {
     "convolution": "c",
@@ -17,45 +18,30 @@ SHORT = {
     "transposed convolution": "up",
     "dense": "dense",
     "max pooling": "max",
-    "overlapping max pooling": "max",
     "average pooling": "avg",
-    "L2 pooling": "l2",
-    "mixed pooling": "mixed",
-    "stochastic pooling": "stochastic",
-    "blurred pooling": "blurred",
-    "strided convolution": "strided",
-    "trainable subsampling": "sub",
     "adaptive average pooling": "avg",
     "adaptive max pooling": "max",
     "global average pooling": "gap",
-    "global max pooling": "gmp",
-    "GeM pooling": "gem",
-    "spatial pyramid pooling": "pyramid",
     "flatten": "flat",
     "batch normalization": "bn",
     "layer normalization": "ln",
     "group normalization": "gn",
     "instance normalization": "in",
     "local response normalization": "lrn",
-    "photo normalization": "photo",
     "ReLU": "relu",
     "ReLU6": "relu6",
     "leaky ReLU": "leaky",
     "SiLU": "silu",
     "GELU": "gelu",
     "hard swish": "hswish",
-    "scaled tanh": "stanh",
     "logistic": "logistic",
-    "Gaussian membership": "gaussian",
-    "bell membership": "bell",
     "sum": "+",
     "product": "*",
     "concatenation": ",",
-    "scaling": "scale",
     "dropout": "drop",
     "padding": "pad",
 }
-"""What a kind of layer is called in DNA; the others by their own name, in lower case with hyphens."""
+"""DNA's names for kinds of layers that PyTorch has; those of our own modules stand in their labels."""
 
 JOINS = ("sum", "product", "concatenation")
 
@@ -140,7 +126,7 @@ class Words:
     def word(self, number: int) -> Word:
         """The word of a layer."""
         layer = self.layers[number]
-        head = SHORT.get(layer.kind, layer.kind.lower().replace(" ", "-"))
+        head = SHORT.get(layer.kind) or token_of(layer.kind)
         before = self.given(layer)
         if layer.kind.startswith("adaptive") and layer.output[1:] == (1, 1):
             head = {"avg": "gap", "max": "gmp"}[head]

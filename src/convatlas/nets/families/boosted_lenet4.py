@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.genes.genome import Genome
+from convatlas.genes.label import Label
 from convatlas.nets.families.lenet import Config, LeNet
 from convatlas.nets.initialize import start_by_fan_in
 from convatlas.nets.net import Net
@@ -26,6 +27,8 @@ class Vote(nn.Module):
     `threshold` is part of the weights: it is chosen on photos that the nets were not trained on. At first it is 1, half
     the distance between the targets 1 and -1.
     """
+
+    label = Label("vote", "skip")
 
     def __init__(self) -> None:
         super().__init__()

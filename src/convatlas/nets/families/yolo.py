@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from convatlas.base.errors import SizeError
 from convatlas.genes.gene import chain
 from convatlas.genes.genome import Genome
+from convatlas.genes.label import Label
 from convatlas.genes.layers import Dense
 from convatlas.genes.structural import Concat
 from convatlas.nets.darknet_steps import Boxes, Conv, Local, Pool, Pyramid, Reorg, Residual, Step, Upsample, stage
@@ -141,6 +142,7 @@ class Rows(nn.Module):
     is an object, and the classes, all as the convolutions gave them.
     """
 
+    label = Label("boxes in rows", "flattening")
     keeps_grid = True
 
     def __init__(self, anchors: tuple[int, ...]):

@@ -1,0 +1,53 @@
+"""Every gene by its locus: each module of this package lists its own genes as `GENES`."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import convatlas.genes
+from convatlas.genes.gene import Gene
+
+_NAMES = (
+    "convolution",
+    "padding",
+    "alignment",
+    "pooling",
+    "flattening",
+    "normalization",
+    "activation",
+    "attention",
+    "feedback",
+    "output",
+    "auxiliary",
+    "routing",
+    "decoder",
+)
+_READERS = ("genome", "loci")
+"""Modules that read the genes and therefore have none."""
+
+
+def _collect() -> dict[str, dict[str, Gene]]:
+    loci: dict[str, dict[str, Gene]] = {locus: {} for locus in (*_NAMES, "regularization")}
+    for entry in pkgutil.iter_modules(convatlas.genes.__path__):
+        if entry.name in _READERS:
+            continue
+        module = importlib.import_module(f"{convatlas.genes.__name__}.{entry.name}")
+        for gene in getattr(module, "GENES", ()):
+            if gene.locus not in loci:
+                raise ValueError(f"{gene} in genes/{entry.name}.py is of {gene.locus}; loci are {', '.join(loci)}")
+            if gene.name in loci[gene.locus]:
+                raise ValueError(f"{gene.locus} has two genes called {gene}, one in genes/{entry.name}.py")
+            loci[gene.locus][gene.name] = gene
+    return loci
+
+
+LOCI = _collect()
+"""The genes of each locus by name; a genome chooses one of each."""
+
+REGULARIZATIONS = LOCI.pop("regularization")
+"""Unlike at other loci a net has all of them, each with a rate."""
+
+RATES = tuple(REGULARIZATIONS)
+
+COUNTS = ("iterations",)
