@@ -6,8 +6,7 @@ import subprocess
 import sys
 
 from convatlas.catalogue.cards import cards
-from convatlas.catalogue.descent import descent, tree
-from convatlas.catalogue.reading import read
+from convatlas.catalogue.descent import descent, entries, tree
 
 
 def test_every_net_once() -> None:
@@ -52,10 +51,10 @@ def test_time_runs_forward() -> None:
     assert early == []
 
 
-def test_what_is_told_names_nets() -> None:
-    told = read("tree")
-    assert all(entry.get("takes") for entry in told.values() if entry.get("from"))
-    assert all(parent in told or parent in cards() for entry in told.values() for parent in entry.get("from", []))
+def test_what_a_net_builds_on_is_a_net() -> None:
+    described = entries()
+    assert all(entry.get("takes") for entry in described.values() if entry.get("from"))
+    assert all(parent in cards() for entry in described.values() for parent in entry.get("from", []))
 
 
 def test_the_tree_needs_no_torch() -> None:

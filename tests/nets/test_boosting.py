@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import convatlas as ca
-from convatlas.nets.families.boosted_lenet4 import BoostedLeNet
+from convatlas.nets.families.lenet import BoostedLeNet
 
 
 @pytest.fixture(scope="module")

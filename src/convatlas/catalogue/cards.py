@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -9,7 +10,7 @@ from typing import Any
 
 from convatlas.base.errors import unknown
 from convatlas.catalogue.lineages import weights_of
-from convatlas.catalogue.reading import read
+from convatlas.catalogue.reading import data_files, read
 
 
 @dataclass(frozen=True)
@@ -123,13 +124,20 @@ def find(name: str) -> Card:
 
 
 def sources() -> dict[str, Source]:
-    """Where the figures were printed, by the key that each `Figure` carries."""
-    return {key: Source(**_tuples(data)) for key, data in read("sources").items()}
+    """Where the figures were printed, by the key that each `Figure` carries; those of one family stand in its file."""
+    tables = (read("sources"), *(read(family).get("sources", {}) for family in families()))
+    return {key: Source(**_tuples(data)) for table in tables for key, data in table.items()}
 
 
 def families() -> list[str]:
-    """The families in the order of the review."""
-    return list(read("families")["families"])
+    """The families in the order of the review: data files that have nets, by their `order`."""
+    return list(_families())
+
+
+@cache
+def _families() -> tuple[str, ...]:
+    order = {name: data.get("order", math.inf) for name in data_files() if "nets" in (data := read(name))}
+    return tuple(sorted(order, key=lambda name: (order[name], name)))
 
 
 @cache
@@ -153,17 +161,18 @@ def _plain(name: str) -> str:
 def _family(family: str) -> list[Card]:
     data = read(family)
     papers = {key: Paper(**_tuples(series.pop("paper"))) for key, series in data["series"].items()}
-    made = []
+    family_cards = []
     for name, net in data["nets"].items():
         key = net.pop("series")
+        net.pop("descent", None)
         figures = {
             column: Figure(printed, source)
             for source, printed_here in net.pop("figures").items()
             for column, printed in printed_here.items()
         }
         fields = {**data["output"], **data["series"][key], **net}
-        made.append(Card(name=name, family=family, paper=papers[key], figures=figures, **_tuples(fields)))
-    return made
+        family_cards.append(Card(name=name, family=family, paper=papers[key], figures=figures, **_tuples(fields)))
+    return family_cards
 
 
 def _tuples(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The nets' lineage: which series built on which, and what each introduced."""
+"""The descent of the nets: which series builds on which, and what each introduced."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from convatlas.catalogue.cards import Card, cards
+from convatlas.catalogue.cards import Card, cards, families
 from convatlas.catalogue.reading import read
 
 
@@ -39,27 +39,34 @@ class Line:
         return self.name if not more else f"{self.name} and {more} more"
 
 
+def entries() -> dict[str, dict[str, Any]]:
+    """What the families' files say of their nets' descent, by a net of each series.
+
+    An entry has `from`, the nets that the series builds on (the first is its parent in the tree), `takes`, what it took
+    from them, and `year` where the kind of net is older or younger than the paper on the card.
+    """
+    tables = (read(family)["nets"] for family in families())
+    return {name: net["descent"] for table in tables for name, net in table.items() if "descent" in net}
+
+
 def descent() -> list[Line]:
     """Every series after the one it builds on, those of one parent by year."""
     series: dict[tuple[str, str], list[Card]] = {}
     for card in cards().values():
         series.setdefault((card.family, card.new), []).append(card)
-    groups = list(series.values())
-    told = read("tree")
+    groups, described = list(series.values()), entries()
     home = {card.name: group[0].name for group in groups for card in group}
-    lines = [_line(group, groups, home, told) for group in groups]
+    lines = [_line(group, groups, home, described) for group in groups]
     return list(_walk(lines, "", 0))
 
 
-def _line(group: list[Card], groups: list[list[Card]], home: dict[str, str], told: dict[str, Any]) -> Line:
-    entry = next((told[card.name] for card in group if card.name in told), None)
-    if entry is None:
-        # A series of which nothing is told stands with the first of its family.
-        entry = {"from": [next(other[0].name for other in groups if other[0].family == group[0].family)]}
-    first, *others = entry.get("from") or [""]
-    while first and first not in home:
-        first = (told.get(first, {}).get("from") or [""])[0]
-    parents = dict.fromkeys(home[name] for name in (first, *others) if name in home)
+def _line(
+    group: list[Card], groups: list[list[Card]], home: dict[str, str], described: dict[str, dict[str, Any]]
+) -> Line:
+    # A series without an entry stands with the first of its family.
+    kin = next(other[0].name for other in groups if other[0].family == group[0].family)
+    entry: dict[str, Any] = next((described[card.name] for card in group if card.name in described), {"from": [kin]})
+    parents = dict.fromkeys(home[name] for name in entry.get("from", ()))
     return Line(
         nets=tuple(card.name for card in group),
         name=group[0].published_name,

@@ -17,34 +17,6 @@ from convatlas.genes.loci import LOCI
 from convatlas.nets.initialize import initialize
 from convatlas.nets.net import Net
 
-FAMILIES = {
-    "alexnet": "alexnet:AlexNet",
-    "boosted_lenet4": "boosted_lenet4:BoostedLeNet",
-    "capsnet": "capsnet:CapsNet",
-    "cognitron": "cognitron:Cognitron",
-    "convnext": "convnext:ConvNeXt",
-    "darknet": "darknet:Darknet",
-    "densenet": "densenet:DenseNet",
-    "efficientnet": "efficientnet:EfficientNet",
-    "inception": "inception:InceptionV3",
-    "inception_resnet": "inception_resnet:InceptionResNetV2",
-    "inception_v1": "inception_v1:InceptionV1",
-    "lenet": "lenet:LeNet",
-    "matrix_capsnet": "matrix_capsnet:MatrixCapsNet",
-    "mobilenet": "mobilenet:MobileNet",
-    "mobilenet_v2": "mobilenet_v2:MobileNetV2",
-    "nasnet": "nasnet:NASNet",
-    "neocognitron": "neocognitron:Neocognitron",
-    "perceptron": "perceptron:Perceptron",
-    "recurrent": "recurrent:Recurrent",
-    "resnet": "resnet:ResNet",
-    "shufflenet_v2": "shufflenet_v2:ShuffleNetV2",
-    "vgg": "vgg:VGG",
-    "xception": "xception:Xception",
-    "yolo": "yolo:YOLO",
-}
-"""Which class builds a family of cards; a net that is made of whole others has a class of its own."""
-
 Size = int | tuple[int, int]
 
 
@@ -114,10 +86,12 @@ def skeleton(
 
 
 def family_of(card: Card) -> type[Net]:
-    """The class that builds the nets of the card's family."""
-    module, name = FAMILIES.get(card.name, FAMILIES[card.family]).split(":")
-    family: type[Net] = getattr(importlib.import_module(f"convatlas.nets.families.{module}"), name)
-    return family
+    """The class of a net: that of the module named as the card's family which has the net among its variants."""
+    module = importlib.import_module(f"convatlas.nets.families.{card.family}")
+    for member in vars(module).values():
+        if isinstance(member, type) and issubclass(member, Net) and card.name in getattr(member, "variants", ()):
+            return member
+    raise LookupError(f"no class in nets/families/{card.family}.py has the variant {card.name}")
 
 
 def published_genome(card: Card, variant: Mapping[str, object]) -> Genome:

@@ -148,7 +148,7 @@ def choose(
     times = best()
     if (by == "time" or max_ms is not None) and not times:
         raise ConvAtlasError("no times were measured on this machine yet: run `convatlas bench`")
-    found = [_candidate(card, times) for card in cards().values() if not math.isnan(figure(card, "top1"))]
+    found = [_candidate(card, times) for card in cards().values() if _comparable(card)]
     checked = [_with(one, fits=_fits(one, limits, min_top1, size, by)) for one in found]
     marked = [_with(one, front=one.fits and not _beaten(one, checked, by)) for one in checked]
     marked.sort(key=lambda one: (-one.top1, one.cost(by), one.net))
@@ -160,6 +160,11 @@ def choose(
 
 def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _comparable(card: Card) -> bool:
+    """Whether the card has an accuracy, and the net stands in the snapshot of measured figures."""
+    return card.name in measured() and not math.isnan(figure(card, "top1"))
 
 
 def _candidate(card: Card, times: dict[str, dict[int, float]]) -> Candidate:

@@ -12,11 +12,15 @@ from convatlas.catalogue.cards import find
 from convatlas.catalogue.listing import NUMBERS, list_nets
 
 
-def _millions(value: int) -> str:
+def _millions(value: int | None) -> str:
+    if value is None:
+        return ""
     return f"{value / 1e6:.1f}M" if value >= 1e6 else f"{value / 1e3:.1f}K"
 
 
-def _billions(value: int) -> str:
+def _billions(value: int | None) -> str:
+    if value is None:
+        return ""
     return f"{value / 1e9:.2f}G" if value >= 1e8 else f"{value / 1e6:.2f}M"
 
 
@@ -71,7 +75,8 @@ def overview(
         figures = {
             column: card.figures[column].printed for column in ("size", "top1", "top5") if column in card.figures
         }
-        row = {key: measured()[card.name][key] for key in MEASURED}
+        # A net that is newer than the snapshot has blanks; measuring it here would need torch.
+        row = {key: measured().get(card.name, {}).get(key) for key in MEASURED}
         rows.append(
             {"name": card.name, "family": card.family, "year": card.year, "input": card.input}
             | row
@@ -79,7 +84,9 @@ def overview(
             | {"lineages": card.lineages}
         )
     if order in MEASURED:
-        rows.sort(key=lambda row: row[order], reverse=sort.startswith("-"))
+        blank = [row for row in rows if row[order] is None]
+        known = [row for row in rows if row[order] is not None]
+        rows = [*sorted(known, key=lambda row: row[order], reverse=sort.startswith("-")), *blank]
     title = f"{len(rows)} nets; depth, parameters and MACs are measured"
     times = best()
     if not any(card.name in times for card in chosen):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from convatlas.base.errors import TrainingError
 from convatlas.nets.build import build
-from convatlas.nets.families.boosted_lenet4 import BoostedLeNet
+from convatlas.nets.families.lenet import BoostedLeNet
 from convatlas.nets.net import Net
 from convatlas.training.checkpoints import digest, write
 from convatlas.training.data.datasets import Parts
