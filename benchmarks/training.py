@@ -34,7 +34,7 @@ from convatlas.images.download import get
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.training.data.datasets import Parts, parts
 from convatlas.training.data.in_memory import InMemory
-from convatlas.training.loop import fits
+from convatlas.training.loop import fit
 from convatlas.training.loss import Objective
 from convatlas.training.recipe import Recipe
 
@@ -71,7 +71,7 @@ def timed(run: Callable[[int], None]) -> float:
 
 def ours(data: Parts) -> float:
     with tempfile.TemporaryDirectory() as folder:
-        run = fits(lenet5(), data, RECIPE, folder, device="cpu")
+        run = fit.steps(lenet5(), data, RECIPE, folder, device="cpu")
 
         def go(many: int) -> None:
             for _ in islice(run, many):
@@ -114,7 +114,7 @@ def resnet18() -> dict[str, float]:
     theirs = timm.create_model("resnet18").train()
     sgd = torch.optim.SGD(theirs.parameters(), 0.01, 0.9)
     with tempfile.TemporaryDirectory() as folder:
-        mine = fits(ca.build("resnet18"), in_memory(photos, labels, recipe), recipe, folder, device="cpu")
+        mine = fit.steps(ca.build("resnet18"), in_memory(photos, labels, recipe), recipe, folder, device="cpu")
 
         def my_step() -> None:
             next(mine)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import convatlas as ca
 from convatlas.base.errors import TrainingError, WeightsError
+from convatlas.base.fingerprint import fingerprint
 from convatlas.catalogue.cards import find
 from convatlas.catalogue.lineages import all_weights, table_text
 from convatlas.cli import app
@@ -21,7 +22,6 @@ from convatlas.images.download import digits
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.nets.build import build
 from convatlas.studies.mnist_errors import bundle
-from convatlas.training.checkpoints import digest
 from convatlas.training.data.datasets import for_digits, prepared
 from convatlas.weights import native
 from convatlas.weights.lineage import Lineage, lineage
@@ -38,7 +38,7 @@ def run_of(folder, net: str) -> torch.nn.Module:
     made = build(net, channels=1)
     preprocessing = for_digits(made, made.size)
     names = tuple("0123456789")
-    sha256 = digest(made.state_dict())
+    sha256 = fingerprint(made.state_dict())
     made.lineage = Lineage("own/mnist", net, "trained here", "", sha256, preprocessing, names, "98.00")
     folder.mkdir(parents=True)
     native.write(made.state_dict(), native.describe(made), folder / "weights.safetensors")
@@ -55,7 +55,7 @@ def test_runs_that_are_done_are_shipped(tmp_path, monkeypatch):
     (row,) = bundle.ship(tmp_path / "runs", tmp_path / "package")
     written = tmp_path / "package" / "weights" / "data" / "own" / "lenet5.safetensors"
     assert row.address == "convatlas reproduce errors --row lenet5-error, as published, seed 0"
-    assert (row.bytes, row.top1, row.hash) == (written.stat().st_size, "98.00", digest(made.state_dict()))
+    assert (row.bytes, row.top1, row.hash) == (written.stat().st_size, "98.00", fingerprint(made.state_dict()))
     weights, described = native.read(written)
     assert described.lineage == lineage(row)
     assert described.lineage.preprocessing == made.lineage.preprocessing
@@ -85,7 +85,7 @@ def test_the_catalogue_says_what_comes_along(row):
     assert kept(row).stat().st_size == row.bytes
     net = build(row.net)
     net.load_state_dict(weights)
-    assert digest(net.state_dict()) == row.hash
+    assert fingerprint(net.state_dict()) == row.hash
     assert find(row.net).lineages == ("own",)
     assert ca.fetch(row.net, weights="own") == kept(row)
 

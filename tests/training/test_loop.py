@@ -24,7 +24,7 @@ from convatlas.base.errors import TrainingError
 from convatlas.training import checkpoints, loop
 from convatlas.training.data.datasets import Parts
 from convatlas.training.data.in_memory import InMemory
-from convatlas.training.loop import fit, fits
+from convatlas.training.loop import fit
 from convatlas.training.recipe import Recipe
 
 
@@ -83,7 +83,7 @@ def ca_weights(folder):
 
 @pytest.mark.parametrize("steps", [1, 5, 9, 10, 17])
 def test_resumed_within_an_epoch_and_between(whole, tmp_path, steps):
-    run = fits(toy_net(), toy_parts(), RECIPE, tmp_path, device="cpu")
+    run = fit.steps(toy_net(), toy_parts(), RECIPE, tmp_path, device="cpu")
     for _ in range(steps):
         next(run)
     run.close()
@@ -199,7 +199,7 @@ def test_a_loss_that_is_no_number(tmp_path):
 
 def test_weights_that_are_no_numbers_are_never_kept(tmp_path):
     net = toy_net()
-    run = fits(net, toy_parts(), RECIPE, tmp_path, device="cpu")
+    run = fit.steps(net, toy_parts(), RECIPE, tmp_path, device="cpu")
     for _ in range(5):
         next(run)
     with torch.no_grad():
@@ -229,7 +229,7 @@ def test_a_full_disk(whole, tmp_path, monkeypatch, room):
 
 
 def test_a_checkpoint_that_was_damaged_gives_way_to_the_one_before(whole, tmp_path):
-    run = fits(toy_net(), toy_parts(), RECIPE, tmp_path, device="cpu")
+    run = fit.steps(toy_net(), toy_parts(), RECIPE, tmp_path, device="cpu")
     for _ in range(14):
         next(run)
     run.close()
@@ -261,7 +261,7 @@ def test_another_run_s_folder(whole, tmp_path):
     more = toy_parts(RECIPE, 180)
     assert "its data is 'toys 170', not 'toys 180'" in refused(toy_net(), more, RECIPE, folder, resume=True)
     parts = dataclasses.replace(RECIPE, val_split=0.0)
-    run = fits(toy_net(), toy_parts(), RECIPE, tmp_path, device="cpu")
+    run = fit.steps(toy_net(), toy_parts(), RECIPE, tmp_path, device="cpu")
     for _ in range(4):
         next(run)
     assert "another run is at work in" in refused(toy_net(), toy_parts(), RECIPE, tmp_path, resume=True)
@@ -302,7 +302,7 @@ SETTINGS = {
 def test_every_setting_trains_and_resumes(tmp_path, name):
     recipe = dataclasses.replace(RECIPE, epochs=2, **SETTINGS[name])
     once = trained(tmp_path / "once", recipe)
-    run = fits(toy_net(), toy_parts(recipe), recipe, tmp_path / "twice", device="cpu")
+    run = fit.steps(toy_net(), toy_parts(recipe), recipe, tmp_path / "twice", device="cpu")
     for _ in range(8):
         next(run)
     run.close()
@@ -319,7 +319,7 @@ def test_a_net_of_the_atlas_resumes(tmp_path):
     recipe = dataclasses.replace(RECIPE, epochs=1, opt="adamw")
     nets = [ca.build("resnet18", classes=CLASSES, channels=1, size=32, seed=1) for _ in range(3)]
     once = trained(tmp_path / "once", recipe, net=nets[0])
-    run = fits(nets[1], toy_parts(recipe), recipe, tmp_path / "twice", device="cpu")
+    run = fit.steps(nets[1], toy_parts(recipe), recipe, tmp_path / "twice", device="cpu")
     for _ in range(4):
         next(run)
     assert nets[1].stem.conv.weight.is_contiguous(memory_format=torch.channels_last)

@@ -1,40 +1,67 @@
-"""One process at a time."""
+"""Locks of files and folders: one thread or process at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import BaseFileLock, FileLock, Timeout
 
-from convatlas.base.errors import StoreError
+from convatlas.base.errors import ConvAtlasError, StoreError
+
+
+def unusable(path: Path, error: OSError) -> StoreError:
+    """The error for a file or folder of the store that the system refuses to read or write."""
+    reason = error.strerror or str(error)
+    # When renaming fails, the new name is the obstacle.
+    where = error.filename2 or error.filename or path
+    return StoreError(f"{where} cannot be used: {reason}; CONVATLAS_HOME says where the store is")
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of `path`, a hidden file beside it: no other thread or process that asks for it is inside.
+    """Hold the lock of `path`, waiting as long as it takes.
 
-    Waits as long as it takes; the lock of a process that dies is free at once. Whoever holds it must not ask again.
+    The lock is a hidden file beside `path`; that of a process that dies is free at once. A thread that holds it must
+    not ask for it again.
 
     Raises:
-        StoreError: There is no writing beside `path`.
+        StoreError: Files beside `path` cannot be written.
     """
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError as error:
-        raise unusable(path.parent, error) from None
+    lock = _acquired(path, -1, unusable)
     try:
         yield
     finally:
         lock.release()
 
 
-def unusable(path: Path, error: OSError) -> StoreError:
-    """The error for a file or folder of the store that the system refuses to read or write."""
-    reason = error.strerror or str(error)
-    # Of a renaming it is the new name that is in the way.
-    where = error.filename2 or error.filename or path
-    return StoreError(f"{where} cannot be used: {reason}; CONVATLAS_HOME says where the store is")
+@contextmanager
+def owned(path: Path, busy: ConvAtlasError, unwritable: Callable[[Path, OSError], ConvAtlasError]) -> Iterator[None]:
+    """Hold the lock of `path` as `locked` does, but refuse at once if somebody else holds it.
+
+    Args:
+        path: What the lock is for.
+        busy: Raised if another thread or process holds the lock.
+        unwritable: Makes the error to raise if files beside `path` cannot be written.
+    """
+    try:
+        lock = _acquired(path, 0, unwritable)
+    except Timeout:
+        raise busy from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquired(path: Path, timeout: float, unwritable: Callable[[Path, OSError], ConvAtlasError]) -> BaseFileLock:
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=timeout)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:  # an OSError too
+        raise
+    except OSError as error:
+        raise unwritable(path.parent, error) from None
+    return lock

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 
 from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.locking import owned as owner
 from convatlas.bulk.manifest import Listed
 from convatlas.bulk.result import Unread
 from convatlas.bulk.shards import Shard, spelled, unwritable
@@ -28,22 +28,14 @@ def owned(folder: Path) -> Iterator[None]:
     Raises:
         ConvAtlasError: Another run is at work in it, or nothing can be written there.
     """
-    lock = FileLock(folder / ".batch.lock", timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-        for left in folder.glob(".shard-*.parquet.*"):  # by a run that was killed while it wrote
-            left.unlink(missing_ok=True)
-    except Timeout:
-        raise ConvAtlasError(
-            f"another run is at work in {str(folder)!r}: wait for it, or name another folder"
-        ) from None
-    except OSError as error:
-        raise unwritable(folder, error) from None
-    try:
+    busy = ConvAtlasError(f"another run is at work in {str(folder)!r}: wait for it, or name another folder")
+    with owner(folder / "batch", busy, unwritable):
+        try:
+            for left in folder.glob(".shard-*.parquet.*"):  # by a run that was killed while it wrote
+                left.unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(folder, error) from None
         yield
-    finally:
-        lock.release()
 
 
 def file_of(folder: Path, number: int) -> Path:

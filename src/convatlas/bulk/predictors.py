@@ -14,6 +14,7 @@ import torch
 
 from convatlas.base.devices import device_of
 from convatlas.base.errors import ConvAtlasError, printable
+from convatlas.base.fingerprint import fingerprint
 from convatlas.base.machine import threads
 from convatlas.base.records import provenance
 from convatlas.bulk.job import Wish
@@ -27,7 +28,6 @@ from convatlas.engines.probabilities import MAPS
 from convatlas.nets.net import Net
 from convatlas.predict.classify_eager import classifier
 from convatlas.predict.detect import detector, objects_on
-from convatlas.training.checkpoints import digest
 from convatlas.weights.load import load
 
 BATCH = 16
@@ -223,7 +223,7 @@ def identity(model: Model) -> dict[str, object]:
     return {
         "net": model.net.card.name,
         "weights": lineage.name,
-        "sha256": digest(model.net.state_dict()),
+        "sha256": fingerprint(model.net.state_dict()),
         "preprocessing": lineage.preprocessing.to_dict(),
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from convatlas.base.fingerprint import add_tensors, tensor_bytes
 from convatlas.base.machine import versions
 from convatlas.base.store import home
 from convatlas.nets.net import Net
@@ -26,9 +27,7 @@ def folder_of(net: nn.Module, shape: tuple[int, ...]) -> Path:
     ):
         digest.update(_code(kind).encode())
     # Constants too, which `state_dict` leaves out.
-    for name, tensor in [*net.named_parameters(), *net.named_buffers()]:
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(_bytes(tensor))
+    add_tensors(digest, [*net.named_parameters(), *net.named_buffers()])
     name = net.card.name if isinstance(net, Net) else type(net).__name__
     return home() / "engines" / f"{name}-{digest.hexdigest()[:20]}"
 
@@ -38,7 +37,7 @@ def _plain(module: nn.Module) -> list[tuple[str, str]]:
     found = []
     for name, value in vars(module).items():
         if isinstance(value, torch.Tensor):
-            found.append((name, hashlib.sha256(_bytes(value)).hexdigest()))
+            found.append((name, hashlib.sha256(tensor_bytes(value)).hexdigest()))
         elif inspect.isroutine(value):
             found.append((name, _code(value)))
         elif name != "training" and (
@@ -46,10 +45,6 @@ def _plain(module: nn.Module) -> list[tuple[str, str]]:
         ):
             found.append((name, repr(value)))
     return sorted(found)
-
-
-def _bytes(tensor: torch.Tensor) -> memoryview:
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def _code(code: Any) -> str:

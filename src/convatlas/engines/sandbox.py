@@ -5,19 +5,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
 
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.worker import WorkerError, run, specification
 from convatlas.engines.backends.session import Photos
 from convatlas.engines.options import Setting
 
@@ -32,44 +27,19 @@ def tried(folder: Path, setting: Setting, x: Photos) -> Photos:
         ConvAtlasError: It refused, crashed, or took longer than `PATIENCE`; says which.
     """
     with tempfile.TemporaryDirectory() as place:
-        # -P: what lies in the user's folder and is called as a package is not that package.
         source, target = Path(place) / "x.npy", Path(place) / "y.npy"
         np.save(source, x)
-        told = json.dumps([str(folder), setting.to_dict(), str(source), str(target)])
         try:
-            done = subprocess.run(
-                [sys.executable, "-P", "-m", "convatlas.engines.sandbox", told],
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=PATIENCE,
-            )
-        except subprocess.TimeoutExpired:
-            raise ConvAtlasError(f"{setting.engine} was given up after {PATIENCE:.0f} s") from None
-        if done.returncode < 0:
-            raise ConvAtlasError(f"{setting.engine} crashed ({signal.Signals(-done.returncode).name})")
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["without a word"]
-            raise ConvAtlasError(f"{setting.engine} failed: {lines[-1][:300]}")
+            run(__name__, [str(folder), setting.to_dict(), str(source), str(target)], timeout=PATIENCE)
+        except WorkerError as error:
+            raise ConvAtlasError(f"{setting.engine} {error}") from None
         found: Photos = np.load(target)
         return found
 
 
-def end_with_parent() -> None:
-    """Ends this process, within a second, when the one that started it does: nobody waits for its answer then."""
-    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
 def main() -> None:
     """Starts the engine, runs it once, and leaves the answer in a file."""
-    end_with_parent()
-    folder, setting, source, target = json.loads(sys.argv[1])
+    folder, setting, source, target = specification()
     from convatlas.engines.start import start
 
     try:

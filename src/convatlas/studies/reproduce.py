@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -16,6 +14,7 @@ import torch
 from convatlas.base.errors import TrainingError, unknown
 from convatlas.base.sigint import unheard
 from convatlas.base.verbs import Steps, verb
+from convatlas.base.worker import end_with_parent
 from convatlas.images.download import digits
 from convatlas.studies.mnist_errors.rows import SEEDS
 from convatlas.studies.mnist_errors.runs import run, tasks
@@ -103,12 +102,4 @@ def reproduce(
 def _begin(threads: int) -> None:
     """What a run's process does first."""
     torch.set_num_threads(threads)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Ends this process with the one that began it, however that ended, lest a run that nobody waits for goes on."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+    end_with_parent()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping
@@ -11,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
-from torch import Tensor
 
 from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import TrainingError
+from convatlas.base.locking import owned as owner
 
 PATTERN = "checkpoint-*.pt"
 
@@ -27,20 +25,11 @@ def owned(folder: Path, resume: bool) -> Iterator[None]:
     Raises:
         TrainingError: Another run is at work in it, one has been without `resume`, or nothing can be written there.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".run.lock", timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise TrainingError(f"another run is at work in {folder}; give this one a folder of its own") from None
-    except OSError as error:
-        raise unwritable(folder, error) from None
-    try:
+    busy = TrainingError(f"another run is at work in {folder}; give this one a folder of its own")
+    with owner(folder / "run", busy, unwritable):
         if not resume and (list(folder.glob(PATTERN)) or (folder / "result.json").exists()):
             raise TrainingError(f"{folder} holds a run already; resume it, or give this one a folder of its own")
         yield
-    finally:
-        lock.release()
 
 
 def save(folder: Path, step: int, content: Mapping[str, Any], kept: int) -> None:
@@ -124,16 +113,6 @@ def read_identity(folder: Path) -> dict[str, Any]:
 def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
     """All lines anew: few enough, and never half a line."""
     write(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
-
-
-def digest(*states: Mapping[str, Tensor]) -> str:
-    """The sha256 of weights by their names."""
-    found = hashlib.sha256()
-    for state in states:
-        for name, tensor in state.items():
-            found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
 
 
 def unwritable(path: Path, error: OSError) -> TrainingError:

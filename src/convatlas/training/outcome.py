@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from convatlas.base.fingerprint import fingerprint
 from convatlas.nets.net import Net
 from convatlas.training import checkpoints
 from convatlas.training.data.datasets import Parts
@@ -35,7 +36,7 @@ def identity(net: nn.Module, data: Parts, recipe: Recipe) -> dict[str, Any]:
         "net": name,
         "data": f"{data.name} {data.fingerprint}",
         **recipe.to_dict(),
-        "start": checkpoints.digest(net.state_dict()),
+        "start": fingerprint(net.state_dict()),
     }
 
 
@@ -85,7 +86,7 @@ def finished(
             net=net.card.name,
             source=f"trained here on {data.name}{upright}, {result.epochs} epochs, seed {recipe.seed}",
             licence="",
-            hash=checkpoints.digest(net.state_dict()),
+            hash=fingerprint(net.state_dict()),
             preprocessing=data.preprocessing,
             class_names=data.classes,
             top1=f"{shown.top1:.2f}" if shown else "",

@@ -13,9 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from convatlas.base.errors import TrainingError
+from convatlas.base.fingerprint import fingerprint
 from convatlas.base.memory_format import channels_innermost
 from convatlas.nets.net import Net
-from convatlas.training import checkpoints
 from convatlas.training.data.datasets import Parts
 from convatlas.training.data.in_memory import Examples
 from convatlas.training.data.loader import Batch
@@ -144,7 +144,7 @@ class Learner:
 
     def settle(self) -> str:
         """Leaves the weights that count in the net, in evaluation mode; gives the hash of all of them."""
-        sha256 = checkpoints.digest(self.net.state_dict(), self.mean)
+        sha256 = fingerprint(self.net.state_dict(), self.mean)
         if self.mean:
             self.net.load_state_dict(self.mean)
         self.net.eval()

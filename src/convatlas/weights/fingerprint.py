@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.fingerprint import add_tensors
 from convatlas.images.labelled import Labelled
 from convatlas.nets.net import Net
 from convatlas.weights.lineage import lineage
@@ -20,9 +21,7 @@ from convatlas.weights.native import describe
 def key_of(net: Net, seen_as: str, photos: Sequence[Labelled], numbers: Mapping[str, int]) -> str:
     """A short hash of all that a result depends on: net, preprocessing, photos, and which answers are right."""
     digest = hashlib.sha256(repr((net, net.lineage, net.genome, seen_as, sorted(numbers.items()))).encode())
-    for name, tensor in net.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    add_tensors(digest, net.state_dict().items())
     for photo in photos:
         try:
             told = photo.path.stat()

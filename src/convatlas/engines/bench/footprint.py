@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.worker import WorkerError, run, specification
 from convatlas.engines.backends.session import Session
 from convatlas.engines.options import Setting
 
@@ -33,17 +33,16 @@ def weigh(setting: Setting, folder: Path, net: tuple[str, str | None], shape: tu
     Raises:
         ConvAtlasError: The process failed.
     """
-    told = json.dumps([setting.to_dict(), str(folder), net, shape, batch])
-    command = [sys.executable, "-P", "-m", "convatlas.engines.bench.footprint", told]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    if done.returncode:
-        raise ConvAtlasError(f"{setting} could not be weighed: {(done.stderr.splitlines() or ['it died'])[-1][:200]}")
-    return Weight(*json.loads(done.stdout.splitlines()[-1]))
+    try:
+        output = run(__name__, [setting.to_dict(), str(folder), net, shape, batch])
+    except WorkerError as error:
+        raise ConvAtlasError(f"{setting} could not be weighed: {error.reason}") from None
+    return Weight(*json.loads(output.splitlines()[-1]))
 
 
 def main() -> None:
     """Prints milliseconds and megabytes as JSON."""
-    setting, folder, net, shape, batch = json.loads(sys.argv[1])
+    setting, folder, net, shape, batch = specification()
     start = time.perf_counter()
     session = _session(Setting(**setting), Path(folder), *net)
     taken = 1e3 * (time.perf_counter() - start)

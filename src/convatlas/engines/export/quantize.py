@@ -10,10 +10,7 @@ stay in float32. Where too few answers agree with float32's, the layers that har
 
 from __future__ import annotations
 
-import json
 import operator
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -25,10 +22,10 @@ import numpy as np
 from convatlas.base.atomic import whole
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.extras import needed
+from convatlas.base.worker import WorkerError, run, specification
 from convatlas.engines.agreement import LEAST, agreement
 from convatlas.engines.backends.session import Photos
 from convatlas.engines.probabilities import MAPS
-from convatlas.engines.sandbox import end_with_parent
 
 FLOAT = ("MVN", "Gelu", "SoftMax", "Softmax", "LogSoftmax")
 """Operations of OpenVINO that stay in float32: what normalizes a layer is MVN there."""
@@ -62,24 +59,17 @@ def quantize(
         sources = [Path(folder) / "calibration.npy", Path(folder) / "proof.npy"]
         for source, photos in zip(sources, (calibration, proof), strict=True):
             np.save(source, photos)
-        told = json.dumps([str(graph), str(place), *(str(source) for source in sources), routes, map])
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "convatlas.engines.export.quantize", told],
+        task = [str(graph), str(place), *(str(source) for source in sources), routes, map]
+        try:
             # What NNCF would otherwise tell its makers stays here.
-            env=os.environ | {"NNCF_CI": "1"},
-            capture_output=True,
-            text=True,
-            errors="replace",
-        )
-        if done.returncode:
-            line = (done.stderr.strip().splitlines() or [f"it died of signal {-done.returncode}"])[-1]
-            raise ConvAtlasError(f"NNCF cannot quantize this net: {line[:300]}")
+            run(__name__, task, environment={"NNCF_CI": "1"})
+        except WorkerError as error:
+            raise ConvAtlasError(f"NNCF cannot quantize this net: {error.reason}") from None
 
 
 def main() -> None:
     """Quantizes; and with accuracy control if that alone is not enough."""
-    end_with_parent()
-    graph, target, calibration, proof, routes, map = json.loads(sys.argv[1])
+    graph, target, calibration, proof, routes, map = specification()
     import openvino
 
     seen, photos = np.load(calibration), [part[None] for part in np.load(proof)]

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.base.errors import TrainingError
+from convatlas.base.fingerprint import fingerprint
 from convatlas.nets.build import build
 from convatlas.nets.families.lenet import BoostedLeNet
 from convatlas.nets.net import Net
-from convatlas.training.checkpoints import digest, write
+from convatlas.training.checkpoints import write
 from convatlas.training.data.datasets import Parts
 from convatlas.training.data.in_memory import Examples, InMemory, batches
 from convatlas.training.loop import fit
@@ -106,7 +107,7 @@ def boosted(
     chosen = next(point for point in points if point.wanted == PUBLISHED_SHARE)
     whole.threshold = chosen.threshold
     lineage, top1 = nets[0].lineage, f"{100 - chosen.error:.2f}"
-    whole.lineage = replace(lineage, net=whole.card.name, hash=digest(whole.state_dict()), top1=top1)
+    whole.lineage = replace(lineage, net=whole.card.name, hash=fingerprint(whole.state_dict()), top1=top1)
     return whole, points
 
 
