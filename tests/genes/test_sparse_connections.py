@@ -13,7 +13,7 @@ from convatlas.genes.genome import Genome
 from convatlas.genes.loci import LOCI
 from convatlas.genes.sparse_connections import LinkedConvolution, half
 from convatlas.nets.families.lenet import C3, C3_OF_LENET4, F5, H3
-from convatlas.nets.initialize import start_by_fan_in
+from convatlas.nets.module_init import init_by_fan_in
 
 TABLES = {"H3": (4, H3), "C3": (6, C3), "C3_OF_LENET4": (8, C3_OF_LENET4), "F5": (16, F5), "half": (7, half(7, 5))}
 
@@ -95,7 +95,7 @@ def test_first_weights_follow_the_links_of_their_unit():
     torch.manual_seed(0)
     conv = LinkedConvolution(6, C3 * 50, (5, 5))
     with torch.no_grad():
-        start_by_fan_in(conv)
+        init_by_fan_in(conv)
     for links in (3, 4, 6):
         bound = 2.4 / (links * 25)
         rows = [len(seen) == links for seen in conv.links for _ in seen]

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 import convatlas as ca
 from convatlas.base.errors import WeightsError
 from convatlas.catalogue.lineages import weights_of
-from convatlas.nets.initialize import assign, start
+from convatlas.nets.initialize import assign
+from convatlas.nets.module_init import init_module
 from convatlas.weights.lineages import lite
 from convatlas.weights.state_io import finite, fits, pickled, safetensors, save_safetensors, verify
 
@@ -263,7 +264,7 @@ def test_weights_fill_a_net_without_a_copy() -> None:
     del weights["1.num_batches_tracked"]
     with torch.device("meta"):
         ours = net()
-    ours.fill = start
+    ours.init_weights = init_module
     assign(ours, weights, seed=0)
     assert bits(ours) == bits(theirs)
     assert ours[0].weight.data_ptr() == weights["0.weight"].data_ptr()

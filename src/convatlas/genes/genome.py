@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from torch import nn
 
@@ -52,6 +52,11 @@ class Genome:
     dropout: float | None = 0.0
     stochastic_depth: float | None = None
     iterations: int | None = None
+
+    @classmethod
+    def bare(cls, **genes: Any) -> Genome:
+        """A genome that has only the given loci, for nets that lack most of them."""
+        return cls(**{field.name: genes.get(field.name) for field in dataclasses.fields(cls)})
 
     def swapped(self, net: str, genes: Mapping[str, object]) -> Genome:
         """This genome with other genes at some loci.

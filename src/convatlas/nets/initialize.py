@@ -1,46 +1,42 @@
-"""Random weights that a net can be trained from, and given ones."""
+"""Fill a net with random weights, or with given ones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError
-from convatlas.genes.sparse_connections import LinkedConvolution
-
-if TYPE_CHECKING:
-    from convatlas.nets.net import Net
+from convatlas.nets.net import Net
 
 
 def initialize(net: Net, seed: int) -> None:
-    """Gives every parameter and buffer of `net` memory on the CPU, if it has none, and the numbers it starts with.
+    """Move `net` from the meta device to the CPU and draw all its weights.
 
-    One seed, one net; the global generator is left alone.
+    The same seed gives the same weights; PyTorch's global generator is left as it was.
 
     Raises:
-        ConvAtlasError: A seed that is none.
+        ConvAtlasError: An invalid seed.
     """
-    _begin(net, net.modules(), seed)
+    _materialize(net, net.modules(), seed)
 
 
 def assign(net: Net, weights: Mapping[str, Tensor], seed: int) -> None:
-    """Puts `weights` into a net on the meta device, without a copy; modules that lack any start at random.
+    """Put `weights` into a net on the meta device, without a copy; modules that lack any are initialized randomly.
 
-    Constants that belong to no file (persistent=False) are made as well.
+    Constants that belong to no file (persistent=False) are computed as well.
     """
     incomplete = []
     for path, module in net.named_modules():
         prefix = f"{path}." if path else ""
         if any(f"{prefix}{name}" not in weights for name in (*module._parameters, *module._buffers)):
             incomplete.append(module)
-    _begin(net, incomplete, seed)
+    _materialize(net, incomplete, seed)
     net.load_state_dict(weights, strict=False, assign=True)
 
 
-def _begin(net: Net, modules: Iterable[nn.Module], seed: int) -> None:
+def _materialize(net: Net, modules: Iterable[nn.Module], seed: int) -> None:
     if not isinstance(seed, int) or not 0 <= seed < 2**64:
         raise ConvAtlasError(f"a seed is a whole number from 0 to 2^64 - 1; got {seed!r}")
     with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -52,34 +48,9 @@ def _begin(net: Net, modules: Iterable[nn.Module], seed: int) -> None:
             for name, buffer in module._buffers.items():
                 if buffer is not None and buffer.is_meta:
                     module._buffers[name] = _empty(buffer)
-            net.fill(module)
+            net.init_weights(module)
 
 
 def _empty(tensor: Tensor) -> Tensor:
-    # `empty_like` of a tensor on the meta device, and so `to_empty`, takes ten times as long.
+    # `empty_like` of a tensor on the meta device, and therefore `to_empty`, takes ten times as long.
     return torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
-
-
-def start(module: nn.Module) -> None:
-    """What a module starts with by itself."""
-    if callable(reset := getattr(module, "reset_parameters", None)):
-        reset()
-
-
-def start_by_fan_in(module: nn.Module) -> None:
-    """As `start`, but convolutions and dense layers begin uniform in 2.4 / fan-in (LeCun et al. 1998, appendix A).
-
-    The fan-in is the number of links into a unit, that of its bias aside; biases are drawn as the weights are.
-    """
-    start(module)
-    if not isinstance(module, LinkedConvolution | nn.Conv2d | nn.Linear):
-        return
-    bound = 2.4 / module.weight[0].numel()
-    for tensor in (module.weight, module.bias):
-        if tensor is not None:
-            nn.init.uniform_(tensor, -bound, bound)
-    if isinstance(module, LinkedConvolution):
-        links = torch.tensor([len(seen) for seen in module.links])
-        module.weight.div_(links.repeat_interleave(links)[:, None, None])
-        if module.bias is not None:
-            module.bias.div_(links)

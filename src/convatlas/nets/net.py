@@ -12,7 +12,7 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.genes.gene import chain
 from convatlas.genes.genome import Genome
 from convatlas.genes.layers import Dense
-from convatlas.nets.initialize import start
+from convatlas.nets.module_init import init_module
 
 if TYPE_CHECKING:
     from convatlas.catalogue.cards import Card
@@ -53,9 +53,9 @@ class Net(nn.Module):
         self.genome = genome
         self.classes, self.channels, self.size = classes, channels, size
 
-    def fill(self, module: nn.Module) -> None:
+    def init_weights(self, module: nn.Module) -> None:
         """Random weights and constants for one module of the net, as the family starts it."""
-        start(module)
+        init_module(module)
 
     def iter_stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Each stage's name and output in turn; nothing is kept."""

@@ -85,14 +85,13 @@ class CapsNet(Net):
 
     @staticmethod
     def default_genome(config: Config) -> Genome:
-        return Genome(
-            padding=None,
-            alignment=None,
-            flattening=None,
+        return Genome.bare(
+            convolution="dense",
             normalization="none",
+            activation="relu",
+            attention="none",
             routing="dynamic",
             decoder="dense",
-            dropout=None,
             iterations=config.iterations,
         )
 
@@ -117,12 +116,12 @@ class CapsNet(Net):
         if decoder is not None:
             self.reconstruction = Reconstruction(decoder)
 
-    def fill(self, module: nn.Module) -> None:
+    def init_weights(self, module: nn.Module) -> None:
         """As each module starts; but the first convolution with variance 2 / fan-in (He et al. 2015).
 
         By the fan-out of 256 maps over a photo of one channel, no capsule would have any length to start with.
         """
-        super().fill(module)
+        super().init_weights(module)
         if module is self.conv1.conv and isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 

@@ -50,16 +50,7 @@ class Cognitron(Net):
 
     @staticmethod
     def default_genome(config: Config) -> Genome:
-        return Genome(
-            convolution=None,
-            padding=None,
-            alignment=None,
-            flattening=None,
-            normalization=None,
-            activation=None,
-            attention=None,
-            dropout=None,
-        )
+        return Genome.bare()
 
     def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__(config, genome, classes, channels, size)

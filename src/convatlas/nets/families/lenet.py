@@ -23,7 +23,7 @@ from convatlas.genes.layers import Dense
 from convatlas.genes.normalization import Norm
 from convatlas.genes.sparse_connections import Links
 from convatlas.genes.structural import Repeat
-from convatlas.nets.initialize import start_by_fan_in
+from convatlas.nets.module_init import init_by_fan_in
 from convatlas.nets.net import Net
 
 NORM = Norm(eps=1e-5, momentum=0.1)
@@ -153,8 +153,8 @@ class LeNet(Net):
             features = width
         self.head = genome.answer(features, classes)
 
-    def fill(self, module: nn.Module) -> None:
-        start_by_fan_in(module)
+    def init_weights(self, module: nn.Module) -> None:
+        init_by_fan_in(module)
 
 
 class Vote(nn.Module):
@@ -228,8 +228,8 @@ class BoostedLeNet(Net):
         self.net1, self.net2, self.net3 = (LeNet(config, genome, classes, channels, size) for _ in range(3))
         self.head = Vote()
 
-    def fill(self, module: nn.Module) -> None:
-        start_by_fan_in(module)
+    def init_weights(self, module: nn.Module) -> None:
+        init_by_fan_in(module)
 
     def iter_stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         answers = [self.net1(x), self.net2(x), self.net3(x)]

@@ -75,15 +75,8 @@ class MatrixCapsNet(Net):
 
     @staticmethod
     def default_genome(config: Config) -> Genome:
-        return Genome(
-            convolution=None,
-            padding=None,
-            alignment=None,
-            flattening=None,
-            normalization="none",
-            routing="em",
-            dropout=None,
-            iterations=config.iterations,
+        return Genome.bare(
+            normalization="none", activation="relu", attention="none", routing="em", iterations=config.iterations
         )
 
     def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):

@@ -15,7 +15,7 @@ from convatlas.genes.feedback import Layer
 from convatlas.genes.gene import chain
 from convatlas.genes.genome import Genome
 from convatlas.genes.layers import Dense
-from convatlas.nets.initialize import start_by_fan_in
+from convatlas.nets.module_init import init_by_fan_in
 from convatlas.nets.net import Net
 
 
@@ -48,17 +48,11 @@ class Perceptron(Net):
 
     @staticmethod
     def default_genome(config: Config) -> Genome:
-        return Genome(
-            convolution=None,
-            padding=None,
-            alignment=None,
+        return Genome.bare(
             flattening="flatten",
-            normalization=None,
             activation="scaled_tanh" if config.hidden else "identity",
-            attention=None,
             feedback=config.feedback,
             output="squashed",
-            dropout=None,
         )
 
     def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
@@ -78,5 +72,5 @@ class Perceptron(Net):
             in_channels = layer.width
         self.head = head if loop is None else loop
 
-    def fill(self, module: nn.Module) -> None:
-        start_by_fan_in(module)
+    def init_weights(self, module: nn.Module) -> None:
+        init_by_fan_in(module)
