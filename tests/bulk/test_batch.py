@@ -34,7 +34,7 @@ from convatlas.engines.backends.onnxruntime import OnnxRuntime
 from convatlas.engines.backends.openvino import OpenVINO
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.nets.build import build
-from convatlas.weights.lineages import darknet
+from convatlas.weights.formats import darknet_files
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_objects_are_those_of_detect(tmp_path: Path) -> None:
     with torch.no_grad():
         for boxes in (net.boxes1, net.boxes2):
             boxes.boxes1.conv.bias.view(3, 85)[:, 4] = -2
-    darknet.write(net, tmp_path / "tiny.weights")
+    darknet_files.write(net, tmp_path / "tiny.weights")
     (tmp_path / "list.txt").write_text("\n".join(str(sample(name)) for name in SAMPLES) + "\nnowhere.png\n")
     how = {"net": "yolo_v3_tiny", "weights": str(tmp_path / "tiny.weights"), "threshold": 0.06, "top": 20}
     ca.batch("detect", tmp_path / "list.txt", tmp_path / "out", **how)

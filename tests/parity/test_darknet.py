@@ -16,7 +16,7 @@ from convatlas.nets.boxes import decode
 from convatlas.nets.build import build
 from convatlas.nets.families.darknet import Darknet
 from convatlas.nets.families.yolo import YOLO
-from convatlas.weights.lineages import darknet
+from convatlas.weights.formats import darknet_files
 
 QUICK = [("darknet19", 96), ("yolo_v2_tiny", 96), ("yolo_v3_tiny", 96)]
 SWEEP = [("darknet19", 256), ("darknet53", 256), ("yolo_v2", 224), ("yolo_v2_voc", 224), ("yolo_v2_tiny_voc", 416)]
@@ -27,7 +27,7 @@ def compare(name: str, size: int, folder) -> None:
     net = build(name, size=size, genes={"normalization": "batch"}, seed=1).eval()
     stir(net)
     row, classes = (net.config, net.classes) if isinstance(net, YOLO) else (Darknet.variants[name], 1000)
-    darknet.write(net, folder / "net.weights")
+    darknet_files.write(net, folder / "net.weights")
     (folder / "net.cfg").write_text(cfg(net, row, classes, (size, size)))
     twin = cv2.dnn.readNetFromDarknet(str(folder / "net.cfg"), str(folder / "net.weights"))
     x = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(3))

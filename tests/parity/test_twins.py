@@ -22,7 +22,7 @@ from convatlas.genes.structural import Shuffle
 from convatlas.nets.build import build, family_of
 from convatlas.nets.families.resnet import Residual
 from convatlas.nets.net import Net
-from convatlas.weights.lineages.registry import origin
+from convatlas.weights.registry import origin
 
 TWINS = {
     "alexnet_one_tower": ("torchvision", "alexnet"),
@@ -56,7 +56,7 @@ def twin(name: str, auxiliary: bool) -> nn.Module:
 def hand_over(net: Net, peer: nn.Module) -> None:
     """Gives the twin our weights."""
     ours, wanted = net.state_dict(), peer.state_dict()
-    pairs = list(origin(TWINS[net.card.name][0]).names(net))
+    pairs = list(origin(TWINS[net.card.name][0]).converter().names(net))
     places = dict(pairs)
     renamed = {}
     for key in wanted:

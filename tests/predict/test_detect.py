@@ -20,7 +20,7 @@ from convatlas.images.decoding import read
 from convatlas.images.samples import sample
 from convatlas.nets.build import build
 from convatlas.predict.detect import table
-from convatlas.weights.lineages import darknet
+from convatlas.weights.formats import darknet_files
 
 ROCKET = sample("rocket")  # 427 x 640
 
@@ -33,7 +33,7 @@ def file(tmp_path_factory) -> Path:
         for boxes in (net.boxes1, net.boxes2):
             boxes.boxes1.conv.bias.view(3, 85)[:, 4] = -30
     path = tmp_path_factory.mktemp("weights") / "yolov3-tiny.weights"
-    darknet.write(net, path)
+    darknet_files.write(net, path)
     return path
 
 
@@ -206,7 +206,7 @@ def test_what_is_no_number_of_objects(top):
 @pytest.mark.parametrize("name", ["yolo_v1_tiny", "yolo_v2_tiny_voc"])
 def test_versions_1_and_2(name, tmp_path):
     """Version 1 stretches the photo, both name VOC's classes; a faint threshold finds something on random weights."""
-    darknet.write(build(name, seed=1), tmp_path / "a.weights")
+    darknet_files.write(build(name, seed=1), tmp_path / "a.weights")
     found = ca.detect(ROCKET, name, weights=str(tmp_path / "a.weights"), threshold=0.001, top=5)
     net = ca.load(name, weights=str(tmp_path / "a.weights"))
     assert net.lineage.preprocessing.kind == ("stretch" if "v1" in name else "letterbox")

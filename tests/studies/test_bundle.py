@@ -23,10 +23,10 @@ from convatlas.images.preprocessing import Preprocessing
 from convatlas.nets.build import build
 from convatlas.studies.mnist_errors import bundle
 from convatlas.training.data.datasets import for_digits, prepared
-from convatlas.weights import native
+from convatlas.weights import bundled
+from convatlas.weights.bundled import LIMIT
+from convatlas.weights.formats import native
 from convatlas.weights.lineage import Lineage, lineage
-from convatlas.weights.lineages import bundled
-from convatlas.weights.lineages.bundled import LIMIT
 from convatlas.weights.listing import kept
 
 OWN = [row for row in all_weights() if row.origin == "own"]

@@ -6,7 +6,7 @@ from convatlas.catalogue.cards import find
 from convatlas.nets.build import skeleton
 from convatlas.nets.initialize import initialize
 from convatlas.nets.net import Net
-from convatlas.weights.lineages.registry import variant
+from convatlas.weights.registry import variant
 
 
 def following(name: str, lineage: str, channels: int | None = None) -> Net:

@@ -158,13 +158,13 @@ def order(net: str) -> tuple[list[int], list[str], list[list[tuple[int, ...]]]]:
 
 
 def _write_orders() -> None:
+    import convatlas.weights
     from convatlas.catalogue.lineages import all_weights
-    from convatlas.weights.lineages import keras_layers
 
     nets = {row.net: row.model for row in all_weights() if row.origin == "keras"}
     orders: Mapping[str, list[int]] = {name: order(model)[0] for name, model in nets.items()}
     lines = [f'"{name}": {places}' for name, places in orders.items() if places != sorted(places)]
-    file = Path(keras_layers.__file__).parent / "data" / "keras_order.json"
+    file = Path(convatlas.weights.__file__).parent / "data" / "keras_order.json"
     file.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 

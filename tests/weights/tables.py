@@ -15,7 +15,7 @@ from torchvision import models
 
 from convatlas.base.atomic import write_bytes
 from convatlas.catalogue.lineages import Weights, all_weights, table_text
-from convatlas.weights.lineage import PIXELS
+from convatlas.weights.registry import origin
 
 TORCHVISION = {
     **{name: name for name in ("vgg16", "vgg19", "resnet50", "resnet101", "resnet152")},
@@ -81,7 +81,7 @@ def _torchvision(net: str, their: str, member: models.WeightsEnum) -> Weights:
         geometry="resize_crop",
         resize=transforms.resize_size[0],
         interpolation=transforms.interpolation.value,
-        pixels=_pixels(tuple(transforms.mean), tuple(transforms.std)),
+        pixels=_pixels("torchvision", tuple(transforms.mean), tuple(transforms.std)),
     )
 
 
@@ -117,21 +117,22 @@ def _timm(net: str, model: str) -> Weights:
         geometry="squash" if told.crop_mode == "squash" else "resize_crop",
         resize=math.floor(size / told.crop_pct),
         interpolation=told.interpolation,
-        pixels=_pixels(told.mean, told.std),
+        pixels=_pixels("timm", told.mean, told.std),
     )
 
 
-def _pixels(mean: tuple[float, ...], std: tuple[float, ...]) -> str:
-    (name,) = (name for name, (scale, m, s, _) in PIXELS.items() if scale == 255 and (m, s) == (mean, std))
+def _pixels(library: str, mean: tuple[float, ...], std: tuple[float, ...]) -> str:
+    pixels = origin(library).pixels.items()
+    (name,) = (name for name, (scale, m, s, _) in pixels if scale == 255 and (m, s) == (mean, std))
     return name
 
 
-def table(origin: str) -> str:
+def table(library: str) -> str:
     """The committed table."""
-    return (files("convatlas.catalogue") / "data" / "weights" / f"{origin}.csv").read_text("utf-8")
+    return (files("convatlas.catalogue") / "data" / "weights" / f"{library}.csv").read_text("utf-8")
 
 
 if __name__ == "__main__":
-    for origin, rows in (("torchvision", torchvision_rows()), ("timm", timm_rows())):
-        write_bytes(files("convatlas.catalogue") / "data" / "weights" / f"{origin}.csv", table_text(rows).encode())
-        print(origin, len(rows))
+    for library, rows in (("torchvision", torchvision_rows()), ("timm", timm_rows())):
+        write_bytes(files("convatlas.catalogue") / "data" / "weights" / f"{library}.csv", table_text(rows).encode())
+        print(library, len(rows))

@@ -17,7 +17,7 @@ from convatlas.base.errors import ConvAtlasError, SizeError, WeightsError
 from convatlas.catalogue.cards import find
 from convatlas.catalogue.lineages import all_weights
 from convatlas.nets.net import Net
-from convatlas.weights.lineages.registry import choose
+from convatlas.weights.registry import choose
 
 ANEW = {
     "boosted_lenet4": {f"net{n}.head.dense.{part}" for n in (1, 2, 3) for part in ("weight", "bias")},
@@ -143,8 +143,8 @@ ODD: list[tuple[dict[str, Any], type[ConvAtlasError], str]] = [
     ({"genes": {1: "relu"}}, ConvAtlasError, "no locus is called '1'"),
     ({"size": "224"}, SizeError, "a size is a number of pixels"),
     ({"seed": "x"}, ConvAtlasError, "a seed is a whole number"),
-    ({"weights": 5}, ConvAtlasError, "told by a name or a path; got 5"),
-    ({"weights": b"lite"}, ConvAtlasError, "told by a name or a path; got b'lite'"),
+    ({"weights": 5}, ConvAtlasError, "given by a name or a path; got 5"),
+    ({"weights": b"lite"}, ConvAtlasError, "given by a name or a path; got b'lite'"),
     ({"weights": ""}, WeightsError, "weights of efficientnet_lite0 are known; these are: lite"),
     ({"like": "keras"}, ConvAtlasError, r"like= says how to read a file of others, and none is named"),
     ({"like": 5}, ConvAtlasError, r"like= says how to read a file of others, and none is named"),
@@ -164,7 +164,7 @@ def test_odd_arguments(told: dict[str, Any], error: type[ConvAtlasError], words:
 
 def test_odd_names(tmp_path: Path) -> None:
     for name in (5, None, b"lenet5", ["lenet5"]):
-        with pytest.raises(ConvAtlasError, match="told by a name or a path; got"):
+        with pytest.raises(ConvAtlasError, match="given by a name or a path; got"):
             ca.load(name)
     _, path = file_of("lenet1", tmp_path)
     with pytest.raises(ConvAtlasError, match="holds its weights already: leave out weights="):

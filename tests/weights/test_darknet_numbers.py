@@ -10,7 +10,7 @@ from tests.weights.darknet_cfg import CLASSES, NAMES, cfg, narrow, narrow_row
 
 from convatlas.nets.boxes import decode
 from convatlas.nets.families.darknet import Darknet
-from convatlas.weights.lineages import darknet
+from convatlas.weights.formats import darknet_files
 
 SIZE = 128
 
@@ -21,11 +21,11 @@ def both(request, tmp_path_factory):
     name = request.param
     writer, net = narrow(name, (SIZE, SIZE)), narrow(name, (SIZE, SIZE))
     path = tmp_path_factory.mktemp(name) / "net.weights"
-    darknet.write(writer, path)
+    darknet_files.write(writer, path)
     with torch.no_grad():
         for tensor in net.state_dict().values():
             tensor.zero_()
-    darknet.read(path, net)
+    darknet_files.read(path, net)
     x = torch.rand(1, 3, SIZE, SIZE, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     by_hand = ByHand(cfg(net, narrow_row(name), CLASSES, (SIZE, SIZE)), path.read_bytes(), x[0].numpy())
     return net.double(), x, by_hand

@@ -129,7 +129,9 @@ def test_embeddings_end_where_they_ended(tmp_path: Path, name: str, keep: list[s
 def test_other_ends_are_not_written(tmp_path: Path, name: str, keep: list[str], where: str) -> None:
     net = ca.build(name)
     net.cut_head(keep)
-    with pytest.raises(WeightsError, match=rf"^this {name} was changed by hand at {where}, which no file can tell$"):
+    with pytest.raises(
+        WeightsError, match=rf"^this {name} was changed by hand at {where}, which no file can describe$"
+    ):
         ca.export(net, tmp_path / "a.safetensors")
     assert not list(tmp_path.iterdir())
 

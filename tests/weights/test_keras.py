@@ -20,7 +20,7 @@ from convatlas.base.errors import WeightsError
 from convatlas.catalogue.cards import cards
 from convatlas.nets.families.efficientnet import DEVIATION
 from convatlas.nets.net import Net
-from convatlas.weights.lineages import keras
+from convatlas.weights.registry import origin
 
 ABOVE = ("vgg16", *LARGE)
 """Nets above 100 million parameters, which never run beside each other."""
@@ -38,7 +38,7 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name)
         monkeypatch.setenv("CONVATLAS_HOME", str(path / "home"))
-        monkeypatch.setattr(keras, "file", lambda weights: path / "weights.h5")
+        monkeypatch.setattr(origin("keras"), "file", lambda weights: path / "weights.h5")
         yield path
 
 

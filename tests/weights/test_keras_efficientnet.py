@@ -17,8 +17,8 @@ from tests.weights.test_keras import loaded, same
 
 import convatlas as ca
 from convatlas.nets.families.efficientnet import DEVIATION, MEAN
-from convatlas.weights.lineages import keras
 from convatlas.weights.lineages.keras import VARIANCE
+from convatlas.weights.registry import origin
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def published() -> Iterator[Published]:
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         folder = Path(name)
         patch.setenv("CONVATLAS_HOME", str(folder / "home"))
-        patch.setattr(keras, "file", lambda weights: folder / "weights.h5")
+        patch.setattr(origin("keras"), "file", lambda weights: folder / "weights.h5")
         yield Published(folder, x, keras_live.meet("EfficientNetB0", arrays(net, x.float()), x.numpy(), folder))
 
 

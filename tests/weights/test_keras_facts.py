@@ -21,8 +21,8 @@ from convatlas.catalogue.cards import cards
 from convatlas.catalogue.lineages import Weights, all_weights, weights_of
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.nets.build import skeleton
+from convatlas.weights.formats.keras_layers import layers
 from convatlas.weights.lineage import lineage
-from convatlas.weights.lineages.keras_layers import layers
 
 ROWS = [row for row in all_weights() if row.origin == "keras"]
 QUICK = ("xception", "resnet50", "resnet50_v2", "inception_v3", "mobilenet", "convnext_tiny")

@@ -21,10 +21,10 @@ from keras.src.legacy.saving import legacy_h5_format
 
 import convatlas as ca
 from convatlas.base.errors import WeightsError
-from convatlas.weights.lineages import keras as origin
-from convatlas.weights.lineages.keras_files import read
-from convatlas.weights.lineages.keras_hdf5 import MEMBER
-from convatlas.weights.lineages.keras_layers import Array, Layer
+from convatlas.weights.formats.keras_files import read
+from convatlas.weights.formats.keras_hdf5 import MEMBER
+from convatlas.weights.formats.keras_layers import Array, Layer
+from convatlas.weights.registry import origin
 
 KERNEL, TRANSPOSED = (2, 3, 1, 0), (2, 3, 1, 0)
 
@@ -194,11 +194,11 @@ HARM: dict[str, tuple[Callable[[h5py.Group, Path], object], str]] = {
     ),
     "compressed": (
         lambda root, path: replaced(root["layers/conv2d/vars"], "0", data=np.zeros((3, 3, 3, 4), "f4"), compression=9),
-        "has conv.weight in compressed or cut pieces",
+        "has conv.weight in compressed or chunked pieces",
     ),
     "pieces larger than all of it": (
         lambda root, path: replaced(root["layers/conv2d/vars"], "1", chunks=(2**24,), maxshape=(None,)),
-        "has conv.bias in compressed or cut pieces",
+        "has conv.bias in compressed or chunked pieces",
     ),
     "nothing behind the header": (
         lambda root, path: replaced(root["layers/conv2d/vars"], "0"),
@@ -405,7 +405,7 @@ def test_nothing_is_loaded_or_kept(
         change(root)
     home = tmp_path / "home"
     monkeypatch.setenv("CONVATLAS_HOME", str(home))
-    monkeypatch.setattr(origin, "file", lambda weights: path)
+    monkeypatch.setattr(origin("keras"), "file", lambda weights: path)
     with pytest.raises(WeightsError, match=told) as error:
         ca.load("mobilenet", weights="keras" if named else str(path))
     assert "\n" not in str(error.value)

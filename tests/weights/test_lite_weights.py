@@ -13,7 +13,7 @@ import convatlas as ca
 from convatlas.base.errors import WeightsError
 from convatlas.catalogue.lineages import weights_of
 from convatlas.images.samples import SAMPLES, sample
-from convatlas.weights.lineages import lite
+from convatlas.weights.registry import origin
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
@@ -22,7 +22,7 @@ def test_the_same_logits_as_the_package(number):
     net = ca.load(f"efficientnet_lite{number}")
     side = net.card.input[0]
     peer = EfficientNet.from_name(f"efficientnet-lite{number}").eval()
-    peer.load_state_dict(torch.load(lite.file(weights_of(net.card.name)[0]), weights_only=True))
+    peer.load_state_dict(torch.load(origin("lite").file(weights_of(net.card.name)[0]), weights_only=True))
     x = torch.stack([net.preprocess(sample(name)) for name in SAMPLES])
     assert x.shape == (4, 3, side, side)
     ours, theirs = net(x), peer(x)

@@ -22,8 +22,15 @@ from convatlas.base.errors import WeightsError
 from convatlas.catalogue.lineages import weights_of
 from convatlas.nets.initialize import assign
 from convatlas.nets.module_init import init_module
-from convatlas.weights.lineages import lite
-from convatlas.weights.state_io import finite, fits, pickled, safetensors, save_safetensors, verify
+from convatlas.weights.formats.state_io import (
+    check_fit,
+    finite_float32,
+    read_pickle,
+    read_safetensors,
+    verify_hash,
+    write_safetensors,
+)
+from convatlas.weights.registry import origin
 
 # PyTorch remarks on what is odd about the files.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -42,7 +49,7 @@ def saved(content: object, zipped: bool = True) -> bytes:
 def read(folder: Path, data: bytes) -> dict[str, Tensor]:
     path = folder / "weights.pth"
     path.write_bytes(data)
-    return pickled(path)
+    return read_pickle(path)
 
 
 def refused(folder: Path, data: bytes) -> str:
@@ -113,7 +120,8 @@ NO_TABLES: dict[str, Any] = {
 def test_what_is_no_table_of_weights(tmp_path: Path, what: str) -> None:
     content = NO_TABLES[what]
     assert (
-        refused(tmp_path, saved(content() if callable(content) else content)) == "weights.pth holds no table of weights"
+        refused(tmp_path, saved(content() if callable(content) else content))
+        == "weights.pth does not hold a table of weights"
     )
 
 
@@ -147,15 +155,15 @@ def test_what_a_file_says_is_not_passed_on(tmp_path: Path, zipped: bool) -> None
     for data in (given, hostile):
         text = refused(tmp_path, data)
         assert text.isprintable()
-        assert text.startswith("weights.pth is no whole PyTorch file of weights: damaged, or more than tensors")
+        assert text.startswith("weights.pth is not a whole PyTorch file of weights: damaged, or more than tensors")
         assert "weights_only" not in text
 
 
 def test_names_in_a_file_are_not_obeyed() -> None:
     hostile = "\x1b[31m\n" + "x" * 1000
     for call in (
-        lambda: fits({hostile: TENSOR}, {}, "these weights"),
-        lambda: finite({hostile: TENSOR * torch.nan}, "these weights"),
+        lambda: check_fit({hostile: TENSOR}, {}, "these weights"),
+        lambda: finite_float32({hostile: TENSOR * torch.nan}, "these weights"),
     ):
         with pytest.raises(WeightsError) as told:
             call()
@@ -193,12 +201,12 @@ def test_only_the_published_bytes_are_read(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(b"other")
     right = hashlib.sha256(b"other").hexdigest()
-    verify(path, right)
+    verify_hash(path, right)
     with pytest.raises(WeightsError, match=rf"its sha256 is {right}, not {'0' * 64}; reinstall it"):
-        verify(path, "0" * 64)
+        verify_hash(path, "0" * 64)
     for missing in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(WeightsError, match="cannot be read"):
-            verify(missing, right)
+            verify_hash(missing, right)
 
 
 def test_a_file_larger_than_the_memory_is_refused(tmp_path: Path) -> None:
@@ -206,7 +214,7 @@ def test_a_file_larger_than_the_memory_is_refused(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(2**43)  # of which nothing is on the disk
     with pytest.raises(WeightsError, match="cannot be read: it is larger than the memory"):
-        pickled(path)
+        read_pickle(path)
 
 
 def bits(module: nn.Module) -> list[bytes]:
@@ -244,16 +252,16 @@ def test_weights_fit_whole_or_not_at_all(change: str) -> None:
     do, told = CHANGES[change]
     do(weights)
     with pytest.raises(WeightsError, match=rf"^these weights .*{told}"):
-        fits(finite(weights, "these weights"), ours.state_dict(), "these weights")
+        check_fit(finite_float32(weights, "these weights"), ours.state_dict(), "these weights")
 
 
 def test_a_head_may_be_missing_where_there_is_none() -> None:
     wanted = {"stem.weight": TENSOR, "head.dense.weight": TENSOR}
-    fits({"stem.weight": TENSOR}, wanted, "these weights", headless=True)
+    check_fit({"stem.weight": TENSOR}, wanted, "these weights", headless=True)
     with pytest.raises(WeightsError, match=r"lack head\.dense\.weight"):
-        fits({"stem.weight": TENSOR}, wanted, "these weights")
+        check_fit({"stem.weight": TENSOR}, wanted, "these weights")
     with pytest.raises(WeightsError, match=r"lack stem\.weight"):
-        fits({"head.dense.weight": TENSOR}, wanted, "these weights", headless=True)
+        check_fit({"head.dense.weight": TENSOR}, wanted, "these weights", headless=True)
 
 
 def test_weights_fill_a_net_without_a_copy() -> None:
@@ -272,7 +280,9 @@ def test_weights_fill_a_net_without_a_copy() -> None:
 
 
 def test_half_precision_becomes_single() -> None:
-    found = finite({"a": torch.ones(2, dtype=torch.bfloat16), "b.num_batches_tracked": torch.tensor(3.0)}, "these")
+    found = finite_float32(
+        {"a": torch.ones(2, dtype=torch.bfloat16), "b.num_batches_tracked": torch.tensor(3.0)}, "these"
+    )
     assert [tensor.dtype for tensor in found.values()] == [torch.float32, torch.int64]
 
 
@@ -289,10 +299,10 @@ def test_a_compressed_archive_is_no_file_of_pytorch_s(tmp_path: Path) -> None:
 @pytest.mark.parametrize("length", [0, 4, 8, 9, 60, -1])
 def test_safetensors_that_end_too_early(tmp_path: Path, length: int) -> None:
     path = tmp_path / "weights.safetensors"
-    save_safetensors(net().state_dict(), {}, path)
+    write_safetensors(net().state_dict(), {}, path)
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(WeightsError, match=r"^weights\.safetensors is no whole safetensors file"):
-        safetensors(path)
+    with pytest.raises(WeightsError, match=r"^weights\.safetensors is not a whole safetensors file"):
+        read_safetensors(path)
 
 
 LIES = {
@@ -306,21 +316,21 @@ LIES = {
 @pytest.mark.parametrize("lie", LIES)
 def test_safetensors_that_lie(tmp_path: Path, lie: str) -> None:
     path = tmp_path / "weights.safetensors"
-    save_safetensors(net().state_dict(), {}, path)
+    write_safetensors(net().state_dict(), {}, path)
     data = path.read_bytes()
     changed = LIES[lie](data)
     assert changed != data
     path.write_bytes(changed)
     with pytest.raises(WeightsError):
-        safetensors(path)
+        read_safetensors(path)
 
 
 def test_safetensors_can_be_used_where_they_are_mapped(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     given = {"wide": torch.randn(64, 16), "count": torch.tensor(3), "odd": torch.randn(3), "more": torch.randn(16)}
-    save_safetensors(given, {"who": "me"}, path)
+    write_safetensors(given, {"who": "me"}, path)
     before = path.read_bytes()
-    found, metadata = safetensors(path)
+    found, metadata = read_safetensors(path)
     assert metadata["who"] == "me"
     assert all(torch.equal(found[name], tensor) for name, tensor in given.items())
     assert all(tensor.data_ptr() % 64 == 0 for tensor in found.values())
@@ -333,9 +343,9 @@ def test_names_cover_the_net_and_the_file() -> None:
     """Each layer of the package's file has one name of ours, and each of ours is there."""
     for number in range(3):
         ours = ca.build(f"efficientnet_lite{number}")
-        table = dict(lite.names(ours))
+        table = dict(origin("lite").converter().names(ours))
         row = weights_of(ours.card.name)[0]
-        layers = {key.rpartition(".")[0] for key in pickled(lite.file(row))}
+        layers = {key.rpartition(".")[0] for key in read_pickle(origin("lite").file(row))}
         assert set(table) == layers
         owning = {path for path, module in ours.named_modules() if module._parameters and not list(module.children())}
         assert set(table.values()) == owning
@@ -367,8 +377,8 @@ def test_genes_that_change_weights_do_not_fit(genes: dict[str, str]) -> None:
 def test_genes_that_change_none_keep_them_all(genes: dict[str, object]) -> None:
     loaded = ca.load("efficientnet_lite0", genes=genes)
     row = weights_of("efficientnet_lite0")[0]
-    plain = pickled(lite.file(row))
-    theirs = {ours: layer for layer, ours in lite.names(loaded)}
+    plain = read_pickle(origin("lite").file(row))
+    theirs = {ours: layer for layer, ours in origin("lite").converter().names(loaded)}
     for name, tensor in loaded.state_dict().items():
         layer, _, part = name.rpartition(".")
         assert torch.equal(tensor, plain[f"{theirs[layer]}.{part}"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +17,13 @@ from torch import nn
 from torchvision import models
 
 import convatlas as ca
-import convatlas.weights.state_io
 from convatlas.base.errors import WeightsError
 from convatlas.catalogue.lineages import Weights, all_weights, table_text
 from convatlas.images.decoding import read
 from convatlas.images.samples import SAMPLES, sample
+from convatlas.weights.formats.state_io import read_pickle, read_state
 from convatlas.weights.lineage import lineage
-from convatlas.weights.state_io import pickled
+from convatlas.weights.registry import origin
 
 ROWS = [row for row in all_weights() if row.origin in ("torchvision", "timm")]
 
@@ -103,13 +102,13 @@ def compare(row: Weights, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = (224,) if row.net.startswith(("vgg", "alexnet")) else SIZES.get(row.net, USUAL)
     calibrate(peer, torch.randn(16, 3, sizes[0], sizes[0], generator=draw).double())
     path = published(row, peer, home)
-    monkeypatch.setattr(importlib.import_module(f"convatlas.weights.{row.origin}"), "file", lambda weights: path)
+    monkeypatch.setattr(origin(row.origin), "file", lambda weights: path)
     net = ca.load(row.net, weights=row.name)
     assert net.lineage == lineage(row)
     by_path = ca.load(row.net, weights=str(path), like=row.name)
     back = ca.export(net, home / f"back{path.suffix}", layout=row.origin)
     returned = made(row)
-    state = ca.weights.reading.stored(back)
+    state = read_state(back)
     missing, surplus = returned.load_state_dict(state, strict=False)
     assert not surplus
     assert not [name for name in missing if not name.endswith("num_batches_tracked")]
@@ -187,7 +186,7 @@ def test_vgg_s_features_have_no_classifier(home, monkeypatch):
     for parameter in peer.classifier.parameters():
         nn.init.constant_(parameter, float("nan"))
     path = published(row, peer, home)
-    monkeypatch.setattr(importlib.import_module("convatlas.weights.lineages.torchvision"), "file", lambda weights: path)
+    monkeypatch.setattr(origin("torchvision"), "file", lambda weights: path)
     net = ca.load("vgg16", weights=row.name)
     x = torch.randn(1, 3, 224, 224)
     with torch.no_grad():
@@ -224,4 +223,4 @@ def test_other_heads_by_path(home):
     net = ca.load("resnet50", weights=str(home / "seven.pth"))
     assert net.classes == 7
     assert net.lineage.class_names == ()
-    assert pickled(home / "seven.pth").keys() == peer.state_dict().keys()
+    assert read_pickle(home / "seven.pth").keys() == peer.state_dict().keys()

@@ -9,8 +9,8 @@ from dataclasses import astuple, dataclass, fields
 from functools import cache
 from importlib.resources import files
 
-ORIGINS = ("lite", "keras", "torchvision", "timm", "darknet", "own")
-"""Who published weights; each has a table of its own, and the first one that has a net is its default."""
+PREFERRED = ("lite", "keras", "torchvision", "timm", "darknet", "own")
+"""Origins in the order in which they give a net its default weights; all others follow, by name."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Weights:
         geometry: Of the preprocessing, see `images.preprocessing` and `images.letterbox`.
         resize: Likewise.
         interpolation: Likewise.
-        pixels: The name of the scale of the pixels, see `weights.lineage`.
+        pixels: Name of the scaling of the pixels, one of the origin's own (`weights/lineages/<origin>.py`).
     """
 
     net: str
@@ -65,6 +65,14 @@ class Weights:
         return "-NC" not in self.licence.upper()
 
 
+@cache
+def origins() -> tuple[str, ...]:
+    """Names of all publishers of weights, the preferred ones first: each has a table in `data/weights`."""
+    tables = [path.name for path in (files(__package__) / "data" / "weights").iterdir()]
+    names = sorted(name.removesuffix(".csv") for name in tables if name.endswith(".csv"))
+    return tuple(sorted(names, key=lambda name: PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)))
+
+
 def weights_of(net: str) -> tuple[Weights, ...]:
     """All weights of a net (by its card's name), the default first."""
     return _by_net().get(net, ())
@@ -72,7 +80,7 @@ def weights_of(net: str) -> tuple[Weights, ...]:
 
 def all_weights() -> tuple[Weights, ...]:
     """All that are published, by origin, in the order of the tables."""
-    return tuple(row for origin in ORIGINS for row in _table(origin))
+    return tuple(row for origin in origins() for row in _table(origin))
 
 
 def table_text(rows: Iterable[Weights]) -> str:

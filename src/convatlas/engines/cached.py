@@ -21,7 +21,7 @@ from convatlas.engines.options import Setting
 from convatlas.engines.probabilities import MAPS
 from convatlas.engines.start import GRAPH, start
 from convatlas.weights.lineage import Lineage, lineage
-from convatlas.weights.lineages.registry import choose
+from convatlas.weights.registry import choose
 
 ENGINES = ("onnxruntime", "openvino")
 """Those that start without torch, from the one that starts soonest."""

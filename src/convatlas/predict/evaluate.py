@@ -27,7 +27,7 @@ from convatlas.predict.classify_eager import classifier
 from convatlas.predict.label_map import right_numbers
 from convatlas.weights.fingerprint import is_published, key_of
 from convatlas.weights.lineage import lineage
-from convatlas.weights.lineages.registry import choose
+from convatlas.weights.registry import choose
 
 BATCH, SHARD = 32, 512
 TOP = 5

@@ -21,8 +21,8 @@ from convatlas.nets.net import Net
 from convatlas.nets.user_net import is_own, own
 from convatlas.weights.files import is_file
 from convatlas.weights.lineage import lineage as lineage_of
-from convatlas.weights.lineages.registry import choose, origin
 from convatlas.weights.load import load
+from convatlas.weights.registry import choose, origin
 from convatlas.weights.resolve import NONE
 
 

@@ -19,9 +19,9 @@ from convatlas.training.data.datasets import Parts
 from convatlas.training.metrics import Score
 from convatlas.training.recipe import Recipe
 from convatlas.training.result import Training
-from convatlas.weights import native
+from convatlas.weights.formats import native
+from convatlas.weights.formats.state_io import write_safetensors
 from convatlas.weights.lineage import Lineage
-from convatlas.weights.state_io import save_safetensors
 
 
 def identity(net: nn.Module, data: Parts, recipe: Recipe) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def write_result(net: nn.Module, result: Training, folder: Path) -> None:
         if isinstance(net, Net):
             native.write(weights, native.describe(net), path)
         else:
-            save_safetensors(weights, {}, path)
+            write_safetensors(weights, {}, path)
     except OSError as error:
         raise checkpoints.unwritable(path, error) from None
     checkpoints.write(folder / "result.json", (result.to_json() + "\n").encode())

@@ -1,6 +1,6 @@
-"""Published weights for nets with other inputs or another head than they were published for.
+"""Published weights for nets with other inputs, or another head, than they were published for.
 
-The shapes that the net wants `before` and those of the `wanted` one say which weights that concerns.
+The state_dicts of the net as published (`before`) and of the adapted one (`after`) show which weights change shape.
 """
 
 from __future__ import annotations
@@ -14,28 +14,30 @@ from convatlas.base.errors import WeightsError
 from convatlas.nets.net import Net
 
 CLASSIFIER = "head.dense"
-"""The last layer of every net whose weights others published."""
+"""Path of the last layer in every net whose weights others published."""
 
 
 def for_classes(
-    weights: Mapping[str, Tensor], before: Mapping[str, Tensor], wanted: Mapping[str, Tensor], net: str
+    weights: Mapping[str, Tensor], before: Mapping[str, Tensor], after: Mapping[str, Tensor], net: str
 ) -> dict[str, Tensor]:
-    """All weights but those whose shapes depend on the number of classes: they start anew.
+    """Return the weights that do not depend on the number of classes; all others start at random.
 
     Raises:
-        WeightsError: The net has none; the text names it.
+        WeightsError: None depend on it; the text names the net.
     """
-    anew = {name for name, tensor in wanted.items() if tensor.shape != before[name].shape}
-    if not anew:
-        raise WeightsError(f"{net} keeps its classes: its last layer has no weights that could start anew for others")
-    return {name: tensor for name, tensor in weights.items() if name not in anew}
+    changed = {name for name, tensor in after.items() if tensor.shape != before[name].shape}
+    if not changed:
+        raise WeightsError(f"{net} keeps its classes: its last layer has no weights that depend on their number")
+    return {name: tensor for name, tensor in weights.items() if name not in changed}
 
 
 def embedding(net: Net, names: Container[str]) -> list[str]:
-    """The modules of the head in front of the last layer, or in front of the first one whose weights have no name.
+    """Return the modules of the head to keep for an embedding: those before the last layer that owns weights.
+
+    They end earlier where a module owns weights whose names are not among `names`.
 
     Raises:
-        WeightsError: There is no last layer.
+        WeightsError: The head has no layer with weights.
     """
     parts = [(name, list(module.state_dict())) for name, module in net.head.named_children()]
     last = next((name for name, keys in reversed(parts) if keys), None)
@@ -50,29 +52,30 @@ def embedding(net: Net, names: Container[str]) -> list[str]:
 
 
 def for_channels(
-    weights: Mapping[str, Tensor], before: Mapping[str, Tensor], wanted: Mapping[str, Tensor], net: str, channels: int
+    weights: Mapping[str, Tensor], before: Mapping[str, Tensor], after: Mapping[str, Tensor], net: str, channels: int
 ) -> dict[str, Tensor]:
-    """The weights for photos of so many channels; what reads the photo itself is adapted.
+    """Return the weights for photos of another number of channels.
 
-    The first convolution's kernels are summed for one channel (a grey photo then gives what its three equal channels
-    gave), and repeated in turn for more, scaled so that the sum over the channels keeps its size (as timm does). Its
-    own statistics of photos are averaged, or repeated.
+    The kernels of the first convolution are summed for one channel (a grey photo then gives what three equal channels
+    gave). For more channels they are repeated in turn, and scaled so that the sum over the channels keeps its size (as
+    timm does). Statistics of photos are averaged, or repeated.
 
     Raises:
         WeightsError: Other weights depend on the channels too; the text names net and weights.
     """
-    found = dict(weights)
+    adapted = dict(weights)
     for name in weights:
-        old, new = before[name].shape, wanted[name].shape
+        old, new = before[name].shape, after[name].shape
         if old == new:
             continue
-        kernels = len(old) == 4 and new == (old[0], channels, *old[2:])
-        if not kernels and (len(old), new) != (1, (channels,)):
+        is_kernel = len(old) == 4 and new == (old[0], channels, *old[2:])
+        is_statistic = len(old) == 1 and new == (channels,)
+        if not is_kernel and not is_statistic:
             raise WeightsError(
                 f"{net} keeps its channels: {name} has weights for each pixel, and no kernels that could be adapted"
             )
-        found[name] = _adapted(weights[name], channels)
-    return found
+        adapted[name] = _adapted(weights[name], channels)
+    return adapted
 
 
 def _adapted(tensor: Tensor, channels: int) -> Tensor:
@@ -80,5 +83,5 @@ def _adapted(tensor: Tensor, channels: int) -> Tensor:
     before = tensor.shape[axis]
     if channels == 1:
         return tensor.sum(1, keepdim=True) if tensor.dim() == 4 else tensor.mean(0, keepdim=True)
-    chosen = tensor.index_select(axis, torch.arange(channels) % before)
-    return chosen * (before / channels) if tensor.dim() == 4 else chosen
+    repeated = tensor.index_select(axis, torch.arange(channels) % before)
+    return repeated * (before / channels) if tensor.dim() == 4 else repeated

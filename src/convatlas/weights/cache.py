@@ -1,4 +1,4 @@
-"""Published weights, converted once and kept as files of our own, which load without a copy."""
+"""Cache of published weights: converted once, kept in our native format, loaded without a copy."""
 
 from __future__ import annotations
 
@@ -11,45 +11,46 @@ from convatlas.base.locking import locked, unusable
 from convatlas.catalogue.cards import find
 from convatlas.catalogue.lineages import Weights
 from convatlas.nets.build import skeleton
-from convatlas.weights import native
+from convatlas.weights import bundled
+from convatlas.weights.formats import native
+from convatlas.weights.formats.state_io import check_fit, finite_float32
 from convatlas.weights.lineage import lineage
-from convatlas.weights.lineages import bundled
-from convatlas.weights.lineages.registry import origin
 from convatlas.weights.listing import kept
-from convatlas.weights.state_io import finite, fits
+from convatlas.weights.registry import origin
 
 
 def converted(row: Weights) -> tuple[dict[str, Tensor], native.Description]:
-    """The tensors of published weights under our names, and their description.
+    """Return the tensors of published weights under our names, and their description; convert them if need be.
 
     Raises:
         WeightsError: The file is damaged, or is not what the catalogue says.
-        StoreError: It is not on this machine and could not be downloaded, or not be kept.
+        StoreError: It is not on this machine and could not be downloaded, or could not be kept.
     """
-    if row.origin == "own":
-        return bundled.opened(row)
+    if origin(row.origin).bundled:
+        return bundled.read(row)
     path = kept(row)
-    if (found := _read(path, row)) is not None:
-        return found
+    if (cached := _read(path, row)) is not None:
+        return cached
     with locked(path):
-        if (found := _read(path, row)) is not None:
-            return found
-        tensors, described = convert(row, origin(row.origin).file(row))
+        # Another process may have converted them while this one waited.
+        if (cached := _read(path, row)) is not None:
+            return cached
+        tensors, description = convert(row, origin(row.origin).file(row))
         try:
-            native.write(tensors, described, path)
+            native.write(tensors, description, path)
         except OSError as error:
             raise unusable(path, error) from None
-    return native.read(path)[0], described
+    return native.read(path)[0], description
 
 
 def convert(row: Weights, file: Path) -> tuple[dict[str, Tensor], native.Description]:
-    """The tensors of a file of the origin under our names, checked, and their description."""
+    """Read the origin's file: its tensors under our names, checked, and their description."""
     card, source = find(row.net), origin(row.origin)
     net = skeleton(card.name, classes=row.outputs or None, variant=source.variant(row))
     tensors = source.tensors(file, net)
     title = f"the {row.name} weights of {card.name}"
-    fits(tensors, net.state_dict(), title, headless=row.outputs == 0)
-    return finite(tensors, title), _description(row)
+    check_fit(tensors, net.state_dict(), title, headless=row.outputs == 0)
+    return finite_float32(tensors, title), _description(row)
 
 
 def _description(row: Weights) -> native.Description:
@@ -58,13 +59,13 @@ def _description(row: Weights) -> native.Description:
 
 
 def _read(path: Path, row: Weights) -> tuple[dict[str, Tensor], native.Description] | None:
-    """What was kept; None if nothing was, or it is of another file, or damaged."""
+    """Read a cached file; None if there is none, if it was made for other weights, or if it is damaged."""
     if not path.is_file():
         return None
     try:
-        tensors, described = native.read(path)
+        tensors, description = native.read(path)
     except WeightsError:
         return None
-    if described is None or described != _description(row):
+    if description is None or description != _description(row):
         return None
-    return tensors, described
+    return tensors, description

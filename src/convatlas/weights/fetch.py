@@ -1,4 +1,4 @@
-"""Published weights, brought to this machine."""
+"""Published weights, downloaded ahead of their use."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from pathlib import Path
 
 from convatlas.catalogue.cards import find
 from convatlas.weights.cache import converted
-from convatlas.weights.lineages.registry import choose
 from convatlas.weights.listing import kept
+from convatlas.weights.registry import choose
 
 
 def fetch(name: str, *, weights: str | None = None) -> Path:
-    """Downloads published weights, verifies and converts them, so that `load` needs no network.
+    """Download, verify and convert published weights, so that `load` needs no network.
 
     Args:
-        name: The net, as in `list_nets()`, or as published.
-        weights: Which of its weights, as in `load`; its first if not said.
+        name: Name of the net, as in `list_nets()`, or as published.
+        weights: Name of the weights, as in `load`; the net's first ones if None.
 
     Returns:
-        The converted file, which `load` also takes by its path.
+        Path of the converted file, which `load` also takes.
 
     Raises:
         UnknownName: No such net.
-        WeightsError: It has no such weights, or the file is damaged.
+        WeightsError: The net has no such weights, or the file is damaged.
         StoreError: The file could not be downloaded; the text says where to put it by hand.
     """
     row = choose(find(name), weights)

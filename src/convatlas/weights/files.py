@@ -5,145 +5,148 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
 
 from convatlas.base.errors import SizeError, WeightsError
 from convatlas.catalogue.cards import Card
-from convatlas.catalogue.lineages import Weights, weights_of
+from convatlas.catalogue.lineages import Weights, origins, weights_of
 from convatlas.nets.build import Size, skeleton
-from convatlas.weights import native
 from convatlas.weights.adapt import CLASSIFIER
+from convatlas.weights.formats import native
+from convatlas.weights.formats.state_io import COUNTER, check_fit, finite_float32
 from convatlas.weights.lineage import Lineage, lineage
-from convatlas.weights.lineages import darknet, keras
-from convatlas.weights.lineages.registry import choose, origin
-from convatlas.weights.state_io import COUNTER, finite, fits
+from convatlas.weights.registry import choose, origin
 
-ENDINGS = {
-    ".h5": ("keras",),
-    ".keras": ("keras",),
-    ".pth": ("torchvision", "timm", "lite"),
-    ".pt": ("torchvision", "timm", "lite"),
-    ".bin": ("torchvision", "timm", "lite"),
-    ".safetensors": ("torchvision", "timm", "lite"),
-    ".weights": ("darknet",),
-}
-"""Who writes files of which ending, beside ourselves."""
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file as one convention reads it.
+
+    Attributes:
+        row: Published weights whose convention it is.
+        tensors: The file's tensors by our names.
+        classes: Number of classes they tell apart; 0 if the last layer is missing.
+    """
+
+    row: Weights
+    tensors: dict[str, Tensor]
+    classes: int
 
 
 def is_file(name: str) -> bool:
-    """Whether a name is a path: by its ending, which no net's and no lineage's name has."""
-    return name.lower().endswith(tuple(ENDINGS)) or darknet.CUT.search(name) is not None
+    """Whether a name is a path: by its ending, which no net and no lineage has in its name."""
+    return name.lower().endswith(native.ENDING) or any(origin(known).can_read(name) for known in origins())
 
 
-def opened(
+def read(
     path: Path, card: Card | None, like: str | None, size: Size | None = None, channels: int | None = None
 ) -> tuple[dict[str, Tensor], native.Description]:
-    """The tensors of a file and their description.
+    """Read the tensors of a file, and their description.
 
     Args:
-        path: Of one of the `ENDINGS`.
-        card: The net that the user names; None where only the path is given.
-        like: The lineage whose conventions a file of others follows; None to find it by trying.
-        size: Of the photos that a net of others was made for, where it flattens a map whole; the card's if None.
-        channels: Which a file of others may be for, beside those of the card.
+        path: Path of the file; its name satisfies `is_file`.
+        card: Card of the net that the user names; None where only the path is given.
+        like: Lineage whose conventions the file follows, if it is not native; None to find it by trying.
+        size: Size of the photos that the file's net was made for, where it flattens a map whole; the card's if None.
+        channels: Number of channels that the file may be for besides that of the card.
 
     Raises:
         WeightsError: The file is damaged, holds another net, or does not say which one.
     """
-    # `Path.is_file` raises errors of the system, for one where the name is too long.
+    # Not `Path.is_file`, which lets the system's errors through, for example for a name that is too long.
     if not os.path.isfile(path):
         raise WeightsError(f"there is no file {str(path)!r:.300}")
-    if path.suffix.lower() == ".safetensors":
-        tensors, described = native.read(path)
-        if described is not None:
-            if card is not None and described.net != card.name:
-                raise WeightsError(f"{path.name} holds a {described.net}, not a {card.name}")
+    if path.suffix.lower() == native.ENDING:
+        tensors, description = native.read(path)
+        if description is not None:
+            if card is not None and description.net != card.name:
+                raise WeightsError(f"{path.name} holds a {description.net}, not a {card.name}")
             if like is not None:
                 raise WeightsError(f"{path.name} says itself whose conventions its net follows: leave out like=")
-            native.check(tensors, described, path)
-            return finite(tensors, f"the weights in {path.name}"), described
+            native.check(tensors, description, path)
+            return finite_float32(tensors, f"the weights in {path.name}"), description
     if card is None:
         raise WeightsError(f"{path.name} does not say which net it holds: name the net, and the file as its weights")
-    return _foreign(path, card, like, size, channels)
+    return _read_foreign(path, card, like, size, channels)
 
 
-def _foreign(
+def _read_foreign(
     path: Path, card: Card, like: str | None, size: Size | None, channels: int | None
 ) -> tuple[dict[str, Tensor], native.Description]:
     rows = _conventions(path, card) if like is None else [choose(card, like)]
     if not rows:
         raise WeightsError(f"no lineage of {card.name} has files that end in {path.suffix}")
-    wide = card.input[2]
-    fitting, refused = _fitting(path, card, rows, size, wide)
-    if not fitting and channels is not None and channels != wide:
-        wide = channels
-        fitting, _ = _fitting(path, card, rows, size, wide)
-    if not fitting:
-        raise refused[0]
-    first, tensors, outputs = fitting[0]
-    different = [row.name for row, *_ in fitting if _variant(row) != _variant(first)]
+    in_channels = card.input[2]
+    candidates, errors = _candidates(path, card, rows, size, in_channels)
+    if not candidates and channels is not None and channels != in_channels:
+        in_channels = channels
+        candidates, _ = _candidates(path, card, rows, size, in_channels)
+    if not candidates:
+        raise errors[0]
+    first = candidates[0]
+    different = [other.row.name for other in candidates if _variant(other.row) != _variant(first.row)]
     if different:
         raise WeightsError(
-            f"{path.name} fits the names of {first.name} and {different[0]}, which compute otherwise: say which (like=)"
+            f"{path.name} fits the names of {first.row.name} and {different[0]}, which compute different things: say "
+            "which (like=)"
         )
-    follows = keras.follows(first, path, tensors) if first.origin == "keras" and like is None else first.name
-    return tensors, native.Description(
-        card.name, follows, {}, outputs, wide, card.input[:2], _lineage(path, first, outputs)
+    follows = first.row.name if like is not None else origin(first.row.origin).follows(first.row, path, first.tensors)
+    return first.tensors, native.Description(
+        card.name, follows, {}, first.classes, in_channels, card.input[:2], _lineage(path, first)
     )
 
 
-def _fitting(
+def _candidates(
     path: Path, card: Card, rows: Sequence[Weights], size: Size | None, channels: int
-) -> tuple[list[tuple[Weights, dict[str, Tensor], int]], list[WeightsError]]:
-    """The file as those of the rows read it whom it fits, and what the others say."""
-    fitting, refused = [], []
+) -> tuple[list[Candidate], list[WeightsError]]:
+    """Try each candidate convention; return those that fit, and the errors of the rest."""
+    fitting, errors = [], []
     for row in rows:
         try:
-            fitting.append((row, *_read(path, card, row, size, channels)))
+            fitting.append(_candidate(path, card, row, size, channels))
         except WeightsError as error:
-            refused.append(error)
-    return fitting, refused
+            errors.append(error)
+    return fitting, errors
 
 
 def _conventions(path: Path, card: Card) -> list[Weights]:
-    """One row of each way to compute the net that comes in files of this ending."""
-    found: list[Weights] = []
-    writers = ENDINGS.get(path.suffix.lower(), ("darknet",))
+    """Return one row for each way to compute the net among the origins that write files with this ending."""
+    rows: list[Weights] = []
     for row in weights_of(card.name):
-        same = [other for other in found if other.origin == row.origin and _variant(other) == _variant(row)]
-        if row.origin in writers and row.outputs and not same:
-            found.append(row)
-    return found
+        known = any(other.origin == row.origin and _variant(other) == _variant(row) for other in rows)
+        if row.outputs and not known and origin(row.origin).can_read(path.name):
+            rows.append(row)
+    return rows
 
 
 def _variant(row: Weights) -> object:
     return origin(row.origin).variant(row)
 
 
-def _read(path: Path, card: Card, row: Weights, size: Size | None, channels: int) -> tuple[dict[str, Tensor], int]:
-    """The tensors, and how many classes they tell apart; 0 if the last layer is not there."""
+def _candidate(path: Path, card: Card, row: Weights, size: Size | None, channels: int) -> Candidate:
     source = origin(row.origin)
     net = skeleton(card.name, channels=channels, size=size, variant=source.variant(row))
     tensors = source.tensors(path, net)
-    last, wanted = tensors.get(f"{CLASSIFIER}.weight"), net.state_dict().get(f"{CLASSIFIER}.weight")
+    last, expected = tensors.get(f"{CLASSIFIER}.weight"), net.state_dict().get(f"{CLASSIFIER}.weight")
     # A detector's last layer counts boxes too.
-    counts = last is not None and wanted is not None and len(wanted) == net.classes
-    if last is not None and counts and last.shape[:1] not in ((), (0,), (net.classes,)):
+    counts_classes = last is not None and expected is not None and len(expected) == net.classes
+    if last is not None and counts_classes and last.shape[:1] not in ((), (0,), (net.classes,)):
         try:
             net = skeleton(card.name, classes=len(last), channels=channels, size=size, variant=source.variant(row))
         except SizeError as error:
-            raise WeightsError(f"{path.name} holds no {card.name}: {error}") from None
+            raise WeightsError(f"{path.name} does not hold a {card.name}: {error}") from None
     headless = any(name.startswith("head.") and name not in tensors for name in net.state_dict() if COUNTER not in name)
     title = f"the weights in {path.name}"
-    fits(tensors, net.state_dict(), title, headless=headless)
-    return finite(tensors, title), 0 if headless else net.classes
+    check_fit(tensors, net.state_dict(), title, headless=headless)
+    return Candidate(row, finite_float32(tensors, title), 0 if headless else net.classes)
 
 
-def _lineage(path: Path, row: Weights, outputs: int) -> Lineage:
+def _lineage(path: Path, candidate: Candidate) -> Lineage:
+    row = candidate.row
     with path.open("rb") as file:
-        known = lineage(row, hashlib.file_digest(file, "sha256").hexdigest())
-    named = replace(known, name=row.origin, source=path.name, licence="", top1="", top5="")
-    return named if outputs == row.outputs else named.fresh()
+        published = lineage(row, hashlib.file_digest(file, "sha256").hexdigest())
+    here = replace(published, name=row.origin, source=path.name, licence="", top1="", top5="")
+    return here if candidate.classes == row.outputs else here.fresh()

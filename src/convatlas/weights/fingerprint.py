@@ -11,11 +11,11 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.base.fingerprint import add_tensors
 from convatlas.images.labelled import Labelled
 from convatlas.nets.net import Net
+from convatlas.weights.formats.native import describe
 from convatlas.weights.lineage import lineage
-from convatlas.weights.lineages.registry import choose
 from convatlas.weights.listing import kept
 from convatlas.weights.load import load
-from convatlas.weights.native import describe
+from convatlas.weights.registry import choose
 
 
 def key_of(net: Net, seen_as: str, photos: Sequence[Labelled], numbers: Mapping[str, int]) -> str:

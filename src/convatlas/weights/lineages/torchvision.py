@@ -1,98 +1,91 @@
-"""The torchvision lineages: the weights of `torchvision.models`."""
+"""Weights of `torchvision.models`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from torch import Tensor
-
-from convatlas.base.errors import WeightsError
-from convatlas.base.store import Remote, fetch
-from convatlas.catalogue.cards import find
 from convatlas.catalogue.lineages import Weights
-from convatlas.genes.normalization import Norm
-from convatlas.nets.families.vgg import VGG
-from convatlas.nets.net import Net
-from convatlas.weights.lineages import torchvision_names as named
-from convatlas.weights.lineages.key_mapping import Names, Rule, ours, renamed, theirs
-from convatlas.weights.state_io import save_state, stored
+from convatlas.weights.origin import HALF, IMAGENET, Pixels, TorchOrigin
 
-NORM = Norm(eps=1e-5, momentum=0.1)
+if TYPE_CHECKING:
+    from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Family:
-    """What torchvision's nets of a family do otherwise than the card's, and how it names their layers."""
-
-    variant: Mapping[str, object]
-    names: tuple[Rule, ...] | Callable[[Any], Names]
-    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-
-
-FAMILIES = {
-    "alexnet": Family({}, named.alexnet),
-    "vgg": Family({}, named.vgg),
-    # Version 1.5: the 3 x 3 convolution strides.
-    "resnet": Family({"stride_in": "second", "bias": False, "norm": NORM, "pool_border": "outside"}, named.RESNET),
-    "densenet": Family({"norm": NORM, "pool_border": "outside"}, named.DENSENET),
-    "inception": Family({"norm": Norm(momentum=0.1), "average_border": "zeros", "photo": "imagenet"}, named.INCEPTION),
-    "inception_v1": Family({"photo": "imagenet"}, named.googlenet),
-    "shufflenet_v2": Family({}, named.shufflenet_v2),
-    "mobilenet_v2": Family({"norm": NORM, "alignment": "symmetric"}, named.MOBILENET_V2),
-    "efficientnet": Family({"norm": NORM, "alignment": "symmetric", "photo": "nothing"}, named.efficientnet),
-    "convnext": Family({"photo": False}, named.CONVNEXT, named.CONVNEXT_SHAPES),
-}
+    from convatlas.nets.net import Net
+    from convatlas.weights.formats.state_dicts import StateDicts
 
 TENSORFLOW_NORMS = ("efficientnet_b5", "efficientnet_b6", "efficientnet_b7")
-"""Trained in TensorFlow, and so with its constants."""
+"""Nets that were trained in TensorFlow, and so with its constants."""
 
 
-AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
-"""What the names of auxiliary classifiers begin with."""
+class Torchvision(TorchOrigin):
+    """The `torchvision` lineages."""
+
+    pixels = {
+        "torch": IMAGENET,
+        "half": HALF,
+        "features": Pixels(255.0, (0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255)),
+    }
+    labels = {1000: "imagenet1k"}
+
+    def preferred(self, rows: Sequence[Weights]) -> Weights:
+        """Return the newest weights, which are the most accurate."""
+        return rows[-1]
+
+    def converter(self) -> StateDicts:
+        return _converter()
+
+    def variant(self, weights: Weights) -> Mapping[str, object]:
+        from convatlas.genes.normalization import Norm
+
+        changes = dict(super().variant(weights))
+        if weights.net in TENSORFLOW_NORMS:
+            changes["norm"] = Norm(eps=1e-3, momentum=0.01)
+        if weights.net.startswith("efficientnetv2"):
+            changes["norm"] = Norm(eps=1e-3, momentum=0.1)
+        return changes
+
+    def tensors(self, file: Path, net: Net) -> dict[str, Tensor]:
+        from convatlas.nets.families.vgg import VGG
+
+        tensors = super().tensors(file, net)
+        head = [tensor for name, tensor in tensors.items() if name.startswith("head.")]
+        if isinstance(net, VGG) and any(tensor.isnan().all() for tensor in head):
+            # The classifier in the file of features alone is filled with NaN.
+            return {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")}
+        return tensors
 
 
-def variant(weights: Weights) -> Mapping[str, object]:
-    """The fields of the net's row that torchvision has otherwise."""
-    changes = dict(FAMILIES[find(weights.net).family].variant)
-    if weights.net in TENSORFLOW_NORMS:
-        changes["norm"] = Norm(eps=1e-3, momentum=0.01)
-    if weights.net.startswith("efficientnetv2"):
-        changes["norm"] = Norm(eps=1e-3, momentum=0.1)
-    return changes
+@cache
+def _converter() -> StateDicts:
+    from convatlas.genes.normalization import Norm
+    from convatlas.weights.formats import torchvision_names as names
+    from convatlas.weights.formats.state_dicts import Family, StateDicts
 
-
-def file(weights: Weights) -> Path:
-    """The file, downloaded and verified."""
-    return fetch(Remote(weights.address, weights.file, weights.hash))
-
-
-def tensors(file: Path, net: Net) -> dict[str, Tensor]:
-    """The tensors of a file by our names; auxiliary classifiers, which only training uses, are left out."""
-    found = {_modern(name): tensor for name, tensor in stored(file).items() if not name.startswith(AUXILIARY)}
-    given = ours(found, names(net), net.state_dict())
-    if isinstance(net, VGG) and any(tensor.isnan().all() for name, tensor in given.items() if name.startswith("head.")):
-        # The file of features alone has a classifier of no numbers.
-        return {name: tensor for name, tensor in given.items() if not name.startswith("head.")}
-    return given
-
-
-def save(net: Net, file: Path) -> None:
-    """Writes the state_dict that torchvision's net loads."""
-    save_state(theirs(net, names(net), FAMILIES[net.card.family].shapes), file)
-
-
-def names(net: Net) -> Names:
-    """(their name, our name) of every layer with weights."""
-    if net.card.family not in FAMILIES:
-        raise WeightsError(f"torchvision has no {net.card.name}")
-    names = FAMILIES[net.card.family].names
-    return renamed(net, names) if isinstance(names, tuple) else names(net)
+    norm = Norm(eps=1e-5, momentum=0.1)
+    inception = Norm(momentum=0.1)
+    families = {
+        "alexnet": Family({}, names.alexnet),
+        "vgg": Family({}, names.vgg),
+        # Version 1.5: the 3 x 3 convolution strides.
+        "resnet": Family({"stride_in": "second", "bias": False, "norm": norm, "pool_border": "outside"}, names.RESNET),
+        "densenet": Family({"norm": norm, "pool_border": "outside"}, names.DENSENET),
+        "inception": Family({"norm": inception, "average_border": "zeros", "photo": "imagenet"}, names.INCEPTION),
+        "inception_v1": Family({"photo": "imagenet"}, names.googlenet),
+        "shufflenet_v2": Family({}, names.shufflenet_v2),
+        "mobilenet_v2": Family({"norm": norm, "alignment": "symmetric"}, names.MOBILENET_V2),
+        "efficientnet": Family({"norm": norm, "alignment": "symmetric", "photo": "nothing"}, names.efficientnet),
+        "convnext": Family({"photo": False}, names.CONVNEXT, names.CONVNEXT_SHAPES),
+    }
+    return StateDicts("torchvision", families, ignored=("AuxLogits.", "aux1.", "aux2."), modern=_modern)
 
 
 def _modern(name: str) -> str:
-    """DenseNet's files are older than its names: "denselayer1.norm.1" is "denselayer1.norm1" now."""
+    """Current name of a layer of DenseNet, whose files have older ones: "denselayer1.norm.1" is "denselayer1.norm1"."""
     return re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.", r"\1\2.", name)
+
+
+ORIGIN = Torchvision()

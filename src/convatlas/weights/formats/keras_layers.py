@@ -1,4 +1,4 @@
-"""A net as Keras' files see it: layers in the order of the file, and how each array of theirs lies."""
+"""A net as Keras' files hold it: layers in the order of the file, each with the layout of its arrays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from convatlas.genes.structural import LayerScale
 from convatlas.nets.families.convnext import OneLayer
 from convatlas.nets.net import Net
 from convatlas.weights.adapt import CLASSIFIER
-from convatlas.weights.state_io import COUNTER
+from convatlas.weights.formats.state_io import COUNTER
 
 KINDS: dict[type[nn.Module], str] = {
     Separable: "separable_conv2d",
@@ -28,7 +28,7 @@ KINDS: dict[type[nn.Module], str] = {
     LayerScale: "layer_scale",
     Standardize: "normalization",
 }
-"""Keras' class by ours, in the spelling of its files; convolutions and dense layers depend on the net."""
+"""Keras' class for each of ours, as its files spell it; that of convolutions and dense layers depends on the net."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Array:
     """One array of a file.
 
     Attributes:
-        name: Of our tensor.
-        place: Where a `.weights.h5` has it inside the layer: "vars/0", "layers/conv2d/vars/0".
-        shape: Of our tensor.
-        view: The same as (outputs, inputs, height, width), where it is a kernel or a matrix.
-        axes: Keras' order of the view's axes.
+        name: Name of our tensor.
+        place: Path in a `.weights.h5`, inside the layer: "vars/0", "layers/conv2d/vars/0".
+        shape: Shape of our tensor.
+        view: Shape of a kernel or matrix as (outputs, inputs, height, width); of other arrays `shape`.
+        axes: Keras' order of the axes of `view`.
         flat: Whether Keras writes a matrix (inputs, outputs); the inputs of a flattened map are in the order H, W, C.
     """
 
@@ -53,21 +53,21 @@ class Array:
 
     @property
     def stored(self) -> tuple[int, ...]:
-        """The shape in the file."""
-        turned = tuple(self.view[axis] for axis in self.axes)
-        return (prod(turned[:-1]), turned[-1]) if self.flat else turned
+        """Shape in the file."""
+        permuted = tuple(self.view[axis] for axis in self.axes)
+        return (prod(permuted[:-1]), permuted[-1]) if self.flat else permuted
 
     def ours(self, array: Tensor) -> Tensor:
-        """Our tensor from the file's array."""
+        """Turn the file's array into our tensor."""
         back = [self.axes.index(axis) for axis in range(len(self.axes))]
         return array.reshape([self.view[axis] for axis in self.axes]).permute(back).reshape(self.shape).contiguous()
 
     def theirs(self, tensor: Tensor) -> Tensor:
-        """The file's array from our tensor."""
+        """Turn our tensor into the file's array."""
         return tensor.reshape(self.view).permute(self.axes).reshape(self.stored).contiguous()
 
     def for_classes(self, classes: int) -> Array:
-        """The same with another number of outputs."""
+        """Return the array with another number of outputs."""
         return replace(self, shape=(classes, *self.shape[1:]), view=(classes, *self.view[1:]))
 
 
@@ -76,8 +76,8 @@ class Layer:
     """A layer of Keras' net that owns weights.
 
     Attributes:
-        kind: Its class, as a `.weights.h5` spells it: "conv2d".
-        arrays: In the order of the file.
+        kind: Class of the layer, as a `.weights.h5` spells it: "conv2d".
+        arrays: Arrays in the order of the file.
         top: Whether it belongs to what Keras calls the top of the net.
     """
 
@@ -92,15 +92,15 @@ class Layer:
 
 
 def layers(net: Net) -> list[Layer]:
-    """All layers of the net that own weights, in the order of Keras' files; the top comes last.
+    """Layers of the net that own weights, in the order of Keras' files; the top comes last.
 
-    Keras sorts the layers of a net by their depth below the output, not by their calls: where branches run side by side
-    their layers are mixed. `data/keras_order.json` holds that order as numbers of our layers, for the nets that differ.
+    Keras sorts the layers of a net by their depth below the output, not by their calls, so that the layers of parallel
+    branches alternate. `data/keras_order.json` holds that order as numbers of our layers, for nets where it differs.
     """
     names = {module: name for name, module in net.named_modules()}
-    found = [_layer(net, names[module], module) for module in weighted_layers(net)]
-    order = _orders().get(net.card.name, range(len(found)))
-    return [found[number] for number in order if number < len(found)]
+    called = [_layer(net, names[module], module) for module in weighted_layers(net)]
+    order = _orders().get(net.card.name, range(len(called)))
+    return [called[number] for number in order if number < len(called)]
 
 
 @cache
@@ -136,7 +136,7 @@ def _kind(net: Net, module: nn.Module) -> str:
     if isinstance(module, nn.Linear):
         return "conv2d" if family == "mobilenet" else "dense"
     if isinstance(module, nn.Conv2d):
-        if family == "convnext":  # depthwise as a convolution in groups, 1 x 1 as a dense layer over the channels
+        if family == "convnext":  # depthwise as a grouped convolution, 1 x 1 as a dense layer over the channels
             return "dense" if module.kernel_size == (1, 1) else "conv2d"
         return "depthwise_conv2d" if module.groups > 1 else "conv2d"
     return KINDS[type(module)]
@@ -160,10 +160,10 @@ def _arrays(net: Net, path: str, module: nn.Module, kind: str, group: str, first
 
 
 def _inputs(net: Net, path: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """(inputs, height, width) of a kernel or matrix."""
+    """Return (inputs, height, width) of a kernel or matrix."""
     if len(shape) == 4:
         return shape[1], shape[2], shape[3]
-    # VGG halves a photo five times and flattens what is left.
-    whole = path == "head.dense1" and isinstance(net.head.get_submodule("flatten"), nn.Flatten)
-    height, width = (side // 32 for side in net.size) if whole else (1, 1)
+    # VGG halves a photo five times and flattens the map.
+    flattened = path == "head.dense1" and isinstance(net.head.get_submodule("flatten"), nn.Flatten)
+    height, width = (side // 32 for side in net.size) if flattened else (1, 1)
     return shape[1] // (height * width), height, width

@@ -1,4 +1,4 @@
-"""How timm names the layers of its nets (as of 1.0), as rules over our paths, where it does not as torchvision."""
+"""Timm's names for the layers of its nets (as of 1.0), as rules over our paths, where torchvision's differ."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from convatlas.nets.families.vgg import VGG
 from convatlas.nets.net import Net
-from convatlas.weights.lineages import torchvision_names
-from convatlas.weights.lineages.key_mapping import Rule, renamed
+from convatlas.weights.formats import torchvision_names
+from convatlas.weights.formats.key_mapping import Rule, renamed
 
 
 def _bn(part: str) -> str:
@@ -45,7 +45,7 @@ VGG_SHAPES: dict[str, tuple[int, ...]] = {
 
 
 def vgg(net: VGG) -> Iterator[tuple[str, str]]:
-    """The features are torchvision's; dense layers are written as convolutions."""
+    """Return the names of VGG: torchvision's, but for the dense layers, which timm writes as convolutions."""
     head = {"classifier.0": "pre_logits.fc1", "classifier.3": "pre_logits.fc2", "classifier.6": "head.fc"}
     return ((head.get(their, their), our) for their, our in torchvision_names.vgg(net))
 
@@ -59,7 +59,7 @@ def _mobile(stage: int, block: int, part: str, layer: str, parts: tuple[str, ...
 
 
 def mobile(net: Net) -> Iterator[tuple[str, str]]:
-    """MobileNetV2 and the EfficientNets: a block's parts are named by what it has."""
+    """Yield the names of MobileNetV2 and the EfficientNets; a part's name depends on which others its block has."""
     parts: dict[tuple[int, int], tuple[str, ...]] = {}
     for path, module in net.named_modules():
         if match := re.fullmatch(r"stage(\d+)\.block(\d+)\.branch", path):
@@ -125,17 +125,17 @@ XCEPTION: tuple[Rule, ...] = (
 )
 
 _STAGES = {"block35": ("mixed_5b", "repeat"), "block17": ("mixed_6a", "repeat_1"), "block8": ("mixed_7a", "repeat_2")}
-_MANY = {
+_STEPS = {
     "block35": ((1, 2, 3, 2), (1, 2, 3)),
     "block17": ((1, 3), (1, 3)),
     "block8": ((2, 2, 3), (1, 3)),
 }
-"""Steps in each branch of the opening block and of the residual ones, poolings included."""
+"""Number of steps in each branch of the opening block and of the residual ones, poolings included."""
 
 
 def _branch(stage: str, opening: bool, branch: int, conv: int) -> str:
-    alone = _MANY[stage][0 if opening else 1][branch] == 1
-    return f"branch{branch}" if alone else f"branch{branch}.{conv - 1}"
+    single = _STEPS[stage][0 if opening else 1][branch] == 1
+    return f"branch{branch}" if single else f"branch{branch}.{conv - 1}"
 
 
 def _repeat(stage: str, block: int) -> str:
@@ -174,7 +174,7 @@ _CELL = (
 
 
 def nasnet(net: Net) -> Iterator[tuple[str, str]]:
-    """Normal cells are counted through; reductions and the stem's cells have names of their own."""
+    """Yield the names of NASNet: normal cells are numbered throughout, other cells have names of their own."""
     cells = {"stem1": "cell_stem_0", "stem2": "cell_stem_1", "reduction1": "reduction_cell_0"}
     cells["reduction2"] = "reduction_cell_1"
     normal = [name for name, _ in net.named_children() if name.startswith("stage")]
@@ -182,8 +182,8 @@ def nasnet(net: Net) -> Iterator[tuple[str, str]]:
 
     def in_cell(cell: str, rest: str) -> str:
         if rest == "adjust.norm":
-            shrinks = hasattr(net.get_submodule(cell).adjust, "even")
-            return f"{cells[cell]}.{'final_path_bn' if shrinks else 'conv_prev_1x1.bn'}"
+            halves = hasattr(net.get_submodule(cell).adjust, "even")
+            return f"{cells[cell]}.{'final_path_bn' if halves else 'conv_prev_1x1.bn'}"
         for pattern, their in _CELL:
             if match := re.fullmatch(pattern, rest):
                 name = match.expand(their)

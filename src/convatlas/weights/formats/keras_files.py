@@ -1,6 +1,6 @@
-"""Keras' files of weights: `.h5` as of old, `.weights.h5` and `.keras` of Keras 3.
+"""Keras' files of weights: the legacy `.h5`, and the `.weights.h5` and `.keras` of Keras 3.
 
-Facts of the layouts: `legacy_h5_format.py` and `saving_lib.py` in keras/src.
+Source of the layouts: `legacy_h5_format.py` and `saving_lib.py` in keras/src.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import WeightsError
-from convatlas.weights.lineages.keras_hdf5 import (
+from convatlas.weights.formats.keras_hdf5 import (
     MEMBER,
     check_names,
     dataset_of,
@@ -27,20 +27,20 @@ from convatlas.weights.lineages.keras_hdf5 import (
     numbers,
     opened,
 )
-from convatlas.weights.lineages.keras_layers import Layer
+from convatlas.weights.formats.keras_layers import Layer
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
-"""The group of a `.weights.h5` that holds the layers; the second one was TensorFlow 2.13's."""
+"""Names of the group of a `.weights.h5` that holds the layers; the second one is TensorFlow 2.13's."""
 
 SHARD = re.compile(r"_\d{5}\.weights\.h5$")
-"""How Keras names the files of weights that it was told to cut."""
+"""Ending of the files into which Keras splits weights on request."""
 
-Found = Iterator[tuple[Layer, list[h5py.Dataset]]]
+Arrays = Iterator[tuple[Layer, list[h5py.Dataset]]]
 """Layers of the net, each with its arrays in the file, not read yet."""
 
 
 def read(path: Path, layers: Sequence[Layer]) -> dict[str, Tensor]:
-    """The tensors of a file under our names, in float32; those of the top are missing where the file has none.
+    """Read the tensors of a file under our names, in float32; those of the top are missing where the file has none.
 
     The number of classes is the file's own.
 
@@ -51,8 +51,8 @@ def read(path: Path, layers: Sequence[Layer]) -> dict[str, Tensor]:
     with opened(path) as root:
         for layer, datasets in _modern(root, path, layers) if _container(root) else _legacy(root, path, layers):
             if len(datasets) != len(layer.arrays):
-                what = layer.arrays[0].name
-                raise WeightsError(f"holds another net: {len(datasets)} arrays for {what}, not {len(layer.arrays)}")
+                name = layer.arrays[0].name
+                raise WeightsError(f"holds another net: {len(datasets)} arrays for {name}, not {len(layer.arrays)}")
             for array, dataset in zip(layer.arrays, datasets, strict=True):
                 if layer.classifies and dataset.shape and dataset.shape[-1]:
                     array = array.for_classes(dataset.shape[-1])
@@ -61,58 +61,58 @@ def read(path: Path, layers: Sequence[Layer]) -> dict[str, Tensor]:
 
 
 def layer_names(path: Path) -> list[str]:
-    """What the file calls its layers, those without weights too."""
+    """Names of all layers in the file, also of those without weights."""
     with opened(path) as root:
         return [name for name, _ in _members(root)] if _container(root) else names(_weights(root, path), "layer_names")
 
 
 def write(path: Path, layers: Sequence[Layer], weights: Mapping[str, Tensor]) -> None:
-    """Writes a `.weights.h5`, whole or not at all."""
-    buffer, seen = io.BytesIO(), Counter[str]()
+    """Write a `.weights.h5`, whole or not at all."""
+    buffer, counts = io.BytesIO(), Counter[str]()
     with h5py.File(buffer, "w") as root:
         for layer in layers:
-            number = seen[layer.kind]
+            number = counts[layer.kind]
             group = root.create_group(f"{CONTAINERS[0]}/{layer.kind}" + (f"_{number}" if number else ""))
             group.create_group("vars")
             for array in layer.arrays:
                 group[array.place] = array.theirs(weights[array.name]).numpy()
-            seen[layer.kind] += 1
+            counts[layer.kind] += 1
     write_bytes(path, buffer.getvalue())
 
 
-def _legacy(root: h5py.Group, path: Path, layers: Sequence[Layer]) -> Found:
-    """The k-th layer of the file that owns weights is the net's k-th; names say nothing."""
-    weights, found = _weights(root, path), []
+def _legacy(root: h5py.Group, path: Path, layers: Sequence[Layer]) -> Arrays:
+    """Yield the arrays of a legacy file: its k-th layer with weights is the net's k-th, whatever its name is."""
+    weights, arrays = _weights(root, path), []
     for name in names(weights, "layer_names"):
         group = group_of(weights, name)
-        if arrays := names(group, "weight_names"):
-            found.append([dataset_of(group, array) for array in arrays])
-    yield from zip(_chosen(layers, len(found), path), found, strict=True)
+        if weight_names := names(group, "weight_names"):
+            arrays.append([dataset_of(group, weight) for weight in weight_names])
+    yield from zip(_selected(layers, len(arrays), path), arrays, strict=True)
 
 
 def _weights(root: h5py.Group, path: Path) -> h5py.Group:
-    """Where a file of old has the layers: in the root, or below if it holds a whole model."""
+    """Group that holds the layers of a legacy file: the root, or one below it if the file holds a whole model."""
     if path.suffix.lower() == ".keras":
         raise WeightsError(f"holds no layers in its {MEMBER}")
     check_names(path)
     return root if item(root, "model_weights") is None else group_of(root, "model_weights")
 
 
-def _modern(root: h5py.Group, path: Path, layers: Sequence[Layer]) -> Found:
-    """The k-th layer of a class that owns weights is the net's k-th of that class."""
-    found: dict[str, list[tuple[int, h5py.Group]]] = {}
+def _modern(root: h5py.Group, path: Path, layers: Sequence[Layer]) -> Arrays:
+    """Yield the arrays of a `.weights.h5`: the k-th layer of a class with weights is the net's k-th of that class."""
+    members: dict[str, list[tuple[int, h5py.Group]]] = {}
     for name, group in _members(root):
         if _owns_weights(group):
             head, _, tail = name.rpartition("_")
             kind, number = (head, int(tail)) if head and tail.isdecimal() else (name, 0)
-            found.setdefault(kind, []).append((number, group))
-    chosen = _chosen(layers, sum(map(len, found.values())), path)
-    wanted = Counter(layer.kind for layer in chosen)
-    for kind in {*wanted, *found}:
-        if len(found.get(kind, ())) != wanted[kind]:
-            raise WeightsError(f"holds another net: {len(found.get(kind, ()))} {kind}, not {wanted[kind]}")
-    groups = {kind: iter(sorted(members, key=lambda member: member[0])) for kind, members in found.items()}
-    for layer in chosen:
+            members.setdefault(kind, []).append((number, group))
+    selected = _selected(layers, sum(map(len, members.values())), path)
+    expected = Counter(layer.kind for layer in selected)
+    for kind in {*expected, *members}:
+        if len(members.get(kind, ())) != expected[kind]:
+            raise WeightsError(f"holds another net: {len(members.get(kind, ()))} {kind}, not {expected[kind]}")
+    groups = {kind: iter(sorted(numbered, key=lambda member: member[0])) for kind, numbered in members.items()}
+    for layer in selected:
         _, group = next(groups[layer.kind])
         places = [array.place.replace(CONTAINERS[0], _container(root)) for array in layer.arrays]
         for place, count in Counter(place.rpartition("/")[0] for place in places).items():
@@ -123,23 +123,23 @@ def _modern(root: h5py.Group, path: Path, layers: Sequence[Layer]) -> Found:
 
 
 def _container(group: h5py.Group) -> str:
-    """Under which name a `.weights.h5`, or a layer of it, has layers; empty if it has none."""
+    """Name of the group inside `group` (a `.weights.h5`, or one of its layers) that holds layers; "" without one."""
     return next((name for name in CONTAINERS if item(group, name) is not None), "")
 
 
 def _members(root: h5py.Group) -> list[tuple[str, h5py.Group]]:
-    """The layers of a `.weights.h5` by their names."""
+    """Layers of a `.weights.h5` with their names."""
     container = group_of(root, _container(root))
     return [(name, group_of(container, name)) for name in container]
 
 
 def _owns_weights(group: h5py.Group) -> bool:
-    """Whether a layer has any itself, or is made of layers."""
+    """Whether a layer has weights itself, or consists of layers."""
     return bool(_container(group)) or (item(group, "vars") is not None and len(group_of(group, "vars")) > 0)
 
 
-def _chosen(layers: Sequence[Layer], count: int, path: Path) -> Sequence[Layer]:
-    """All layers, or those below the top, by how many the file has."""
+def _selected(layers: Sequence[Layer], count: int, path: Path) -> Sequence[Layer]:
+    """Return all layers, or only those below the top, depending on how many the file has."""
     below = [layer for layer in layers if not layer.top]
     if count == len(layers):
         return layers

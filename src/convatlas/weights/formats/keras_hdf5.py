@@ -1,4 +1,4 @@
-"""HDF5 files that may be hostile: nothing outside of them is opened, and nothing is read before its size is known."""
+"""HDF5 files that may be hostile: nothing outside of a file is opened, and nothing is read before its size is known."""
 
 from __future__ import annotations
 
@@ -17,23 +17,26 @@ import numpy as np
 from convatlas.base.errors import WeightsError, printable
 
 MEMBER = "model.weights.h5"
-"""Where a `.keras` archive has the weights."""
+"""Member of a `.keras` archive that holds the weights."""
 
-MOST = 2_000
+MAX_NAMES = 2_000
 """Names that a list in a file may have; the largest net has about a thousand layers."""
 
-HEAP = b"GCOL\x01\0\0\0"
-"""How a heap of texts begins (HDF5 file format specification, section III.E); its size follows in 8 bytes."""
+MAX_LENGTH = 2_000
+"""Bytes that a name of fixed length may have."""
 
-LONGEST = 2**21
-"""Bytes of one heap of texts: 4 kB, or what a single longer one needs; a model's description takes up to 1 MB."""
+HEAP = b"GCOL\x01\0\0\0"
+"""First bytes of a heap of strings (HDF5 file format specification, section III.E); its size follows in 8 bytes."""
+
+MAX_HEAP = 2**21
+"""Bytes of one heap of strings: 4 kB, or what a longer string needs; a model's description takes up to 1 MB."""
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[h5py.Group]:
-    """The root of a `.h5` file, or of the one inside a `.keras` archive.
+    """Open a `.h5` file, or the one inside a `.keras` archive, and give its root.
 
-    Whatever is found wrong inside the `with` becomes a `WeightsError` in one line that names the file.
+    Every error inside the `with` becomes a `WeightsError` in one line that names the file.
     """
     try:
         with h5py.File(_archived(path) if path.suffix.lower() == ".keras" else path, "r") as root:
@@ -46,7 +49,7 @@ def opened(path: Path) -> Iterator[h5py.Group]:
 
 
 def _archived(path: Path) -> io.BytesIO:
-    """The weights inside a `.keras` archive. Keras stores them as they are: nothing can swell."""
+    """Read the weights inside a `.keras` archive; Keras stores them uncompressed, so a compressed member is refused."""
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             if entry.compress_type != zipfile.ZIP_STORED:
@@ -59,83 +62,83 @@ def _archived(path: Path) -> io.BytesIO:
 
 
 def item(group: h5py.Group, name: str) -> Any:
-    """What a path names below a group, None if nothing; links that may lead elsewhere are not followed."""
-    found: Any = group
+    """Return the object at a path below a group, None if there is none; soft and external links are refused."""
+    current: Any = group
     for part in name.split("/"):
-        # Asked for itself: whether a link leads anywhere is only known once it is followed.
-        link = found.get(part, getlink=True) if isinstance(found, h5py.Group) and part not in ("", ".") else None
+        # The link itself is looked up first: following it might open another file.
+        link = current.get(part, getlink=True) if isinstance(current, h5py.Group) and part not in ("", ".") else None
         if link is None:
             return None
         if not isinstance(link, h5py.HardLink):
             raise WeightsError(f"has a link in place of {name}")
-        found = found[part]
-    return found
+        current = current[part]
+    return current
 
 
 def group_of(parent: h5py.Group, name: str) -> h5py.Group:
-    """The group that a path names."""
-    found = item(parent, name)
-    if not isinstance(found, h5py.Group):
+    """Return the group at a path."""
+    group = item(parent, name)
+    if not isinstance(group, h5py.Group):
         raise WeightsError(f"has no group {name}")
-    return found
+    return group
 
 
 def dataset_of(parent: h5py.Group, name: str) -> h5py.Dataset:
-    """The array that a path names, not read yet."""
-    found = item(parent, name)
-    if not isinstance(found, h5py.Dataset):
+    """Return the array at a path, not read yet."""
+    dataset = item(parent, name)
+    if not isinstance(dataset, h5py.Dataset):
         raise WeightsError(f"has no array {name}")
-    return found
+    return dataset
 
 
-def numbers(dataset: h5py.Dataset, shape: tuple[int, ...], what: str) -> np.ndarray:
-    """The numbers, in float32, once their header is what is asked for and the file really has as many bytes."""
+def numbers(dataset: h5py.Dataset, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """Read an array in float32, after checking that its header is as expected and the file holds all of its bytes."""
     if dataset.shape != shape:
-        raise WeightsError(f"holds another net: {what} is {dataset.shape} for {shape}")
+        raise WeightsError(f"holds another net: {name} is {dataset.shape} for {shape}")
     if dataset.dtype.kind not in "fiu" or dataset.dtype.itemsize > 8:
-        raise WeightsError(f"holds no numbers for {what}, but {dataset.dtype}")
+        raise WeightsError(f"holds no numbers for {name}, but {dataset.dtype}")
     if dataset.external or dataset.is_virtual:
-        raise WeightsError(f"has {what} outside of itself")
+        raise WeightsError(f"has {name} outside of itself")
     if dataset.chunks is not None or dataset.id.get_create_plist().get_nfilters():
-        raise WeightsError(f"has {what} in compressed or cut pieces, as Keras' files have not")
+        raise WeightsError(f"has {name} in compressed or chunked pieces, as Keras' files have not")
     if dataset.id.get_storage_size() < dataset.nbytes:
-        raise WeightsError(f"declares {dataset.nbytes} bytes for {what} and holds fewer")
-    with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is refused later
+        raise WeightsError(f"declares {dataset.nbytes} bytes for {name} and holds fewer")
+    with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite, which is refused later
         return np.asarray(dataset[()], np.float32)
 
 
 def names(group: h5py.Group, attribute: str) -> list[str]:
-    """A list of names; a long one stands in several attributes, numbered from 0. `check_names` comes first."""
+    """Read a list of names; a long one is split over several attributes, numbered from 0. Call `check_names` first."""
     parts = (f"{attribute}{number}" for number in itertools.count())
     keys = [attribute] if attribute in group.attrs else itertools.takewhile(group.attrs.__contains__, parts)
-    found: list[str] = []
+    result: list[str] = []
     for key in keys:
         declared = group.attrs.get_id(key)
         kind = declared.get_type()
         # Where no layer has weights, Keras writes an empty list of numbers. HDF5 crashes on lists of lists.
-        fits = (isinstance(kind, h5py.h5t.TypeStringID) and kind.get_size() <= MOST) or declared.shape == (0,)
-        if not fits or len(declared.shape) != 1 or declared.shape[0] + len(found) > MOST:
+        fits = (isinstance(kind, h5py.h5t.TypeStringID) and kind.get_size() <= MAX_LENGTH) or declared.shape == (0,)
+        if not fits or len(declared.shape) != 1 or declared.shape[0] + len(result) > MAX_NAMES:
             raise WeightsError(f"has a strange list of names, {key}")
         if declared.shape != (0,):
-            found += [name.decode() if isinstance(name, bytes) else name for name in group.attrs[key]]
-    return found
+            result += [name.decode() if isinstance(name, bytes) else name for name in group.attrs[key]]
+    return result
 
 
 def check_names(path: Path) -> None:
-    """Refuses heaps of texts that HDF5 cannot cope with.
+    """Refuse heaps of strings that HDF5 cannot cope with.
 
-    It never ends on an object of no size; and each name of a long list may be the same long text.
+    HDF5 loops for ever on an object of size 0; and all names of a long list may be one and the same long string.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         start = data.find(HEAP)
         while start >= 0:
             size = int.from_bytes(data[start + 8 : start + 16], "little")
             place, end = start + 16, start + size
-            if size > LONGEST or end > len(data):
+            if size > MAX_HEAP or end > len(data):
                 raise WeightsError("has names that are too long")
             while place + 16 <= end:
                 number, length = int.from_bytes(data[place : place + 2], "little"), data[place + 8 : place + 16]
-                # Number 0 is free space; its length counts this header, those of objects do not.
+                # Number 0 is free space; its length includes this header, the lengths of objects do not.
                 step = int.from_bytes(length, "little") + (16 if number else 0)
                 if step < 16:
                     raise WeightsError("has a damaged list of names")

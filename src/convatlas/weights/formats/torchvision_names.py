@@ -1,4 +1,4 @@
-"""How torchvision names the layers of its nets (as of 0.24), as rules over our paths; timm names some the same."""
+"""Torchvision's names for the layers of its nets (as of 0.24), as rules over our paths; timm shares some of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from convatlas.nets.families.shufflenet_v2 import Unit
 from convatlas.nets.families.vgg import VGG
 from convatlas.nets.net import Net
-from convatlas.weights.lineages.key_mapping import Rule, renamed
+from convatlas.weights.formats.key_mapping import Rule, renamed
 
 
 def _bn(part: str) -> str:
@@ -15,7 +15,7 @@ def _bn(part: str) -> str:
 
 
 def _place(part: str) -> int:
-    """In a Sequential of a convolution and its normalization."""
+    """Index in a Sequential of a convolution and its normalization."""
     return 1 if part == "norm" else 0
 
 
@@ -45,7 +45,7 @@ DENSENET: tuple[Rule, ...] = (
 )
 
 _FIRST = {2: 1, 3: 3, 4: 6, 5: 10, 6: 13, 7: 16}
-"""How many blocks stand before each stage of MobileNetV2."""
+"""Number of blocks before each stage of MobileNetV2."""
 
 MOBILENET_V2: tuple[Rule, ...] = (
     (r"stem\.(conv|norm)", lambda part: f"features.0.{_place(part)}"),
@@ -122,7 +122,7 @@ def _mbconv(stage: int, block: int, part: str, layer: str) -> str:
 
 
 def efficientnet(net: Net) -> Iterator[tuple[str, str]]:
-    """A block's parts are numbered, and which there are differs from block to block."""
+    """Yield the names of EfficientNet, which numbers the parts of a block: their number differs from block to block."""
     places: dict[str, dict[str, int]] = {}
     last = 1 + max(int(name.removeprefix("stage")) for name, _ in net.named_children() if name.startswith("stage"))
     rules: tuple[Rule, ...] = (
@@ -153,7 +153,7 @@ def efficientnet(net: Net) -> Iterator[tuple[str, str]]:
 
 
 def vgg(net: VGG) -> Iterator[tuple[str, str]]:
-    """The features are one row of convolutions, activations and poolings."""
+    """Yield the names of VGG, whose features are one Sequential of convolutions, activations and poolings."""
     place = 0
     for path, _ in net.named_modules():
         if path.endswith(".conv"):
@@ -167,7 +167,7 @@ def vgg(net: VGG) -> Iterator[tuple[str, str]]:
 
 
 def alexnet(net: Net) -> Iterator[tuple[str, str]]:
-    """The one tower's features are a row too."""
+    """Yield the names of the one-tower AlexNet, whose features are one Sequential too."""
     for block, number in enumerate((0, 3, 6, 8, 10), 1):
         yield f"features.{number}", f"block{block}.conv"
     yield "classifier.1", "head.dense1"
@@ -176,7 +176,7 @@ def alexnet(net: Net) -> Iterator[tuple[str, str]]:
 
 
 def googlenet(net: Net) -> Iterator[tuple[str, str]]:
-    """Branches are numbered from 1; auxiliary heads are named if ours has them."""
+    """Yield the names of GoogLeNet: branches are numbered from 1; auxiliary heads are named if our net has them."""
     for number in (1, 2, 3):
         yield from _unit(f"conv{number}", f"stem.conv{number}")
     for name, _ in net.named_children():
@@ -200,7 +200,7 @@ def _unit(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
 
 
 def shufflenet_v2(net: Net) -> Iterator[tuple[str, str]]:
-    """A unit's ways are rows of convolutions, normalizations and activations."""
+    """Yield the names of ShuffleNetV2: each branch of a unit is a Sequential of convolutions, norms and activations."""
     yield "conv1.0", "stem.conv"
     yield "conv1.1", "stem.norm"
     for ours, unit in net.named_modules():
@@ -208,12 +208,12 @@ def shufflenet_v2(net: Net) -> Iterator[tuple[str, str]]:
             continue
         stage, number = ours.split(".unit")
         theirs = f"{stage}.{int(number) - 1}"
-        ways = {"branch1": "skip", "branch2": "branch"} if unit.work is None else {"branch2": "branch"}
-        for branch, way in ways.items():
+        branches = {"branch1": "skip", "branch2": "branch"} if unit.work is None else {"branch2": "branch"}
+        for their, our in branches.items():
             place = 0
-            for name, part in getattr(unit, way).named_children():
-                yield f"{theirs}.{branch}.{place}", f"{ours}.{way}.{name}.conv"
-                yield f"{theirs}.{branch}.{place + 1}", f"{ours}.{way}.{name}.norm"
+            for name, part in getattr(unit, our).named_children():
+                yield f"{theirs}.{their}.{place}", f"{ours}.{our}.{name}.conv"
+                yield f"{theirs}.{their}.{place + 1}", f"{ours}.{our}.{name}.norm"
                 place += len(part)
     yield "conv5.0", "conv_head.conv"
     yield "conv5.1", "conv_head.norm"

@@ -1,0 +1,32 @@
+"""Weights that are bundled with the package: small enough for the wheel, read where they are."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from convatlas.base.errors import WeightsError
+from convatlas.catalogue.lineages import Weights
+from convatlas.weights.formats import native
+from convatlas.weights.formats.state_io import finite_float32
+from convatlas.weights.lineage import lineage
+from convatlas.weights.listing import kept
+
+LIMIT = 3_000_000
+"""Bytes that all of them may have together."""
+
+
+def read(row: Weights) -> tuple[dict[str, Tensor], native.Description]:
+    """Read the tensors of bundled weights, and their description.
+
+    Raises:
+        WeightsError: The installed file is damaged, or is not the one that the catalogue describes.
+    """
+    path = kept(row)
+    try:
+        tensors, description = native.read(path)
+        weights = finite_float32(tensors, path.name)
+    except WeightsError as error:
+        raise WeightsError(f"{error}; reinstall convatlas") from None
+    if description is None or description.lineage != lineage(row):
+        raise WeightsError(f"{path} is not the file that belongs to this version; reinstall convatlas")
+    return weights, description

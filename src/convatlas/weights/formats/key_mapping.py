@@ -1,0 +1,95 @@
+"""Map between the keys of a PyTorch file and ours, layer by layer.
+
+A library's names are given as rules: a pattern of our layer's path, and what makes their name of its groups. Numbers
+among the groups are passed as integers, because most other libraries count from 0.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.base.errors import WeightsError
+
+Names = Iterable[tuple[str, str]]
+"""Pairs (their name, our name) of every layer with weights."""
+
+Rule = tuple[str, str | Callable[..., str]]
+"""(pattern of our path, their name or the function that makes it of the groups)."""
+
+PARTS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
+BARE = ("layer_scale", "gamma")
+"""Names that are a parameter's own, not a layer's."""
+
+
+def owners(net: nn.Module) -> list[str]:
+    """Paths of all layers with an entry in the state_dict, in the order in which the net was built."""
+    return list(dict.fromkeys(name.rpartition(".")[0] for name in net.state_dict()))
+
+
+def renamed(net: nn.Module, rules: Sequence[Rule]) -> Iterator[tuple[str, str]]:
+    """Yield the names of all layers; each follows the first of the rules that matches its whole path.
+
+    Raises:
+        WeightsError: No rule matches a layer: the library has no such layer.
+    """
+    for path in owners(net):
+        for pattern, their in rules:
+            if match := re.fullmatch(pattern, path):
+                groups = [int(part) if part.isdecimal() else part for part in match.groups()]
+                yield their if isinstance(their, str) else their(*groups), path
+                break
+        else:
+            raise WeightsError(f"nothing like our layer {path} is in the published net")
+
+
+def to_ours(state: Mapping[str, Tensor], names: Names, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a file's tensors under our names, reshaped to ours where only axes of length 1 or a flattening differ.
+
+    A tensor that no pair names keeps its name, so that the check of the keys refuses it.
+    """
+    known = dict(names)
+    tensors = {}
+    for name, tensor in state.items():
+        layer, _, part = name.rpartition(".")
+        our = f"{known[layer]}.{part}" if layer in known else f"{known[name]}.weight" if name in known else name
+        reshapes = our in expected and _same_numbers(tensor, expected[our])
+        tensors[our] = tensor.reshape(expected[our].shape) if reshapes else tensor
+    return tensors
+
+
+def _same_numbers(tensor: Tensor, expected: Tensor) -> bool:
+    if tensor.dim() == 0 or expected.dim() == 0:
+        return False
+    return len(tensor) == len(expected) and tensor.numel() == expected.numel()
+
+
+def to_theirs(net: nn.Module, names: Names, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+    """Return the net's tensors under their names, in their order, each in memory of its own.
+
+    `shapes` maps patterns of their names to the shapes of those tensors after the first axis, in which -1 is the side
+    of a square map; () flattens the tensor.
+    """
+    state, tensors = net.state_dict(), {}
+    for their, our in names:
+        for part in PARTS:
+            if (tensor := state.get(f"{our}.{part}")) is not None:
+                name = their if their.endswith(BARE) else f"{their}.{part}"
+                shaped = _reshaped(name, tensor, shapes).detach().cpu()
+                tensors[name] = shaped.clone(memory_format=torch.contiguous_format)
+    return tensors
+
+
+def _reshaped(name: str, tensor: Tensor, shapes: Mapping[str, Sequence[int]]) -> Tensor:
+    for pattern, shape in shapes.items():
+        if re.fullmatch(pattern, name):
+            if -1 in shape:
+                side = math.isqrt(tensor[0].numel() // shape[0])
+                shape = [side if length == -1 else length for length in shape]
+            return tensor.reshape(len(tensor), *shape) if shape else tensor.flatten(1)
+    return tensor

@@ -1,0 +1,173 @@
+"""Our native format: a safetensors file with everything in it that is needed to build its net again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.base.errors import ConvAtlasError, WeightsError, printable
+from convatlas.catalogue.cards import find
+from convatlas.genes.gene import Gene
+from convatlas.genes.regularization import StochasticDepth
+from convatlas.nets.build import published_genome, skeleton
+from convatlas.nets.net import Net
+from convatlas.weights.adapt import embedding
+from convatlas.weights.formats.state_io import check_fit, read_safetensors, write_safetensors
+from convatlas.weights.lineage import Lineage
+from convatlas.weights.registry import variant
+
+ENDING = ".safetensors"
+
+FORMAT = "1"
+"""Version of the format; a file of another one is refused."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a file says about its net besides the tensors: all arguments of `skeleton`.
+
+    Attributes:
+        net: The card's name.
+        follows: Lineage whose conventions the net follows, as in `Net.follows`.
+        genes: Genes that differ from the published ones, by locus.
+        classes: Number of outputs; 0 where the last layer was cut off and the net gives an embedding.
+        channels: Number of input channels.
+        size: (height, width) of the photos that the net was made for.
+        lineage: Provenance of the weights; None for random ones.
+    """
+
+    net: str
+    follows: str
+    genes: Mapping[str, object]
+    classes: int
+    channels: int
+    size: tuple[int, int]
+    lineage: Lineage | None
+
+
+def describe(net: Net) -> Description:
+    """Describe a net.
+
+    Raises:
+        WeightsError: No description fits it: a gene has no name, or a module was replaced by hand.
+    """
+    published = published_genome(net.card, variant(net.card, net.follows))
+    genes = {
+        field.name: getattr(net.genome, field.name)
+        for field in dataclasses.fields(net.genome)
+        if getattr(net.genome, field.name) != getattr(published, field.name)
+    }
+    if custom := [locus for locus, value in genes.items() if isinstance(value, Gene)]:
+        raise WeightsError(f"the net has a gene of your own at {custom[0]}, which cannot be written; genes by name can")
+    description = Description(net.card.name, net.follows, genes, net.classes, net.channels, net.size, net.lineage)
+    here, there = (dict(each.named_modules()) for each in (net, _built(description, net.state_dict())))
+    # Where the end was cut off, a dropout in front of it may be missing: it does nothing for an embedding.
+    there = {name: module for name, module in there.items() if name in here or not isinstance(module, nn.Dropout)}
+    if changed := [name for name in {**here, **there} if _settings(here.get(name)) != _settings(there.get(name))]:
+        raise WeightsError(f"this {net.card.name} was changed by hand at {changed[0]}, which no file can describe")
+    return description
+
+
+def _settings(module: nn.Module | None) -> str:
+    """What a module does in evaluation mode, without the modules inside it."""
+    if module is None:
+        return ""
+    settings = "" if isinstance(module, nn.Dropout | StochasticDepth) else module.extra_repr()
+    return f"{type(module).__name__} {re.sub(r'momentum=[^,]+', '', settings)}"
+
+
+def _built(description: Description, names: Container[str]) -> Net:
+    """Build the net on the meta device; a head that was cut ends where the names of its weights end."""
+    card = find(description.net)
+    net = skeleton(
+        card.name,
+        classes=description.classes or None,
+        channels=description.channels,
+        genes=description.genes,
+        size=description.size,
+        variant=variant(card, description.follows),
+    )
+    if not description.classes:
+        net.cut_head(embedding(net, names))
+    return net
+
+
+def write(weights: Mapping[str, Tensor], description: Description, path: Path) -> None:
+    """Write the file, whole or not at all.
+
+    Raises:
+        WeightsError: The description could not be read again.
+    """
+    fields = {field.name: getattr(description, field.name) for field in dataclasses.fields(description)}
+    lineage = fields.pop("lineage")
+    metadata = {"convatlas": FORMAT, "net": json.dumps(fields)}
+    if lineage is not None:
+        metadata["lineage"] = lineage.to_json()
+    _description(metadata, path)
+    write_safetensors(weights, metadata, path)
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], Description | None]:
+    """Read the tensors of a safetensors file, mapped into memory, and their description; None if the file has none.
+
+    Raises:
+        WeightsError: The file is damaged, or has another version of the format.
+    """
+    weights, metadata = read_safetensors(path)
+    if "convatlas" not in metadata:
+        return weights, None
+    if metadata["convatlas"] != FORMAT:
+        raise WeightsError(f"{path.name} is of format {metadata['convatlas']!r:.20}; this version reads {FORMAT}")
+    return weights, _description(metadata, path)
+
+
+def check(weights: Mapping[str, Tensor], description: Description, path: Path) -> None:
+    """Refuse a file whose description does not give a net, or whose weights or preprocessing do not fit that net.
+
+    Raises:
+        WeightsError: It is such a file; the text names it.
+    """
+    try:
+        net = _built(description, weights)
+    except ConvAtlasError as error:
+        raise WeightsError(f"{path.name} does not describe any {description.net}: {printable(error)}") from None
+    check_fit(weights, net.state_dict(), f"the weights in {path.name}")
+    if description.lineage is None or (size := description.lineage.preprocessing.size) == description.size:
+        return
+    try:
+        # On the meta device: nets that flatten a map whole take photos of one size only.
+        net.eval()(torch.empty(1, description.channels, *size, device="meta"))
+    except (RuntimeError, ValueError):
+        here, there = ("{} x {}".format(*each) for each in (size, description.size))
+        raise WeightsError(
+            f"{path.name} prepares photos of {here} pixels, which its {description.net} for {there} cannot take"
+        ) from None
+
+
+TYPES = {"net": str, "follows": str, "genes": dict, "classes": int, "channels": int, "size": list}
+"""JSON types of the fields of a description."""
+
+
+def _description(metadata: Mapping[str, str], path: Path) -> Description:
+    """Read the description in a file's metadata; `check` says whether the net can be built from it."""
+    try:
+        data = json.loads(metadata["net"])
+        lineage = Lineage.from_json(metadata["lineage"]) if "lineage" in metadata else None
+        if {name: type(value) for name, value in data.items()} != TYPES or list(map(type, data["size"])) != [int, int]:
+            raise ValueError
+        description = Description(**{**data, "size": tuple(data["size"])}, lineage=lineage)
+        if find(description.net).name != description.net or description.classes < 0:
+            raise ValueError
+        names = () if lineage is None else lineage.class_names
+        if lineage is not None and (lineage.net != description.net or len(names) not in (0, description.classes)):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConvAtlasError):
+        raise WeightsError(f"{path.name} does not say which net it holds: its description is damaged") from None
+    return description

@@ -1,0 +1,72 @@
+"""Converter between the state_dicts of a library's nets and ours, family by family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from convatlas.base.errors import WeightsError
+from convatlas.catalogue.cards import find
+from convatlas.nets.net import Net
+from convatlas.weights.formats.key_mapping import Names, Rule, renamed, to_ours, to_theirs
+from convatlas.weights.formats.state_io import read_state, write_state
+
+
+@dataclass(frozen=True)
+class Family:
+    """How a library's nets of one family differ from ours.
+
+    Attributes:
+        variant: Fields of the nets' rows that differ from the cards'.
+        names: Names of the layers: rules over our paths, or a function from a net to its pairs of names.
+        shapes: Shapes of weights that differ from ours, see `key_mapping.to_theirs`.
+    """
+
+    variant: Mapping[str, object]
+    names: tuple[Rule, ...] | Callable[[Any], Names]
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StateDicts:
+    """Converter for one library.
+
+    Attributes:
+        library: Name for error messages.
+        families: Differences by the family of the card.
+        ignored: Prefixes of the names that are skipped: auxiliary classifiers, which only training uses.
+        modern: Map from the names in older files to the current ones.
+    """
+
+    library: str
+    families: Mapping[str, Family]
+    ignored: tuple[str, ...] = ()
+    modern: Callable[[str], str] = str
+
+    def variant(self, net: str) -> Mapping[str, object]:
+        """Fields of a net's row that differ from the card's."""
+        return self.families[find(net).family].variant
+
+    def names(self, net: Net) -> Names:
+        """Pairs (their name, our name) of every layer with weights.
+
+        Raises:
+            WeightsError: The library has no such net.
+        """
+        if net.card.family not in self.families:
+            raise WeightsError(f"{self.library} has no {net.card.name}")
+        names = self.families[net.card.family].names
+        return renamed(net, names) if isinstance(names, tuple) else names(net)
+
+    def read(self, file: Path, net: Net) -> dict[str, Tensor]:
+        """Read the tensors of a file by our names."""
+        state = {self.modern(name): x for name, x in read_state(file).items() if not name.startswith(self.ignored)}
+        return to_ours(state, self.names(net), net.state_dict())
+
+    def write(self, net: Net, file: Path) -> None:
+        """Write the state_dict that the library's net loads."""
+        write_state(to_theirs(net, self.names(net), self.families[net.card.family].shapes), file)

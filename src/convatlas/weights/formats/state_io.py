@@ -1,0 +1,171 @@
+"""State_dicts in files that may be hostile, read with care and written whole."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as safetensors_bytes
+from torch import Tensor
+
+from convatlas.base.atomic import write_bytes
+from convatlas.base.errors import WeightsError, printable
+
+ALIGNMENT = 64
+"""Bytes: PyTorch's own tensors start at multiples of this address."""
+
+VARIANCES = (".running_var", ".variance")
+"""Endings of the names of variances, whose roots are divisors."""
+
+COUNTER = "num_batches_tracked"
+"""BatchNorm's count of batches, which nothing here needs; files may lack it."""
+
+
+def verify_hash(path: Path, sha256: str) -> None:
+    """Refuse a file whose hash is not the expected one."""
+    actual = hashlib.sha256(_bytes(path)).hexdigest()
+    if actual != sha256:
+        raise WeightsError(f"{path.name} is not the published file: its sha256 is {actual}, not {sha256}; reinstall it")
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a file: safetensors or PyTorch's own format, by its ending."""
+    return read_safetensors(path)[0] if path.suffix.lower() == ".safetensors" else read_pickle(path)
+
+
+def write_state(weights: Mapping[str, Tensor], file: Path) -> None:
+    """Write a state_dict, whole or not at all: safetensors or PyTorch's own format, by the file's ending."""
+    if file.suffix.lower() == ".safetensors":
+        write_safetensors(weights, {"format": "pt"}, file)
+    else:
+        write_pickle(weights, file)
+
+
+def read_pickle(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a PyTorch file (.pth, .pt, .bin); code in it is never run."""
+    data = _bytes(path)
+    try:
+        _refuse_bombs(data)
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except WeightsError as error:
+        raise WeightsError(f"{path.name} {error}") from None
+    # A damaged file makes the unpickler raise nearly anything: KeyError, IndexError, AttributeError, ...
+    except Exception:
+        raise WeightsError(
+            f"{path.name} is not a whole PyTorch file of weights: damaged, or more than tensors (code is never run)"
+        ) from None
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(_is_weight(name, value) for name, value in state.items()):
+        raise WeightsError(f"{path.name} does not hold a table of weights")
+    return {name: tensor.detach() for name, tensor in state.items()}
+
+
+def _refuse_bombs(data: bytes) -> None:
+    """Refuse a file that may become arbitrarily large in memory; PyTorch stores tensors uncompressed."""
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise WeightsError("is compressed, as PyTorch's files are not")
+    # The unpickler creates a bytearray of any length; tensors do not need it.
+    if b"bytearray" in data:
+        raise WeightsError("holds a bytearray, which no tensor needs")
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file: its tensors, mapped into memory and not read until used, and its metadata."""
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError, ValueError, RuntimeError, OverflowError, MemoryError, TypeError) as error:
+        reason = printable(error) or type(error).__name__
+        raise WeightsError(f"{path.name} is not a whole safetensors file: {reason}") from None
+    # Kernels round differently where memory is not aligned as PyTorch aligns it.
+    return {
+        name: tensor.clone() if tensor.data_ptr() % ALIGNMENT else tensor for name, tensor in tensors.items()
+    }, metadata
+
+
+def write_pickle(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Write a PyTorch file, whole or not at all."""
+    file = io.BytesIO()
+    torch.save(dict(weights), file)
+    write_bytes(path, file.getvalue())
+
+
+def write_safetensors(weights: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path) -> None:
+    """Write a safetensors file, whole or not at all, aligned so that its tensors can be used where they are mapped."""
+    padded = dict(metadata, padding="")
+    data = safetensors_bytes(dict(weights), padded)
+    # Integers come first in the file, then floats.
+    integers = sum(tensor.nbytes for tensor in weights.values() if tensor.dtype == torch.int64)
+    if gap := -(8 + int.from_bytes(data[:8], "little") + integers) % ALIGNMENT:
+        data = safetensors_bytes(dict(weights), dict(padded, padding=" " * gap))
+    write_bytes(path, data)
+
+
+def check_fit(
+    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], title: str, headless: bool = False
+) -> None:
+    """Refuse weights whose names or shapes are not those of a net's state_dict; `title` is the weights' name in errors.
+
+    Counters (`num_batches_tracked`) may be missing; where the weights are `headless`, the head may be missing too.
+
+    Raises:
+        WeightsError: They do not fit.
+    """
+    missing = [
+        name
+        for name in expected
+        if name not in weights and not name.endswith(COUNTER) and not (headless and name.startswith("head."))
+    ]
+    surplus = [name for name in weights if name not in expected]
+    if missing or surplus:
+        reason = f"lack {missing[0]}" if missing else f"have {printable(surplus[0])}, which the net lacks"
+        counts = f"{len(missing)} missing, {len(surplus)} surplus"
+        raise WeightsError(f"{title} do not fit the net: they {reason} ({counts})")
+    for name, tensor in weights.items():
+        if tensor.shape != expected[name].shape:
+            shapes = f"{tuple(tensor.shape)} for {tuple(expected[name].shape)}"
+            raise WeightsError(f"{title} do not fit the net: {name} is {shapes}")
+
+
+def finite_float32(weights: Mapping[str, Tensor], title: str) -> dict[str, Tensor]:
+    """Return weights in float32, contiguous; `title` is their name in errors.
+
+    Raises:
+        WeightsError: They hold complex numbers, numbers that are not finite in float32, or a negative variance.
+    """
+    for name, tensor in weights.items():
+        # In float32, which is what is kept: a float64 may be too large for it.
+        if tensor.is_complex() or not torch.isfinite(tensor.float()).all():
+            raise WeightsError(f"{title} hold numbers that are not finite, in {printable(name)}")
+        if name.endswith(VARIANCES) and (tensor < 0).any():
+            raise WeightsError(f"{title} hold a negative variance, in {printable(name)}")
+    return {
+        name: tensor.to(torch.int64 if name.endswith(COUNTER) else torch.float32).contiguous()
+        for name, tensor in weights.items()
+    }
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or "it is larger than the memory"
+        raise WeightsError(f"the weights' file {path} cannot be read: {reason}") from None
+
+
+def _is_weight(name: object, value: object) -> bool:
+    """Whether an entry is a named tensor whose numbers are all in the file, not a few repeated without end."""
+    if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
+        return False
+    if value.is_meta or value.is_quantized or value.is_nested:
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
