@@ -38,7 +38,7 @@ def narrow(name: str, size: tuple[int, int], genome: Genome | None = None) -> Ne
     return net.eval()
 
 
-def narrow_row(name: str) -> darknet.Row | yolo.Row:
+def narrow_row(name: str) -> darknet.Config | yolo.Config:
     """Its row."""
     if name in Darknet.variants:
         small = Darknet.variants[name]
@@ -92,10 +92,10 @@ class Cfg:
         )
 
 
-def cfg(net: Net, row: darknet.Row | yolo.Row, classes: int, size: tuple[int, int]) -> str:
+def cfg(net: Net, row: darknet.Config | yolo.Config, classes: int, size: tuple[int, int]) -> str:
     """The cfg text of a net."""
     made, width = Cfg(size), 3
-    if isinstance(row, darknet.Row):
+    if isinstance(row, darknet.Config):
         for steps in row.stages:
             width = add(made, steps, width, classes, False)
         if row.classify_first:

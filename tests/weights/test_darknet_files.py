@@ -227,7 +227,7 @@ def test_genes_without_weights_fit(tmp_path):
     net, path, _ = _written(tmp_path)
     genome = Genome(alignment="symmetric", pooling="average", normalization="batch", activation="silu", flattening=None)
     with torch.device("meta"):
-        other = YOLO(net.row, genome, CLASSES, 3, (64, 64))
+        other = YOLO(net.config, genome, CLASSES, 3, (64, 64))
     other.to_empty(device="cpu")
     assert darknet_files.read(path, other).layers == 13
 

@@ -39,7 +39,7 @@ def test_the_same_numbers(both):
     net, x, by_hand = both
     with torch.no_grad():
         outputs = net.outputs(x)
-    if isinstance(net, Darknet) or net.row.cell_boxes:
+    if isinstance(net, Darknet) or net.config.cell_boxes:
         assert apart(outputs["head"], by_hand.outputs[-1]) < 1e-12
     else:
         kinds = [kind for kind, _ in by_hand.layers]
