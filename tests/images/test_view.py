@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from convatlas.base.errors import ImageError
+from convatlas.catalogue.lineages import origins
 from convatlas.images.letterbox import KINDS, DarknetPreprocessing
 from convatlas.images.preprocessing import GEOMETRIES, INTERPOLATIONS, Preprocessing
-from convatlas.weights.lineage import PIXELS
+from convatlas.weights.registry import origin
 
 sides = st.integers(1, 300)
 sizes = st.integers(1, 40)
@@ -118,6 +119,9 @@ def test_no_photo_has_no_view() -> None:
     for preprocessing in (Preprocessing((8, 8)), DarknetPreprocessing((8, 8))):
         with pytest.raises(ImageError, match="at least 1 x 1 pixels, not 0 x 5"):
             preprocessing.view(0, 5)
+
+
+PIXELS = {name: pixels for known in origins() for name, pixels in origin(known).pixels.items()}
 
 
 @pytest.mark.parametrize("pixels", list(PIXELS))

@@ -72,7 +72,8 @@ class Lineage:
             data: dict[str, Any] = json.loads(text)
             fields = {field.name: data.pop(field.name) for field in dataclasses.fields(cls)}
             names, settings = fields.pop("class_names"), fields.pop("preprocessing")
-            preprocessing = DarknetPreprocessing.from_dict(settings) if "kind" in settings else Preprocessing.from_dict(settings)
+            kind = DarknetPreprocessing if "kind" in settings else Preprocessing
+            preprocessing = kind.from_dict(settings)
             # They are printed: none may contain a character that controls a terminal.
             texts = [*fields.values(), *names]
             if data or not isinstance(names, list) or not all(isinstance(t, str) and t.isprintable() for t in texts):
