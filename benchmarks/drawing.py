@@ -74,7 +74,7 @@ def main() -> None:
     slowest = max(rows, key=lambda one: one["name_to_svg_s"])
     result = {
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, one used",
-        "versions": {name: version(name) for name in ("torch", "matplotlib", "resvg-py", "timm", "torchvision")},
+        "versions": {name: version(name) for name in ("torch", "resvg-py", "timm", "torchvision")},
         "rounds": ROUNDS,
         "slowest": {"net": slowest["net"], "name_to_svg_s": slowest["name_to_svg_s"]},
         "drawing_alone_slowest_s": max(one["lay_out_s"] + one["svg_s"] for one in rows),

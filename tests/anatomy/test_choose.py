@@ -13,7 +13,8 @@ from tests.anatomy.pictures import check_words
 
 import convatlas as ca
 from convatlas.anatomy.measure.snapshot import measured
-from convatlas.anatomy.report.choose import COSTS, Candidate, Choice, _beaten
+from convatlas.anatomy.report.candidates import COSTS, Candidate
+from convatlas.anatomy.report.choose import Choice, _beaten
 from convatlas.base.errors import ConvAtlasError, UnknownName
 from convatlas.base.timings import best
 from convatlas.catalogue.cards import cards
@@ -185,9 +186,10 @@ def test_names_can_be_read(by: str) -> None:
     assert {one.net for one in choice.front} <= {text.text for text in texts}
     assert len(texts) > 0.8 * len(names)
     (line,) = (shape for shape in shapes if isinstance(shape, Line) and shape.dashed)
+    drawn = discs(choice)
     for text in texts:
         left, top, right, bottom = text.bounds()
-        for disc in discs(choice):
+        for disc in drawn:
             near = min(max(disc.x, left), right) - disc.x, min(max(disc.y, top), bottom) - disc.y
             assert hypot(*near) >= disc.radius - 0.1, text
         for (x1, y1), (x2, y2) in pairwise(line.points):

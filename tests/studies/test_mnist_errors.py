@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from tests.anatomy.pictures import check_words
 from tests.images.sets import small
 from typer.testing import CliRunner
 
@@ -26,6 +27,7 @@ from convatlas.catalogue.cards import find
 from convatlas.cli import app
 from convatlas.images.download import get
 from convatlas.nets.build import build
+from convatlas.pictures.marks import Dots
 from convatlas.studies import reproduce as reproducing
 from convatlas.studies.mnist_errors import boosting, plots, runs
 from convatlas.studies.mnist_errors.boosting import curve, hard_photos
@@ -253,16 +255,18 @@ def test_the_result_is_read_again(tmp_path):
 
 def test_pictures_show_all_that_was_measured(tmp_path):
     found = made_up(tmp_path)
-    figure = plots.errors(found.rows)
-    axes = figure.axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()][:2] == ["784-10", "784-10 (upright)"]
-    marks = [line for line in axes.lines if line.get_marker() == "."]
-    assert [len(line.get_xdata()) for line in marks] == [3] * 20
-    (left, right) = plots.boosting({row["reading"]: row["curve"] for row in found.rows if "curve" in row}).axes
-    mean = next(line for line in left.lines if line.get_label() == "modern")
-    assert list(mean.get_xdata()) == pytest.approx([0, 37.5, 100])
-    assert list(mean.get_ydata()) == pytest.approx([2, 1.625, 1])
-    assert list(right.lines[0].get_ydata()) == pytest.approx([25, 50, 100])
+    (panel,) = plots.errors(found.rows).panels
+    assert [text for _, text in panel.y.ticks][:2] == ["784-10", "784-10 (upright)"]
+    dots = [mark for mark in panel.marks if isinstance(mark, Dots) and mark.opacity < 1]
+    assert [len(mark.x) for mark in dots] == [3] * 20
+    chart = plots.boosting({row["reading"]: row["curve"] for row in found.rows if "curve" in row})
+    (left, right) = chart.panels
+    mean = next(curve for curve in left.marks if curve.label == "modern")
+    assert list(mean.x) == pytest.approx([0, 37.5, 100])
+    assert list(mean.y) == pytest.approx([2, 1.625, 1])
+    assert list(right.marks[0].y) == pytest.approx([25, 50, 100])
+    for picture in (plots.errors(found.rows).picture(), chart.picture()):
+        check_words(picture)
     assert [path.name for path in plots.draw(tmp_path, found.rows)] == ["errors.png", "boosted.png"]
 
 

@@ -44,6 +44,6 @@ def colour(locus: str) -> str:
 
 SERIES = (
     "#4c78a8", "#f58518", "#54a24b", "#72b7b2", "#e45756", "#b279a2", "#9d755d", "#eeca3b", "#ff9da6", "#2f4b7c",
-    "#88d27a", "#d67195", "#79706e", "#439894", "#bab0ac", "#83bcb6",
+    "#88d27a", "#d67195", "#79706e", "#0b6e4f", "#6a3d9a", "#bab0ac",
 )  # fmt: skip
 """Colours of a chart's series, in order."""

@@ -16,6 +16,7 @@ from convatlas.base.sigint import unheard
 from convatlas.base.verbs import Steps, verb
 from convatlas.base.worker import end_with_parent
 from convatlas.images.download import digits
+from convatlas.studies.mnist_errors.plots import draw
 from convatlas.studies.mnist_errors.rows import SEEDS
 from convatlas.studies.mnist_errors.runs import run, tasks
 from convatlas.studies.mnist_errors.table import Errors, summed
@@ -90,9 +91,6 @@ def reproduce(
             raise
     table = Errors(rows=tuple(summed(found)), seeds=many, quick=quick, threads=threads)
     if not rows:
-        # Matplotlib takes a second to load.
-        from convatlas.studies.mnist_errors.plots import draw
-
         suffix = "-quick" if quick else ""
         write(folder / f"errors{suffix}.json", (json.dumps(table.to_dict(), indent=1) + "\n").encode())
         draw(folder, table.rows, suffix)

@@ -1,76 +1,74 @@
-"""Pictures of a training: its curves, and which classes were taken for which."""
+"""The charts of a training: its curves, and the confusion of classes."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
+from convatlas.pictures.axes import categories, linear
+from convatlas.pictures.charts import Chart, Panel
+from convatlas.pictures.marks import Cells, Curve, Mark, Rule
+from convatlas.pictures.palette import SERIES
 from convatlas.training.checkpoints import read_lines, write
 from convatlas.training.result import Training
 
+MAX_NAMES = 25
+"""Classes up to which a confusion matrix shows names and counts."""
+
 
 def draw(folder: Path, result: Training) -> list[Path]:
-    """Writes curves.png and, if anything was tested, confusion.png beside a run's result; gives their paths.
+    """Write curves.png and, if anything was tested, confusion.png beside a run's result; return their paths.
 
     Raises:
         TrainingError: They cannot be written.
     """
-    drawn = {folder / "curves.png": curves(read_lines(folder / "metrics.jsonl"), result)}
+    charts = {folder / "curves.png": curves(read_lines(folder / "metrics.jsonl"), result)}
     if result.confusion is not None:
-        drawn[folder / "confusion.png"] = confusion(result.confusion, result.classes)
-    return [saved(path, figure) for path, figure in drawn.items()]
+        charts[folder / "confusion.png"] = confusion(result.confusion, result.classes)
+    return [save_chart(path, chart) for path, chart in charts.items()]
 
 
-def curves(lines: Sequence[dict[str, Any]], result: Training) -> Figure:
-    """The loss of each epoch, and the error on what was held out."""
-    figure = Figure((6.4, 4), layout="constrained")
-    axes = figure.subplots()
+def curves(lines: Sequence[dict[str, Any]], result: Training) -> Chart:
+    """Return the loss of each epoch and, beside it, the error on the validation photos."""
     epochs = [line["epoch"] for line in lines]
-    axes.plot(epochs, [line["loss"] for line in lines], color="tab:blue", label="loss, training")
-    axes.set(xlabel="epoch", ylabel="loss", title=f"{result.net} on {result.data}", ylim=(0, None))
+    losses: list[Mark] = [Curve(epochs, [line["loss"] for line in lines], SERIES[0], "loss, training")]
+    panels: list[Panel] = []
     if all("validation_top1" in line for line in lines):
-        axes.plot(epochs, [line["validation_loss"] for line in lines], color="tab:cyan", label="loss, validation")
-        beside = axes.twinx()
-        errors = [100 - line["validation_top1"] for line in lines]
-        beside.plot(epochs, errors, color="tab:orange", label="error, validation")
-        beside.set(ylabel="error in percent", ylim=(0, None))
-        axes.axvline(result.epoch, color="grey", linestyle=":", label="chosen")
-        axes.plot([], [], color="tab:orange", label="error, validation")
-    axes.legend()
-    return figure
+        losses.append(Curve(epochs, [line["validation_loss"] for line in lines], SERIES[3], "loss, validation"))
+        errors = Curve(epochs, [100 - line["validation_top1"] for line in lines], SERIES[1], "error, validation")
+        panels.append(_by_epoch(epochs, [errors], "error in percent", result.epoch))
+    chosen = result.epoch if panels else None
+    return Chart([_by_epoch(epochs, losses, "loss", chosen), *panels], f"{result.net} on {result.data}")
 
 
-def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure:
-    """Rows are classes, columns what they were taken for; the numbers are written in where there is room."""
-    many = len(classes)
-    side = max(4.0, min(12.0, 0.5 * many + 1.5))
-    figure = Figure((side, side), layout="constrained")
-    axes = figure.subplots()
-    totals = [max(sum(row), 1) for row in counts]
-    shares = [[count / total for count in row] for row, total in zip(counts, totals, strict=True)]
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set(xlabel="taken for", ylabel="class")
-    if many <= 25:
-        axes.set_xticks(range(many), classes, rotation=45, ha="right")
-        axes.set_yticks(range(many), classes)
-        for i, row in enumerate(counts):
-            for j, count in enumerate(row):
-                if count:
-                    axes.text(j, i, str(count), ha="center", va="center", color="white" if shares[i][j] > 0.5 else "k")
-    return figure
+def _by_epoch(epochs: Sequence[int], curves: Sequence[Mark], label: str, chosen: int | None) -> Panel:
+    values = [value for curve in curves if isinstance(curve, Curve) for value in curve.y]
+    axis = linear(values, label, zero=True)
+    rule = [Rule(chosen, axis.low, axis.high, label="chosen epoch")] if chosen is not None else []
+    return Panel(linear(epochs, "epoch", whole=True, margin=0.02), axis, [*rule, *curves])
 
 
-def saved(path: Path, figure: Figure) -> Path:
-    """Writes a figure as PNG; gives its path.
+def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Chart:
+    """Return a heat map with a row for each class and a column for each prediction; few classes show their counts."""
+    shares = [[count / max(sum(row), 1) for count in row] for row in counts]
+    if len(classes) <= MAX_NAMES:
+        texts = [[str(count) if count else "" for count in row] for row in counts]
+        x, y = categories(classes, "prediction"), categories(classes, "class", downward=True)
+    else:
+        texts, numbers, end = [], range(len(classes)), len(classes) - 0.5
+        x = replace(linear(numbers, "prediction", margin=0), low=-0.5, high=end, grid=False)
+        y = replace(linear(numbers, "class", margin=0), low=end, high=-0.5, grid=False)
+    side = max(240.0, min(720.0, 36.0 * len(classes)))
+    return Chart([Panel(x, y, [Cells(shares, texts)], width=side, height=side)], "Confusion of classes")
+
+
+def save_chart(path: Path, chart: Chart) -> Path:
+    """Write a chart as PNG and return its path.
 
     Raises:
         TrainingError: It cannot be written.
     """
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=120)
-    write(path, data.getvalue())
+    write(path, chart.picture().png())
     return path

@@ -18,6 +18,7 @@ from convatlas.nets.user_net import is_own, own
 from convatlas.training.data.datasets import class_names, is_digits, parts
 from convatlas.training.distributed import is_first
 from convatlas.training.loop import fit
+from convatlas.training.plots import draw
 from convatlas.training.recipe import Recipe
 from convatlas.training.result import Training
 from convatlas.weights.load import load
@@ -65,9 +66,6 @@ def train(
     prepared = parts(data, made, settings, sides, workers)
     for step in fit.steps(made, prepared, settings, folder, resume=resume, device=device, tensorboard=tensorboard):
         if (found := step[2]) is not None and is_first():
-            # Matplotlib takes a second to load.
-            from convatlas.training.plots import draw
-
             draw(folder, found)
         yield step
 

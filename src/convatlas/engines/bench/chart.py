@@ -1,14 +1,15 @@
-"""The chart of a bench: bars of the milliseconds for a photo."""
+"""The bar chart of a bench: milliseconds for a photo."""
 
 from __future__ import annotations
 
 from convatlas.engines.bench.bench import Bench
+from convatlas.pictures.axes import Axis, categories
+from convatlas.pictures.charts import Chart, Panel
+from convatlas.pictures.marks import Bars, Mark, Rule
 from convatlas.pictures.picture import Picture
-from convatlas.pictures.shapes import GREY, PAPER, Box, Group, Line, Shape, Text
-from convatlas.pictures.text import text_width
 
-WIDE, STEP, GAP, TOP, SMALL = 620.0, 18.0, 14.0, 66.0, 10.0
-"""The longest bar, from bar to bar, between groups, above the first, and the size of labels."""
+WIDTH, STEP = 620.0, 18.0
+"""Length of a group's longest bar, and the distance between bars."""
 
 COLOURS = {
     "eager": "#bab0ac",
@@ -21,34 +22,32 @@ COLOURS = {
 
 
 def bars(bench: Bench) -> Picture:
-    """Bars by net and batch; each group has a scale of its own, a line shows what the machine needs at least."""
-    labels = [f"{one.engine} {one.precision}" for one in bench.times]
-    left = 24 + max(text_width(label, SMALL) for label in labels)
-    shapes: list[Shape] = []
-    y = TOP
-    for net, batch in dict.fromkeys((one.net, one.batch) for one in bench.times):
-        group = [one for one in bench.times if (one.net, one.batch) == (net, batch)]
-        longest = max(one.milliseconds for one in group)
-        photos = "one photo" if batch == 1 else f"{batch} photos"
-        shapes.append(Text(24, y + 4, f"{net}, {photos} at a time", 12, True))
-        y += 12
-        begin = y
-        for one in sorted(group, key=lambda one: one.milliseconds):
-            length = WIDE * one.milliseconds / longest
-            told = (
-                f"{one.engine} {one.precision}: {one.milliseconds:.2f} ms a photo, {one.photos_per_second:.1f} photos/s"
-            )
-            bar = Box(left + 8, y + 2, max(length, 1.0), STEP - 4, COLOURS[one.engine])
-            shapes.append(Text(left, y + 13, f"{one.engine} {one.precision}", SMALL, anchor="end"))
-            shapes.append(Group((bar,), told))
-            shapes.append(Text(left + 14 + length, y + 13, f"{one.milliseconds:.2f} ms", SMALL, fill=GREY))
-            y += STEP
-        limit = left + 8 + WIDE * group[0].limit / batch / longest
-        shapes.append(Line(((limit, begin), (limit, y)), GREY, 1, dashed=True, radius=0))
-        y += GAP
-    width = left + WIDE + 100
-    title = "Milliseconds for a photo"
+    """Draw a group of bars for each net and batch, each with a scale of its own and a line at the machine's limit."""
+    panels = [_group(bench, net, batch) for net, batch in dict.fromkeys((time.net, time.batch) for time in bench.times)]
     note = f"{bench.cpu}, threads: {bench.threads}. Medians; each group has its own scale; dashed: the machine's limit."
-    width = max(width, 48 + text_width(note, SMALL))
-    shapes += [Text(24, 28, title, 16, True), Text(24, 46, note, SMALL, fill=GREY)]
-    return Picture(width, y + 10, (Box(0, 0, width, y + 10, PAPER), *shapes), title, str(bench))
+    return Chart(panels, "Milliseconds for a photo", note, columns=1, description=str(bench)).picture()
+
+
+def _group(bench: Bench, net: str, batch: int) -> Panel:
+    times = sorted(
+        (time for time in bench.times if (time.net, time.batch) == (net, batch)), key=lambda time: time.milliseconds
+    )
+    marks: list[Mark] = [
+        Bars(
+            at=range(len(times)),
+            values=[time.milliseconds for time in times],
+            colours=[COLOURS[time.engine] for time in times],
+            texts=[f"{time.milliseconds:.2f} ms" for time in times],
+            titles=[
+                f"{time.engine} {time.precision}: {time.milliseconds:.2f} ms a photo, "
+                f"{time.photos_per_second:.1f} photos/s"
+                for time in times
+            ],
+        ),
+        Rule(times[0].limit / batch, -0.5, len(times) - 0.5),
+    ]
+    photos = "one photo" if batch == 1 else f"{batch} photos"
+    names = categories([f"{time.engine} {time.precision}" for time in times], downward=True)
+    milliseconds = Axis(0, times[-1].milliseconds)
+    title = f"{net}, {photos} at a time"
+    return Panel(milliseconds, names, marks, title, WIDTH, STEP * len(times), frame=False)

@@ -1,4 +1,4 @@
-"""Pictures of the error table: printed errors beside ours, and what the boosted net's fellows are good for."""
+"""The charts of the error table: printed errors beside ours, and what the boosted net's second and third nets add."""
 
 from __future__ import annotations
 
@@ -6,83 +6,82 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from convatlas.catalogue.cards import find
+from convatlas.pictures.axes import categories, linear, logarithmic
+from convatlas.pictures.charts import Chart, Panel
+from convatlas.pictures.marks import Curve, Dots, Intervals, Mark
+from convatlas.pictures.palette import SERIES
+from convatlas.pictures.shapes import INK
 from convatlas.studies.mnist_errors.rows import ROWS
 from convatlas.studies.mnist_errors.table import NAMES, mean_curve
-from convatlas.training.plots import saved
+from convatlas.training.plots import save_chart
 
-COLOURS = {"published": "tab:blue", "modern": "tab:orange"}
-TICKS = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
+COLOURS = {"published": SERIES[0], "modern": SERIES[1]}
+OFFSETS = {"published": -0.16, "modern": 0.16}
+"""How far below its row each protocol's errors stand, in rows."""
 
 
 def draw(folder: Path, rows: Sequence[Mapping[str, Any]], suffix: str = "") -> list[Path]:
-    """Writes errors.png and, if the boosted net is among the rows, boosted.png; gives their paths.
+    """Write errors.png and, if the boosted net is among the rows, boosted.png; return their paths.
 
     Args:
-        folder: Where.
-        rows: Of an `Errors`.
-        suffix: Of the names, before the ending.
+        folder: Where they are written.
+        rows: The rows of an `Errors`.
+        suffix: A suffix of the names, before the extension.
 
     Raises:
         TrainingError: They cannot be written.
     """
-    drawn = {folder / f"errors{suffix}.png": errors(rows)}
+    charts = {folder / f"errors{suffix}.png": errors(rows)}
     if curves := {row["reading"]: row["curve"] for row in rows if "curve" in row}:
-        drawn[folder / f"boosted{suffix}.png"] = boosting(curves)
-    return [saved(path, figure) for path, figure in drawn.items()]
+        charts[folder / f"boosted{suffix}.png"] = boosting(curves)
+    return [save_chart(path, chart) for path, chart in charts.items()]
 
 
-def errors(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Printed errors beside ours of both readings, on a logarithmic scale: mean and spread, and a dot for each seed."""
-    there = [row for row in ROWS if any(one["row"] == row.key for one in rows)]
-    figure = Figure((8, 0.45 * len(there) + 1.6), layout="constrained")
-    axes = figure.subplots()
-    for place, row in enumerate(there):
-        for one in rows:
-            if one["row"] != row.key:
-                continue
-            at, colour = place + (-0.14 if one["reading"] == "published" else 0.14), COLOURS[one["reading"]]
-            axes.plot(one["errors"], [at] * len(one["errors"]), ".", color=colour, alpha=0.4)
-            axes.errorbar(one["mean"], at, xerr=one["deviation"], fmt="o", markersize=4, capsize=3, color=colour)
-            axes.plot(one["printed"], place, "k|", markersize=20)
-    axes.plot([], [], "k|", markersize=12, linestyle="none", label="printed")
-    for reading, colour in COLOURS.items():
-        axes.plot([], [], "o", markersize=4, color=colour, label=NAMES[reading])
-    axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    ticks = [tick for tick in TICKS if low / 1.5 <= tick <= high * 1.5]
-    axes.set_xticks(ticks, [f"{tick:g} %" for tick in ticks])
-    axes.minorticks_off()
-    names = [find(row.net).published_name + ("" if row.data == "plain" else f" ({row.data})") for row in there]
-    axes.set_yticks(range(len(there)), names)
-    axes.invert_yaxis()
-    axes.grid(axis="x", alpha=0.3)
-    axes.set(xlabel="error on MNIST's 10,000 test digits")
-    axes.legend()
-    return figure
+def errors(rows: Sequence[Mapping[str, Any]]) -> Chart:
+    """Return printed errors beside ours of both protocols, on a logarithmic scale: mean, deviation, a dot a seed."""
+    shown = [row for row in ROWS if any(result["row"] == row.key for result in rows)]
+    places = {row.key: place for place, row in enumerate(shown)}
+    printed = {places[result["row"]]: result["printed"] for result in rows}
+    tops, bottoms = [place - 0.34 for place in printed], [place + 0.34 for place in printed]
+    marks: list[Mark] = [Intervals([*printed.values()], tops, bottoms, INK, "printed", vertical=True, cap=0)]
+    for result in rows:
+        at = places[result["row"]] + OFFSETS[result["reading"]]
+        colour, mean, deviation = COLOURS[result["reading"]], result["mean"], result["deviation"]
+        marks += [
+            Dots(result["errors"], [at] * len(result["errors"]), colour, opacity=0.4),
+            Intervals([at], [mean - deviation], [mean + deviation], colour),
+            Dots([mean], [at], colour, NAMES[result["reading"]], 3.6),
+        ]
+    values = [*printed.values(), *(error for result in rows for error in result["errors"])]
+    values += [result["mean"] - result["deviation"] for result in rows]
+    x = logarithmic(values, "error on MNIST's 10,000 test digits", unit=" %")
+    names = [find(row.net).published_name + ("" if row.data == "plain" else f" ({row.data})") for row in shown]
+    panel = Panel(x, categories(names, downward=True), marks, width=560, height=34.0 * len(shown))
+    return Chart([panel], "Printed errors and ours")
 
 
-def boosting(curves: Mapping[str, Sequence[Sequence[Mapping[str, float]]]]) -> Figure:
-    """The boosted net's error by the share of digits that go on, and the time beside that of all three nets.
+def boosting(curves: Mapping[str, Sequence[Sequence[Mapping[str, float]]]]) -> Chart:
+    """Return the boosted net's error by the share of digits that go on, and its time beside that of all three nets.
 
     Args:
-        curves: By reading, of each seed; thin lines are seeds, thick ones their mean.
+        curves: The points of each seed by protocol; thin lines are seeds, thick ones their mean.
     """
-    figure = Figure((8, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for reading, each in curves.items():
-        colour, mean = COLOURS[reading], mean_curve(each)
-        for points in each if len(each) > 1 else []:
-            left.plot([100 * p["share"] for p in points], [p["error"] for p in points], color=colour, alpha=0.3, lw=1)
+    left: list[Mark] = []
+    right: list[Mark] = []
+    for reading, seeds in curves.items():
+        colour, mean = COLOURS[reading], mean_curve(seeds)
+        for points in seeds if len(seeds) > 1 else []:
+            shares = [100 * point["share"] for point in points]
+            left.append(Curve(shares, [point["error"] for point in points], colour, width=1, opacity=0.35))
         shares = [point["share"] for point in mean]
-        left.plot(shares, [point["error"] for point in mean], "o-", color=colour, label=NAMES[reading], markersize=4)
-        right.plot(shares, [point["time"] for point in mean], "o-", color=colour, label=NAMES[reading], markersize=4)
-    left.set(ylabel="error in percent", ylim=(0, None))
-    right.set(ylabel="time, in percent of that of three nets", ylim=(0, None))
-    for axes in (left, right):
-        axes.set(xlabel="digits that nets 2 and 3 see, in percent")
-        axes.grid(alpha=0.3)
-    left.legend()
-    return figure
+        left.append(Curve(shares, [point["error"] for point in mean], colour, NAMES[reading], radius=3))
+        right.append(Curve(shares, [point["time"] for point in mean], colour, NAMES[reading], radius=3))
+    panels = [_by_share(left, "error in percent"), _by_share(right, "time, in percent of that of three nets")]
+    return Chart(panels, "The boosted net")
+
+
+def _by_share(curves: Sequence[Mark], label: str) -> Panel:
+    values = [value for curve in curves if isinstance(curve, Curve) for value in curve.y]
+    x = linear([0, 100], "digits that nets 2 and 3 see, in percent")
+    return Panel(x, linear(values, label, zero=True), curves)
