@@ -99,7 +99,7 @@ def test_objects_are_those_of_detect(tmp_path: Path) -> None:
 def test_files_say_where_they_come_from(folder: Path, tmp_path: Path) -> None:
     ca.batch("classify", folder, tmp_path / "out", **NET, shard=40)
     told = json.loads(answers(tmp_path / "out").schema.metadata[b"convatlas"])
-    assert (told["what"], told["net"], told["weights"], told["top"]) == ("classify", "lenet5", "own/mnist", 5)
+    assert (told["task"], told["net"], told["weights"], told["top"]) == ("classify", "lenet5", "own/mnist", 5)
     assert told["engine"].startswith("eager float32")
     assert told["versions"]["torch"] == torch.__version__.split("+")[0]
     assert len(told["sha256"]) == 64
@@ -133,12 +133,12 @@ def test_only_what_is_missing_is_answered(folder: Path, tmp_path: Path) -> None:
         ({"shard": 17}, "shard is 16 and not 17"),
         ({"top": 4}, "top is 5 and not 4"),
         ({"net": "lenet1"}, "net is 'lenet5' and not 'lenet1'"),
-        ({"what": "embed", "net": "lenet1"}, "what is 'classify' and not 'embed'"),
+        ({"task": "embed", "net": "lenet1"}, "task is 'classify' and not 'embed'"),
     ],
     ids=str,
 )
 def test_another_job_is_refused(folder: Path, tmp_path: Path, change: dict, named: str) -> None:
-    wish = {"what": "classify", "photos": folder, "output": tmp_path / "out", "shard": 16} | NET
+    wish = {"task": "classify", "photos": folder, "output": tmp_path / "out", "shard": 16} | NET
     ca.batch(**wish)
     with pytest.raises(ConvAtlasError, match=named) as error:
         ca.batch(**wish | change)
@@ -187,7 +187,7 @@ def test_a_folder_that_is_not_ours(folder: Path, tmp_path: Path) -> None:
     ca.batch("classify", folder, out, **NET)
     shutil.copytree(out, tmp_path / "two")
     for change in ({"top": 4, "output": tmp_path / "top"}, {"photos": turned, "output": tmp_path / "turned"}):
-        wish = {"what": "classify", "photos": folder, "output": out} | NET | change
+        wish = {"task": "classify", "photos": folder, "output": out} | NET | change
         ca.batch(**wish)
         shutil.copy(wish["output"] / "shard-000000.parquet", tmp_path / "two")
         with pytest.raises(ConvAtlasError, match=r"shard-000000\.parquet' holds other answers: take it away"):
@@ -283,7 +283,7 @@ def test_the_command_in_json(folder: Path, tmp_path: Path) -> None:
     words = ["batch", "embed", str(folder), "-o", str(tmp_path / "out"), "--net", "lenet1", "--engine", "eager"]
     done = CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False)
     found = json.loads(done.stdout)
-    assert (found["what"], found["photos"], found["shards"], found["unread"]) == ("embed", 50, 1, [])
+    assert (found["task"], found["photos"], found["shards"], found["unread"]) == ("embed", 50, 1, [])
     assert found["seconds"] > 0
 
 
@@ -322,18 +322,18 @@ def test_another_device_than_the_cpu() -> None:
 @pytest.mark.parametrize(
     ("wish", "said"),
     [
-        ({"what": "clasify"}, "did you mean classify"),
+        ({"task": "clasify"}, "did you mean classify"),
         ({"net": "lenet55"}, "lenet5"),
         ({"engine": "openvin"}, "openvino"),
         ({"precision": "float16"}, "bfloat16"),
         ({"device": "gpu"}, "no device"),
         ({"top": 0}, "top is a number of classes"),
-        ({"what": "detect", "net": "yolo_v3_tiny", "top": 0}, "top is a number of objects"),
+        ({"task": "detect", "net": "yolo_v3_tiny", "top": 0}, "top is a number of objects"),
         ({"photos": ["a.png", "b.png"]}, r"told by its path; got \['a.png', 'b.png'\]"),
         ({"top": 11}, "up to 10; got 11"),
-        ({"what": "detect", "net": "yolo_v3_tiny", "threshold": 1}, "threshold"),
-        ({"what": "detect", "net": "yolo_v3_tiny", "engine": "openvino"}, "detect runs in eager mode"),
-        ({"what": "detect"}, "finds no boxes"),
+        ({"task": "detect", "net": "yolo_v3_tiny", "threshold": 1}, "threshold"),
+        ({"task": "detect", "net": "yolo_v3_tiny", "engine": "openvino"}, "detect runs in eager mode"),
+        ({"task": "detect"}, "finds no boxes"),
         ({"shard": 0}, "from 1 to 1,000,000"),
         ({"shard": True}, "from 1 to 1,000,000"),
         ({"workers": 0}, "1 or more"),
@@ -348,7 +348,7 @@ def test_another_device_than_the_cpu() -> None:
 )
 def test_wrong_wishes(folder: Path, tmp_path: Path, wish: dict, said: str) -> None:
     with pytest.raises(ConvAtlasError, match=said) as error:
-        ca.batch(**{"what": "classify", "photos": folder, "output": tmp_path / "out"} | NET | wish)
+        ca.batch(**{"task": "classify", "photos": folder, "output": tmp_path / "out"} | NET | wish)
     assert str(error.value).isprintable()
     assert not list(tmp_path.glob("out/shard-*"))
 

@@ -230,7 +230,7 @@ def test_schedulers_that_are_none(
 ) -> None:
     folder = photos(tmp_path / "photos", 5)
     monkeypatch.setattr(clusters, "PATIENCE", 1)
-    wish = {"what": "classify", "photos": folder, "output": tmp_path / "out"} | NET
+    wish = {"task": "classify", "photos": folder, "output": tmp_path / "out"} | NET
     certificate, key = certificates
     secure = {"scheduler": "tls://127.0.0.1:9", "tls_ca": certificate, "tls_cert": certificate, "tls_key": key}
     for how in ({"scheduler": "tcp://127.0.0.1:9"}, {"scheduler": "nonsense"}, secure, secure | {"tls_ca": key}):

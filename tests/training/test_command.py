@@ -70,7 +70,7 @@ def test_photos_in_folders(tmp_path, monkeypatch):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 pixels = random.integers(0, 60, (40, 50, 3)) + 190 * level
                 Image.fromarray(pixels.astype(np.uint8)).save(path)
-    words = ["train", "resnet18", "--data", "data", "--img-size", "32", "--epochs", "2", "-b", "6", "--aa", "5"]
+    words = ["train", "resnet18", "--data", "data", "--size", "32", "--epochs", "2", "-b", "6", "--aa", "5"]
     result = json.loads(run(*words, "--scale", "0.5", "--hflip", "0.5", "--freeze", "conv2", "--json"))
     assert result["classes"] == ["dark", "light"]
     assert result["test_top1"] is None

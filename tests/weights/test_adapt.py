@@ -99,15 +99,15 @@ WAYS = [
 def test_the_way_back_with_other_channels(tmp_path: Path, name: str, follows: str, ending: str, channels: int) -> None:
     net = following(name, follows, channels)
     path = ca.export(net, tmp_path / f"net{ending}", layout=follows.partition("/")[0] or "keras")
-    like = follows if follows.startswith(("timm", "torchvision")) else None
-    back = ca.load(name, weights=path, channels=channels, like=like)
+    convention = follows if follows.startswith(("timm", "torchvision")) else None
+    back = ca.load(name, weights=path, channels=channels, convention=convention)
     assert (back.channels, back.follows) == (channels, follows)
     x = torch.randn(1, channels, 64, 64)
     with torch.no_grad():
         assert torch.equal(back(x), net(x))
     # Of a file that was not said to be for others, three are expected.
     with pytest.raises(WeightsError, match=r"net\.(pth|safetensors|weights)"):
-        ca.load(name, weights=path, like=like)
+        ca.load(name, weights=path, convention=convention)
 
 
 def test_timm_reads_four_channels_of_ours(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_timm_reads_four_channels_of_ours(tmp_path: Path) -> None:
     with torch.no_grad():
         theirs = peer.double()(x).numpy()
         assert distance(net.double()(x).numpy(), theirs) <= 1e-9
-        back = ca.load("resnet18", weights=path, channels=4, like="timm/a1_in1k")
+        back = ca.load("resnet18", weights=path, channels=4, convention="timm/a1_in1k")
         assert distance(back.double()(x).numpy(), theirs) <= 1e-9
 
 
@@ -146,8 +146,8 @@ ODD: list[tuple[dict[str, Any], type[ConvAtlasError], str]] = [
     ({"weights": 5}, ConvAtlasError, "given by a name or a path; got 5"),
     ({"weights": b"lite"}, ConvAtlasError, "given by a name or a path; got b'lite'"),
     ({"weights": ""}, WeightsError, "weights of efficientnet_lite0 are known; these are: lite"),
-    ({"like": "keras"}, ConvAtlasError, r"like= says how to read a file of others, and none is named"),
-    ({"like": 5}, ConvAtlasError, r"like= says how to read a file of others, and none is named"),
+    ({"convention": "keras"}, ConvAtlasError, r"convention= says how to read a foreign file, and none is named"),
+    ({"convention": 5}, ConvAtlasError, r"convention= says how to read a foreign file, and none is named"),
     ({"weights": "a" * 5000 + ".pth"}, WeightsError, "there is no file 'aaaa"),
     ({"weights": "a\0.pth"}, WeightsError, r"there is no file 'a\\x00.pth'"),
     ({"weights": "a/" * 3000 + ".safetensors"}, WeightsError, "there is no file 'a/a/"),

@@ -32,8 +32,8 @@ from convatlas.nets.net import Net
 def test_endings_in_capitals(tmp_path: Path, name: str, follows: str, file: str, layout: str | None) -> None:
     net = following(name, follows)
     path = ca.export(net, tmp_path / file, layout=layout)
-    like = follows if layout else None
-    back = ca.load(path) if name == "lenet5" else ca.load(name, weights=path, like=like)
+    convention = follows if layout else None
+    back = ca.load(path) if name == "lenet5" else ca.load(name, weights=path, convention=convention)
     assert back.follows == follows
     state = back.state_dict()
     assert all(torch.equal(tensor, state[key]) for key, tensor in net.state_dict().items())

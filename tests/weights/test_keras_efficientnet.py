@@ -77,7 +77,7 @@ def test_the_way_back_is_into_a_net_of_one_step(published: Published) -> None:
 def test_other_channels(tmp_path: Path, channels: int) -> None:
     file = ca.export(ca.build("efficientnet_b0"), tmp_path / "b0.weights.h5")
     assert ca.load("efficientnet_b0", weights=str(file)).follows == ""
-    net = ca.load("efficientnet_b0", weights=str(file), like="keras", channels=channels)
+    net = ca.load("efficientnet_b0", weights=str(file), convention="keras", channels=channels)
     assert net.follows == "keras"
     y = answer(net, torch.rand(2, channels, 64, 64) * 255, torch.float32)
     assert y.shape == (2, 1000)

@@ -105,7 +105,7 @@ def compare(row: Weights, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(origin(row.origin), "file", lambda weights: path)
     net = ca.load(row.net, weights=row.name)
     assert net.lineage == lineage(row)
-    by_path = ca.load(row.net, weights=str(path), like=row.name)
+    by_path = ca.load(row.net, weights=str(path), convention=row.name)
     back = ca.export(net, home / f"back{path.suffix}", layout=row.origin)
     returned = made(row)
     state = read_state(back)
@@ -212,9 +212,9 @@ def test_old_names_of_densenet(home):
 def test_a_file_that_fits_two_conventions_must_be_told(home):
     peer = timm.create_model("efficientnet_b0", pretrained=False)
     torch.save(peer.state_dict(), home / "b0.pth")
-    with pytest.raises(WeightsError, match=r"say which \(like=\)"):
+    with pytest.raises(WeightsError, match=r"say which \(convention=\)"):
         ca.load("efficientnet_b0", weights=str(home / "b0.pth"))
-    ca.load("efficientnet_b0", weights=str(home / "b0.pth"), like="timm/ra_in1k")
+    ca.load("efficientnet_b0", weights=str(home / "b0.pth"), convention="timm/ra_in1k")
 
 
 def test_other_heads_by_path(home):

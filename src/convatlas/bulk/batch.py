@@ -29,7 +29,7 @@ RANGES = 256
 
 @verb
 def batch(
-    what: str,
+    task: str,
     photos: str | Path,
     output: str | Path,
     *,
@@ -54,7 +54,7 @@ def batch(
     read have an `error` in their row. A script that asks for processes has to be guarded by `__name__ == "__main__"`.
 
     Args:
-        what: "classify", "embed" or "detect".
+        task: "classify", "embed" or "detect".
         photos: A folder, or a manifest: a text file with a path on each line, or a .csv file with a column "path".
         output: The folder of the answers; `pyarrow.parquet.read_table(output)` reads all of it.
         net: A net's name, or a file that `export` wrote; EfficientNet-Lite0, or YOLOv3 to detect, if not said.
@@ -76,7 +76,7 @@ def batch(
         ConvAtlasError: A setting that is none; another run or another job in the folder; a disk that is full; a cluster
             that does not answer. Shards that are there are whole.
     """
-    wish = Wish(what, net, weights, top, threshold, engine, precision, device)
+    wish = Wish(task, net, weights, top, threshold, engine, precision, device)
     where = cluster_of(cluster, workers, scheduler, (tls_ca, tls_cert, tls_key))
     return run_job(wish, photos, output, shard, where)
 
@@ -120,7 +120,7 @@ def run_job(
         seconds = time.monotonic() - start
         bad |= {one.file: unread(one, job) for one in missing}
         found = Batch(
-            what=wish.what,
+            task=wish.task,
             net=str(known["net"]),
             weights=str(known["weights"]),
             engines=tuple(engines),

@@ -22,7 +22,7 @@ class Wish:
     """One question to one net.
 
     Attributes:
-        what: "classify", "embed" or "detect".
+        task: "classify", "embed" or "detect".
         net: Its name, or the path of a file that `export` wrote; None for the usual one.
         weights: As in `load`; None for the net's first ones.
         top: How many classes of each photo, or how many objects at most; None for the usual number.
@@ -36,7 +36,7 @@ class Wish:
         ConvAtlasError: A setting that is none.
     """
 
-    what: str
+    task: str
     net: str | None = None
     weights: str | None = None
     top: int | None = None
@@ -47,32 +47,32 @@ class Wish:
     ranges: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.what not in NETS:
-            raise unknown("job", self.what, NETS)
+        if self.task not in NETS:
+            raise unknown("task", self.task, NETS)
         check_wish(self.engine, self.precision, 1)
-        if self.what != "detect" and (type(self.most) is not int or self.most < 1):
+        if self.task != "detect" and (type(self.most) is not int or self.most < 1):
             raise ConvAtlasError(f"top is a number of classes, 1 or more; got {self.top!r}")
         check_limits(self.threshold, self.most)
-        if self.what == "detect" and (self.engine not in (AUTO, "eager") or self.precision != "float32"):
+        if self.task == "detect" and (self.engine not in (AUTO, "eager") or self.precision != "float32"):
             raise ConvAtlasError(f"detect runs in eager mode in float32, not in {self.engine} in {self.precision}")
 
     @property
     def source(self) -> tuple[str, str | None]:
         """The net and its weights, by what names them in any folder."""
-        net = NETS[self.what] if self.net is None else self.net
+        net = NETS[self.task] if self.net is None else self.net
         return _anywhere(net), None if self.weights is None else _anywhere(self.weights)
 
     @property
     def most(self) -> int:
         """How many classes or objects."""
-        return TOPS[self.what] if self.top is None else self.top
+        return TOPS[self.task] if self.top is None else self.top
 
     def settings(self) -> dict[str, object]:
         """Those that the answers depend on, beside the net: its engine may be another one tomorrow."""
-        told: dict[str, object] = {"what": self.what, "precision": self.precision}
-        if self.what != "embed":
+        told: dict[str, object] = {"task": self.task, "precision": self.precision}
+        if self.task != "embed":
             told["top"] = self.most
-        if self.what == "detect":
+        if self.task == "detect":
             told["threshold"] = float(self.threshold)
         return told | ({"ranges": list(self.ranges)} if self.ranges else {})
 

@@ -214,7 +214,7 @@ def model_of(wish: Wish) -> Model:
     Raises:
         ConvAtlasError: It has no weights, or its outputs are no answer to what is asked.
     """
-    return KINDS[wish.what](wish)
+    return KINDS[wish.task](wish)
 
 
 def identity(model: Model) -> dict[str, object]:

@@ -20,7 +20,7 @@ class Batch(Record):
     """A finished job.
 
     Attributes:
-        what: "classify", "embed" or "detect".
+        task: "classify", "embed" or "detect".
         net: Which net.
         weights: Which lineage.
         engines: Which engines ran it; those of earlier runs are in the files.
@@ -32,7 +32,7 @@ class Batch(Record):
         unread: All that could not be read, and why.
     """
 
-    what: str
+    task: str
     net: str
     weights: str
     engines: tuple[str, ...]

@@ -13,7 +13,7 @@ from convatlas.cli.terminal import complain, watched
 
 @app.command()
 def batch(
-    what: Annotated[str, typer.Argument(help="classify, embed or detect.")],
+    task: Annotated[str, typer.Argument(help="classify, embed or detect.")],
     photos: Annotated[
         str, typer.Argument(help="A folder, or a manifest: a text of paths, or a .csv with a column path.")
     ],
@@ -44,7 +44,7 @@ def batch(
     from convatlas.bulk.batch import batch as run
 
     steps = run.steps(
-        what,
+        task,
         photos,
         output,
         net=net,
@@ -62,7 +62,7 @@ def batch(
         tls_cert=tls_cert,
         tls_key=tls_key,
     )
-    found = watched(steps, what)
+    found = watched(steps, task)
     for photo in found.unread:
         complain(photo.reason)
     print(found.to_json() if as_json else found)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from convatlas.cli.app import app
-from convatlas.cli.options import Csv, Device, Genes, Json, Markdown, WeightsOption, genes_of, size_of
+from convatlas.cli.options import Csv, Device, Genes, Json, Markdown, SizeOption, WeightsOption, genes_of, size_of
 from convatlas.cli.terminal import complain, one_format, show_table, watched
 
 reproduce = typer.Typer(help="Published experiments, made anew.", no_args_is_help=True)
@@ -27,7 +27,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the folder's run was stopped.")] = False,
     weights: WeightsOption = None,
     gene: Genes = None,
-    img_size: Annotated[str | None, typer.Option(help="Side of the photos, or HEIGHTxWIDTH.")] = None,
+    size: SizeOption = None,
     workers: Annotated[int, typer.Option("-j", "--workers", help="Processes that read photos ahead.")] = 0,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write for TensorBoard too.")] = False,
     device: Device = "auto",
@@ -86,7 +86,7 @@ def train(
         output=output,
         weights=weights,
         genes=genes_of(gene),
-        size=size_of(img_size),
+        size=size_of(size),
         resume=resume,
         device=device,
         workers=workers,

@@ -10,11 +10,11 @@ from convatlas.weights.listing import kept
 from convatlas.weights.registry import choose
 
 
-def fetch(name: str, *, weights: str | None = None) -> Path:
+def fetch(net: str, *, weights: str | None = None) -> Path:
     """Download, verify and convert published weights, so that `load` needs no network.
 
     Args:
-        name: Name of the net, as in `list_nets()`, or as published.
+        net: Name of the net, as in `list_nets()`, or as published.
         weights: Name of the weights, as in `load`; the net's first ones if None.
 
     Returns:
@@ -25,6 +25,6 @@ def fetch(name: str, *, weights: str | None = None) -> Path:
         WeightsError: The net has no such weights, or the file is damaged.
         StoreError: The file could not be downloaded; the text says where to put it by hand.
     """
-    row = choose(find(name), weights)
+    row = choose(find(net), weights)
     converted(row)
     return kept(row)

@@ -42,14 +42,14 @@ def is_file(name: str) -> bool:
 
 
 def read(
-    path: Path, card: Card | None, like: str | None, size: Size | None = None, channels: int | None = None
+    path: Path, card: Card | None, convention: str | None, size: Size | None = None, channels: int | None = None
 ) -> tuple[dict[str, Tensor], native.Description]:
     """Read the tensors of a file, and their description.
 
     Args:
         path: Path of the file; its name satisfies `is_file`.
         card: Card of the net that the user names; None where only the path is given.
-        like: Lineage whose conventions the file follows, if it is not native; None to find it by trying.
+        convention: Lineage whose conventions the file follows, if it is not native; None to find it by trying.
         size: Size of the photos that the file's net was made for, where it flattens a map whole; the card's if None.
         channels: Number of channels that the file may be for besides that of the card.
 
@@ -64,19 +64,19 @@ def read(
         if description is not None:
             if card is not None and description.net != card.name:
                 raise WeightsError(f"{path.name} holds a {description.net}, not a {card.name}")
-            if like is not None:
-                raise WeightsError(f"{path.name} says itself whose conventions its net follows: leave out like=")
+            if convention is not None:
+                raise WeightsError(f"{path.name} says itself whose conventions its net follows: leave out convention=")
             native.check(tensors, description, path)
             return finite_float32(tensors, f"the weights in {path.name}"), description
     if card is None:
         raise WeightsError(f"{path.name} does not say which net it holds: name the net, and the file as its weights")
-    return _read_foreign(path, card, like, size, channels)
+    return _read_foreign(path, card, convention, size, channels)
 
 
 def _read_foreign(
-    path: Path, card: Card, like: str | None, size: Size | None, channels: int | None
+    path: Path, card: Card, convention: str | None, size: Size | None, channels: int | None
 ) -> tuple[dict[str, Tensor], native.Description]:
-    rows = _conventions(path, card) if like is None else [choose(card, like)]
+    rows = _conventions(path, card) if convention is None else [choose(card, convention)]
     if not rows:
         raise WeightsError(f"no lineage of {card.name} has files that end in {path.suffix}")
     in_channels = card.input[2]
@@ -91,9 +91,11 @@ def _read_foreign(
     if different:
         raise WeightsError(
             f"{path.name} fits the names of {first.row.name} and {different[0]}, which compute different things: say "
-            "which (like=)"
+            "which (convention=)"
         )
-    follows = first.row.name if like is not None else origin(first.row.origin).follows(first.row, path, first.tensors)
+    follows = (
+        first.row.name if convention is not None else origin(first.row.origin).follows(first.row, path, first.tensors)
+    )
     return first.tensors, native.Description(
         card.name, follows, {}, first.classes, in_channels, card.input[:2], _lineage(path, first)
     )

@@ -31,7 +31,7 @@ def load(
     head: bool = True,
     genes: Mapping[str, object] | None = None,
     size: Size | None = None,
-    like: str | None = None,
+    convention: str | None = None,
     seed: int = 0,
 ) -> Net:
     """Load a net with weights, in evaluation mode, on the CPU; `net.lineage` says where they come from.
@@ -48,7 +48,7 @@ def load(
         genes: Genes that differ from the published ones, as in `build`; those that add or change weights do not fit
             published weights.
         size: Size of the photos, as in `build`; `net.preprocess` keeps to the size that the lineage published.
-        like: Lineage whose conventions a file of others follows, where its names fit several.
+        convention: Lineage whose conventions a foreign file follows, where its names fit several.
         seed: Seed of everything that starts at random.
 
     Raises:
@@ -63,13 +63,15 @@ def load(
     if files.is_file(name):
         if weights is not None:
             raise ConvAtlasError(f"{name} holds its weights already: leave out weights=, which says {weights}")
-        tensors, description = files.read(Path(name), None, like)
+        tensors, description = files.read(Path(name), None, convention)
     else:
         card = find(name)
         if weights is not None and files.is_file(weights):
-            tensors, description = files.read(Path(weights), card, like, size, channels)
-        elif like is not None:
-            raise ConvAtlasError(f"like= says how to read a file of others, and none is named: leave it out ({like})")
+            tensors, description = files.read(Path(weights), card, convention, size, channels)
+        elif convention is not None:
+            raise ConvAtlasError(
+                f"convention= says how to read a foreign file, and none is named: leave it out ({convention})"
+            )
         else:
             tensors, description = converted(choose(card, weights))
     return _filled(tensors, description, classes, channels, head, genes, size, seed)
