@@ -32,10 +32,10 @@ import convatlas as ca
 from convatlas.base.atomic import write_bytes
 from convatlas.images.download import get
 from convatlas.images.preprocessing import Preprocessing
-from convatlas.training.data.datasets import Parts, parts
-from convatlas.training.data.in_memory import InMemory
+from convatlas.training.data.datasets import Splits, load_splits
+from convatlas.training.data.in_memory import InMemoryDataset
 from convatlas.training.loop import fit
-from convatlas.training.loss import Objective
+from convatlas.training.loss import NetWithLoss
 from convatlas.training.recipe import Recipe
 
 RESULTS = Path(__file__).with_name("results") / "training.json"
@@ -50,7 +50,7 @@ def lenet5() -> torch.nn.Module:
 
 def steps(net: torch.nn.Module) -> Callable[[torch.Tensor, torch.Tensor], None]:
     """One step of a plain loop: the same loss and optimizer as ours, nothing else."""
-    objective, adam = Objective(net, RECIPE), torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.0)
+    objective, adam = NetWithLoss(net, RECIPE), torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.0)
 
     def step(x: torch.Tensor, labels: torch.Tensor) -> None:
         adam.zero_grad()
@@ -69,7 +69,7 @@ def timed(run: Callable[[int], None]) -> float:
     return BATCH * STEPS / (time.perf_counter() - started)
 
 
-def ours(data: Parts) -> float:
+def ours(data: Splits) -> float:
     with tempfile.TemporaryDirectory() as folder:
         run = fit.steps(lenet5(), data, RECIPE, folder, device="cpu")
 
@@ -82,7 +82,7 @@ def ours(data: Parts) -> float:
     return speed
 
 
-def plain(data: Parts) -> float:
+def plain(data: Splits) -> float:
     photos, labels = data.train.photos, data.train.labels
     step, order = steps(lenet5()), iter(torch.randperm(len(labels)).split(BATCH))
 
@@ -137,10 +137,10 @@ def resnet18() -> dict[str, float]:
     return summed(found)
 
 
-def in_memory(photos: torch.Tensor, labels: torch.Tensor, recipe: Recipe) -> Parts:
+def in_memory(photos: torch.Tensor, labels: torch.Tensor, recipe: Recipe) -> Splits:
     names = tuple(map(str, range(1000)))
     preprocessing = Preprocessing((224, 224), "squash", 224, mean=(0.0,) * 3, std=(1.0,) * 3)
-    return Parts("noise", InMemory(photos, labels, recipe), None, None, names, preprocessing, "noise")
+    return Splits("noise", InMemoryDataset(photos, labels, recipe), None, None, names, preprocessing, "noise")
 
 
 def rotated(names: Iterable[str], number: int) -> list[str]:
@@ -173,7 +173,7 @@ def verdict(digits: dict[str, float], steps: dict[str, float]) -> str:
 if __name__ == "__main__":
     kept = get("mnist")
     net = lenet5()
-    data = parts("mnist", net, RECIPE, net.size)
+    data = load_splits("mnist", net, RECIPE, net.size)
     found: dict[str, list[float]] = {"convatlas": [], "plain loop": [], "DataLoader": []}
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder, "MNIST", "raw")

@@ -12,7 +12,7 @@ from convatlas.anatomy.report.net_table import overview
 from convatlas.anatomy.report.show import gene_table
 from convatlas.base.atomic import write_bytes
 from convatlas.base.tables import Column, Table
-from convatlas.studies.mnist_errors.table import Errors
+from convatlas.studies.mnist_errors.table import ErrorTable
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "benchmarks" / "results"
@@ -36,10 +36,10 @@ def pages(result: Path = RESULT) -> dict[str, str]:
         "genes.md": f"# The genes\n\n`convatlas show genes --markdown`. {letters}\n\n{genes.markdown()}\n",
         "speed.md": speed(),
         "check.md": f"# Published against measured\n\n`convatlas check --markdown`\n\n{found.markdown()}\n",
-    } | ({"errors.md": errors(Errors.read(result))} if result.exists() else {})
+    } | ({"errors.md": errors(ErrorTable.read(result))} if result.exists() else {})
 
 
-def errors(found: Errors) -> str:
+def errors(found: ErrorTable) -> str:
     """The page of the error table."""
     hours = sum(sum(row["seconds"]) for row in found.rows) / 3600
     versions = ", ".join(f"{name} {number}" for name, number in found.made.versions.items())
@@ -53,7 +53,7 @@ def errors(found: Errors) -> str:
 
 ![printed errors and ours](images/errors.png)
 
-What each reading is, and what the paper leaves open, is told in [training.md](training.md). Each row's recipe, genes,
+What each protocol is, and what the paper leaves open, is told in [training.md](training.md). Each row's recipe, genes,
 errors by seed, seconds and hashes of weights are in `benchmarks/results/errors.json`. Training took {hours:.1f} hours
 of one core in all ({found.threads} thread{"s" * (found.threads > 1)} a run; {found.made.machine}, {versions}).
 
@@ -67,7 +67,7 @@ Only where the first net is in doubt its two fellows are asked. The threshold is
 """
 
 
-def _notes(found: Errors) -> str:
+def _notes(found: ErrorTable) -> str:
     return " ".join(f"{note[0].upper()}{note[1:]}." for note in found.table().notes)
 
 
@@ -75,7 +75,7 @@ def readme(text: str, result: Path = RESULT) -> str:
     """The README with the error table between its two marks; nothing stands there as long as there is no result."""
     shown = ""
     if result.exists():
-        found = Errors.read(result)
+        found = ErrorTable.read(result)
         shown = f"""## Errors on MNIST
 
 `convatlas reproduce errors -o FOLDER`: the review's summary, printed and made anew; {found.table().title}
@@ -217,4 +217,4 @@ if __name__ == "__main__":
     if RESULT.exists():
         from convatlas.studies.mnist_errors.plots import draw
 
-        draw(HERE / "images", Errors.read(RESULT).rows)
+        draw(HERE / "images", ErrorTable.read(RESULT).rows)

@@ -28,6 +28,7 @@ class House:
         """Put a new file into the package; one that exists already is an error, because the tests count files."""
         target = self.path / file
         assert not target.exists(), f"{file} exists already"
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
 
     def run(self, code: str) -> str:

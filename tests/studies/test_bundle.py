@@ -22,7 +22,7 @@ from convatlas.images.download import digits
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.nets.build import build
 from convatlas.studies.mnist_errors import bundle
-from convatlas.training.data.datasets import for_digits, prepared
+from convatlas.training.data.datasets import digit_preprocessing, preprocess_digits
 from convatlas.weights import bundled
 from convatlas.weights.bundled import LIMIT
 from convatlas.weights.formats import native
@@ -36,7 +36,7 @@ NAMES = [row.net for row in OWN]
 def run_of(folder, net: str) -> torch.nn.Module:
     """A run that is done, of a net with random weights."""
     made = build(net, channels=1)
-    preprocessing = for_digits(made, made.size)
+    preprocessing = digit_preprocessing(made, made.size)
     names = tuple("0123456789")
     sha256 = fingerprint(made.state_dict())
     made.lineage = Lineage("own/mnist", net, "trained here", "", sha256, preprocessing, names, "98.00")
@@ -52,7 +52,7 @@ def test_runs_that_are_done_are_shipped(tmp_path, monkeypatch):
     run_of(tmp_path / "runs" / "mlp_300-error_distorted-published-0", "mlp_300")
     run_of(tmp_path / "runs" / "lenet1-error-published-0", "lenet1")
     (tmp_path / "runs" / "lenet1-error-published-0" / "error.json").unlink()
-    (row,) = bundle.ship(tmp_path / "runs", tmp_path / "package")
+    (row,) = bundle.bundle_weights(tmp_path / "runs", tmp_path / "package")
     written = tmp_path / "package" / "weights" / "data" / "own" / "lenet5.safetensors"
     assert row.address == "convatlas reproduce errors --row lenet5-error, as published, seed 0"
     assert (row.bytes, row.top1, row.hash) == (written.stat().st_size, "98.00", fingerprint(made.state_dict()))
@@ -63,10 +63,10 @@ def test_runs_that_are_done_are_shipped(tmp_path, monkeypatch):
     listed = (tmp_path / "package" / "catalogue" / "data" / "weights" / "own.csv").read_text()
     assert listed == table_text([row if other.net == "lenet5" else other for other in OWN])
     with pytest.raises(TrainingError, match="no finished run of lenet1"):
-        bundle.ship(tmp_path / "package", tmp_path / "package")
+        bundle.bundle_weights(tmp_path / "package", tmp_path / "package")
     monkeypatch.setattr(bundle, "LIMIT", 1000)
     with pytest.raises(TrainingError, match="at most 1,000 may"):
-        bundle.ship(tmp_path / "runs", tmp_path / "package")
+        bundle.bundle_weights(tmp_path / "runs", tmp_path / "package")
 
 
 def test_what_comes_along_is_small():
@@ -79,7 +79,7 @@ def test_what_comes_along_is_small():
 
 @pytest.mark.parametrize("row", OWN, ids=lambda row: row.net)
 def test_the_catalogue_says_what_comes_along(row):
-    """The table is what `training.shipping` wrote with the files: run it again if it is not."""
+    """The table is what `studies.mnist_errors.bundle` wrote with the files: run it again if it is not."""
     weights, described = native.read(kept(row))
     assert described.lineage == lineage(row)
     assert kept(row).stat().st_size == row.bytes
@@ -145,7 +145,7 @@ def test_others_have_none():
 @pytest.mark.parametrize("name", NAMES)
 def test_the_accuracy_is_the_lineage_s(name):
     net, found = ca.load(name), digits("mnist")
-    x = prepared(found.test, net.lineage.preprocessing)
+    x = preprocess_digits(found.test, net.lineage.preprocessing)
     with torch.inference_mode():
         right = sum(
             int((net(photos).argmax(1) == torch.from_numpy(labels.astype("int64"))).sum())

@@ -30,17 +30,18 @@ from convatlas.nets.build import build
 from convatlas.pictures.marks import Dots
 from convatlas.studies import reproduce as reproducing
 from convatlas.studies.mnist_errors import boosting, plots, runs
-from convatlas.studies.mnist_errors.boosting import curve, hard_photos
-from convatlas.studies.mnist_errors.rows import READINGS, ROWS
-from convatlas.studies.mnist_errors.table import Errors, printed
-from convatlas.training.data.in_memory import InMemory
+from convatlas.studies.mnist_errors.boosting import error_curve, find_hard_photos
+from convatlas.studies.mnist_errors.rows import PROTOCOLS, ROWS
+from convatlas.studies.mnist_errors.study import STUDY
+from convatlas.studies.mnist_errors.table import ErrorTable, printed_error
+from convatlas.training.data.in_memory import InMemoryDataset
 from convatlas.training.recipe import Recipe
 
 REVIEW = "8.4 3.6 3.8 3.05 2.95 1.7 1.1 0.95 0.7"
 
 
 def test_rows_are_the_review_s():
-    shown = [f"{printed(row):g}" for row in ROWS]
+    shown = [f"{printed_error(row):g}" for row in ROWS]
     assert shown == ["12", *REVIEW.split()]
     assert len({row.key for row in ROWS}) == 10
     for row in ROWS:
@@ -53,13 +54,13 @@ def test_rows_are_the_review_s():
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
-@pytest.mark.parametrize("reading", READINGS)
-def test_recipes_go_with_their_nets(row, reading):
-    net = build("lenet4" if row.net.startswith("boosted") else row.net, genes=row.swapped(reading))
-    from convatlas.training.loss import CRITERIA, Objective
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_recipes_go_with_their_nets(row, protocol):
+    net = build("lenet4" if row.net.startswith("boosted") else row.net, genes=row.swapped_genes(protocol))
+    from convatlas.training.loss import CRITERIA, NetWithLoss
 
-    criterion = Objective(net, row.recipe(reading, 0, False)).criterion
-    if reading == "modern":
+    criterion = NetWithLoss(net, row.recipe(protocol, 0, False)).criterion
+    if protocol == "modern":
         assert criterion is CRITERIA["cross_entropy"]
     else:
         assert criterion is CRITERIA["map" if row.net == "lenet5" else "mse"]
@@ -70,7 +71,7 @@ def digits(store, tmp_path, monkeypatch):
     for file, data in small(monkeypatch, "mnist").items():
         (tmp_path / file).write_bytes(data)
     get("mnist", tmp_path)
-    monkeypatch.setattr(runs, "QUICK_HARD", 12)
+    monkeypatch.setattr(runs, "QUICK_HARD_PHOTOS", 12)
     monkeypatch.setattr(reproducing, "ProcessPoolExecutor", lambda jobs, context, **settings: ThreadPoolExecutor(1))
     return tmp_path / "runs"
 
@@ -79,27 +80,27 @@ def test_the_whole_table_in_small(digits, monkeypatch):
     words = ["reproduce", "errors", "--quick", "-o", str(digits), "--seeds", "1"]
     done = CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False)
     found = json.loads(done.stdout)
-    assert [row["row"] for row in found["rows"]] == [row.key for row in ROWS for _ in READINGS]
+    assert [row["row"] for row in found["rows"]] == [row.key for row in ROWS for _ in PROTOCOLS]
     assert found["quick"] is True
     assert (digits / "errors-quick.png").is_file()
     assert (digits / "boosted-quick.png").is_file()
     assert json.loads((digits / "errors-quick.json").read_text())["rows"] == found["rows"]
     assert not (digits / "errors.json").exists()
     boosted = found["rows"][-1]
-    assert [point["wanted"] for point in boosted["curve"][0]] == list(boosting.SHARES)
+    assert [point["requested"] for point in boosted["curve"][0]] == list(boosting.SHARES)
     whole = ca.load(digits / "boosted_lenet4-error_distorted-modern-0-quick" / "weights.safetensors")
-    published = next(point for point in boosted["curve"][0] if point["wanted"] == 0.375)
+    published = next(point for point in boosted["curve"][0] if point["requested"] == 0.375)
     assert whole.threshold == pytest.approx(published["threshold"])
     # Nothing is trained again, and nothing that was done is lost.
     monkeypatch.setattr(runs, "fit", None)
-    monkeypatch.setattr(runs, "boosted", None)
+    monkeypatch.setattr(runs, "train_boosted", None)
     again = CliRunner().invoke(app, [*words, "--markdown"], catch_exceptions=False)
     assert "| boosted_lenet4 | distorted | 0.70 |" in again.stdout
     # In Python too; a row alone takes nothing away from the whole table.
     one = ca.reproduce("errors", digits, quick=True, rows=["lenet5-error"])
     assert [row["row"] for row in one.rows] == ["lenet5-error"] * 2
-    assert len(Errors.read(digits / "errors-quick.json").rows) == 20
-    task = runs.tasks(True, 1, ["lenet5-error"])[0]
+    assert len(ErrorTable.read(digits / "errors-quick.json").rows) == 20
+    task = runs.list_tasks(True, 1, ["lenet5-error"])[0]
     path = task.folder(digits) / "error.json"
     path.write_text(path.read_text().replace('"epochs": 1', '"epochs": 7'))
     with pytest.raises(TrainingError, match="run of another recipe"):
@@ -107,22 +108,22 @@ def test_the_whole_table_in_small(digits, monkeypatch):
 
 
 def test_tasks():
-    assert len(runs.tasks(False, 3, [])) == 10 * 2 * 3
-    assert runs.tasks(False, 1, [])[0].row.net == "boosted_lenet4"
+    assert len(runs.list_tasks(False, 3, [])) == 10 * 2 * 3
+    assert runs.list_tasks(False, 1, [])[0].row.net == "boosted_lenet4"
     with pytest.raises(UnknownName, match="lenet5-error"):
-        runs.tasks(False, 1, ["lenet5"])
+        runs.list_tasks(False, 1, ["lenet5"])
 
 
 def endless(task, folder):
-    (folder / f"{task.reading}.begun").touch()
+    (folder / f"{task.protocol}.begun").touch()
     time.sleep(600)
 
 
 @pytest.mark.sweep
 def test_ctrl_c_ends_all_runs_at_once(tmp_path, monkeypatch, capfd):
     """What runs is killed, which it is made for, what waits is not begun, and none of them tells a story."""
-    monkeypatch.setattr(reproducing, "digits", lambda name: None)
-    monkeypatch.setattr(reproducing, "run", endless)
+    study = dataclasses.replace(STUDY, prepare=lambda: None, run=endless)
+    monkeypatch.setattr(reproducing, "find_study", lambda name: study)
     # Whoever runs the tests in the background may have them ignore it.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -145,15 +146,15 @@ def test_ctrl_c_ends_all_runs_at_once(tmp_path, monkeypatch, capfd):
 
 
 def refused(task, folder):
-    if task.reading == "modern":
+    if task.protocol == "modern":
         raise TrainingError("another run is at work")
     time.sleep(600)
 
 
 @pytest.mark.sweep
 def test_one_that_fails_ends_the_others_in_silence(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(reproducing, "digits", lambda name: None)
-    monkeypatch.setattr(reproducing, "run", refused)
+    study = dataclasses.replace(STUDY, prepare=lambda: None, run=refused)
+    monkeypatch.setattr(reproducing, "find_study", lambda name: study)
     told = []
     monkeypatch.setattr(threading, "excepthook", told.append)
     with pytest.raises(TrainingError, match="at work"):
@@ -166,16 +167,19 @@ def test_one_that_fails_ends_the_others_in_silence(tmp_path, monkeypatch, capfd)
 
 PROGRAM = """
 import sys, time
+from dataclasses import replace
 from filelock import FileLock
-from convatlas.training import reproducing
+from convatlas.studies import reproduce as reproducing
+from convatlas.studies.mnist_errors.study import STUDY
 
 def endless(task, folder):
-    with FileLock(folder / f"{task.reading}.lock"):
-        (folder / f"{task.reading}.begun").touch()
+    with FileLock(folder / f"{task.protocol}.lock"):
+        (folder / f"{task.protocol}.begun").touch()
         time.sleep(600)
 
 if __name__ == "__main__":
-    reproducing.digits, reproducing.run = lambda name: None, endless
+    study = replace(STUDY, prepare=lambda: None, run=endless)
+    reproducing.find_study = lambda name: study
     reproducing.reproduce("errors", sys.argv[1], rows=["lenet5-error"], seeds=1)
 """
 
@@ -190,8 +194,8 @@ def test_no_run_outlives_its_program(tmp_path, number):
         time.sleep(0.1)
     program.send_signal(number)
     program.wait(60)
-    for reading in READINGS:
-        FileLock(tmp_path / f"{reading}.lock").acquire(timeout=60).lock.release()
+    for protocol in PROTOCOLS:
+        FileLock(tmp_path / f"{protocol}.lock").acquire(timeout=60).lock.release()
 
 
 @pytest.mark.parametrize(
@@ -202,7 +206,7 @@ def test_no_run_outlives_its_program(tmp_path, number):
         ({"threads": -1}, "threads is a whole number from 1 up; got -1"),
         ({"rows": "lenet5-error"}, r"rows are several keys, as \['lenet5-error'\]"),
         ({"rows": ["lenet6-error"]}, "did you mean lenet"),
-        ({"experiment": "error"}, "did you mean errors?"),
+        ({"study": "error"}, "did you mean errors?"),
     ],
 )
 def test_mistakes(tmp_path, words, said):
@@ -211,21 +215,25 @@ def test_mistakes(tmp_path, words, said):
     assert str(error.value).isprintable()
 
 
-def made_up(folder) -> Errors:
+def made_up(folder) -> ErrorTable:
     """A result as `reproduce` writes it, of figures that nobody measured."""
     curve = [
-        {"wanted": share, "threshold": 0.5, "share": share, "error": 2 - share, "cost": 1 + 2 * share, "seconds": s}
+        {"requested": share, "threshold": 0.5, "share": share, "error": 2 - share, "cost": 1 + 2 * share, "seconds": s}
         for share, s in ((0.0, 1.0), (0.375, 2.0), (1.0, 4.0))
     ]
     rows = [
         {
             "row": row.key,
-            "reading": reading,
+            "protocol": protocol,
             "net": row.net,
-            "printed": printed(row),
-            "mean": printed(row) * scale,
+            "printed": printed_error(row),
+            "mean": printed_error(row) * scale,
             "deviation": 0.05,
-            "errors": [printed(row) * scale - 0.05, printed(row) * scale, printed(row) * scale + 0.05],
+            "errors": [
+                printed_error(row) * scale - 0.05,
+                printed_error(row) * scale,
+                printed_error(row) * scale + 0.05,
+            ],
             "recipe": {},
             "genes": {},
             "seconds": [1200.0, 1200.0, 1200.0],
@@ -234,23 +242,23 @@ def made_up(folder) -> Errors:
         }
         | ({"curve": [curve, curve, curve]} if row.net == "boosted_lenet4" else {})
         for row in ROWS
-        for reading, scale in (("published", 1.02), ("modern", 0.6))
+        for protocol, scale in (("published", 1.02), ("modern", 0.6))
     ]
-    found = Errors(rows=tuple(rows), seeds=3, quick=False, threads=1)
+    found = ErrorTable(rows=tuple(rows), seeds=3, quick=False, threads=1)
     (folder / "errors.json").write_text(found.to_json())
     return found
 
 
 def test_the_result_is_read_again(tmp_path):
     found = made_up(tmp_path)
-    again = Errors.read(tmp_path / "errors.json")
+    again = ErrorTable.read(tmp_path / "errors.json")
     assert again == found
     assert again.made == found.made
     assert "| lenet5 | plain | 0.95 | 0.97 ± 0.05 | 0.57 ± 0.05 |" in again.table().markdown()
     assert "| as published | 37.5 | 1.62 | 1.75 | 50 |" in again.boosting().markdown()
     (tmp_path / "errors.json").write_text('{"rows": []}')
-    with pytest.raises(TrainingError, match="no table of errors"):
-        Errors.read(tmp_path / "errors.json")
+    with pytest.raises(TrainingError, match="not an error table"):
+        ErrorTable.read(tmp_path / "errors.json")
 
 
 def test_pictures_show_all_that_was_measured(tmp_path):
@@ -259,7 +267,7 @@ def test_pictures_show_all_that_was_measured(tmp_path):
     assert [text for _, text in panel.y.ticks][:2] == ["784-10", "784-10 (upright)"]
     dots = [mark for mark in panel.marks if isinstance(mark, Dots) and mark.opacity < 1]
     assert [len(mark.x) for mark in dots] == [3] * 20
-    chart = plots.boosting({row["reading"]: row["curve"] for row in found.rows if "curve" in row})
+    chart = plots.boosting({row["protocol"]: row["curve"] for row in found.rows if "curve" in row})
     (left, right) = chart.panels
     mean = next(curve for curve in left.marks if curve.label == "modern")
     assert list(mean.x) == pytest.approx([0, 37.5, 100])
@@ -283,16 +291,16 @@ class Answering(torch.nn.Module):
 
 def test_hard_photos():
     photos = torch.arange(8.0)[:, None, None, None].expand(8, 1, 2, 2)
-    train = InMemory(photos, torch.tensor([0, 1, 2, 3, 0, 1, 2, 3]), Recipe())
+    train = InMemoryDataset(photos, torch.tensor([0, 1, 2, 3, 0, 1, 2, 3]), Recipe())
     first = Answering([0, 1, 2, 0, 0, 1, 1, 3])  # wrong on 3 and 6
-    x, labels = hard_photos(train, [first], 4)
+    x, labels = find_hard_photos(train, [first], 4)
     assert x[:, 0, 0, 0].tolist() == [3, 6, 0, 1]
     assert labels.tolist() == [3, 2, 0, 1]
     second = Answering([0, 1, 2, 0, 0, 2, 2, 3])  # differs on 5 and 6
-    x, _ = hard_photos(train, [first, second], 3)
+    x, _ = find_hard_photos(train, [first, second], 3)
     assert x[:, 0, 0, 0].tolist() == [5, 6, 5]
     with pytest.raises(TrainingError, match="is hard"):
-        hard_photos(train, [first, first], 3)
+        find_hard_photos(train, [first, first], 3)
 
 
 def test_the_curve_of_the_boosted_net():
@@ -300,9 +308,9 @@ def test_the_curve_of_the_boosted_net():
     random = np.random.default_rng(0)
     photos = torch.from_numpy(random.normal(size=(60, 1, 32, 32)).astype("float32"))
     labels = torch.from_numpy(random.integers(0, 10, 60))
-    held = InMemory(photos[:40], labels[:40], Recipe())
-    points = curve(net, held, held)
-    assert [point.share for point in points] == pytest.approx([round(40 * point.wanted) / 40 for point in points])
+    held = InMemoryDataset(photos[:40], labels[:40], Recipe())
+    points = error_curve(net, held, held)
+    assert [point.share for point in points] == pytest.approx([round(40 * point.requested) / 40 for point in points])
     assert [point.cost for point in points] == pytest.approx([1 + 2 * point.share for point in points])
     with torch.no_grad():
         answers = [net.net1(held.photos), net.net1(held.photos) + net.net2(held.photos) + net.net3(held.photos)]
@@ -311,8 +319,8 @@ def test_the_curve_of_the_boosted_net():
 
 
 def test_nothing_held_out(tmp_path):
-    from tests.training.toys import toy_parts
+    from tests.training.toys import toy_splits
 
-    parts = dataclasses.replace(toy_parts(), validation=None)
+    parts = dataclasses.replace(toy_splits(), validation=None)
     with pytest.raises(TrainingError, match="some held out"):
-        boosting.boosted(parts, Recipe(), {}, tmp_path)
+        boosting.train_boosted(parts, Recipe(), {}, tmp_path)

@@ -84,7 +84,7 @@ def test_photos_in_folders(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["lenet5", "--data", "nowhere"], "no folder 'nowhere'"),
+        (["lenet5", "--data", "nowhere"], "folder 'nowhere' does not exist"),
         (["lenet55", "--data", "mnist"], "lenet5"),
         (["lenet5", "--data", "mnist", "--lr", "0"], "lr is a number above 0"),
         (["torch.nn:Identity", "--data", "mnist"], "say size"),

@@ -17,15 +17,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.training.toys import CLASSES, RECIPE, toy_net, toy_parts, toy_photos, trained
+from tests.training.toys import CLASSES, RECIPE, toy_net, toy_photos, toy_splits, trained
 
 import convatlas as ca
 from convatlas.base.errors import TrainingError
-from convatlas.training import checkpoints, loop
-from convatlas.training.data.datasets import Parts
-from convatlas.training.data.in_memory import InMemory
+from convatlas.training import checkpoints, loop, run_folder
+from convatlas.training.data.datasets import Splits
+from convatlas.training.data.in_memory import InMemoryDataset
 from convatlas.training.loop import fit
 from convatlas.training.recipe import Recipe
+from convatlas.training.run_folder import read_lines
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_it_learns_and_tells(whole):
     assert result.test_top1 > 90
     assert sum(map(sum, result.confusion)) == 90
     assert result.steps == 3 * -(-140 // 16)
-    lines = checkpoints.read_lines(folder / "metrics.jsonl")
+    lines = read_lines(folder / "metrics.jsonl")
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     assert lines[0]["loss"] > lines[2]["loss"]
     tops = [line["validation_top1"] for line in lines]
@@ -83,12 +84,12 @@ def ca_weights(folder):
 
 @pytest.mark.parametrize("steps", [1, 5, 9, 10, 17])
 def test_resumed_within_an_epoch_and_between(whole, tmp_path, steps):
-    run = fit.steps(toy_net(), toy_parts(), RECIPE, tmp_path, device="cpu")
+    run = fit.steps(toy_net(), toy_splits(), RECIPE, tmp_path, device="cpu")
     for _ in range(steps):
         next(run)
     run.close()
     assert trained(tmp_path, resume=True).sha256 == whole[1].sha256
-    assert checkpoints.read_lines(tmp_path / "metrics.jsonl")[-1]["loss"] == whole[1].loss or whole[1].epoch < 3
+    assert read_lines(tmp_path / "metrics.jsonl")[-1]["loss"] == whole[1].loss or whole[1].epoch < 3
 
 
 def resumed(folder: Path) -> None:
@@ -132,13 +133,13 @@ PROCESSES = """
 import os, sys, torch
 from pathlib import Path
 import convatlas as ca
-from tests.training.toys import toy_parts, toy_photos
+from tests.training.toys import toy_splits, toy_photos
 from convatlas.training.loop import fit
 from convatlas.training.recipe import Recipe
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.float64)
 recipe = Recipe(epochs=2, batch_size=15, lr=1e-2, opt="sgd", loss="cross_entropy", mixup=0.4, clip_grad=1.0)
-parts = toy_parts(recipe, 91)  # the last batch is of one photo: one process has nothing
+parts = toy_splits(recipe, 91)  # the last batch is of one photo: one process has nothing
 for part in (parts.train, parts.test):
     part.photos = part.photos.double()
 net = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 3), torch.nn.Tanh(), torch.nn.Flatten(), torch.nn.Linear(192, 4))
@@ -185,35 +186,35 @@ def refused(*arguments, **settings) -> str:
 
 
 def test_a_loss_that_is_no_number(tmp_path):
-    parts = toy_parts()
+    parts = toy_splits()
     parts.train.photos[17] = float("nan")
     said = refused(toy_net(), parts, dataclasses.replace(RECIPE, distort=0.0), tmp_path)
     found = re.fullmatch(r"the loss is nan at step (\d+) of epoch 1, photos ([\d, ]+), \.\.\. of toys; (.+)", said)
     assert found
     if int(found[1]) > 3:
         assert found[3] == f"the last good checkpoint is {max(tmp_path.glob('*.pt'))}"
-        assert checkpoints.latest(tmp_path)
+        assert checkpoints.load_latest(tmp_path)
     else:
-        assert found[3] == "there is no checkpoint yet"
+        assert found[3] == "no checkpoint has been written yet"
 
 
 def test_weights_that_are_no_numbers_are_never_kept(tmp_path):
     net = toy_net()
-    run = fit.steps(net, toy_parts(), RECIPE, tmp_path, device="cpu")
+    run = fit.steps(net, toy_splits(), RECIPE, tmp_path, device="cpu")
     for _ in range(5):
         next(run)
     with torch.no_grad():
         net[0].weight[0, 0, 0, 0] = float("inf")
     with pytest.raises(TrainingError, match=r"the loss is nan|not finite .* the last good checkpoint is"):
         list(run)
-    kept = checkpoints.latest(tmp_path)[1]
+    kept = checkpoints.load_latest(tmp_path)[1]
     assert all(value.isfinite().all() for value in kept["net"].values())
 
 
 @pytest.mark.parametrize("room", [0, 2, 5])
 def test_a_full_disk(whole, tmp_path, monkeypatch, room):
     """After so many files there is no room: one line, the earlier checkpoints are whole, and the run goes on later."""
-    genuine, left = checkpoints.write_bytes, [room]
+    genuine, left = run_folder.write_bytes, [room]
 
     def write_bytes(path, data):
         if not left[0]:
@@ -222,14 +223,14 @@ def test_a_full_disk(whole, tmp_path, monkeypatch, room):
         genuine(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "write_bytes", write_bytes)
-        said = refused(toy_net(), toy_parts(), RECIPE, tmp_path, device="cpu")
+        patch.setattr(run_folder, "write_bytes", write_bytes)
+        said = refused(toy_net(), toy_splits(), RECIPE, tmp_path, device="cpu")
     assert "cannot be written (No space left on device)" in said
     assert trained(tmp_path, resume=True).sha256 == whole[1].sha256
 
 
 def test_a_checkpoint_that_was_damaged_gives_way_to_the_one_before(whole, tmp_path):
-    run = fit.steps(toy_net(), toy_parts(), RECIPE, tmp_path, device="cpu")
+    run = fit.steps(toy_net(), toy_splits(), RECIPE, tmp_path, device="cpu")
     for _ in range(14):
         next(run)
     run.close()
@@ -239,47 +240,47 @@ def test_a_checkpoint_that_was_damaged_gives_way_to_the_one_before(whole, tmp_pa
     for path in tmp_path.glob("*.pt"):
         path.write_bytes(b"nothing")
     (tmp_path / "result.json").unlink()
-    assert "can be read" in refused(toy_net(), toy_parts(), RECIPE, tmp_path, resume=True)
+    assert "can be read" in refused(toy_net(), toy_splits(), RECIPE, tmp_path, resume=True)
 
 
 def test_labels_out_of_range(tmp_path):
     photos, labels = toy_photos(20)
     labels[7] = CLASSES
-    parts = dataclasses.replace(toy_parts(), train=InMemory(photos, labels, RECIPE))
+    parts = dataclasses.replace(toy_splits(), train=InMemoryDataset(photos, labels, RECIPE))
     said = refused(toy_net(), parts, RECIPE, tmp_path)
     assert said == "training photo 7 is of class 4, but the net has 4 classes, 0 to 3 (1 such photos)"
-    empty = dataclasses.replace(toy_parts(), test=InMemory(photos[:0], labels[:0], RECIPE))
-    assert refused(toy_net(), empty, RECIPE, tmp_path) == "there are no test photos"
+    empty = dataclasses.replace(toy_splits(), test=InMemoryDataset(photos[:0], labels[:0], RECIPE))
+    assert refused(toy_net(), empty, RECIPE, tmp_path) == "the data set has no test photos"
 
 
 def test_another_run_s_folder(whole, tmp_path):
     folder, _ = whole
-    assert "holds a run already" in refused(toy_net(), toy_parts(), RECIPE, folder)
+    assert "holds a run already" in refused(toy_net(), toy_splits(), RECIPE, folder)
     faster = dataclasses.replace(RECIPE, lr=0.1)
-    assert "its lr is 0.003, not 0.1" in refused(toy_net(), toy_parts(), faster, folder, resume=True)
-    assert "its start is" in refused(toy_net(seed=1), toy_parts(), RECIPE, folder, resume=True)
-    more = toy_parts(RECIPE, 180)
+    assert "its lr is 0.003, not 0.1" in refused(toy_net(), toy_splits(), faster, folder, resume=True)
+    assert "its start is" in refused(toy_net(seed=1), toy_splits(), RECIPE, folder, resume=True)
+    more = toy_splits(RECIPE, 180)
     assert "its data is 'toys 170', not 'toys 180'" in refused(toy_net(), more, RECIPE, folder, resume=True)
     parts = dataclasses.replace(RECIPE, val_split=0.0)
-    run = fit.steps(toy_net(), toy_parts(), RECIPE, tmp_path, device="cpu")
+    run = fit.steps(toy_net(), toy_splits(), RECIPE, tmp_path, device="cpu")
     for _ in range(4):
         next(run)
-    assert "another run is at work in" in refused(toy_net(), toy_parts(), RECIPE, tmp_path, resume=True)
+    assert "another run is at work in" in refused(toy_net(), toy_splits(), RECIPE, tmp_path, resume=True)
     run.close()
-    assert "its val_split is 0.2, not 0.0" in refused(toy_net(), toy_parts(parts), parts, tmp_path, resume=True)
+    assert "its val_split is 0.2, not 0.0" in refused(toy_net(), toy_splits(parts), parts, tmp_path, resume=True)
 
 
 def test_a_folder_that_cannot_be(tmp_path):
     (tmp_path / "file").write_text("")
-    said = refused(toy_net(), toy_parts(), RECIPE, tmp_path / "file")
+    said = refused(toy_net(), toy_splits(), RECIPE, tmp_path / "file")
     assert "cannot be written" in said
 
 
 def test_settings_that_need_something(tmp_path):
     plain = dataclasses.replace(RECIPE, val_split=0.0, patience=2)
-    assert "hold some out with val_split" in refused(toy_net(), toy_parts(plain), plain, tmp_path)
+    assert "hold some out with val_split" in refused(toy_net(), toy_splits(plain), plain, tmp_path)
     half = dataclasses.replace(RECIPE, amp="float16")
-    assert "float16 needs cuda" in refused(toy_net(), toy_parts(), half, tmp_path, device="cpu")
+    assert "float16 needs cuda" in refused(toy_net(), toy_splits(), half, tmp_path, device="cpu")
 
 
 def test_it_stops_early(tmp_path):
@@ -302,7 +303,7 @@ SETTINGS = {
 def test_every_setting_trains_and_resumes(tmp_path, name):
     recipe = dataclasses.replace(RECIPE, epochs=2, **SETTINGS[name])
     once = trained(tmp_path / "once", recipe)
-    run = fit.steps(toy_net(), toy_parts(recipe), recipe, tmp_path / "twice", device="cpu")
+    run = fit.steps(toy_net(), toy_splits(recipe), recipe, tmp_path / "twice", device="cpu")
     for _ in range(8):
         next(run)
     run.close()
@@ -319,7 +320,7 @@ def test_a_net_of_the_atlas_resumes(tmp_path):
     recipe = dataclasses.replace(RECIPE, epochs=1, opt="adamw")
     nets = [ca.build("resnet18", classes=CLASSES, channels=1, size=32, seed=1) for _ in range(3)]
     once = trained(tmp_path / "once", recipe, net=nets[0])
-    run = fit.steps(nets[1], toy_parts(recipe), recipe, tmp_path / "twice", device="cpu")
+    run = fit.steps(nets[1], toy_splits(recipe), recipe, tmp_path / "twice", device="cpu")
     for _ in range(4):
         next(run)
     assert nets[1].stem.conv.weight.is_contiguous(memory_format=torch.channels_last)
@@ -364,9 +365,9 @@ def test_compiled(tmp_path):
 def test_a_net_of_the_atlas_comes_out_as_a_lineage(tmp_path):
     recipe = Recipe(epochs=1, batch_size=10)
     photos, labels = torch.rand(30, 1, 28, 28), torch.arange(30) % 10
-    preprocessing = dataclasses.replace(toy_parts().preprocessing, size=(28, 28), resize=28)
-    examples = InMemory(photos, labels, recipe)
-    parts = Parts("toys", examples, None, examples, tuple("0123456789"), preprocessing, "")
+    preprocessing = dataclasses.replace(toy_splits().preprocessing, size=(28, 28), resize=28)
+    examples = InMemoryDataset(photos, labels, recipe)
+    parts = Splits("toys", examples, None, examples, tuple("0123456789"), preprocessing, "")
     net = ca.build("mlp_300")
     result = fit(net, parts, recipe, tmp_path, device="cpu")
     loaded = ca.load(tmp_path / "weights.safetensors")

@@ -10,35 +10,35 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from tests.training.toys import toy_net, toy_parts, toy_photos
+from tests.training.toys import toy_net, toy_photos, toy_splits
 from torch import nn
 
 import convatlas as ca
 from convatlas.base.errors import TrainingError
 from convatlas.base.memory_format import channels_innermost
 from convatlas.images.preprocessing import Preprocessing
-from convatlas.training.data.affine import FARTHEST, Distortions, upright
-from convatlas.training.data.datasets import for_digits, prepared
-from convatlas.training.data.files import Photos
-from convatlas.training.data.in_memory import InMemory, batches
-from convatlas.training.data.loader import feed
-from convatlas.training.data.mixup import Mixture, mixture
+from convatlas.training.data.affine import MAX_AMOUNTS, AffineDistortions, deslant
+from convatlas.training.data.datasets import digit_preprocessing, preprocess_digits
+from convatlas.training.data.files import FileDataset
+from convatlas.training.data.in_memory import InMemoryDataset, index_batches
+from convatlas.training.data.loader import load_batches
+from convatlas.training.data.mixup import Mixture, draw_mixture
 from convatlas.training.distributed import World
-from convatlas.training.loss import Objective, balanced
+from convatlas.training.loss import NetWithLoss, balanced_weights
 from convatlas.training.metrics import score
-from convatlas.training.optim import average, frozen, optimizer, rate
+from convatlas.training.optim import build_optimizer, freeze, learning_rate, update_ema
 from convatlas.training.recipe import Recipe
-from convatlas.training.seeding import order, split
-from convatlas.training.trainer import Learner
+from convatlas.training.seeding import holdout, permutation
+from convatlas.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 
 
 def test_orders_are_functions_of_seed_and_epoch():
-    assert sorted(order(1, 2, 50).tolist()) == list(range(50))
-    assert order(1, 2, 50).tolist() == order(1, 2, 50).tolist()
-    assert len({tuple(order(seed, epoch, 50).tolist()) for seed in range(3) for epoch in range(3)}) == 9
-    kept, held = split(0, 100, 0.2)
+    assert sorted(permutation(1, 2, 50).tolist()) == list(range(50))
+    assert permutation(1, 2, 50).tolist() == permutation(1, 2, 50).tolist()
+    assert len({tuple(permutation(seed, epoch, 50).tolist()) for seed in range(3) for epoch in range(3)}) == 9
+    kept, held = holdout(0, 100, 0.2)
     assert sorted([*kept.tolist(), *held.tolist()]) == list(range(100))
     assert len(held) == 20
 
@@ -50,7 +50,7 @@ def test_one_cycle_is_pytorchs(steps):
     theirs = torch.optim.lr_scheduler.OneCycleLR(sgd, 0.3, total_steps=steps, cycle_momentum=False)
     for step in range(steps):
         if steps > 1:
-            assert rate(recipe, step, steps) == pytest.approx(sgd.param_groups[0]["lr"], rel=1e-9)
+            assert learning_rate(recipe, step, steps) == pytest.approx(sgd.param_groups[0]["lr"], rel=1e-9)
         sgd.step()
         if step < steps - 1:
             theirs.step()
@@ -58,17 +58,17 @@ def test_one_cycle_is_pytorchs(steps):
 
 def test_other_schedules():
     recipe = Recipe(epochs=4, lr=1.0, sched="cosine", min_lr=0.1, warmup_epochs=1)
-    rates = [rate(recipe, step, 10) for step in range(40)]
+    rates = [learning_rate(recipe, step, 10) for step in range(40)]
     assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
     assert rates[10:] == pytest.approx([0.1 + 0.45 * (1 + math.cos(math.pi * step / 30)) for step in range(30)])
-    assert {rate(Recipe(sched="constant", lr=0.5), step, 3) for step in range(30)} == {0.5}
+    assert {learning_rate(Recipe(sched="constant", lr=0.5), step, 3) for step in range(30)} == {0.5}
     step = Recipe(epochs=5, lr=1.0, sched="step", decay_epochs=2, decay_rate=0.5)
-    assert [rate(step, 3 * epoch, 3) for epoch in range(5)] == [1, 1, 0.5, 0.5, 0.25]
+    assert [learning_rate(step, 3 * epoch, 3) for epoch in range(5)] == [1, 1, 0.5, 0.5, 0.25]
 
 
 def test_groups_of_weights():
     net = toy_net()
-    groups = optimizer(net, Recipe(lr=1.0, weight_decay=0.1, layer_decay=0.5)).param_groups
+    groups = build_optimizer(net, Recipe(lr=1.0, weight_decay=0.1, layer_decay=0.5)).param_groups
     by_weight = {id(weight): group for group in groups for weight in group["params"]}
     found = {name: (by_weight[id(w)]["lr"], by_weight[id(w)]["weight_decay"]) for name, w in net.named_parameters()}
     assert found == {
@@ -82,13 +82,13 @@ def test_groups_of_weights():
 
 def test_freezing():
     net = ca.build("lenet5")
-    frozen(net, ("c1", "c3.*"))
+    freeze(net, ("c1", "c3.*"))
     still = {name for name, weight in net.named_parameters() if not weight.requires_grad}
     assert still == {"c1.conv.weight", "c1.conv.bias", "c3.conv.weight", "c3.conv.bias"}
     with pytest.raises(TrainingError, match="nothing called 'stem' to freeze; the stages are c1, s2, c3, s4"):
-        frozen(net, ("stem",))
+        freeze(net, ("stem",))
     with pytest.raises(TrainingError, match="no weight left"):
-        frozen(net, ("*",))
+        freeze(net, ("*",))
 
 
 def test_the_running_mean_is_the_sum_of_all_past_weights():
@@ -98,7 +98,7 @@ def test_the_running_mean_is_the_sum_of_all_past_weights():
         for value in net.parameters():
             value.data.add_(step + 1)
         net[1].num_batches_tracked.fill_(step)
-        average(mean, net, 0.8)
+        update_ema(mean, net, 0.8)
         states.append({name: value.clone() for name, value in net.state_dict().items()})
     shares = [0.8**3, 0.2 * 0.8**2, 0.2 * 0.8, 0.2]
     for name in ("0.weight", "5.bias"):
@@ -116,7 +116,7 @@ def test_losses():
             return y
 
     def found(recipe, weights=None):
-        return float(Objective(Fixed(), recipe, weights)(y, labels, target, 0.0)[0])
+        return float(NetWithLoss(Fixed(), recipe, weights)(y, labels, target, 0.0)[0])
 
     assert found(Recipe()) == pytest.approx(float(F.cross_entropy(y, labels)), rel=1e-12)
     smooth = float(F.cross_entropy(y, labels, label_smoothing=0.1))
@@ -134,19 +134,19 @@ def test_losses():
 
 
 def test_balanced_weights():
-    assert balanced(torch.tensor([0, 0, 0, 1]), 2).tolist() == pytest.approx([4 / 6, 2.0])
-    with pytest.raises(TrainingError, match="no photo of class 1"):
-        balanced(torch.tensor([0, 2]), 3)
+    assert balanced_weights(torch.tensor([0, 0, 0, 1]), 2).tolist() == pytest.approx([4 / 6, 2.0])
+    with pytest.raises(TrainingError, match="class 1 has no photo"):
+        balanced_weights(torch.tensor([0, 2]), 3)
 
 
 def test_each_output_has_its_loss():
     x, labels = torch.randn(2, 1, 28, 28), torch.tensor([1, 2])
     target = F.one_hot(labels, 10).float()
     lenet1 = ca.build("lenet1")
-    loss, y = Objective(lenet1, Recipe())(x, labels, target, 0.0)
+    loss, y = NetWithLoss(lenet1, Recipe())(x, labels, target, 0.0)
     assert float(loss.detach()) == pytest.approx(float(0.5 * (y.detach() - (2 * target - 1)).square().sum(1).mean()))
     dense = ca.build("lenet1", genes={"output": "dense"})
-    loss, y = Objective(dense, Recipe())(x, labels, target, 0.0)
+    loss, y = NetWithLoss(dense, Recipe())(x, labels, target, 0.0)
     assert float(loss) == pytest.approx(float(F.cross_entropy(y, labels)))
 
 
@@ -154,20 +154,20 @@ def test_hooks_of_nets():
     caps = ca.build("capsnet")
     x, labels = torch.rand(2, 1, 28, 28), torch.tensor([1, 2])
     target = F.one_hot(labels, 10).float()
-    loss, y = Objective(caps, Recipe())(x, labels, target, 0.0)
+    loss, y = NetWithLoss(caps, Recipe())(x, labels, target, 0.0)
     assert float(loss) == pytest.approx(float(caps.loss(caps.outputs(x), x, labels)))
     assert torch.equal(y, caps(x))
     with pytest.raises(TrainingError, match="no mixup"):
-        Objective(caps, Recipe(mixup=0.2))
+        NetWithLoss(caps, Recipe(mixup=0.2))
     with pytest.raises(TrainingError, match="no loss of its own"):
-        Objective(toy_net(), Recipe(loss="net"))
+        NetWithLoss(toy_net(), Recipe(loss="net"))
     with pytest.raises(TrainingError, match="raw detector heads"):
-        Objective(ca.build("yolo_v3_tiny"), Recipe())
+        NetWithLoss(ca.build("yolo_v3_tiny"), Recipe())
     helped = ca.build("inception_v1", genes={"auxiliary": "heads", "dropout": 0.0}, classes=3, size=224)
     photos, labels = torch.randn(1, 3, 224, 224), torch.tensor([2])
     target = F.one_hot(labels, 3).float()
     torch.manual_seed(5)  # the auxiliary heads have dropout of their own
-    loss, _ = Objective(helped, Recipe()).train()(photos, labels, target, 0.0)
+    loss, _ = NetWithLoss(helped, Recipe()).train()(photos, labels, target, 0.0)
     torch.manual_seed(5)
     outputs = helped.outputs(photos)
     parts = {name: float(F.cross_entropy(outputs[name], labels)) for name in ("head", "aux1", "aux2")}
@@ -177,16 +177,16 @@ def test_hooks_of_nets():
 def test_mixtures():
     x, others = torch.zeros(3, 1, 8, 8), torch.ones(3, 1, 8, 8)
     over = Mixture(torch.tensor([1, 2, 0]), 0.75, None)
-    assert over.photos(x, others).unique().tolist() == [0.25]
-    assert over.targets(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), 8, 8).tolist() == [[0.75, 0.25]]
+    assert over.mix_photos(x, others).unique().tolist() == [0.25]
+    assert over.mix_targets(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), 8, 8).tolist() == [[0.75, 0.25]]
     paste = Mixture(torch.tensor([1, 2, 0]), 0.75, (0.25, 0.25, 0.75, 0.75))
-    mixed = paste.photos(x, others)
+    mixed = paste.mix_photos(x, others)
     assert mixed[0].sum() == 16
     assert not x.any()
-    assert paste.targets(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), 8, 8).tolist() == [[0.75, 0.25]]
-    assert mixture(Recipe(), 0, 0, 4) is None
-    assert mixture(Recipe(mixup=0.2), 1, 2, 4).share == mixture(Recipe(mixup=0.2), 1, 2, 4).share
-    both = [mixture(Recipe(mixup=1.0, cutmix=1.0), 0, step, 4).box is None for step in range(200)]
+    assert paste.mix_targets(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), 8, 8).tolist() == [[0.75, 0.25]]
+    assert draw_mixture(Recipe(), 0, 0, 4) is None
+    assert draw_mixture(Recipe(mixup=0.2), 1, 2, 4).share == draw_mixture(Recipe(mixup=0.2), 1, 2, 4).share
+    both = [draw_mixture(Recipe(mixup=1.0, cutmix=1.0), 0, step, 4).box is None for step in range(200)]
     assert 60 < sum(both) < 140
 
 
@@ -199,7 +199,7 @@ def test_distortions_move_what_they_say(monkeypatch):
         return float((x[0, 0] * y).sum() / x.sum()), float((x[0, 0] * along).sum() / x.sum())
 
     def changed(*amounts):
-        distort = Distortions(1, 1.0, 0, 0)
+        distort = AffineDistortions(1, 1.0, 0, 0)
         distort.amounts = torch.tensor([amounts])
         return distort(blob + 0.5, torch.tensor([0]), 0.5) - 0.5
 
@@ -212,22 +212,22 @@ def test_distortions_move_what_they_say(monkeypatch):
 
 
 def test_distortions_are_functions_of_seed_epoch_and_number():
-    examples = InMemory(*toy_photos(20), Recipe(distort=1.0))
-    (all_at_once,) = examples.shown([torch.arange(20)], 4)
+    examples = InMemoryDataset(*toy_photos(20), Recipe(distort=1.0))
+    (all_at_once,) = examples.train_batches([torch.arange(20)], 4)
     for rows in (torch.tensor([3, 7]), torch.tensor([19])):
-        (some,) = examples.shown([rows], 4)
+        (some,) = examples.train_batches([rows], 4)
         assert torch.allclose(some, all_at_once[rows], atol=1e-6)
-    (other,) = examples.shown([torch.arange(20)], 5)
+    (other,) = examples.train_batches([torch.arange(20)], 5)
     assert not torch.allclose(other, all_at_once)
-    assert (Distortions(2000, 1.0, 0, 0).amounts.abs().amax(0) > 0.99 * FARTHEST).all()
-    (plain,) = examples.seen([torch.arange(20)])
+    assert (AffineDistortions(2000, 1.0, 0, 0).amounts.abs().amax(0) > 0.99 * MAX_AMOUNTS).all()
+    (plain,) = examples.eval_batches([torch.arange(20)])
     assert torch.equal(plain, examples.photos)
 
 
 def test_upright_digits_lean_no_more():
     y, along = torch.meshgrid(torch.arange(28.0), torch.arange(28.0), indexing="ij")
     bars = torch.stack([((along - 14 - lean * (y - 12)).abs() < 1.5) & (y > 4) & (y < 20) for lean in (-0.5, 0, 0.4)])
-    straight = upright(bars.float()[:, None])
+    straight = deslant(bars.float()[:, None])
     for digit in straight[:, 0]:
         total = digit.sum()
         row, column = (digit * y).sum() / total, (digit * along).sum() / total
@@ -235,7 +235,7 @@ def test_upright_digits_lean_no_more():
         assert abs(float(slant)) < 0.02
         assert abs(float(column) - 14) < 0.7
     assert torch.allclose(straight[1], bars[1].float()[None], atol=1e-4)
-    assert not upright(torch.zeros(1, 1, 28, 28)).any()
+    assert not deslant(torch.zeros(1, 1, 28, 28)).any()
 
 
 @pytest.mark.parametrize("net", ["lenet5", "lenet1", "mlp_300", "capsnet", "resnet18"])
@@ -243,8 +243,8 @@ def test_digits_are_prepared_as_the_lineage_will(net):
     """The fast way for all at once is that of `Preprocessing` for each."""
     digits = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
     made = ca.build(net, classes=10, channels=1, size=40 if net == "resnet18" else None)
-    preprocessing = for_digits(made, made.size)
-    x = prepared(digits, preprocessing)
+    preprocessing = digit_preprocessing(made, made.size)
+    x = preprocess_digits(digits, preprocessing)
     assert x.shape[1:] == (1, *made.size)
     for one, digit in zip(x, digits, strict=True):
         np.testing.assert_array_equal(one.numpy(), preprocessing(np.repeat(digit[:, :, None], 3, 2)))
@@ -261,17 +261,17 @@ def test_photos_are_the_same_whoever_reads_them(tmp_path):
     recipe = Recipe(aa=9, hflip=0.5, scale=0.3)
     plan = [torch.tensor([0, 1, 2]), torch.tensor([5, 3])]
     preprocessing = Preprocessing((16, 24), resize=18)
-    here, there = (Photos(paths, torch.zeros(6), preprocessing, recipe, workers) for workers in (0, 2))
-    for mine, theirs in zip(here.shown(plan, 3), there.shown(plan, 3), strict=True):
+    here, there = (FileDataset(paths, torch.zeros(6), preprocessing, recipe, workers) for workers in (0, 2))
+    for mine, theirs in zip(here.train_batches(plan, 3), there.train_batches(plan, 3), strict=True):
         assert mine.shape[1:] == (3, 16, 24)
         assert torch.equal(mine, theirs)
-    (alone,) = here.part(torch.arange(6)).shown([torch.tensor([5])], 3)
-    assert torch.equal(alone[0], list(here.shown(plan, 3))[1][0])
-    assert not torch.equal(alone, next(here.shown([torch.tensor([5])], 4)))
-    (plain,) = here.seen([torch.tensor([2])])
+    (alone,) = here.subset(torch.arange(6)).train_batches([torch.tensor([5])], 3)
+    assert torch.equal(alone[0], list(here.train_batches(plan, 3))[1][0])
+    assert not torch.equal(alone, next(here.train_batches([torch.tensor([5])], 4)))
+    (plain,) = here.eval_batches([torch.tensor([2])])
     assert torch.equal(plain[0], torch.from_numpy(preprocessing(np.asarray(Image.open(paths[2])))))
     before = torch.get_rng_state()
-    list(here.shown(plan, 0))
+    list(here.train_batches(plan, 0))
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -281,7 +281,9 @@ def test_each_augmentation_of_photos(tmp_path):
     numbers, plan = torch.zeros(1), [torch.tensor([0])]
 
     def shown(epoch: int = 0, **settings):
-        (x,) = Photos([photo], numbers, Preprocessing((16, 24), resize=16), Recipe(**settings), 0).shown(plan, epoch)
+        (x,) = FileDataset([photo], numbers, Preprocessing((16, 24), resize=16), Recipe(**settings), 0).train_batches(
+            plan, epoch
+        )
         return x
 
     plain = shown()
@@ -297,16 +299,16 @@ def test_each_augmentation_of_photos(tmp_path):
 def test_a_photo_that_cannot_be_read_is_told_in_one_line(tmp_path, workers):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"x")
-    photos = Photos([bad], torch.zeros(1), Preprocessing((8, 8)), Recipe(), workers)
+    photos = FileDataset([bad], torch.zeros(1), Preprocessing((8, 8)), Recipe(), workers)
     with pytest.raises(ca.ConvAtlasError, match=r"bad\.png' is not an image") as error:
-        list(photos.seen([torch.tensor([0])]))
+        list(photos.eval_batches([torch.tensor([0])]))
     assert "\n" not in str(error.value)
 
 
 def test_scores_are_counts():
-    net, parts = toy_net().eval(), toy_parts()
+    net, parts = toy_net().eval(), toy_splits()
     y = net(parts.test.photos)
-    found = score(Objective(net, Recipe()), parts.test, 4, World(), CPU)
+    found = score(NetWithLoss(net, Recipe()), parts.test, 4, World(), CPU)
     assert found.top1 == pytest.approx(100 * (y.argmax(1) == parts.test.labels).double().mean().item())
     assert found.loss == pytest.approx(float(F.cross_entropy(y, parts.test.labels)), rel=1e-5)
     for true in range(4):
@@ -315,17 +317,17 @@ def test_scores_are_counts():
 
 
 def test_batches_leave_none_out():
-    assert [row.tolist() for row in batches(torch.arange(5), 2)] == [[0, 1], [2, 3], [4]]
+    assert [row.tolist() for row in index_batches(torch.arange(5), 2)] == [[0, 1], [2, 3], [4]]
 
 
 def learned(recipe: Recipe, net: nn.Module | None = None, border: int = 0) -> nn.Module:
     """The toys' net after one step down the gradient of eight photos, with so much paper around them."""
-    net, parts = net or toy_net(), toy_parts(recipe)
+    net, parts = net or toy_net(), toy_splits(recipe)
     parts.train.photos = F.pad(parts.train.photos, (border,) * 4)
-    learner = Learner(net, parts, recipe, CPU, World())
-    learner.begin()
+    trainer = Trainer(net, parts, recipe, CPU, World())
+    trainer.set_train_mode()
     torch.manual_seed(7)  # of dropout
-    learner.learn(next(feed(parts.train, recipe, 4, World(), 0, 0)), recipe.lr, 0.0)
+    trainer.train_step(next(load_batches(parts.train, recipe, 4, World(), 0, 0)), recipe.lr, 0.0)
     return net
 
 
@@ -381,12 +383,16 @@ def test_a_batch_of_one_photo_is_not_for_batch_norms_of_one_pixel():
     def checked(pooled: int, count: int, recipe: Recipe):
         net = nn.Sequential(nn.AdaptiveAvgPool2d(pooled), nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(pooled**2, 4))
         before = {name: value.clone() for name, value in net.state_dict().items()}
-        Learner(net, toy_parts(recipe), recipe, CPU, World()).check_smallest(InMemory(*toy_photos(count), recipe))
+        Trainer(net, toy_splits(recipe), recipe, CPU, World()).check_smallest_batch(
+            InMemoryDataset(*toy_photos(count), recipe)
+        )
         assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
     checked(1, 16, Recipe(batch_size=8))
     checked(2, 17, Recipe(batch_size=8))
     checked(1, 17, Recipe(batch_size=8, freeze=("1",)))
     for count, batch_size in ((17, 8), (3, 1), (1, 64)):
-        with pytest.raises(TrainingError, match=f"of {count} photos has 1, .* batch_size={batch_size} is not for them"):
+        with pytest.raises(
+            TrainingError, match=f"of {count} photos has 1, .* batch_size={batch_size} does not suit them"
+        ):
             checked(1, count, Recipe(batch_size=batch_size))

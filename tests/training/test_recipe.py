@@ -10,15 +10,14 @@ import pytest
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.cli.training import train
-from convatlas.training.recipe import Recipe
-from convatlas.training.train import read_config
+from convatlas.training.recipe import Recipe, read_settings
 
 
 def test_there_and_back(tmp_path):
     recipe = Recipe(epochs=3, freeze=("stem", "block*"), lr=0.1, deslant=True)
     assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
     (tmp_path / "run.toml").write_text('epochs = 3\nlr = 1\nfreeze = ["stem"]\n')
-    assert Recipe.from_dict(read_config(tmp_path / "run.toml")) == Recipe(epochs=3, lr=1, freeze=("stem",))
+    assert Recipe.from_dict(read_settings(tmp_path / "run.toml")) == Recipe(epochs=3, lr=1, freeze=("stem",))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +52,7 @@ def test_config_files_that_are_none(tmp_path):
         if text is not None:
             path.write_text(text)
         with pytest.raises(ConvAtlasError, match="cannot be read as settings"):
-            read_config(path)
+            read_settings(path)
 
 
 def test_the_command_has_every_setting():

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.images.preprocessing import Preprocessing
-from convatlas.training.data.datasets import Parts
-from convatlas.training.data.in_memory import InMemory
+from convatlas.training.data.datasets import Splits
+from convatlas.training.data.in_memory import InMemoryDataset
 from convatlas.training.loop import fit
 from convatlas.training.recipe import Recipe
-from convatlas.training.result import Training
+from convatlas.training.result import TrainingResult
 
 CLASSES = 4
 RECIPE = Recipe(
@@ -51,16 +51,18 @@ def toy_photos(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     return photos, labels
 
 
-def toy_parts(recipe: Recipe = RECIPE, count: int = 170) -> Parts:
-    train, test = (InMemory(*toy_photos(many, seed), recipe) for many, seed in ((count, 1), (90, 2)))
+def toy_splits(recipe: Recipe = RECIPE, count: int = 170) -> Splits:
+    train, test = (InMemoryDataset(*toy_photos(many, seed), recipe) for many, seed in ((count, 1), (90, 2)))
     validation = None
     if recipe.val_split:
-        validation = train.part(torch.arange(30))
-        train = train.part(torch.arange(30, count))
+        validation = train.subset(torch.arange(30))
+        train = train.subset(torch.arange(30, count))
     names = tuple("abcd")
     preprocessing = Preprocessing((10, 10), "squash", 10, mean=(0.0,), std=(1.0,))
-    return Parts("toys", train, validation, test, names, preprocessing, f"{count}")
+    return Splits("toys", train, validation, test, names, preprocessing, f"{count}")
 
 
-def trained(folder: Path, recipe: Recipe = RECIPE, resume: bool = False, net: nn.Module | None = None) -> Training:
-    return fit(net or toy_net(), toy_parts(recipe), recipe, folder, resume=resume, device="cpu")
+def trained(
+    folder: Path, recipe: Recipe = RECIPE, resume: bool = False, net: nn.Module | None = None
+) -> TrainingResult:
+    return fit(net or toy_net(), toy_splits(recipe), recipe, folder, resume=resume, device="cpu")

@@ -11,9 +11,6 @@ from convatlas.cli.app import app
 from convatlas.cli.options import Csv, Device, Genes, Json, Markdown, SizeOption, WeightsOption, genes_of, size_of
 from convatlas.cli.terminal import complain, one_format, show_table, watched
 
-reproduce = typer.Typer(help="Published experiments, made anew.", no_args_is_help=True)
-app.add_typer(reproduce, name="reproduce")
-
 Whole = int | None
 Number = float | None
 
@@ -69,15 +66,15 @@ def train(
 ) -> None:
     """Train a net; --resume goes on, to the same bits, where it was stopped. Many processes: torchrun -m convatlas."""
     given = dict(locals())
-    from convatlas.training.distributed import is_first
-    from convatlas.training.recipe import Recipe
-    from convatlas.training.train import folder_of, read_config
+    from convatlas.training.distributed import is_main_process
+    from convatlas.training.recipe import Recipe, read_settings
+    from convatlas.training.train import output_folder
     from convatlas.training.train import train as trained
 
-    settings = read_config(config) if config else {}
+    settings = read_settings(config) if config else {}
     settings |= {field.name: given[field.name] for field in fields(Recipe) if given[field.name] not in (None, [])}
-    folder = folder_of(net, data, output)
-    if resume and is_first() and not (folder / "run.json").exists():
+    folder = output_folder(net, data, output)
+    if resume and is_main_process() and not (folder / "run.json").exists():
         complain(f"{folder} holds no run to resume: it begins there")
     steps = trained.steps(
         net,
@@ -93,29 +90,36 @@ def train(
         tensorboard=tensorboard,
     )
     found = watched(steps, "training")
-    if is_first():
+    if is_main_process():
         print(found.to_json() if as_json else found)
 
 
-@reproduce.command()
-def errors(
+@app.command()
+def reproduce(
+    study: Annotated[
+        str | None, typer.Argument(help="Name of the study, as errors; by default all are listed.")
+    ] = None,
+    output: Annotated[str | None, typer.Option("-o", "--output", help="Folder of all runs; runs/STUDY.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the training, one seed.")] = False,
-    seeds: Annotated[Whole, typer.Option(help="Runs of each kind; 3, or 1 if quick.")] = None,
-    row: Annotated[list[str] | None, typer.Option(help="Only this row, as lenet5-error; again for each.")] = None,
-    output: Annotated[str, typer.Option("-o", "--output", help="Folder of all runs.")] = "runs/errors",
+    seeds: Annotated[Whole, typer.Option(help="Runs of each kind; 1 if quick.")] = None,
+    row: Annotated[list[str] | None, typer.Option(help="Only this row, as lenet5-error; repeatable.")] = None,
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Runs at a time.")] = 2,
-    threads: Annotated[int, typer.Option(help="Of each run.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads of each run.")] = 1,
     as_json: Json = False,
     markdown: Markdown = False,
     csv: Csv = False,
 ) -> None:
-    """The review's error table on MNIST, as published and modern; goes on where it was stopped."""
+    """Reproduce a published experiment; interrupted runs are resumed."""
     one_format(as_json, markdown, csv)
     from convatlas.studies.reproduce import reproduce as reproduced
+    from convatlas.studies.study import study_table
 
-    runs = reproduced.steps("errors", output, quick=quick, seeds=seeds, rows=row or [], jobs=jobs, threads=threads)
-    found = watched(runs, "reproducing")
+    if study is None:
+        show_table(study_table(), as_json, markdown, csv)
+        return
+    runs = reproduced.steps(study, output, quick=quick, seeds=seeds, rows=row or [], jobs=jobs, threads=threads)
+    result = watched(runs, "reproducing")
     if as_json:
-        print(found.to_json())
+        print(result.to_json())
     else:
-        show_table(found.table(), False, markdown, csv)
+        show_table(result.table(), False, markdown, csv)

@@ -1,1 +1,1 @@
-"""What is trained here to show something: one folder a study."""
+"""Studies: experiments that are trained here to show something; one folder each, described by its module `study`."""

@@ -1,103 +1,113 @@
-"""Published experiments, made anew: all runs of one, several at a time, and what came of them together."""
+"""Reproduce a published experiment: its runs side by side in processes, then their summary."""
 
 from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from convatlas.base.errors import TrainingError, unknown
+from convatlas.base.errors import TrainingError
 from convatlas.base.sigint import unheard
 from convatlas.base.verbs import Steps, verb
 from convatlas.base.worker import end_with_parent
-from convatlas.images.download import digits
-from convatlas.studies.mnist_errors.plots import draw
-from convatlas.studies.mnist_errors.rows import SEEDS
-from convatlas.studies.mnist_errors.runs import run, tasks
-from convatlas.studies.mnist_errors.table import Errors, summed
-from convatlas.training.checkpoints import write
-
-EXPERIMENTS = ("errors",)
+from convatlas.studies.study import Study, StudyResult, find_study
+from convatlas.training.run_folder import write_file
 
 
 @verb
 def reproduce(
-    experiment: str = "errors",
-    output: str | Path = "runs/errors",
+    study: str = "errors",
+    output: str | Path | None = None,
     *,
     quick: bool = False,
     seeds: int | None = None,
     rows: Sequence[str] = (),
     jobs: int = 2,
     threads: int = 1,
-) -> Steps[Errors]:
-    """A published experiment, made anew; runs that were done before, or begun, are taken up.
+) -> Steps[StudyResult]:
+    """Reproduce a published experiment; runs that were interrupted are resumed, finished ones are kept.
 
-    Beside the runs `errors.json`, `errors.png` and `boosted.png` are then in the folder (if quick, `errors-quick.json`
-    and so on); not where only some rows are asked for, which takes nothing away from what stands there. A program that
-    calls this has to stand below `if __name__ == "__main__":`, since each run is a Python of its own.
+    Writes a folder for each run, and the summary: for "errors" `errors.json`, `errors.png` and `boosted.png` (with
+    `quick`, `errors-quick.json` and so on). With `rows` no summary is written, so that the one of all rows stays. Each
+    run is a Python process of its own: a program that calls this must do so below `if __name__ == "__main__":`.
 
     Args:
-        experiment: "errors": the review's table of errors on MNIST.
-        output: The folder of all runs.
-        quick: A tenth of the training and one seed: to see that all works.
-        seeds: How many; 3, or 1 if quick.
-        rows: Only these, by key ("lenet5-error"); all if not said.
-        jobs: Runs at a time, each a process of its own.
-        threads: Of each; with another number the last bits differ.
+        study: Name of the study; "errors" is the review's table of errors on MNIST.
+        output: Folder of all runs; by default "runs/STUDY".
+        quick: Whether to train for a tenth of the epochs with one seed, as a trial.
+        seeds: Number of seeds; by default the study's (3 for "errors"), or 1 if quick.
+        rows: Keys of the rows to run ("lenet5-error"); by default all.
+        jobs: Number of runs at a time, each in a process of its own.
+        threads: Threads of each run; another number changes the last bits.
 
     Raises:
-        UnknownName: No such experiment or row.
-        ConvAtlasError: A run cannot be made; those that are done are kept.
+        UnknownName: There is no such study or row.
+        ConvAtlasError: A run fails; finished ones are kept.
     """
-    if experiment not in EXPERIMENTS:
-        raise unknown("experiment", experiment, EXPERIMENTS)
+    description = find_study(study)
     if isinstance(rows, str):
         raise TrainingError(f"rows are several keys, as [{rows!r}]; got a text")
-    many = (1 if quick else SEEDS) if seeds is None else seeds
-    for name, value in (("seeds", many), ("jobs", jobs), ("threads", threads)):
+    seeds = (1 if quick else description.seeds) if seeds is None else seeds
+    for name, value in (("seeds", seeds), ("jobs", jobs), ("threads", threads)):
         if type(value) is not int or value < 1:
             raise TrainingError(f"{name} is a whole number from 1 up; got {value!r}")
-    todo, folder = tasks(quick, many, rows), Path(output)
-    digits("mnist")  # once, before all processes want it
-    found = []
-    # A new Python for each: one that was forked would share the threads of this one.
+    tasks = description.tasks(quick, seeds, rows)
+    folder = Path("runs", study) if output is None else Path(output)
+    description.prepare()
+    outcomes = []
+    with closing(_run_all(description, tasks, folder, jobs, threads)) as finished:
+        for outcome in finished:
+            outcomes.append(outcome)
+            if len(outcomes) < len(tasks):
+                yield len(outcomes), len(tasks), None
+    summary = tuple(description.summarize(outcomes))
+    result = description.result(rows=summary, seeds=seeds, quick=quick, threads=threads)
+    if not rows:
+        suffix = "-quick" if quick else ""
+        write_file(folder / f"{study}{suffix}.json", (json.dumps(result.to_dict(), indent=1) + "\n").encode())
+        description.draw(folder, result.rows, suffix)
+    yield len(tasks), len(tasks), result
+
+
+def _run_all(
+    study: Study[Any], tasks: Sequence[Any], folder: Path, jobs: int, threads: int
+) -> Generator[Mapping[str, Any], None, None]:
+    """Run the tasks in `jobs` processes; yield their outcomes as they finish.
+
+    Raises:
+        ConvAtlasError: A task fails, or its process is killed; the other processes are ended.
+    """
+    # A new Python for each process: a fork would share the threads of this one.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(threads,)) as pool:
+    with ProcessPoolExecutor(jobs, context, initializer=_initialize, initargs=(threads,)) as pool:
         with unheard():
-            running = [pool.submit(run, task, folder) for task in todo]
+            futures = [pool.submit(study.run, task, folder) for task in tasks]
         try:
-            for done in as_completed(running):
+            for future in as_completed(futures):
                 try:
-                    found.append(done.result())
+                    yield future.result()
                 except BrokenProcessPool:
                     raise TrainingError(
-                        "a run's process was killed, or could not begin (a program that calls `reproduce` stands below "
-                        'if __name__ == "__main__"); what is done is kept: start it again'
+                        "a run's process was killed, or could not start (a program that calls `reproduce` does so "
+                        'below if __name__ == "__main__"); finished runs are kept: start it again'
                     ) from None
-                if len(found) < len(todo):
-                    yield len(found), len(todo), None
         except BaseException:
-            # Whatever it is, nobody waits for runs that can be taken up again. (To cancel them too is more than the
-            # pool's own thread can bear.)
+            # Nobody waits for the other runs any more, and they can be resumed. (Cancelling the futures too would
+            # crash the pool's own thread.)
             for child in set(multiprocessing.active_children()) - others:
                 child.terminate()
             raise
-    table = Errors(rows=tuple(summed(found)), seeds=many, quick=quick, threads=threads)
-    if not rows:
-        suffix = "-quick" if quick else ""
-        write(folder / f"errors{suffix}.json", (json.dumps(table.to_dict(), indent=1) + "\n").encode())
-        draw(folder, table.rows, suffix)
-    yield len(todo), len(todo), table
 
 
-def _begin(threads: int) -> None:
-    """What a run's process does first."""
+def _initialize(threads: int) -> None:
+    """Set up a process that runs tasks."""
     torch.set_num_threads(threads)
     end_with_parent()

@@ -1,1 +1,1 @@
-"""Training: one plain loop, its recipes, its checkpoints, and the review's error table."""
+"""Training: one plain loop, its recipes, checkpoints and data."""

@@ -1,4 +1,4 @@
-"""The processes that train one net together, as `torchrun` starts them; mostly there is one."""
+"""The processes that train one net together, as `torchrun` starts them; usually there is only one."""
 
 from __future__ import annotations
 
@@ -16,38 +16,47 @@ from convatlas.base.errors import TrainingError
 
 @dataclass(frozen=True)
 class World:
-    """Which of how many processes this is."""
+    """All processes of one training, seen from one of them.
+
+    Attributes:
+        rank: Number of this process, from 0.
+        size: Number of processes.
+    """
 
     rank: int = 0
     size: int = 1
 
     @property
-    def first(self) -> bool:
-        """Whether this one writes."""
+    def is_main(self) -> bool:
+        """Whether this process writes the files of the run."""
         return self.rank == 0
 
-    def mine(self, numbers: Tensor) -> Tensor:
-        """The share of a batch that falls to this process; empty if there is less than one each."""
-        return numbers[self.rank :: self.size]
+    def shard(self, indices: Tensor) -> Tensor:
+        """This process's part of a batch; empty where the batch has fewer photos than there are processes."""
+        return indices[self.rank :: self.size]
 
-    def together(self, number: Tensor) -> Tensor:
-        """The sum of a number over all processes."""
+    def all_reduce(self, number: Tensor) -> Tensor:
+        """Sum of a number over all processes."""
         if self.size > 1:
             dist.all_reduce(number)
         return number
 
-    def wait(self) -> None:
-        """Until all processes are here."""
+    def barrier(self) -> None:
+        """Wait until all processes have come this far."""
         if self.size > 1:
             dist.barrier()
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[World]:
-    """The world that the environment speaks of (`RANK`, `WORLD_SIZE`), joined for as long as it lasts."""
-    told = os.environ.get("WORLD_SIZE", "1")
-    if not told.isdecimal() or not (size := int(told)):
-        raise TrainingError(f"WORLD_SIZE is the number of processes, set by torchrun; got {told!r}")
+def process_group(device: torch.device) -> Iterator[World]:
+    """Join the process group that the environment describes (`RANK`, `WORLD_SIZE`), and leave it afterwards.
+
+    Raises:
+        TrainingError: WORLD_SIZE is not a number of processes.
+    """
+    world_size = os.environ.get("WORLD_SIZE", "1")
+    if not world_size.isdecimal() or not (size := int(world_size)):
+        raise TrainingError(f"WORLD_SIZE is the number of processes, set by torchrun; got {world_size!r}")
     if size == 1:
         yield World()
         return
@@ -60,6 +69,6 @@ def joined(device: torch.device) -> Iterator[World]:
         dist.destroy_process_group()
 
 
-def is_first() -> bool:
-    """Whether this is the process that writes, as the environment says; where there is one, it is."""
+def is_main_process() -> bool:
+    """Whether this process writes files and output, according to the environment (`RANK`)."""
     return os.environ.get("RANK", "0") == "0"

@@ -1,7 +1,7 @@
-"""Memory saved while a net learns: a ReLU writes its answer where its input stood, if nobody else reads that.
+"""Run ReLUs in place during training, where nothing else reads their input.
 
-The nets of the atlas do nothing in place, so that whoever looks into one sees every value. A training does not look,
-and memory that is not touched saves a twentieth of a step of ResNet-18. The bits are the same.
+Nets of the atlas do nothing in place, so that every value can be inspected. A training inspects nothing, and saving
+the memory takes a twentieth off a step of ResNet-18. The results are the same bits.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from convatlas.anatomy.measure.tracer import trace
 from convatlas.genes.structural import Add
 from convatlas.nets.net import Net
 
-FORGETFUL = (nn.Conv2d, _BatchNorm, Add)
-"""Whose gradients are computed without their answers."""
+PRODUCERS = (nn.Conv2d, _BatchNorm, Add)
+"""Modules whose backward pass does not need their output, so that it may be overwritten."""
 
 
 @contextmanager
-def overwriting(relus: Sequence[nn.ReLU]) -> Iterator[None]:
-    """While it lasts these write in place."""
+def run_inplace(relus: Sequence[nn.ReLU]) -> Iterator[None]:
+    """Make these ReLUs write in place inside."""
     for relu in relus:
         relu.inplace = True
     try:
@@ -34,22 +34,22 @@ def overwriting(relus: Sequence[nn.ReLU]) -> Iterator[None]:
             relu.inplace = False
 
 
-def free_to_overwrite(net: nn.Module) -> list[nn.ReLU]:
-    """The ReLUs of a net of the atlas that alone read what they read, from an operation that needs it no more.
+def inplace_candidates(net: nn.Module) -> list[nn.ReLU]:
+    """ReLUs that may run in place: sole reader of their input, whose producer does not need it for backward.
 
-    Of other nets none: nobody knows what size of photo they take.
+    Empty for nets that are not of the atlas: their input size, needed for the trace, is unknown.
     """
     if not isinstance(net, Net):
         return []
     photo = torch.zeros(1, net.channels, *net.size, device=next(net.parameters()).device)
     operations = trace(net, photo)
-    readers = Counter(number for operation in operations for number in operation.inputs)
-    found = []
+    readers = Counter(index for operation in operations for index in operation.inputs)
+    relus = []
     for operation in operations:
         relu, source = operation.module, operation.inputs[0] if operation.inputs else -1
         if not (isinstance(relu, nn.ReLU) and operation.is_leaf and source >= 0 and readers[source] == 1):
             continue
-        before = operations[source]
-        if before.is_leaf and before.answer is None and isinstance(before.module, FORGETFUL):
-            found.append(relu)
-    return found
+        producer = operations[source]
+        if producer.is_leaf and producer.answer is None and isinstance(producer.module, PRODUCERS):
+            relus.append(relu)
+    return relus

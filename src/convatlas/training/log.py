@@ -1,4 +1,4 @@
-"""What a run tells about itself while it goes on: a line of JSON an epoch, and TensorBoard if it is wanted."""
+"""The metrics of a run, logged while it trains: one line of JSON an epoch, and TensorBoard on request."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from convatlas.base.errors import TrainingError
-from convatlas.training.checkpoints import write_lines
 from convatlas.training.metrics import Score
+from convatlas.training.run_folder import write_lines
 
 
-class Journal:
-    """The lines of a run; its checkpoints hold them too, so that none comes twice.
+class MetricsLog:
+    """The log of a run; checkpoints hold its lines too, so that a resumed run repeats none.
 
     Args:
-        folder: Of the run.
-        tensorboard: Whether TensorBoard's file is written too.
+        folder: Folder of the run.
+        tensorboard: Whether to write TensorBoard's file too.
+
+    Attributes:
+        lr: Learning rate of the latest step, set by the loop.
+        lines: One entry for each finished epoch.
 
     Raises:
         TrainingError: TensorBoard is not installed.
@@ -32,11 +36,11 @@ class Journal:
                 raise TrainingError("tensorboard is not installed: pip install tensorboard") from None
             self.board = SummaryWriter(str(folder / "tensorboard"))
 
-    def epoch(self, epoch: int, loss: float, seconds: float, held: Score | None) -> None:
-        """Adds the line of an epoch, which is counted from 0 here and from 1 in the line."""
+    def add_epoch(self, epoch: int, loss: float, seconds: float, validation: Score | None) -> None:
+        """Add the line of an epoch; `epoch` counts from 0, the line from 1."""
         line = {"epoch": epoch + 1, "lr": self.lr, "loss": loss, "seconds": round(seconds, 3)}
-        if held is not None:
-            line |= {"validation_loss": held.loss, "validation_top1": held.top1}
+        if validation is not None:
+            line |= {"validation_loss": validation.loss, "validation_top1": validation.top1}
         self.lines.append(line)
         if self.board is not None:
             for name, value in line.items():
@@ -44,5 +48,5 @@ class Journal:
             self.board.flush()
 
     def write(self) -> None:
-        """Writes the lines."""
+        """Write metrics.jsonl."""
         write_lines(self.path, self.lines)

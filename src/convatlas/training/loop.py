@@ -1,8 +1,8 @@
-"""The loop.
+"""The training loop.
 
-Order, augmentation and dropout are functions of (seed, epoch, photo or step), so that nothing of the past but the
-checkpoint is needed to go on: a run that was killed at any moment ends in the same bits as one that was not, on the
-same device, with the same number of processes and threads, and the same version of PyTorch.
+Order, augmentation and dropout are functions of (seed, epoch, index of the photo or step), so that a checkpoint is all
+that a run needs to resume: killed at any moment, it ends with the same bits as without interruption, on the same
+device, with the same number of processes and threads and the same version of PyTorch.
 """
 
 from __future__ import annotations
@@ -20,32 +20,42 @@ from torch import nn
 from convatlas.base.devices import device_of
 from convatlas.base.errors import TrainingError
 from convatlas.base.verbs import Steps, verb
+from convatlas.nets.net import Net
 from convatlas.training import checkpoints
-from convatlas.training.data.datasets import Parts
+from convatlas.training.data.datasets import Splits
 from convatlas.training.data.in_memory import check_labels
-from convatlas.training.data.loader import Batch, feed, steps_of_epoch
-from convatlas.training.distributed import World, joined
-from convatlas.training.inplace_relu import free_to_overwrite, overwriting
-from convatlas.training.log import Journal
-from convatlas.training.optim import rate
-from convatlas.training.outcome import Outcome, finished, identity, restore, write_result
+from convatlas.training.data.loader import Batch, load_batches, steps_per_epoch
+from convatlas.training.distributed import World, process_group
+from convatlas.training.inplace_relu import inplace_candidates, run_inplace
+from convatlas.training.log import MetricsLog
+from convatlas.training.optim import learning_rate
 from convatlas.training.recipe import Recipe
-from convatlas.training.result import Training
-from convatlas.training.seeding import Lot, repeatable, seed_torch
-from convatlas.training.trainer import Learner
+from convatlas.training.result import TrainingResult, trained_lineage
+from convatlas.training.run_folder import (
+    CHECKPOINTS,
+    check_identity,
+    load_weights,
+    own_folder,
+    read_identity,
+    run_identity,
+    write_lines,
+    write_result,
+)
+from convatlas.training.seeding import Stream, deterministic, seed_torch
+from convatlas.training.trainer import Trainer
 
 
 @dataclass
 class Position:
-    """Where a run is: what a checkpoint holds beside weights and the optimizer's state.
+    """Position of a run, which a checkpoint holds beside the trainer's state.
 
     Attributes:
-        epoch: That is under way, from 0.
+        epoch: Current epoch, from 0.
         step: Steps of it that are done.
-        loss: Sum over its photos so far.
-        seconds: Since the beginning, interruptions aside.
-        best: The best validation accuracy so far; -1 before there is one.
-        best_epoch: When that was.
+        loss: Sum of the loss over its photos so far.
+        seconds: Training time so far, without interruptions.
+        best: Best validation accuracy so far; -1 before there is one.
+        best_epoch: Epoch of the best validation accuracy; -1 before there is one.
     """
 
     epoch: int = 0
@@ -59,42 +69,42 @@ class Position:
 @verb
 def fit(
     net: nn.Module,
-    data: Parts,
+    data: Splits,
     recipe: Recipe,
     folder: str | Path,
     *,
     resume: bool = False,
     device: str = "auto",
     tensorboard: bool = False,
-) -> Steps[Training]:
-    """Trains a net; in `folder` are then its weights, result, metrics and last checkpoints.
+) -> Steps[TrainingResult]:
+    """Train a net; write its weights, result, metrics and last checkpoints to `folder`.
 
     Args:
         net: A net of the atlas, or any module (N, C, H, W) -> (N, classes). It holds the reported weights afterwards.
-        data: From `parts`.
-        recipe: How.
-        folder: Of this run alone.
-        resume: Go on from the folder's newest checkpoint, if there is one.
+        data: Data from `load_splits`.
+        recipe: Settings of the training.
+        folder: Folder of this run alone.
+        resume: Whether to resume from the folder's newest checkpoint, if there is one.
         device: "auto", "cpu", "cuda" or "mps".
-        tensorboard: Write for TensorBoard too.
+        tensorboard: Whether to write TensorBoard's file too.
 
     Raises:
-        TrainingError: It cannot begin or go on; the text says what is kept.
+        TrainingError: The run cannot start or continue; the message says what is kept.
     """
-    where, folder = device_of(device), Path(folder)
-    with joined(where) as world:
-        owned = checkpoints.owned(folder, resume) if world.first else nullcontext()
-        with owned, repeatable(where):
-            yield from _Run(net, data, recipe, folder, where, world, tensorboard).steps(resume)
+    chosen, folder = device_of(device), Path(folder)
+    with process_group(chosen) as world:
+        ownership = own_folder(folder, resume) if world.is_main else nullcontext()
+        with ownership, deterministic(chosen):
+            yield from _Run(net, data, recipe, folder, chosen, world, tensorboard).steps(resume)
 
 
 class _Run:
-    """One training: who learns, from what, how, and how far it is."""
+    """One training in one process."""
 
     def __init__(
         self,
         net: nn.Module,
-        data: Parts,
+        data: Splits,
         recipe: Recipe,
         folder: Path,
         device: torch.device,
@@ -103,120 +113,142 @@ class _Run:
     ):
         if recipe.patience and data.validation is None:
             raise TrainingError("patience needs photos to choose by: hold some out with val_split")
-        for part, examples in (("training", data.train), ("validation", data.validation), ("test", data.test)):
-            if examples is not None:
-                check_labels(examples.labels, len(data.classes), part)
+        for split, dataset in (("training", data.train), ("validation", data.validation), ("test", data.test)):
+            if dataset is not None:
+                check_labels(dataset.labels, len(data.classes), split)
         self.net, self.data, self.recipe, self.folder, self.world = net, data, recipe, folder, world
-        self.identity = identity(net, data, recipe)
-        self.learner = Learner(net, data, recipe, device, world)
-        self.learner.check_smallest(data.train)
-        self.overwritable = free_to_overwrite(net)
-        self.journal = Journal(folder, tensorboard and world.first)
+        self.identity = run_identity(net, data, recipe)
+        self.trainer = Trainer(net, data, recipe, device, world)
+        self.trainer.check_smallest_batch(data.train)
+        self.inplace = inplace_candidates(net)
+        self.log = MetricsLog(folder, tensorboard and world.is_main)
         self.position = Position()
-        self.per_epoch = steps_of_epoch(data.train, recipe)
+        self.steps_per_epoch = steps_per_epoch(data.train, recipe)
 
-    def steps(self, resume: bool) -> Steps[Training]:
-        total = self.per_epoch * self.recipe.epochs
+    def steps(self, resume: bool) -> Steps[TrainingResult]:
+        total = self.steps_per_epoch * self.recipe.epochs
         if resume and (self.folder / "result.json").exists():
-            checkpoints.check_same(self.folder, checkpoints.read_identity(self.folder), self.identity)
-            restore(self.net, self.folder)
-            yield total, total, Training.read(self.folder / "result.json")
+            check_identity(self.folder, read_identity(self.folder), self.identity)
+            load_weights(self.net, self.folder)
+            yield total, total, TrainingResult.read(self.folder / "result.json")
             return
         if resume:
             self._resume()
-        if self.world.first:
-            checkpoints.write_lines(self.folder / "run.json", [self.identity])
-        while self.position.epoch < self.recipe.epochs and not self._is_stale():
-            with overwriting(self.overwritable):
-                for done in self._epoch():
+        if self.world.is_main:
+            write_lines(self.folder / "run.json", [self.identity])
+        while self.position.epoch < self.recipe.epochs and not self._is_out_of_patience():
+            with run_inplace(self.inplace):
+                for done in self._train_epoch():
                     yield done, total, None
-            self._after_epoch()
+            self._finish_epoch()
         yield total, total, self._finish()
 
-    def _epoch(self) -> Iterator[int]:
-        """Takes the steps of the epoch that are not done yet, and gives how many are done in all."""
+    def _train_epoch(self) -> Iterator[int]:
+        """Take the remaining steps of the epoch; yield the number of steps done in all."""
         here, recipe = self.position, self.recipe
-        self.learner.begin()
+        self.trainer.set_train_mode()
         started = time.perf_counter()
-        classes = len(self.data.classes)
-        for batch in feed(self.data.train, recipe, classes, self.world, here.epoch, here.step):
-            self._step(batch)
+        for batch in load_batches(self.data.train, recipe, len(self.data.classes), self.world, here.epoch, here.step):
+            self._train_step(batch)
             here.step += 1
             here.seconds, started = here.seconds + time.perf_counter() - started, time.perf_counter()
-            if recipe.checkpoint_steps and here.step % recipe.checkpoint_steps == 0 and here.step < self.per_epoch:
+            if self._is_checkpoint_step():
                 self._save(self.folder)
-            yield here.epoch * self.per_epoch + here.step
+            yield self._steps_done()
 
-    def _step(self, batch: Batch) -> None:
-        here, recipe = self.position, self.recipe
-        done = here.epoch * self.per_epoch + here.step
-        self.journal.lr = rate(recipe, done, self.per_epoch)
-        seed_torch(Lot.STEP, recipe.seed, here.epoch, here.step, self.world.rank)
-        loss = self.learner.learn(batch, self.journal.lr, done / (self.per_epoch * recipe.epochs))
+    def _is_checkpoint_step(self) -> bool:
+        """Whether a checkpoint within the epoch is due."""
+        step, interval = self.position.step, self.recipe.checkpoint_steps
+        return bool(interval) and step % interval == 0 and step < self.steps_per_epoch
+
+    def _train_step(self, batch: Batch) -> None:
+        here, recipe, done = self.position, self.recipe, self._steps_done()
+        self.log.lr = learning_rate(recipe, done, self.steps_per_epoch)
+        seed_torch(Stream.STEP, recipe.seed, here.epoch, here.step, self.world.rank)
+        loss = self.trainer.train_step(batch, self.log.lr, done / (self.steps_per_epoch * recipe.epochs))
         if not math.isfinite(loss):
-            shown = ", ".join(map(str, batch.numbers[:4].tolist())) + ", ..." * (len(batch.numbers) > 4)
-            raise TrainingError(self._broken(f"the loss is {loss}", f", photos {shown} of {self.data.name}"))
-        here.loss += loss * len(batch.numbers)
+            photos = ", ".join(map(str, batch.indices[:4].tolist())) + ", ..." * (len(batch.indices) > 4)
+            raise self._failure(f"the loss is {loss}", f", photos {photos} of {self.data.name}")
+        here.loss += loss * len(batch.indices)
 
-    def _after_epoch(self) -> None:
-        """Scores the epoch on what is held out, writes its line, its checkpoint, and the best."""
-        here, found = self.position, None
+    def _finish_epoch(self) -> None:
+        """Evaluate the epoch on the validation split, log it, and write its checkpoint and, if it is, the best."""
+        here, validation = self.position, None
         if self.data.validation is not None:
-            with self.learner.reported():
-                found = self.learner.score(self.data.validation)
+            with self.trainer.ema_weights():
+                validation = self.trainer.score(self.data.validation)
         loss = here.loss / len(self.data.train.labels)
-        better = found is not None and found.top1 > here.best
-        if found is not None and better:
-            here.best, here.best_epoch = found.top1, here.epoch
-        self.journal.epoch(here.epoch, loss, here.seconds, found)
+        improved = validation is not None and validation.top1 > here.best
+        if validation is not None and improved:
+            here.best, here.best_epoch = validation.top1, here.epoch
+        self.log.add_epoch(here.epoch, loss, here.seconds, validation)
         here.epoch, here.step, here.loss = here.epoch + 1, 0, 0.0
-        if better:
-            self._save(self.folder / "best", kept=1)
+        if improved:
+            self._save(self.folder / "best", keep=1)
         self._save(self.folder)
 
-    def _is_stale(self) -> bool:
-        """Whether it is long since an epoch was better than all before."""
+    def _is_out_of_patience(self) -> bool:
+        """Whether the last `patience` epochs brought no improvement."""
         return bool(self.recipe.patience) and self.position.epoch - self.position.best_epoch > self.recipe.patience
 
-    def _finish(self) -> Training:
-        """Puts the weights that count into the net, tests them once, and writes them and the result."""
-        here, held, test = self.position, self.data.validation, self.data.test
-        if held is not None:
-            best = checkpoints.latest(self.folder / "best")
+    def _finish(self) -> TrainingResult:
+        """Put the weights to report into the net, test them once, and write them and the result."""
+        here, data = self.position, self.data
+        if data.validation is not None:
+            best = checkpoints.load_latest(self.folder / "best")
             if best is None:
                 raise TrainingError(f"{self.folder / 'best'}, which held the best checkpoint, is empty")
-            self.learner.put(best[1])
-        sha256 = self.learner.settle()
-        scores = [None if part is None else self.learner.score(part) for part in (held, test)]
-        epoch = here.epoch if held is None else here.best_epoch + 1
-        outcome = Outcome(here.epoch, epoch, here.epoch * self.per_epoch, here.seconds, *scores)
-        result = finished(self.net, self.data, self.recipe, outcome, self.journal.lines, sha256, self.folder)
-        if self.world.first:
+            self.trainer.load_weights(best[1])
+        sha256 = self.trainer.finalize()
+        validation, test = (
+            None if dataset is None else self.trainer.score(dataset) for dataset in (data.validation, data.test)
+        )
+        reported, epoch = test or validation, here.epoch if validation is None else here.best_epoch + 1
+        result = TrainingResult(
+            net=self.net.card.name if isinstance(self.net, Net) else type(self.net).__name__,
+            data=data.name,
+            recipe=self.recipe.to_dict(),
+            epochs=here.epoch,
+            epoch=epoch,
+            steps=here.epoch * self.steps_per_epoch,
+            seconds=here.seconds,
+            loss=self.log.lines[epoch - 1]["loss"],
+            validation_top1=validation.top1 if validation else None,
+            test_top1=test.top1 if test else None,
+            confusion=reported.confusion if reported else None,
+            classes=data.classes,
+            sha256=sha256,
+            weights=str(self.folder / "weights.safetensors"),
+        )
+        if isinstance(self.net, Net):
+            self.net.lineage = trained_lineage(self.net, result, data)
+        if self.world.is_main:
             write_result(self.net, result, self.folder)
-        self.world.wait()
+        self.world.barrier()
         return result
 
-    def _save(self, folder: Path, kept: int = 2) -> None:
-        here = self.position
-        if not self.learner.is_finite():
-            raise TrainingError(self._broken("weights are not finite"))
-        if self.world.first:
-            content = {"run": self.identity, "position": asdict(here), "lines": self.journal.lines}
-            self.journal.write()
-            done = here.epoch * self.per_epoch + here.step
-            checkpoints.save(folder, done, content | self.learner.state(), kept)
-        self.world.wait()
+    def _save(self, folder: Path, keep: int = 2) -> None:
+        if not self.trainer.is_finite():
+            raise self._failure("weights are not finite")
+        if self.world.is_main:
+            content = {"run": self.identity, "position": asdict(self.position), "lines": self.log.lines}
+            self.log.write()
+            checkpoints.save(folder, self._steps_done(), content | self.trainer.state_dict(), keep)
+        self.world.barrier()
 
     def _resume(self) -> None:
-        found = checkpoints.latest(self.folder)
-        if found is None:
+        latest = checkpoints.load_latest(self.folder)
+        if latest is None:
             return
-        path, content = found
-        checkpoints.check_same(path, content["run"], self.identity)
-        self.learner.go_on(content)
-        self.position, self.journal.lines = Position(**content["position"]), content["lines"]
+        path, content = latest
+        check_identity(path, content["run"], self.identity)
+        self.trainer.load_state_dict(content)
+        self.position, self.log.lines = Position(**content["position"]), content["lines"]
 
-    def _broken(self, what: str, photos: str = "") -> str:
-        here, newest = self.position, sorted(self.folder.glob(checkpoints.PATTERN))
-        kept = f"the last good checkpoint is {newest[-1]}" if newest else "there is no checkpoint yet"
-        return f"{what} at step {here.step + 1} of epoch {here.epoch + 1}{photos}; {kept}"
+    def _steps_done(self) -> int:
+        return self.position.epoch * self.steps_per_epoch + self.position.step
+
+    def _failure(self, problem: str, photos: str = "") -> TrainingError:
+        here, newest = self.position, sorted(self.folder.glob(CHECKPOINTS))
+        kept = f"the last good checkpoint is {newest[-1]}" if newest else "no checkpoint has been written yet"
+        return TrainingError(f"{problem} at step {here.step + 1} of epoch {here.epoch + 1}{photos}; {kept}")

@@ -1,4 +1,4 @@
-"""The net and what is made small, as one module: what is run in many processes, and compiled."""
+"""The losses, and a net together with its loss as one module, so that both are compiled and distributed as one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from convatlas.nets.net import Net
 from convatlas.training.recipe import Recipe
 
 GARBAGE = 1.0
-"""j of LeNet-5's criterion: how far a photo that is no digit would be from its class (LeCun et al. 1998, eq. 9)."""
+"""j of LeNet-5's criterion: the distance assumed between an image without a digit and its class (LeCun et al. 1998,
+eq. 9)."""
 
 
 def _mse(y: Tensor, target: Tensor) -> Tensor:
@@ -31,86 +32,90 @@ CRITERIA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": _mse,
     "map": _map,
 }
-"""Answers (N, classes) and shares of the classes (N, classes) -> (N,)."""
+"""Outputs (N, classes) and target probabilities (N, classes) -> losses (N,)."""
 
-OF_OUTPUTS = {"squashed": "mse", "rbf": "map"}
-"""Which goes with an output gene; cross-entropy with all others."""
+CRITERION_BY_OUTPUT = {"squashed": "mse", "rbf": "map"}
+"""Criterion for each output gene; cross-entropy for all others."""
 
 
-class Objective(nn.Module):
+class NetWithLoss(nn.Module):
     """A net and its loss.
 
-    Of a net of the atlas the auxiliary outputs count as `Net.loss_weights` says; a net that has a `loss` of its own
-    (margins, reconstructions) is asked for it.
+    Auxiliary outputs of a net of the atlas are weighted by `Net.loss_weights`; a net with a method `loss` (margins,
+    reconstructions) computes its own.
 
     Args:
         net: The net; (N, C, H, W) -> (N, classes).
-        recipe: Says which loss.
-        weights: What each class counts (classes,); None for all alike.
+        recipe: Recipe that names the loss.
+        class_weights: Weight of each class (classes,); None to weight all alike.
 
     Raises:
-        TrainingError: The loss does not go with the net, or, once photos are seen, the net not with the classes.
+        TrainingError: The loss does not fit the net or, on the first batch, the net does not fit the classes.
     """
 
-    def __init__(self, net: nn.Module, recipe: Recipe, weights: Tensor | None = None):
+    def __init__(self, net: nn.Module, recipe: Recipe, class_weights: Tensor | None = None):
         super().__init__()
         self.net: Any = net
         self.smoothing = recipe.smoothing
-        self.register_buffer("weights", weights, persistent=False)
-        own = callable(getattr(net, "loss", None))
+        self.register_buffer("class_weights", class_weights, persistent=False)
+        has_loss = callable(getattr(net, "loss", None))
         name = recipe.loss
         if name == "auto":
             gene = str(net.genome.output) if isinstance(net, Net) else ""
-            name = "net" if own else OF_OUTPUTS.get(gene, "cross_entropy")
-        if name == "net" and not own:
-            raise TrainingError("this net has no loss of its own; cross_entropy, mse and map can be had")
-        if name == "net" and (recipe.mixup or recipe.cutmix or recipe.smoothing or weights is not None):
+            name = "net" if has_loss else CRITERION_BY_OUTPUT.get(gene, "cross_entropy")
+        if name == "net" and not has_loss:
+            raise TrainingError("this net has no loss of its own; choose cross_entropy, mse or map")
+        if name == "net" and (recipe.mixup or recipe.cutmix or recipe.smoothing or class_weights is not None):
             raise TrainingError(
                 "the net's own loss takes one class a photo: no mixup, cutmix, smoothing, class_weights"
             )
-        if isinstance(net, Net) and not own and net.card.output_kind in ("raw detector heads", "cell responses"):
-            raise TrainingError(f"{net.card.name} puts out {net.card.output_kind}, of which no class can be learned")
+        if isinstance(net, Net) and not has_loss and net.card.output_kind in ("raw detector heads", "cell responses"):
+            raise TrainingError(f"{net.card.name} puts out {net.card.output_kind}, which cannot be trained as classes")
         self.criterion = None if name == "net" else CRITERIA[name]
-        self.side: Mapping[str, float] = getattr(net, "loss_weights", {})
+        self.auxiliary: Mapping[str, float] = getattr(net, "loss_weights", {})
 
-    weights: Tensor | None
+    class_weights: Tensor | None
 
     def forward(self, x: Tensor, labels: Tensor, target: Tensor, progress: float) -> tuple[Tensor, Tensor]:
-        """The mean loss of photos and the net's answers (N, classes).
+        """Mean loss of a batch, and the net's outputs (N, classes).
 
         Args:
-            x: The photos.
-            labels: Numbers of their classes (N,).
-            target: Shares of the classes in them (N, classes).
-            progress: How much of the training is done, from 0 to 1.
+            x: The batch (N, C, H, W).
+            labels: Class indices (N,).
+            target: Target probabilities (N, classes).
+            progress: Share of the training that is done, 0 to 1.
         """
         if self.criterion is None:
             outputs = self.net.outputs(x)
             return self.net.loss(outputs, x, labels, progress), outputs["head"]
         if self.smoothing:
             target = target * (1 - self.smoothing) + self.smoothing / target.shape[1]
-        if not (self.side and self.training):
-            y = self.net(x)
+        if not (self.auxiliary and self.training):
+            y = self.net(x)  # (N, classes)
             return self._mean(y, target), y
         outputs = self.net.outputs(x)
         loss = self._mean(outputs["head"], target)
-        for name, weight in self.side.items():
+        for name, weight in self.auxiliary.items():
             loss = loss + weight * self._mean(outputs[name], target)
         return loss, outputs["head"]
 
     def _mean(self, y: Tensor, target: Tensor) -> Tensor:
         assert self.criterion is not None
         if y.shape != target.shape:
-            wanted, given = ("x".join(map(str, one.shape[1:])) for one in (target, y))
-            raise TrainingError(f"the net has {given} outputs for a photo; the data have {wanted} classes")
+            outputs, classes = ("x".join(map(str, tensor.shape[1:])) for tensor in (y, target))
+            raise TrainingError(f"the net has {outputs} outputs for a photo; the data have {classes} classes")
         # In full precision, whatever the net computes in.
         losses = self.criterion(y.float() if y.dtype in (torch.bfloat16, torch.float16) else y, target.to(y.device))
-        return (losses if self.weights is None else losses * (target @ self.weights)).mean()
+        return (losses if self.class_weights is None else losses * (target @ self.class_weights)).mean()
 
 
-def balanced(labels: Tensor, classes: int) -> Tensor:
-    """Weights with which each class counts alike; their mean over the photos is 1."""
+def balanced_weights(labels: Tensor, classes: int) -> Tensor:
+    """Class weights inversely proportional to the classes' frequencies; their mean over the photos is 1.
+
+    Raises:
+        TrainingError: A class has no photo.
+    """
     counts = labels.bincount(minlength=classes)
     if (empty := (counts == 0).nonzero()).numel():
-        raise TrainingError(f"class_weights=balanced, but there is no photo of class {int(empty[0])}")
+        raise TrainingError(f"class_weights=balanced, but class {int(empty[0])} has no photo")
     return len(labels) / (classes * counts.float())

@@ -1,4 +1,4 @@
-"""How often a net is right on a part of the data: counted by torchmetrics, over all processes together."""
+"""Loss, accuracy and confusion matrix of a net on a data set, over all processes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from convatlas.training.data.in_memory import Examples, batches
+from convatlas.training.data.in_memory import ImageDataset, index_batches
 from convatlas.training.distributed import World
-from convatlas.training.loss import Objective
+from convatlas.training.loss import NetWithLoss
 
 BATCH = 500
 
 
 @dataclass(frozen=True)
 class Score:
-    """What was counted.
+    """Metrics of a net on a data set.
 
     Attributes:
         loss: Mean over the photos.
-        confusion: Photos of class i that were taken for class j, at [i][j].
+        confusion: Number of photos of class i classified as class j, at [i][j].
     """
 
     loss: float
@@ -31,29 +31,29 @@ class Score:
 
     @property
     def top1(self) -> float:
-        """Share of photos that were taken for what they are, in percent."""
-        right = sum(row[number] for number, row in enumerate(self.confusion))
-        return 100 * right / sum(map(sum, self.confusion))
+        """Accuracy in percent."""
+        correct = sum(row[index] for index, row in enumerate(self.confusion))
+        return 100 * correct / sum(map(sum, self.confusion))
 
     @property
     def error(self) -> float:
-        """The others, in percent."""
+        """Error rate in percent."""
         return 100 - self.top1
 
 
 @torch.no_grad()
-def score(objective: Objective, examples: Examples, classes: int, world: World, device: torch.device) -> Score:
-    """The score of a net on all photos; its mode is put back afterwards."""
-    training = objective.training
-    objective.eval()
+def score(module: NetWithLoss, dataset: ImageDataset, classes: int, world: World, device: torch.device) -> Score:
+    """Evaluate a net on all photos; its training mode is restored afterwards."""
+    training = module.training
+    module.eval()
     mean, confusion = MeanMetric().to(device), MulticlassConfusionMatrix(classes).to(device)
-    plan = batches(world.mine(torch.arange(len(examples.labels))), BATCH)
-    for chosen, x in zip(plan, examples.seen(plan), strict=True):
-        labels = examples.labels[chosen]
+    batches = index_batches(world.shard(torch.arange(len(dataset.labels))), BATCH)
+    for indices, x in zip(batches, dataset.eval_batches(batches), strict=True):
+        labels = dataset.labels[indices]
         target = F.one_hot(labels, classes).float().to(device)
-        loss, y = objective(x.to(device), labels.to(device), target, 1.0)
-        mean.update(loss, len(chosen))
+        loss, y = module(x.to(device), labels.to(device), target, 1.0)
+        mean.update(loss, len(indices))
         confusion.update(y.argmax(1), labels.to(device))
-    objective.train(training)
+    module.train(training)
     counts: Tensor = confusion.compute()
     return Score(float(mean.compute()), tuple(tuple(row) for row in counts.long().tolist()))

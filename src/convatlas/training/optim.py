@@ -1,4 +1,4 @@
-"""Which weights move, and how fast: groups of parameters, the optimizer, the schedule as a function of the step."""
+"""Which weights are trained, and how fast: freezing, parameter groups, the optimizer, the learning rate, the EMA."""
 
 from __future__ import annotations
 
@@ -13,56 +13,56 @@ from torch.optim import SGD, AdamW, Optimizer
 from convatlas.base.errors import TrainingError
 from convatlas.training.recipe import Recipe
 
-UP, START, END = 0.3, 25.0, 1e4
-"""Of one cycle: the share of steps that go up, and how far below the top it starts and, from there, ends."""
+RISE, START_DIVISOR, END_DIVISOR = 0.3, 25.0, 1e4
+"""One cycle: share of the steps in which the rate rises; top rate over start rate; start rate over end rate."""
 
 
-def rate(recipe: Recipe, step: int, per_epoch: int) -> float:
-    """The learning rate of a step, counted from 0 over the whole training."""
-    steps, top = recipe.epochs * per_epoch, recipe.lr
+def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """Learning rate of a step, counted from 0 over the whole training."""
+    steps, top = recipe.epochs * steps_per_epoch, recipe.lr
     if recipe.sched == "onecycle":
-        turn = max(UP * steps - 1, 1e-9)
+        turn = max(RISE * steps - 1, 1e-9)
         if step <= turn:
-            return _between(top / START, top, step / turn)
-        return _between(top, top / START / END, (step - turn) / max(steps - 1 - turn, 1e-9))
-    warm = recipe.warmup_epochs * per_epoch
-    if step < warm:
-        return top * (step + 1) / math.ceil(warm)
+            return _cosine(top / START_DIVISOR, top, step / turn)
+        return _cosine(top, top / START_DIVISOR / END_DIVISOR, (step - turn) / max(steps - 1 - turn, 1e-9))
+    warmup = recipe.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        return top * (step + 1) / math.ceil(warmup)
     if recipe.sched == "cosine":
-        return _between(top, recipe.min_lr, (step - warm) / max(steps - warm, 1))
+        return _cosine(top, recipe.min_lr, (step - warmup) / max(steps - warmup, 1))
     if recipe.sched == "step":
-        return float(top * recipe.decay_rate ** (step / per_epoch // recipe.decay_epochs))
+        return float(top * recipe.decay_rate ** (step / steps_per_epoch // recipe.decay_epochs))
     return top
 
 
-def _between(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
+def _cosine(start: float, end: float, progress: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
 
 
-def frozen(net: nn.Module, patterns: tuple[str, ...]) -> list[nn.Module]:
-    """Freezes the modules that the patterns name, and gives them: they have to stay in evaluation mode.
+def freeze(net: nn.Module, patterns: tuple[str, ...]) -> list[nn.Module]:
+    """Freeze the modules that match the patterns, and return them: they have to stay in evaluation mode.
 
     Raises:
-        TrainingError: A pattern names no module, or nothing is left to train.
+        TrainingError: A pattern matches no module, or nothing is left to train.
     """
-    chosen = []
+    frozen = []
     for pattern in patterns:
-        named = [module for name, module in net.named_modules() if name and fnmatchcase(name, pattern)]
-        if not named:
+        matches = [module for name, module in net.named_modules() if name and fnmatchcase(name, pattern)]
+        if not matches:
             stages = ", ".join(name for name, _ in net.named_children())
             raise TrainingError(f"there is nothing called {pattern!r} to freeze; the stages are {stages}")
-        chosen += named
-    for module in chosen:
+        frozen += matches
+    for module in frozen:
         module.requires_grad_(False)
     if not any(weight.requires_grad for weight in net.parameters()):
-        raise TrainingError("there is no weight left to train")
-    return chosen
+        raise TrainingError("all weights are frozen: no weight left to train")
+    return frozen
 
 
-def optimizer(net: nn.Module, recipe: Recipe) -> Optimizer:
-    """The recipe's optimizer over the weights that move; each group has its `scale` of the rate."""
+def build_optimizer(net: nn.Module, recipe: Recipe) -> Optimizer:
+    """Optimizer over the weights that are trained; each parameter group holds its `scale` of the learning rate."""
     groups: dict[tuple[float, float], list[Tensor]] = {}
-    scales = _scales(net, recipe.layer_decay)
+    scales = _lr_scales(net, recipe.layer_decay)
     for name, weight in net.named_parameters():
         if weight.requires_grad:
             decay = recipe.weight_decay if weight.ndim > 1 else 0.0
@@ -76,23 +76,23 @@ def optimizer(net: nn.Module, recipe: Recipe) -> Optimizer:
     return SGD(rows, recipe.lr, recipe.momentum, nesterov=recipe.opt == "nesterov", fused=True)
 
 
-def _scales(net: nn.Module, decay: float) -> dict[str, float]:
-    """By the name of each child, or weight, of the net: the last one that has weights learns at the full rate."""
+def _lr_scales(net: nn.Module, decay: float) -> dict[str, float]:
+    """Scale of the learning rate for each child with weights, by name; the last one has 1."""
     names = list(dict.fromkeys(name.partition(".")[0] for name, _ in net.named_parameters()))
-    return {name: decay ** (len(names) - 1 - place) for place, name in enumerate(names)}
+    return {name: decay ** (len(names) - 1 - position) for position, name in enumerate(names)}
 
 
-def set_rate(optimizer: Optimizer, lr: float) -> None:
-    """Makes the next step use this learning rate."""
+def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
+    """Set the learning rate of the next step, in each group by its scale."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["scale"]
 
 
 @torch.no_grad()
-def average(mean: dict[str, Tensor], net: nn.Module, decay: float) -> None:
-    """Moves the running mean of the weights on by one step; what is no float is taken as it is."""
+def update_ema(ema: dict[str, Tensor], net: nn.Module, decay: float) -> None:
+    """Update an exponential moving average of the weights in place; integer buffers are copied."""
     for name, value in net.state_dict().items():
         if value.is_floating_point():
-            mean[name].lerp_(value, 1 - decay)
+            ema[name].lerp_(value, 1 - decay)
         else:
-            mean[name].copy_(value)
+            ema[name].copy_(value)

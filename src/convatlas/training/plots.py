@@ -11,14 +11,14 @@ from convatlas.pictures.axes import categories, linear
 from convatlas.pictures.charts import Chart, Panel
 from convatlas.pictures.marks import Cells, Curve, Mark, Rule
 from convatlas.pictures.palette import SERIES
-from convatlas.training.checkpoints import read_lines, write
-from convatlas.training.result import Training
+from convatlas.training.result import TrainingResult
+from convatlas.training.run_folder import read_lines, write_file
 
 MAX_NAMES = 25
 """Classes up to which a confusion matrix shows names and counts."""
 
 
-def draw(folder: Path, result: Training) -> list[Path]:
+def draw(folder: Path, result: TrainingResult) -> list[Path]:
     """Write curves.png and, if anything was tested, confusion.png beside a run's result; return their paths.
 
     Raises:
@@ -30,7 +30,7 @@ def draw(folder: Path, result: Training) -> list[Path]:
     return [save_chart(path, chart) for path, chart in charts.items()]
 
 
-def curves(lines: Sequence[dict[str, Any]], result: Training) -> Chart:
+def curves(lines: Sequence[dict[str, Any]], result: TrainingResult) -> Chart:
     """Return the loss of each epoch and, beside it, the error on the validation photos."""
     epochs = [line["epoch"] for line in lines]
     losses: list[Mark] = [Curve(epochs, [line["loss"] for line in lines], SERIES[0], "loss, training")]
@@ -70,5 +70,5 @@ def save_chart(path: Path, chart: Chart) -> Path:
     Raises:
         TrainingError: It cannot be written.
     """
-    write(path, chart.picture().png())
+    write_file(path, chart.picture().png())
     return path

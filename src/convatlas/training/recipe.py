@@ -1,11 +1,13 @@
-"""How a net is trained: one frozen table of settings, under the names that timm's flags have."""
+"""The settings of a training, under the names that timm's flags have."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from convatlas.base.errors import TrainingError, unknown
@@ -19,49 +21,51 @@ WEIGHTINGS = ("none", "balanced")
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides how a training ends, beside the net and the data.
+    """Settings of a training.
 
     Attributes:
-        epochs: How often each photo is shown.
+        epochs: Number of passes over the training photos.
         batch_size: Photos a step, over all processes together.
         opt: "sgd" (with momentum), "nesterov" or "adamw".
-        lr: The largest learning rate.
-        momentum: Of the gradient; with adamw the first beta.
-        weight_decay: Of weights; norms and biases have none.
+        lr: Largest learning rate.
+        momentum: Momentum of the gradient; with adamw the first beta.
+        weight_decay: Decay of weights; norms and biases have none.
         sched: "constant"; "cosine" down to `min_lr`; "onecycle" (Smith & Topin 2017: up by a cosine for 30 % of the
             steps from lr / 25, down by another to lr / 250,000); "step", times `decay_rate` every `decay_epochs`.
-        warmup_epochs: In which the rate grows from 0; not with onecycle, which warms up itself.
-        min_lr: Where the cosine ends.
-        decay_epochs: See `sched`.
-        decay_rate: Likewise.
-        layer_decay: Each stage's rate is the next one's times this; 1 for the same everywhere.
-        freeze: Stages or modules by name ("stem", "block1.*") whose weights stay as they are.
-        clip_grad: The gradient's largest norm; 0 for any.
-        loss: "auto": the net's own if it has one, else the one that goes with its outputs; "cross_entropy"; "mse", to
-            targets of 1 and -1; "map", of LeNet-5's distances (LeCun et al. 1998, eq. 9); "net".
-        smoothing: Share of the target that all classes get alike.
-        class_weights: "balanced": each class counts alike, however many photos it has.
-        mixup: Of Beta(mixup, mixup) is drawn how much of another photo is laid over each; 0 for none.
-        cutmix: Likewise, how much of it is pasted in. With both, one of the two by a toss each step.
+        warmup_epochs: Epochs in which the rate grows from 0; ignored with onecycle, which has a warmup of its own.
+        min_lr: Final rate of the cosine.
+        decay_epochs: Epochs between two steps of `sched` = "step".
+        decay_rate: Factor of each step of `sched` = "step".
+        layer_decay: Factor from each stage's rate to the one of the stage before it; 1 for the same rate everywhere.
+        freeze: Names or patterns of stages and modules ("stem", "block1.*") whose weights are not trained.
+        clip_grad: Largest norm of the gradient; 0 for no limit.
+        loss: "auto": the net's own if it has one, else the one for its kind of outputs; "cross_entropy"; "mse", to
+            targets of 1 and -1; "map", on LeNet-5's distances (LeCun et al. 1998, eq. 9); "net".
+        smoothing: Label smoothing: share of the target that is spread over all classes.
+        class_weights: "balanced" to weight all classes alike, however many photos each has; "none".
+        mixup: Alpha of the Beta distribution that mixup draws its shares from; 0 for none.
+        cutmix: Alpha of the Beta distribution that CutMix draws its shares from; 0 for none. With both, each step
+            uses one of the two at random.
         aa: Magnitude of RandAugment's two operations a photo, 1 to 30; 0 for none.
-        distort: How far digits are moved, scaled, squeezed and sheared; 1 is far, 0 not at all.
-        deslant: Set digits upright, by their moments, in all parts of the data.
-        hflip: Probability that a photo is mirrored.
-        scale: The smallest share of a photo that is cut out and enlarged; 1 for the middle, as in testing.
-        model_ema: Decay of the running mean of the weights, which then count in their place; 0 for none.
-        amp: "bfloat16" or "float16" arithmetic where it is safe.
-        channels_last: Lay photos and weights out with their channels innermost, if the net is one of the atlas: on a
+        distort: Strength of random shifts, scalings, squeezes and shears of digits; 0 for none, 1 is strong.
+        deslant: Whether to deslant the digits of all splits, by their moments.
+        hflip: Probability of a horizontal flip.
+        scale: Smallest share of a photo that a random crop keeps; 1 for the centre crop, as in testing.
+        model_ema: Decay of the exponential moving average of the weights, which is reported instead of them; 0 for
+            none.
+        amp: "bfloat16" or "float16" to compute in it where that is safe; "none".
+        channels_last: Whether to lay out photos and weights with channels last, if the net is one of the atlas: on a
             CPU a step of ResNet-18 takes 0.9 of the time, one of MobileNetV2 0.6.
-        torchcompile: Compile net and loss.
-        val_split: Share of the training photos that are held out to choose the best epoch, where the data has no
-            validation part.
-        patience: Stop after so many epochs without a better one; 0 for never.
-        checkpoint_steps: A checkpoint after so many steps too; 0 for one after each epoch alone.
-        seed: Of order, augmentation and dropout.
+        torchcompile: Whether to compile net and loss.
+        val_split: Share of the training photos that is held out to choose the best epoch, if the data set has no
+            validation split.
+        patience: Epochs without improvement after which to stop; 0 to never stop early.
+        checkpoint_steps: Steps between two checkpoints within an epoch; 0 for one after each epoch alone.
+        seed: Seed of order, augmentation and dropout.
 
     Raises:
-        TrainingError: A value that none of this can work with.
-        UnknownName: No such optimizer, schedule, loss, precision or weighting.
+        TrainingError: A value out of its range.
+        UnknownName: An unknown optimizer, schedule, loss, precision or class weighting.
     """
 
     epochs: int = 10
@@ -98,15 +102,15 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for what, name, known in (
+        for kind, name, known in (
             ("optimizer", self.opt, OPTIMIZERS),
             ("schedule", self.sched, SCHEDULES),
             ("loss", self.loss, LOSSES),
             ("precision", self.amp, PRECISIONS),
-            ("weighting of classes", self.class_weights, WEIGHTINGS),
+            ("class weighting", self.class_weights, WEIGHTINGS),
         ):
             if name not in known:
-                raise unknown(what, name, known)
+                raise unknown(kind, name, known)
         at_least = {"epochs": 1, "batch_size": 1, "patience": 0, "checkpoint_steps": 0, "seed": 0, "aa": 0}
         for name, least in at_least.items():
             value = getattr(self, name)
@@ -133,23 +137,36 @@ class Recipe:
             raise TrainingError(f"{name} is a number {allowed}; got {value!r}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, from which `from_dict` makes an equal recipe."""
+        """All settings as plain values; `from_dict` is the inverse."""
         return dataclasses.asdict(self) | {"freeze": list(self.freeze)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The recipe with these settings; those that are missing have their default.
+        """Recipe with these settings, and defaults for all others.
 
         Raises:
-            TrainingError: There is no such setting, or it has a value of another kind.
+            TrainingError: A setting has a value of the wrong type.
+            UnknownName: There is no such setting.
         """
         known = {field.name: field for field in dataclasses.fields(cls)}
         for name, value in data.items():
             if name not in known:
                 raise unknown("setting of a recipe", name, known)
-            wanted = type(known[name].default)
-            fits = isinstance(value, list | tuple) if wanted is tuple else isinstance(value, wanted)
-            if not fits and not (wanted is float and type(value) is int):
-                raise TrainingError(f"{name} is a {wanted.__name__}, as {known[name].default!r}; got {value!r}")
-        given: dict[str, Any] = {name: tuple(value) if name == "freeze" else value for name, value in data.items()}
-        return cls(**given)
+            expected = type(known[name].default)
+            valid = isinstance(value, list | tuple) if expected is tuple else isinstance(value, expected)
+            if not valid and not (expected is float and type(value) is int):
+                raise TrainingError(f"{name} is a {expected.__name__}, as {known[name].default!r}; got {value!r}")
+        settings: dict[str, Any] = {name: tuple(value) if name == "freeze" else value for name, value in data.items()}
+        return cls(**settings)
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """Read the settings in a TOML file.
+
+    Raises:
+        TrainingError: The file cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise TrainingError(f"{path} cannot be read as settings ({error})") from None

@@ -1,4 +1,4 @@
-"""What came of a training."""
+"""The result of a training, and the lineage that it gives the net."""
 
 from __future__ import annotations
 
@@ -9,28 +9,34 @@ from pathlib import Path
 from typing import Any, Self
 
 from convatlas.base.errors import TrainingError
+from convatlas.base.fingerprint import fingerprint
 from convatlas.base.records import Provenance, Record
+from convatlas.nets.net import Net
+from convatlas.training.data.datasets import Splits
+from convatlas.weights.lineage import Lineage
 
 
 @dataclass(frozen=True)
-class Training(Record):
-    """One training, done.
+class TrainingResult(Record):
+    """Result of a finished training.
 
     Attributes:
-        net: The card's name, or the class of the user's own net.
-        data: The data set.
+        net: Name of the card, or class of the user's own net.
+        data: Name of the data set.
         recipe: All settings.
-        epochs: How many were run; fewer than the recipe's where it stopped early.
-        epoch: Whose weights these are, from 1: the last, or the best on the validation part. Never chosen by the test.
-        steps: How many were taken.
-        seconds: Of training, interruptions aside.
-        loss: On the training photos in that epoch, as they were shown.
-        validation_top1: Accuracy in percent; None where there is no such part.
-        test_top1: Likewise.
-        confusion: On the test photos, or else those of validation: photos of class i taken for class j, at [i][j].
-        classes: Names.
-        sha256: Of the weights, and of their running mean if there is one.
-        weights: The file that holds them.
+        epochs: Number of epochs trained; fewer than the recipe's after early stopping.
+        epoch: Epoch of the weights, from 1: the last, or the best on the validation split. Never chosen by the test
+            split.
+        steps: Number of steps taken.
+        seconds: Training time, without interruptions.
+        loss: Mean training loss of that epoch, on the photos as augmented.
+        validation_top1: Validation accuracy in percent; None without a validation split.
+        test_top1: Test accuracy in percent; None without a test split.
+        confusion: Confusion matrix on the test split, or else the validation split: photos of class i classified as
+            class j, at [i][j].
+        classes: Class names.
+        sha256: Hash of the weights, and of their moving average if there is one.
+        weights: Path of the weight file.
     """
 
     net: str
@@ -49,25 +55,41 @@ class Training(Record):
     weights: str
 
     def __str__(self) -> str:
-        found = [f"{self.net} on {self.data}, epoch {self.epoch} of {self.epochs} ({self.seconds:.0f} s)"]
+        parts = [f"{self.net} on {self.data}, epoch {self.epoch} of {self.epochs} ({self.seconds:.0f} s)"]
         if self.validation_top1 is not None:
-            found.append(f"validation {self.validation_top1:.2f} %")
+            parts.append(f"validation {self.validation_top1:.2f} %")
         if self.test_top1 is not None:
-            found.append(f"test {self.test_top1:.2f} % (error {100 - self.test_top1:.2f} %)")
-        return f"{', '.join(found)}: {self.weights}\nsha256 {self.sha256}"
+            parts.append(f"test {self.test_top1:.2f} % (error {100 - self.test_top1:.2f} %)")
+        return f"{', '.join(parts)}: {self.weights}\nsha256 {self.sha256}"
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The result that a run wrote.
+        """Read the result that a run wrote.
 
         Raises:
             TrainingError: The file is damaged.
         """
         try:
             data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            made = Provenance(**data.pop("made"))
-            confusion = data.pop("confusion")
-            rows = None if confusion is None else tuple(map(tuple, confusion))
-            return cls(made=made, confusion=rows, classes=tuple(data.pop("classes")), **data)
+            provenance = Provenance(**data.pop("made"))
+            matrix = data.pop("confusion")
+            confusion = None if matrix is None else tuple(map(tuple, matrix))
+            return cls(made=provenance, confusion=confusion, classes=tuple(data.pop("classes")), **data)
         except (OSError, ValueError, KeyError, TypeError):
-            raise TrainingError(f"{path} is damaged: it is no result of a training") from None
+            raise TrainingError(f"{path} is damaged: not the result of a training") from None
+
+
+def trained_lineage(net: Net, result: TrainingResult, data: Splits) -> Lineage:
+    """Lineage of a trained net of the atlas."""
+    top1 = result.validation_top1 if result.test_top1 is None else result.test_top1
+    deslanted = ", its digits set upright first" if result.recipe["deslant"] else ""
+    return Lineage(
+        name=f"own/{data.name}",
+        net=net.card.name,
+        source=f"trained here on {data.name}{deslanted}, {result.epochs} epochs, seed {result.recipe['seed']}",
+        licence="",
+        hash=fingerprint(net.state_dict()),
+        preprocessing=data.preprocessing,
+        class_names=data.classes,
+        top1="" if top1 is None else f"{top1:.2f}",
+    )

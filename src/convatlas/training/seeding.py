@@ -1,4 +1,4 @@
-"""All that is random in a training, as functions of (seed, epoch, number of the photo or step)."""
+"""Seeds of everything random in a training, as functions of (seed, epoch, index of the photo or step)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 
-class Lot(enum.IntEnum):
-    """What is drawn: each has numbers of its own."""
+class Stream(enum.IntEnum):
+    """Independent random streams, one for each purpose; the values are part of the seeds."""
 
     ORDER = 0
     DISTORTION = 1
@@ -25,21 +25,21 @@ class Lot(enum.IntEnum):
     SPLIT = 5
 
 
-def generator(lot: Lot, *key: int) -> np.random.Generator:
-    """The numbers that belong to one key, wherever and whenever they are drawn."""
-    return np.random.default_rng([int(lot), *key])
+def generator(stream: Stream, *key: int) -> np.random.Generator:
+    """NumPy generator of one stream and key; equal arguments give equal numbers, wherever they are drawn."""
+    return np.random.default_rng([int(stream), *key])
 
 
-def order(seed: int, epoch: int, count: int) -> Tensor:
-    """In which order the photos are shown; (count,)."""
-    return torch.from_numpy(generator(Lot.ORDER, seed, epoch).permutation(count))
+def permutation(seed: int, epoch: int, count: int) -> Tensor:
+    """Order in which an epoch visits the photos, as indices (count,)."""
+    return torch.from_numpy(generator(Stream.ORDER, seed, epoch).permutation(count))
 
 
-def seed_torch(lot: Lot, *key: int) -> None:
-    """Makes PyTorch's own generators, of all devices, go on with the numbers of this key."""
-    # Not by NumPy, whose making of a generator is a thirtieth of a small step.
-    seed = int.from_bytes(hashlib.blake2b(repr((int(lot), *key)).encode(), digest_size=7).digest())
-    # `torch.manual_seed` writes down the whole call stack for each device that is not in use: a third of a small step.
+def seed_torch(stream: Stream, *key: int) -> None:
+    """Seed PyTorch's own generators, on all devices, for one stream and key."""
+    # Not by NumPy, whose construction of a generator takes a thirtieth of a small step.
+    seed = int.from_bytes(hashlib.blake2b(repr((int(stream), *key)).encode(), digest_size=7).digest())
+    # `torch.manual_seed` records the whole call stack for each device that is not in use: a third of a small step.
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(seed)
@@ -48,16 +48,16 @@ def seed_torch(lot: Lot, *key: int) -> None:
 
 
 @contextmanager
-def repeatable(device: torch.device) -> Iterator[None]:
-    """Algorithms that give the same bits each time; what was set before, and the generators, are put back."""
+def deterministic(device: torch.device) -> Iterator[None]:
+    """Use deterministic algorithms inside; settings and generators are restored afterwards."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     settings: Any = torch.utils.deterministic
     filled = settings.fill_uninitialized_memory
     with torch.random.fork_rng(devices=None if device.type == "cuda" else []):
-        # On GPUs some layers have no such algorithm: PyTorch names them.
+        # On GPUs some layers have no deterministic algorithm; PyTorch warns and names them.
         torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
-        # It finds layers that read memory before they write it, which ours do not; a twelfth of a step of ResNet-18.
+        # Filling finds layers that read uninitialized memory, which ours do not; it costs a twelfth of a step.
         settings.fill_uninitialized_memory = False
         try:
             yield
@@ -66,8 +66,8 @@ def repeatable(device: torch.device) -> Iterator[None]:
             settings.fill_uninitialized_memory = filled
 
 
-def split(seed: int, count: int, share: float) -> tuple[Tensor, Tensor]:
-    """The photos to train with and those held out, by number."""
+def holdout(seed: int, count: int, share: float) -> tuple[Tensor, Tensor]:
+    """Indices of the photos to train with and of those held out, both sorted."""
     held = round(count * share)
-    numbers = torch.from_numpy(generator(Lot.SPLIT, seed).permutation(count))
-    return numbers[held:].sort().values, numbers[:held].sort().values
+    indices = torch.from_numpy(generator(Stream.SPLIT, seed).permutation(count))
+    return indices[held:].sort().values, indices[:held].sort().values

@@ -1,8 +1,7 @@
-"""From names to a training: the net, its data, the folder of the run."""
+"""Train a net on a data set, both given by name."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,12 @@ from convatlas.base.verbs import Steps, verb
 from convatlas.nets.build import Size, build
 from convatlas.nets.net import Net
 from convatlas.nets.user_net import is_own, own
-from convatlas.training.data.datasets import class_names, is_digits, parts
-from convatlas.training.distributed import is_first
+from convatlas.training.data.datasets import class_names, is_digits, load_splits
+from convatlas.training.distributed import is_main_process
 from convatlas.training.loop import fit
 from convatlas.training.plots import draw
 from convatlas.training.recipe import Recipe
-from convatlas.training.result import Training
+from convatlas.training.result import TrainingResult
 from convatlas.weights.load import load
 
 
@@ -38,44 +37,46 @@ def train(
     device: str = "auto",
     workers: int = 0,
     tensorboard: bool = False,
-) -> Steps[Training]:
-    """Trains a net on a data set; weights, metrics and checkpoints are then in the folder of the run.
+) -> Steps[TrainingResult]:
+    """Train a net on a data set; write weights, metrics, figures and checkpoints to the folder of the run.
 
     Args:
-        net: A net's name, or the user's own as `package.module:callable`.
-        data: "mnist", "fashion_mnist", a folder of folders of classes (with a folder for each part, or not), or a CSV
-            file of path, label and split.
-        recipe: Settings by name; the defaults of `Recipe` for all others.
-        output: The folder of the run; "runs/NET-DATA" if not said.
-        weights: Pretrained ones to start from, as in `load`; random ones if not said.
-        genes: As in `build`.
-        size: Of the photos, as in `build`.
-        resume: Go on where the folder's run was stopped.
+        net: Name of a net, or `package.module:callable` for your own.
+        data: "mnist", "fashion_mnist", a folder with a folder for each class (or with a folder for each split), or a
+            CSV file of path, label and split.
+        recipe: Settings by name; defaults of `Recipe` for all others.
+        output: Folder of the run; by default "runs/NET-DATA".
+        weights: Pretrained weights to start from, as in `load`; by default random ones.
+        genes: Genes to swap, as in `build`.
+        size: Size of the photos, as in `build`.
+        resume: Whether to resume the run in the folder.
         device: "auto", "cpu", "cuda" or "mps".
-        workers: Processes that read photos from files ahead.
-        tensorboard: Write for TensorBoard too.
+        workers: Processes that read photos ahead; 0 to read in this one.
+        tensorboard: Whether to write TensorBoard's file too.
 
     Raises:
-        ConvAtlasError: The training cannot begin or go on; the text says why, and what is kept.
+        ConvAtlasError: The training cannot start or continue; the message says why, and what is kept.
     """
     settings = recipe if isinstance(recipe, Recipe) else Recipe.from_dict(recipe or {})
     if type(workers) is not int or workers < 0:
         raise TrainingError(f"workers is a whole number from 0 up; got {workers!r}")
-    made, sides = begun(net, data, weights=weights, genes=genes, size=size, seed=settings.seed)
-    folder = folder_of(net, data, output)
-    prepared = parts(data, made, settings, sides, workers)
-    for step in fit.steps(made, prepared, settings, folder, resume=resume, device=device, tensorboard=tensorboard):
-        if (found := step[2]) is not None and is_first():
-            draw(folder, found)
-        yield step
+    module, input_size = build_net(net, data, weights=weights, genes=genes, size=size, seed=settings.seed)
+    folder = output_folder(net, data, output)
+    splits = load_splits(data, module, settings, input_size, workers)
+    for done, total, result in fit.steps(
+        module, splits, settings, folder, resume=resume, device=device, tensorboard=tensorboard
+    ):
+        if result is not None and is_main_process():
+            draw(folder, result)
+        yield done, total, result
 
 
-def folder_of(net: str, data: str | Path, output: str | Path | None) -> Path:
-    """The folder of a run."""
+def output_folder(net: str, data: str | Path, output: str | Path | None) -> Path:
+    """Folder of a run: `output`, or by default "runs/NET-DATA"."""
     return Path(output) if output is not None else Path("runs") / f"{Path(net).name}-{Path(data).stem}"
 
 
-def begun(
+def build_net(
     net: str,
     data: str | Path,
     *,
@@ -84,7 +85,11 @@ def begun(
     size: Size | None = None,
     seed: int = 0,
 ) -> tuple[nn.Module, tuple[int, int]]:
-    """The net with one output for each class of the data, and (height, width) of its input."""
+    """Build or load a net with one output for each class of the data; also return the (height, width) of its input.
+
+    Raises:
+        ConvAtlasError: There is no such net, data set or weights, or a net of your own comes without a size.
+    """
     sides = (size, size) if isinstance(size, int) else size
     if is_own(net):
         if sides is None:
@@ -94,21 +99,9 @@ def begun(
             return own(net), sides
     names = class_names(data)
     channels = 1 if is_digits(str(data)) else None
-    made: Net
+    module: Net
     if weights is not None:
-        made = load(net, weights=weights, classes=len(names), channels=channels, genes=genes, size=size, seed=seed)
+        module = load(net, weights=weights, classes=len(names), channels=channels, genes=genes, size=size, seed=seed)
     else:
-        made = build(net, classes=len(names), channels=channels, genes=genes, size=size, seed=seed)
-    return made.train(), made.size
-
-
-def read_config(path: str | Path) -> dict[str, Any]:
-    """The settings in a TOML file.
-
-    Raises:
-        TrainingError: It cannot be read.
-    """
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise TrainingError(f"{path} cannot be read as settings ({error})") from None
+        module = build(net, classes=len(names), channels=channels, genes=genes, size=size, seed=seed)
+    return module.train(), module.size

@@ -1,4 +1,4 @@
-"""The net that learns: its loss, what moves its weights, their running mean; one process's share of it."""
+"""A net in training: one step, evaluation, and the state that a checkpoint holds."""
 
 from __future__ import annotations
 
@@ -15,158 +15,160 @@ from torch.nn.parallel import DistributedDataParallel
 from convatlas.base.errors import TrainingError
 from convatlas.base.fingerprint import fingerprint
 from convatlas.base.memory_format import channels_innermost
+from convatlas.base.untouched import untouched
 from convatlas.nets.net import Net
-from convatlas.training.data.datasets import Parts
-from convatlas.training.data.in_memory import Examples
+from convatlas.training.data.datasets import Splits
+from convatlas.training.data.in_memory import ImageDataset
 from convatlas.training.data.loader import Batch
 from convatlas.training.distributed import World
-from convatlas.training.loss import Objective, balanced
+from convatlas.training.loss import NetWithLoss, balanced_weights
 from convatlas.training.metrics import Score, score
-from convatlas.training.optim import average, frozen, optimizer, set_rate
+from convatlas.training.optim import build_optimizer, freeze, set_learning_rate, update_ema
 from convatlas.training.recipe import Recipe
 
 
-class Learner:
-    """A net in training.
+class Trainer:
+    """A net with its loss, optimizer and moving average, in one of the processes that train it.
 
     Args:
-        net: (N, C, H, W) -> (N, classes).
-        data: What it learns.
-        recipe: How.
-        device: Where.
-        world: With which other processes.
+        net: The net; (N, C, H, W) -> (N, classes).
+        data: Data to train on.
+        recipe: Settings of the training.
+        device: Device to train on.
+        world: The processes that train the net together.
+
+    Attributes:
+        ema: Exponential moving average of the weights by name; empty without `model_ema`.
 
     Raises:
-        TrainingError: The recipe does not go with the net, the data or the device.
+        TrainingError: The recipe does not fit the net, the data or the device.
     """
 
-    def __init__(self, net: nn.Module, data: Parts, recipe: Recipe, device: torch.device, world: World):
+    def __init__(self, net: nn.Module, data: Splits, recipe: Recipe, device: torch.device, world: World):
         if recipe.amp == "float16" and device.type != "cuda":
-            raise TrainingError(f"amp=float16 needs cuda; bfloat16 does on {device.type} too")
+            raise TrainingError(f"amp=float16 needs cuda; bfloat16 works on {device.type} too")
         self.net, self.recipe, self.device, self.world = net, recipe, device, world
         self.classes = len(data.classes)
         self.net.to(device)
-        # Other nets may count on the usual layout, by `view` for one.
+        # Other nets may depend on the default layout, for example by `view`.
         self.channels_last = recipe.channels_last and isinstance(net, Net)
         if self.channels_last:
             channels_innermost(net)
-        self.frozen = frozen(net, recipe.freeze)
-        weights = balanced(data.train.labels, self.classes) if recipe.class_weights == "balanced" else None
-        self.objective = Objective(net, recipe, weights).to(device)
-        self.module: nn.Module = self.objective
+        self.frozen = freeze(net, recipe.freeze)
+        weights = balanced_weights(data.train.labels, self.classes) if recipe.class_weights == "balanced" else None
+        self.net_with_loss = NetWithLoss(net, recipe, weights).to(device)
+        self.module: nn.Module = self.net_with_loss
         if world.size > 1:
             self.module = DistributedDataParallel(self.module)
         if recipe.torchcompile:
             self.module = torch.compile(self.module)  # type: ignore[assignment]
-        self.optimizer = optimizer(net, recipe)
+        self.optimizer = build_optimizer(net, recipe)
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp == "float16")
-        self.mean = {name: value.clone() for name, value in net.state_dict().items()} if recipe.model_ema else {}
+        self.ema = {name: value.clone() for name, value in net.state_dict().items()} if recipe.model_ema else {}
 
-    def check_smallest(self, train: Examples) -> None:
-        """Refuses batches of one photo for a net that cannot learn from one: a batch norm of maps of one pixel.
+    def check_smallest_batch(self, train: ImageDataset) -> None:
+        """Refuse batches of one photo if the net cannot train on one: a batch norm of maps of one pixel.
 
         Raises:
-            TrainingError: The last batch of an epoch, or each, would be one.
+            TrainingError: The last batch of an epoch, or each, would have one photo.
         """
         batch_size, count = self.recipe.batch_size, len(train.labels)
         last = count % batch_size or min(batch_size, count)
         if last // self.world.size > 1 or not any(isinstance(module, _BatchNorm) for module in self.net.modules()):
             return
-        before = {name: value.clone() for name, value in self.net.state_dict().items()}
-        self.begin()
+        photo = next(train.train_batches([torch.zeros(1, dtype=torch.long)], 0))
         try:
-            with torch.no_grad():
-                self.net(next(train.shown([torch.zeros(1, dtype=torch.long)], 0)).to(self.device))
+            with untouched(self.net), torch.no_grad():
+                self.set_train_mode()
+                self.net(photo.to(self.device))
         except ValueError:
             raise TrainingError(
                 f"the last batch of {count} photos has {last}, and a batch norm cannot learn from one photo a process: "
-                f"batch_size={batch_size} is not for them"
+                f"batch_size={batch_size} does not suit them"
             ) from None
-        finally:
-            self.net.load_state_dict(before)
 
-    def begin(self) -> None:
-        """Makes the net ready for an epoch: all but what is frozen in training mode."""
+    def set_train_mode(self) -> None:
+        """Set training mode, and evaluation mode for frozen modules."""
         self.module.train()
         for module in self.frozen:
             module.eval()
 
-    def learn(self, batch: Batch, lr: float, progress: float) -> float:
-        """One step down the gradient of the mean loss over a batch, which is returned; none if that is no number.
+    def train_step(self, batch: Batch, lr: float, progress: float) -> float:
+        """Take one optimizer step and return the batch's mean loss; take none if the loss is not finite.
 
         Args:
-            batch: Of which this process has its share.
-            lr: The learning rate.
-            progress: How much of the training is done, from 0 to 1.
+            batch: The batch, with this process's shard.
+            lr: Learning rate.
+            progress: Share of the training that is done, 0 to 1.
         """
-        recipe, x = self.recipe, batch.x.to(self.device)
-        set_rate(self.optimizer, lr)
+        recipe, x = self.recipe, batch.x.to(self.device)  # (N, C, H, W)
+        set_learning_rate(self.optimizer, lr)
         if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, getattr(torch, recipe.amp, None), enabled=recipe.amp != "none"):
             loss, _ = self.module(x, batch.labels.to(self.device), batch.target.to(self.device), progress)
-        # Gradients are averaged over the processes, whose shares of the batch may differ by one photo.
-        mine = len(self.world.mine(batch.numbers)) * self.world.size / len(batch.numbers)
-        summed = float(self.world.together(loss.detach() * mine)) / self.world.size
-        if not math.isfinite(summed):
-            return summed
+        # Gradients are averaged over the processes, whose shards may differ by one photo.
+        weight = len(self.world.shard(batch.indices)) * self.world.size / len(batch.indices)
+        mean_loss = float(self.world.all_reduce(loss.detach() * weight)) / self.world.size
+        if not math.isfinite(mean_loss):
+            return mean_loss
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss * mine if mine != 1 else loss).backward()
+        self.scaler.scale(loss * weight if weight != 1 else loss).backward()
         if recipe.clip_grad:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.net.parameters(), recipe.clip_grad)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        if self.mean:
-            average(self.mean, self.net, recipe.model_ema)
-        return summed
+        if self.ema:
+            update_ema(self.ema, self.net, recipe.model_ema)
+        return mean_loss
 
     def is_finite(self) -> bool:
-        """Whether all weights are numbers."""
+        """Whether all weights are finite."""
         return all(v.isfinite().all() for v in self.net.state_dict().values() if v.is_floating_point())
 
-    def score(self, examples: Examples) -> Score:
-        """How good the net is, as it stands."""
-        return score(self.objective, examples, self.classes, self.world, self.device)
+    def score(self, dataset: ImageDataset) -> Score:
+        """Evaluate the net with its current weights."""
+        return score(self.net_with_loss, dataset, self.classes, self.world, self.device)
 
     @contextmanager
-    def reported(self) -> Iterator[None]:
-        """The net with the weights that count: their running mean, if there is one."""
-        if not self.mean:
+    def ema_weights(self) -> Iterator[None]:
+        """Give the net the moving average of its weights, if there is one, and the weights themselves afterwards."""
+        if not self.ema:
             yield
             return
-        raw = {name: value.clone() for name, value in self.net.state_dict().items()}
-        self.net.load_state_dict(self.mean)
+        weights = {name: value.clone() for name, value in self.net.state_dict().items()}
+        self.net.load_state_dict(self.ema)
         try:
             yield
         finally:
-            self.net.load_state_dict(raw)
+            self.net.load_state_dict(weights)
 
-    def settle(self) -> str:
-        """Leaves the weights that count in the net, in evaluation mode; gives the hash of all of them."""
-        sha256 = fingerprint(self.net.state_dict(), self.mean)
-        if self.mean:
-            self.net.load_state_dict(self.mean)
+    def finalize(self) -> str:
+        """Leave the weights to report in the net, in evaluation mode; return the hash of weights and average."""
+        sha256 = fingerprint(self.net.state_dict(), self.ema)
+        if self.ema:
+            self.net.load_state_dict(self.ema)
         self.net.eval()
         return sha256
 
-    def state(self) -> dict[str, Any]:
-        """All that `go_on` needs; plain values and tensors."""
+    def state_dict(self) -> dict[str, Any]:
+        """State to resume from, in plain values and tensors."""
         return {
             "net": self.net.state_dict(),
-            "mean": self.mean,
+            "ema": self.ema,
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
         }
 
-    def put(self, state: dict[str, Any]) -> None:
-        """Takes over the weights of a state."""
+    def load_weights(self, state: dict[str, Any]) -> None:
+        """Load the weights and their moving average from a state."""
         self.net.load_state_dict(state["net"])
-        for name, value in state["mean"].items():
-            self.mean[name].copy_(value)
+        for name, value in state["ema"].items():
+            self.ema[name].copy_(value)
 
-    def go_on(self, state: dict[str, Any]) -> None:
-        """Takes over all of it."""
-        self.put(state)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Load the whole state."""
+        self.load_weights(state)
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])

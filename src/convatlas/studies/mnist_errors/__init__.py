@@ -1,1 +1,1 @@
-"""The review's table of test errors on MNIST, reproduced."""
+"""The study "errors": the review's table of test errors on MNIST."""

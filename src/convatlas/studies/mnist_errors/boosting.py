@@ -1,8 +1,8 @@
-"""Boosted LeNet-4 (Drucker, Schapire & Simard 1993): each net is trained on what those before find hard.
+"""Boosted LeNet-4 (Drucker, Schapire & Simard 1993): each net is trained on what those before it find hard.
 
-The second net's photos are half such as the first gets wrong and half such as it gets right, the third's those on which
-the two disagree. So few are wrong that they are sought among distorted digits. Each net is one training of the usual
-loop in a folder of its own, so that the whole can be stopped and resumed.
+Half of the second net's photos are such as the first gets wrong, half such as it gets right; the third's are those on
+which the two disagree. So few are wrong that they are searched for among distorted digits. Each net is one training of
+the usual loop in a folder of its own, so that the whole can be interrupted and resumed.
 """
 
 from __future__ import annotations
@@ -21,40 +21,40 @@ from convatlas.base.fingerprint import fingerprint
 from convatlas.nets.build import build
 from convatlas.nets.families.lenet import BoostedLeNet
 from convatlas.nets.net import Net
-from convatlas.training.checkpoints import write
-from convatlas.training.data.datasets import Parts
-from convatlas.training.data.in_memory import Examples, InMemory, batches
+from convatlas.training.data.datasets import Splits
+from convatlas.training.data.in_memory import ImageDataset, InMemoryDataset, index_batches
 from convatlas.training.loop import fit
 from convatlas.training.recipe import Recipe
+from convatlas.training.run_folder import write_file
 
-HARD = 20_000
+HARD_PHOTOS = 20_000
 """Photos that the second and the third net are trained on."""
 
-PASSES = 40
-"""Times that all digits are distorted anew at most to find them."""
+MAX_PASSES = 40
+"""Largest number of passes over all digits, distorted differently each time, in the search for hard photos."""
 
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.375, 0.5, 0.75, 1.0)
-"""Of the digits that go on to nets 2 and 3. With 0.375 a photo costs 1.75 nets, the paper's average."""
+"""Shares of the digits that are passed on to nets 2 and 3. With 0.375 a photo costs 1.75 nets, the paper's average."""
 
 PUBLISHED_SHARE = 0.375
-STREAM = 1_000_000
-"""From this epoch on, and from twice it, are the distortions among which is sought: none that a net was trained on."""
+SEARCH_EPOCH = 1_000_000
+"""Epoch whose distortions the first search uses (the second twice this): none that a net was trained on."""
 
 
 @dataclass(frozen=True)
-class Point:
-    """The boosted net where one share of the digits goes on.
+class OperatingPoint:
+    """The boosted net at one threshold.
 
     Attributes:
-        wanted: The share that was asked for, of the held-out digits.
-        threshold: By how much the first net's best output has to lead; chosen on the held-out digits.
-        share: Of the test digits that went on.
-        error: On the test digits, in percent.
-        cost: Nets run a photo.
-        seconds: Of the processor, to answer all test digits; the least of three times.
+        requested: Share of the held-out digits to pass on to nets 2 and 3, by which the threshold was chosen.
+        threshold: Margin of the first net's best output below which a digit is passed on.
+        share: Share of the test digits that is passed on.
+        error: Test error in percent.
+        cost: Nets evaluated a photo.
+        seconds: CPU time for all test digits; the smallest of three measurements.
     """
 
-    wanted: float
+    requested: float
     threshold: float
     share: float
     error: float
@@ -62,112 +62,120 @@ class Point:
     seconds: float
 
 
-def boosted(
-    data: Parts, recipe: Recipe, genes: Mapping[str, object], folder: Path, hard: int = HARD, anew: bool = False
-) -> tuple[BoostedLeNet, list[Point]]:
-    """Trains the three nets in turn, sets the threshold, and measures the curve of error against share.
+def train_boosted(
+    data: Splits,
+    recipe: Recipe,
+    genes: Mapping[str, object],
+    folder: Path,
+    hard_photos: int = HARD_PHOTOS,
+    redistort: bool = False,
+) -> tuple[BoostedLeNet, list[OperatingPoint]]:
+    """Train the three nets in turn, choose the threshold, and measure the curve of error against share.
 
     Args:
-        data: With photos held out, by which the threshold is chosen.
-        recipe: Of each net's training; it says how far digits are distorted.
-        genes: Of the nets.
-        folder: Of this run; what is there already is taken up.
-        hard: How many photos nets 2 and 3 are trained on.
-        anew: Whether those are distorted again whenever they are shown.
+        data: Digits; the threshold is chosen on the validation split.
+        recipe: Recipe of each net's training; it also says how far digits are distorted.
+        genes: Genes of the nets.
+        folder: Folder of this run; what it holds already is resumed.
+        hard_photos: Number of photos to train nets 2 and 3 on.
+        redistort: Whether those are distorted again in each epoch.
 
     Returns:
         The net with the threshold of `PUBLISHED_SHARE`, and the curve.
 
     Raises:
-        TrainingError: Nothing is held out; or as `fit`.
+        TrainingError: Nothing is held out, or a training fails as in `fit`.
     """
-    if data.validation is None or data.test is None or not isinstance(data.train, InMemory):
+    if data.validation is None or data.test is None or not isinstance(data.train, InMemoryDataset):
         raise TrainingError("boosting needs digits in memory, some held out (val_split) and some to test with")
-    whole = build("boosted_lenet4", channels=1, genes=genes, seed=recipe.seed)
-    assert isinstance(whole, BoostedLeNet)
+    boosted = build("boosted_lenet4", channels=1, genes=genes, seed=recipe.seed)
+    assert isinstance(boosted, BoostedLeNet)
     nets: list[Net] = []
     for number in (1, 2, 3):
         net = build("lenet4", channels=1, genes=genes, seed=3 * recipe.seed + number - 1)
         train, settings = data.train, recipe
         if number > 1:
-            settings = replace(recipe, distort=recipe.distort if anew else 0.0, val_split=0.0)
-            photos, labels = _hard(data.train, nets, hard, folder / f"photos{number}.pt")
-            train = InMemory(photos, labels, settings, data.train.paper)
+            settings = replace(recipe, distort=recipe.distort if redistort else 0.0, val_split=0.0)
+            photos, labels = _load_or_find(data.train, nets, hard_photos, folder / f"photos{number}.pt")
+            train = InMemoryDataset(photos, labels, settings, data.train.background)
             # As many steps as the first net took, however few the photos are.
             repeats = len(data.train.labels) / len(train.labels)
             settings = replace(settings, epochs=max(1, round(recipe.epochs * repeats)))
-        part = replace(data, train=train, validation=None, fingerprint=f"{data.fingerprint}, net {number} of three")
-        fit(net, part, settings, folder / f"net{number}", resume=True, device="cpu")
+        splits = replace(data, train=train, validation=None, fingerprint=f"{data.fingerprint}, net {number} of three")
+        fit(net, splits, settings, folder / f"net{number}", resume=True, device="cpu")
         nets.append(net)
-        getattr(whole, f"net{number}").load_state_dict(net.state_dict())
+        getattr(boosted, f"net{number}").load_state_dict(net.state_dict())
     for number in (2, 3):
         (folder / f"photos{number}.pt").unlink(missing_ok=True)
-    whole.eval()
-    points = curve(whole, data.validation, data.test)
-    chosen = next(point for point in points if point.wanted == PUBLISHED_SHARE)
-    whole.threshold = chosen.threshold
-    lineage, top1 = nets[0].lineage, f"{100 - chosen.error:.2f}"
-    whole.lineage = replace(lineage, net=whole.card.name, hash=fingerprint(whole.state_dict()), top1=top1)
-    return whole, points
+    boosted.eval()
+    curve = error_curve(boosted, data.validation, data.test)
+    published = next(point for point in curve if point.requested == PUBLISHED_SHARE)
+    boosted.threshold = published.threshold
+    lineage, top1 = nets[0].lineage, f"{100 - published.error:.2f}"
+    boosted.lineage = replace(lineage, net=boosted.card.name, hash=fingerprint(boosted.state_dict()), top1=top1)
+    return boosted, curve
 
 
-def _hard(train: InMemory, nets: Sequence[nn.Module], count: int, path: Path) -> tuple[Tensor, Tensor]:
-    """Photos and labels for the next net; kept at `path`, so that a run that was stopped need not seek again."""
+def _load_or_find(train: InMemoryDataset, nets: Sequence[nn.Module], count: int, path: Path) -> tuple[Tensor, Tensor]:
+    """Hard photos and labels from `path`, or found and kept there, so that a resumed run need not search again."""
     if path.exists():
         photos, labels = torch.load(path, weights_only=True)
         return photos, labels
-    photos, labels = hard_photos(train, nets, count)
+    photos, labels = find_hard_photos(train, nets, count)
     data = io.BytesIO()
     torch.save((photos, labels), data)
-    write(path, data.getvalue())
+    write_file(path, data.getvalue())
     return photos, labels
 
 
 @torch.no_grad()
-def hard_photos(train: InMemory, nets: Sequence[nn.Module], count: int) -> tuple[Tensor, Tensor]:
-    """Distorted photos that are hard for one net, and as many easy ones; or those on which two nets disagree.
+def find_hard_photos(train: InMemoryDataset, nets: Sequence[nn.Module], count: int) -> tuple[Tensor, Tensor]:
+    """Find distorted digits for the next net: hard ones for one net and as many easy ones, or those two disagree on.
+
+    Returns:
+        Photos (count, C, H, W) and labels (count,); fewer if `MAX_PASSES` passes do not yield as many.
 
     Raises:
-        TrainingError: Among `PASSES` times all digits there are none.
+        TrainingError: No hard digit was found.
     """
-    found: list[Tensor] = []
+    photos: list[Tensor] = []
     labels: list[Tensor] = []
-    for number in range(PASSES):
-        plan = batches(torch.arange(len(train.labels)), 1000)
-        for rows, x in zip(plan, train.shown(plan, STREAM * len(nets) + number), strict=True):
-            answers, true = [net(x).argmax(1) for net in nets], train.labels[rows]
-            hard = answers[0] != (true if len(nets) == 1 else answers[1])
-            chosen = hard.nonzero()[:, 0]
+    for number in range(MAX_PASSES):
+        batches = index_batches(torch.arange(len(train.labels)), 1000)
+        for indices, x in zip(batches, train.train_batches(batches, SEARCH_EPOCH * len(nets) + number), strict=True):
+            predictions, true = [net(x).argmax(1) for net in nets], train.labels[indices]
+            hard = predictions[0] != (true if len(nets) == 1 else predictions[1])
+            selected = hard.nonzero()[:, 0]
             if len(nets) == 1:
-                chosen = torch.cat([chosen, (~hard).nonzero()[: len(chosen), 0]])
-            found.append(x[chosen])
-            labels.append(true[chosen])
+                selected = torch.cat([selected, (~hard).nonzero()[: len(selected), 0]])
+            photos.append(x[selected])
+            labels.append(true[selected])
         if sum(map(len, labels)) >= count:
             break
     if not sum(map(len, labels)):
-        raise TrainingError(f"no digit of {PASSES} x {len(train.labels)} distorted ones is hard")
-    return torch.cat(found)[:count], torch.cat(labels)[:count]
+        raise TrainingError(f"no digit of {MAX_PASSES} x {len(train.labels)} distorted ones is hard")
+    return torch.cat(photos)[:count], torch.cat(labels)[:count]
 
 
 @torch.no_grad()
-def curve(whole: BoostedLeNet, held: Examples, test: Examples) -> list[Point]:
-    """Error and cost by the share of digits that go on to nets 2 and 3."""
-    (x,) = held.seen([torch.arange(len(held.labels))])
-    best, second = whole.net1(x).topk(2, 1).values.unbind(1)
-    leads = (best - second).sort().values
-    points = []
-    for wanted in SHARES:
-        place = round(wanted * len(leads))
-        # Those whose lead is below it go on: none, so many, or all.
-        whole.threshold = float(leads[place]) if place < len(leads) else float("inf")
+def error_curve(boosted: BoostedLeNet, validation: ImageDataset, test: ImageDataset) -> list[OperatingPoint]:
+    """Measure error and cost for each of `SHARES` of the digits passed on to nets 2 and 3."""
+    (x,) = validation.eval_batches([torch.arange(len(validation.labels))])
+    best, second = boosted.net1(x).topk(2, 1).values.unbind(1)
+    margins = (best - second).sort().values
+    curve = []
+    for requested in SHARES:
+        index = round(requested * len(margins))
+        # Digits with a smaller margin are passed on: none of the held-out ones, or `index` of them, or all.
+        boosted.threshold = float(margins[index]) if index < len(margins) else float("inf")
         predictions, seconds = [], float("inf")
         for _ in range(3):
-            plan = batches(torch.arange(len(test.labels)), 500)
+            batches = index_batches(torch.arange(len(test.labels)), 500)
             started = time.process_time()
-            predictions = [whole.predict(photos) for photos in test.seen(plan)]
+            predictions = [boosted.predict(photos) for photos in test.eval_batches(batches)]
             seconds = min(seconds, time.process_time() - started)
-        wrong = torch.cat([one.classes for one in predictions]) != test.labels
-        share = 1 - float(torch.cat([one.skipped for one in predictions]).double().mean())
+        wrong = torch.cat([prediction.classes for prediction in predictions]) != test.labels
+        share = 1 - float(torch.cat([prediction.skipped for prediction in predictions]).double().mean())
         error = 100 * float(wrong.double().mean())
-        points.append(Point(wanted, whole.threshold, share, error, 1 + 2 * share, seconds))
-    return points
+        curve.append(OperatingPoint(requested, boosted.threshold, share, error, 1 + 2 * share, seconds))
+    return curve

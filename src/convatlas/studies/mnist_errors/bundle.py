@@ -1,7 +1,7 @@
-"""Put the digit nets of the error table into the package: `python -m convatlas.studies.mnist_errors.bundle RUNS`.
+"""Bundle the trained digit nets with the package: `python -m convatlas.studies.mnist_errors.bundle RUNS`.
 
-Of each the reading as published, whose genes are the card's, and seed 0: which seed did best on the test digits is not
-asked. Nets whose runs are not done stay as they are.
+Bundled are the runs as published, whose genes are the card's, with seed 0, whichever seed did best on the test digits.
+Nets whose runs are not finished keep the file that is bundled already.
 """
 
 from __future__ import annotations
@@ -24,39 +24,39 @@ from convatlas.weights.lineage import lineage
 NETS = ("lenet1", "lenet4", "lenet5", "boosted_lenet4")
 
 
-def ship(runs: Path, package: Path) -> list[Weights]:
-    """Writes the weights of the nets whose runs are done to the package, and its table of them; gives their rows.
+def bundle_weights(runs: Path, package: Path) -> list[Weights]:
+    """Write the weights of finished runs to the package, and their rows to its catalogue; return these rows.
 
     Raises:
-        TrainingError: None is done, or all are more than the package may hold.
+        TrainingError: No run is finished, or the weights are larger than the package may hold.
     """
-    shipped = {}
+    written = {}
     for row in ROWS:
         path = runs / f"{row.key}-published-0" / "weights.safetensors"
         if row.net in NETS and (path.parent / "error.json").is_file():
-            made = f"convatlas reproduce errors --row {row.key}, as published, seed 0"
-            shipped[row.net] = written(path, made, package / "weights" / "data" / "own")
-    if not shipped:
+            source = f"convatlas reproduce errors --row {row.key}, as published, seed 0"
+            written[row.net] = _write_weights(path, source, package / "weights" / "data" / "own")
+    if not written:
         raise TrainingError(f"{runs} holds no finished run of {', '.join(NETS)}")
-    known = {row.net: row for row in all_weights() if row.origin == "own"} | shipped
-    rows = [known[net] for net in NETS if net in known]
+    by_net = {row.net: row for row in all_weights() if row.origin == "own"} | written
+    rows = [by_net[net] for net in NETS if net in by_net]
     if (total := sum(row.bytes or 0 for row in rows)) > LIMIT:
         raise TrainingError(f"the weights have {total:,} bytes together; at most {LIMIT:,} may")
     write_bytes(package / "catalogue" / "data" / "weights" / "own.csv", table_text(rows).encode())
-    return list(shipped.values())
+    return list(written.values())
 
 
-def written(path: Path, made: str, folder: Path) -> Weights:
-    """Writes the weights of a run to `folder`, under the lineage that their row in the catalogue stands for: this."""
+def _write_weights(path: Path, source: str, folder: Path) -> Weights:
+    """Write a run's weights to `folder`, with the lineage of their row in the catalogue; return this row."""
     weights, described = native.read(path)
     assert described is not None
     assert described.lineage is not None
-    seen = described.lineage.preprocessing
-    assert isinstance(seen, Preprocessing)
+    preprocessing = described.lineage.preprocessing
+    assert isinstance(preprocessing, Preprocessing)
     row = Weights(
         net=described.net,
         name="own/mnist",
-        address=made,
+        address=source,
         file=f"{described.net}.safetensors",
         hash=described.lineage.hash,
         bytes=None,
@@ -65,10 +65,10 @@ def written(path: Path, made: str, folder: Path) -> Weights:
         top5="",
         model=described.net,
         outputs=described.classes,
-        size=seen.size[0],
-        geometry=seen.geometry,
-        resize=seen.resize,
-        interpolation=seen.interpolation,
+        size=preprocessing.size[0],
+        geometry=preprocessing.geometry,
+        resize=preprocessing.resize,
+        interpolation=preprocessing.interpolation,
         pixels="lenet",
     )
     native.write(weights, replace(described, lineage=lineage(row)), folder / row.file)
@@ -78,5 +78,5 @@ def written(path: Path, made: str, folder: Path) -> Weights:
 
 if __name__ == "__main__":
     with as_file(files("convatlas")) as root:
-        for done in ship(Path(sys.argv[1]), root):
-            print(done.file, done.bytes)
+        for bundled in bundle_weights(Path(sys.argv[1]), root):
+            print(bundled.file, bundled.bytes)

@@ -26,14 +26,14 @@ def draw(folder: Path, rows: Sequence[Mapping[str, Any]], suffix: str = "") -> l
 
     Args:
         folder: Where they are written.
-        rows: The rows of an `Errors`.
+        rows: The rows of an `ErrorTable`.
         suffix: A suffix of the names, before the extension.
 
     Raises:
         TrainingError: They cannot be written.
     """
     charts = {folder / f"errors{suffix}.png": errors(rows)}
-    if curves := {row["reading"]: row["curve"] for row in rows if "curve" in row}:
+    if curves := {row["protocol"]: row["curve"] for row in rows if "curve" in row}:
         charts[folder / f"boosted{suffix}.png"] = boosting(curves)
     return [save_chart(path, chart) for path, chart in charts.items()]
 
@@ -46,12 +46,12 @@ def errors(rows: Sequence[Mapping[str, Any]]) -> Chart:
     tops, bottoms = [place - 0.34 for place in printed], [place + 0.34 for place in printed]
     marks: list[Mark] = [Intervals([*printed.values()], tops, bottoms, INK, "printed", vertical=True, cap=0)]
     for result in rows:
-        at = places[result["row"]] + OFFSETS[result["reading"]]
-        colour, mean, deviation = COLOURS[result["reading"]], result["mean"], result["deviation"]
+        at = places[result["row"]] + OFFSETS[result["protocol"]]
+        colour, mean, deviation = COLOURS[result["protocol"]], result["mean"], result["deviation"]
         marks += [
             Dots(result["errors"], [at] * len(result["errors"]), colour, opacity=0.4),
             Intervals([at], [mean - deviation], [mean + deviation], colour),
-            Dots([mean], [at], colour, NAMES[result["reading"]], 3.6),
+            Dots([mean], [at], colour, NAMES[result["protocol"]], 3.6),
         ]
     values = [*printed.values(), *(error for result in rows for error in result["errors"])]
     values += [result["mean"] - result["deviation"] for result in rows]
@@ -69,14 +69,14 @@ def boosting(curves: Mapping[str, Sequence[Sequence[Mapping[str, float]]]]) -> C
     """
     left: list[Mark] = []
     right: list[Mark] = []
-    for reading, seeds in curves.items():
-        colour, mean = COLOURS[reading], mean_curve(seeds)
+    for protocol, seeds in curves.items():
+        colour, mean = COLOURS[protocol], mean_curve(seeds)
         for points in seeds if len(seeds) > 1 else []:
             shares = [100 * point["share"] for point in points]
             left.append(Curve(shares, [point["error"] for point in points], colour, width=1, opacity=0.35))
         shares = [point["share"] for point in mean]
-        left.append(Curve(shares, [point["error"] for point in mean], colour, NAMES[reading], radius=3))
-        right.append(Curve(shares, [point["time"] for point in mean], colour, NAMES[reading], radius=3))
+        left.append(Curve(shares, [point["error"] for point in mean], colour, NAMES[protocol], radius=3))
+        right.append(Curve(shares, [point["time"] for point in mean], colour, NAMES[protocol], radius=3))
     panels = [_by_share(left, "error in percent"), _by_share(right, "time, in percent of that of three nets")]
     return Chart(panels, "The boosted net")
 

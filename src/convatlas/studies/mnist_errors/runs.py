@@ -1,4 +1,4 @@
-"""The runs of the review's error table: every row in two readings and several seeds, each of which can be resumed."""
+"""The runs of the error table: every row by two protocols with several seeds, each of which can be resumed."""
 
 from __future__ import annotations
 
@@ -10,85 +10,99 @@ from typing import Any
 
 from convatlas.base.errors import TrainingError, unknown
 from convatlas.nets.build import build
-from convatlas.studies.mnist_errors.boosting import HARD, boosted
-from convatlas.studies.mnist_errors.rows import READINGS, ROWS, Row
-from convatlas.training.checkpoints import write
-from convatlas.training.data.datasets import parts
+from convatlas.studies.mnist_errors.boosting import HARD_PHOTOS, train_boosted
+from convatlas.studies.mnist_errors.rows import PROTOCOLS, ROWS, Row
+from convatlas.training.data.datasets import load_splits
 from convatlas.training.loop import fit
+from convatlas.training.run_folder import write_file
 from convatlas.weights.formats import native
 
-QUICK_HARD = 2000
+QUICK_HARD_PHOTOS = 2000
 
 
 @dataclass(frozen=True)
 class Task:
-    """One run: a row by its key, a reading, a seed."""
+    """One run.
+
+    Attributes:
+        key: Key of the row.
+        protocol: "published" or "modern".
+        seed: Seed of the training.
+        quick: Whether to train for a tenth of the epochs.
+    """
 
     key: str
-    reading: str
+    protocol: str
     seed: int
     quick: bool
 
     @property
     def row(self) -> Row:
-        """The row it belongs to."""
+        """The row of the table."""
         return next(row for row in ROWS if row.key == self.key)
 
     def folder(self, output: Path) -> Path:
-        """Where it is run."""
-        return output / f"{self.key}-{self.reading}-{self.seed}{'-quick' if self.quick else ''}"
+        """Folder of the run below `output`."""
+        return output / f"{self.key}-{self.protocol}-{self.seed}{'-quick' if self.quick else ''}"
 
 
-def tasks(quick: bool, seeds: int, rows: Sequence[str]) -> list[Task]:
-    """All runs, the longest first, so that no process is left with one at the end.
+def list_tasks(quick: bool, seeds: int, rows: Sequence[str]) -> list[Task]:
+    """All runs, the longest first, so that none is left to run alone at the end.
 
     Raises:
-        UnknownName: No such row.
+        UnknownName: There is no such row.
     """
     keys = [row.key for row in ROWS]
     for key in rows:
         if key not in keys:
             raise unknown("row of the error table", key, keys)
     order = [key for key in reversed(keys) if not rows or key in rows]
-    return [Task(key, reading, seed, quick) for key in order for reading in READINGS for seed in range(seeds)]
+    return [Task(key, protocol, seed, quick) for key in order for protocol in PROTOCOLS for seed in range(seeds)]
 
 
 def run(task: Task, output: Path) -> dict[str, Any]:
-    """One run, taken up where it was stopped; what came of it is kept in its folder and read from there again.
+    """Run a task, or resume it; its outcome is kept in its folder, and read from there if it is done.
 
     Raises:
-        ConvAtlasError: It cannot be run.
+        ConvAtlasError: It cannot run, or its folder holds a run of another recipe.
     """
-    folder = task.folder(output)
-    row, done = task.row, folder / "error.json"
-    recipe = row.recipe(task.reading, task.seed, task.quick)
-    genes = {**row.swapped(task.reading)}
-    asked = {"row": row.key, "reading": task.reading, "seed": task.seed, "recipe": recipe.to_dict(), "genes": genes}
-    if done.exists():
-        found: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
-        if {name: found[name] for name in asked} != asked:
+    folder, row = task.folder(output), task.row
+    path = folder / "error.json"
+    recipe = row.recipe(task.protocol, task.seed, task.quick)
+    genes = {**row.swapped_genes(task.protocol)}
+    settings = {
+        "row": row.key,
+        "protocol": task.protocol,
+        "seed": task.seed,
+        "recipe": recipe.to_dict(),
+        "genes": genes,
+    }
+    if path.exists():
+        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if {name: stored.get(name) for name in settings} != settings:
             raise TrainingError(f"{folder} holds a run of another recipe; take it away")
-        return found
-    first = build("lenet4" if row.net == "boosted_lenet4" else row.net, channels=1, genes=genes, seed=task.seed)
-    data = parts("mnist", first, recipe, first.size)
-    if row.net == "boosted_lenet4":
-        hard, anew = QUICK_HARD if task.quick else HARD, task.reading == "modern"
-        whole, points = boosted(data, recipe, genes, folder, hard, anew)
+        return stored
+    is_boosted = row.net == "boosted_lenet4"
+    net = build("lenet4" if is_boosted else row.net, channels=1, genes=genes, seed=task.seed)
+    data = load_splits("mnist", net, recipe, net.size)
+    if is_boosted:
+        hard_photos = QUICK_HARD_PHOTOS if task.quick else HARD_PHOTOS
+        boosted, curve = train_boosted(data, recipe, genes, folder, hard_photos, redistort=task.protocol == "modern")
         results = [json.loads((folder / f"net{number}" / "result.json").read_text()) for number in (1, 2, 3)]
         outcome = {
-            # All three answers, as the paper's figure is.
-            "error": points[-1].error,
-            "nets": [100 - one["test_top1"] for one in results],
-            "curve": [asdict(point) for point in points],
-            "seconds": sum(one["seconds"] for one in results),
-            "sha256": [one["sha256"] for one in results],
+            # With all three nets on every digit, as the paper's figure is.
+            "error": curve[-1].error,
+            "nets": [100 - result["test_top1"] for result in results],
+            "curve": [asdict(point) for point in curve],
+            "seconds": sum(result["seconds"] for result in results),
+            "sha256": [result["sha256"] for result in results],
         }
-        weights = {name: value.clone() for name, value in whole.state_dict().items()}
-        native.write(weights, native.describe(whole), folder / "weights.safetensors")
+        weights = {name: value.clone() for name, value in boosted.state_dict().items()}
+        native.write(weights, native.describe(boosted), folder / "weights.safetensors")
     else:
-        result = fit(first, data, recipe, folder, resume=True, device="cpu")
-        assert result.test_top1 is not None
-        error = round(100 - result.test_top1, 6)
-        outcome = {"error": error, "seconds": result.seconds, "sha256": [result.sha256]}
-    write(done, (json.dumps(asked | outcome) + "\n").encode())
-    return asked | outcome
+        trained = fit(net, data, recipe, folder, resume=True, device="cpu")
+        assert trained.test_top1 is not None
+        error = round(100 - trained.test_top1, 6)
+        outcome = {"error": error, "seconds": trained.seconds, "sha256": [trained.sha256]}
+    write_file(path, (json.dumps(settings | outcome) + "\n").encode())
+    return settings | outcome

@@ -1,1 +1,1 @@
-"""The data a net is trained on: data sets, loading, augmentation."""
+"""The data to train on: data sets, loading, augmentation."""

@@ -1,4 +1,4 @@
-"""Photos in files: read, cut out and augmented one by one, in as many processes as wanted, always to the same bits."""
+"""Data sets of photos in files: read, cropped and augmented one by one, to the same bits with any number of workers."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from convatlas.base.errors import ImageError
 from convatlas.images.decoding import Pixels, Source, read
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.training.recipe import Recipe
-from convatlas.training.seeding import Lot, generator, seed_torch
+from convatlas.training.seeding import Stream, generator, seed_torch
 
 
-class Photos:
-    """Photos in files, or as arrays, of any size.
+class FileDataset:
+    """Photos of any size, in files or as arrays.
 
     Args:
         sources: Paths or arrays.
-        labels: Numbers of their classes (count,).
-        preprocessing: What the net wants to see.
-        recipe: Says how they are augmented while training.
-        workers: Processes that read ahead; 0 to read here.
+        labels: Class indices (count,).
+        preprocessing: Preprocessing of the net.
+        recipe: Recipe that says how photos are augmented in training.
+        workers: Processes that read ahead; 0 to read in this one.
     """
 
     def __init__(
@@ -36,75 +36,81 @@ class Photos:
         self.sources, self.labels, self.workers = sources, labels.long(), workers
         self.preprocessing, self.recipe = preprocessing, recipe
 
-    def shown(self, plan: Sequence[Tensor], epoch: int) -> Iterator[Tensor]:
-        return self._loaded(plan, _Items(self, epoch))
+    def train_batches(self, batches: Sequence[Tensor], epoch: int) -> Iterator[Tensor]:
+        return self._load(batches, _Photos(self, epoch))
 
-    def seen(self, plan: Sequence[Tensor]) -> Iterator[Tensor]:
-        return self._loaded(plan, _Items(self, None))
+    def eval_batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
+        return self._load(batches, _Photos(self, None))
 
-    def part(self, numbers: Tensor) -> Photos:
-        chosen = [self.sources[number] for number in numbers.tolist()]
-        return Photos(chosen, self.labels[numbers], self.preprocessing, self.recipe, self.workers)
+    def subset(self, indices: Tensor) -> FileDataset:
+        sources = [self.sources[index] for index in indices.tolist()]
+        return FileDataset(sources, self.labels[indices], self.preprocessing, self.recipe, self.workers)
 
-    def _loaded(self, plan: Sequence[Tensor], items: _Items) -> Iterator[Tensor]:
+    def _load(self, batches: Sequence[Tensor], photos: _Photos) -> Iterator[Tensor]:
         loader: DataLoader[Tensor | str] = DataLoader(
-            items,
-            batch_sampler=[numbers.tolist() for numbers in plan],
+            photos,
+            batch_sampler=[indices.tolist() for indices in batches],
             num_workers=self.workers,
             collate_fn=list,
-            # It draws a seed for its workers, and must not take it from those who draw for the net.
+            # It draws a seed for its workers, and must not draw it from the generator that the net uses.
             generator=torch.Generator(),
         )
-        for photos in loader:
-            # An exception would come out of another process with all of its story.
-            if errors := [one for one in photos if isinstance(one, str)]:
+        for batch in loader:
+            # Errors come as text: an exception from a worker would carry its whole traceback.
+            if errors := [item for item in batch if isinstance(item, str)]:
                 raise ImageError(errors[0])
-            yield torch.stack(photos)
+            yield torch.stack(batch)
 
 
-class _Items(Dataset["Tensor | str"]):
-    """The photos by number; those of an epoch, or for None as in testing. What cannot be read is its error's text."""
+class _Photos(Dataset["Tensor | str"]):
+    """Photos by index, preprocessed; for an unreadable photo the text of its error.
 
-    def __init__(self, photos: Photos, epoch: int | None):
-        self.photos, self.epoch = photos, epoch
+    Args:
+        dataset: Sources and settings.
+        epoch: Epoch whose augmentation to apply; None for no augmentation.
+    """
 
-    def __getitem__(self, number: int) -> Tensor | str:
+    def __init__(self, dataset: FileDataset, epoch: int | None):
+        self.dataset, self.epoch = dataset, epoch
+
+    def __getitem__(self, index: int) -> Tensor | str:
         try:
-            photo = read(self.photos.sources[number])
+            photo = read(self.dataset.sources[index])
         except ImageError as error:
             return str(error)
-        wanted = self.photos.preprocessing
+        preprocessing = self.dataset.preprocessing
         if self.epoch is not None:
-            photo = self._augmented(photo, number, self.epoch)
-            if self.photos.recipe.scale < 1:
-                # It has the net's size already: nothing more is to be resized or cut off.
-                wanted = replace(wanted, geometry="resize_crop", resize=min(wanted.size))
-        return torch.from_numpy(wanted(photo))
+            photo = self._augment(photo, index, self.epoch)
+            if self.dataset.recipe.scale < 1:
+                # The crop has the net's size already: nothing is left to resize or cut off.
+                preprocessing = replace(preprocessing, geometry="resize_crop", resize=min(preprocessing.size))
+        return torch.from_numpy(preprocessing(photo))
 
-    def _augmented(self, photo: Pixels, number: int, epoch: int) -> Pixels:
-        """The photo as this epoch shows it, (H, W, 3) again: of the net's size if a part was cut out."""
-        recipe, random = self.photos.recipe, generator(Lot.PHOTO, self.photos.recipe.seed, epoch, number)
+    def _augment(self, photo: Pixels, index: int, epoch: int) -> Pixels:
+        """Augment a photo for an epoch, (H, W, 3); a random crop has the net's size."""
+        recipe = self.dataset.recipe
+        random = generator(Stream.PHOTO, recipe.seed, epoch, index)
         if recipe.scale < 1:
-            height, width = self.photos.preprocessing.size
-            image = Image.fromarray(np.ascontiguousarray(_cut(photo, recipe.scale, random)))
-            photo = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+            height, width = self.dataset.preprocessing.size
+            crop = Image.fromarray(np.ascontiguousarray(_random_crop(photo, recipe.scale, random)))
+            photo = np.asarray(crop.resize((width, height), Image.Resampling.BILINEAR))
         if random.random() < recipe.hflip:
             photo = photo[:, ::-1]
         if recipe.aa:
             # torchvision draws from PyTorch's own generator.
             with torch.random.fork_rng(devices=[]):
-                seed_torch(Lot.PHOTO, recipe.seed, epoch, number)
+                seed_torch(Stream.PHOTO, recipe.seed, epoch, index)
                 augment = v2.RandAugment(magnitude=recipe.aa)
-                channels = torch.from_numpy(np.array(photo)).permute(2, 0, 1)
-                photo = augment(channels).permute(1, 2, 0).numpy()
+                channels_first = torch.from_numpy(np.array(photo)).permute(2, 0, 1)
+                photo = augment(channels_first).permute(1, 2, 0).numpy()
         return np.ascontiguousarray(photo)
 
 
-def _cut(photo: Pixels, smallest: float, random: np.random.Generator) -> Pixels:
-    """A part of `smallest` to all of the photo, its sides as 3 to 4 up to 4 to 3 (Szegedy et al. 2014)."""
+def _random_crop(photo: Pixels, scale: float, random: np.random.Generator) -> Pixels:
+    """Crop a share of the area between `scale` and 1, with an aspect ratio of 3:4 to 4:3 (Szegedy et al. 2014)."""
     height, width, _ = photo.shape
-    area, ratio = random.uniform(smallest, 1) * height * width, np.exp(random.uniform(-1, 1) * np.log(4 / 3))
-    tall = int(np.clip(round((area / ratio) ** 0.5), 1, height))
-    wide = int(np.clip(round((area * ratio) ** 0.5), 1, width))
-    top, left = random.integers(height - tall + 1), random.integers(width - wide + 1)
-    return photo[top : top + tall, left : left + wide]
+    area, ratio = random.uniform(scale, 1) * height * width, np.exp(random.uniform(-1, 1) * np.log(4 / 3))
+    rows = int(np.clip(round((area / ratio) ** 0.5), 1, height))
+    columns = int(np.clip(round((area * ratio) ** 0.5), 1, width))
+    y, x = random.integers(height - rows + 1), random.integers(width - columns + 1)
+    return photo[y : y + rows, x : x + columns]

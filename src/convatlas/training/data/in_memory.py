@@ -1,4 +1,4 @@
-"""Photos in memory, all of one size: a batch is a row of numbers taken out of one tensor."""
+"""What the loop needs of a data set, and data sets in memory: a batch is a selection from one tensor."""
 
 from __future__ import annotations
 
@@ -9,75 +9,75 @@ import torch
 from torch import Tensor
 
 from convatlas.base.errors import TrainingError
-from convatlas.training.data.affine import Distortions
+from convatlas.training.data.affine import AffineDistortions
 from convatlas.training.recipe import Recipe
 
 
-class Examples(Protocol):
-    """Photos with the numbers of their classes.
+class ImageDataset(Protocol):
+    """Photos with their class indices.
 
     Attributes:
-        labels: (count,), int64.
+        labels: Class indices (count,), int64.
     """
 
     labels: Tensor
 
-    def shown(self, plan: Sequence[Tensor], epoch: int) -> Iterator[Tensor]:
-        """For each row of numbers the net's input (N, C, H, W), as epoch `epoch` has it."""
+    def train_batches(self, batches: Sequence[Tensor], epoch: int) -> Iterator[Tensor]:
+        """Yield the net's input (N, C, H, W) for each batch of indices, augmented as in this epoch."""
 
-    def seen(self, plan: Sequence[Tensor]) -> Iterator[Tensor]:
-        """The same as a net is tested with: without any augmentation."""
+    def eval_batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Yield the net's input (N, C, H, W) for each batch of indices, without augmentation."""
 
-    def part(self, numbers: Tensor) -> Examples:
-        """Only the photos with these numbers."""
+    def subset(self, indices: Tensor) -> ImageDataset:
+        """Data set of the photos with these indices alone."""
 
 
-class InMemory:
-    """Photos in memory.
+class InMemoryDataset:
+    """Photos in memory, all of one size.
 
     Args:
         photos: The net's input (count, C, H, W), float32.
-        labels: Numbers of the classes (count,).
-        recipe: Says how they are distorted while training.
-        paper: What lies outside of a photo.
+        labels: Class indices (count,).
+        recipe: Recipe that says how photos are distorted in training.
+        background: Value that fills in what lies outside of a photo.
     """
 
-    def __init__(self, photos: Tensor, labels: Tensor, recipe: Recipe, paper: float = 0.0):
-        self.photos, self.labels, self.recipe, self.paper = photos, labels.long(), recipe, paper
+    def __init__(self, photos: Tensor, labels: Tensor, recipe: Recipe, background: float = 0.0):
+        self.photos, self.labels, self.recipe, self.background = photos, labels.long(), recipe, background
 
-    def shown(self, plan: Sequence[Tensor], epoch: int) -> Iterator[Tensor]:
+    def train_batches(self, batches: Sequence[Tensor], epoch: int) -> Iterator[Tensor]:
         if not self.recipe.distort:
-            yield from self.seen(plan)
+            yield from self.eval_batches(batches)
             return
-        distort = Distortions(len(self.photos), self.recipe.distort, self.recipe.seed, epoch)
-        for numbers in plan:
-            yield distort(self.photos[numbers], numbers, self.paper)
+        distort = AffineDistortions(len(self.photos), self.recipe.distort, self.recipe.seed, epoch)
+        for indices in batches:
+            yield distort(self.photos[indices], indices, self.background)
 
-    def seen(self, plan: Sequence[Tensor]) -> Iterator[Tensor]:
-        for numbers in plan:
-            yield self.photos[numbers]
+    def eval_batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
+        for indices in batches:
+            yield self.photos[indices]
 
-    def part(self, numbers: Tensor) -> InMemory:
-        return InMemory(self.photos[numbers], self.labels[numbers], self.recipe, self.paper)
+    def subset(self, indices: Tensor) -> InMemoryDataset:
+        return InMemoryDataset(self.photos[indices], self.labels[indices], self.recipe, self.background)
 
 
-def check_labels(labels: Tensor, classes: int, what: str) -> None:
-    """Refuses photos whose class is none of the net's, naming the first.
+def check_labels(labels: Tensor, classes: int, split: str) -> None:
+    """Refuse an empty split, and labels that are not class indices of the net.
 
     Raises:
-        TrainingError: There are some, or no photos at all.
+        TrainingError: The split has no photos, or a label is out of range; names the first.
     """
     if not len(labels):
-        raise TrainingError(f"there are no {what} photos")
-    wrong = ((labels < 0) | (labels >= classes)).nonzero()
-    if len(wrong):
-        first = int(wrong[0])
+        raise TrainingError(f"the data set has no {split} photos")
+    invalid = ((labels < 0) | (labels >= classes)).nonzero()
+    if len(invalid):
+        first = int(invalid[0])
         raise TrainingError(
-            f"{what} photo {first} is of class {int(labels[first])}, but the net has {classes} classes, 0 to "
-            f"{classes - 1} ({len(wrong)} such photos)"
+            f"{split} photo {first} is of class {int(labels[first])}, but the net has {classes} classes, 0 to "
+            f"{classes - 1} ({len(invalid)} such photos)"
         )
 
 
-def batches(numbers: Tensor, size: int) -> list[Tensor]:
-    """The numbers in rows of `size`; the last one may be shorter."""
-    return list(torch.split(numbers, size))
+def index_batches(indices: Tensor, size: int) -> list[Tensor]:
+    """Indices in batches of `size`; the last one may be smaller."""
+    return list(torch.split(indices, size))

@@ -1,4 +1,4 @@
-"""What a net is shown in an epoch, batch by batch: a function of (seed, epoch, step), and of the process's share."""
+"""The batches of an epoch: a function of (seed, epoch, step) and of the process's shard."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convatlas.training.data.in_memory import Examples, batches
-from convatlas.training.data.mixup import mixture
+from convatlas.training.data.in_memory import ImageDataset, index_batches
+from convatlas.training.data.mixup import draw_mixture
 from convatlas.training.distributed import World
 from convatlas.training.recipe import Recipe
-from convatlas.training.seeding import order
+from convatlas.training.seeding import permutation
 
 
 @dataclass(frozen=True)
@@ -21,44 +21,46 @@ class Batch:
     """The photos of one step.
 
     Attributes:
-        numbers: Of all of them, over all processes.
-        x: Those that fall to this process (N, C, H, W), mixed with others if the recipe wants it.
-        labels: Numbers of their classes (N,).
-        target: Shares of the classes in them (N, classes).
+        indices: Indices of all its photos, over all processes.
+        x: This process's photos (N, C, H, W), mixed with others if the recipe says so.
+        labels: Their class indices (N,).
+        target: Their target probabilities (N, classes).
     """
 
-    numbers: Tensor
+    indices: Tensor
     x: Tensor
     labels: Tensor
     target: Tensor
 
 
-def steps_of_epoch(train: Examples, recipe: Recipe) -> int:
-    """How many batches an epoch has; the last one may be smaller."""
+def steps_per_epoch(train: ImageDataset, recipe: Recipe) -> int:
+    """Number of batches in an epoch; the last one may be smaller."""
     return -(-len(train.labels) // recipe.batch_size)
 
 
-def feed(train: Examples, recipe: Recipe, classes: int, world: World, epoch: int, done: int) -> Iterator[Batch]:
-    """The batches of an epoch, without the first `done` of them."""
-    plan = batches(order(recipe.seed, epoch, len(train.labels)), recipe.batch_size)[done:]
-    mixtures = [mixture(recipe, epoch, step, len(numbers)) for step, numbers in enumerate(plan, done)]
-    places = [_places(len(numbers), world) for numbers in plan]
-    # Where photos are mixed the partners have to be read too.
-    wanted = [
-        numbers[place if mixed is None else torch.cat([place, mixed.partner[place]])]
-        for numbers, place, mixed in zip(plan, places, mixtures, strict=True)
+def load_batches(
+    train: ImageDataset, recipe: Recipe, classes: int, world: World, epoch: int, start: int
+) -> Iterator[Batch]:
+    """Yield the batches of an epoch from step `start` on."""
+    batches = index_batches(permutation(recipe.seed, epoch, len(train.labels)), recipe.batch_size)[start:]
+    mixtures = [draw_mixture(recipe, epoch, step, len(indices)) for step, indices in enumerate(batches, start)]
+    positions = [_shard_positions(len(indices), world) for indices in batches]
+    # Partners of mixed photos have to be read too.
+    shards = [
+        indices[position if mixture is None else torch.cat([position, mixture.partner[position]])]
+        for indices, position, mixture in zip(batches, positions, mixtures, strict=True)
     ]
-    photos = train.shown(wanted, epoch)
-    for numbers, mine, mixed, x in zip(plan, wanted, mixtures, photos, strict=True):
-        labels = train.labels[mine]
+    photos = train.train_batches(shards, epoch)
+    for indices, shard, mixture, x in zip(batches, shards, mixtures, photos, strict=True):
+        labels = train.labels[shard]
         target = F.one_hot(labels, classes).float()
-        if mixed is not None:
-            (x, others), (target, wrong) = x.chunk(2), target.chunk(2)
-            x, target = mixed.photos(x, others), mixed.targets(target, wrong, *x.shape[2:])
-        yield Batch(numbers, x, labels[: len(x)], target)
+        if mixture is not None:
+            (x, partners), (target, partner_targets) = x.chunk(2), target.chunk(2)
+            x, target = mixture.mix_photos(x, partners), mixture.mix_targets(target, partner_targets, *x.shape[2:])
+        yield Batch(indices, x, labels[: len(x)], target)
 
 
-def _places(count: int, world: World) -> Tensor:
-    """Which photos of a batch fall to this process; one that counts nothing where there are too few."""
-    mine = world.mine(torch.arange(count))
-    return mine if len(mine) else torch.zeros(1, dtype=torch.long)
+def _shard_positions(count: int, world: World) -> Tensor:
+    """Positions in a batch that fall to this process; a placeholder, which counts nothing, if there are too few."""
+    positions = world.shard(torch.arange(count))
+    return positions if len(positions) else torch.zeros(1, dtype=torch.long)

@@ -1,4 +1,4 @@
-"""Mixup and cutmix: each photo with a part of another one of its batch (Zhang et al. 2018, Yun et al. 2019)."""
+"""Mixup and CutMix: blend each photo with another one of its batch (Zhang et al. 2018, Yun et al. 2019)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from convatlas.training.recipe import Recipe
-from convatlas.training.seeding import Lot, generator
+from convatlas.training.seeding import Stream, generator
 
 
 @dataclass(frozen=True)
@@ -16,48 +16,49 @@ class Mixture:
     """How the photos of one step are mixed.
 
     Attributes:
-        partner: Which photo of the batch goes into each (N,).
-        share: How much of each stays, 0 to 1.
-        box: What is pasted, in shares of the sides: top, left, bottom, right; None to lay over instead.
+        partner: Position in the batch of the photo that is mixed into each (N,).
+        share: Share of each photo that is kept, 0 to 1.
+        box: CutMix's box, in shares of the sides: top, left, bottom, right; None for mixup.
     """
 
     partner: Tensor
     share: float
     box: tuple[float, float, float, float] | None
 
-    def photos(self, x: Tensor, others: Tensor) -> Tensor:
-        """The photos (N, C, H, W) with parts of the others, which are their partners."""
+    def mix_photos(self, x: Tensor, partners: Tensor) -> Tensor:
+        """Mix photos (N, C, H, W) with their partners (N, C, H, W)."""
         if self.box is None:
-            return x * self.share + others * (1 - self.share)
-        top, left, bottom, right = self._pixels(x.shape[2], x.shape[3])
+            return x * self.share + partners * (1 - self.share)
+        rows, columns = self._slices(x.shape[2], x.shape[3])
         x = x.clone()
-        x[:, :, top:bottom, left:right] = others[:, :, top:bottom, left:right]
+        x[:, :, rows, columns] = partners[:, :, rows, columns]
         return x
 
-    def targets(self, target: Tensor, others: Tensor, height: int, width: int) -> Tensor:
-        """Shares of the classes in them."""
+    def mix_targets(self, target: Tensor, partners: Tensor, height: int, width: int) -> Tensor:
+        """Mix target probabilities (N, classes) with the partners', by the share of pixels that each has."""
         share = self.share
         if self.box is not None:
-            top, left, bottom, right = self._pixels(height, width)
-            share = 1 - (bottom - top) * (right - left) / (height * width)
-        return target * share + others * (1 - share)
+            rows, columns = self._slices(height, width)
+            share = 1 - (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
+        return target * share + partners * (1 - share)
 
-    def _pixels(self, height: int, width: int) -> tuple[int, int, int, int]:
+    def _slices(self, height: int, width: int) -> tuple[slice, slice]:
+        """The box as slices of rows and columns."""
         assert self.box is not None
-        top, left, bottom, right = self.box
-        return round(top * height), round(left * width), round(bottom * height), round(right * width)
+        y0, x0, y1, x1 = self.box
+        return slice(round(y0 * height), round(y1 * height)), slice(round(x0 * width), round(x1 * width))
 
 
-def mixture(recipe: Recipe, epoch: int, step: int, count: int) -> Mixture | None:
-    """How a step mixes its `count` photos; None where nothing is mixed."""
+def draw_mixture(recipe: Recipe, epoch: int, step: int, count: int) -> Mixture | None:
+    """Draw how a step mixes its `count` photos; None if the recipe mixes none."""
     if not (recipe.mixup or recipe.cutmix):
         return None
-    random = generator(Lot.MIXTURE, recipe.seed, epoch, step)
-    paste = bool(recipe.cutmix) and (not recipe.mixup or random.random() < 0.5)
+    random = generator(Stream.MIXTURE, recipe.seed, epoch, step)
+    is_cutmix = bool(recipe.cutmix) and (not recipe.mixup or random.random() < 0.5)
     partner = torch.from_numpy(random.permutation(count))
-    alpha = recipe.cutmix if paste else recipe.mixup
+    alpha = recipe.cutmix if is_cutmix else recipe.mixup
     share = float(random.beta(alpha, alpha))
-    if not paste:
+    if not is_cutmix:
         return Mixture(partner, share, None)
     side, y, x = (1 - share) ** 0.5, random.random(), random.random()
     box = (max(y - side / 2, 0), max(x - side / 2, 0), min(y + side / 2, 1), min(x + side / 2, 1))

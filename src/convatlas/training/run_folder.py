@@ -1,0 +1,148 @@
+"""The folder of a run: which process owns it, which run it holds, and the files in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from convatlas.base.atomic import write_bytes
+from convatlas.base.errors import TrainingError
+from convatlas.base.fingerprint import fingerprint
+from convatlas.base.locking import owned
+from convatlas.nets.net import Net
+from convatlas.training.data.datasets import Splits
+from convatlas.training.recipe import Recipe
+from convatlas.training.result import TrainingResult
+from convatlas.weights.formats import native
+from convatlas.weights.formats.state_io import write_safetensors
+
+CHECKPOINTS = "checkpoint-*.pt"
+
+
+@contextmanager
+def own_folder(folder: Path, resume: bool) -> Iterator[None]:
+    """Create the folder of a run and hold its lock; a second run in it is refused meanwhile.
+
+    Raises:
+        TrainingError: Another run is using the folder, it holds a run and `resume` is false, or it cannot be written.
+    """
+    busy = TrainingError(f"another run is at work in {folder}; give this one a folder of its own")
+    with owned(folder / "run", busy, unwritable):
+        if not resume and (list(folder.glob(CHECKPOINTS)) or (folder / "result.json").exists()):
+            raise TrainingError(f"{folder} holds a run already; resume it, or give this one a folder of its own")
+        yield
+
+
+def run_identity(net: nn.Module, data: Splits, recipe: Recipe) -> dict[str, Any]:
+    """Identity of a run in plain values: net, data, every setting, and the hash of the initial weights."""
+    if isinstance(net, Net):
+        described = dataclasses.asdict(native.describe(net))
+        described.pop("lineage")
+        name = json.dumps(described, default=str)
+    else:
+        name = type(net).__qualname__
+    return {
+        "net": name,
+        "data": f"{data.name} {data.fingerprint}",
+        **recipe.to_dict(),
+        "start": fingerprint(net.state_dict()),
+    }
+
+
+def check_identity(path: Path, stored: Mapping[str, Any], current: Mapping[str, Any]) -> None:
+    """Refuse to resume a run of another net, recipe or data.
+
+    Raises:
+        TrainingError: The identities differ; names the first difference.
+    """
+    for name in current:
+        if stored.get(name) != current[name]:
+            raise TrainingError(f"{path} is of another run: its {name} is {stored.get(name)!r}, not {current[name]!r}")
+
+
+def read_identity(folder: Path) -> dict[str, Any]:
+    """Identity of the run in a folder, as written when it started.
+
+    Raises:
+        TrainingError: run.json cannot be read.
+    """
+    lines = read_lines(folder / "run.json")
+    if not lines or not isinstance(lines[0], dict):
+        raise TrainingError(f"{folder / 'run.json'}, which says what this run is, is damaged or gone")
+    return lines[0]
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Lines of a JSON lines file, up to the first damaged one; empty if there is no such file."""
+    lines = []
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            break
+    return lines
+
+
+def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
+    """Write a JSON lines file as a whole: it is small, and never ends in half a line."""
+    write_file(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
+
+
+def write_result(net: nn.Module, result: TrainingResult, folder: Path) -> None:
+    """Write weights and result, in this order, so that a folder with a result has weights.
+
+    Raises:
+        TrainingError: They cannot be written.
+    """
+    weights = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in net.state_dict().items()
+    }
+    path = folder / "weights.safetensors"
+    try:
+        if isinstance(net, Net):
+            native.write(weights, native.describe(net), path)
+        else:
+            write_safetensors(weights, {}, path)
+    except OSError as error:
+        raise unwritable(path, error) from None
+    write_file(folder / "result.json", (result.to_json() + "\n").encode())
+
+
+def load_weights(net: nn.Module, folder: Path) -> None:
+    """Load the weights of a finished run, and their lineage, into its net.
+
+    Raises:
+        WeightsError: The file is damaged.
+    """
+    weights, described = native.read(folder / "weights.safetensors")
+    net.load_state_dict(weights)
+    net.eval()
+    if isinstance(net, Net) and described is not None:
+        net.lineage = described.lineage
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file of the run atomically.
+
+    Raises:
+        TrainingError: It cannot be written.
+    """
+    try:
+        write_bytes(path, data)
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: Path, error: OSError) -> TrainingError:
+    """Error for a file or folder of a run that cannot be written."""
+    return TrainingError(
+        f"{path} cannot be written ({error.strerror or error}); earlier checkpoints of the run are whole: resume it"
+    )
