@@ -14,10 +14,10 @@ from tests.anatomy.pictures import check_words
 from torch import Tensor, nn
 
 import convatlas as ca
-from convatlas.anatomy.looking.arithmetic import pixel
 from convatlas.anatomy.looking.field import field, reach_of
 from convatlas.anatomy.looking.grids import filters, maps
-from convatlas.anatomy.looking.sum import drawn
+from convatlas.anatomy.looking.pixel import pixel
+from convatlas.anatomy.looking.pixel_drawing import drawn
 from convatlas.base.errors import ConvAtlasError, UnknownName
 from convatlas.pictures.pixels import diverging, shaded
 from convatlas.pictures.shapes import Box, Disc, Image, Text, flat
@@ -281,7 +281,7 @@ def test_pixels_that_are_none() -> None:
     for place, hint in (((4, 0, 0), "channels 0 to 3"), ((0, 6, 0), "rows 0 to 5"), ((0, 0, -1), "columns 0 to 5")):
         with pytest.raises(ConvAtlasError, match=hint):
             pixel(net, x, "0", *place)
-    with pytest.raises(ConvAtlasError, match="no 2-d convolution"):
+    with pytest.raises(ConvAtlasError, match="not a 2-d convolution"):
         pixel(net, x, "1", 0, 0, 0)
     with pytest.raises(UnknownName, match="known: 0, 1, 2, 3"):
         pixel(net, x, "conv", 0, 0, 0)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from convatlas.anatomy.looking.arithmetic import pixel as apart
 from convatlas.anatomy.looking.field import field as seen_field
 from convatlas.anatomy.looking.grids import filters as kernels
 from convatlas.anatomy.looking.grids import maps as feature_maps
-from convatlas.anatomy.looking.sum import drawn
+from convatlas.anatomy.looking.pixel import pixel as apart
+from convatlas.anatomy.looking.pixel_drawing import drawn
 from convatlas.base.errors import ConvAtlasError
 from convatlas.images.decoding import Source
 from convatlas.nets.build import Size

@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from convatlas.anatomy.looking.finding import find, gives_maps, unit
 from convatlas.anatomy.looking.reach import Reach, reach
-from convatlas.anatomy.measure.measure import traced
-from convatlas.anatomy.measure.tracer import Operation
+from convatlas.anatomy.measure.find import find, gives_maps, unit
+from convatlas.anatomy.measure.measure import operations_of
 from convatlas.pictures.picture import Picture
 from convatlas.pictures.pixels import png
 from convatlas.pictures.shapes import GREY, PAPER, Box, Disc, Image, Shape, Text
@@ -40,13 +39,10 @@ def reach_of(
         UnknownName: No such layer.
         ConvAtlasError: It gives no map, or has no such unit.
     """
-
-    def use(operations: list[Operation]) -> tuple[Reach, str, tuple[int, int], tuple[int, ...]]:
-        at, operation = find(operations, layer, gives_maps, "layer that gives maps")
-        chosen = unit(operation.shapes[0], row, column)
-        return reach(operations, at, *chosen, (shape[1], shape[2])), operation.path, chosen, operation.shapes[0][1:]
-
-    return traced(net, shape, use)
+    operations = operations_of(net, shape)
+    at, operation = find(operations, layer, gives_maps, "layer that gives maps")
+    chosen = unit(operation.shapes[0], row, column)
+    return reach(operations, at, *chosen, (shape[1], shape[2])), operation.path, chosen, operation.shapes[0][1:]
 
 
 def field(

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convatlas.anatomy.looking.finding import find, gives_maps
+from convatlas.anatomy.measure.activations import activations
+from convatlas.anatomy.measure.find import convolves, find, gives_maps
 from convatlas.anatomy.measure.macs import argument
 from convatlas.anatomy.measure.tracer import Operation, trace
 from convatlas.base.errors import ConvAtlasError
 from convatlas.pictures.picture import Picture
-from convatlas.pictures.pixels import Values, as_numpy, diverging, png, shaded
+from convatlas.pictures.pixels import as_numpy, diverging, png, shaded
 from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Image, Shape, Text
 from convatlas.pictures.text import text_width, wrapped
 
@@ -28,24 +29,14 @@ def maps(net: nn.Module, x: Tensor, layer: str, told: str = "") -> Picture:
         UnknownName: No such layer.
         ConvAtlasError: It gives no maps.
     """
-    operations = trace(net, x)
-    _, operation = find(operations, layer, gives_maps, "layer that gives maps")
-    values = _output(operation)[0]  # (C, H, W)
+    number, operation = find(trace(net, x), layer, gives_maps, "layer that gives maps")
+    values = as_numpy(activations(net, x, [number + 1])[number + 1])[0]  # (C, H, W)
     signed = bool((values < 0).any())
     tiles = [shaded(one) for one in values[:MOST]]
     scale = "blue below 0, white at 0, red above" if signed else "black at 0, white at its maximum"
     shown = f"The first {MOST} of {len(values)} maps" if len(values) > MOST else f"{len(values)} maps"
     text = f"{shown} of {values.shape[1]}×{values.shape[2]}, each on its own scale: {scale}."
     return _grid(f"Maps of {operation.path}", tiles, text, told)
-
-
-def _output(operation: Operation) -> Values:
-    """What an operation gave, of its last call that gave a tensor of that shape."""
-    for call in reversed(operation.calls):
-        for tensor in call.output if isinstance(call.output, tuple | list) else [call.output]:
-            if isinstance(tensor, Tensor) and tuple(tensor.shape) == operation.shapes[0]:
-                return as_numpy(tensor)
-    raise ConvAtlasError(f"{operation.path} keeps what it gives to itself")
 
 
 def filters(net: nn.Module, x: Tensor, layer: str | None = None, told: str = "") -> Picture:
@@ -59,7 +50,7 @@ def filters(net: nn.Module, x: Tensor, layer: str | None = None, told: str = "")
     if layer is None:
         operation = _first(operations)
     else:
-        _, operation = find(operations, layer, _convolves, "2-d convolution")
+        _, operation = find(operations, layer, convolves, "2-d convolution")
     call = next(call for call in operation.calls if call.name == "conv2d")
     weight = as_numpy(argument(call, 1, "weight"))  # (K, C, k, k)
     kernels, channels = weight.shape[:2]
@@ -79,14 +70,10 @@ def filters(net: nn.Module, x: Tensor, layer: str | None = None, told: str = "")
 
 
 def _first(operations: list[Operation]) -> Operation:
-    found = next((operation for operation in operations if _convolves(operation)), None)
+    found = next((operation for operation in operations if convolves(operation)), None)
     if found is None:
         raise ConvAtlasError("the net has no 2-d convolution")
     return found
-
-
-def _convolves(operation: Operation) -> bool:
-    return any(call.name == "conv2d" for call in operation.calls)
 
 
 def _grid(title: str, tiles: list[NDArray[np.uint8]], text: str, told: str, columns: int | None = None) -> Picture:

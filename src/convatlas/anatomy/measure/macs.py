@@ -58,7 +58,9 @@ def macs(call: Call) -> int:
     name, output = call.name, call.output
     if name in CONVOLUTIONS:
         return output.numel() * prod(argument(call, 1, "weight").shape[1:])  # type: ignore[no-any-return]
-    if name in TRANSPOSED:
+    if name == "convolution" and not argument(call, 6, "transposed"):
+        return output.numel() * prod(argument(call, 1, "weight").shape[1:])  # type: ignore[no-any-return]
+    if name in (*TRANSPOSED, "convolution"):
         return argument(call, 0, "input").numel() * prod(argument(call, 1, "weight").shape[1:])  # type: ignore[no-any-return]
     if name == "linear":
         return output.numel() * argument(call, 1, "weight").shape[-1]  # type: ignore[no-any-return]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from math import prod
-from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parameter import is_lazy
 
 from convatlas.anatomy.measure.hyperparameters import setting_of
@@ -16,7 +15,8 @@ from convatlas.anatomy.measure.operation_kinds import kind_of, kind_of_module
 from convatlas.anatomy.measure.parameters import depth, parameters, statistics, weighted_layers
 from convatlas.anatomy.measure.receptive_field import Field, fields, within
 from convatlas.anatomy.measure.records import Layer, Measurement, most_common_activation
-from convatlas.anatomy.measure.tracer import Operation, tensors_in, trace
+from convatlas.anatomy.measure.tracer import Operation, trace
+from convatlas.anatomy.measure.twin import has_observers
 from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.genes.attention import Gated
 from convatlas.genes.feedback import Recurrence
@@ -24,8 +24,6 @@ from convatlas.genes.layers import SelfCounting
 from convatlas.nets.build import Size, skeleton
 from convatlas.nets.net import Net
 from convatlas.nets.user_net import Exported, is_own, own
-
-T = TypeVar("T")
 
 
 def measure(
@@ -70,7 +68,7 @@ def measure(
             f"{_name(net)} has lazy layers, which get their shape when it first runs: run it once before"
         )
     shape = input_shape(net, size, channels)
-    return traced(net, shape, lambda operations: _anatomy(net, shape, operations))
+    return _measurement(net, shape, operations_of(net, shape))
 
 
 def _name(net: nn.Module) -> str:
@@ -102,23 +100,25 @@ def input_shape(net: nn.Module, size: Size | None, channels: int | None) -> tupl
     return shape
 
 
-def traced(net: nn.Module, shape: tuple[int, ...], use: Callable[[list[Operation]], T]) -> T:
-    """What `use` makes of a net's operations on an input of `shape`, on the meta device if that can be.
+def operations_of(net: nn.Module, shape: tuple[int, ...]) -> list[Operation]:
+    """Trace a net on an input of `shape`, on the meta device if that can be.
 
     Raises:
-        SizeError: It cannot take such an input; says what it said.
-        ConvAtlasError: It does nothing with it.
+        SizeError: The net cannot take such an input; gives its error.
+        ConvAtlasError: The net does nothing with it.
     """
     floating = next((weight for weight in net.parameters() if weight.is_floating_point()), None)
     dtype = torch.float32 if floating is None else floating.dtype
     device = torch.device("cpu") if floating is None else floating.device
     reason = ""
     # Where the meta device fails, something may need real numbers (a constant it made itself, a decision on a value).
-    for place in dict.fromkeys((torch.device("meta"), device)):
-        with _Borrowed(net) as borrowed:
+    places = list(dict.fromkeys((torch.device("meta"), device)))
+    # A hook that is a plain function runs only where the net fails without it.
+    for observers in (False, True)[: 1 + has_observers(net)]:
+        for place in places:
             try:
-                borrowed.move(weightless=place.type == "meta")
-                operations = trace(net, torch.zeros(1, *shape, dtype=dtype, device=place))
+                x = torch.zeros(1, *shape, dtype=dtype, device=place)
+                operations = trace(net, x, observers=observers)
             # What a net of the user's own raises is anything at all.
             except Exception as error:
                 reason = f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": ")
@@ -128,47 +128,11 @@ def traced(net: nn.Module, shape: tuple[int, ...], use: Callable[[list[Operation
                     f"{_name(net)} gives nothing that PyTorch has made of its input, so it cannot be measured: "
                     "it hands tensors on in a way that cannot be followed, as through numpy, or does nothing"
                 )
-            # Here, where the tensors of the net are still those of its operations.
-            return use(operations)
+            return operations
     raise SizeError(f"{_name(net)} cannot take an input of {' x '.join(map(str, shape))}: {reason}")
 
 
-class _Borrowed:
-    """A net that may be changed for a while: afterwards its parameters, buffers and attributes are what they were."""
-
-    def __init__(self, net: nn.Module):
-        self.net = net
-        self.kept: list[tuple[dict[str, Any], dict[str, Any]]] = []
-
-    def __enter__(self) -> _Borrowed:
-        for module in self.net.modules():
-            for owned in (module.__dict__, module._parameters, module._buffers, module._modules):
-                self.kept.append((owned, dict(owned)))
-        return self
-
-    def move(self, weightless: bool) -> None:
-        """All tensors to the meta device; or else the buffers to copies, which a forward may write to."""
-        others: dict[int, Tensor] = {}
-        for module in self.net.modules():
-            for owned in (module._parameters, module._buffers) if weightless else (module._buffers,):
-                for name, tensor in owned.items():
-                    if tensor is not None and id(tensor) not in others:
-                        others[id(tensor)] = _meta(tensor) if weightless else tensor.clone()
-                    if tensor is not None:
-                        owned[name] = others[id(tensor)]  # type: ignore[assignment]
-
-    def __exit__(self, *error: object) -> None:
-        for owned, before in self.kept:
-            owned.clear()
-            owned.update(before)
-
-
-def _meta(tensor: Tensor) -> Tensor:
-    empty = tensor.detach().to("meta")
-    return nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
-
-
-def _anatomy(net: nn.Module, shape: tuple[int, ...], operations: list[Operation]) -> Measurement:
+def _measurement(net: nn.Module, shape: tuple[int, ...], operations: list[Operation]) -> Measurement:
     gates = {id(gate) for part in net.modules() if isinstance(part, Gated) for gate in part.gate.modules()}
     counted: set[int] = set()
     layers = tuple(
@@ -221,8 +185,8 @@ def _layer(number: int, operation: Operation, field: Field, counted: set[int]) -
     kind, locus = kind_of(operation)
     still = statistics(operation.module)
     if not operation.is_leaf:
-        given = {id(tensor) for call in operation.calls for tensor in tensors_in((call.args, call.kwargs))}
-        still = [tensor for tensor in still if id(tensor) in given]
+        read = set(map(id, operation.buffers))
+        still = [tensor for tensor in still if id(tensor) in read]
     fresh = {id(tensor): tensor for tensor in (*operation.weights, *still) if id(tensor) not in counted}
     counted.update(fresh)
     macs, connections, units = cost(operation)

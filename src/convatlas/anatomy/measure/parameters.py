@@ -15,7 +15,9 @@ def statistics(module: nn.Module) -> list[Tensor]:
     named = getattr(module, "statistics", ())
     # In a net that is not ours, `statistics` may be anything.
     names = (*RUNNING, *named) if isinstance(named, tuple) else RUNNING
-    return [tensor for name in names if (tensor := module._buffers.get(name)) is not None]
+    # A TorchScript module has no dictionary of its buffers.
+    buffers = dict(module.named_buffers(recurse=False))
+    return [buffers[name] for name in names if name in buffers]
 
 
 def parameters(module: nn.Module) -> tuple[int, int]:

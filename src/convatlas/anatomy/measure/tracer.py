@@ -1,27 +1,44 @@
-"""The one call tracer: which operations a net runs, in which order, on which tensors.
+"""The call tracer: which operations a net runs, in which order, on which tensors.
 
 A leaf module is one operation, whatever it calls inside. What a composite module calls by itself (a functional ReLU, a
 sum, a concatenation) is an operation too, owned by that module. So a foreign net is traced as well as ours, in which
-the operations are the calls of its leaves.
+the operations are the calls of its leaves. What runs below the level of calls (a TorchScript function) or outside of
+PyTorch (a NumPy function in between) is an operation called "unknown".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+import weakref
+from collections.abc import Callable, Container, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from convatlas.anatomy.measure.meta_shortcuts import known
+from convatlas.anatomy.measure.twin import Twin, twin
+from convatlas.base.untouched import same_random_state
+
+UNKNOWN = "unknown"
+"""The name of the call that stands for what the tracer cannot see."""
+
+LEAVE = ("numpy", "tolist", "array", "dlpack")
+"""Methods by which numbers leave PyTorch."""
+
+RETURN = ("tensor", "as_tensor", "asarray", "from_dlpack")
+"""Functions by which numbers may come back."""
 
 
 @dataclass
 class Call:
-    """One function of PyTorch as it was called: its name, its arguments, what it gave."""
+    """One call of a PyTorch function: its name, its arguments, its result.
+
+    Tensors in it are on the meta device if only shapes are kept, but for the net's own; copies if values are.
+    """
 
     name: str
     args: tuple[Any, ...]
@@ -39,11 +56,11 @@ class Operation:
         is_leaf: Whether the operation is a leaf's whole call.
         calls: The functions called; one for a composite's, any number for a leaf's.
         inputs: Numbers of the operations that fed it, in the order of its arguments; -1 is the net's input.
-        weights: Parameters it reads: a leaf's own, and those among its arguments, remade (reshaped, say) or not.
+        weights: Parameters it reads: a leaf's own, and those among its arguments, reshaped or computed with or not.
+        buffers: Buffers of the net among its arguments.
         shapes_in: Shapes of those inputs.
-        shapes: Shapes of its outputs.
-        itemsize: Bytes of one number of the output.
-        answer: Its place among what the net gives, from 0; None if only other operations read it.
+        outputs: Its results, with values if they are kept, else on the meta device.
+        answer: Its place among the net's outputs, from 0; None if only other operations read it.
     """
 
     path: str
@@ -52,65 +69,114 @@ class Operation:
     calls: list[Call] = field(default_factory=list)
     inputs: list[int] = field(default_factory=list)
     weights: list[nn.Parameter] = field(default_factory=list)
+    buffers: list[Tensor] = field(default_factory=list)
     shapes_in: list[tuple[int, ...]] = field(default_factory=list)
-    shapes: list[tuple[int, ...]] = field(default_factory=list)
-    itemsize: int = 4
+    outputs: list[Tensor] = field(default_factory=list)
     answer: int | None = None
 
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of its outputs."""
+        return [tuple(tensor.shape) for tensor in self.outputs]
 
-def trace(net: nn.Module, *inputs: Tensor) -> list[Operation]:
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one number of its output."""
+        return self.outputs[-1].element_size()
+
+
+def trace(
+    net: nn.Module,
+    *inputs: Tensor,
+    keep: Literal["shapes", "values"] = "shapes",
+    only: Container[int] | None = None,
+    observers: bool = False,
+) -> list[Operation]:
     """The operations of one forward pass of `net` over `inputs`, in order; in evaluation mode, without gradients.
 
-    The net is left as it was: its mode, its hooks, its weights.
+    A copy of the net's structure runs, on the meta device if the inputs are there: the net itself is only read, and
+    PyTorch's random state is restored. Of hooks, those that are plain functions do not run.
+
+    Args:
+        net: Any module.
+        inputs: Its arguments.
+        keep: "shapes", which takes no memory, or "values": copies of all tensors as each operation read and gave them,
+            whatever is written into them later.
+        only: Numbers, from 0, of the operations whose values are kept; all by default.
+        observers: Whether hooks that are plain functions run too.
     """
-    tracer = _Tracer(net, inputs)
-    modes = {module: module.training for module in net.modules()}
+    copied = twin(net, bool(inputs) and all(tensor.is_meta for tensor in inputs), observers)
+    tracer = _Tracer(copied, inputs, keep == "values", only)
     with ExitStack() as stack:
-        stack.callback(_restore, modes)
-        # Not by `eval`, of which a net may make anything (one from `torch.export` refuses it).
-        _restore(dict.fromkeys(modes, False))
-        for name, module in net.named_modules():
-            stack.enter_context(module.register_forward_pre_hook(tracer.entering(name), with_kwargs=True))
-            stack.enter_context(module.register_forward_hook(tracer.leaving(), with_kwargs=True, always_call=True))
+        for name, module in copied.net.named_modules():
+            module.register_forward_pre_hook(tracer.entering(name), with_kwargs=True)
+            module.register_forward_hook(tracer.leaving(), with_kwargs=True, always_call=True)
+        stack.enter_context(same_random_state())
         stack.enter_context(torch.no_grad())
+        stack.enter_context(_Below(tracer))
         stack.enter_context(tracer)
-        output = net(*inputs)
+        output = copied.net(*inputs)
     for place, tensor in enumerate(tensors_in(output)):
-        _, number = tracer.makers.get(id(tensor), (tensor, -1))
-        if number >= 0 and tracer.operations[number].answer is None:
+        number = tracer.maker(tensor)
+        if number is not None and number >= 0 and tracer.operations[number].answer is None:
             tracer.operations[number].answer = place
     return tracer.operations
 
 
-def _restore(modes: dict[nn.Module, bool]) -> None:
-    for module, mode in modes.items():
-        module.training = mode
+@dataclass
+class _Hidden:
+    """Work that no call shows: by which module, what it read, which ATen operations it ran."""
+
+    path: str
+    module: nn.Module
+    reads: list[Tensor] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    number: int | None = None
 
 
 class _Tracer(TorchFunctionMode):
-    def __init__(self, net: nn.Module, inputs: tuple[Tensor, ...]):
+    def __init__(self, copied: Twin, inputs: tuple[Tensor, ...], values: bool, only: Container[int] | None):
         super().__init__()
+        self.originals, self.constants = copied.originals, copied.constants
+        self.values, self.only = values, only
         self.operations: list[Operation] = []
-        self.stack: list[tuple[str, nn.Module, Operation | None]] = [("", net, None)]
-        # Tensors are kept so that no id is used twice while the trace lasts.
-        self.makers: dict[int, tuple[Tensor, int]] = {id(tensor): (tensor, -1) for tensor in inputs}
-        self.remade: dict[int, tuple[Tensor, list[nn.Parameter]]] = {}
+        self.stack: list[tuple[str, nn.Module, Operation | None]] = [("", self.originals[id(copied.net)], None)]
+        self.makers = _ByTensor()
+        for tensor in inputs:
+            self.makers[tensor] = -1
+        self.remade, self.hidden, self.stand_ins = _ByTensor(), _ByTensor(), _ByTensor()
+        self.group: _Hidden | None = None
+        self.gone: list[int] = []
+        # While a call runs, what it calls in turn is part of it; but if it reads none of the photo's tensors itself (a
+        # function under `torch.vmap` reads wrappers of them), the ATen operations below tell what it reads.
+        self.busy, self.blind = False, False
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Let calls pass unrecorded."""
+        before, self.busy = self.busy, True
+        try:
+            yield
+        finally:
+            self.busy = before
 
     def entering(self, path: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            self.group = None
             outer = self.stack[-1][2]
-            operation = outer
+            operation, original = outer, self.originals[id(module)]
             if outer is None and not any(True for _ in module.children()):
-                operation = self._begun(path, module, True, (args, kwargs))
-            self.stack.append((path, module, operation))
+                operation = self._begin(path, original, True, (args, kwargs))
+            self.stack.append((path, original, operation))
 
         return hook
 
     def leaving(self) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            self.group = None
             _, _, operation = self.stack.pop()
             if operation is not None and self.stack[-1][2] is None:
-                self._ended(operation, output)
+                self._end(operation, output)
 
         return hook
 
@@ -118,55 +184,189 @@ class _Tracer(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if self.busy:
+            return func(*args, **kwargs)
         path, module, operation = self.stack[-1]
+        name = _name(func)
         before = [(tensor, _version(tensor)) for tensor in tensors_in((args, kwargs))]
-        output = known(func, args, kwargs)
-        if output is None:
-            output = func(*args, **kwargs)
+        given = self._kept((args, kwargs)) if self.values else None
+        self.blind = operation is None and bool(before) and not any(self._followed(tensor) for tensor, _ in before)
+        with self.quiet():
+            output = known(func, args, kwargs)
+            if output is None:
+                output = func(*args, **kwargs)
+        self.blind = False
         written = [tensor for tensor, version in before if _version(tensor) != version]
         if not written and not any(True for _ in tensors_in(output)):
+            if name in LEAVE:
+                self.gone += [number for tensor, _ in before if (number := self.maker(tensor)) is not None]
             return output
-        call = Call(_name(func), args, kwargs, output)
-        if operation is not None:
-            operation.calls.append(call)
-        else:
-            begun = self._begun(path, module, False, (args, kwargs))
-            begun.calls.append(call)
-            # An assignment to a part of a map (`y[:, :2] = x`) gives nothing; what it makes is the map.
-            self._ended(begun, written if output is None else output)
+        begun = None if operation is not None else self._begin(path, module, False, (args, kwargs))
+        kept_args, kept_kwargs = self._kept((args, kwargs)) if given is None else given
+        # An assignment to a part of a map (`y[:, :2] = x`) gives nothing; what it makes is the map.
+        made = written if output is None else output
+        (operation or begun).calls.append(Call(name, kept_args, kept_kwargs, self._kept(output)))  # type: ignore[union-attr]
+        if begun is not None:
+            if begun.inputs or not (self.gone and name in RETURN):
+                self._end(begun, made)
             # What is written into a view is written into the map it views.
-            made = self.makers.get(id(written[0])) if written else None
-            if made is not None and (whole := written[0]._base) is not None:
-                self.makers[id(whole)] = whole, made[1]
+            number = self.makers.get(written[0]) if written else None
+            if number is not None and (whole := written[0]._base) is not None:
+                self.makers[whole] = number
         return output
 
-    def _begun(self, path: str, module: nn.Module, is_leaf: bool, given: Any) -> Operation:
+    def below(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        """Note an ATen operation that no call shows."""
+        path, module, operation = self.stack[-1]
+        with self.quiet():
+            call = Call(_name(func), self._kept(args), self._kept(kwargs), self._kept(output))
+            if operation is not None:
+                operation.calls.append(call)
+                return
+            reads = [tensor for tensor in tensors_in((args, kwargs)) if self._followed(tensor)]
+            if not reads:
+                return
+            self.group = self.group or _Hidden(path, module)
+            self.group.calls.append(call)
+            self.group.reads += [tensor for tensor in reads if self.hidden.get(tensor) is not self.group]
+            for tensor in tensors_in(output):
+                self.hidden[tensor] = self.group
+
+    def maker(self, tensor: Tensor, outside: bool = False) -> int | None:
+        """The number of the operation that made a tensor, -1 for an input of the net; None for a constant.
+
+        With `outside`, a tensor of unknown origin is taken for made of the numbers that left PyTorch before, if any.
+        """
+        group = self.hidden.get(tensor)
+        if group is not None:
+            if group.number is None:
+                group.number = self._unknown(group.path, group.module, group.reads, group.calls, tensor)
+            else:
+                self.operations[group.number].outputs.append(self._kept(tensor))
+            self.makers[tensor] = group.number
+            del self.hidden[tensor]
+        elif outside and self.gone and not self._explained(tensor):
+            path, module, _ = self.stack[-1]
+            self.makers[tensor] = self._unknown(path, module, [], [], tensor)
+        number: int | None = self.makers.get(tensor)
+        return number
+
+    def _followed(self, tensor: Tensor) -> bool:
+        return tensor in self.makers or tensor in self.hidden
+
+    def _explained(self, tensor: Tensor) -> bool:
+        return tensor in self.makers or tensor in self.remade or id(tensor) in self.constants
+
+    def _unknown(self, path: str, module: nn.Module, reads: list[Tensor], calls: list[Call], output: Tensor) -> int:
+        operation = Operation(path, module, False)
+        for tensor in reads:
+            number = self.maker(tensor)
+            if number is not None:
+                operation.inputs.append(number)
+                operation.shapes_in.append(tuple(tensor.shape))
+        if not reads:
+            operation.inputs = list(dict.fromkeys(self.gone))
+            operation.shapes_in = [self.operations[number].shapes[0] for number in operation.inputs if number >= 0]
+        with self.quiet():
+            kept = self._kept(output)
+            operation.calls = [Call(UNKNOWN, tuple(self._kept(reads)), {}, kept), *calls]
+        operation.outputs = [kept]
+        self.operations.append(operation)
+        return len(self.operations) - 1
+
+    def _begin(self, path: str, module: nn.Module, is_leaf: bool, given: Any) -> Operation:
+        self.group = None
         operation = Operation(path, module, is_leaf)
         weights = list(module.parameters()) if is_leaf else []
         for tensor in tensors_in(given):
-            if id(tensor) in self.makers:
-                operation.inputs.append(self.makers[id(tensor)][1])
+            number = self.maker(tensor, outside=True)
+            if number is not None:
+                operation.inputs.append(number)
                 operation.shapes_in.append(tuple(tensor.shape))
             elif isinstance(tensor, nn.Parameter):
-                weights.append(tensor)
-            elif id(tensor) in self.remade:
-                weights += self.remade[id(tensor)][1]
-        # Each once: what is remade again and again, with itself, would have them double each time.
+                weights.append(self.originals.get(id(tensor), tensor))
+            elif tensor in self.remade:
+                weights += self.remade.get(tensor)
+            elif id(tensor) in self.originals:
+                operation.buffers.append(self.originals[id(tensor)])
+        # Each once: what is computed again and again, with itself, would double them each time.
         operation.weights = list({id(weight): weight for weight in weights}.values())
         return operation
 
-    def _ended(self, operation: Operation, output: Any) -> None:
-        number, made = len(self.operations), list(tensors_in(output))
+    def _end(self, operation: Operation, output: Any) -> None:
+        made = list(tensors_in(output))
         # What reads no traced tensor (a parameter reshaped, a constant made) is no step on the photo's way, nor is what
         # gives none.
         if not operation.inputs or not made:
-            self.remade |= {id(tensor): (tensor, operation.weights) for tensor in made}
+            for tensor in made:
+                self.remade[tensor] = operation.weights
             return
+        operation.outputs = [self._kept(tensor) for tensor in made]
         self.operations.append(operation)
         for tensor in made:
-            operation.shapes.append(tuple(tensor.shape))
-            operation.itemsize = tensor.element_size()
-            self.makers[id(tensor)] = (tensor, number)
+            self.makers[tensor] = len(self.operations) - 1
+
+    def _kept(self, value: Any) -> Any:
+        """What a record keeps of a value: each tensor as its stand-in, a copy or one on the meta device."""
+        if isinstance(value, Tensor):
+            return self._stand_in(value)
+        if isinstance(value, tuple | list):
+            parts = [self._kept(part) for part in value]
+            return parts if isinstance(value, list) else tuple(parts)
+        return {key: self._kept(part) for key, part in value.items()} if isinstance(value, dict) else value
+
+    def _stand_in(self, tensor: Tensor) -> Tensor:
+        if tensor.is_meta or id(tensor) in self.originals:
+            return tensor
+        copied = self.values and (self.only is None or len(self.operations) in self.only)
+        state = _version(tensor), copied
+        before = self.stand_ins.get(tensor)
+        if before is not None and before[0] == state:
+            return before[1]  # type: ignore[no-any-return]
+        with self.quiet():
+            stand_in = tensor.detach().clone() if copied else torch.empty_like(tensor, device="meta")
+        self.stand_ins[tensor] = state, stand_in
+        return stand_in
+
+
+class _Below(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees the ATen operations that run without a call of a function, in TorchScript for one."""
+
+    def __init__(self, tracer: _Tracer):
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.tracer = tracer
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if self.tracer.busy and not self.tracer.blind:
+            return func(*args, **kwargs)
+        with self.tracer.quiet():
+            output = func(*args, **kwargs)
+        self.tracer.below(func, args, kwargs, output)
+        return output
+
+
+class _ByTensor:
+    """A mapping by the identity of tensors that does not keep them alive."""
+
+    def __init__(self) -> None:
+        self.entries: dict[int, tuple[weakref.ref[Tensor], Any]] = {}
+
+    def __setitem__(self, tensor: Tensor, value: Any) -> None:
+        self.entries[id(tensor)] = weakref.ref(tensor), value
+
+    def __delitem__(self, tensor: Tensor) -> None:
+        del self.entries[id(tensor)]
+
+    def __contains__(self, tensor: Tensor) -> bool:
+        entry = self.entries.get(id(tensor))
+        # Another tensor may have come to lie where one was freed.
+        return entry is not None and entry[0]() is tensor
+
+    def get(self, tensor: Tensor) -> Any:
+        return self.entries[id(tensor)][1] if tensor in self else None
 
 
 def _version(tensor: Tensor) -> int:

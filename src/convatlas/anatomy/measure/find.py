@@ -1,4 +1,4 @@
-"""The layer that a user means: by its name, its number, or the name of a module that holds it."""
+"""Find the operation that a user means: by its name, its number, or the name of a module that holds it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from convatlas.base.errors import ConvAtlasError, unknown
 def find(
     operations: Sequence[Operation], layer: str, fits: Callable[[Operation], bool], what: str
 ) -> tuple[int, Operation]:
-    """The place of the last operation called `layer`, or inside a module called so, that fits.
+    """Return the index and the last operation called `layer`, or inside a module of that name, that fits.
 
-    A number that is no name is that of an operation, from 1.
+    A number that is not a name is that of an operation, from 1.
 
     Raises:
-        UnknownName: There is none called so.
-        ConvAtlasError: There is, but it is no `what`.
+        UnknownName: No operation or module has this name.
+        ConvAtlasError: None of those with this name is a `what`.
     """
     paths = enumerate(operation.path for operation in operations)
-    named = [at for at, path in paths if path == layer or path.startswith(f"{layer}.")]
-    if not named and layer.isdecimal() and 1 <= int(layer) <= len(operations):
-        named = [int(layer) - 1]
-    if not named:
+    matches = [number for number, path in paths if path == layer or path.startswith(f"{layer}.")]
+    if not matches and layer.isdecimal() and 1 <= int(layer) <= len(operations):
+        matches = [int(layer) - 1]
+    if not matches:
         parts = [operation.path.split(".") for operation in operations if operation.path]
         raise unknown(
             "layer", layer, {".".join(names[:depth]) for names in parts for depth in range(1, len(names) + 1)}
         )
-    fitting = [at for at in named if fits(operations[at])]
+    fitting = [number for number in matches if fits(operations[number])]
     if not fitting:
-        raise ConvAtlasError(f"{layer} is no {what}")
+        raise ConvAtlasError(f"{layer} is not a {what}")
     return fitting[-1], operations[fitting[-1]]
 
 
@@ -40,8 +40,13 @@ def gives_maps(operation: Operation) -> bool:
     return len(shape) == 4 and shape[2] * shape[3] > 1
 
 
+def convolves(operation: Operation) -> bool:
+    """Whether an operation runs a 2-d convolution."""
+    return any(call.name == "conv2d" for call in operation.calls)
+
+
 def unit(shape: Sequence[int], row: int | None, column: int | None) -> tuple[int, int]:
-    """Row and column of a unit of a map (N, C, H, W); those in the middle if not said.
+    """Row and column of a unit of a map (N, C, H, W); the middle ones by default.
 
     Raises:
         ConvAtlasError: The map has no such unit.

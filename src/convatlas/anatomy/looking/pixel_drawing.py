@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from convatlas.anatomy.looking.arithmetic import Channel, Grid, Pixel
+from convatlas.anatomy.looking.pixel import Channel, Grid, Pixel
 from convatlas.pictures.picture import Picture
 from convatlas.pictures.pixels import diverging
 from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Shape, Text

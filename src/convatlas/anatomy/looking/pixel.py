@@ -9,7 +9,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convatlas.anatomy.looking.finding import find
+from convatlas.anatomy.measure.find import convolves, find
 from convatlas.anatomy.measure.macs import argument
 from convatlas.anatomy.measure.tracer import Call, Operation, trace
 from convatlas.base.errors import ConvAtlasError
@@ -81,17 +81,14 @@ def pixel(net: nn.Module, x: Tensor, layer: str, channel: int, row: int, column:
         UnknownName: No such layer.
         ConvAtlasError: It is no 2-d convolution, or its map has no such place.
     """
-    _, operation = find(trace(net, x), layer, _convolves, "2-d convolution")
+    number, _ = find(trace(net, x), layer, convolves, "2-d convolution")
+    operation = trace(net, x, keep="values", only={number})[number]
     call = next(call for call in reversed(operation.calls) if call.name == "conv2d")
     shape = call.output.shape[-3:]
     for what, value, size in zip(("channels", "rows", "columns"), (channel, row, column), shape, strict=True):
         if not 0 <= value < size:
             raise ConvAtlasError(f"the map of {operation.path} has {what} 0 to {size - 1}; there is no {value}")
     return _taken_apart(operation, call, channel, row, column)
-
-
-def _convolves(operation: Operation) -> bool:
-    return any(call.name == "conv2d" for call in operation.calls)
 
 
 def _taken_apart(operation: Operation, call: Call, channel: int, row: int, column: int) -> Pixel:

@@ -1,0 +1,142 @@
+"""A copy of a net's structure that runs instead of the net, so that the net itself is never changed."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import types
+import warnings
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+PLAIN = (type(None), bool, int, float, complex, str, bytes, type, torch.dtype, torch.device, torch.Size)
+SHARED = (torch.fx.Graph, types.ModuleType)
+"""What a forward pass only reads: a copy would take long and change nothing."""
+
+
+@dataclass
+class Twin:
+    """A copy of a net's structure, in evaluation mode.
+
+    Attributes:
+        net: The copy.
+        originals: For the id of each module, parameter and buffer of the copy, that of the net.
+        constants: Ids of all tensors that the copy holds.
+    """
+
+    net: nn.Module
+    originals: dict[int, Any]
+    constants: set[int]
+
+
+def twin(net: nn.Module, meta: bool, observers: bool = False) -> Twin:
+    """Copy a net's modules, attributes and buffers; parameters are shared, or all its tensors are on the meta device.
+
+    Hooks that are plain functions, which can reach anything outside the net, are left out but for PyTorch's own.
+
+    Args:
+        net: Any module; it is only read.
+        meta: Whether parameters and buffers are to be on the meta device.
+        observers: Whether hooks that are plain functions are kept too.
+    """
+    memo: dict[int, Any] = {}
+    modules: dict[int, tuple[nn.Module, nn.Module]] = {}
+    for module in net.modules():
+        if id(module) not in memo:
+            scripted = isinstance(module, torch.jit.ScriptModule)
+            memo[id(module)] = _Scripted(module, meta) if scripted else object.__new__(type(module))
+            modules[id(module)] = module, memo[id(module)]
+            # What lies in a TorchScript module is not called by itself.
+            for part in module.modules() if scripted else ():
+                memo.setdefault(id(part), part)
+    for module, _ in modules.values():
+        if not isinstance(module, torch.jit.ScriptModule):
+            _copy_tensors(module, meta, memo)
+    originals: dict[int, Any] = {id(new): old for old, new in modules.values()}
+    for old, new in modules.values():
+        if not isinstance(new, _Scripted):
+            new.__dict__.update({name: _copy(name, value, memo, observers) for name, value in vars(old).items()})
+            new.__dict__["training"] = False
+            for owned in (old._parameters, old._buffers):
+                originals |= {id(memo[id(tensor)]): tensor for tensor in owned.values() if tensor is not None}
+    constants = {id(value) for value in memo.values() if isinstance(value, Tensor)}
+    return Twin(memo[id(net)], originals, constants)
+
+
+def has_observers(net: nn.Module) -> bool:
+    """Whether some hook of a net's forward pass is a plain function."""
+    return any(
+        _observes(hook)
+        for module in net.modules()
+        for name in ("_forward_hooks", "_forward_pre_hooks")
+        for hook in (vars(module).get(name) or {}).values()
+    )
+
+
+class _Scripted(nn.Module):
+    """A copy of a TorchScript module as one layer; such modules take no hooks, this one does."""
+
+    def __init__(self, script: nn.Module, meta: bool):
+        super().__init__()
+        # Moving one makes PyTorch warn of gradients that it does not have.
+        with warnings.catch_warnings(action="ignore"):
+            copied = copy.deepcopy(script).eval()
+            # In a list, so that it is not a submodule.
+            self._script = [copied.to("meta") if meta else copied]
+        self.training = False
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self._script[0](*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_script"][0], name)
+
+
+def _copy_tensors(module: nn.Module, meta: bool, memo: dict[int, Any]) -> None:
+    for weight in module._parameters.values():
+        if weight is not None and id(weight) not in memo:
+            memo[id(weight)] = nn.Parameter(weight.detach().to("meta"), weight.requires_grad) if meta else weight
+    for buffer in module._buffers.values():
+        if buffer is not None and id(buffer) not in memo:
+            memo[id(buffer)] = buffer.detach().to("meta") if meta else buffer.detach().clone()
+    for value in vars(module).values():
+        if isinstance(value, Tensor) and id(value) not in memo:
+            memo[id(value)] = value.detach().clone()
+
+
+def _copy(name: str, value: Any, memo: dict[int, Any], observers: bool) -> Any:
+    """An attribute's copy, in which modules and tensors of the net are those of its twin."""
+    if isinstance(value, (*PLAIN, *SHARED)):
+        return value
+    if isinstance(value, Tensor):
+        return memo[id(value)]
+    if name in ("_parameters", "_buffers", "_modules"):
+        # A tensor may be shared with a module that was copied whole.
+        return type(value)((key, None if part is None else memo[id(part)]) for key, part in value.items())
+    if name in ("_forward_hooks", "_forward_pre_hooks"):
+        kept = ((key, hook) for key, hook in value.items() if observers or not _observes(hook))
+        return OrderedDict((key, _deep(hook, memo)) for key, hook in kept)
+    return _deep(value, memo)
+
+
+def _deep(value: Any, memo: dict[int, Any]) -> Any:
+    """A deep copy, or the thing itself if it cannot be copied (a lock, a generator, an open file)."""
+    known = len(memo)
+    try:
+        return copy.deepcopy(value, memo)
+    # What a class of the user's own raises is anything at all.
+    except Exception:
+        while len(memo) > known:
+            memo.popitem()
+        return value
+
+
+def _observes(hook: Any) -> bool:
+    while isinstance(hook, functools.partial):
+        hook = hook.func
+    plain = isinstance(hook, types.FunctionType | types.BuiltinFunctionType)
+    return plain and not (getattr(hook, "__module__", None) or "").startswith("torch.")
