@@ -23,20 +23,30 @@ PEERS = ("convatlas", "eager", "torch.compile", "onnxruntime", "openvino")
 
 
 def pages(result: Path = RESULT) -> dict[str, str]:
-    """The generated pages by file name."""
+    """The generated pages by file name; `result` holds the error table, if it was measured."""
+    found = table(list(checks(names([]))))
+    return {
+        "nets.md": nets_page(),
+        "genes.md": genes_page(),
+        "speed.md": speed(),
+        "check.md": f"# Published against measured\n\n`convatlas check --markdown`\n\n{found.markdown()}\n",
+    } | ({"errors.md": errors(ErrorTable.read(result))} if result.exists() else {})
+
+
+def nets_page() -> str:
+    """The table of all nets."""
+    return f"# The nets\n\n`convatlas list --markdown`\n\n{overview().markdown()}\n"
+
+
+def genes_page() -> str:
+    """The table of all genes."""
     genes = gene_table("genes")
     assert genes is not None
     letters = (
         "In shapes and costs: N photos, C channels in, K channels out, H x W the output map, n the input map's side, "
         "k the window's side, s the stride, g groups, r squeezed channels."
     )
-    found = table(list(checks(names([]))))
-    return {
-        "nets.md": f"# The nets\n\n`convatlas list --markdown`\n\n{overview().markdown()}\n",
-        "genes.md": f"# The genes\n\n`convatlas show genes --markdown`. {letters}\n\n{genes.markdown()}\n",
-        "speed.md": speed(),
-        "check.md": f"# Published against measured\n\n`convatlas check --markdown`\n\n{found.markdown()}\n",
-    } | ({"errors.md": errors(ErrorTable.read(result))} if result.exists() else {})
+    return f"# The genes\n\n`convatlas show genes --markdown`. {letters}\n\n{genes.markdown()}\n"
 
 
 def errors(found: ErrorTable) -> str:

@@ -294,10 +294,8 @@ def test_every_data_file_is_read() -> None:
     data = Path(home.__file__).parent / "data"
     assert {file.stem for file in data.iterdir()} == {
         *families(),
-        "families",
         "sources",
         "exceptions",
-        "tree",
         "weights",
     }
 

@@ -1,1 +1,1 @@
-"""The components a net is built from: one file a gene, and `genome.py`, which chooses among them."""
+"""The components a net is built from; `loci.py` lists them and `genome.py` chooses among them."""

@@ -1,4 +1,4 @@
-"""Activation, the review's transfer function: one number in, one number out."""
+"""Activation functions (the review's transfer functions): elementwise, shapes stay."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ScaledTanh(nn.Module):
     label = Label("scaled tanh", "activation", "stanh")
 
     def forward(self, x: Tensor) -> Tensor:
-        return 1.7159 * torch.tanh(x * (2 / 3))
+        return 1.7159 * torch.tanh(x * (2 / 3))  # (N, C, ...), same shape
 
 
 class Gaussian(nn.Module):
@@ -24,7 +24,7 @@ class Gaussian(nn.Module):
     label = Label("Gaussian membership", "activation", "gaussian", "Gaussian")
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.exp(-0.5 * x * x)
+        return torch.exp(-0.5 * x * x)  # (N, C, ...), same shape
 
 
 class Bell(nn.Module):
@@ -34,7 +34,7 @@ class Bell(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         square = x * x
-        return 1 / (1 + square * square)
+        return 1 / (1 + square * square)  # (N, C, ...), same shape
 
 
 def _gene(

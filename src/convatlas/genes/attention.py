@@ -1,4 +1,4 @@
-"""Attention: a gate between 0 and 1 for each channel, or each position, computed from the map itself."""
+"""Attention: a gate in 0..1 for each channel or each position, computed from the map itself."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from convatlas.genes.structural import Multiply
 
 
 class Squeeze(nn.Module):
-    """The mean of each map; (N, C, H, W) -> (N, C, 1, 1)."""
+    """Mean of each channel; (N, C, H, W) -> (N, C, 1, 1)."""
 
     label = Label("global average pooling", "flattening")
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3), keepdim=True)
+        return x.mean((2, 3), keepdim=True)  # (N, C, H, W) -> (N, C, 1, 1)
 
 
 class Gated(nn.Module):
-    """The map times a gate computed from it by `gate`, which must broadcast to the map; same shape."""
+    """Multiply a map by the gate that `gate` computes from it; the gate broadcasts to the map, whose shape stays."""
 
     def __init__(self, gate: nn.Module):
         super().__init__()
@@ -33,11 +33,12 @@ class Gated(nn.Module):
         self.multiply = Multiply()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.multiply(x, self.gate(x))  # type: ignore[no-any-return]
+        gate = self.gate(x)  # (N, C, 1, 1) or (N, 1, H, W)
+        return self.multiply(x, gate)  # type: ignore[no-any-return]
 
 
 class NeighbourConvolution(nn.Module):
-    """A convolution along the channels of a squeezed map, one kernel for all; (N, C, 1, 1), same shape."""
+    """Convolve along the channels of a squeezed map, with one kernel for all; (N, C, 1, 1), same shape."""
 
     label = Label("convolution along channels", "attention")
 
@@ -50,12 +51,12 @@ class NeighbourConvolution(nn.Module):
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
 
     def forward(self, x: Tensor) -> Tensor:
-        line = F.conv1d(x.flatten(2).transpose(1, 2), self.weight, padding=self.weight.shape[2] // 2)
-        return line.transpose(1, 2).unsqueeze(-1)
+        line = F.conv1d(x.flatten(2).transpose(1, 2), self.weight, padding=self.weight.shape[2] // 2)  # (N, 1, C)
+        return line.transpose(1, 2).unsqueeze(-1)  # (N, C, 1, 1)
 
 
 class AverageAndMax(nn.Module):
-    """Mean and maximum side by side: over the map as two positions (N, C, 2, 1), over the channels as (N, 2, H, W)."""
+    """Mean and maximum over each channel, as two positions (N, C, 2, 1), or over the channels, as (N, 2, H, W)."""
 
     label = Label("average and max", "attention")
 
@@ -65,20 +66,20 @@ class AverageAndMax(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.over == "channels":
-            return torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
-        return torch.cat([x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)], 2)
+            return torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)  # (N, 2, H, W)
+        return torch.cat([x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)], 2)  # (N, C, 2, 1)
 
     def extra_repr(self) -> str:
         return self.over
 
 
 class SumOfPositions(nn.Module):
-    """The sum of each map; (N, C, H, W) -> (N, C, 1, 1)."""
+    """Sum of each channel; (N, C, H, W) -> (N, C, 1, 1)."""
 
     label = Label("sum of positions", "attention")
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.sum((2, 3), keepdim=True)
+        return x.sum((2, 3), keepdim=True)  # (N, C, H, W) -> (N, C, 1, 1)
 
 
 def _squeeze_excitation(channels: int, squeezed: int, activation: Callable[[int], nn.Module]) -> nn.Module:
@@ -94,7 +95,7 @@ def _squeeze_excitation(channels: int, squeezed: int, activation: Callable[[int]
 
 
 def kernel_of(channels: int) -> int:
-    """ECA's kernel: the odd number next to log2(C) / 2 + 1 / 2."""
+    """Size of ECA's kernel: the odd number next to log2(C) / 2 + 1 / 2."""
     size = int(abs(math.log2(channels) / 2 + 0.5))
     return size if size % 2 else size + 1
 
@@ -104,7 +105,7 @@ def _efficient_channel(channels: int, squeezed: int, activation: Callable[[int],
 
 
 def _block_attention(channels: int, squeezed: int, activation: Callable[[int], nn.Module]) -> nn.Module:
-    # The two descriptions of a channel pass the shared layers as two positions of one map: one call of each module.
+    # Mean and maximum pass the shared layers as two positions of one map, so each module is called once.
     return chain(
         channel=Gated(
             chain(

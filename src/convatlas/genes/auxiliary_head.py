@@ -1,4 +1,4 @@
-"""Auxiliary classifiers: heads beside the trunk whose losses help to train it; at inference nothing of them runs."""
+"""Auxiliary classifiers: heads beside the trunk whose losses help to train it; they do not run at inference."""
 
 from __future__ import annotations
 

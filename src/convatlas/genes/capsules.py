@@ -1,6 +1,6 @@
-"""Capsules: groups of units whose vector says how an entity looks, and its length, below 1, whether it is there.
+"""Capsules: vectors whose direction describes an entity and whose length, below 1, says whether it is present.
 
-A capsule layer is votes (what each child would have each parent be) and a routing (which votes count: `routing`, `em`).
+A capsule layer computes votes (each child's prediction of each parent) and routes them (`routing`, `em_routing`).
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ from convatlas.genes.label import Label
 
 
 def squash(s: Tensor) -> Tensor:
-    """Brings vectors to a length below 1: v = s |s| / (1 + |s|^2) over the last side (Sabour et al. 2017, equation 1).
+    """Shrink vectors to a length below 1: v = s |s| / (1 + |s|^2) over the last axis (Sabour et al. 2017, equation 1).
 
-    Without a constant to keep the root away from 0: the norm's gradient is 0 there, and so is that of the product.
+    No epsilon is needed under the root: at 0 the gradients of the norm and of the product are both 0.
     """
     length: Tensor = torch.linalg.vector_norm(s, dim=-1, keepdim=True)
     return s * (length / (1 + length * length))
 
 
 class Squash(nn.Module):
-    """Maps as capsules of `size` units, squashed; (N, types size, H, W) -> (N, types H W, `size`), type by type."""
+    """Reshape maps to capsules of `size` numbers and squash them; (N, types size, H, W) -> (N, types H W, size).
+
+    Capsules are sorted by type, then by position.
+    """
 
     label = Label("squash", "activation")
 
@@ -30,7 +33,7 @@ class Squash(nn.Module):
         self.size = size
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, _, height, width = x.shape
+        batch, _, height, width = x.shape  # (N, types size, H, W)
         return squash(x.reshape(batch, -1, self.size, height, width).movedim(2, -1).flatten(1, 3))
 
     def extra_repr(self) -> str:
@@ -38,20 +41,20 @@ class Squash(nn.Module):
 
 
 class Length(nn.Module):
-    """How long each capsule is; (N, capsules, size) -> (N, capsules), each in [0, 1)."""
+    """Length of each capsule; (N, capsules, size) -> (N, capsules), each in [0, 1)."""
 
     label = Label("length", "routing")
 
     def forward(self, capsules: Tensor) -> Tensor:
-        length: Tensor = torch.linalg.vector_norm(capsules, dim=-1)
+        length: Tensor = torch.linalg.vector_norm(capsules, dim=-1)  # (N, capsules)
         return length
 
 
 class Votes(nn.Module):
-    """W_ij u_i, what child i would have parent j be; (N, children, size) -> (N, children, parents, wide).
+    """Votes W_ij u_i of child i for parent j; (N, children, size) -> (N, children, parents, wide).
 
-    A matrix for every pair: children parents wide size parameters, started with deviation 0.1 as the authors' code does
-    (with 1 every capsule is as long as every other, and nothing is learned).
+    There is a matrix for every pair: children parents wide size parameters, initialized with deviation 0.1 as in the
+    authors' code (with 1 all capsules have the same length, and nothing is learned).
     """
 
     label = Label("capsule votes", "dense")
@@ -65,7 +68,7 @@ class Votes(nn.Module):
         nn.init.normal_(self.weight, std=self.deviation)
 
     def forward(self, children: Tensor) -> Tensor:
-        return torch.einsum("nic,ijdc->nijd", children, self.weight)
+        return torch.einsum("nic,ijdc->nijd", children, self.weight)  # (N, children, parents, wide)
 
     def extra_repr(self) -> str:
         children, parents, wide, size = self.weight.shape
@@ -73,10 +76,10 @@ class Votes(nn.Module):
 
 
 class Mask(nn.Module):
-    """All capsules in a row but those of other classes, which are 0; (N, J, size) and (N,) -> (N, J size)."""
+    """Set all capsules but those of the chosen class to 0 and flatten them; (N, J, size) and (N,) -> (N, J size)."""
 
     label = Label("mask", "routing")
 
     def forward(self, capsules: Tensor, chosen: Tensor) -> Tensor:
         numbers = torch.arange(capsules.shape[1], device=capsules.device)
-        return (capsules * (numbers == chosen[:, None]).unsqueeze(-1)).flatten(1)
+        return (capsules * (numbers == chosen[:, None]).unsqueeze(-1)).flatten(1)  # (N, J size)

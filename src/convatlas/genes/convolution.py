@@ -1,4 +1,4 @@
-"""Convolution: which inputs an output sees."""
+"""Kinds of convolution: which inputs each output reads."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from convatlas.genes.sparse_connections import LinkedConvolution, Links, half
 
 
 class Separable(nn.Sequential):
-    """A depthwise convolution, then a 1 x 1 one, with nothing between: one layer to those who count (Chollet 2017)."""
+    """A depthwise convolution and a 1 x 1 one with nothing between them; counted as one layer (Chollet 2017)."""
 
     counts_as_one = True
 
 
 @dataclass(frozen=True)
 class Site:
-    """One convolution of a net, before it is known of which kind it will be; kernel and padding as (height, width).
+    """One place in a net where a convolution stands, whatever its kind; kernel and padding are (height, width).
 
-    `links` is the table of one that is published with some of its inputs linked only; `groups` is how many a grouped
-    one has, or the largest number below that fits.
+    `links` is the published connection table of a sparse one; `groups` is the number of groups of a grouped one, or an
+    upper bound where that number does not divide the channels.
     """
 
     channels: int
@@ -42,7 +42,7 @@ class Site:
     groups: int = 32
 
     def conv(self, groups: int = 1, outputs: int | None = None, bias: bool | None = None) -> Convolution:
-        """The convolution in `groups` groups."""
+        """A convolution in `groups` groups."""
         return Convolution(
             self.channels,
             outputs or self.outputs,
@@ -73,7 +73,7 @@ def _linked(site: Site) -> nn.Module:
 
 
 def _gene(name: str, formula: str, source: str, make: Callable[[Site], nn.Module], parameters: str) -> Gene:
-    # Without a bias a parameter is one multiplication an output position.
+    # Each weight is multiplied once per output position.
     macs = f"({parameters})*H*W"
     return Gene("convolution", name, formula, "(N,C,n,n) -> (N,K,H,W) by the alignment", parameters, macs, source, make)
 

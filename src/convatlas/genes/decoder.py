@@ -1,4 +1,4 @@
-"""Decoder: the photo, made back from a few numbers; its error in training makes these tell how the photo looks."""
+"""Decoders reconstruct the photo from a few numbers; training on the error makes these describe the photo."""
 
 from __future__ import annotations
 

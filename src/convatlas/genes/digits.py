@@ -1,6 +1,6 @@
 """Bitmaps of the ten digits, 7 wide and 12 high, as targets of LeNet-5's output layer.
 
-Drawn here in the style of figure 3 of LeCun et al. 1998; the paper's own pixels are not in its text.
+They are drawn here in the style of figure 3 of LeCun et al. 1998; the paper does not list its pixels.
 """
 
 from __future__ import annotations
@@ -22,6 +22,6 @@ DRAWN = """
 
 
 def bitmaps() -> list[list[float]]:
-    """For each digit its 84 pixels, row by row: 1 is ink, -1 is paper."""
+    """The 84 pixels of each digit, row by row: 1 is ink, -1 is paper."""
     rows = [line.split() for line in DRAWN.split("\n") if line]
     return [[1.0 if pixel == "#" else -1.0 for row in rows for pixel in row[digit]] for digit in range(10)]

@@ -1,4 +1,4 @@
-"""EM routing: every parent is a Gaussian that explains the votes of its children (Hinton, Sabour & Frosst 2018)."""
+"""EM routing: each parent is a Gaussian fitted to the votes of its children (Hinton, Sabour & Frosst 2018)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from convatlas.genes.label import Label
 from convatlas.genes.layers import SelfCounting
 
 LEAST_VARIANCE = 5e-4
-"""Added to every variance, as in the authors' code: a parent with one child has none, and would be infinitely dense."""
+"""Added to every variance, as in the authors' code: with a single child the variance is 0 and the density infinite."""
 
 NOBODY = 1e-8
-"""Keeps the mean of a parent that no child goes to finite."""
+"""Keeps the mean of a parent without children finite."""
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Which children the parents at each position read: a square window over the children's grid, or all of it.
+    """Children that the parents at each position read: a square window over the children's grid, or all of it.
 
     Attributes:
         grid: Height and width of the children's grid.
@@ -44,40 +44,40 @@ class Windows:
         return high, wide
 
     def links(self) -> tuple[list[list[int]], list[int]]:
-        """The two directions of who reads whom.
+        """Index tables from children to the windows that read them, and back.
 
         Returns:
-            For each position of the children the places (window, place in it, as one number) where it is read, all
-            rows equally long, filled up with the number of places, which is none. And for each place the row and
-            column where it stands there, as one number.
+            A row for each position of the children, with the places (window and place in it, as one index) that read
+            it; rows are padded to one length with the number of places, an index that does not exist. And for each
+            place its row and column in that table, as one index.
         """
         high, wide = self.positions
         kh, kw = self.kernel
         read: list[list[int]] = [[] for _ in range(self.grid[0] * self.grid[1])]
-        found = []
+        entries = []
         for window in range(high * wide):
-            top, left = window // wide * self.stride, window % wide * self.stride
+            row, column = window // wide * self.stride, window % wide * self.stride
             for place in range(kh * kw):
-                child = (top + place // kw) * self.grid[1] + left + place % kw
-                found.append((child, len(read[child])))
+                child = (row + place // kw) * self.grid[1] + column + place % kw
+                entries.append((child, len(read[child])))
                 read[child].append(window * kh * kw + place)
-        most = max(map(len, read))
+        longest = max(map(len, read))
         return (
-            [row + [len(found)] * (most - len(row)) for row in read],
-            [child * most + column for child, column in found],
+            [row + [len(entries)] * (longest - len(row)) for row in read],
+            [child * longest + column for child, column in entries],
         )
 
 
 @dataclass(frozen=True)
 class EMRound:
-    """One round of EM routing; L windows, P places in each, B children at a place, J parents of a window, D numbers.
+    """One round of EM routing; L windows, P places in each, B children at a place, J parents of a window, pose size D.
 
     Attributes:
-        couplings: R, the share of a child that goes to a parent (N, L, P, B, J): its sum over all parents of all
-            windows that read the child is 1.
+        couplings: R, the fraction of a child assigned to a parent (N, L, P, B, J); it sums to 1 over all parents of
+            all windows that read the child.
         poses: Means of the parents' Gaussians (N, L, J, D).
-        variances: Theirs, same shape.
-        activations: (N, L, J), in (0, 1).
+        variances: Variances of the Gaussians, same shape.
+        activations: Activations of the parents (N, L, J), in (0, 1).
     """
 
     couplings: Tensor
@@ -87,7 +87,7 @@ class EMRound:
 
 
 class EMRouting(SelfCounting):
-    """`steps` rounds of expectation and maximization, of children of so many `types` and so many types of `parents`.
+    """EM in `steps` rounds, between `types` types of children and `parents` types of parents.
 
     Votes (N, L, P, B, J, D) and the children's activations (N, L, P, B) -> poses (N, L, J, D), activations (N, L, J).
 
@@ -95,13 +95,13 @@ class EMRouting(SelfCounting):
     logistic(lambda (beta_a - n sum over D of (beta_u + ln sigma))). E: R = softmax of ln activation + ln density, over
     all parents that read the child, at whatever position; in logarithms, so that float32 does.
 
-    n is the weight of the parent's votes in units of what falls to a parent on average if all children are active: so
-    layers with many children a parent and with few share one scale (Gritzman 2019; the authors divide lambda by 4 in
-    the last layer instead). On it lambda = 1 - 0.95^t in round t: the authors' 0.01 (1 - 0.95^t) for 100 units. The
-    gradient runs through all rounds.
+    n is the summed weight of the parent's votes divided by the average per parent if all children are active, so that
+    layers with many and with few children per parent share one scale (Gritzman 2019; the authors divide lambda by 4 in
+    the last layer instead). On this scale lambda = 1 - 0.95^t in round t: the authors' 0.01 (1 - 0.95^t) for 100 units.
+    The gradient flows through all rounds.
 
-    Has 2 J parameters: of each parent's type beta_a, 0 at first, and beta_u, 3 at first: then about half of the
-    capsules are active in every layer, as the authors want it, and three rounds can be trained.
+    There are 2 J parameters, beta_a (initially 0) and beta_u (initially 3) of each type of parent. With these values
+    about half of the capsules are active in every layer, as the authors intend, and three rounds can be trained.
     """
 
     label = Label("EM routing", "routing")
@@ -112,26 +112,26 @@ class EMRouting(SelfCounting):
         self.windows, self.types, self.steps = windows, types, steps
         self.beta_a = nn.Parameter(torch.empty(parents))
         self.beta_u = nn.Parameter(torch.empty(parents))
-        read, found = windows.links()
+        read, places = windows.links()
         self.register_buffer("read", torch.empty(len(read), len(read[0]), dtype=torch.long), persistent=False)
-        self.register_buffer("found", torch.empty(len(found), dtype=torch.long), persistent=False)
+        self.register_buffer("places", torch.empty(len(places), dtype=torch.long), persistent=False)
 
     read: Tensor
-    found: Tensor
+    places: Tensor
 
     def reset_parameters(self) -> None:
         nn.init.zeros_(self.beta_a)
         nn.init.constant_(self.beta_u, 3.0)
-        read, found = self.windows.links()
+        read, places = self.windows.links()
         self.read.copy_(torch.tensor(read))
-        self.found.copy_(torch.tensor(found))
+        self.places.copy_(torch.tensor(places))
 
     def forward(self, votes: Tensor, activations: Tensor) -> tuple[Tensor, Tensor]:
         *_, last = self._rounds(votes, activations)
-        return last.poses, last.activations
+        return last.poses, last.activations  # (N, L, J, D), (N, L, J)
 
     def trace(self, votes: Tensor, activations: Tensor) -> list[EMRound]:
-        """Every round; the last one's poses and activations are what `forward` gives."""
+        """All rounds; `forward` returns poses and activations of the last one."""
         return list(self._rounds(votes, activations))
 
     def _rounds(self, votes: Tensor, activations: Tensor) -> Iterator[EMRound]:
@@ -155,30 +155,30 @@ class EMRouting(SelfCounting):
                 logits = known[:, :, None, None] - distance / 2
 
     def _compete(self, logits: Tensor) -> Tensor:
-        """The softmax over all parents, of all windows, that read a child; (N, L, P, B, J), same shape."""
+        """Softmax over all parents of all windows that read a child; (N, L, P, B, J), same shape."""
         batch, _, _, types, parents = logits.shape
         flat = logits.flatten(1, 2)  # (N, L P, B, J)
         nowhere = flat.new_full((batch, 1, types, parents), torch.finfo(flat.dtype).min)
         by_child = torch.cat([flat, nowhere], 1)[:, self.read]  # (N, positions, readings, B, J)
         shares = by_child.movedim(3, 2).flatten(3).softmax(3)  # (N, positions, B, readings J)
         back = shares.reshape(batch, len(self.read), types, -1, parents).movedim(3, 2).flatten(1, 2)
-        return back[:, self.found].reshape(logits.shape)
+        return back[:, self.places].reshape(logits.shape)
 
     def macs(self, shape: Sequence[int]) -> int:
-        """Weighted sums for mean and variance in each round, and a distance between rounds, of all numbers in votes."""
+        """Multiply-accumulates: mean and variance in each round and a distance between rounds, over all votes."""
         votes = prod(self.windows.positions) * prod(self.windows.kernel) * self.types * len(self.beta_a)
         return (3 * self.steps - 1) * shape[0] * votes * self.pose(shape)
 
     def pose(self, shape: Sequence[int]) -> int:
-        """How many numbers a vote has, from the shape of what comes out."""
+        """Size of a vote, from the shape of the output."""
         return shape[-1]
 
     def connections(self, shape: Sequence[int]) -> int:
-        """None: its parameters weigh evidence, not units."""
+        """0, because its parameters weigh evidence, not units."""
         return 0
 
     def units(self, shape: Sequence[int]) -> int:
-        """None: see `connections`."""
+        """0; see `connections`."""
         return 0
 
     def extra_repr(self) -> str:
@@ -186,7 +186,7 @@ class EMRouting(SelfCounting):
 
 
 class VectorEM(EMRouting):
-    """EM routing for capsules whose length is their activation: all children to all parents.
+    """EM routing from all children to all parents, for capsules whose length is their activation.
 
     Votes (N, children, parents, size) and the children's lengths (N, children) -> capsules (N, parents, size), each
     with the direction of its Gaussian's mean and the length of its activation.
@@ -199,8 +199,8 @@ class VectorEM(EMRouting):
 
     def forward(self, votes: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]
         poses, activations = super().forward(votes[:, None, :, None], lengths[:, None, :, None])
-        return F.normalize(poses[:, 0], dim=-1) * activations[:, 0].unsqueeze(-1)
+        return F.normalize(poses[:, 0], dim=-1) * activations[:, 0].unsqueeze(-1)  # (N, parents, size)
 
     def trace(self, votes: Tensor, lengths: Tensor) -> list[EMRound]:
-        """Every round, with one window and one child a place."""
+        """All rounds, with one window and one child at each place."""
         return super().trace(votes[:, None, :, None], lengths[:, None, :, None])

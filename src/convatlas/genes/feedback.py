@@ -1,7 +1,7 @@
-"""Feedback: arrows from a layer back to itself or to one before it, delayed by one step.
+"""Feedback: connections from a layer to itself or to an earlier one, delayed by one step.
 
-The review's recurrent nets: "When layers are connected in reverse direction also (I <- [H1 <- H2] <- O)". A photo
-stands still while the net runs for some steps; before the first one all states are 0.
+These are the review's recurrent nets: "When layers are connected in reverse direction also (I <- [H1 <- H2] <- O)".
+The net sees the same photo for a number of steps; all states start at 0.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from convatlas.genes.label import Label
 from convatlas.genes.layers import SelfCounting
 
 Arrow = tuple[str, str]
-"""From which layer to which: ("output", "hidden1")."""
+"""A connection backwards, (source, target): ("output", "hidden1")."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of a recurrent net: its name, its units, its transfer function (None: what comes in goes out)."""
+    """One layer of a recurrent net: its name, its units, its activation function (None for the identity)."""
 
     name: str
     width: int
@@ -35,7 +35,7 @@ class Layer:
 
 
 def arrows_of(value: object) -> tuple[Arrow, ...] | None:
-    """The arrows of `value`, each once and in order; None if it is the name of a gene, or a gene.
+    """Arrows in `value`, without duplicates and sorted; None if it is a gene or the name of one.
 
     Arrows come as pairs of layers, [("output", "hidden1"), ("hidden1", "hidden1")], or as text,
     "output->hidden1, hidden1->hidden1".
@@ -49,20 +49,20 @@ def arrows_of(value: object) -> tuple[Arrow, ...] | None:
     return tuple(sorted({_arrow(arrow) for arrow in arrows}))
 
 
-def _arrow(given: object) -> Arrow:
-    ends = given.split("->") if isinstance(given, str) else list(given) if isinstance(given, tuple | list) else []
+def _arrow(value: object) -> Arrow:
+    ends = value.split("->") if isinstance(value, str) else list(value) if isinstance(value, tuple | list) else []
     if len(ends) != 2 or not all(isinstance(end, str) for end in ends):
-        raise GeneError(f"an arrow is a pair of layers, ('output', 'hidden1') or 'output->hidden1'; got {given!r}")
+        raise GeneError(f"an arrow is a pair of layers, ('output', 'hidden1') or 'output->hidden1'; got {value!r}")
     return ends[0].strip(), ends[1].strip()
 
 
 class Recurrence(SelfCounting):
-    """A row of dense layers with arrows back, for `steps` steps of a still photo; (N, features) -> (N, classes).
+    """Dense layers with feedback, run for `steps` steps on one photo; (N, features) -> (N, classes).
 
-    In a step each layer computes act(W below + b + sum of V_s state_s), where `below` is the layer before it in this
-    step and state_s is the layer s, from which an arrow comes, one step ago. The input layer is x + sum of V_s state_s.
-    The answer is the output layer after the last step. Weights and biases start as LeCun et al. 1998 recommend,
-    uniform in 2.4 / fan-in, where arrows count as inputs.
+    In each step a layer computes act(W below + b + sum of V_s state_s): `below` is the previous layer in this step,
+    state_s the state one step ago of each layer s that feeds back to it. The input layer is x + sum of V_s state_s.
+    The result is the output layer after the last step. Weights and biases are drawn as LeCun et al. 1998 recommend,
+    uniformly in ±2.4 / fan-in, where feedback counts as input.
     """
 
     label = Label("recurrence", "feedback")
@@ -71,7 +71,7 @@ class Recurrence(SelfCounting):
         super().__init__()
         self.names, self.widths = [layer.name for layer in layers], [layer.width for layer in layers]
         self.arrows, self.steps, self.layers = tuple(arrows), steps, len(layers) - 1
-        # One operation has no modules below it: of a function only the weights are registered here.
+        # This module is one operation without children, so only the weights of activation functions are registered.
         self.functions = [layer.act for layer in layers]
         possible = [(source, target) for target in self.names for source in self.names if self._back(source, target)]
         for source, target in self.arrows:
@@ -98,7 +98,7 @@ class Recurrence(SelfCounting):
         return self.widths[self.names.index(name)]
 
     def _weights(self, name: str) -> list[Tensor]:
-        """All that the weighted sum of a layer reads."""
+        """Weights and biases that enter the sum of a layer."""
         own = ["weight", "bias"] if name != self.names[0] else []
         arrows = [f"{source}_to_{name}" for source, target in self.arrows if target == name]
         return [self.get_parameter(key) for key in (*(f"{name}_{part}" for part in own), *arrows)]
@@ -125,11 +125,11 @@ class Recurrence(SelfCounting):
         return f"{layer}_act_{key.replace('.', '_')}"
 
     def _learned(self, name: str, act: nn.Module) -> dict[str, Tensor]:
-        """The weights of a function that has some, by their names in it."""
+        """Weights of an activation function, by their names in it."""
         return {key: self.get_parameter(self._learned_name(name, key)) for key, _ in act.named_parameters()}
 
     def step(self, x: Tensor, before: Sequence[Tensor]) -> list[Tensor]:
-        """All layers one step later; `before` and the result hold the layers from input to output, (N, width) each."""
+        """States of all layers one step later, from input to output, (N, width) each, like `before`."""
         states: list[Tensor] = []
         for name, act in zip(self.names, self.functions, strict=True):
             if states:
@@ -146,7 +146,7 @@ class Recurrence(SelfCounting):
         return states
 
     def rest(self, x: Tensor) -> list[Tensor]:
-        """All layers before the first step: zeros."""
+        """States of all layers before the first step: zeros."""
         return [x.new_zeros(x.shape[0], width) for width in self.widths]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -174,10 +174,10 @@ def _gene(
     name: str, formula: str, source: str, arrows: Callable[[list[str]], list[Arrow]], parameters: str = "0"
 ) -> Gene:
     def make(layers: Sequence[Layer], steps: int) -> nn.Module:
-        found = arrows([layer.name for layer in layers])
-        if name != "none" and not found:
+        chosen = arrows([layer.name for layer in layers])
+        if name != "none" and not chosen:
             raise ValueError(f"{name} feedback needs a hidden layer")
-        return Recurrence(layers, found, steps)
+        return Recurrence(layers, chosen, steps)
 
     macs = f"({parameters})*s" if parameters != "0" else "0"
     return Gene("feedback", name, formula, "(N,F) -> (N,K)", parameters, macs, source, make)
@@ -187,21 +187,21 @@ GENES = (
     _gene("none", "-", "-", lambda names: []),
     _gene(
         "elman",
-        "H <- H: each hidden layer sees itself one step ago",
+        "H <- H: each hidden layer reads its own state one step ago",
         "Elman 1990",
         lambda names: [(name, name) for name in names[1:-1]],
         "C*C",
     ),
     _gene(
         "jordan",
-        "H1 <- O: the first hidden layer sees the output one step ago (without Jordan's decaying trace of it)",
+        "H1 <- O: the first hidden layer reads the output one step ago (without Jordan's decaying trace of it)",
         "Jordan 1986",
         lambda names: [(names[-1], name) for name in names[1:-1][:1]],
         "C*K",
     ),
     _gene(
         "chain",
-        "I <- H1 <- H2 <- O: each layer sees the next one, one step ago",
+        "I <- H1 <- H2 <- O: each layer reads the next one, one step ago",
         "the review, Conspectus",
         lambda names: [(after, name) for name, after in pairwise(names)],
         "F*C + C*K",

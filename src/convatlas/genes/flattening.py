@@ -1,4 +1,4 @@
-"""Flattening: from a map to one vector an image (the global poolings among them)."""
+"""Flattening: from a map to one vector per image, global poolings included."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ PYRAMID = (1, 2, 4)
 
 
 class GlobalAverage(nn.Module):
-    """The mean of each map; (N, C, H, W) -> (N, C)."""
+    """Mean of each channel; (N, C, H, W) -> (N, C)."""
 
     label = Label("global average pooling", "flattening")
 
     def features(self, channels: int) -> int:
-        """Numbers that come out for a map of `channels`."""
+        """Number of features made of a map of `channels`."""
         return channels
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3))
+        return x.mean((2, 3))  # (N, C, H, W) -> (N, C)
 
 
 class GlobalMax(nn.Module):
-    """The largest value of each map; (N, C, H, W) -> (N, C)."""
+    """Maximum of each channel; (N, C, H, W) -> (N, C)."""
 
     label = Label("global max pooling", "flattening", "gmp", "global max")
 
     def features(self, channels: int) -> int:
-        """Numbers that come out for a map of `channels`."""
+        """Number of features made of a map of `channels`."""
         return channels
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.amax((2, 3))
+        return x.amax((2, 3))  # (N, C, H, W) -> (N, C)
 
 
 class GeM(nn.Module):
-    """(mean x^p)^(1/p), between the mean (p = 1) and the maximum (p -> infinity); p learned, 3 at first.
+    """(mean x^p)^(1/p), between the mean (p = 1) and the maximum (p -> infinity); p is learned, initially 3.
 
     (N, C, H, W) -> (N, C); values below 1e-6 count as 1e-6.
     """
@@ -56,24 +56,24 @@ class GeM(nn.Module):
         nn.init.constant_(self.weight, 3.0)
 
     def features(self, channels: int) -> int:
-        """Numbers that come out for a map of `channels`."""
+        """Number of features made of a map of `channels`."""
         return channels
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.clamp_min(1e-6).pow(self.weight).mean((2, 3)).pow(1 / self.weight)
+        return x.clamp_min(1e-6).pow(self.weight).mean((2, 3)).pow(1 / self.weight)  # (N, C, H, W) -> (N, C)
 
 
 class Pyramid(nn.Module):
-    """The largest values of 1 x 1, 2 x 2 and 4 x 4 parts of each map, in a row; (N, C, H, W) -> (N, 21 C)."""
+    """Maxima of 1 x 1, 2 x 2 and 4 x 4 parts of each channel; (N, C, H, W) -> (N, 21 C)."""
 
     label = Label("spatial pyramid pooling", "flattening", "pyramid", "pyramid")
 
     def features(self, channels: int) -> int:
-        """Numbers that come out for a map of `channels`."""
+        """Number of features made of a map of `channels`."""
         return channels * sum(bins**2 for bins in PYRAMID)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([F.adaptive_max_pool2d(x, bins).flatten(1) for bins in PYRAMID], 1)
+        return torch.cat([F.adaptive_max_pool2d(x, bins).flatten(1) for bins in PYRAMID], 1)  # (N, 21 C)
 
 
 def _gene(

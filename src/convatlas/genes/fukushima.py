@@ -1,9 +1,9 @@
-"""Fukushima's cells, in which excitation and inhibition divide each other: (1 + e) / (1 + h) - 1, where positive.
+"""Fukushima's cells, with shunting inhibition: the positive part of (1 + e) / (1 + h) - 1.
 
-Reconstructed: the equations are those of the papers (Biological Cybernetics 20, 1975 and 36, 1980); the shapes of the
-fixed connections and the start of the variable ones, which these describe in words, are ours: chosen so that the
-patterns of the paper of 1980 part. The fixed ones fall off with the distance; the variable ones start between 0 and
-`FAINT` of the mean of what reads a window with weights of sum 1.
+This is a reconstruction. The equations are those of the papers (Biological Cybernetics 20, 1975 and 36, 1980). The
+papers describe the fixed connections and the initial variable ones in words; the numbers are ours, chosen so that the
+patterns of the 1980 paper are distinguished. Fixed connections decay with the distance; variable ones are initially
+between 0 and `FAINT` times the weight of a mean over the window.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from torch import Tensor, nn
 from convatlas.genes.label import Label
 
 WIDE, NARROW = 0.9, 0.7
-"""How much is left of a fixed connection a pixel further: of what inhibits S-cells, and of what excites C-cells."""
+"""Decay of fixed connections per pixel: of those that inhibit S-cells, and of those that excite C-cells."""
 
 FAINT = 0.2
 STRONG = 4.0
-"""The connection from an S-cell to the C-cell in the same place."""
+"""Weight from an S-cell to the C-cell in the same place."""
 
 Pair = tuple[int, int]
 
 
 def falloff(kernel: Pair, decay: float = WIDE) -> Tensor:
-    """`decay` to the power of the distance from the middle, 1 there; (height, width)."""
+    """Weights (height, width): `decay` to the power of the distance from the centre, which has weight 1."""
     rows, columns = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2 for side in kernel)
     return (decay ** (rows[:, None] ** 2 + columns**2).sqrt()).float()
 
 
 def shunt(excitation: Tensor, inhibition: Tensor) -> Tensor:
-    """The positive part of (1 + e) / (1 + h) - 1."""
+    """Positive part of (1 + e) / (1 + h) - 1; same shape."""
     return ((1 + excitation) / (1 + inhibition) - 1).clamp_min(0)
 
 
@@ -52,14 +52,14 @@ class VCells(nn.Module):
         self.fixed.copy_(fixed / fixed.sum())
 
     def forward(self, x: Tensor) -> Tensor:
-        # The root has no slope at 0: the constant keeps the gradient finite.
-        return (F.conv2d(x * x, self.fixed) + 1e-12).sqrt()
+        # The constant keeps the gradient of the root finite at 0.
+        return (F.conv2d(x * x, self.fixed) + 1e-12).sqrt()  # (N, 1, H', W')
 
 
 class Excitation(nn.Conv2d):
-    """e = sum a x over a window of all planes, no border; (N, C, H, W) -> (N, planes, H', W').
+    """e = sum a x over a window of all planes, without padding; (N, C, H, W) -> (N, planes, H', W').
 
-    A convolution whose weights a start small and positive, and grow by learning.
+    This is a convolution whose weights a are initially small and positive, and grow by learning.
     """
 
     def __init__(self, channels: int, planes: int, kernel: int):
@@ -72,8 +72,8 @@ class Excitation(nn.Conv2d):
 class SCells(nn.Module):
     """u = r positive((1 + e) / (1 + r / (1 + r) b v) - 1); e (N, K, H, W), v (N, 1, H, W) -> (N, K, H, W).
 
-    Each plane has one b. r says how like what it has learned an input must be: with a = q c x* and b = q v*, q large,
-    a cell fires where the cosine between x and x* (weighted by c) exceeds r / (1 + r), up to 1 where it is 1.
+    Each plane has one b. r is the selectivity: with a = q c x* and b = q v*, q large, a cell fires where the cosine
+    between x and the learned x* (weighted by c) exceeds r / (1 + r); its response is 1 where the cosine is 1.
     """
 
     label = Label("S-cells", "activation")
@@ -88,7 +88,7 @@ class SCells(nn.Module):
 
     def forward(self, excitation: Tensor, v: Tensor) -> Tensor:
         r = self.selectivity
-        return r * shunt(excitation, r / (1 + r) * self.weight[:, None, None] * v)
+        return r * shunt(excitation, r / (1 + r) * self.weight[:, None, None] * v)  # (N, K, H, W)
 
     def extra_repr(self) -> str:
         return f"{len(self.weight)} planes, r {self.selectivity}"
@@ -97,7 +97,7 @@ class SCells(nn.Module):
 class CCells(nn.Module):
     """x / (alpha + x), x = positive((1 + d * u) / (1 + mean of d * u over planes) - 1); (N, K, H, W) -> (N, K, H', W').
 
-    d is fixed: the cells of a C-plane fire wherever in their window their S-plane does.
+    d is fixed; a C-cell fires if any S-cell of its plane fires within its window.
     """
 
     label = Label("C-cells", "pooling")
@@ -114,7 +114,7 @@ class CCells(nn.Module):
 
     def forward(self, u: Tensor) -> Tensor:
         planes = u.shape[1]
-        excitation = F.conv2d(u, self.fixed.expand(planes, -1, -1, -1), groups=planes)
+        excitation = F.conv2d(u, self.fixed.expand(planes, -1, -1, -1), groups=planes)  # (N, K, H', W')
         x = shunt(excitation, excitation.mean(1, keepdim=True))
         return x / (self.alpha + x)
 
@@ -123,10 +123,10 @@ class CCells(nn.Module):
 
 
 class LocalCells(nn.Module):
-    """u = positive((1 + sum a x) / (1 + b v) - 1), v = sum c x, each cell with an a and a b of its own.
+    """u = positive((1 + sum a x) / (1 + b v) - 1), v = sum c x, where each cell has its own a and b.
 
-    (N, C, H, W) -> (N, 1, h, w): cells in a grid of h x w, evenly over the H x W below; each reads a window of `kernel`
-    pixels around its place, of which there is nothing outside the map.
+    (N, C, H, W) -> (N, 1, h, w): a grid of h x w cells is spread evenly over the H x W map below; each cell reads a
+    window of `kernel` pixels around its place, zero outside the map.
     """
 
     label = Label("cognitron cells", "convolution")
@@ -156,13 +156,13 @@ class LocalCells(nn.Module):
         self.places.copy_((rows[:, None] * self.below[1] + columns).flatten())
 
     def windows(self, x: Tensor) -> Tensor:
-        """What each cell reads; (N, C, H, W) -> (N, inputs, cells)."""
+        """Inputs of each cell; (N, C, H, W) -> (N, inputs, cells)."""
         return F.unfold(x, self.kernel, padding=self.kernel // 2)[:, :, self.places]
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = self.windows(x)
-        excitation = torch.einsum("nic,ci->nc", seen, self.weight)
-        inhibition = self.inhibition * torch.einsum("nic,i->nc", seen, self.fixed)
+        inputs = self.windows(x)  # (N, inputs, cells)
+        excitation = torch.einsum("nic,ci->nc", inputs, self.weight)  # (N, cells)
+        inhibition = self.inhibition * torch.einsum("nic,i->nc", inputs, self.fixed)
         return shunt(excitation, inhibition).reshape(x.shape[0], 1, *self.grid)
 
     def extra_repr(self) -> str:
@@ -170,9 +170,9 @@ class LocalCells(nn.Module):
 
 
 class Lateral(nn.Module):
-    """Each cell against the mean of its neighbours: positive((1 + u) / (1 + g * u) - 1); (N, 1, H, W), same shape.
+    """Inhibition by the mean of the neighbours: positive((1 + u) / (1 + g * u) - 1); (N, 1, H, W), same shape.
 
-    g is fixed, sums to 1 and is 0 in the middle.
+    g is fixed, sums to 1 and is 0 at the centre.
     """
 
     label = Label("lateral inhibition", "normalization")
@@ -190,4 +190,4 @@ class Lateral(nn.Module):
         self.fixed.copy_(fixed / fixed.sum())
 
     def forward(self, u: Tensor) -> Tensor:
-        return shunt(u, F.conv2d(u, self.fixed, padding=self.kernel // 2))
+        return shunt(u, F.conv2d(u, self.fixed, padding=self.kernel // 2))  # (N, 1, H, W)

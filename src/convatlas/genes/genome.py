@@ -1,4 +1,4 @@
-"""The genome: which gene stands at each locus of a net, and the modules that follow from it."""
+"""The genome: the gene at each locus of a net, and the modules made from it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from convatlas.genes.pooling import Border
 from convatlas.genes.sparse_connections import Links
 
 PUBLISHED = "published"
-"""The value of a locus where the published net mixes genes: each site has its own."""
+"""Value of a locus where the published net mixes genes, so that each layer has its own."""
 
 Value = str | Gene | None
 Feedback = Value | tuple[Arrow, ...]
@@ -28,12 +28,12 @@ Feedback = Value | tuple[Arrow, ...]
 
 @dataclass(frozen=True)
 class Genome:
-    """The choice of genes a net is built from, passed down explicitly (invariant 3).
+    """The genes a net is built from, passed down explicitly.
 
-    Each locus holds a gene's name, a `Gene` of the user's own, `published` where the net mixes several, or None where
-    the net has no such locus; `feedback` may hold the arrows themselves. The two rates are probabilities in [0, 1), or
-    None where the net has no place for them; so the count, 1 to 100, of a routing's rounds. A net's builder asks for
-    modules through the methods below and says what the published net has at that site.
+    Each locus holds the name of a gene, a `Gene` defined by the user, `published` where the net mixes several, or None
+    where the net has no such locus; `feedback` may hold the arrows themselves. The two rates are probabilities in
+    [0, 1), or None where the net has no place for them; likewise the number of routing rounds, 1 to 100. A net's
+    constructor asks for its modules through the methods below and passes what the published net has in that place.
     """
 
     convolution: Value = "dense"
@@ -59,17 +59,17 @@ class Genome:
         return cls(**{field.name: genes.get(field.name) for field in dataclasses.fields(cls)})
 
     def swapped(self, net: str, genes: Mapping[str, object]) -> Genome:
-        """This genome with other genes at some loci.
+        """A copy of this genome with other genes at some loci.
 
         Args:
             net: The net's name, for the errors.
-            genes: From locus to a gene's name or a `Gene`; from `dropout` and `stochastic_depth` to a rate; from
-                `iterations` to a number; from `feedback` to arrows, too: [("output", "hidden1")].
+            genes: Names of genes, or `Gene`s, by locus; a rate for `dropout` and `stochastic_depth`, a number for
+                `iterations`; for `feedback` also arrows: [("output", "hidden1")].
 
         Raises:
-            UnknownName: For a locus or gene that does not exist.
-            GeneError: For a locus that the net does not have, for a `Gene` of another locus, for a rate outside [0, 1)
-                and for a count outside 1 to 100.
+            UnknownName: A locus or gene that does not exist.
+            GeneError: A locus that the net lacks, a `Gene` of another locus, a rate outside [0, 1), or a number outside
+                1 to 100.
         """
         if not isinstance(genes, Mapping):
             raise GeneError(f'genes are a table from locus to gene, as {{"activation": "gelu"}}; got {genes!r}')
@@ -107,7 +107,7 @@ class Genome:
         return named(locus, value).name
 
     def _gene(self, locus: str, published: str) -> Gene:
-        """The gene at a site of `locus` where the published net has `published`."""
+        """The gene of `locus` for a layer that has `published` in the published net."""
         value = getattr(self, locus)
         if isinstance(value, Gene):
             return value
@@ -127,15 +127,15 @@ class Genome:
         links: Links | None = None,
         groups: int = 32,
     ) -> dict[str, nn.Module]:
-        """A convolution as `conv`, behind a `pad` where its border cannot be its own; `groups` if it is a grouped one.
+        """A convolution as `conv`, after a `pad` where the convolution cannot pad by itself.
 
-        1 x 1 convolutions, and those that are `fixed` (stems, which read the photo itself), keep their kind whatever
-        the genome says; a site that is published without a border keeps being so. `links` is the published table of
-        a `linked` one.
+        1 x 1 convolutions and `fixed` ones (stems, which read the photo itself) keep their kind whatever the genome
+        says; a convolution published without padding stays without. `groups` is for a grouped convolution, `links` the
+        published connection table of a linked one.
         """
         height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
         gene = LOCI["convolution"][kind] if fixed or height * width == 1 else self._gene("convolution", kind)
-        # A stride skips pixels already.
+        # Strided convolutions are not dilated: they skip pixels already.
         dilation = DILATIONS.get(gene.name, 1) if stride == 1 else 1
         reach = (height - 1) * dilation + 1, (width - 1) * dilation + 1
         pad, padding = self._border(reach, stride, alignment)
@@ -144,14 +144,14 @@ class Genome:
         mode = fill if fill in MODES else "zeros"
         shape = (height, width), stride, padding, dilation, cast(Fill, mode)
         site = Site(channels, outputs, *shape, bias, links, groups)
-        made: dict[str, nn.Module] = {} if pad is None else {"pad": pad}
-        made["conv"] = gene.make(site)
-        return made
+        modules: dict[str, nn.Module] = {} if pad is None else {"pad": pad}
+        modules["conv"] = gene.make(site)
+        return modules
 
     def _border(
         self, reach: tuple[int, int], stride: int, alignment: Alignment
     ) -> tuple[nn.Module | None, tuple[int, int]]:
-        """What a window of `reach` has around the map: a module in front of it, or how much it adds itself."""
+        """Padding for a window of `reach` pixels: a module in front, or the amounts that the window pads by itself."""
         if alignment == "valid" or reach == (1, 1):
             return None, (0, 0)
         fill = self._gene("padding", "zeros")
@@ -167,7 +167,7 @@ class Genome:
         return (None if alignment == "valid" else fill.make(alignment, reach, stride)), (0, 0)
 
     def normalize(self, channels: int, norm: Norm, published: str = "batch") -> nn.Module | None:
-        """The normalization of a map of `channels`."""
+        """The normalization of a map of `channels`; None for the gene `none`."""
         gene = self._gene("normalization", published)
         return None if gene.name == "none" else gene.make(channels, norm)
 
@@ -191,9 +191,9 @@ class Genome:
         links: Links | None = None,
         normalization: str = "batch",
     ) -> nn.Sequential:
-        """The field's usual phrase: convolution (`pad`, `conv`), normalization (`norm`), activation (`act`).
+        """Convolution (`pad`, `conv`), normalization (`norm`) and activation (`act`), chained.
 
-        Without constants for it (`norm` None) there is no place for a normalization.
+        `norm` None leaves the normalization out, whatever the genome says.
         """
         conv = self.conv(
             channels, outputs, kernel, stride, kind=kind, alignment=alignment, bias=bias, fixed=fixed, links=links
@@ -218,31 +218,31 @@ class Genome:
         return self._gene("pooling", kind).make(channels, kernel, stride, alignment, border)
 
     def pad(self, alignment: Alignment, kernel: int, stride: int) -> Pad:
-        """A border of zeros that a net adds by itself, for pools."""
+        """Zero padding in front of a pooling, whatever the genome says."""
         return Pad(alignment, (kernel, kernel), stride)
 
     def attend(self, channels: int, squeezed: int | None = None, published: str = "none") -> nn.Module | None:
-        """The attention over a map of `channels`; `squeezed` channels inside (a sixteenth, if not said)."""
+        """The attention over a map, None for the gene `none`; `squeezed` defaults to a sixteenth of `channels`."""
         gene = self._gene("attention", published)
         if gene.name == "none":
             return None
         return gene.make(channels, squeezed or max(1, channels // 16), self.activate)
 
     def flatten(self, channels: int) -> tuple[nn.Module, int | None]:
-        """The flattening of a map of `channels`, and the features that come out; None if that depends on the map."""
+        """The flattening of a map of `channels`, and its number of features, None if that depends on the map's size."""
         module = self._gene("flattening", "global_average").make()
         features = getattr(module, "features", None)
         return module, features(channels) if callable(features) else None
 
     def recur(self, layers: Sequence[Layer], steps: int) -> nn.Module | None:
-        """Dense layers with feedback between them; None if there is none, so that they may stand in a row."""
+        """Dense layers with feedback between them; None without feedback, when they can simply be chained."""
         if isinstance(self.feedback, tuple):
             return Recurrence(layers, self.feedback, steps) if self.feedback else None
         gene = self._gene("feedback", "none")
         return None if gene.name == "none" else gene.make(layers, steps)
 
-    def answer(self, features: int, classes: int) -> nn.Module:
-        """The last layer, from a vector of `features` to a number a class."""
+    def output_layer(self, features: int, classes: int) -> nn.Module:
+        """The last layer; (N, features) -> (N, classes)."""
         return self._gene("output", "dense").make(features, classes, self.activate)
 
     def has_auxiliary_heads(self) -> bool:
@@ -250,39 +250,44 @@ class Genome:
         return self._gene("auxiliary", "none").name != "none"
 
     def auxiliary_head(self, features: int, classes: int) -> nn.Module:
-        """What an auxiliary head makes of (N, `features`): logits (N, `classes`)."""
+        """The end of an auxiliary head; (N, features) -> logits (N, classes)."""
         return self._gene("auxiliary", "none").make(features, classes, self.activate)
 
     def route(self, children: int, parents: int) -> nn.Module:
-        """The routing from so many capsules to so many; votes (N, I, J, D) -> capsules (N, J, D).
+        """The routing between two layers of capsules; votes (N, I, J, D) -> capsules (N, J, D).
 
-        If its `weighs_children` is true, it takes the children's lengths (N, I) too.
+        If its `weighs_children` is true, it also takes the children's lengths (N, I).
         """
         return self._gene("routing", "dynamic").make(children, parents, self.iterations)
 
     def decode(self, features: int, photo: tuple[int, int, int]) -> nn.Module | None:
-        """What makes photos (N, *`photo`) in 0..1 of (N, `features`)."""
+        """The decoder, None for the gene `none`; (N, features) -> photos (N, *photo) in 0..1."""
         gene = self._gene("decoder", "dense")
         return None if gene.name == "none" else gene.make(features, photo, self.activate)
 
     def drop(self) -> nn.Module | None:
-        """The dropout before a dense layer."""
+        """The dropout before a dense layer; None at rate 0."""
         return REGULARIZATIONS["dropout"].make(self.dropout) if self.dropout else None
 
     def drop_path(self, depth_fraction: float) -> nn.Module | None:
-        """The stochastic depth of a residual branch; `depth_fraction` (0 to 1) says how deep it lies."""
+        """The stochastic depth of a residual branch, None at rate 0; its rate grows with `depth_fraction`, 0 to 1."""
         rate = (self.stochastic_depth or 0.0) * depth_fraction
         return REGULARIZATIONS["stochastic_depth"].make(rate) if rate else None
 
 
 def named(locus: str, name: str) -> Gene:
-    """The gene of `locus` called `name` (or by an alias); UnknownName with the allowed names otherwise."""
+    """The gene of `locus` called `name`, or one of its aliases.
+
+    Raises:
+        GeneError: A gene of another locus has the name.
+        UnknownName: No gene has it; the message lists those of the locus.
+    """
     genes = LOCI[locus]
-    wanted = name.lower().replace("-", "_")
+    key = name.lower().replace("-", "_")
     for gene in genes.values():
-        if wanted == gene.name or wanted in gene.aliases:
+        if key == gene.name or key in gene.aliases:
             return gene
-    elsewhere = [other for other, there in LOCI.items() if wanted in there]
+    elsewhere = [other for other, there in LOCI.items() if key in there]
     if elsewhere:
         raise GeneError(f"{name!r} is a gene of {elsewhere[0]}, not of {locus}; {locus} has {', '.join(genes)}")
     raise unknown(f"gene of {locus}", name, genes)

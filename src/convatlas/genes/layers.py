@@ -1,6 +1,6 @@
-"""The two layers that hold almost all weights, with the random weights they start from; and what counts itself.
+"""Convolution and dense layers with their initialization, and the base of layers that count their own costs.
 
-On the meta device there is nothing to fill, and not trying to halves the time a net's shape takes to build.
+On the meta device initialization is skipped, which halves the time to build a net's skeleton.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import torch
 from torch import Tensor, nn
 
 CHUNK = 2**14
-"""Numbers drawn at a time: few enough to stay in the cache, and that PyTorch starts no threads for them, which cost
-more than they save where others use the machine too."""
+"""Numbers drawn at a time: few enough to stay in the cache and to keep PyTorch from starting threads, which cost more
+than they save on a busy machine."""
 
 
 @torch.no_grad()
 def uniform(tensor: Tensor, deviation: float) -> None:
-    """Fills `tensor` from the uniform distribution around 0 with this standard deviation.
+    """Fill `tensor` from the uniform distribution around 0 with this standard deviation.
 
-    As `Tensor.uniform_`, it follows PyTorch's generator; but for large tensors it takes from it no more than a seed for
-    numpy's fastest one, which halves the time.
+    Like `Tensor.uniform_` it depends on PyTorch's generator only; but large tensors take just a seed from it and draw
+    from NumPy's fastest generator, in half the time.
     """
     bound = 3**0.5 * deviation
     if tensor.numel() < CHUNK or tensor.dtype != torch.float32 or not tensor.is_contiguous():
@@ -36,7 +36,7 @@ def uniform(tensor: Tensor, deviation: float) -> None:
 
 
 class Convolution(nn.Conv2d):
-    """A 2-d convolution that starts with variance 2 / fan-out (He et al. 2015), drawn uniformly, and biases of 0."""
+    """A 2-d convolution initialized uniformly with variance 2 / fan-out (He et al. 2015), biases 0."""
 
     def reset_parameters(self) -> None:
         if self.weight.is_meta:
@@ -48,7 +48,7 @@ class Convolution(nn.Conv2d):
 
 
 class Dense(nn.Linear):
-    """A dense layer that starts with deviation 0.01, drawn uniformly, and biases of 0."""
+    """A dense layer initialized uniformly with standard deviation 0.01, biases 0."""
 
     def reset_parameters(self) -> None:
         if self.weight.is_meta:
@@ -59,11 +59,11 @@ class Dense(nn.Linear):
 
 
 class SelfCounting(nn.Module, ABC):
-    """A leaf that says itself what it costs, for an output of a `shape` (N, ...): what it calls does not show it.
+    """A leaf that computes its own costs from the output's `shape` (N, ...), because its calls do not show them.
 
     Attributes:
-        steps: How often it repeats itself in one call.
-        layers: Convolutions or dense layers on the longest way through it, once.
+        steps: Repetitions within one call.
+        layers: Convolutions and dense layers on the longest path through one repetition.
     """
 
     steps = 1
@@ -71,12 +71,12 @@ class SelfCounting(nn.Module, ABC):
 
     @abstractmethod
     def macs(self, shape: Sequence[int]) -> int:
-        """Multiply-accumulates of one call, all steps."""
+        """Multiply-accumulates of one call, over all steps."""
 
     def connections(self, shape: Sequence[int]) -> int:
-        """Links into its units, those from the constant 1 of the biases among them."""
+        """Connections into its units, including those from the constant 1 of the biases."""
         return self.macs(shape)
 
     def units(self, shape: Sequence[int]) -> int:
-        """The units that these links lead to."""
+        """Number of units that these connections lead to."""
         return prod(shape)

@@ -1,4 +1,4 @@
-"""The locally connected layer: a convolution whose kernel differs from position to position."""
+"""The locally connected layer: a convolution with a different kernel at each position."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from convatlas.genes.label import Label
 
 
 class LocallyConnected(nn.Module):
-    """A k x k window with a kernel of its own at each position, zeros around; (N, C, H, W) -> (N, outputs, H, W).
+    """A k x k window with a separate kernel at each position, zero padded; (N, C, H, W) -> (N, outputs, H, W).
 
     Source: LeCun 1989, "local connections"; darknet's layer `local`.
     """
@@ -35,9 +35,9 @@ class LocallyConnected(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         patches = F.unfold(x, self.kernel, padding=self.kernel // 2)  # (N, C k k, H W)
-        # In this order `torch.export` can follow it for any N.
+        # With this order of axes `torch.export` handles any N.
         y = torch.matmul(patches.permute(2, 0, 1), self.weight.mT)  # (H W, N, outputs)
-        return y.permute(1, 2, 0).view(-1, *self.bias.shape) + self.bias
+        return y.permute(1, 2, 0).view(-1, *self.bias.shape) + self.bias  # (N, outputs, H, W)
 
     def extra_repr(self) -> str:
         outputs, height, width = self.bias.shape

@@ -1,6 +1,6 @@
-"""Matrix capsules: a pose of 4 x 4 numbers, and apart from it an activation (Hinton, Sabour & Frosst 2018).
+"""Matrix capsules: a pose of 4 x 4 numbers and a separate activation (Hinton, Sabour & Frosst 2018).
 
-A map of them is one tensor, (N, types, 17, H, W): 16 numbers of the pose, row by row, then the activation.
+A map of them is one tensor (N, types, 17, H, W): the 16 numbers of the pose, row by row, then the activation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ POSE = SIDE * SIDE
 class PrimaryConvolution(Convolution):
     """A 1 x 1 convolution without biases from maps to `types` capsules; (N, C, H, W) -> (N, types 17, H, W).
 
-    Starts with deviation 0.5 for poses and 3 for activations, as the authors' code does.
+    It is initialized with deviation 0.5 for poses and 3 for activations, as in the authors' code.
     """
 
     def __init__(self, channels: int, types: int):
@@ -37,7 +37,7 @@ class PrimaryConvolution(Convolution):
 
 
 class MatrixCapsules(nn.Module):
-    """Maps as capsules, with logistic(x - 1) for the activation, as in the authors' code.
+    """Reshape maps to capsules, with the activation logistic(x - 1), as in the authors' code.
 
     (N, types 17, H, W) -> (N, types, 17, H, W).
     """
@@ -46,18 +46,18 @@ class MatrixCapsules(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         batch, _, height, width = x.shape
-        capsules = x.reshape(batch, -1, POSE + 1, height, width)
+        capsules = x.reshape(batch, -1, POSE + 1, height, width)  # (N, types, 17, H, W)
         return torch.cat([capsules[:, :, :POSE], (capsules[:, :, POSE:] - 1).sigmoid()], 2)
 
 
 class MatrixVotes(nn.Module):
-    """Each child's pose times a matrix for every pair of types, child's and parent's, at each place of the window.
+    """Votes: each child's pose times a matrix for every pair of child and parent type and place in the window.
 
-    (N, B, 17, H, W) -> (N, windows, places, B, J, 16). With `centres`, as (heights, widths) of the places in the photo
-    in 0..1, all places share one matrix for each pair, and a vote gets its place added to the first two numbers of its
-    last column ("coordinate addition"): for the last layer, whose one window is the whole map.
+    (N, B, 17, H, W) -> (N, windows, places, B, J, 16). With `centres`, the (heights, widths) of the places in the photo
+    in 0..1, all places share one matrix per pair, and each vote gets the coordinates of its place added to the first
+    two numbers of its last column ("coordinate addition"). That is for the last layer, whose window is the whole map.
 
-    places B J 16 parameters (B J 16 if shared), started with deviation 0.3, as in the authors' code.
+    There are places B J 16 parameters (B J 16 if shared), initialized with deviation 0.3, as in the authors' code.
     """
 
     label = Label("capsule votes", "convolution")
@@ -79,8 +79,10 @@ class MatrixVotes(nn.Module):
         nn.init.normal_(self.weight, std=0.3)
         if self.centres:
             nn.init.zeros_(self.offset)
-            places = torch.cartesian_prod(*(torch.tensor(one, dtype=self.offset.dtype) for one in self.centres))
-            self.offset[:, 0, 0, :2, -1] = places
+            coordinates = torch.cartesian_prod(
+                *(torch.tensor(sides, dtype=self.offset.dtype) for sides in self.centres)
+            )
+            self.offset[:, 0, 0, :2, -1] = coordinates
 
     def forward(self, x: Tensor) -> Tensor:
         places = self.windows.kernel[0] * self.windows.kernel[1]
@@ -88,7 +90,7 @@ class MatrixVotes(nn.Module):
         poses = patches.reshape(x.shape[0], -1, SIDE, SIDE, places, patches.shape[2])  # (N, B, 4, 4, places, windows)
         weight = self.weight.expand(places, -1, -1, -1, -1)
         votes = torch.einsum("nbikpl,pbjkm->nlpbjim", poses, weight)
-        return (votes + self.offset if self.centres else votes).flatten(5)
+        return (votes + self.offset if self.centres else votes).flatten(5)  # (N, windows, places, B, J, 16)
 
     def extra_repr(self) -> str:
         return f"{self.weight.shape[1]} types -> {self.weight.shape[2]} types, {self.windows}"
@@ -104,25 +106,25 @@ class MatrixRouting(EMRouting):
         return capsules.permute(0, 2, 3, 1).reshape(batch, parents, size, *self.windows.positions)
 
     def pose(self, shape: Sequence[int]) -> int:
-        """16, of the 17 in a capsule."""
+        """16 of the 17 numbers in a capsule."""
         return POSE
 
     def trace(self, votes: Tensor, children: Tensor) -> list[EMRound]:
-        """Every round."""
+        """All rounds."""
         return super().trace(votes, self._placed(children))
 
     def _placed(self, children: Tensor) -> Tensor:
-        """The activations of the children at each place of each window (N, windows, places, B)."""
+        """Activations of the children at each place of each window (N, windows, places, B)."""
         places = self.windows.kernel[0] * self.windows.kernel[1]
-        activations = children[:, :, POSE].flatten(2)[:, :, self.found // self.read.shape[1]]
+        activations = children[:, :, POSE].flatten(2)[:, :, self.places // self.read.shape[1]]
         batch, types, _ = activations.shape
         return activations.reshape(batch, types, -1, places).permute(0, 2, 3, 1)
 
 
 class Activations(nn.Module):
-    """The activations of capsules on a map of one position; (N, J, 17, 1, 1) -> (N, J)."""
+    """Activations of the capsules on a map with one position; (N, J, 17, 1, 1) -> (N, J)."""
 
     label = Label("activations", "routing")
 
     def forward(self, x: Tensor) -> Tensor:
-        return x[:, :, POSE, 0, 0]
+        return x[:, :, POSE, 0, 0]  # (N, J)

@@ -1,4 +1,4 @@
-"""Normalization: what brings a layer's numbers to a common scale."""
+"""Normalization layers, and the constants that standardize a photo inside a net."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from convatlas.genes.label import Label
 
 @dataclass(frozen=True)
 class Norm:
-    """How a family normalizes: eps, momentum (PyTorch's sense: the new share), and whether there is a gain (gamma)."""
+    """Constants of a family's normalization: eps, momentum (weight of the new value, as in PyTorch), gain or not."""
 
     eps: float = 1e-3
     momentum: float = 0.01
@@ -24,7 +24,7 @@ class Norm:
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalization; without a gain (`Norm.gain` False) gamma is the constant 1 and no parameter."""
+    """Batch normalization; without a gain (`Norm.gain` False) gamma is a constant 1 instead of a parameter."""
 
     def __init__(self, channels: int, norm: Norm):
         super().__init__(channels, norm.eps, norm.momentum)
@@ -38,17 +38,17 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 class DarknetBatchNorm(BatchNorm):
-    """Batch normalization as darknet divides: by the deviation plus eps, not by the root of the variance plus eps.
+    """Batch normalization of darknet, which divides by deviation + eps, not by the root of variance + eps.
 
-    While training, the variance it divides by is the unbiased one. Source: darknet, the layer's CPU code.
+    In training it divides by the unbiased variance. Source: CPU code of darknet's layer.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        mean, variance = self._statistics(x)
-        # The root has no slope at 0, where a dead channel stands; a variance this small is nothing beside eps.
+        mean, variance = self._statistics(x)  # (C,), (C,)
+        # Clamping keeps the gradient of the root finite for dead channels; that variance is negligible beside eps.
         deviation = variance.clamp_min(torch.finfo(x.dtype).tiny).sqrt() + self.eps
         scale = self.weight / deviation
-        return x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+        return x * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]  # (N, C, H, W)
 
     def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         running = self.running_mean, self.running_var
@@ -64,7 +64,7 @@ class DarknetBatchNorm(BatchNorm):
 
 
 class LayerNorm(nn.Module):
-    """Normalizes each position over its channels, as ConvNeXt does; (N, C, H, W) or (N, C), same shape out."""
+    """Normalize each position over its channels, as in ConvNeXt; (N, C, H, W) or (N, C), same shape."""
 
     label = Label("layer normalization", "normalization")
 
@@ -79,11 +79,14 @@ class LayerNorm(nn.Module):
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x.movedim(1, -1), self.weight.shape, self.weight, self.bias, self.eps).movedim(-1, 1)
+        y = F.layer_norm(
+            x.movedim(1, -1), self.weight.shape, self.weight, self.bias, self.eps
+        )  # (N, H, W, C) or (N, C)
+        return y.movedim(-1, 1)  # (N, C, H, W) or (N, C)
 
 
 class Rescale(nn.Module):
-    """scale x + offset, with constants: pixels in 0..255 to the net's range; same shape."""
+    """scale x + offset with constants, from pixels in 0..255 to the net's range; same shape."""
 
     label = Label("photo normalization", "normalization", "photo")
 
@@ -92,17 +95,17 @@ class Rescale(nn.Module):
         self.scale, self.offset = scale, offset
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.scale + self.offset
+        return x * self.scale + self.offset  # (N, C, H, W)
 
     def extra_repr(self) -> str:
         return f"{self.scale:.6g}, {self.offset:.6g}"
 
 
 class Standardize(nn.Module):
-    """(x - mean) / sqrt(variance) a channel, inside the graph; (N, C, H, W), same shape.
+    """(x - mean) / sqrt(variance) for each channel; (N, C, H, W), same shape.
 
-    With `learned` the statistics (and a count) are part of the weights, as in Keras' EfficientNets: 2C + 1 numbers
-    that start as 0, 1 and 0. Otherwise they are constants and belong to no file.
+    With `learned` the statistics and a count are part of the weights, as in Keras' EfficientNets: 2C + 1 numbers,
+    initially 0, 1 and 0. Otherwise they are constants and not stored in weight files.
     """
 
     label = Label("photo normalization", "normalization", "photo")
@@ -126,18 +129,18 @@ class Standardize(nn.Module):
             self.count.zero_()
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
-        """Constants are made anew where the net goes to another precision: rounded twice, float64 would lose digits."""
+        """Recompute the constants after a change of precision, since float64 made from float32 would lose digits."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if not self.statistics and not self.mean.is_meta:
             self.reset_parameters()
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean[:, None, None]) / self.variance.sqrt()[:, None, None]
+        return (x - self.mean[:, None, None]) / self.variance.sqrt()[:, None, None]  # (N, C, H, W)
 
 
 def groups_of(channels: int, most: int = 32) -> int:
-    """The largest divisor of `channels` up to `most`: the number of groups where 32 does not divide the channels."""
+    """Number of groups: the largest divisor of `channels` up to `most`."""
     return max(count for count in range(1, min(most, channels) + 1) if channels % count == 0)
 
 

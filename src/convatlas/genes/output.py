@@ -1,4 +1,4 @@
-"""Output: what the last layer makes of a vector, one number a class."""
+"""Output layers, from a vector to one number per class."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from convatlas.genes.layers import Dense, SelfCounting
 
 
 class RadialBasis(SelfCounting):
-    """Minus the squared distances to fixed points, which are bitmaps of the digits; (N, 84) -> (N, classes).
+    """Negative squared distances to the bitmaps of the first `classes` digits; (N, 84) -> (N, classes).
 
-    The first `classes` digits are taken. The paper's output is the distance itself, a penalty; its sign is turned so
-    that the largest is the answer. Source: LeCun et al. 1998, section II-B.
+    The paper's output is the distance itself, a penalty; the sign is reversed here so that the largest output is the
+    answer. Source: LeCun et al. 1998, section II-B.
     """
 
     label = Label("radial basis functions", "dense")
@@ -41,7 +41,7 @@ class RadialBasis(SelfCounting):
         self.points.copy_(torch.tensor(bitmaps()[: len(self.points)]))
 
     def forward(self, x: Tensor) -> Tensor:
-        return -(x[:, None] - self.points).square().sum(2)
+        return -(x[:, None] - self.points).square().sum(2)  # (N, classes)
 
     def macs(self, shape: Sequence[int]) -> int:
         return shape[0] * self.points.numel()

@@ -1,4 +1,4 @@
-"""Padding: what the border is filled with, and how it is aligned."""
+"""Padding: what fills the border, and how wide it is on each side."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from convatlas.genes.gene import Gene
 from convatlas.genes.label import Label
 
 Alignment = Literal["valid", "same", "symmetric"] | tuple[int, int]
-"""How a window meets the border: not at all, as TensorFlow's SAME, by (kernel - 1) // 2 on both sides, or by fixed
-(before, after) amounts."""
+"""Padding of a window: none, TensorFlow's SAME, (kernel - 1) // 2 on both sides, or fixed (before, after) amounts."""
 
 Fill = Literal["zeros", "reflect", "replicate", "circular"]
 
 MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
-"""How `torch.nn.functional.pad` calls each fill."""
+"""Names of the fills in `torch.nn.functional.pad`."""
 
 ALIGNMENTS = ("valid", "same", "symmetric")
 """Alignments by name that `amounts` computes."""
 
 
 def same(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
-    """The (before, after) amounts of TensorFlow's SAME: ceil(size / stride) outputs, the odd pixel goes after.
+    """Amounts (before, after) of TensorFlow's SAME: ceil(size / stride) outputs, the odd pixel after.
 
     Source: the TensorFlow documentation of `tf.nn.convolution`.
     """
@@ -33,7 +32,7 @@ def same(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, i
 
 
 def amounts(x: Tensor, kernel: tuple[int, int], stride: int, alignment: Alignment) -> tuple[int, int, int, int]:
-    """(left, right, top, bottom) for a window of `kernel` (height, width) over `x` (N, C, H, W)."""
+    """Amounts (left, right, top, bottom) for a window of `kernel` (height, width) over `x` (N, C, H, W)."""
     if alignment == "valid":
         return 0, 0, 0, 0
     if alignment == "same":
@@ -45,9 +44,9 @@ def amounts(x: Tensor, kernel: tuple[int, int], stride: int, alignment: Alignmen
 
 
 class Pad(nn.Module):
-    """Adds a border to a map; (N, C, H, W) -> (N, C, H + top + bottom, W + left + right).
+    """Pad a map; (N, C, H, W) -> (N, C, H + top + bottom, W + left + right).
 
-    Negative amounts crop. The amounts of `same` follow the input's size, so odd and even sizes differ.
+    Negative amounts crop. The amounts of `same` depend on the input's size, so odd and even sizes differ.
     """
 
     label = Label("padding", "padding")
@@ -57,7 +56,8 @@ class Pad(nn.Module):
         self.alignment, self.kernel, self.stride, self.fill = alignment, kernel, stride, fill
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.pad(x, amounts(x, self.kernel, self.stride, self.alignment), mode=MODES[self.fill])
+        border = amounts(x, self.kernel, self.stride, self.alignment)
+        return F.pad(x, border, mode=MODES[self.fill])  # (N, C, H + top + bottom, W + left + right)
 
     def extra_repr(self) -> str:
         return f"{self.alignment}, {self.fill}"

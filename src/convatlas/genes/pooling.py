@@ -1,7 +1,7 @@
 """Pooling: one number from each window of a map.
 
-Every pooling meets the border in one of two ways: positions `outside` the map do not exist (a maximum ignores them, an
-average divides by what is left), or they are `zeros` that take part.
+Each pooling treats its border in one of two ways: positions `outside` the map are ignored (an average divides by the
+number of positions inside), or they count as `zeros`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Border = Literal["outside", "zeros"]
 
 
 class Pool(nn.Module):
-    """A k x k window every s pixels; (N, C, H, W) -> (N, C, H', W'). The kinds below say what they make of a window."""
+    """A k x k window every s pixels; (N, C, H, W) -> (N, C, H', W'). Subclasses say what they compute of a window."""
 
     def __init__(
         self, channels: int, kernel: int, stride: int, alignment: Alignment = "valid", border: Border = "outside"
@@ -30,7 +30,7 @@ class Pool(nn.Module):
         self.alignment, self.border = alignment, border
 
     def padded(self, x: Tensor, value: float = 0.0) -> Tensor:
-        """The map with its border: `value` where it lies outside, zeros where zeros take part."""
+        """The padded map, with `value` outside the map, or zeros if the border is `zeros`."""
         border = amounts(x, (self.kernel, self.kernel), self.stride, self.alignment)
         return F.pad(x, border, value=0.0 if self.border == "zeros" else value) if any(border) else x
 
@@ -39,16 +39,16 @@ class Pool(nn.Module):
 
 
 class MaxPool(Pool):
-    """The largest of the window."""
+    """Maximum of the window."""
 
     label = Label("max pooling", "pooling")
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.max_pool2d(self.padded(x, float("-inf")), self.kernel, self.stride)
+        return F.max_pool2d(self.padded(x, float("-inf")), self.kernel, self.stride)  # (N, C, H', W')
 
 
 class OverlappingPool(MaxPool):
-    """The largest of a window one pixel wider than the stride (AlexNet's 3 and 2); the map keeps its published size."""
+    """Maximum of a window one pixel wider than the stride (3 and 2 in AlexNet); the map keeps its published size."""
 
     label = Label("overlapping max pooling", "pooling", "max", "max pool")
 
@@ -64,13 +64,13 @@ class OverlappingPool(MaxPool):
 
 
 class AveragePool(Pool):
-    """The mean of the window, of what lies inside the map or with the zeros counted in."""
+    """Mean of the window, either of the positions inside the map or with zeros counted."""
 
     label = Label("average pooling", "pooling")
 
     def forward(self, x: Tensor) -> Tensor:
         padded = self.padded(x)
-        mean = F.avg_pool2d(padded, self.kernel, self.stride)
+        mean = F.avg_pool2d(padded, self.kernel, self.stride)  # (N, C, H', W')
         if padded is x or self.border == "zeros":
             return mean
         inside = F.avg_pool2d(self.padded(torch.ones_like(x[:1, :1])), self.kernel, self.stride)
@@ -78,17 +78,17 @@ class AveragePool(Pool):
 
 
 class L2Pool(AveragePool):
-    """The root of the window's mean square."""
+    """Root of the window's mean square."""
 
     label = Label("L2 pooling", "pooling", "l2", "L2 pool")
 
     def forward(self, x: Tensor) -> Tensor:
-        # The root has no slope at 0, which dead units reach: the constant keeps the gradient finite.
-        return torch.sqrt(super().forward(x * x) + 1e-12)
+        # The constant keeps the gradient of the root finite at 0, which dead units reach.
+        return torch.sqrt(super().forward(x * x) + 1e-12)  # (N, C, H', W')
 
 
 class MixedPool(AveragePool):
-    """a max + (1 - a) mean, with one learned a, 0.5 at first."""
+    """a max + (1 - a) mean, with one learned a, initially 0.5."""
 
     label = Label("mixed pooling", "pooling", "mixed", "mixed pool")
 
@@ -102,12 +102,12 @@ class MixedPool(AveragePool):
         nn.init.constant_(self.weight, 0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        largest = F.max_pool2d(self.padded(x, float("-inf")), self.kernel, self.stride)
+        largest = F.max_pool2d(self.padded(x, float("-inf")), self.kernel, self.stride)  # (N, C, H', W')
         return self.weight * largest + (1 - self.weight) * super().forward(x)
 
 
 class StochasticPool(Pool):
-    """Training: one value of the window, drawn with a probability in proportion to it; otherwise their weighted mean.
+    """In training one value of the window, drawn with a probability proportional to it; otherwise their weighted mean.
 
     Negative values count as 0, as after a ReLU.
     """
@@ -119,16 +119,16 @@ class StochasticPool(Pool):
         if not self.training:
             weight = F.avg_pool2d(padded, self.kernel, self.stride)
             square = F.avg_pool2d(padded * padded, self.kernel, self.stride)
-            return square / weight.clamp_min(1e-12)
+            return square / weight.clamp_min(1e-12)  # (N, C, H', W')
         windows = padded.unfold(2, self.kernel, self.stride).unfold(3, self.kernel, self.stride).flatten(4)
-        # A window of zeros has no proportions: any of its values will do.
+        # In a window of zeros all values are equally likely.
         chances = windows.detach() + (windows.detach().sum(-1, keepdim=True) == 0)
         drawn = torch.multinomial(chances.flatten(0, 3), 1).view(*windows.shape[:4], 1)
-        return windows.gather(-1, drawn).squeeze(-1)
+        return windows.gather(-1, drawn).squeeze(-1)  # (N, C, H', W')
 
 
 class BlurredPool(Pool):
-    """The largest of each window, a binomial 3 x 3 blur, then every s-th pixel: hardly moves when the input shifts."""
+    """Dense maximum, binomial 3 x 3 blur, then every s-th pixel: almost invariant to shifts of the input."""
 
     label = Label("blurred pooling", "pooling", "blurred", "blurred pool")
 
@@ -146,13 +146,13 @@ class BlurredPool(Pool):
         self.blur.copy_(row[:, None] * row)
 
     def forward(self, x: Tensor) -> Tensor:
-        dense = F.max_pool2d(self.padded(x, float("-inf")), self.kernel, 1)
+        dense = F.max_pool2d(self.padded(x, float("-inf")), self.kernel, 1)  # (N, C, stride H', stride W')
         kernel = self.blur.expand(x.shape[1], 1, 3, 3)
         return F.conv2d(F.pad(dense, (1, 1, 1, 1), mode="replicate"), kernel, stride=self.stride, groups=x.shape[1])
 
 
 class StridedConvolution(Pool):
-    """A k x k convolution from all channels to all channels in the pool's place; learned."""
+    """A learned k x k convolution between all channels instead of a pooling."""
 
     label = Label("strided convolution", "pooling", "strided", "strided conv")
 
@@ -169,11 +169,11 @@ class StridedConvolution(Pool):
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(self.padded(x), self.weight, self.bias, self.stride)
+        return F.conv2d(self.padded(x), self.weight, self.bias, self.stride)  # (N, C, H', W')
 
 
 class Subsampling(Pool):
-    """gain_c times the sum of the window, plus bias_c; both learned, the gain 1 / k^2 at first."""
+    """gain_c times the sum of the window, plus bias_c; both are learned, the gain is initially 1 / k^2."""
 
     label = Label("trainable subsampling", "pooling", "sub", "subsample")
 
@@ -190,7 +190,7 @@ class Subsampling(Pool):
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        total = F.avg_pool2d(self.padded(x), self.kernel, self.stride, divisor_override=1)
+        total = F.avg_pool2d(self.padded(x), self.kernel, self.stride, divisor_override=1)  # (N, C, H', W')
         return total * self.weight[:, None, None] + self.bias[:, None, None]
 
 
@@ -205,7 +205,7 @@ GENES = (
     _gene("l2", "sqrt(mean x^2)", "Sermanet et al. 2012", L2Pool),
     _gene(
         "stochastic",
-        "x_i with probability x_i / sum x; at rest sum x^2 / sum x",
+        "x_i with probability x_i / sum x; in evaluation sum x^2 / sum x",
         "Zeiler & Fergus 2013",
         StochasticPool,
     ),

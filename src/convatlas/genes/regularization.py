@@ -1,4 +1,4 @@
-"""Regularization that lives in the graph: noise while training, the identity otherwise."""
+"""Regularization inside a net: noise in training, the identity otherwise."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from convatlas.genes.label import Label
 
 
 class StochasticDepth(nn.Module):
-    """Drops a whole residual branch, each image by itself, with probability `rate`, and scales the rest up.
+    """Drop a residual branch with probability `rate`, separately for each image, and scale the others up; same shape.
 
-    Same shape. Source: Huang et al. 2016; per image and scaled in training as Tan & Le 2019.
+    Source: Huang et al. 2016; per image and scaled in training as in Tan & Le 2019.
     """
 
     label = Label("stochastic depth", "regularization")
@@ -24,7 +24,7 @@ class StochasticDepth(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
-        keep = torch.rand(x.shape[0], *[1] * (x.dim() - 1), device=x.device) >= self.rate
+        keep = torch.rand(x.shape[0], *[1] * (x.dim() - 1), device=x.device) >= self.rate  # (N, 1, 1, 1)
         return x * (keep / (1 - self.rate)).to(x.dtype)
 
     def extra_repr(self) -> str:
@@ -37,11 +37,14 @@ def _gene(name: str, formula: str, source: str, make: Maker) -> Gene:
 
 GENES = (
     _gene(
-        "dropout", "training: x_i / (1 - p), or 0 with probability p; at rest x", "Srivastava et al. 2014", nn.Dropout
+        "dropout",
+        "training: x_i / (1 - p), or 0 with probability p; in evaluation x",
+        "Srivastava et al. 2014",
+        nn.Dropout,
     ),
     _gene(
         "stochastic_depth",
-        "training: branch(x) / (1 - p), or 0 with probability p, larger in deeper branches; at rest branch(x)",
+        "training: branch(x) / (1 - p), or 0 with probability p, larger in deeper branches; in evaluation branch(x)",
         "Huang et al. 2016",
         StochasticDepth,
     ),

@@ -1,4 +1,4 @@
-"""Routing: which parent each capsule sends its vote to, found anew for every photo in a few rounds."""
+"""Routing: how strongly each capsule's vote counts for each parent, computed per photo in a few rounds."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Round:
     """One round of dynamic routing.
 
     Attributes:
-        couplings: c_ij, the share of child i that goes to parent j (N, children, parents); its sum over j is 1.
-        agreements: b_ij, the sum of all agreements of the rounds before, which the couplings are made from; same shape.
+        couplings: c_ij, the fraction of child i assigned to parent j (N, children, parents); it sums to 1 over j.
+        agreements: b_ij, the sum of all agreements in earlier rounds, whose softmax the couplings are; same shape.
         poses: v_j, the parents (N, parents, size).
     """
 
@@ -34,10 +34,10 @@ class Round:
 class DynamicRouting(SelfCounting):
     """Routing by agreement in `steps` rounds; votes (N, `children`, parents, size) -> capsules (N, parents, size).
 
-    c = softmax over the parents of b (0 at first), v_j = squash(sum_i c_ij vote_ij), then b_ij += <vote_ij, v_j>. The
-    b are the photo's own: neither a weight nor shared in a batch. The gradient runs through all rounds, as in the
-    authors' code; others stop it before the last. Votes that change sign change the sign of v and nothing else, so the
-    lengths cannot tell u from -u (Peer et al. 2019). One round has c = 1 / parents: no routing at all.
+    c = softmax over the parents of b (initially 0), v_j = squash(sum_i c_ij vote_ij), then b_ij += <vote_ij, v_j>. b is
+    computed for each photo: it is not a weight and not shared in a batch. The gradient flows through all rounds, as in
+    the authors' code; other implementations stop it before the last. Negating the votes only negates v, so lengths
+    cannot distinguish u from -u (Peer et al. 2019). A single round, with c = 1 / parents, does not route.
 
     Source: Sabour, Frosst & Hinton 2017, procedure 1.
     """
@@ -52,10 +52,10 @@ class DynamicRouting(SelfCounting):
 
     def forward(self, votes: Tensor) -> Tensor:
         *_, last = self._rounds(votes)
-        return last.poses
+        return last.poses  # (N, parents, size)
 
     def trace(self, votes: Tensor) -> list[Round]:
-        """Every round; the last one's poses are what `forward` gives."""
+        """All rounds; `forward` returns the poses of the last one."""
         return list(self._rounds(votes))
 
     def _rounds(self, votes: Tensor) -> Iterator[Round]:
@@ -68,15 +68,15 @@ class DynamicRouting(SelfCounting):
                 agreements = agreements + torch.einsum("nijd,njd->nij", votes, poses)
 
     def macs(self, shape: Sequence[int]) -> int:
-        """A weighted sum of all votes in each round, and an agreement with each between rounds."""
+        """Multiply-accumulates: a weighted sum of all votes in each round, and their agreements between rounds."""
         return (2 * self.steps - 1) * self.below * prod(shape)
 
     def connections(self, shape: Sequence[int]) -> int:
-        """None: it has no weights."""
+        """0, because it has no weights."""
         return 0
 
     def units(self, shape: Sequence[int]) -> int:
-        """None: see `connections`."""
+        """0; see `connections`."""
         return 0
 
     def extra_repr(self) -> str:

@@ -1,4 +1,4 @@
-"""Convolutions in which an output sees some of the inputs only, by a table (LeCun et al. 1990, 1998)."""
+"""Convolutions whose outputs read only some of the inputs, by a connection table (LeCun et al. 1990, 1998)."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from convatlas.genes.layers import SelfCounting
 from convatlas.genes.padding import MODES, Fill
 
 Links = tuple[tuple[int, ...], ...]
-"""For each output the numbers of the inputs it sees, from 0."""
+"""Indices of the inputs that each output reads."""
 
 
 def half(channels: int, outputs: int) -> Links:
-    """Where no table is published: each output sees half of the inputs, neighbours in a ring, evenly shifted."""
+    """Table in which each output reads half of the inputs, neighbours on a ring; used where none is published."""
     first = (output * channels // outputs for output in range(outputs))
     spans = ((start, start + (channels + 1) // 2) for start in first)
     return tuple((*range(end - channels), *range(start, min(end, channels))) for start, end in spans)
 
 
 class LinkedConvolution(SelfCounting):
-    """A 2-d convolution with one kernel a link; links that do not exist have none.
+    """A 2-d convolution with one kernel for each link in a connection table.
 
-    (N, C, H, W) -> (N, K, H', W') for K rows of `links`. The kernels lie one after the other, (links, k, k), output by
-    output. Starts like `Convolution`: variance 2 / fan-out, that of an average input, and biases of 0.
+    (N, C, H, W) -> (N, K, H', W') for K rows of `links`. The kernels are stored output by output, (links, k, k). They
+    are initialized like those of `Convolution`, with variance 2 / fan-out of an average input, and biases 0.
     """
 
     label = Label("linked convolution", "convolution", short="linked conv")
@@ -57,9 +57,9 @@ class LinkedConvolution(SelfCounting):
     def reset_parameters(self) -> None:
         if self.weight.is_meta:
             return
-        outputs = torch.arange(len(self.links)).repeat_interleave(torch.tensor([len(seen) for seen in self.links]))
-        inputs = torch.tensor([channel for seen in self.links for channel in seen])
-        # Where there is no link, the table points behind the last kernel: at one of zeros.
+        outputs = torch.arange(len(self.links)).repeat_interleave(torch.tensor([len(row) for row in self.links]))
+        inputs = torch.tensor([channel for row in self.links for channel in row])
+        # Missing links point past the last kernel, at one of zeros.
         table = torch.full((len(self.links), self.channels), len(inputs))
         table[outputs, inputs] = torch.arange(len(inputs))
         self.table.copy_(table)
@@ -71,8 +71,8 @@ class LinkedConvolution(SelfCounting):
     def forward(self, x: Tensor) -> Tensor:
         kernels = torch.cat([self.weight, self.weight.new_zeros(1, *self.kernel)])[self.table]  # (K, C, k, k)
         if any(self.padding):
-            top, left = self.padding
-            x = F.pad(x, (left, left, top, top), mode=MODES[self.fill])
+            high, wide = self.padding
+            x = F.pad(x, (wide, wide, high, high), mode=MODES[self.fill])  # (N, C, H + 2 high, W + 2 wide)
         return F.conv2d(x, kernels, self.bias, self.stride, dilation=self.dilation)
 
     def macs(self, shape: Sequence[int]) -> int:

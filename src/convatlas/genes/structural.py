@@ -1,4 +1,4 @@
-"""Where paths part and meet: slices, sums, joins, products and scalings, each a module of its own."""
+"""Modules that split, join and scale paths: slices, sums, concatenations, products, scalings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from convatlas.genes.label import Label
 
 
 class Add(nn.Module):
-    """The sum of tensors of one shape."""
+    """Sum of tensors of one shape."""
 
     label = Label("sum", "skip")
 
@@ -17,29 +17,29 @@ class Add(nn.Module):
         total = first
         for other in others:
             total = total + other
-        return total
+        return total  # (N, C, H, W)
 
 
 class Multiply(nn.Module):
-    """The product of a map and a gate that broadcasts to it."""
+    """Product of a map and a gate that broadcasts to it."""
 
     label = Label("product", "skip")
 
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:
-        return x * gate
+        return x * gate  # (N, C, H, W)
 
 
 class Concat(nn.Module):
-    """The maps (N, C_i, H, W) side by side: (N, sum C_i, H, W)."""
+    """Concatenation along the channels; (N, C_i, H, W) -> (N, sum C_i, H, W)."""
 
     label = Label("concatenation", "skip")
 
     def forward(self, *maps: Tensor) -> Tensor:
-        return torch.cat(maps, 1)
+        return torch.cat(maps, 1)  # (N, sum C_i, H, W)
 
 
 class Repeat(nn.Module):
-    """Each map `times` times in a row; (N, C, H, W) -> (N, times C, H, W)."""
+    """Repeat each channel `times` times; (N, C, H, W) -> (N, times C, H, W)."""
 
     label = Label("repetition", "skip")
 
@@ -48,14 +48,14 @@ class Repeat(nn.Module):
         self.times = times
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.repeat_interleave(self.times, 1)
+        return x.repeat_interleave(self.times, 1)  # (N, times C, H, W)
 
     def extra_repr(self) -> str:
         return str(self.times)
 
 
 class Slice(nn.Module):
-    """The maps from number `start` up to, but not including, `stop`; (N, C, H, W) -> (N, stop - start, H, W)."""
+    """Channels from `start` to `stop`, exclusive; (N, C, H, W) -> (N, stop - start, H, W)."""
 
     label = Label("channel slice", "skip")
 
@@ -64,14 +64,14 @@ class Slice(nn.Module):
         self.start, self.stop = start, stop
 
     def forward(self, x: Tensor) -> Tensor:
-        return x[:, self.start : self.stop]
+        return x[:, self.start : self.stop]  # (N, stop - start, H, W)
 
     def extra_repr(self) -> str:
         return f"{self.start}:{self.stop}"
 
 
 class Shuffle(nn.Module):
-    """The maps of `groups` groups in turn, one of each (Zhang et al. 2018, ShuffleNet); (N, C, H, W), same shape."""
+    """Interleave the channels of `groups` groups (Zhang et al. 2018, ShuffleNet); (N, C, H, W), same shape."""
 
     label = Label("channel shuffle", "skip")
 
@@ -80,14 +80,14 @@ class Shuffle(nn.Module):
         self.groups = groups
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.unflatten(x, 1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
+        return torch.unflatten(x, 1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)  # (N, C, H, W)
 
     def extra_repr(self) -> str:
         return str(self.groups)
 
 
 class Scale(nn.Module):
-    """The map times a constant (Szegedy et al. 2016: residuals scaled before they are added)."""
+    """Multiply a map by a constant (Szegedy et al. 2016: residuals are scaled before they are added); same shape."""
 
     label = Label("scaling", "skip", "scale", "scale")
 
@@ -96,14 +96,14 @@ class Scale(nn.Module):
         self.factor = factor
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.factor
+        return x * self.factor  # (N, C, H, W)
 
     def extra_repr(self) -> str:
         return str(self.factor)
 
 
 class LayerScale(nn.Module):
-    """The map times a learned number a channel, 1e-6 at first (Touvron et al. 2021); C parameters."""
+    """Multiply each channel by a learned number, initially 1e-6 (Touvron et al. 2021); C parameters, same shape."""
 
     label = Label("scaling", "skip", "scale", "scale")
 
@@ -116,4 +116,4 @@ class LayerScale(nn.Module):
         nn.init.constant_(self.weight, self.initial)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.weight[:, None, None]
+        return x * self.weight[:, None, None]  # (N, C, H, W)

@@ -151,7 +151,7 @@ class LeNet(Net):
         for name, width in config.dense.items():
             self.add_module(name, chain(dense=Dense(features, width), act=genome.activate(width)))
             features = width
-        self.head = genome.answer(features, classes)
+        self.head = genome.output_layer(features, classes)
 
     def init_weights(self, module: nn.Module) -> None:
         init_by_fan_in(module)
