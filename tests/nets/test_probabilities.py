@@ -29,7 +29,9 @@ def test_what_is_a_probability_already():
 
 
 def test_answers_that_name_no_class():
-    with pytest.raises(ConvAtlasError, match="neocognitron puts out cell responses, of which no probabilities"):
+    with pytest.raises(
+        ConvAtlasError, match="neocognitron puts out cell responses, which cannot be converted to probabilities"
+    ):
         probabilities(skeleton("neocognitron"), Y)
 
 

@@ -1,1 +1,1 @@
-"""The nets, one file a family: a table of rows that reads like the paper's, and one short class."""
+"""The nets: one file for each family, and what all nets have in common."""

@@ -1,4 +1,4 @@
-"""From what a detector puts out to boxes: their corners in pixels of its input, and a score for each class."""
+"""Decode a detector's output to boxes: corners in pixels of its input, and a score for each class."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from convatlas.nets.darknet_steps import Boxes
 from convatlas.nets.families.yolo import YOLO
 
 CELL = 64
-"""Side of version 1's cells in pixels."""
+"""Size of version 1's cells in pixels."""
 
 
 def decode(net: YOLO, raw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """All boxes of a detector, however faint.
+    """Decode all boxes of a detector, whatever their scores.
 
     Args:
         net: A net of version 1, 2 or 3.
-        raw: What its forward gave.
-        size: Height and width of the photos it was given.
+        raw: Output of its forward.
+        size: Height and width of its input.
 
     Returns:
-        Left, top, right and bottom of each box in pixels of the photos (N, boxes, 4), and its scores (N, boxes,
-        classes): the probability that there is an object, times that of the class (Redmon et al. 2016, eq. 1).
+        Left, top, right and bottom of each box in pixels of the input (N, boxes, 4), and its scores (N, boxes, classes):
+        the probability of an object times that of the class (Redmon et al. 2016, eq. 1).
     """
     return _by_cells(net, raw, size) if net.config.cell_boxes else _by_anchors(net, raw, size)
 
 
 def _by_cells(net: YOLO, raw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Version 1: x, y within the cell, roots of width and height as shares of the photo; all numbers as they are."""
+    """Version 1: x and y within the cell, roots of width and height relative to the photo, no activations."""
     height, width = (-(-side // CELL) for side in size)
     cells, each = height * width, net.config.cell_boxes
     classes, objects, corners = torch.split(raw, [cells * net.classes, cells * each, cells * each * 4], 1)
@@ -45,8 +45,9 @@ def _by_cells(net: YOLO, raw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Te
 
 
 def _by_anchors(net: YOLO, raw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Versions 2 and 3: x, y within the cell by logistics, width and height as exponents of the anchor's."""
-    grids, strides, anchors = (torch.cat(parts) for parts in zip(*(_prior(one, size, raw) for one in net.priors)))  # noqa: B905
+    """Versions 2 and 3: logistics of x and y within the cell, width and height as exponential factors of the anchor."""
+    priors = [_prior(boxes, size, raw) for boxes in net.priors]
+    grids, strides, anchors = (torch.cat(parts) for parts in zip(*priors, strict=True))
     middle = (raw[..., :2].sigmoid() + grids) * strides
     sides = raw[..., 2:4].exp() * anchors
     of_classes: Callable[[Tensor], Tensor] = (lambda x: x.softmax(-1)) if net.config.softmax else torch.sigmoid
@@ -54,7 +55,7 @@ def _by_anchors(net: YOLO, raw: Tensor, size: tuple[int, int]) -> tuple[Tensor, 
 
 
 def _prior(boxes: Boxes, size: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """For each row of one map (H W A): the cell's x and y, the cell's side, the anchor's width and height."""
+    """Cell's x and y, cell's size, anchor's width and height, for each row of one map (H W A rows)."""
     height, width, count = size[0] // boxes.stride, size[1] // boxes.stride, len(boxes.anchors)
     grid = _grid(height, width, like).repeat_interleave(count, 0)
     anchors = like.new_tensor(boxes.anchors).repeat(height * width, 1)
@@ -62,7 +63,7 @@ def _prior(boxes: Boxes, size: tuple[int, int], like: Tensor) -> tuple[Tensor, T
 
 
 def _grid(height: int, width: int, like: Tensor) -> Tensor:
-    """The x and y of each cell, row by row (height width, 2)."""
+    """Coordinates x and y of each cell, row by row (height width, 2)."""
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     return torch.stack([x, y], -1).flatten(0, 1).to(like)
 
@@ -72,19 +73,19 @@ def _corners(middle: Tensor, sides: Tensor) -> Tensor:
 
 
 def best(boxes: Tensor, scores: Tensor, threshold: float, overlap: float, most: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The boxes of one photo that count: above the threshold, and none that a better one of its class overlaps.
+    """Boxes of one photo above the threshold, after non-maximum suppression in each class.
 
     Args:
         boxes: Corners (boxes, 4).
-        scores: Of each class (boxes, classes); one box may count for several classes.
-        threshold: A score has to exceed it.
-        overlap: The largest intersection over union that two boxes of one class may have.
-        most: How many boxes at most, the best ones.
+        scores: Scores of each class (boxes, classes); one box may count for several classes.
+        threshold: Lower bound of the scores, exclusive.
+        overlap: Largest intersection over union that two boxes of one class may have.
+        most: Largest number of boxes.
 
     Returns:
-        Corners (n, 4), scores (n,) and numbers of classes (n,), the best first.
+        Corners (n, 4), scores (n,) and class indices (n,), the best first.
     """
     rows, classes = (scores > threshold).nonzero(as_tuple=True)
-    chosen, found = boxes[rows], scores[rows, classes]
-    kept = batched_nms(chosen, found, classes, overlap)[:most]
-    return chosen[kept], found[kept], classes[kept]
+    corners, passing = boxes[rows], scores[rows, classes]
+    kept = batched_nms(corners, passing, classes, overlap)[:most]
+    return corners[kept], passing[kept], classes[kept]

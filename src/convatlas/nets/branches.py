@@ -1,4 +1,4 @@
-"""Inception's way to write a block: branches side by side, each a row of steps, joined at the end."""
+"""Inception blocks: parallel branches, each a sequence of steps, concatenated at the end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from convatlas.genes.structural import Concat
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution, normalization and activation; `kernel` as (height, width) or one side; strided ones are valid."""
+    """A convolution, normalization and activation; strided ones are not padded."""
 
     width: int
     kernel: int | tuple[int, int] = 1
@@ -24,7 +24,7 @@ class Conv:
 
 @dataclass(frozen=True)
 class Pool:
-    """A 3 x 3 pooling; strided ones are valid."""
+    """A 3 x 3 pooling; strided ones are not padded."""
 
     kind: str
     stride: int = 1
@@ -32,7 +32,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Split:
-    """A step that is itself branches."""
+    """A step that is itself a set of branches."""
 
     branches: tuple[tuple[Conv, ...], ...]
 
@@ -41,7 +41,7 @@ Branch = tuple[Conv | Pool | Split, ...]
 
 
 class Branches(nn.Module):
-    """The `branches` over one input, joined by channel; (N, C, H, W) -> (N, `width`, H', W').
+    """Branches over one input, concatenated; (N, C, H, W) -> (N, width, H', W').
 
     Without a normalization (`norm` None) the convolutions have biases.
     """
@@ -61,29 +61,32 @@ class Branches(nn.Module):
             branch, in_channels = nn.Sequential(), channels
             for number, step in enumerate(steps, 1):
                 if isinstance(step, Conv):
-                    name, made = f"conv{number}", conv(genome, in_channels, step, norm)
+                    name, module = f"conv{number}", conv(genome, in_channels, step, norm)
                     in_channels = step.width
                 elif isinstance(step, Pool):
                     border: Border = average_border if step.kind == "average" else "outside"
                     alignment: Alignment = "valid" if step.stride > 1 else "same"
                     name = "pool"
-                    made = genome.pool(in_channels, 3, step.stride, kind=step.kind, alignment=alignment, border=border)
+                    module = genome.pool(
+                        in_channels, 3, step.stride, kind=step.kind, alignment=alignment, border=border
+                    )
                 else:
                     name, split = "split", Branches(genome, in_channels, step.branches, norm)
-                    made, in_channels = split, split.width
-                branch.add_module(name, made)
+                    module, in_channels = split, split.width
+                branch.add_module(name, module)
             self.branches.append(branch)
             self.width += in_channels
         self.concat = Concat()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.concat(*(branch(x) for branch in self.branches))  # type: ignore[no-any-return]
+        maps = [branch(x) for branch in self.branches]  # each (N, C_i, H', W')
+        return self.concat(*maps)  # type: ignore[no-any-return]  # (N, sum C_i, H', W')
 
 
 def conv(
     genome: Genome, channels: int, step: Conv, norm: Norm | None, *, valid: bool = False, fixed: bool = False
 ) -> nn.Module:
-    """The module of a convolution step."""
+    """The module for a convolution step."""
     alignment: Alignment = "valid" if valid or step.stride > 1 else "same"
     return genome.conv_norm_act(
         channels,

@@ -1,4 +1,4 @@
-"""From a name and genes to a net."""
+"""Build a net from its name and genes."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ def build(
     size: Size | None = None,
     seed: int = 0,
 ) -> Net:
-    """A net of the atlas with random weights, in training mode, on the CPU.
+    """Build a net of the atlas with random weights, in training mode, on the CPU.
 
     Args:
-        name: As in `list_nets()`, or as published ("ResNet50").
-        classes: Outputs; the published number if not said.
-        channels: Input channels; the published number if not said.
-        genes: Other genes than the published ones, by locus: {"activation": "gelu", "dropout": 0.2}.
-        size: Height and width of the photos, or one number for both; the published size if not said. Only nets that
-            flatten a map whole (VGG) depend on it.
-        seed: Of the random weights: one seed, one net; from 0 to 2^64 - 1.
+        name: Name as in `list_nets()`, or as published ("ResNet50").
+        classes: Number of outputs; by default the published one.
+        channels: Number of input channels; by default the published one.
+        genes: Genes that differ from the published ones, by locus: {"activation": "gelu", "dropout": 0.2}.
+        size: Height and width of the photos, or one number for both; by default the published size. Only nets that
+            flatten a whole map (VGG) depend on it.
+        seed: Seed of the random weights, from 0 to 2^64 - 1.
 
     Returns:
         The net, (N, channels, height, width) -> (N, classes).
 
     Raises:
         UnknownName: No such net, locus or gene.
-        GeneError: A gene that does not fit; lists those that do.
-        SizeError: A size the net cannot take.
+        GeneError: A gene that does not fit; the message lists those that do.
+        SizeError: A size that the net cannot take.
     """
     net = skeleton(name, classes=classes, channels=channels, genes=genes, size=size)
     initialize(net, seed)
@@ -62,25 +62,27 @@ def skeleton(
     size: Size | None = None,
     variant: Mapping[str, object] | None = None,
 ) -> Net:
-    """The net that `build` would give, on the meta device: all of its shape, none of its memory.
+    """Build the net on the meta device: all shapes, no memory.
 
-    `variant` holds the fields of the net's row that another lineage has otherwise (a stride, an eps, a border).
+    `variant` replaces fields of the net's `Config` as another lineage has them (a stride, an eps, a border).
     """
     card = find(name)
     family = family_of(card)
-    config = _row(card, variant)
+    config = _config(card, variant)
     published = family.default_genome(config)
     genome = published.swapped(card.name, genes or {})
     photo = _photo(size, card)
-    wide = _count("channels", channels, card.input[2])
-    many = _count("classes", classes, card.classes or card.outputs)
+    in_channels = _count("channels", channels, card.input[2])
+    outputs = _count("classes", classes, card.classes or card.outputs)
     try:
-        net = _assemble(family, config, genome, many, wide, photo)
+        net = _assemble(family, config, genome, outputs, in_channels, photo)
         if genome != published or photo != card.input[:2]:
-            _run(net, wide, photo)
+            _run(net, in_channels, photo)
     except (RuntimeError, ValueError) as error:
-        # Whether genes and photos fit does not depend on the classes, of which the published number always fits.
-        raise _explained(error, card, family, config, genome, card.classes or card.outputs, wide, photo) from None
+        # Whether genes and photos fit does not depend on the number of classes; the published one always fits.
+        raise _explained(
+            error, card, family, config, genome, card.classes or card.outputs, in_channels, photo
+        ) from None
     net.card = card
     return net
 
@@ -95,11 +97,11 @@ def family_of(card: Card) -> type[Net]:
 
 
 def published_genome(card: Card, variant: Mapping[str, object]) -> Genome:
-    """The genome of a net as published, by its card or by the lineage that has `variant` otherwise."""
-    return family_of(card).default_genome(_row(card, variant))
+    """The genome of a net as published, or as a lineage has it whose `Config` differs by `variant`."""
+    return family_of(card).default_genome(_config(card, variant))
 
 
-def _row(card: Card, variant: Mapping[str, object] | None) -> Any:
+def _config(card: Card, variant: Mapping[str, object] | None) -> Any:
     return dataclasses.replace(family_of(card).variants[card.name], **(variant or {}))
 
 
@@ -111,7 +113,7 @@ def _assemble(
 
 
 def _run(net: nn.Module, channels: int, photo: tuple[int, int]) -> None:
-    """One forward pass without memory, in evaluation mode; the mode is put back."""
+    """Run one forward pass on the meta device in evaluation mode, then restore the mode."""
     training = net.training
     with torch.no_grad():
         net.eval()(torch.empty(1, channels, *photo, device="meta"))
@@ -138,7 +140,7 @@ def _explained(
     channels: int,
     photo: tuple[int, int],
 ) -> ConvAtlasError:
-    """Which gene, or else the size, is to blame, and what would do."""
+    """The error to raise instead of `error`: it names the gene, or the size, that does not fit, and what would."""
     published = family.default_genome(config)
     if not _fits(family, config, published, classes, channels, photo):
         low, high = 1, max(*card.input[:2], *photo)
@@ -183,9 +185,9 @@ def _photo(size: Size | None, card: Card) -> tuple[int, int]:
     return pair[0], pair[1]
 
 
-def _count(what: str, value: int | None, published: int) -> int:
+def _count(name: str, value: int | None, published: int) -> int:
     if value is None:
         return published
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1_000_000:
-        raise SizeError(f"{what} is a whole number from 1 to 1000000; got {value!r}")
+        raise SizeError(f"{name} is a whole number from 1 to 1000000; got {value!r}")
     return value

@@ -1,4 +1,4 @@
-"""How darknet's nets are written down: stages made of steps, and the module that each step becomes."""
+"""Stages of darknet's nets: the steps they are described by, and the module for each step."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from convatlas.genes.normalization import Norm
 from convatlas.genes.structural import Add, Concat
 
 NORM = Norm(eps=1e-6, momentum=0.01)
-"""Darknet's constants; eps is added to the deviation."""
+"""Darknet's constants; eps is added to the standard deviation."""
 
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution, normalization and activation; k // 2 pixels of border."""
+    """A convolution, normalization and activation, padded by kernel // 2 pixels."""
 
     width: int
     kernel: int = 3
@@ -31,7 +31,7 @@ class Conv:
 
 @dataclass(frozen=True)
 class Pool:
-    """A pooling; where it does not fit or does not stride, the border lies below and to the right."""
+    """A pooling; where padding is needed it is below and to the right."""
 
     kernel: int = 2
     stride: int = 2
@@ -44,19 +44,19 @@ class Residual:
 
 @dataclass(frozen=True)
 class Pyramid:
-    """The map beside its poolings by several windows (spatial pyramid pooling)."""
+    """The map concatenated with poolings of it by several windows (spatial pyramid pooling)."""
 
     kernels: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Upsample:
-    """Every pixel becomes 2 x 2."""
+    """Each pixel is repeated to 2 x 2."""
 
 
 @dataclass(frozen=True)
 class Reorg:
-    """Every 2 x 2 pixels become one of four times the channels."""
+    """Each 2 x 2 pixels become one pixel with four times the channels."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class ResidualBlock(nn.Module):
         self.add = Add()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.add(x, self.branch(x))  # type: ignore[no-any-return]
+        return self.add(x, self.branch(x))  # type: ignore[no-any-return]  # (N, C, H, W)
 
 
 class SpatialPyramid(nn.Module):
@@ -104,28 +104,30 @@ class SpatialPyramid(nn.Module):
         self.concat = Concat()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.concat(*(pool(x) for pool in self.pools), x)  # type: ignore[no-any-return]
+        maps = [pool(x) for pool in self.pools]  # each (N, C, H, W)
+        return self.concat(*maps, x)  # type: ignore[no-any-return]  # (N, (1 + kernels) C, H, W)
 
 
 class Reorganize(nn.Module):
     """The step `Reorg`; (N, C, H, W) -> (N, 4 C, H / 2, W / 2), C a multiple of 4.
 
-    Darknet takes the numbers of the map, in their order in memory, for a map of C / 4 channels and 2 H x 2 W pixels:
-    out[(2 a + b) C / 4 + c, i, j] = that[c, 2 i + a, 2 j + b], and takes the C channels of H x W pixels that come out
-    for 4 C channels of H / 2 x W / 2. So this is no pixel unshuffle: neighbours in the result are none in the photo.
+    Darknet reinterprets the memory of the map as C / 4 channels of 2 H x 2 W pixels, sets
+    out[(2 a + b) C / 4 + c, i, j] = that[c, 2 i + a, 2 j + b], and reinterprets these C channels of H x W pixels as 4 C
+    channels of H / 2 x W / 2. It is therefore not a pixel unshuffle: neighbours in the result are not neighbours in the
+    photo.
     """
 
     label = Label("reorganization", "skip")
     keeps_grid = False
 
     def forward(self, x: Tensor) -> Tensor:
-        images, channels, height, width = x.shape
+        images, channels, height, width = x.shape  # (N, C, H, W)
         cells = x.reshape(images, channels // 4, height, 2, width, 2)  # (N, c, i, a, j, b)
         return cells.permute(0, 3, 5, 1, 2, 4).reshape(images, 4 * channels, height // 2, width // 2)
 
 
 def conv(genome: Genome, channels: int, step: Conv, *, fixed: bool = False) -> nn.Sequential:
-    """The module of the step `Conv`."""
+    """The module for the step `Conv`."""
     return genome.conv_norm_act(
         channels, step.width, step.kernel, step.stride, norm=NORM, alignment="symmetric", fixed=fixed
     )
@@ -141,29 +143,29 @@ def stage(
     depth_fractions: Iterator[float] | None = None,
     fixed: bool = False,
 ) -> tuple[nn.Sequential, int]:
-    """The modules of `steps` one after the other, and the channels that come out.
+    """The chained modules for `steps`, and their number of output channels.
 
     Args:
-        genome: Which genes.
-        channels: That go in.
-        steps: Which.
-        classes: For `Boxes`.
+        genome: Genes of the net.
+        channels: Number of input channels.
+        steps: Steps of the stage.
+        classes: Number of classes, for `Boxes`.
         grid: Height and width of the map, for `Local`.
-        depth_fractions: How deep each residual lies, from 0 to 1.
+        depth_fractions: Depth of each residual block in the net, from 0 to 1.
         fixed: Whether the convolutions keep their kind whatever the genome says, as stems do.
     """
-    made, counts = nn.Sequential(), Counter[str]()
+    modules, counts = nn.Sequential(), Counter[str]()
     for step in steps:
-        name, module, channels = _made(genome, channels, step, classes, grid, depth_fractions, fixed)
+        name, module, channels = _module(genome, channels, step, classes, grid, depth_fractions, fixed)
         counts[name] += 1
-        made.add_module(f"{name}{counts[name]}", module)
+        modules.add_module(f"{name}{counts[name]}", module)
     attention = genome.attend(channels) if all(isinstance(step, Conv | Pool) for step in steps) else None
     if attention is not None:
-        made.add_module("attention", attention)
-    return made, channels
+        modules.add_module("attention", attention)
+    return modules, channels
 
 
-def _made(
+def _module(
     genome: Genome,
     channels: int,
     step: Step,

@@ -1,4 +1,4 @@
-"""What every net of the atlas is: named stages in a row, a head, a card, a genome."""
+"""The base class of all nets of the atlas: named stages in sequence, a head, a card, a genome."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 class Net(nn.Module):
     """A net whose children are its stages, run one after the other; the last one is called `head`.
 
-    (N, C, H, W) -> (N, classes). A family subclasses it with a table of rows, the genome its paper published, and a
+    (N, C, H, W) -> (N, classes). A family subclasses it with a table of variants, the genome published for each, and a
     constructor that makes the stages.
 
     Attributes:
-        card: What is published of it.
-        genome: What it is built from.
-        classes: How many outputs it has; 0 where the head was cut to give an embedding.
-        channels: Of its input.
-        size: (height, width) of the photos it was made for; only nets that flatten a map whole depend on it.
-        lineage: Where its weights come from; None while they are random.
-        follows: The lineage whose conventions (strides, borders, eps) it has; empty for those of its card.
-        loss_weights: What the loss of each auxiliary output counts beside the head's, by the output's name.
+        variants: The `Config` of each net of the family, by the net's name.
+        card: Published facts and figures.
+        genome: Genes it is built from.
+        classes: Number of outputs; 0 where the head was cut to give an embedding.
+        channels: Number of input channels.
+        size: (height, width) of the photos it was made for; only nets that flatten a whole map depend on it.
+        lineage: Source of its weights; None while they are random.
+        follows: Lineage whose conventions (strides, borders, eps) it has; empty for those of its card.
+        loss_weights: Weight of each auxiliary output's loss relative to the head's, by the output's name.
     """
 
     variants: ClassVar[dict[str, Any]]
@@ -45,8 +46,8 @@ class Net(nn.Module):
 
     @staticmethod
     def default_genome(config: Any) -> Genome:
-        """The genome of the net that `row` describes, as published."""
-        raise TypeError("a family says which genome it was published with")
+        """The genome that the net with this config was published with."""
+        raise NotImplementedError("each family defines the genome it was published with")
 
     def __init__(self, config: Any, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__()
@@ -54,11 +55,11 @@ class Net(nn.Module):
         self.classes, self.channels, self.size = classes, channels, size
 
     def init_weights(self, module: nn.Module) -> None:
-        """Random weights and constants for one module of the net, as the family starts it."""
+        """Draw the initial weights of one module of the net, by the rule of its family."""
         init_module(module)
 
     def iter_stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Each stage's name and output in turn; nothing is kept."""
+        """Run the stages one by one, yielding the name and output of each; nothing is kept."""
         for name, stage in self.named_children():
             x = stage(x)
             yield name, x
@@ -67,28 +68,28 @@ class Net(nn.Module):
         y = x
         for _, y in self.iter_stages(x):  # noqa: B007 - only the last one counts
             pass
-        return y
+        return y  # (N, classes)
 
     def outputs(self, x: Tensor) -> dict[str, Tensor]:
-        """Every stage's output by the stage's name; `head` is what `forward` returns."""
+        """Outputs of all stages by name; `head` is what `forward` returns."""
         return dict(self.iter_stages(x))
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
-        """Every stage's output but the head's, by the stage's name."""
+        """Outputs of all stages except the head, by name."""
         return {name: y for name, y in self.iter_stages(x) if name != "head"}
 
     def preprocess(self, photo: Any) -> Tensor:
-        """The net's input (channels, h, w), float32, for a photo, exactly as the lineage's own code makes it.
+        """Preprocess a photo to the net's input (channels, h, w), float32, exactly as the lineage's own code does.
 
         Args:
-            photo: A path, bytes, an array (H, W, 3) or a PIL image.
+            photo: Path, bytes, array (H, W, 3) or PIL image.
 
         Raises:
             ConvAtlasError: The net has random weights, or takes other channels than a photo has.
             ImageError: The photo cannot be read.
         """
         if self.lineage is None:
-            raise ConvAtlasError(f"{self.card.name} has random weights, which want no preprocessing of their own")
+            raise ConvAtlasError(f"{self.card.name} has random weights, for which no preprocessing is defined")
         x = torch.from_numpy(self.lineage.prepare(photo))
         if len(x) != self.channels:
             raise ConvAtlasError(
@@ -97,15 +98,15 @@ class Net(nn.Module):
         return x
 
     def cut_head(self, keep: Sequence[str]) -> None:
-        """Takes off all of the head but the modules called `keep`: what is left gives an embedding (N, features)."""
+        """Remove all modules of the head except `keep`, so that the net returns an embedding (N, features)."""
         kept: dict[str, nn.Module | None] = {name: self.head.get_submodule(name) for name in keep}
         self.head = chain(**kept)
         self.classes = 0
 
     def flattened(self, genome: Genome, width: int, channels: int, size: tuple[int, int]) -> tuple[nn.Module, int]:
-        """The flattening of the map of `width` channels that the stages made so far give, and its number of features.
+        """The flattening of the last stage's map of `width` channels, and its number of features.
 
-        Where it depends on the map, a pass without memory tells, for photos of (`channels`, *`size`).
+        If that number depends on the map, a pass on the meta device with a photo (`channels`, *`size`) determines it.
         """
         flatten, features = genome.flatten(width)
         if features is None:
@@ -116,6 +117,6 @@ class Net(nn.Module):
         return flatten, features
 
     def add_classifier(self, genome: Genome, width: int, channels: int, size: tuple[int, int], classes: int) -> None:
-        """Adds the usual head: flattening, dropout, one dense layer; (N, width, H, W) -> (N, classes)."""
+        """Add the usual head: flattening, dropout, one dense layer; (N, width, H, W) -> (N, classes)."""
         flatten, features = self.flattened(genome, width, channels, size)
         self.head = chain(flatten=flatten, drop=genome.drop(), dense=Dense(features, classes))

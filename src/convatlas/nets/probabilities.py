@@ -1,4 +1,4 @@
-"""From what a net puts out to probabilities, by the map that its card names."""
+"""Convert a net's outputs to probabilities, by the map that its card names."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from convatlas.nets.net import Net
 
 
 def _halved(y: Tensor) -> Tensor:
-    share = ((1 + y) / 2).clamp(0, 1)
-    return share / share.sum(1, keepdim=True).clamp_min(1e-12)
+    halved = ((1 + y) / 2).clamp(0, 1)
+    return halved / halved.sum(1, keepdim=True).clamp_min(1e-12)
 
 
 MAPS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -20,19 +20,21 @@ MAPS: dict[str, Callable[[Tensor], Tensor]] = {
     "halved": _halved,
     "identity": lambda y: y,
 }
-"""As `Card.probabilities` explains them; (N, classes), same shape."""
+"""The maps explained at `Card.probabilities`; (N, classes), same shape."""
 
 OUTPUTS = {"dense": "softmax", "rbf": "softmax", "squashed": "halved"}
-"""Which map goes with an output gene, for nets where it was swapped."""
+"""Maps for nets whose output gene was swapped, by the gene."""
 
 
 def probabilities(net: Net, y: Tensor) -> Tensor:
-    """The probability of each class, of what `net` answered; (N, classes), same shape.
+    """Probabilities of the classes from the outputs `y` of `net`; (N, classes), same shape.
 
     Raises:
-        ConvAtlasError: The net's outputs are no answers to which class it is.
+        ConvAtlasError: The net's outputs do not score classes.
     """
     name = OUTPUTS.get(str(net.genome.output), net.card.probabilities)
     if name not in MAPS:
-        raise ConvAtlasError(f"{net.card.name} puts out {net.card.output_kind}, of which no probabilities can be made")
+        raise ConvAtlasError(
+            f"{net.card.name} puts out {net.card.output_kind}, which cannot be converted to probabilities"
+        )
     return MAPS[name](y)

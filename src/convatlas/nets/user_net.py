@@ -1,4 +1,4 @@
-"""The user's own net, named as `package.module:callable` or by a file that `torch.export.save` wrote."""
+"""Load a user's net, named as `package.module:callable` or by a file written by `torch.export.save`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXPORTED = ".pt2"
 
 @dataclass(frozen=True)
 class Exported:
-    """What is known of a net from a file: its name, and the (C, H, W) or (features,) of the input it was saved with."""
+    """Facts about a net from a file: its name, and the input shape it was saved with, (C, H, W) or (features,)."""
 
     name: str
     input: tuple[int, ...]
@@ -33,14 +33,14 @@ def is_own(name: str) -> bool:
 
 
 def own(name: str) -> nn.Module:
-    """The module that `package.module:callable` gives when called, or that a .pt2 file holds.
+    """Return the module that `package.module:callable` returns, or that a .pt2 file holds.
 
-    The current folder is searched for packages too. A net from a file carries an `exported` that says what it was saved
-    as. What such a file pickles is read only if it is numbers; but PyTorch warns that its files may still run code
-    when they are opened, so open none that you would not run.
+    Packages are also searched in the current folder. A net from a file has an attribute `exported` with the facts it
+    was saved with. Pickles in such a file are read only if they hold nothing but tensors; but PyTorch warns that its
+    files may still run code when opened, so open only files that you would run.
 
     Raises:
-        ConvAtlasError: There is no such module, callable or file, it failed, or what it gave is no `torch.nn.Module`.
+        ConvAtlasError: The module, callable or file does not exist or failed, or did not give a `torch.nn.Module`.
     """
     if name.lower().endswith(EXPORTED):
         return _exported(Path(name))
@@ -48,9 +48,9 @@ def own(name: str) -> nn.Module:
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     try:
-        found = getattr(importlib.import_module(module), attribute)
-        net = found if isinstance(found, nn.Module) else found()
-    # What the user's code raises is anything at all; a script may even leave.
+        member = getattr(importlib.import_module(module), attribute)
+        net = member if isinstance(member, nn.Module) else member()
+    # User code may raise anything; a script may even exit.
     except (Exception, SystemExit) as error:
         raise ConvAtlasError(f"{name} could not be made: {type(error).__name__}: {error}".splitlines()[0]) from None
     if not isinstance(net, nn.Module):
@@ -59,17 +59,17 @@ def own(name: str) -> nn.Module:
 
 
 def _exported(path: Path) -> nn.Module:
-    """The net of a file, its modules as they were before it was exported."""
+    """The net in a file, with the module structure it had before export."""
     try:
         _check_pickles(path)
-        # Not by its name, which PyTorch wants in lower case.
+        # Opened here, because PyTorch accepts only file names in lower case.
         with path.open("rb") as file:
             program = torch.export.load(file)
         net = torch.export.unflatten(program)
         shape = _shape(program)
     except ConvAtlasError:
         raise
-    # A damaged file makes PyTorch raise anything at all.
+    # PyTorch may raise anything for a damaged file.
     except Exception as error:
         raise ConvAtlasError(f"{path} could not be read: {type(error).__name__}: {error}".splitlines()[0]) from None
     if shape[0] != 1:
@@ -81,12 +81,12 @@ def _exported(path: Path) -> nn.Module:
 
 
 def _check_pickles(path: Path) -> None:
-    """Refuses a file whose pickles hold more than tensors: unpickling them would run what they say."""
+    """Refuse a file whose pickles hold more than tensors, because unpickling those could run code."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
             with archive.open(member) as file:
                 start = file.read(4)
-            # A pickle of protocol 2 or later, by itself or in the archive that `torch.save` writes.
+            # A pickle of protocol 2 or later starts with \x80, an archive written by `torch.save` with PK.
             if (start[:1] != b"\x80" or start[1:2] not in b"\x02\x03\x04\x05") and start != b"PK\x03\x04":
                 continue
             try:
@@ -97,7 +97,7 @@ def _check_pickles(path: Path) -> None:
 
 
 def _shape(program: Any) -> tuple[int, ...]:
-    """The shape of the first input, where a batch that may vary counts as one photo."""
+    """Shape of the first input; a dynamic batch counts as one photo."""
     first = program.graph_signature.user_inputs[0]
     value = next(node.meta["val"] for node in program.graph.nodes if node.name == first)
     batch, *sides = value.shape

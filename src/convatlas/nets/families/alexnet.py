@@ -14,12 +14,12 @@ from convatlas.genes.padding import Alignment
 from convatlas.nets.net import Net
 
 NORM = Norm(eps=1e-5, momentum=0.1)
-"""For AlexNet with another normalization than the published one, which has constants of its own."""
+"""Constants for AlexNet with another normalization gene; the published one has fixed constants."""
 
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution: the maps it makes, its kernel's side, its groups if it has several, whether a pooling follows."""
+    """A convolution: output channels, kernel size, groups if several, whether a pooling follows."""
 
     width: int
     kernel: int
@@ -29,14 +29,14 @@ class Conv:
 
 @dataclass(frozen=True)
 class Config:
-    """The five convolutions, and what differs between the nets that go by one name.
+    """The five convolutions, and what differs between the two nets.
 
     Attributes:
-        convolutions: The first one strides by 4.
-        border: What the first one adds around the photo.
-        normalization: What follows the activation of the first two.
-        drops_features: Whether the first dropout stands before the first dense layer, or after the second.
-        grid: The side that the last map is averaged to, whatever the photo's size; None: it stays as it is.
+        convolutions: The five convolutions; the first has stride 4.
+        border: Padding of the first convolution.
+        normalization: Normalization after the activations of the first two.
+        drops_features: Whether the first dropout is before the first dense layer instead of after the second.
+        grid: Side that the last map is averaged to, whatever the photo's size; None to leave it as it is.
     """
 
     convolutions: tuple[Conv, ...]
@@ -49,8 +49,8 @@ class Config:
 class AlexNet(Net):
     """Five convolutions, each with its activation, normalization (1, 2) and pooling (1, 2, 5); three dense layers.
 
-    The paper says 224 pixels and 55 positions. Its program (cuda-convnet) let the last windows reach over the far edge,
-    where it saw zeros: 227 pixels, of which a photo of 227 fills all, so both readings of the paper are this one net.
+    The paper says 224 pixels and 55 positions. Its program (cuda-convnet) let the last windows reach past the far edge
+    and read zeros there, 227 pixels in all; a photo of 227 pixels fills them, so this net implements both readings.
     """
 
     variants = {

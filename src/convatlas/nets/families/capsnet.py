@@ -1,8 +1,8 @@
 """CapsNet: two convolutions, capsules, and routing by agreement (Sabour, Frosst & Hinton 2017, figures 1 and 2).
 
-What it is worth is disputed. Routing was found to add nothing to generalization nor to robustness against affine
-changes, which a net without it has more of (Gu & Tresp 2020: 93.2 % of affNIST in place of 79 %); and reimplementations
-reach 99.6 to 99.7 % of MNIST, not the 99.75 % that were published.
+Its merits are disputed. Routing was found to improve neither generalization nor robustness to affine changes, where a
+net without it does better (Gu & Tresp 2020: 93.2 % instead of 79 % of affNIST); and reimplementations reach 99.6 to
+99.7 % on MNIST, not the published 99.75 %.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from convatlas.genes.normalization import Norm
 from convatlas.nets.net import Net
 
 NORM = Norm(eps=1e-5, momentum=0.1)
-"""For CapsNet with a normalization gene; the published net has none."""
+"""Constants for CapsNet with a normalization gene; the published net has no normalization."""
 
 RECONSTRUCTION = 0.0005
-"""What the reconstruction's squared error, summed over the photo's pixels, counts beside the margin loss."""
+"""Weight of the reconstruction's squared error, summed over the pixels, relative to the margin loss."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """How wide the net is.
+    """Widths of the layers.
 
     Attributes:
-        width: Maps of both convolutions.
-        kernel: Their side.
-        primary: Numbers in a capsule of the first capsule layer.
-        wide: Numbers in a class's capsule.
-        iterations: Rounds of routing.
+        width: Output channels of both convolutions.
+        kernel: Kernel size of both.
+        primary: Size of a capsule in the first capsule layer.
+        wide: Size of a class's capsule.
+        iterations: Number of routing rounds.
     """
 
     width: int = 256
@@ -46,7 +46,7 @@ class Config:
 
 
 class Capsules(nn.Module):
-    """A layer of capsules above another, fully connected; (N, children, size) -> (N, parents, wide)."""
+    """A fully connected layer of capsules; (N, children, size) -> (N, parents, wide)."""
 
     counts_as_one = True
 
@@ -57,12 +57,12 @@ class Capsules(nn.Module):
         self.length = Length() if getattr(self.routing, "weighs_children", False) else None
 
     def forward(self, children: Tensor) -> Tensor:
-        votes = self.votes(children)
+        votes = self.votes(children)  # (N, children, parents, wide)
         return self.routing(votes) if self.length is None else self.routing(votes, self.length(children))  # type: ignore[no-any-return]
 
 
 class Reconstruction(nn.Module):
-    """The photo, made back from the capsule of one class; (N, classes, wide) and (N,) -> (N, C, H, W) in 0..1."""
+    """Photo reconstructed from the capsule of one class; (N, classes, wide) and (N,) -> (N, C, H, W) in 0..1."""
 
     def __init__(self, decoder: nn.Module):
         super().__init__()
@@ -70,15 +70,16 @@ class Reconstruction(nn.Module):
         self.decoder = decoder
 
     def forward(self, poses: Tensor, chosen: Tensor) -> Tensor:
-        return self.decoder(self.mask(poses, chosen))  # type: ignore[no-any-return]
+        masked = self.mask(poses, chosen)  # (N, classes wide)
+        return self.decoder(masked)  # type: ignore[no-any-return]  # (N, C, H, W)
 
 
 class CapsNet(Net):
-    """Two convolutions of 9 x 9, capsules, a routed layer with one capsule a class; its length is the answer.
+    """Two 9 x 9 convolutions, capsules, a routed layer with one capsule per class, whose length is the score.
 
-    (N, C, H, W) -> (N, classes), each in [0, 1) and for itself: they sum to nothing, and no softmax belongs on them.
-    `outputs` has "poses" (N, classes, 16), the class capsules (the paper's DigitCaps), and "reconstruction"
-    (N, C, H, W), made from the longest. `forward` leaves the reconstruction out.
+    (N, C, H, W) -> (N, classes), each in [0, 1) and independent: they do not sum to 1 and need no softmax. `outputs`
+    also has "poses" (N, classes, 16), the class capsules (the paper's DigitCaps), and "reconstruction" (N, C, H, W),
+    made from the longest capsule; `forward` does not compute it.
     """
 
     variants = {"capsnet": Config()}
@@ -117,42 +118,42 @@ class CapsNet(Net):
             self.reconstruction = Reconstruction(decoder)
 
     def init_weights(self, module: nn.Module) -> None:
-        """As each module starts; but the first convolution with variance 2 / fan-in (He et al. 2015).
+        """Draw the first convolution with variance 2 / fan-in (He et al. 2015), other modules as usual.
 
-        By the fan-out of 256 maps over a photo of one channel, no capsule would have any length to start with.
+        With the fan-out of 256 maps over a photo of one channel, all capsules would initially have almost no length.
         """
         super().init_weights(module)
         if module is self.conv1.conv and isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def iter_stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Each stage's name and output in turn, without the reconstruction."""
+        """Run the stages one by one, yielding name and output of each, without the reconstruction."""
         for name, stage in self.named_children():
             if name != "reconstruction":
                 x = stage(x)
                 yield name, x
 
     def outputs(self, x: Tensor) -> dict[str, Tensor]:
-        """Every stage's output by the stage's name, and the reconstruction from the longest capsule if there is any."""
-        found = super().outputs(x)
+        """Outputs of all stages by name, and the reconstruction from the longest capsule if the net has a decoder."""
+        outputs = super().outputs(x)
         if hasattr(self, "reconstruction"):
-            found["reconstruction"] = self.reconstruct(found["poses"], found["head"].argmax(1))
-        return found
+            outputs["reconstruction"] = self.reconstruct(outputs["poses"], outputs["head"].argmax(1))
+        return outputs
 
     def reconstruct(self, poses: Tensor, labels: Tensor) -> Tensor:
-        """The photos (N, C, H, W), in 0..1, as the capsules of the classes `labels` (N,) tell them."""
+        """Photos (N, C, H, W) in 0..1, reconstructed from the capsules of the classes `labels` (N,)."""
         return self.reconstruction(poses, labels)  # type: ignore[no-any-return]
 
     def loss(self, outputs: Mapping[str, Tensor], x: Tensor, labels: Tensor, progress: float = 1.0) -> Tensor:
-        """What training makes small: the mean margin loss, and 0.0005 times the reconstruction's squared error.
+        """Training loss: the mean margin loss plus 0.0005 times the reconstruction's squared error.
 
-        The reconstruction is made from the true class's capsule here, not from the longest.
+        Here the reconstruction is made from the true class's capsule, not from the longest.
 
         Args:
-            outputs: Of the net, as `outputs` gives them.
-            x: The photos, in 0..1 (the reconstruction is).
-            labels: Numbers of their classes (N,).
-            progress: How much of the training is done, from 0 to 1; this loss is the same throughout.
+            outputs: Outputs of the net, as `outputs` returns them.
+            x: Photos in 0..1, like the reconstruction.
+            labels: Class indices (N,).
+            progress: Fraction of the training that is done, 0 to 1; this loss does not depend on it.
         """
         loss = margin_loss(outputs["head"], labels)
         if "reconstruction" in outputs:
@@ -162,7 +163,7 @@ class CapsNet(Net):
 
 
 def margin_loss(lengths: Tensor, labels: Tensor) -> Tensor:
-    """The mean over photos of max(0, 0.9 - length)^2 for the true class and max(0, length - 0.1)^2 / 2 for each other.
+    """Mean over photos of max(0, 0.9 - length)^2 for the true class plus max(0, length - 0.1)^2 / 2 for each other.
 
     Lengths (N, classes), labels (N,).
     """

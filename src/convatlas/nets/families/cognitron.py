@@ -1,9 +1,9 @@
 """Cognitron: local cells that learn when they fire more strongly than all around them (Fukushima 1975).
 
-Reconstructed from the paper's rule and equations: "the synapse from x to y is reinforced when x fires provided that no
-neuron in the vicinity of y is firing stronger than y". The sizes, 12 x 12 cells in every layer and windows of 5 x 5,
-are as they are told of the paper's simulation; the constants are ours. Every cell has weights of its own, so what is
-learned in one place is not known in another: that is what the neocognitron added.
+This is a reconstruction from the paper's rule and equations: "the synapse from x to y is reinforced when x fires
+provided that no neuron in the vicinity of y is firing stronger than y". The sizes, 12 x 12 cells in every layer and
+windows of 5 x 5, are those reported of the paper's simulation; the constants are ours. Weights are not shared between
+cells, so what is learned in one place is unknown in others: sharing is what the neocognitron added.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from convatlas.nets.net import Net
 
 @dataclass(frozen=True)
 class Config:
-    """What the layers have in common.
+    """Settings of all layers.
 
     Attributes:
-        layers: How many, beside the input.
-        kernel: Side of the window that a cell reads.
-        vicinity: Side of the window in which cells compete.
-        speed: q, how much the strongest cell learns.
-        slow: q', how much all cells learn where none fires.
+        layers: Number of layers above the input.
+        kernel: Size of the window that a cell reads.
+        vicinity: Size of the window in which cells compete.
+        speed: q, the learning rate of the strongest cell.
+        slow: q', the learning rate of all cells where none fires.
     """
 
     layers: int = 3
@@ -41,9 +41,9 @@ class Config:
 
 
 class Cognitron(Net):
-    """Three layers of as many cells as the photo has pixels; the last has `classes`, in a grid as square as can be.
+    """Three layers with as many cells as the photo has pixels; the last has `classes`, in a grid as square as possible.
 
-    (N, C, H, W) -> (N, classes): the responses of the last layer's cells, in rows.
+    (N, C, H, W) -> (N, classes): the responses of the last layer's cells, row by row.
     """
 
     variants = {"cognitron": Config()}
@@ -68,16 +68,16 @@ class Cognitron(Net):
 
     @torch.no_grad()
     def learn(self, images: Tensor, *, rounds: int = 20, seed: int = 0) -> None:
-        """Self-organization: every layer in turn is shown all images, in an order drawn anew in each round.
+        """Train without labels: layer by layer, on all images in each round, in a new random order.
 
         A cell that fires and is the strongest of its vicinity learns: a += q c x, b += q sum(c x^2) / (2 v), so that
-        it will give 1 to what it has seen often. Where no cell of a vicinity fires, all learn a little: a += q' c x,
-        b += q' v.
+        its response to frequent patterns approaches 1. Where no cell of a vicinity fires, all learn a little:
+        a += q' c x, b += q' v.
 
         Args:
-            images: Patterns (N, C, H, W), in 0..1, ink 1.
-            rounds: How often each is shown.
-            seed: Of the order.
+            images: Patterns (N, C, H, W) in 0..1, ink 1.
+            rounds: Number of rounds.
+            seed: Seed of the order.
         """
         order = torch.Generator().manual_seed(seed)
         x = images.to(next(self.parameters()))
@@ -91,11 +91,11 @@ class Cognitron(Net):
         u = cells(x)
         around = F.max_pool2d(u, self.config.vicinity, 1, self.config.vicinity // 2)
         wins, silent = ((u == around) & (u > 0)).flatten(), (around == 0).flatten()
-        seen = cells.windows(x)[0].T  # (cells, inputs)
-        v = seen @ cells.fixed
-        square = seen.square() @ cells.fixed
-        # A cell that sees nothing has nothing to learn.
+        inputs = cells.windows(x)[0].T  # (cells, inputs)
+        v = inputs @ cells.fixed
+        square = inputs.square() @ cells.fixed
+        # A cell without input learns nothing.
         won = self.config.speed * wins * (v > 0)
         idle = self.config.slow * silent
-        cells.weight.add_((won + idle)[:, None] * cells.fixed * seen)
+        cells.weight.add_((won + idle)[:, None] * cells.fixed * inputs)
         cells.inhibition.add_(won * square / (2 * v).clamp_min(1e-12) + idle * v)

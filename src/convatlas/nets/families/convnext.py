@@ -1,4 +1,4 @@
-"""ConvNeXt: a ResNet brought step by step to the shape of a vision transformer (Liu et al. 2022, figure 4)."""
+"""ConvNeXt: a ResNet changed step by step towards a vision transformer (Liu et al. 2022, figure 4)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Config:
     """Blocks and channels of the four stages.
 
     Attributes:
-        blocks: How many.
-        widths: Channels.
-        stochastic_depth: Rate at the last block, as the paper trained it.
-        photo: Whether the net standardizes a photo in 0..255 itself.
-        norm: The normalization's constants.
+        blocks: Number of blocks in each stage.
+        widths: Channels of each stage.
+        stochastic_depth: Rate at the last block in the paper's training.
+        photo: Whether the net itself standardizes a photo in 0..255.
+        norm: Constants of the normalization.
     """
 
     blocks: tuple[int, int, int, int]
@@ -37,16 +37,16 @@ class Config:
 
 
 class OneLayer(nn.Sequential):
-    """Modules that count as one layer, as in the table of the review."""
+    """Modules counted as one layer, as in the review's table."""
 
     counts_as_one = True
 
 
 class Block(nn.Module):
-    """7 x 7 depthwise, normalization, 1 x 1 to four times the width, activation, 1 x 1 back, scale; a skip over all.
+    """7 x 7 depthwise, normalization, 1 x 1 to four times the width, activation, 1 x 1 back, scale; with a skip.
 
-    (N, C, H, W), same shape. The paper writes the 1 x 1 convolutions as dense layers over maps with the channels last.
-    Both are one function; here the channels stay second, so that any normalization or attention gene fits between.
+    (N, C, H, W), same shape. The paper writes the 1 x 1 convolutions as dense layers over maps with channels last. The
+    function is the same; here channels stay second, so that any normalization or attention gene fits in between.
     """
 
     def __init__(self, config: Config, genome: Genome, width: int, depth_fraction: float):
@@ -64,13 +64,13 @@ class Block(nn.Module):
         self.add = Add()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.add(x, self.branch(x))  # type: ignore[no-any-return]
+        return self.add(x, self.branch(x))  # type: ignore[no-any-return]  # (N, C, H, W)
 
 
 class ConvNeXt(Net):
-    """A stem of 4 x 4 patches, four stages with a halving between, one dense layer.
+    """A stem of 4 x 4 patches, four stages with downsampling in between, one dense layer.
 
-    The head normalizes its vector by LayerNorm whatever the genome says: there is no map left to normalize over.
+    The head normalizes its vector by LayerNorm whatever the genome says, because a vector has only channels.
     """
 
     variants = {

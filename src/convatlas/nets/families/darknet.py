@@ -31,11 +31,11 @@ DARKNET53: tuple[tuple[Step, ...], ...] = (
 
 @dataclass(frozen=True)
 class Config:
-    """The stages of the body.
+    """Stages of the body.
 
     Attributes:
-        stages: Each begins by halving the map, the first one aside.
-        classify_first: Whether each position is classified and the answers are averaged, or the other way round.
+        stages: The steps of each stage; all but the first begin by halving the map.
+        classify_first: Whether each position is classified before averaging, instead of after.
     """
 
     stages: tuple[tuple[Step, ...], ...]
@@ -43,7 +43,7 @@ class Config:
 
 
 def depth_fractions(stages: tuple[tuple[Step, ...], ...]) -> list[float]:
-    """How deep each residual of the stages lies, from 0 to 1."""
+    """Depth of each residual block in the net, from 0 to 1."""
     count = sum(isinstance(step, Residual) for steps in stages for step in steps)
     return [number / max(count - 1, 1) for number in range(count)]
 
@@ -69,12 +69,12 @@ class Darknet(Net):
         super().__init__(config, genome, classes, channels, size)
         width, depths = channels, iter(depth_fractions(config.stages))
         for number, steps in enumerate(config.stages, 1):
-            made, width = stage(genome, width, steps, depth_fractions=depths, fixed=number == 1)
-            self.add_module(f"stage{number}", made)
+            steps_module, width = stage(genome, width, steps, depth_fractions=depths, fixed=number == 1)
+            self.add_module(f"stage{number}", steps_module)
         if not config.classify_first:
             self.add_classifier(genome, width, channels, size, classes)
             return
         flatten, features = genome.flatten(classes)
         if features != classes:
-            raise ValueError("what is flattened here are the classes' maps: one number must come of each")
+            raise ValueError("here the classes' maps are flattened, so a flattening must give one number per map")
         self.head = chain(drop=genome.drop(), conv=Convolution(width, classes, 1), flatten=flatten)

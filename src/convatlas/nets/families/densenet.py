@@ -1,4 +1,4 @@
-"""DenseNet: each layer reads the maps of all before it in its block (Huang et al. 2017, table 1)."""
+"""DenseNet: each layer reads the maps of all earlier layers in its block (Huang et al. 2017, table 1)."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Config:
     """Layers in each of the four dense blocks.
 
     Attributes:
-        layers: How many.
-        norm: The normalization's constants.
-        pool_border: What the stem's pooling sees outside the map; after a ReLU both mean the same.
+        layers: Number of layers in each block.
+        norm: Constants of the normalization.
+        pool_border: Border of the stem's pooling; after a ReLU both kinds give the same result.
     """
 
     layers: tuple[int, int, int, int]
@@ -33,7 +33,7 @@ class Config:
 
 
 class DenseLayer(nn.Module):
-    """The input, and 32 new maps made by a 1 x 1 and a 3 x 3 convolution; (N, C, H, W) -> (N, C + 32, H, W)."""
+    """The input and 32 new channels made by a 1 x 1 and a 3 x 3 convolution; (N, C, H, W) -> (N, C + 32, H, W)."""
 
     def __init__(self, config: Config, genome: Genome, channels: int):
         super().__init__()
@@ -44,16 +44,16 @@ class DenseLayer(nn.Module):
             conv1=Convolution(channels, wide, 1, bias=False),
             norm2=genome.normalize(wide, config.norm),
             act2=genome.activate(wide),
-            **{f"{name}2": made for name, made in genome.conv(wide, GROWTH, 3, alignment="symmetric").items()},
+            **{f"{name}2": module for name, module in genome.conv(wide, GROWTH, 3, alignment="symmetric").items()},
         )
         self.concat = Concat()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.concat(x, self.branch(x))  # type: ignore[no-any-return]
+        return self.concat(x, self.branch(x))  # type: ignore[no-any-return]  # (N, C + 32, H, W)
 
 
 class DenseNet(Net):
-    """A 7 x 7 stem, four dense blocks with a halving transition between, one dense layer."""
+    """A 7 x 7 stem, four dense blocks with halving transitions in between, one dense layer."""
 
     variants = {
         "densenet121": Config((6, 12, 24, 16)),

@@ -1,6 +1,7 @@
-"""EfficientNet: one net scaled in depth, width and resolution together (Tan & Le 2019, table 1), its second version
-with fused blocks (Tan & Le 2021, table 4), and the Lite nets without squeeze-and-excitation (Liu 2020).
-"""  # noqa: D205
+"""EfficientNet: one net scaled in depth, width and resolution together (Tan & Le 2019, table 1).
+
+Its second version has fused blocks (Tan & Le 2021, table 4), the Lite nets no squeeze-and-excitation (Liu 2020).
+"""
 
 from __future__ import annotations
 
@@ -82,17 +83,17 @@ class Config:
 
     Attributes:
         stages: The table before scaling.
-        width: Factor of all channels, which are then rounded to a multiple of 8.
-        depth: Factor of all layers, rounded up.
-        dropout: Before the dense layer.
-        version: 1, 2, or "lite": the scaling spares the stem, the head and the layers of the first and last stage,
-            and there is no squeeze-and-excitation.
-        photo: What the net does to a photo itself: statistics that are part of the weights (rescaled: and a division by
-            the roots of the usual deviations), the usual constants, x / 128 - 1, or nothing. All but nothing expect
-            pixels in 0..255.
+        width: Factor for all channels, which are then rounded to a multiple of 8.
+        depth: Factor for all numbers of layers, which are rounded up.
+        dropout: Rate before the dense layer.
+        version: 1, 2, or "lite", which does not scale the stem, the head and the layers of the first and last stage,
+            and lacks squeeze-and-excitation.
+        photo: Preprocessing inside the net: statistics that are part of the weights ("rescaled" also divides by the
+            roots of the usual deviations), the usual constants, x / 128 - 1, or nothing. All but nothing expect pixels
+            in 0..255.
         stem: Channels of the stem before scaling.
-        norm: The normalization's constants.
-        alignment: How the convolutions meet the border.
+        norm: Constants of the normalization.
+        alignment: Padding of the convolutions.
     """
 
     stages: tuple[Stage, ...]
@@ -106,13 +107,13 @@ class Config:
     alignment: Literal["same", "symmetric"] = "same"
 
     def channels(self, published: int) -> int:
-        """`published` channels scaled to the nearest multiple of 8; version 1 never loses more than a tenth."""
+        """Scale `published` channels to the nearest multiple of 8; version 1 never loses more than a tenth."""
         scaled = published * self.width
         rounded = max(8, int(scaled + 4) // 8 * 8)
         return rounded + 8 if rounded < 0.9 * scaled and self.version != 2 else rounded
 
     def scaled(self) -> tuple[int, tuple[Stage, ...], int]:
-        """The stem's channels, the stages, and the last convolution's channels, after scaling."""
+        """Channels of the stem, the stages, and channels of the last convolution, all scaled."""
         lite = self.version == "lite"
         stages = tuple(
             replace(
@@ -136,9 +137,9 @@ def _v2(stages: tuple[Stage, ...], width: float = 1.0, depth: float = 1.0) -> Co
 
 
 class MBConv(nn.Module):
-    """An inverted residual; fused, its first two convolutions are one dense one.
+    """An inverted residual block; if fused, one dense convolution replaces its first two.
 
-    (N, C, H, W) -> (N, width, ceil(H / stride), ceil(W / stride)), with a skip where the shape stays.
+    (N, C, H, W) -> (N, width, ceil(H / stride), ceil(W / stride)), with a skip if the shape stays.
     """
 
     def __init__(self, config: Config, genome: Genome, channels: int, stage: Stage, stride: int, depth_fraction: float):
@@ -167,14 +168,14 @@ class MBConv(nn.Module):
         self.add = Add() if skips else None
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.branch(x)
+        y: Tensor = self.branch(x)  # (N, width, H / stride, W / stride)
         return y if self.add is None else self.add(x, y)
 
 
 class EfficientNet(Net):
     """A strided stem, stages of inverted residuals, a 1 x 1 convolution, one dense layer.
 
-    The stem begins with what the published net does to the photo itself.
+    The stem begins with the preprocessing that is part of the published net.
     """
 
     variants = {
@@ -230,8 +231,8 @@ class EfficientNet(Net):
         for number, stage in enumerate(stages, 1):
             blocks = nn.Sequential()
             for block in range(1, stage.layers + 1):
-                made = MBConv(config, genome, in_channels, stage, stage.stride if block == 1 else 1, done / total)
-                blocks.add_module(f"block{block}", made)
+                module = MBConv(config, genome, in_channels, stage, stage.stride if block == 1 else 1, done / total)
+                blocks.add_module(f"block{block}", module)
                 in_channels, done = stage.width, done + 1
             self.add_module(f"stage{number}", blocks)
         self.conv_head = genome.conv_norm_act(in_channels, last, norm=config.norm)

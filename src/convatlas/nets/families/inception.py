@@ -1,4 +1,4 @@
-"""Inception v3: five shapes of blocks whose wide kernels are factored (Szegedy et al. 2016, table 1)."""
+"""Inception v3: five kinds of blocks with factored large kernels (Szegedy et al. 2016, table 1)."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ _BLOCK_8: Block = (
 
 @dataclass(frozen=True)
 class Config:
-    """The eleven blocks `mixed0` to `mixed10`, and what differs between the nets that go by one name.
+    """The eleven blocks `mixed0` to `mixed10`, and what differs between lineages.
 
     Attributes:
-        blocks: The branches of each.
-        norm: The normalization's constants; the published net has no gain.
-        average_border: Whether the averages count the zeros around the map.
-        photo: Whether the net itself brings photos from ImageNet's statistics to -1..1 ("imagenet").
+        blocks: Branches of each block.
+        norm: Constants of the normalization; the published net has no gain.
+        average_border: Whether average poolings count the zeros around the map.
+        photo: Whether the net itself converts photos from ImageNet's statistics to -1..1 ("imagenet").
     """
 
     blocks: tuple[Block, ...]

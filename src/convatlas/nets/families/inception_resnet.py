@@ -1,4 +1,4 @@
-"""Inception-ResNet v2: Inception blocks as small steps from the identity (Szegedy et al. 2017, figures 15 to 19)."""
+"""Inception-ResNet v2: Inception blocks as residual branches (Szegedy et al. 2017, figures 15 to 19)."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _BLOCK_8: Block = ((Conv(192),), (Conv(192), Conv(224, (1, 3)), Conv(256, (3, 1)
 
 @dataclass(frozen=True)
 class Config:
-    """For each of the three stages: the block that opens it, the residual block, how many, and their scale.
+    """The block that opens each of the three stages, its residual block, their number and scale.
 
     Attributes:
         stages: (name, opening, residual, repeats, scale).
-        norm: The normalization's constants; the published net has no gain.
-        average_border: Whether the average counts the zeros around the map.
+        norm: Constants of the normalization; the published net has no gain.
+        average_border: Whether the average pooling counts the zeros around the map.
     """
 
     stages: tuple[tuple[str, Block, Block, int, float], ...]
@@ -50,7 +50,7 @@ class Config:
 
 
 class Residual(nn.Module):
-    """x + scale * conv(branches(x)), then an activation unless `last`; same shape."""
+    """x + scale * conv(branches(x)), then an activation unless `last`; (N, C, H, W), same shape."""
 
     def __init__(
         self,
@@ -75,14 +75,14 @@ class Residual(nn.Module):
         self.act = None if last else genome.activate(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        total: Tensor = self.add(x, self.branch(x))
+        total: Tensor = self.add(x, self.branch(x))  # (N, C, H, W)
         return total if self.act is None else self.act(total)
 
 
 class InceptionResNetV2(Net):
     """A stem, three stages of residual Inception blocks, a last 1 x 1 convolution, one dense layer.
 
-    The last block of all neither scales nor activates.
+    The very last block has neither scale nor activation.
     """
 
     variants = {

@@ -1,4 +1,4 @@
-"""Inception-v1, GoogLeNet: nine blocks of four branches, two heads that help training (Szegedy et al. 2015)."""
+"""Inception-v1, GoogLeNet: nine blocks of four branches, two auxiliary heads for training (Szegedy et al. 2015)."""
 
 from __future__ import annotations
 
@@ -28,33 +28,35 @@ TABLE = {
     "5a": (256, 160, 320, 32, 128, 128),
     "5b": (384, 192, 384, 48, 128, 128),
 }
-"""The paper's table 1: maps of 1 x 1; narrowed for 3 x 3, 3 x 3; narrowed for 5 x 5, 5 x 5; behind the pooling."""
+"""The paper's table 1: channels of 1 x 1; reduced for 3 x 3, 3 x 3; reduced for 5 x 5, 5 x 5; after the pooling."""
 
 AUXILIARY = {"4a": "aux1", "4d": "aux2"}
-"""The blocks that an auxiliary head reads."""
+"""Blocks that an auxiliary head reads."""
 
 
-def _block(one: int, narrow3: int, three: int, narrow5: int, five: int, pooled: int, wide: int) -> tuple[Branch, ...]:
+def _block(
+    single: int, reduce3: int, three: int, reduce5: int, five: int, pooled: int, wide: int
+) -> tuple[Branch, ...]:
     return (
-        (Conv(one),),
-        (Conv(narrow3), Conv(three, 3)),
-        (Conv(narrow5), Conv(five, wide)),
+        (Conv(single),),
+        (Conv(reduce3), Conv(three, 3)),
+        (Conv(reduce5), Conv(five, wide)),
         (Pool("max"), Conv(pooled)),
     )
 
 
 @dataclass(frozen=True)
 class Config:
-    """What differs between the nets that go by one name.
+    """What differs between the published net and the one with batch normalization.
 
     Attributes:
-        norm: The batch normalization's constants; None: there is none, convolutions have biases, and the stem
-            normalizes local responses, with the constants of Caffe's net, for the paper tells none.
-        wide: The kernel's side in the branch of 5 x 5 convolutions.
-        last_pool: The side of the last pooling's window.
-        grid: The side that the auxiliary heads average their map to; None: windows of 5 x 5 pixels, every third.
-        dropout: Before the last layer.
-        photo: Whether the net itself brings photos from ImageNet's statistics to -1..1 ("imagenet").
+        norm: Constants of the batch normalization; without it (None) convolutions have biases and the stem has local
+            response normalization, with the constants of Caffe's net, since the paper gives none.
+        wide: Kernel size in the branch of 5 x 5 convolutions.
+        last_pool: Window size of the last pooling.
+        grid: Side that the auxiliary heads average their map to; None for 5 x 5 windows with stride 3.
+        dropout: Rate before the last layer.
+        photo: Whether the net itself converts photos from ImageNet's statistics to -1..1 ("imagenet").
     """
 
     norm: Norm | None = None
@@ -68,8 +70,8 @@ class Config:
 class InceptionV1(Net):
     """A stem, nine blocks, pooled before the third and the eighth, one dense layer.
 
-    With the gene `auxiliary` = "heads", `outputs` has "aux1" and "aux2" too while training; at rest the heads are
-    left out. Strided poolings reach over the far edge where it cuts their last window (Caffe's way to round up).
+    With the gene `auxiliary` = "heads", `outputs` also has "aux1" and "aux2" in training; in evaluation these heads do
+    not run. Strided poolings are padded at the far edge where it would cut their last window (Caffe rounds up).
     """
 
     variants = {
@@ -112,7 +114,7 @@ class InceptionV1(Net):
     def _auxiliary(
         self, config: Config, genome: Genome, width: int, classes: int, channels: int, size: tuple[int, int]
     ) -> nn.Module:
-        """A head over the map of `width` channels that the stages so far give; (N, width, H, W) -> (N, classes)."""
+        """An auxiliary head on the last stage's map of `width` channels; (N, width, H, W) -> (N, classes)."""
         head = chain(
             pool=AveragePool(width, 5, 3) if config.grid is None else nn.AdaptiveAvgPool2d(config.grid),
             reduce=genome.conv_norm_act(width, 128, norm=config.norm, bias=config.norm is None),
@@ -125,7 +127,7 @@ class InceptionV1(Net):
         return head
 
     def iter_stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Each stage's name and output in turn; the auxiliary heads stand beside the trunk, and only in training."""
+        """Run the stages one by one, yielding name and output of each; auxiliary heads run in training only."""
         for name, stage in self.named_children():
             if name not in self.loss_weights:
                 x = stage(x)
