@@ -24,8 +24,8 @@ def decode(net: YOLO, raw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tenso
         size: Height and width of its input.
 
     Returns:
-        Left, top, right and bottom of each box in pixels of the input (N, boxes, 4), and its scores (N, boxes, classes):
-        the probability of an object times that of the class (Redmon et al. 2016, eq. 1).
+        Left, top, right and bottom of each box in pixels of the input (N, boxes, 4), and its scores
+        (N, boxes, classes): the probability of an object times that of the class (Redmon et al. 2016, eq. 1).
     """
     return _by_cells(net, raw, size) if net.config.cell_boxes else _by_anchors(net, raw, size)
 

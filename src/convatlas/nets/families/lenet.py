@@ -1,11 +1,11 @@
 """LeNets: convolutions and trainable subsampling in turn, sparsely connected (LeCun et al. 1990, 1998).
 
-LeNet-1 takes digits of 28 x 28 pixels, LeNet-4 and LeNet-5 the same padded to 32 x 32; pixels of about mean 0 and
-variance 1: paper -0.1, ink 1.175. Every layer ends in 1.7159 tanh(2x / 3). The output units of LeNet-1 and LeNet-4 are
-squashed, with targets of 1 and -1; those of LeNet-5 measure distances to bitmaps.
+LeNet-1 takes digits of 28 x 28 pixels, LeNet-4 and LeNet-5 the same padded to 32 x 32, with pixels of about mean 0 and
+variance 1: paper is -0.1, ink 1.175. Every layer ends in 1.7159 tanh(2x / 3). The outputs of LeNet-1 and LeNet-4 are
+squashed too, with targets 1 and -1; those of LeNet-5 are distances to bitmaps.
 
-What the texts leave open, and what stands here: whether LeNet-1's averages are squashed (they are, as in LeNet-5);
-which first weights the subsampling has (those of an average); the links of LeNet-4, see `F5`.
+The papers leave open, and this file decides: whether LeNet-1's averages are squashed (yes, as in LeNet-5), the initial
+weights of the subsampling (an average), and the connections of LeNet-4 (see `F5`).
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ from convatlas.nets.module_init import init_by_fan_in
 from convatlas.nets.net import Net
 
 NORM = Norm(eps=1e-5, momentum=0.1)
-"""For LeNets with a normalization gene; the published ones have none."""
+"""Constants for LeNets with a normalization gene; the published ones have no normalization."""
 
 
 def _links(rows: str) -> Links:
-    """A table written as one group of digits an output: "01 2" is outputs that see inputs 0 and 1, and 2."""
+    """A connection table from a group of digits per output: "01 2" is an output reading 0 and 1, and one reading 2."""
     return tuple(tuple(int(digit) for digit in row) for row in rows.split())
 
 
 H3 = _links("0 01 01 1 01 01 2 23 23 3 23 23")
-"""LeNet-1: 20 links, "two almost independent modules". Table 1 of the paper as public re-implementations transcribe it;
-the printed counts (2,578 parameters, 98,442 connections) hold for any 20 links."""
+"""LeNet-1: 20 links, "two almost independent modules". It is table 1 of the paper as in public reimplementations; the
+printed counts (2,578 parameters, 98,442 connections) hold for any 20 links."""
 
 C3 = _links("012 123 234 345 045 015 0123 1234 2345 0345 0145 0125 0134 1245 0235 012345")
 """LeNet-5: 60 links, table I of the paper."""
 
 C3_OF_LENET4 = _links("012 234 456 067 0123 1234 2345 3456 4567 0567 0167 0127 0145 1256 2367 0347")
-"""Ours: 60 links from 8 maps, after the pattern of LeNet-5: three and four neighbours, and two pairs apart."""
+"""Ours: 60 links from 8 maps in the pattern of LeNet-5: three and four neighbours, and two separate pairs."""
 
 F5: Links = tuple(
     tuple(sorted((14 * (unit // 3) + 5 * (unit % 3) + step) % 16 for step in range(4 if unit % 3 == 2 else 5)))
     for unit in range(120)
 )
-"""LeNet-4: the maps in turn, dealt to the 120 units 5, 5 and 4 at a time, 560 links in all. Ours: the paper prints
-about 17,000 parameters and 260,000 connections, but 120 units that see all 16 maps have 48,120 parameters alone. With
-these links, and those above, the sums are 16,998 and 258,306. `lenet4_dense` is the other reading of the text."""
+"""LeNet-4: the maps dealt in turn to the 120 units, 5, 5 and 4 at a time, 560 links. Ours: the paper prints about
+17,000 parameters and 260,000 connections, but 120 units that read all 16 maps would have 48,120 parameters. With these
+links and those above the totals are 16,998 and 258,306. `lenet4_dense` is the other reading of the text."""
 
 
 @dataclass(frozen=True)
 class Maps:
-    """A 5 x 5 convolution to so many maps, without a border."""
+    """A 5 x 5 convolution to `width` maps, without padding."""
 
     width: int
     links: Links | None = None
@@ -64,14 +64,14 @@ class Maps:
 
 @dataclass(frozen=True)
 class Halve:
-    """Subsampling by 2; each map feeds `times` of it."""
+    """Subsampling by 2; each map feeds `times` subsampled maps."""
 
     times: int = 1
 
 
 @dataclass(frozen=True)
 class Units:
-    """A 5 x 5 convolution over all that the photo's size leaves, 5 x 5 pixels: so many single units."""
+    """A 5 x 5 convolution over the remaining map of 5 x 5 pixels, which gives `width` single units."""
 
     width: int
     links: Links | None = None
@@ -79,7 +79,7 @@ class Units:
 
 @dataclass(frozen=True)
 class Config:
-    """The layers by the papers' names, the dense ones above them with their units, and the output gene."""
+    """Layers by the papers' names, dense layers above them with their units, and the output gene."""
 
     layers: dict[str, Maps | Halve | Units]
     dense: dict[str, int] = field(default_factory=dict)
@@ -97,7 +97,7 @@ def _lenet4(links: Links | None) -> Config:
 
 
 class LeNet(Net):
-    """Convolutions and subsampling, the map in a row (with dropout, if there is any), dense layers."""
+    """Convolutions and subsampling, flattening (with dropout, if there is any), dense layers."""
 
     variants = {
         "lenet1": Config({"h1": Maps(4), "h2": Halve(), "h3": Maps(12, H3), "h4": Halve()}),
@@ -136,7 +136,7 @@ class LeNet(Net):
                 conv = genome.conv(
                     in_channels, layer.width, 5, kind=kind, bias=True, fixed=not len(self._modules), links=layer.links
                 )
-                # Single units have no map to normalize or to attend to.
+                # Single units have no map to normalize or attend to.
                 maps = isinstance(layer, Maps)
                 in_channels = layer.width
                 stage = chain(
@@ -158,9 +158,9 @@ class LeNet(Net):
 
 
 class Vote(nn.Module):
-    """The first net's outputs where it is confident, else the sum of all three; (N, classes) each, same shape out.
+    """The first net's outputs where it is confident, else the sum of all three; (N, classes) each, same shape.
 
-    `threshold` is part of the weights: it is chosen on photos that the nets were not trained on. At first it is 1, half
+    `threshold` is part of the weights and chosen on photos that the nets were not trained on. Initially it is 1, half
     the distance between the targets 1 and -1.
     """
 
@@ -176,23 +176,23 @@ class Vote(nn.Module):
         self.threshold.fill_(1.0)
 
     def confident(self, first: Tensor) -> Tensor:
-        """(N,): whether the largest output leads the second by at least the threshold; never so for one class."""
+        """Whether the largest output leads the second by at least the threshold (N,); False for a single class."""
         if first.shape[1] < 2:
             return first.new_zeros(first.shape[0], dtype=torch.bool)
         best, second = first.topk(2, 1).values.unbind(1)
         return best - second >= self.threshold
 
     def forward(self, first: Tensor, second: Tensor, third: Tensor) -> Tensor:
-        return torch.where(self.confident(first)[:, None], first, first + second + third)
+        return torch.where(self.confident(first)[:, None], first, first + second + third)  # (N, classes)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What `predict` found.
+    """Result of `predict`.
 
     Attributes:
-        outputs: (N, classes), those of `forward`.
-        skipped: (N,), for which photos the second and the third net did not run.
+        outputs: Outputs of `forward` (N, classes).
+        skipped: Photos for which the second and third net did not run (N,).
     """
 
     outputs: Tensor
@@ -200,12 +200,12 @@ class Prediction:
 
     @property
     def classes(self) -> Tensor:
-        """(N,): the number of the largest output."""
+        """Index of the largest output (N,)."""
         return self.outputs.argmax(1)
 
     @property
     def cost(self) -> float:
-        """Runs of a net a photo, 1 to 3: 1 + 2 p, p the share of photos for which all ran."""
+        """Average runs of a net per photo, 1 to 3: 1 + 2 p, where p is the share of photos for which all three ran."""
         return 3 - 2 * self.skipped.double().mean().item()
 
 
@@ -238,7 +238,7 @@ class BoostedLeNet(Net):
 
     @property
     def threshold(self) -> float:
-        """By how much the first net's largest output must lead; in the weights, and in an exported graph a constant."""
+        """Lead of the first net's largest output that counts as confident; part of the weights, constant in exports."""
         return self.head.threshold.item()
 
     @threshold.setter
@@ -247,7 +247,7 @@ class BoostedLeNet(Net):
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Prediction:
-        """As `forward`, without gradients, but the second and third net see only the photos that need them."""
+        """Compute `forward` without gradients, running the second and third net only on photos that need them."""
         outputs = self.net1(x).clone()  # (N, classes)
         skipped = self.head.confident(outputs)
         hard = x[~skipped]

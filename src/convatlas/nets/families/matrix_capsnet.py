@@ -1,9 +1,8 @@
 """Matrix capsules: poses of 4 x 4 numbers, routed by expectation and maximization (Hinton et al. 2018, figure 1).
 
-Reconstructed where the paper is silent: the start of the weights, the temperature's schedule and the coordinates follow
-the authors' later code (google-research/capsule_em), the amount of data a parent gets is normalized as by Gritzman
-(2019). The published errors have not been reached by anybody else: reimplementations get 4.6 to 10 % of smallNORB
-wrong, not 1.8 to 2.2 %.
+Where the paper is silent this is a reconstruction: initial weights, temperature schedule and coordinates follow the
+authors' later code (google-research/capsule_em), and the amount of data per parent is normalized as in Gritzman (2019).
+Nobody else has reached the published errors: reimplementations get 4.6 to 10 % of smallNORB wrong, not 1.8 to 2.2 %.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ from convatlas.genes.normalization import Norm
 from convatlas.nets.net import Net
 
 NORM = Norm(eps=1e-5, momentum=0.1)
-"""For the net with a normalization gene; the published one has none."""
+"""Constants for the net with a normalization gene; the published one has no normalization."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Maps of the convolution, then types of capsules in each layer: A, B, C and D of the paper."""
+    """Channels of the convolution and types of capsules in each layer: A, B, C and D of the paper."""
 
     maps: int
     primary: int
@@ -44,7 +43,7 @@ class Config:
 
 
 class MatrixLayer(nn.Module):
-    """Votes and their routing; (N, B, 17, H, W) -> (N, J, 17, H', W')."""
+    """Votes and routing; (N, B, 17, H, W) -> (N, J, 17, H', W')."""
 
     counts_as_one = True
 
@@ -61,14 +60,15 @@ class MatrixLayer(nn.Module):
         self.routing = MatrixRouting(windows, types, parents, genome.iterations or 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.routing(self.votes(x), x)  # type: ignore[no-any-return]
+        votes = self.votes(x)  # (N, windows, places, B, J, 16)
+        return self.routing(votes, x)  # type: ignore[no-any-return]  # (N, J, 17, H', W')
 
 
 class MatrixCapsNet(Net):
-    """A strided convolution, primary capsules, two convolutional capsule layers, one capsule a class.
+    """A strided convolution, primary capsules, two convolutional capsule layers, one capsule per class.
 
-    (N, C, H, W) -> (N, classes), the activations of the class capsules, each in (0, 1) and for itself. `outputs` has
-    "poses" (N, classes, 16) too.
+    (N, C, H, W) -> (N, classes), the activations of the class capsules, each in (0, 1) and independent. `outputs` also
+    has "poses" (N, classes, 16).
     """
 
     variants = {"matrix_capsnet": Config(32, 32, 32, 32), "matrix_capsnet_small": Config(64, 8, 16, 16)}
@@ -82,7 +82,7 @@ class MatrixCapsNet(Net):
     def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__(config, genome, classes, channels, size)
         if genome.routing != "em":
-            raise ValueError("matrix capsules have an activation beside their pose, which em alone routes")
+            raise ValueError("matrix capsules have an activation beside their pose, which only em routes")
         self.conv = chain(
             **genome.conv(channels, config.maps, 5, 2, alignment="valid", bias=True, fixed=True),
             norm=genome.normalize(config.maps, NORM, "none"),
@@ -99,34 +99,34 @@ class MatrixCapsNet(Net):
         self.head = chain(activations=Activations())
 
     def outputs(self, x: Tensor) -> dict[str, Tensor]:
-        """Every stage's output by the stage's name, and the class capsules' poses."""
-        found = super().outputs(x)
-        return found | {"poses": found["class_capsules"][:, :, :POSE, 0, 0]}
+        """Outputs of all stages by name, and the class capsules' poses."""
+        outputs = super().outputs(x)
+        return outputs | {"poses": outputs["class_capsules"][:, :, :POSE, 0, 0]}
 
     def loss(self, outputs: Mapping[str, Tensor], x: Tensor, labels: Tensor, progress: float = 1.0) -> Tensor:
-        """What training makes small: the spread loss, whose margin grows from 0.2 to 0.9.
+        """Training loss: the spread loss, whose margin grows from 0.2 to 0.9.
 
         Args:
-            outputs: Of the net, as `outputs` gives them.
-            x: The photos.
-            labels: Numbers of their classes (N,).
-            progress: How much of the training is done, from 0 to 1.
+            outputs: Outputs of the net, as `outputs` returns them.
+            x: Photos.
+            labels: Class indices (N,).
+            progress: Fraction of the training that is done, 0 to 1.
         """
         return spread_loss(outputs["head"], labels, 0.2 + 0.7 * progress)
 
 
 def _centres(grid: tuple[int, int], size: tuple[int, int]) -> tuple[list[float], list[float]]:
-    """Where the receptive fields of the last capsules' rows and columns have their centres, as shares of the photo."""
+    """Centres of the receptive fields of the last capsules' rows and columns, relative to the photo's size."""
     heights, widths = ([(8.5 + 4 * place) / side for place in range(n)] for n, side in zip(grid, size, strict=True))
     return heights, widths
 
 
 def spread_loss(activations: Tensor, labels: Tensor, margin: float) -> Tensor:
-    """The mean over photos of the sum over wrong classes of max(0, margin - (right activation - wrong one))^2.
+    """Mean over photos of the sum over wrong classes of max(0, margin - (true activation - wrong activation))^2.
 
     Activations (N, classes), labels (N,).
     """
-    right = activations.gather(1, labels[:, None])
-    missing = (margin - (right - activations)).clamp_min(0).square()
+    true = activations.gather(1, labels[:, None])
+    missing = (margin - (true - activations)).clamp_min(0).square()
     wrong = torch.ones_like(activations).scatter(1, labels[:, None], 0.0)
     return (missing * wrong).sum(1).mean()

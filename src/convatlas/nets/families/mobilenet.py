@@ -13,12 +13,12 @@ from convatlas.nets.net import Net
 
 @dataclass(frozen=True)
 class Config:
-    """The blocks, and what differs between the nets that go by one name.
+    """The blocks, and what differs between lineages.
 
     Attributes:
-        blocks: (width, stride) of the thirteen.
-        norm: The normalization's constants.
-        alignments: How the stem and the strided blocks meet the border.
+        blocks: (width, stride) of the thirteen blocks.
+        norm: Constants of the normalization.
+        alignments: Padding of the stem and of the strided blocks.
     """
 
     blocks: tuple[tuple[int, int], ...]
@@ -29,7 +29,7 @@ class Config:
 class MobileNet(Net):
     """A strided stem, thirteen depthwise separable blocks, one dense layer.
 
-    As published, odd and even photos differ: the stem is aligned as SAME; strided blocks pad one pixel at the far side.
+    As published, the stem is padded as SAME, so odd and even sizes differ; strided blocks pad one pixel at the end.
     """
 
     variants = {

@@ -1,4 +1,4 @@
-"""MobileNetV2: wide inside, narrow between, no activation on the narrow maps (Sandler et al. 2018, table 2)."""
+"""MobileNetV2: blocks that are wide inside and narrow at their linear ends (Sandler et al. 2018, table 2)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Config:
 
     Attributes:
         stages: The table.
-        norm: The normalization's constants.
-        alignment: How the 3 x 3 convolutions meet the border.
+        norm: Constants of the normalization.
+        alignment: Padding of the 3 x 3 convolutions.
     """
 
     stages: tuple[tuple[int, int, int, int], ...]
@@ -30,7 +30,7 @@ class Config:
 
 
 class InvertedResidual(nn.Module):
-    """1 x 1 up, 3 x 3 depthwise, 1 x 1 down, with a skip where the shape stays.
+    """1 x 1 up, 3 x 3 depthwise, 1 x 1 down, with a skip if the shape stays.
 
     (N, C, H, W) -> (N, width, ceil(H / stride), ceil(W / stride)).
     """
@@ -59,7 +59,7 @@ class InvertedResidual(nn.Module):
         self.add = Add() if skips else None
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.branch(x)
+        y: Tensor = self.branch(x)  # (N, width, H / stride, W / stride)
         return y if self.add is None else self.add(x, y)
 
 
@@ -91,10 +91,10 @@ class MobileNetV2(Net):
         for number, (expansion, width, repeats, stride) in enumerate(config.stages, 1):
             stage = nn.Sequential()
             for block in range(1, repeats + 1):
-                made = InvertedResidual(
+                module = InvertedResidual(
                     config, genome, in_channels, width, expansion, stride if block == 1 else 1, done / (total - 1)
                 )
-                stage.add_module(f"block{block}", made)
+                stage.add_module(f"block{block}", module)
                 in_channels, done = width, done + 1
             self.add_module(f"stage{number}", stage)
         self.conv_head = genome.conv_norm_act(in_channels, 1280, norm=config.norm)

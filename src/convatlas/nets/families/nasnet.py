@@ -1,4 +1,4 @@
-"""NASNet-A: two cells found by search, stacked; each cell reads the two before it (Zoph et al. 2018, figure 4)."""
+"""NASNet-A: two cells found by search, stacked; each cell reads the previous two (Zoph et al. 2018, figure 4)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ class Config:
     """NASNet-A (repeats @ penultimate).
 
     Attributes:
-        penultimate: Channels in front of the dense layer.
+        penultimate: Channels before the dense layer.
         repeats: Normal cells in each of the three stages.
         stem: Channels of the first convolution.
-        skips_reduction: Whether the cell after a reduction reads past it, to the cell before the one it reads already.
-        norm: The normalization's constants.
-        pool_border: What the max poolings of a reduction see outside the map.
+        skips_reduction: Whether the cell after a reduction reads, as its previous map, the one before the reduction's
+            input.
+        norm: Constants of the normalization.
+        pool_border: Border of the max poolings in reduction cells.
     """
 
     penultimate: int
@@ -39,16 +40,17 @@ class Config:
 
 @dataclass(frozen=True)
 class Shape:
-    """What a cell must know of a map it reads: channels, and how often the photo was halved."""
+    """Facts about a map that a cell reads: channels, and how often the photo was halved."""
 
     channels: int
     halvings: int
 
 
 class Shrink(nn.Module):
-    """Halves a map: two 1 x 1 convolutions, one on every second pixel, one on those between; (N, C, H, W) ->
-    (N, width, ceil(H / 2), ceil(W / 2)).
-    """  # noqa: D205
+    """Halve a map by two 1 x 1 convolutions, one on every second pixel, one on those in between.
+
+    (N, C, H, W) -> (N, width, ceil(H / 2), ceil(W / 2)).
+    """
 
     def __init__(self, config: Config, genome: Genome, channels: int, width: int):
         super().__init__()
@@ -60,7 +62,7 @@ class Shrink(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.act(x)
-        both: Tensor = self.concat(self.even(x), self.odd(x))
+        both: Tensor = self.concat(self.even(x), self.odd(x))  # (N, width, H / 2, W / 2)
         return both if self.norm is None else self.norm(both)
 
 
@@ -75,18 +77,18 @@ def _squeeze(config: Config, genome: Genome, channels: int, width: int) -> nn.Se
 def _separable(
     config: Config, genome: Genome, channels: int, width: int, kernel: int, stride: int = 1
 ) -> nn.Sequential:
-    """Activation, separable convolution, normalization, twice; the first one strides."""
-    made: dict[str, nn.Module | None] = {}
+    """Activation, separable convolution and normalization, twice; the first convolution strides."""
+    modules: dict[str, nn.Module | None] = {}
     for number, (in_channels, step) in enumerate(((channels, stride), (width, 1)), 1):
-        made[f"act{number}"] = genome.activate(in_channels)
+        modules[f"act{number}"] = genome.activate(in_channels)
         conv = genome.conv(in_channels, width, kernel, step, kind="separable")
-        made |= {f"{name}{number}": module for name, module in conv.items()}
-        made[f"norm{number}"] = genome.normalize(width, config.norm)
-    return chain(**made)
+        modules |= {f"{name}{number}": module for name, module in conv.items()}
+        modules[f"norm{number}"] = genome.normalize(width, config.norm)
+    return chain(**modules)
 
 
 class Cell(nn.Module):
-    """What both cells share: the previous map brought to this cell's shape, the present one squeezed by 1 x 1."""
+    """Base of both cells: adjusts the previous map to the cell's shape, squeezes the present one by 1 x 1."""
 
     def __init__(self, config: Config, genome: Genome, present: Shape, previous: Shape, width: int):
         super().__init__()
@@ -108,7 +110,7 @@ class Cell(nn.Module):
 
 
 class NormalCell(Cell):
-    """Keeps the map's size; six maps of `width` (the first may be wider) side by side."""
+    """Keep the map's size and concatenate six maps of `width` channels (the first may have more)."""
 
     def __init__(self, config: Config, genome: Genome, present: Shape, previous: Shape, width: int):
         super().__init__(config, genome, present, previous, width)
@@ -130,18 +132,18 @@ class NormalCell(Cell):
         self.shape = Shape(previous_channels + 5 * width, present.halvings)
 
     def forward(self, x: Tensor, previous: Tensor) -> Tensor:
-        h, p = self.read(x, previous)
+        h, p = self.read(x, previous)  # (N, width, H, W), (N, previous_channels, H, W)
         x1 = self.add1(self.left1(h), self.right1(p))
         x2 = self.add2(self.left2(p), self.right2(p))
         x3 = self.add3(self.left3(h), p)
         x4 = self.add4(self.left4(p), self.right4(p))
         x5 = self.add5(self.left5(h), h)
-        joined: Tensor = self.concat(p, x1, x2, x3, x4, x5)
+        joined: Tensor = self.concat(p, x1, x2, x3, x4, x5)  # (N, previous_channels + 5 width, H, W)
         return joined if self.attention is None else self.attention(joined)
 
 
 class ReductionCell(Cell):
-    """Halves the map; four maps of `width` side by side. As published its poolings see the zeros around the map."""
+    """Halve the map and concatenate four maps of `width` channels; as published its poolings read zeros outside."""
 
     def __init__(self, config: Config, genome: Genome, present: Shape, previous: Shape, width: int):
         super().__init__(config, genome, present, previous, width)
@@ -155,7 +157,7 @@ class ReductionCell(Cell):
         self.left2 = genome.pool(width, 3, 2, alignment=alignment)
         self.right2 = _separable(config, genome, previous_channels, width, 7, 2)
         self.add2 = Add()
-        # An average counts the zeros outside the map even where maxima do not see them.
+        # An average counts the zeros outside the map even where maxima ignore them.
         self.left3 = genome.pool(width, 3, 2, kind="average", alignment=alignment, border="zeros")
         self.right3 = _separable(config, genome, previous_channels, width, 5, 2)
         self.add3 = Add()
@@ -175,12 +177,12 @@ class ReductionCell(Cell):
         x3 = self.add3(self.left3(padded), self.right3(p))
         x4 = self.add4(x2, self.left4(x1))
         x5 = self.add5(self.left5(x1), self.right5(padded))
-        joined: Tensor = self.concat(x2, x3, x4, x5)
+        joined: Tensor = self.concat(x2, x3, x4, x5)  # (N, 4 width, H / 2, W / 2)
         return joined if self.attention is None else self.attention(joined)
 
 
 class NASNet(Net):
-    """A strided stem, two reduction cells, three stages of normal cells with a reduction between, one dense layer."""
+    """A strided stem, two reduction cells, three stages of normal cells with reductions between, one dense layer."""
 
     variants = {
         "nasnet_mobile": Config(penultimate=1056, repeats=4, stem=32, skips_reduction=False),

@@ -1,8 +1,8 @@
-"""Neocognitron: layers of S-cells that learn features and C-cells that forgive their place (Fukushima 1980).
+"""Neocognitron: S-cells that learn features, C-cells that tolerate shifts of them (Fukushima 1980).
 
-The ancestor of all convolutional nets, and trained without a teacher: `learn`. Reconstructed from the paper: sizes,
-equations, constants and the learning are its own; the fixed connections' shape, alpha and how the planes meet the
-border (taken from the sizes) are ours, and layers learn one after the other.
+This is the ancestor of all convolutional nets; it is trained without labels, by `learn`. It is a reconstruction: sizes,
+equations, constants and the learning rule are the paper's; the fixed connections, alpha and the padding (derived from
+the sizes) are ours, and layers learn one after the other.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from convatlas.nets.net import Net
 
 @dataclass(frozen=True)
 class Module:
-    """An S-layer and the C-layer behind it.
+    """An S-layer and the C-layer after it.
 
     Attributes:
-        s_border: Pixels added around what the S-cells read.
-        c_border: The same for the C-cells; negative: left out. None: their window is the whole S-plane.
-        selectivity: r.
-        speed: q, how much is learned at a time.
-        column: Side of the columns of S-cells that compete.
+        s_border: Padding of the S-layer in pixels.
+        c_border: Padding of the C-layer, negative to crop; None if its window is the whole S-plane.
+        selectivity: r of the S-cells.
+        speed: q, the learning rate.
+        column: Size of the columns of S-cells that compete.
     """
 
     s_border: int
@@ -41,7 +41,7 @@ class Module:
 
 @dataclass(frozen=True)
 class Config:
-    """The modules, the planes of each of their layers, and the side of all windows."""
+    """The modules, the planes in each of their layers, and the size of all windows."""
 
     modules: tuple[Module, ...]
     planes: int = 24
@@ -49,7 +49,7 @@ class Config:
 
 
 class SLayer(nn.Module):
-    """S-cells, what excites them, and the V-cells that inhibit them; (N, C, H, W) -> (N, planes, H', W')."""
+    """S-cells, their excitation, and the V-cells that inhibit them; (N, C, H, W) -> (N, planes, H', W')."""
 
     counts_as_one = True
 
@@ -62,24 +62,24 @@ class SLayer(nn.Module):
         self.cells = SCells(planes, module.selectivity)
 
     def forward(self, x: Tensor) -> Tensor:
-        padded = self.pad(x)
+        padded = self.pad(x)  # (N, C, H + 2 border, W + 2 border)
         return self.cells(self.excite(padded), self.inhibit(padded))  # type: ignore[no-any-return]
 
     def reinforce(self, x: Tensor) -> None:
-        """Learns from one photo (1, C, H, W): a += q c x and b += q v, each plane where its representative is."""
+        """Learn from one photo (1, C, H, W): a += q c x and b += q v in each plane, at its representative cell."""
         padded = self.pad(x)
         v, kernel = self.inhibit(padded), self.inhibit.kernel
         for plane, row, column in representatives(self.cells(self.excite(padded), v)[0], self.column):
-            seen = padded[0, :, row : row + kernel, column : column + kernel]
-            self.excite.weight[plane] += self.speed * self.inhibit.fixed[0] * seen
+            window = padded[0, :, row : row + kernel, column : column + kernel]
+            self.excite.weight[plane] += self.speed * self.inhibit.fixed[0] * window
             self.cells.weight[plane] += self.speed * v[0, 0, row, column]
 
 
 def representatives(u: Tensor, column: int) -> list[tuple[int, int, int]]:
-    """The cells that learn from responses `u` (planes, H, W), as (plane, row, column).
+    """Select the cells that learn from responses `u` (planes, H, W), as (plane, row, column).
 
-    From every window of `column` x `column` places the strongest of all planes' cells is a candidate if it fires; of
-    the candidates in one plane the strongest remains.
+    In each window of `column` x `column` places the strongest cell of all planes is a candidate if it fires; of the
+    candidates in one plane the strongest is selected.
     """
     width = u.shape[2]
     side = min(column, *u.shape[1:])
@@ -95,8 +95,8 @@ def representatives(u: Tensor, column: int) -> list[tuple[int, int, int]]:
 class Neocognitron(Net):
     """Three pairs of an S-layer and a C-layer, 24 planes each; (N, C, 16, 16) -> (N, planes).
 
-    The answer is the response of the last C-cells, one a plane, each in [0, 1): after `learn` a plane responds to one
-    kind of pattern, wherever it is; which one nobody has told it. `classes` is the number of these planes.
+    The outputs are the responses of the last C-cells, one per plane, each in [0, 1): after `learn` a plane responds to
+    one kind of pattern, wherever it is, without ever having seen a label. `classes` is the number of these planes.
     """
 
     variants = {
@@ -126,12 +126,12 @@ class Neocognitron(Net):
 
     @torch.no_grad()
     def learn(self, images: Tensor, *, rounds: int = 20, seed: int = 0) -> None:
-        """Self-organization: every S-layer in turn is shown all images, in an order drawn anew in each round.
+        """Train without labels: one S-layer after the other, on all images in each round, in a new random order.
 
         Args:
-            images: Patterns (N, C, H, W), in 0..1, ink 1.
-            rounds: How often each is shown; 20 in the paper.
-            seed: Of the order.
+            images: Patterns (N, C, H, W) in 0..1, ink 1.
+            rounds: Number of rounds; 20 in the paper.
+            seed: Seed of the order.
         """
         order = torch.Generator().manual_seed(seed)
         x = images.to(next(self.parameters()))
@@ -144,9 +144,9 @@ class Neocognitron(Net):
 
 
 def _pool(genome: Genome, planes: int, kernel: tuple[int, int]) -> nn.Module:
-    """C-cells, or what the genome has in their place."""
+    """C-cells, or the pooling that the genome has instead."""
     if genome.pooling == PUBLISHED:
         return CCells(kernel)
     if kernel[0] != kernel[1]:
-        raise ValueError(f"poolings have square windows, and the last one must be {kernel}")
+        raise ValueError(f"poolings have square windows, but the last one must be {kernel}")
     return genome.pool(planes, kernel[0], 1)

@@ -1,8 +1,9 @@
-"""Perceptrons: the photo as one vector, then dense layers, each fully connected to the next (the review's section I).
+"""Perceptrons: the photo as one vector, then fully connected layers (section I of the review).
 
-The rows are those that LeCun et al. 1998 compare on digits of 28 x 28 pixels, written 784-300-10 and so on. Transfer
-function and targets are those of its appendix A: 1.7159 tanh(2x / 3) on the hidden and output units, and answers of
-1 and -1; the linear classifier has none. The nets expect pixels of about mean 0 and variance 1: paper -0.1, ink 1.175.
+The variants are those that LeCun et al. 1998 compare on digits of 28 x 28 pixels, written 784-300-10 and so on.
+Activation function and targets are those of its appendix A: 1.7159 tanh(2x / 3) on hidden and output units, targets 1
+and -1; the linear classifier has no activation. The nets expect pixels of about mean 0 and variance 1: paper is -0.1,
+ink 1.175.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from convatlas.nets.net import Net
 
 @dataclass(frozen=True)
 class Config:
-    """Units of each hidden layer.
+    """Hidden layers and feedback.
 
     Attributes:
-        hidden: How many.
-        feedback: Which arrows lead back.
-        steps: For how many steps a photo stands before a net with feedback. In four, the first answer of three layers
-            has come back to the input, one layer a step, and forward again.
+        hidden: Units of each hidden layer.
+        feedback: The feedback gene.
+        steps: Number of steps of a net with feedback. In four steps the first output of a net with three layers returns
+            to the input, one layer per step, and passes forward again.
     """
 
     hidden: tuple[int, ...]
@@ -36,7 +37,7 @@ class Config:
 
 
 class Perceptron(Net):
-    """The pixels in a row, hidden layers, one number a class. With feedback, all layers are one stage, `head`."""
+    """Flattening, hidden layers, one output per class; with feedback all layers are one stage, `head`."""
 
     variants = {
         "linear": Config(()),
@@ -65,7 +66,7 @@ class Perceptron(Net):
         last = Layer("output", classes, dict(head.named_children()).get("act"))
         loop = genome.recur([Layer("input", features), *hidden, last], config.steps)
         if loop is not None and not isinstance(head, nn.Sequential):
-            raise ValueError("feedback needs an output layer that is dense or squashed")
+            raise ValueError("feedback needs a dense or squashed output layer")
         in_channels = features
         for layer in hidden if loop is None else ():
             self.add_module(layer.name, chain(dense=Dense(in_channels, layer.width), act=layer.act))

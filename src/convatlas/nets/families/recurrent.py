@@ -1,8 +1,8 @@
 """Perceptrons with feedback: Elman's net, Jordan's, and the review's full chain I <- [H1 <- H2] <- O.
 
-The arrows are the papers'; the sizes, the transfer function and the still photo are the perceptron's, so that each net
-with its feedback at zero is one of them (Elman and Jordan fed small nets with sequences, through logistic units).
-Left out as well: Elman's context of 0.5 at the start, 0 here, and the decaying trace that Jordan's state units keep.
+The arrows are the papers'; the sizes, the activation function and the constant photo are those of the perceptrons, so
+that each net with zero feedback is one of them. (Elman and Jordan fed sequences to small nets of logistic units.)
+Elman's initial context of 0.5 is 0 here, and the decaying trace in Jordan's state units is left out.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """ResNet, version 1 (He et al. 2015, table 1) and version 2, pre-activated (He et al. 2016, figure 1b).
 
-Of version 1 there are nets with grouped convolutions (ResNeXt: Xie et al. 2017, table 1) and with gates behind each
+Version 1 also has variants with grouped convolutions (ResNeXt: Xie et al. 2017, table 1) and with gates after each
 block's last normalization (SE-ResNet, SE-ResNeXt: Hu et al. 2018, table 1).
 """
 
@@ -21,19 +21,19 @@ from convatlas.nets.net import Net
 
 @dataclass(frozen=True)
 class Config:
-    """Blocks in each stage, and what differs between the nets that go by one name.
+    """Blocks in each stage, and what differs between variants and lineages.
 
     Attributes:
-        blocks: How many blocks conv2 to conv5 hold.
-        preactivated: Version 2: normalization and activation before the convolutions.
-        stride_in: Which convolution of a bottleneck strides in version 1, "first" (1 x 1) or "second" (3 x 3).
-        bias: Whether convolutions in front of a normalization have a bias too.
-        norm: The normalization's constants.
-        pool_border: What the stem's pooling sees outside the map. Zeros matter in version 2, whose stem has no ReLU.
-        basic: Version 1: blocks of two 3 x 3 convolutions in place of bottlenecks.
-        inner: Version 1: how many times wider than ResNet's its bottlenecks are inside.
-        convolution: The published gene of the 3 x 3 convolutions.
-        attention: The published gene behind each block's last normalization.
+        blocks: Number of blocks in conv2 to conv5.
+        preactivated: Whether normalization and activation come before the convolutions (version 2).
+        stride_in: Convolution of a bottleneck that strides in version 1, "first" (1 x 1) or "second" (3 x 3).
+        bias: Whether convolutions before a normalization also have a bias.
+        norm: Constants of the normalization.
+        pool_border: Border of the stem's pooling; the kind matters in version 2, whose stem has no ReLU.
+        basic: Whether blocks have two 3 x 3 convolutions instead of a bottleneck (version 1).
+        inner: Factor of the inner width of bottlenecks compared to ResNet's (version 1).
+        convolution: Published gene of the 3 x 3 convolutions.
+        attention: Published gene after each block's last normalization.
     """
 
     blocks: tuple[int, int, int, int]
@@ -49,14 +49,14 @@ class Config:
 
 
 TORCH = Config((3, 4, 6, 3), stride_in="second", bias=False, norm=Norm(eps=1e-5, momentum=0.1), pool_border="outside")
-"""ResNet-50 with the conventions of PyTorch's nets; the rows of Keras' nets have Keras' own."""
+"""ResNet-50 with PyTorch's conventions; variants that Keras publishes have Keras' conventions."""
 
 
 class Residual(nn.Module):
     """`convolutions` beside a shortcut: (N, C, H, W) -> (N, wide, H / stride, W / stride).
 
-    The shortcut is a convolution where the channels change (the review's convolution block), else the input itself
-    (its identity block).
+    The shortcut is a convolution if the channels change (the review's convolution block), else the input itself (its
+    identity block).
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Residual(nn.Module):
         self.act = genome.activate(wide)
 
     def forward(self, x: Tensor) -> Tensor:
-        skip = x if self.shortcut is None else self.shortcut(x)
+        skip = x if self.shortcut is None else self.shortcut(x)  # (N, wide, H / stride, W / stride)
         return self.act(self.add(skip, self.branch(x)))  # type: ignore[no-any-return]
 
 
@@ -119,7 +119,7 @@ class Bottleneck(Residual):
 class PreactivatedBottleneck(nn.Module):
     """The bottleneck of version 2; (N, C, H, W) -> (N, 4 width, H / stride, W / stride).
 
-    A projection reads the pre-activated input; a strided shortcut takes every second pixel of the input itself.
+    A projection reads the pre-activated input; a strided identity shortcut takes every second pixel of the input.
     """
 
     expansion: ClassVar[int] = 4
@@ -140,7 +140,7 @@ class PreactivatedBottleneck(nn.Module):
         self.add = Add()
 
     def forward(self, x: Tensor) -> Tensor:
-        active = self.preact(x)
+        active = self.preact(x)  # (N, C, H, W)
         if self.project is not None:
             x = self.project(active)
         elif self.subsample is not None:
@@ -151,7 +151,7 @@ class PreactivatedBottleneck(nn.Module):
 class ResNet(Net):
     """A 7 x 7 stem, four stages of blocks, one dense layer.
 
-    Version 1 halves the map in the first block of a stage, version 2 in the last (but for conv5).
+    Version 1 halves the map in the first block of each stage but conv2, version 2 in the last block but in conv5.
     """
 
     variants = {

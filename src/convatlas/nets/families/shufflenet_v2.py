@@ -1,4 +1,4 @@
-"""ShuffleNetV2: half of the maps pass each unit untouched, then both halves are mixed (Ma et al. 2018, table 5)."""
+"""ShuffleNetV2: half of the channels bypass each unit, then both halves are shuffled (Ma et al. 2018, table 5)."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ REPEATS = (4, 8, 4)
 
 @dataclass(frozen=True)
 class Config:
-    """Maps in each of the three stages, and behind the last convolution."""
+    """Channels of each of the three stages, and of the last convolution."""
 
     widths: tuple[int, int, int]
     last: int = 1024
 
 
 class Unit(nn.Module):
-    """1 x 1, 3 x 3 depthwise and 1 x 1 convolutions over half of the maps; (N, width, H, W), same shape.
+    """1 x 1, 3 x 3 depthwise and 1 x 1 convolutions over half of the channels; (N, width, H, W), same shape.
 
-    A strided unit has no halves to begin with: both ways read all maps, (N, C, H, W) -> (N, width, H / 2, W / 2).
+    In a strided unit both paths read all channels: (N, C, H, W) -> (N, width, H / 2, W / 2).
     """
 
     def __init__(self, genome: Genome, channels: int, width: int, stride: int):
@@ -50,7 +50,7 @@ class Unit(nn.Module):
         self.shuffle = Shuffle(2)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.work is None else self.work(x)
+        y = x if self.work is None else self.work(x)  # (N, width / 2, H, W), or (N, C, H, W) in a strided unit
         return self.shuffle(self.concat(self.skip(x), self.branch(y)))  # type: ignore[no-any-return]
 
 

@@ -13,7 +13,7 @@ from convatlas.genes.normalization import Norm
 from convatlas.nets.net import Net
 
 NORM = Norm(eps=1e-5, momentum=0.1)
-"""For VGG with a normalization gene; the published net has none."""
+"""Constants for VGG with a normalization gene; the published net has no normalization."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Config:
 
 
 class VGG(Net):
-    """Five blocks of convolutions, a pooling after each, three dense layers."""
+    """Five blocks of convolutions, each ending in a pooling, then three dense layers."""
 
     variants = {"vgg16": Config((2, 2, 3, 3, 3)), "vgg19": Config((2, 2, 4, 4, 4))}
 

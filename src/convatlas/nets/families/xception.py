@@ -16,12 +16,12 @@ from convatlas.nets.net import Net
 
 @dataclass(frozen=True)
 class Config:
-    """Widths of the separable convolutions of each block; a block with a stride ends in a pooling.
+    """Channels of the separable convolutions in each block; a block with a stride ends in a pooling.
 
     Attributes:
         blocks: (widths, stride) of block 2 to block 13.
-        norm: The normalization's constants.
-        pool_alignment: How the poolings meet the border.
+        norm: Constants of the normalization.
+        pool_alignment: Padding of the poolings.
     """
 
     blocks: tuple[tuple[tuple[int, ...], int], ...]
@@ -30,9 +30,10 @@ class Config:
 
 
 class Block(nn.Module):
-    """Activation, separable convolution, normalization, for each width, beside a shortcut; strided ones pool last.
+    """Activation, separable convolution and normalization for each width, with a shortcut; strided blocks pool last.
 
-    (N, C, H, W) -> (N, widths[-1], ceil(H / stride), ceil(W / stride)). The first block has no activation in front.
+    (N, C, H, W) -> (N, widths[-1], ceil(H / stride), ceil(W / stride)). The first block does not begin with an
+    activation.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Block(nn.Module):
         self.add = Add()
 
     def forward(self, x: Tensor) -> Tensor:
-        skip = x if self.shortcut is None else self.shortcut(x)
+        skip = x if self.shortcut is None else self.shortcut(x)  # (N, widths[-1], H / stride, W / stride)
         return self.add(skip, self.branch(x))  # type: ignore[no-any-return]
 
 

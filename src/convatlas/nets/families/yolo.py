@@ -1,7 +1,7 @@
-"""YOLO, one look at a photo for all its objects: versions 1 (Redmon et al. 2016), 2 (2017) and 3 (2018).
+"""YOLO detects all objects of a photo in one pass: versions 1 (Redmon et al. 2016), 2 (2017) and 3 (2018).
 
-The rows are those of the nets that darknet publishes weights of. Version 1's differ from its paper: they normalize, a
-locally connected layer stands in for the first dense one, and each cell of the larger net has three boxes, not two.
+The variants are the nets whose weights darknet publishes. Those of version 1 differ from the paper: they normalize, a
+locally connected layer replaces the first dense one, and each cell of the larger net has three boxes, not two.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from convatlas.nets.families.darknet import DARKNET19, DARKNET53, depth_fraction
 from convatlas.nets.net import Net
 
 SIDE = 32
-"""Photos' sides are multiples of it, in pixels."""
+"""Sides of photos are multiples of this many pixels."""
 
 EXTRACTION: tuple[tuple[Step, ...], ...] = (
     (Conv(64, 7, 2),),
@@ -46,7 +46,7 @@ TINY: tuple[tuple[Step, ...], ...] = (
 
 @dataclass(frozen=True)
 class Stage:
-    """Steps under a name; they read the stage before, or those named, whose maps are joined first if several."""
+    """Named steps that read the previous stage, or the stages in `reads`, concatenated if several."""
 
     name: str
     steps: tuple[Step, ...]
@@ -55,13 +55,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class Config:
-    """The stages up to the boxes.
+    """Stages up to the boxes.
 
     Attributes:
-        stages: In the order of darknet's weight files.
-        cell_boxes: Boxes of each cell in version 1, which has no anchors; 0 elsewhere.
-        dropout: Before version 1's dense layer.
-        softmax: Whether a box is of one class (version 2) or of any number (version 3).
+        stages: Stages in the order of darknet's weight files.
+        cell_boxes: Boxes per cell in version 1, which has no anchors; 0 in the others.
+        dropout: Rate before version 1's dense layer.
+        softmax: Whether a box has exactly one class (version 2) or any number (version 3).
     """
 
     stages: tuple[Stage, ...]
@@ -75,7 +75,7 @@ def _body(stages: tuple[tuple[Step, ...], ...], *more: tuple[Step, ...]) -> tupl
 
 
 def _cells(*anchors: tuple[float, float]) -> Boxes:
-    """Version 2 gives its anchors in cells of 32 pixels."""
+    """Anchors given in cells of 32 pixels, as in version 2."""
     return Boxes(tuple((32 * width, 32 * height) for width, height in anchors))
 
 
@@ -136,10 +136,10 @@ V3_TINY = Config(
 
 
 class Rows(nn.Module):
-    """The maps of boxes (N, A_i (5 + classes), H_i, W_i) as one table (N, sum H_i W_i A_i, 5 + classes).
+    """Reshape maps of boxes (N, A_i (5 + classes), H_i, W_i) to one table (N, sum H_i W_i A_i, 5 + classes).
 
-    Rows are sorted by map, then row and column of the cell, then anchor; columns are x, y, width, height, whether there
-    is an object, and the classes, all as the convolutions gave them.
+    Rows are sorted by map, then row and column of the cell, then anchor; columns are x, y, width, height, objectness
+    and the classes, all without activation.
     """
 
     label = Label("boxes in rows", "flattening")
@@ -151,19 +151,19 @@ class Rows(nn.Module):
 
     def forward(self, *maps: Tensor) -> Tensor:
         tables = []
-        for one, anchors in zip(maps, self.anchors, strict=True):
-            images, channels, height, width = one.shape
-            cells = one.reshape(images, anchors, channels // anchors, height, width).permute(0, 3, 4, 1, 2)
+        for boxes, anchors in zip(maps, self.anchors, strict=True):
+            images, channels, height, width = boxes.shape
+            cells = boxes.reshape(images, anchors, channels // anchors, height, width).permute(0, 3, 4, 1, 2)
             tables.append(cells.flatten(1, 3))  # (N, H W A, 5 + classes)
-        return torch.cat(tables, 1)
+        return torch.cat(tables, 1)  # (N, sum H W A, 5 + classes)
 
 
 class YOLO(Net):
     """A body, stages that read it at one or several scales, and the boxes.
 
-    Version 1 puts out (N, S T (classes + 5 B)) for S x T cells of 64 pixels and B boxes a cell: the classes of each
-    cell, then whether there is an object for each box, then its x, y and the roots of width and height. The others
-    put out what `Rows` does.
+    Version 1 returns (N, S T (classes + 5 B)) for S x T cells of 64 pixels and B boxes per cell: the classes of each
+    cell, then the objectness of each box, then its x, y and the roots of width and height. The others return the table
+    of `Rows`.
     """
 
     variants = {
@@ -199,21 +199,21 @@ class YOLO(Net):
         self.reads: dict[str, tuple[str, ...]] = {}
         self.grid = -(-size[0] // 64), -(-size[1] // 64)
         widths, width, heads = {"": channels}, channels, []
-        depths = iter(depth_fractions(tuple(one.steps for one in config.stages)))
-        for number, one in enumerate(config.stages):
-            if one.reads:
-                width = sum(widths[name] for name in one.reads)
-            if len(one.reads) > 1:
-                self.add_module(f"{one.name}_join", Concat())
-                self.reads[f"{one.name}_join"] = one.reads
-            elif one.reads:
-                self.reads[one.name] = one.reads
-            made, width = stage(
-                genome, width, one.steps, classes=classes, grid=self.grid, depth_fractions=depths, fixed=number == 0
+        depths = iter(depth_fractions(tuple(part.steps for part in config.stages)))
+        for number, part in enumerate(config.stages):
+            if part.reads:
+                width = sum(widths[name] for name in part.reads)
+            if len(part.reads) > 1:
+                self.add_module(f"{part.name}_join", Concat())
+                self.reads[f"{part.name}_join"] = part.reads
+            elif part.reads:
+                self.reads[part.name] = part.reads
+            module, width = stage(
+                genome, width, part.steps, classes=classes, grid=self.grid, depth_fractions=depths, fixed=number == 0
             )
-            self.add_module(one.name, made)
-            widths[one.name] = width
-            heads += [one.name] if isinstance(one.steps[-1], Boxes) else []
+            self.add_module(part.name, module)
+            widths[part.name] = width
+            heads += [part.name] if isinstance(part.steps[-1], Boxes) else []
         if config.cell_boxes:
             cells = self.grid[0] * self.grid[1]
             flatten, features = self.flattened(genome, width, channels, size)
@@ -225,11 +225,11 @@ class YOLO(Net):
 
     @property
     def priors(self) -> list[Boxes]:
-        """The steps that put out boxes, in the order of the rows that `forward` gives; none in version 1."""
-        return [step for one in self.config.stages for step in one.steps if isinstance(step, Boxes)]
+        """Steps that give boxes, in the order of the rows that `forward` returns; empty in version 1."""
+        return [step for part in self.config.stages for step in part.steps if isinstance(step, Boxes)]
 
     def iter_stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Each stage's name and output in turn; those that a later stage reads are kept until the end."""
+        """Run the stages one by one, yielding name and output of each; maps that a later stage reads are kept."""
         later = {name for reads in self.reads.values() for name in reads}
         kept: dict[str, Tensor] = {}
         for name, module in self.named_children():
