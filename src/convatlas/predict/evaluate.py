@@ -24,8 +24,8 @@ from convatlas.base.verbs import Steps, verb
 from convatlas.images.labelled import Labelled, labelled
 from convatlas.nets.net import Net
 from convatlas.predict.classify_eager import classifier
+from convatlas.predict.evaluation_key import is_published, key_of
 from convatlas.predict.label_map import right_numbers
-from convatlas.weights.fingerprint import is_published, key_of
 from convatlas.weights.lineage import lineage
 from convatlas.weights.registry import choose
 

@@ -1,4 +1,4 @@
-"""Which net it was, and what it saw: to the bit."""
+"""Identity of an evaluation: a hash of everything it depends on, and whether its net is the published one."""
 
 from __future__ import annotations
 
@@ -18,22 +18,29 @@ from convatlas.weights.load import load
 from convatlas.weights.registry import choose
 
 
-def key_of(net: Net, seen_as: str, photos: Sequence[Labelled], numbers: Mapping[str, int]) -> str:
-    """A short hash of all that a result depends on: net, preprocessing, photos, and which answers are right."""
-    digest = hashlib.sha256(repr((net, net.lineage, net.genome, seen_as, sorted(numbers.items()))).encode())
+def key_of(net: Net, preprocessing: str, photos: Sequence[Labelled], classes: Mapping[str, int]) -> str:
+    """Return a short hash of everything a result depends on: net, preprocessing, photos, and the right answers.
+
+    Args:
+        net: The net, with its weights.
+        preprocessing: Name of the lineage whose preprocessing is used.
+        photos: Photos with their labels.
+        classes: Output of the net for each label.
+    """
+    digest = hashlib.sha256(repr((net, net.lineage, net.genome, preprocessing, sorted(classes.items()))).encode())
     add_tensors(digest, net.state_dict().items())
     for photo in photos:
         try:
-            told = photo.path.stat()
-            state = told.st_size, told.st_mtime_ns
-        except OSError:  # a link that leads nowhere
+            info = photo.path.stat()
+            state = info.st_size, info.st_mtime_ns
+        except OSError:  # a broken link
             state = None
         digest.update(repr((str(photo.path.absolute()), photo.label, state)).encode())
     return f"{net.card.name}-{digest.hexdigest()[:16]}"
 
 
 def is_published(net: Net) -> bool:
-    """Whether a net is what its lineage published: made and filled in the same way, to the bit."""
+    """Whether a net is the one that its lineage published: built in the same way, with the same weights to the bit."""
     try:
         row = choose(net.card, net.lineage.name)
         if net.lineage != lineage(row) or not kept(row).is_file():
@@ -41,7 +48,7 @@ def is_published(net: Net) -> bool:
         published = load(net.card.name, weights=row.name)
         if describe(net) != describe(published):
             return False
-    # What no file can tell, or weights that are not here.
+    # The net cannot be described, or the published weights are not here.
     except ConvAtlasError:
         return False
     here, there = net.state_dict(), published.state_dict()
