@@ -29,8 +29,8 @@ from convatlas.bulk.job import Wish
 from convatlas.bulk.predictors import BATCH, Running, model_of
 from convatlas.engines.accelerate import accelerate
 from convatlas.engines.accelerated_net import Accelerated
-from convatlas.engines.backends.session import Photos, Session
-from convatlas.engines.sample_inputs import pieces
+from convatlas.engines.sample_inputs import crops
+from convatlas.engines.session import Photos, Session
 from convatlas.images.decoding import read
 from convatlas.images.preprocessing import Preprocessing
 
@@ -42,7 +42,7 @@ SECONDS = 20.0
 
 def make(folder: Path, first: int, many: int) -> None:
     """The photos from number `first` on; each of its number alone."""
-    for number, piece in enumerate(pieces(many, first), first):
+    for number, piece in enumerate(crops(many, first), first):
         path = folder / f"{number // 1000:03}" / f"{number:06}.jpg"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(piece).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(path, quality=QUALITY)

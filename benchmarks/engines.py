@@ -36,9 +36,9 @@ from convatlas.base.atomic import write_bytes
 from convatlas.base.machine import cpu, threads
 from convatlas.engines.agreement import MARGIN, agreement
 from convatlas.engines.backends.openvino import OpenVINO
-from convatlas.engines.backends.session import Photos
 from convatlas.engines.bench.timing import rounds
-from convatlas.engines.sample_inputs import trial
+from convatlas.engines.sample_inputs import sample_inputs
+from convatlas.engines.session import Photos
 from convatlas.images.samples import sample
 
 RESULTS = Path(__file__).with_name("results") / "engines.json"
@@ -95,7 +95,7 @@ def cell(name: str, batch: int) -> dict[str, Any]:
     start = time.perf_counter()
     fast = ca.accelerate(net, batch=batch)
     searched = time.perf_counter() - start
-    x = trial(net, batch, fast.record.shape).numpy()
+    x = sample_inputs(net, batch, fast.record.shape).numpy()
     make = TWINS[name]
     sessions = {"convatlas": fast.session} | by_hand(net, net if make is None else make().eval(), x)
     before = os.getloadavg()[0]
@@ -104,7 +104,7 @@ def cell(name: str, batch: int) -> dict[str, Any]:
     best = min((key for key in medians if key != "convatlas"), key=medians.__getitem__)
     return {
         "ms": {key: round(value / batch, 3) for key, value in medians.items()},
-        "setting": str(fast.record.setting),
+        "setting": str(fast.record.options),
         "best peer": best,
         # Round by round: what else the machine did then meets both.
         "against the best": round(statistics.median(map(float.__truediv__, taken[best], taken["convatlas"])), 3),
@@ -182,7 +182,7 @@ def halved(name: str) -> dict[str, Any]:
         file = Path(folder, "net.onnx")
         ca.export(net, file)
         half = OpenVINO(file, 1, "bfloat16")
-    x = trial(net, 1, right.record.shape).numpy()
+    x = sample_inputs(net, 1, right.record.shape).numpy()
     make = TWINS[name]
     assert make is not None
     sessions = {"bfloat16": half, "convatlas": right.session} | by_hand(net, make().eval(), x)
@@ -200,7 +200,7 @@ def agreements() -> dict[str, Any]:
     """Agreement with float32 on crops of photographs where it is sure, and the speed beside it."""
     net = ca.load("efficientnet_lite0")
     right = ca.accelerate(net)
-    x = trial(net, CROPS, right.record.shape, seed=9).numpy()
+    x = sample_inputs(net, CROPS, right.record.shape, seed=9).numpy()
     parts = np.array_split(x, CROPS // 50)
     known = np.concatenate([right(part) for part in parts])
     found: dict[str, Any] = {}

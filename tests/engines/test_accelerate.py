@@ -26,14 +26,16 @@ from convatlas.base import extras, machine
 from convatlas.base.errors import ConvAtlasError, SizeError, StoreError, UnknownName
 from convatlas.base.machine import threads
 from convatlas.engines import accelerate as accelerating
-from convatlas.engines import cache, options, sandbox, search
+from convatlas.engines import backend, cache, sandbox, search, workspace
 from convatlas.engines.accelerated_net import Accelerated, Acceleration
+from convatlas.engines.backends import openvino
 from convatlas.engines.backends.eager import EagerMode
-from convatlas.engines.backends.session import parts
-from convatlas.engines.export.graph import exported, onnx_bytes
-from convatlas.engines.options import PRECISIONS, Setting, candidates
-from convatlas.engines.parity import Eager
-from convatlas.engines.sample_inputs import ready
+from convatlas.engines.export.graph import export_program, onnx_bytes
+from convatlas.engines.options import Options
+from convatlas.engines.parity import Reference
+from convatlas.engines.registry import backends, candidates
+from convatlas.engines.sample_inputs import evaluation_copy
+from convatlas.engines.session import batches
 from convatlas.images.samples import sample
 from convatlas.nets.net import Net
 
@@ -52,17 +54,17 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
 def check(fast: Accelerated, net: nn.Module) -> None:
     for many in (1, 2, 5):
         x = torch.rand(many, *fast.record.shape, generator=torch.Generator().manual_seed(many))
-        eager = Eager(net, x)
+        reference = Reference(net, x)
         found = fast(x)
         assert isinstance(found, torch.Tensor)
-        assert eager.agreement(found.numpy()).holds
+        assert reference.deviation(found.numpy()).holds
         assert np.array_equal(fast(x.numpy()), found.numpy())
 
 
 @pytest.mark.parametrize(("engine", "batch"), [("eager", 4), ("onnxruntime", 1), ("openvino", 1), ("openvino", 4)])
 def test_an_engine_answers_as_eager_does(engine: str, batch: int, net: Net) -> None:
     fast = ca.accelerate(net, engine, batch=batch)
-    assert fast.record.setting.engine == engine
+    assert fast.record.options.engine == engine
     assert fast.record.error <= fast.record.bound < 1e-3
     check(fast, net)
 
@@ -85,7 +87,7 @@ def test_eager_mode_takes_the_better_layout(net: Net) -> None:
     before = [one.data_ptr() for one in net.parameters()]
     session = EagerMode(net, channels_last=True)
     x = torch.rand(2, *fast.record.shape)
-    assert Eager(net, x).agreement(session(x.numpy())).holds
+    assert Reference(net, x).deviation(session(x.numpy())).holds
     assert all(not one.is_contiguous() for one in session.net.parameters() if one.dim() == 4 and one.shape[1] > 1)
     assert [one.data_ptr() for one in net.parameters()] == before
     assert len(ca.accelerate("mlp_300", "eager", weights="none").record.milliseconds) == 1
@@ -108,8 +110,8 @@ def test_it_has_the_net_s_interface(no_compiler: None) -> None:
 
 def test_auto_takes_the_fastest_that_was_measured(net: Net, no_compiler: None) -> None:
     record = ca.accelerate(net, batch=4).record
-    assert set(PRECISIONS) - {"compiled"} <= {name.split()[0] for name in record.milliseconds}
-    assert record.milliseconds[str(record.setting)] == min(record.milliseconds.values())
+    assert set(backends()) - {"compiled"} <= {name.split()[0] for name in record.milliseconds}
+    assert record.milliseconds[str(record.options)] == min(record.milliseconds.values())
 
 
 def test_what_was_measured_is_remembered(net: Net, store: Path, monkeypatch) -> None:
@@ -118,8 +120,8 @@ def test_what_was_measured_is_remembered(net: Net, store: Path, monkeypatch) -> 
 
     first = accelerate(net)
     calls: list[str] = []
-    best = search.Search.best
-    monkeypatch.setattr(search.Search, "best", lambda self, *wish: calls.append("") or best(self, *wish))
+    best = search.Search.fastest
+    monkeypatch.setattr(search.Search, "fastest", lambda self, *wish: calls.append("") or best(self, *wish))
     assert accelerate(net) == first
     assert accelerate("lenet5", weights="none").net == "lenet5"
     assert len(calls) == 1  # of seed 0: other weights
@@ -149,7 +151,7 @@ def test_all_that_a_net_computes_with_tells_it_apart() -> None:
         first = cache.folder_of(net, (1, 16, 16))
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'{"setting": 1}'])
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'{"options": 1}'])
 def test_a_damaged_note_is_made_anew(damage: bytes, net: Net, store: Path) -> None:
     ca.accelerate(net, "eager")
     (note,) = store.glob("engines/*/eager-*.json")
@@ -162,23 +164,23 @@ def test_a_file_that_was_exchanged_or_damaged_is_made_anew(net: Net, store: Path
     ca.accelerate(net, "onnxruntime")
     (graph,) = store.glob("engines/*/net.onnx")
     right = graph.read_bytes()
-    for other in (onnx_bytes(exported(ca.build("lenet1"), (1, 28, 28)), {}), right[: len(right) // 2]):
+    for other in (onnx_bytes(export_program(ca.build("lenet1"), (1, 28, 28)), {}), right[: len(right) // 2]):
         graph.write_bytes(other)
         fast = ca.accelerate(net, "onnxruntime")
-        assert fast.record.setting.engine == "onnxruntime"
+        assert fast.record.options.engine == "onnxruntime"
         check(fast, net)
         assert len(graph.read_bytes()) == len(right)
 
 
 def test_what_is_wrong_every_time_is_refused(net: Net, store: Path, no_compiler: None, monkeypatch) -> None:
-    other = onnx_bytes(exported(ca.build("lenet5", seed=4), (1, 32, 32)), {})
-    monkeypatch.setattr(search, "onnx_bytes", lambda program, told: other)
-    monkeypatch.setattr(search, "tried", lambda *wish: None)
+    other = onnx_bytes(export_program(ca.build("lenet5", seed=4), (1, 32, 32)), {})
+    monkeypatch.setattr(workspace, "onnx_bytes", lambda program, told: other)
+    monkeypatch.setattr(search, "run_in_sandbox", lambda *wish: None)
     for _ in range(2):
         with pytest.raises(ConvAtlasError, match=r"deviations from eager, and .* is allowed"):
             ca.accelerate(net, "onnxruntime")
     record = ca.accelerate(net).record
-    assert record.setting.engine == "eager"
+    assert record.options.engine == "eager"
     assert "deviations from eager" in record.refused["onnxruntime float32"]
 
 
@@ -187,7 +189,7 @@ def test_a_store_that_cannot_be_written(net: Net, store: Path, monkeypatch) -> N
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(search, "write_bytes", full)
+        patch.setattr(workspace, "write_bytes", full)
         with pytest.raises(StoreError, match=r"net\.onnx cannot be used: No space left on device; CONVATLAS_HOME"):
             ca.accelerate(net, "onnxruntime")
         assert not list(store.glob("engines/*/*"))
@@ -235,7 +237,7 @@ def test_callers_side_by_side(net: Net, engine: str, callers: int) -> None:
 def test_what_becomes_of_the_net_does_not_touch_it(net: Net) -> None:
     fast = ca.accelerate(net, "eager", batch=2)
     for layout in (False, True):
-        fast.session = EagerMode(ready(net), layout)
+        fast.session = EagerMode(evaluation_copy(net), layout)
         x = torch.rand(1, 1, 32, 32)
         before = fast(x)
         net.train()
@@ -273,7 +275,7 @@ def test_what_it_takes(net: Net) -> None:
 def test_an_engine_is_no_thing_to_copy(net: Net) -> None:
     fast = ca.accelerate(net, "eager")
     for way in (pickle.dumps, copy.copy, copy.deepcopy):
-        with pytest.raises(ConvAtlasError, match=r"hand on its \.net"):
+        with pytest.raises(ConvAtlasError, match=r"pass its \.net on"):
             way(fast)
 
 
@@ -291,7 +293,7 @@ class Odd(nn.Module):
 @pytest.mark.parametrize(
     ("work", "told"),
     [
-        (lambda y: y * math.nan, "answers with what is no number"),
+        (lambda y: y * math.nan, "outputs that are not finite"),
         (lambda y: y @ torch.ones(5, 5), r"cannot take an input of 3 x 8 x 8: RuntimeError: "),
         (lambda y: {}["a\nb"], r"cannot take an input of 3 x 8 x 8: KeyError"),
         (lambda y: y[:1], r"a row for each photo; Odd gives \(1, 4, 6, 6\) for 2"),
@@ -331,7 +333,7 @@ def test_what_crashes_is_left_aside(net: Net, store: Path, no_compiler: None, tm
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     record = ca.accelerate(net).record
-    assert record.setting.engine == "eager"
+    assert record.options.engine == "eager"
     assert record.refused["onnxruntime float32"] == "onnxruntime crashed (SIGFPE)"
     assert record.refused["openvino float32"] == "openvino crashed (SIGFPE)"
     assert "not onnxruntime float32: onnxruntime crashed" in str(record)
@@ -344,7 +346,7 @@ def test_what_hangs_is_given_up(net: Net, store: Path, tmp_path: Path, monkeypat
     python.write_text("#!/bin/sh\nexec sleep 60\n")
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
-    monkeypatch.setattr(sandbox, "PATIENCE", 0.2)
+    monkeypatch.setattr(sandbox, "TIMEOUT", 0.2)
     with pytest.raises(ConvAtlasError, match="onnxruntime was given up"):
         ca.accelerate(net, "onnxruntime")
 
@@ -354,7 +356,7 @@ def test_an_operation_that_is_lacking_is_named(store: Path, no_compiler: None) -
     with pytest.raises(ConvAtlasError, match="bessel_j0"):
         ca.accelerate(net, "onnxruntime", size=8)
     fast = ca.accelerate(net, size=8)
-    assert fast.record.setting.engine == "eager"
+    assert fast.record.options.engine == "eager"
     assert "bessel_j0" in fast.record.refused["openvino float32"]
     check(fast, net)
     with pytest.raises(ConvAtlasError, match="one tensor"):
@@ -375,7 +377,7 @@ def test_a_net_of_one_s_own(store: Path) -> None:
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_an_engine_that_is_not_installed(engine: str, net: Net, store: Path, no_compiler: None, monkeypatch) -> None:
-    monkeypatch.setattr(options, "installed", lambda name: name != engine)
+    monkeypatch.setattr(backend, "installed", lambda name: name != engine)
     with pytest.raises(ConvAtlasError, match=rf"{engine} is not installed: pip install 'convatlas\[engines\]'"):
         ca.accelerate(net, engine)
     assert engine not in {one.engine for one in candidates("auto", "float32", 1)}
@@ -409,7 +411,7 @@ def test_wrong_wishes(net: Net, store: Path) -> None:
 
 def test_parts_are_all_of_one_size() -> None:
     x = np.arange(10, dtype=np.float32).reshape(5, 2)
-    found = parts(x, 2)
+    found = batches(x, 2)
     assert [len(part) for part in found] == [2, 2, 2]
     assert np.array_equal(np.concatenate(found)[:5], x)
     assert np.array_equal(found[2][0], found[2][1])
@@ -423,11 +425,11 @@ def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_settings_read_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(options, "threads", lambda: 2)
+    monkeypatch.setattr(openvino, "threads", lambda: 2)
     shown = [str(one) for one in candidates("openvino", "float32", 16)]
     assert shown == [
         "openvino float32, 16 a run",
         "openvino float32, 1 a run x 2 side by side",
         "openvino float32, 8 a run x 2 side by side",
     ]
-    assert Setting(**Setting("eager", "float32", 1).to_dict()) == Setting("eager", "float32", 1)
+    assert Options(**Options("eager", "float32", 1).to_dict()) == Options("eager", "float32", 1)

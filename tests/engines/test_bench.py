@@ -20,20 +20,21 @@ from convatlas.base import timings
 from convatlas.base.errors import ConvAtlasError, UnknownName
 from convatlas.base.timings import best
 from convatlas.cli import app
-from convatlas.engines import options
+from convatlas.engines import backend
 from convatlas.engines.bench import bench as benching
 from convatlas.engines.bench import peers
-from convatlas.engines.bench.bench import Bench, Time
-from convatlas.engines.bench.footprint import weigh
-from convatlas.engines.bench.profile import costliest
-from convatlas.engines.bench.roofline import Limits, limits
+from convatlas.engines.bench.footprint import measure_footprint
+from convatlas.engines.bench.profile import slowest_layers
+from convatlas.engines.bench.records import Bench
+from convatlas.engines.bench.roofline import Roofline, measure_roofline
+from convatlas.engines.bench.times import Time
 from convatlas.engines.bench.timing import medians, rounds
-from convatlas.engines.options import Setting
+from convatlas.engines.options import Options
 from convatlas.pictures.shapes import Box, Group
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> ca.engines.benching.Bench:
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """Of a small net, in three engines, into a store of its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONVATLAS_HOME", str(tmp_path_factory.mktemp("store")))
@@ -137,16 +138,16 @@ def test_rounds_go_in_turns_and_their_median_counts() -> None:
 
 
 def test_limits() -> None:
-    assert Limits(1e9, 1e9).milliseconds(2e6, 1e6) == 2.0
-    assert Limits(1e9, 1e9).milliseconds(1e6, 3e6) == 3.0
-    found = limits()
+    assert Roofline(1e9, 1e9).milliseconds(2e6, 1e6) == 2.0
+    assert Roofline(1e9, 1e9).milliseconds(1e6, 3e6) == 3.0
+    found = measure_roofline()
     assert 1e9 < found.macs < 1e14
     assert 1e8 < found.bandwidth < 1e13
 
 
 def test_the_costliest_layers() -> None:
     net = nn.Sequential(nn.Conv2d(3, 64, 7, padding=3), nn.ReLU(), nn.Conv2d(64, 3, 1))
-    (first, share), *rest = costliest(net.train(), torch.rand(1, 3, 128, 128), many=3)
+    (first, share), *rest = slowest_layers(net.train(), torch.rand(1, 3, 128, 128), count=3)
     assert (first, net.training) == ("0", True)
     assert share > 0.5
     assert math.isclose(share + sum(one for _, one in rest), 1)
@@ -165,8 +166,8 @@ def test_peers_are_their_own_nets() -> None:
 
 
 def test_an_engine_that_cannot_be_weighed(tmp_path: Path) -> None:
-    with pytest.raises(ConvAtlasError, match=r"could not be weighed: .*refuses"):
-        weigh(Setting("onnxruntime", "float32", 1), tmp_path, ("lenet1", "none"), (1, 28, 28), 1)
+    with pytest.raises(ConvAtlasError, match=r"could not be measured: .*refuses"):
+        measure_footprint(Options("onnxruntime", "float32", 1), tmp_path, ("lenet1", "none"), (1, 28, 28), 1)
 
 
 def test_wrong_wishes(store: Path, monkeypatch) -> None:
@@ -186,7 +187,7 @@ def test_wrong_wishes(store: Path, monkeypatch) -> None:
     monkeypatch.setattr(peers, "installed", lambda name: False)
     with pytest.raises(ConvAtlasError, match="timm is not installed: pip install timm"):
         ca.bench("lenet1", vs=["timm"])
-    monkeypatch.setattr(options, "installed", lambda name: False)
+    monkeypatch.setattr(backend, "installed", lambda name: False)
     with pytest.raises(ConvAtlasError, match=r"pip install 'convatlas\[engines\]'"):
         ca.bench("lenet1", engines=["openvino"])
     assert not (store / "bench.json").exists()

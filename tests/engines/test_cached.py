@@ -16,7 +16,7 @@ import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, ImageError, UnknownName
 from convatlas.base.store import home
 from convatlas.engines import accelerate as accelerating
-from convatlas.engines import cached as light
+from convatlas.engines.cached import cached_net
 from convatlas.engines.probabilities import MAPS
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.nets.probabilities import MAPS as TORCH_MAPS
@@ -94,27 +94,27 @@ def test_files_that_are_not_right_are_left_alone(cached: Path, tmp_path: Path, m
     shutil.copytree(cached / "engines", store / "engines")
     monkeypatch.setenv("CONVATLAS_HOME", str(store))
     wish = "efficientnet_lite0", None
-    assert light.light(*wish) is not None
-    assert light.light("efficientnet_lite0", "keras") is None
-    assert light.light("resnet50", None) is None
-    assert light.light("nothing", None) is None
-    assert light.light("mine.safetensors", None) is None
-    first, second = sorted(store.glob("engines/light/efficientnet_lite0/*.json"))
+    assert cached_net(*wish) is not None
+    assert cached_net("efficientnet_lite0", "keras") is None
+    assert cached_net("resnet50", None) is None
+    assert cached_net("nothing", None) is None
+    assert cached_net("mine.safetensors", None) is None
+    first, second = sorted(store.glob("engines/cached/efficientnet_lite0/*.json"))
     kept = first.read_bytes()
     for damage in (b"", b"[]", b'{"folder": 1}', kept.replace(b'"machine": "', b'"machine": "0')):
         first.write_bytes(damage)
-        assert light.light(*wish, "onnxruntime") is None
-        assert light.light(*wish) is not None  # the other engine
+        assert cached_net(*wish, "onnxruntime") is None
+        assert cached_net(*wish) is not None  # the other engine
     first.write_bytes(kept)
     changed = json.loads(kept)
     lineage = json.loads(changed["metadata"]["lineage"])
     changed["metadata"]["lineage"] = json.dumps(lineage | {"hash": "0" * 64})
     first.write_text(json.dumps(changed))
-    assert light.light(*wish, "onnxruntime") is None
+    assert cached_net(*wish, "onnxruntime") is None
     first.write_bytes(kept)
     (graph,) = store.glob("engines/efficientnet_lite0-*/net.onnx")
     graph.write_bytes(graph.read_bytes()[:-1])
-    assert light.light(*wish) is None
+    assert cached_net(*wish) is None
     assert ca.classify(sample("coffee")).answers[0].label == "espresso"
     assert second.is_file()
 

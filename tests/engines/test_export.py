@@ -22,9 +22,9 @@ import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, UnknownName, WeightsError
 from convatlas.catalogue.cards import cards
 from convatlas.engines.export import export as exporting
-from convatlas.engines.export.graph import exported, onnx_bytes
-from convatlas.engines.export.metadata import describe, described
-from convatlas.engines.parity import Eager, doubled
+from convatlas.engines.export.graph import export_program, onnx_bytes
+from convatlas.engines.export.metadata import Description, metadata_of
+from convatlas.engines.parity import Reference, doubled
 from convatlas.genes.local import LocallyConnected
 from convatlas.nets.net import Net
 
@@ -69,14 +69,14 @@ def check_onnx(net: Net, data: bytes) -> None:
 @pytest.mark.parametrize("name", QUICK)
 def test_onnx_of_the_smallest(name: str) -> None:
     net = ca.build(name, size=SMALL[name], classes=7, seed=1).eval()
-    check_onnx(net, onnx_bytes(exported(net, (net.channels, *net.size)), describe(net, (1,))))
+    check_onnx(net, onnx_bytes(export_program(net, (net.channels, *net.size)), metadata_of(net, (1,))))
 
 
 def test_onnx_of_a_locally_connected_layer() -> None:
     layer, x = LocallyConnected(8, 4, 3, (7, 5)), torch.rand(3, 8, 7, 5)
     for parameter in layer.parameters():
         nn.init.normal_(parameter)
-    session = onnxruntime.InferenceSession(onnx_bytes(exported(layer, (8, 7, 5)), {}))
+    session = onnxruntime.InferenceSession(onnx_bytes(export_program(layer, (8, 7, 5)), {}))
     for many in (1, 3):
         found = torch.from_numpy(session.run(None, {"photos": x[:many].numpy()})[0])
         torch.testing.assert_close(found, layer(x[:many]).detach(), atol=1e-4, rtol=1e-4)
@@ -93,7 +93,7 @@ LARGE = ("vgg16", "vgg19", "yolo_v1", "efficientnetv2_l", "convnext_large", "con
 )
 def test_onnx_of_all(name: str) -> None:
     net = ca.build(name, seed=1).eval()
-    check_onnx(net, onnx_bytes(exported(net, (net.channels, *net.size)), describe(net, (1,))))
+    check_onnx(net, onnx_bytes(export_program(net, (net.channels, *net.size)), metadata_of(net, (1,))))
 
 
 @pytest.mark.sweep
@@ -134,7 +134,7 @@ def test_every_format_gives_the_net_s_answers(folder: Path, net: Net) -> None:
         "xml": compiled(x.numpy())[0],
         "pt2": torch.export.load(folder / "net.pt2").module()(x).detach().numpy(),
     }
-    bound = Eager(net, x).bound * float(np.std(right))
+    bound = Reference(net, x).bound * float(np.std(right))
     for ending, y in found.items():
         assert np.abs(y - right).max() <= bound, ending
 
@@ -154,7 +154,7 @@ def test_every_format_says_what_it_holds(folder: Path, net: Net) -> None:
     ):
         assert json.loads(texts["labels"]) == list(net.lineage.class_names)
         assert json.loads(texts["card"])["paper"]["title"] == net.card.paper.title
-        found = described(texts, "net")
+        found = Description.from_metadata(texts, "net")
         assert (found.net, found.shape, found.probabilities) == ("lenet5", (1, 32, 32), "softmax")
         assert found.lineage == net.lineage
 
@@ -211,7 +211,7 @@ def test_weights_are_read_back(name: str, file: str, layout: str | None, tmp_pat
 @pytest.mark.parametrize("ending", [".onnx", ".xml", ".pt2"])
 def test_a_file_that_computes_otherwise_does_not_arrive(ending: str, tmp_path: Path, monkeypatch) -> None:
     net = ca.build("lenet1").eval()
-    program = exporting.exported
+    program = exporting.export_program
 
     def spoilt(net: nn.Module, shape: tuple[int, ...]) -> torch.export.ExportedProgram:
         made = program(net, shape)
@@ -224,7 +224,7 @@ def test_a_file_that_computes_otherwise_does_not_arrive(ending: str, tmp_path: P
 
         return spoilt(copy.deepcopy(net), shape)
 
-    monkeypatch.setattr(exporting, "exported", apart)
+    monkeypatch.setattr(exporting, "export_program", apart)
     with pytest.raises(ConvAtlasError, match=rf"^net{ending} was not written: .* deviations .* is allowed$"):
         ca.export(net, tmp_path / f"net{ending}")
     assert list(tmp_path.iterdir()) == []
@@ -296,8 +296,8 @@ def test_what_cannot_be_exported(net, file: str, told: str, tmp_path: Path) -> N
 def test_wrong_wishes(tmp_path: Path) -> None:
     net = ca.build("lenet1")
     with pytest.raises(ConvAtlasError, match="a layout is for files of weights"):
-        ca.export(net, tmp_path / "a.onnx", layout="own")
-    with pytest.raises(UnknownName, match="own"):
+        ca.export(net, tmp_path / "a.onnx", layout="native")
+    with pytest.raises(UnknownName, match="native"):
         ca.export(net, tmp_path / "a.safetensors", layout="mine")
     with pytest.raises(ConvAtlasError, match="1 to 8192"):
         ca.export(net, tmp_path / "a.onnx", size=0)
@@ -327,6 +327,6 @@ def test_the_command(tmp_path: Path) -> None:
     assert done.stderr == ""
     assert (done.returncode, done.stdout) == (0, "lenet1.onnx\n")
     assert onnx.load(tmp_path / "lenet1.onnx").graph.node
-    wrong = command("export", "lenet1", "lenet1.onnx", "--layout", "own", "--weights", "none", cwd=tmp_path)
+    wrong = command("export", "lenet1", "lenet1.onnx", "--layout", "native", "--weights", "none", cwd=tmp_path)
     assert wrong.returncode == 1
     assert re.fullmatch(r"convatlas: a layout is for .*\n", wrong.stderr)

@@ -19,11 +19,12 @@ from torch import nn
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError
 from convatlas.engines import search
-from convatlas.engines.agreement import Share, agreement
+from convatlas.engines.agreement import Agreement, agreement
+from convatlas.engines.backends import openvino as openvino_backend
 from convatlas.engines.backends.openvino import OpenVINO
-from convatlas.engines.export.graph import exported, onnx_bytes
-from convatlas.engines.export.quantize import plain, quantize
-from convatlas.engines.sample_inputs import pieces, trial
+from convatlas.engines.export.graph import export_program, onnx_bytes
+from convatlas.engines.export.quantize import quantize, without_control
+from convatlas.engines.sample_inputs import crops, sample_inputs
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.nets.net import Net
 
@@ -31,22 +32,22 @@ from convatlas.nets.net import Net
 def test_agreement_counts_where_float32_is_sure() -> None:
     right = np.log(np.array([[0.8, 0.2], [0.55, 0.45], [0.3, 0.7], [0.9, 0.1]], np.float32))
     other = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]], np.float32)
-    assert agreement(right, other) == Share(3, pytest.approx(2 / 3))
+    assert agreement(right, other) == Agreement(3, pytest.approx(2 / 3))
     assert not agreement(right, other).holds
     assert agreement(right, right).holds
     assert str(agreement(right, right)) == "100.0 % of 3 photos"
-    assert agreement(right[1:2], right[1:2]) == Share(0, 0.0)
-    assert not Share(0, 1.0).holds
+    assert agreement(right[1:2], right[1:2]) == Agreement(0, 0.0)
+    assert not Agreement(0, 1.0).holds
     assert agreement(right, np.full_like(right, np.nan)).share < 1
     assert agreement(right[:, :1], right[:, :1]).sure == 4
-    assert Share(3, 1.0) + Share(1, 0.0) == Share(4, 0.75)
-    assert Share(0, 0.0) + Share(0, 0.0) == Share(0, 0.0)
+    assert Agreement(3, 1.0) + Agreement(1, 0.0) == Agreement(4, 0.75)
+    assert Agreement(0, 0.0) + Agreement(0, 0.0) == Agreement(0, 0.0)
 
 
 def test_how_sure_it_is_depends_on_what_a_net_puts_out() -> None:
     lengths = np.array([[0.9, 0.1, 0.2], [0.5, 0.4, 0.1]], np.float32)
     other = np.array([[0.9, 0.1, 0.2], [0.4, 0.5, 0.1]], np.float32)
-    assert agreement(lengths, other, "identity") == Share(1, 1.0)
+    assert agreement(lengths, other, "identity") == Agreement(1, 1.0)
     # As logits the same numbers lead by more, or less.
     assert agreement(3 * lengths, other).sure == 1
     assert agreement(2 * lengths - 1, other, "halved").sure == 1
@@ -54,7 +55,7 @@ def test_how_sure_it_is_depends_on_what_a_net_puts_out() -> None:
 
 
 def test_pieces_of_the_sample_photos() -> None:
-    one, other, again = (list(pieces(9, seed)) for seed in (1, 2, 1))
+    one, other, again = (list(crops(9, seed)) for seed in (1, 2, 1))
     assert all(piece.ndim == 3 and piece.shape[0] == piece.shape[1] >= 100 for piece in one)
     assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))
     assert not all(a.shape == b.shape and np.array_equal(a, b) for a, b in zip(one, other, strict=True))
@@ -69,16 +70,16 @@ def small() -> Net:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No compiler, a CPU with bfloat16 (without it OpenVINO takes float32), and nothing runs on trial first."""
     monkeypatch.setenv("CXX", "no-such-compiler")
-    monkeypatch.setattr(search, "capabilities", lambda: ("FP32", "BF16"))
-    monkeypatch.setattr(search, "tried", lambda *wish: None)
+    monkeypatch.setattr(openvino_backend, "capabilities", lambda: ("FP32", "BF16"))
+    monkeypatch.setattr(search, "run_in_sandbox", lambda *wish: None)
 
 
 def test_trials_are_prepared_as_the_weights_want(digits: Net) -> None:
-    x = trial(digits, 5, (1, 32, 32))
+    x = sample_inputs(digits, 5, (1, 32, 32))
     assert x.shape == (5, 1, 32, 32)
-    assert np.array_equal(x[0].numpy(), digits.lineage.prepare(next(pieces(1))))
-    assert trial(digits, 2, (1, 40, 48)).shape == (2, 1, 40, 48)
-    assert trial(ca.build("lenet1"), 2, (1, 28, 28)).min() >= 0
+    assert np.array_equal(x[0].numpy(), digits.lineage.prepare(next(crops(1))))
+    assert sample_inputs(digits, 2, (1, 40, 48)).shape == (2, 1, 40, 48)
+    assert sample_inputs(ca.build("lenet1"), 2, (1, 28, 28)).min() >= 0
 
 
 def test_int8_may_have_photos_of_one_s_own(digits: Net, store: Path, quick: None, monkeypatch) -> None:
@@ -88,7 +89,7 @@ def test_int8_may_have_photos_of_one_s_own(digits: Net, store: Path, quick: None
         seen.append((calibration, proof))
         raise ConvAtlasError("seen")
 
-    monkeypatch.setattr(search, "quantize", look)
+    monkeypatch.setattr(openvino_backend, "quantize", look)
     folder = store.with_name("photos")
     folder.mkdir()
     for name in SAMPLES[:3]:
@@ -111,19 +112,19 @@ def test_outputs_that_are_no_answers(store: Path, quick: None) -> None:
     net = digits()
     net.cut_head([])
     record = ca.accelerate(net, precision="bfloat16").record
-    assert (record.setting.precision, record.top1) == ("float32", None)
+    assert (record.options.precision, record.top1) == ("float32", None)
     assert "this net's outputs are none" in record.refused["openvino bfloat16"]
     asked = ca.accelerate(net, "openvino", "bfloat16").record
-    assert (asked.setting.precision, asked.top1, asked.bound) == ("bfloat16", None, None)
+    assert (asked.options.precision, asked.top1, asked.bound) == ("bfloat16", None, None)
 
 
 def test_without_arithmetic_of_its_own_there_is_no_bfloat16(digits: Net, store: Path, monkeypatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    monkeypatch.setattr(search, "capabilities", lambda: ("FP32", "INT8"))
+    monkeypatch.setattr(openvino_backend, "capabilities", lambda: ("FP32", "INT8"))
     with pytest.raises(ConvAtlasError, match="does not compute in bfloat16"):
         ca.accelerate(digits, "openvino", "bfloat16")
     record = ca.accelerate(digits, precision="bfloat16").record
-    assert record.setting.precision == "float32"
+    assert record.options.precision == "float32"
     assert "does not compute in bfloat16" in record.refused["openvino bfloat16"]
     assert "not openvino bfloat16: this CPU" in str(record)
 
@@ -132,18 +133,18 @@ def test_without_arithmetic_of_its_own_there_is_no_bfloat16(digits: Net, store: 
 def test_auto_takes_only_what_agrees(
     share: float, taken: bool, digits: Net, store: Path, quick: None, monkeypatch
 ) -> None:
-    monkeypatch.setattr(search, "agreement", lambda right, other, map: Share(500, share))
+    monkeypatch.setattr(search, "agreement", lambda right, other, map: Agreement(500, share))
     monkeypatch.setattr(search, "medians", lambda sessions, x: {
         one: 1.0 if one.precision == "bfloat16" else 2.0 for one in sessions
     })  # fmt: skip
     record = ca.accelerate(digits, precision="bfloat16").record
-    assert (record.setting.precision == "bfloat16") == taken
+    assert (record.options.precision == "bfloat16") == taken
     assert record.top1 == (share if taken else None)
     told = "it gives float32's first answer on 98.0 % of 500 photos; 99 % is asked"
     assert record.refused.get("openvino bfloat16") == (None if taken else told)
     # Who asks for it by its engine gets it, and is told.
     asked = ca.accelerate(digits, "openvino", "bfloat16").record
-    assert (asked.setting.precision, asked.top1) == ("bfloat16", share)
+    assert (asked.options.precision, asked.top1) == ("bfloat16", share)
     assert asked.bound is None
     assert f"{100 * share:.1f} % of 500 photos with float32's first answer" in str(asked)
     assert json.loads(asked.to_json(), parse_constant=pytest.fail)["bound"] is None
@@ -152,15 +153,17 @@ def test_auto_takes_only_what_agrees(
 
 @pytest.mark.parametrize(
     ("share", "told"),
-    [(Share(500, 1.0), "it is not faster"), (Share(0, 0.0), "float32 is sure of its first answer on none")],
+    [(Agreement(500, 1.0), "it is not faster"), (Agreement(0, 0.0), "float32 is sure of its first answer on none")],
 )
-def test_why_auto_stays_in_float32(share: Share, told: str, digits: Net, store: Path, quick: None, monkeypatch) -> None:
+def test_why_auto_stays_in_float32(
+    share: Agreement, told: str, digits: Net, store: Path, quick: None, monkeypatch
+) -> None:
     monkeypatch.setattr(search, "agreement", lambda right, other, map: share)
     monkeypatch.setattr(search, "medians", lambda sessions, x: {
         one: 2.0 if one.precision == "bfloat16" else 1.0 for one in sessions
     })  # fmt: skip
     record = ca.accelerate(digits, precision="bfloat16").record
-    assert record.setting.precision == "float32"
+    assert record.options.precision == "float32"
     assert record.refused["openvino bfloat16"].startswith(told)
 
 
@@ -169,7 +172,7 @@ def test_random_weights_are_no_judge(store: Path, monkeypatch) -> None:
     net = ca.build("lenet1").eval()
     with pytest.raises(ConvAtlasError, match="random weights do not have"):
         ca.accelerate(net, "openvino", "int8")
-    assert ca.accelerate(net, precision="int8").record.setting.precision == "float32"
+    assert ca.accelerate(net, precision="int8").record.options.precision == "float32"
 
 
 def test_what_quantization_needs(tmp_path: Path, monkeypatch) -> None:
@@ -227,7 +230,7 @@ def test_layers_that_harm_are_put_back(tmp_path: Path) -> None:
     kinds = torch.rand(10, 3, 1, 1) + 0.3 * torch.rand(10, 3, 16, 16)
     photos = kinds[torch.arange(300) % 10] + 0.05 * torch.rand(300, 3, 16, 16)
     net, x = Far(100.0).fit(kinds), photos.numpy()
-    (tmp_path / "net.onnx").write_bytes(onnx_bytes(exported(net, (3, 16, 16)), {}))
+    (tmp_path / "net.onnx").write_bytes(onnx_bytes(export_program(net, (3, 16, 16)), {}))
     with torch.no_grad():
         right = net(photos).numpy()
 
@@ -240,7 +243,9 @@ def test_layers_that_harm_are_put_back(tmp_path: Path) -> None:
     assert share(file) >= 0.99
     assert 0 < len(in_int8(file)) < 4
     # Without the control it is not so.
-    openvino.save_model(plain(str(tmp_path / "net.onnx"), x[:128], routes=False), file, compress_to_fp16=False)
+    openvino.save_model(
+        without_control(str(tmp_path / "net.onnx"), x[:128], routes=False), file, compress_to_fp16=False
+    )
     assert share(file) < 0.5
     assert len(in_int8(file)) >= 4
 
@@ -250,8 +255,8 @@ def test_layers_that_harm_are_put_back(tmp_path: Path) -> None:
 def test_what_stays_in_float32(name: str, tmp_path: Path) -> None:
     net = ca.build(name, size=SMALL[name], seed=1).eval()
     shape = (net.channels, *net.size)
-    (tmp_path / "net.onnx").write_bytes(onnx_bytes(exported(net, shape), {}))
-    graph = plain(str(tmp_path / "net.onnx"), torch.rand(8, *shape).numpy(), routes=name == "capsnet")
+    (tmp_path / "net.onnx").write_bytes(onnx_bytes(export_program(net, shape), {}))
+    graph = without_control(str(tmp_path / "net.onnx"), torch.rand(8, *shape).numpy(), routes=name == "capsnet")
     openvino.save_model(graph, tmp_path / "int8.xml", compress_to_fp16=False)
     kinds = set(in_int8(tmp_path / "int8.xml"))
     assert "Convolution" in kinds
@@ -266,9 +271,9 @@ def test_int8_of_a_pretrained_net(store: Path) -> None:
     assert fast.record.sure >= 500
     (file,) = store.glob("engines/*/int8-samples.xml")
     assert file.with_suffix(".bin").stat().st_size < 0.4 * (file.parent / "net.onnx").stat().st_size
-    x = fast.preprocess(next(pieces(1)))[None]
+    x = fast.preprocess(next(crops(1)))[None]
     assert not np.array_equal(fast(x), net(x).detach())
-    photos = list(pieces(40, seed=7))
+    photos = list(crops(40, seed=7))
     ca.accelerate(net, "openvino", "int8", photos=photos)
     assert len(list(store.glob("engines/*/int8-*.xml"))) == 2
     with pytest.raises(ConvAtlasError, match="0 could be read"):

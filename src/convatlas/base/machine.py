@@ -9,12 +9,10 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
 
-
-def machine_key() -> str:
-    """What measured times depend on: the CPU, how many threads may run, and the engines' versions."""
-    return hashlib.sha256(repr((cpu(), threads(), versions())).encode()).hexdigest()[:12]
+def machine_key(packages: tuple[str, ...]) -> str:
+    """Hash of what measured times depend on: the CPU, the number of threads, and the versions of `packages`."""
+    return hashlib.sha256(repr((cpu(), threads(), versions(packages))).encode()).hexdigest()[:12]
 
 
 def threads() -> int:
@@ -37,12 +35,12 @@ def cpu() -> str:
 
 
 @cache
-def versions() -> tuple[tuple[str, str], ...]:
-    """Of the packages that engines are made of, where they are installed."""
-    found = []
-    for package in PACKAGES:
+def versions(packages: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Versions of those packages that are installed."""
+    result = []
+    for package in packages:
         try:
-            found.append((package, version(package)))
+            result.append((package, version(package)))
         except PackageNotFoundError:
             continue
-    return tuple(found)
+    return tuple(result)

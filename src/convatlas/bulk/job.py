@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass
 
 from convatlas.base.errors import ConvAtlasError, unknown
-from convatlas.engines.options import AUTO, check_wish
+from convatlas.engines.options import AUTO
+from convatlas.engines.registry import check_request
 from convatlas.predict.detect import check_limits
 from convatlas.weights.files import is_file
 
@@ -49,7 +50,7 @@ class Wish:
     def __post_init__(self) -> None:
         if self.task not in NETS:
             raise unknown("task", self.task, NETS)
-        check_wish(self.engine, self.precision, 1)
+        check_request(self.engine, self.precision, 1)
         if self.task != "detect" and (type(self.most) is not int or self.most < 1):
             raise ConvAtlasError(f"top is a number of classes, 1 or more; got {self.top!r}")
         check_limits(self.threshold, self.most)

@@ -19,12 +19,11 @@ from convatlas.base.machine import threads
 from convatlas.base.records import provenance
 from convatlas.bulk.job import Wish
 from convatlas.engines.accelerate import accelerate
-from convatlas.engines.backends.onnxruntime import OnnxRuntime
-from convatlas.engines.backends.openvino import OpenVINO
-from convatlas.engines.backends.session import Photos, Session
 from convatlas.engines.export.metadata import map_of
 from convatlas.engines.options import AUTO
 from convatlas.engines.probabilities import MAPS
+from convatlas.engines.registry import backends
+from convatlas.engines.session import Photos, Session
 from convatlas.nets.net import Net
 from convatlas.predict.classify_eager import classifier
 from convatlas.predict.detect import detector, objects_on
@@ -86,12 +85,12 @@ class Running:
         if where.type == "cpu":
             ranges = list(wish.ranges) or None
             fast = accelerate(self.net, wish.engine, wish.precision, batch=self.batch, photos=ranges)
-            if not isinstance(fast.session, OnnxRuntime | OpenVINO):
-                return fast.session, str(fast.record.setting), 1
             # Threads that answer photos of their own wait neither for each other nor for those that prepare more.
-            callers, setting = min(threads(), STREAMS), fast.record.setting
-            setting = replace(setting, streams=max(setting.streams, callers))
-            return fast.session.shared(callers), str(setting), callers
+            callers, options = min(threads(), STREAMS), fast.record.options
+            session = backends()[options.engine].share(fast.session, callers)
+            if session is None:
+                return fast.session, str(options), 1
+            return session, str(replace(options, streams=max(options.streams, callers))), callers
         if not plain:
             raise ConvAtlasError(
                 f"on {where} nets run in eager mode, in float32: not in {wish.engine} in {wish.precision}"

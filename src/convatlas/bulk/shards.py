@@ -17,7 +17,7 @@ from convatlas.base.errors import ConvAtlasError, ImageError
 from convatlas.base.machine import threads
 from convatlas.bulk.predictors import Answers, Model, Sizes, metadata
 from convatlas.bulk.prefetch import ahead
-from convatlas.engines.backends.session import Photos
+from convatlas.engines.session import Photos
 from convatlas.images.decoding import read
 from convatlas.images.letterbox import DarknetPreprocessing
 from convatlas.images.preprocessing import Preprocessing

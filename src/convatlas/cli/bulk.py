@@ -9,6 +9,7 @@ import typer
 from convatlas.cli.app import app
 from convatlas.cli.options import Device, Json, WeightsOption
 from convatlas.cli.terminal import complain, watched
+from convatlas.engines.registry import names
 
 
 @app.command()
@@ -26,7 +27,7 @@ def batch(
         int | None, typer.Option(help="How many classes for each photo (5), or objects at most (100).")
     ] = None,
     threshold: Annotated[float, typer.Option(help="The score that an object has to exceed.")] = 0.25,
-    engine: Annotated[str, typer.Option(help="auto, eager, compiled, onnxruntime or openvino.")] = "auto",
+    engine: Annotated[str, typer.Option(help=f"auto, or one of {', '.join(names())}.")] = "auto",
     precision: Annotated[str, typer.Option(help="float32, bfloat16 or int8.")] = "float32",
     device: Device = "auto",
     shard: Annotated[int, typer.Option(help="Photos in a file.")] = 1000,

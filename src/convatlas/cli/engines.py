@@ -10,6 +10,7 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.cli.app import app
 from convatlas.cli.options import Csv, Json, Markdown, SizeOption, size_of
 from convatlas.cli.terminal import one_format, show_table, watched
+from convatlas.engines.registry import names
 
 
 @app.command()
@@ -46,7 +47,7 @@ def bench(
         typer.Argument(help="Nets of the atlas, all if not said; or package.module:callable, or a .pt2 file."),
     ] = None,
     engine: Annotated[
-        list[str] | None, typer.Option(help="Only this engine: eager, compiled, onnxruntime, openvino; again for each.")
+        list[str] | None, typer.Option(help=f"Only this engine: {', '.join(names())}; again for each.")
     ] = None,
     precision: Annotated[
         list[str] | None, typer.Option(help="float32, bfloat16 or int8; again for each. float32 if not said.")

@@ -1,4 +1,4 @@
-"""By what the files of a net are found again: the net, its weights, its code, the engines' versions."""
+"""The folder in which a net's files are found again: a hash of the net, its weights and code, and all versions."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from torch import nn
 from convatlas.base.fingerprint import add_tensors, tensor_bytes
 from convatlas.base.machine import versions
 from convatlas.base.store import home
+from convatlas.engines.registry import packages
 from convatlas.nets.net import Net
 
 
 def folder_of(net: nn.Module, shape: tuple[int, ...]) -> Path:
-    """Where the files of a net for inputs of `shape` are kept: its name, and a hash of all that it computes with."""
-    digest = hashlib.sha256(repr((shape, versions(), getattr(net, "lineage", None))).encode())
+    """Folder of a net for inputs of `shape`: its name, and a hash of everything that its outputs depend on."""
+    digest = hashlib.sha256(repr((shape, versions(packages()), getattr(net, "lineage", None))).encode())
     for path, module in net.named_modules():
-        digest.update(repr((path, type(module).__qualname__, _plain(module))).encode())
-    for kind in sorted(
-        {type(module) for module in net.modules()}, key=lambda kind: f"{kind.__module__}.{kind.__name__}"
-    ):
-        digest.update(_code(kind).encode())
-    # Constants too, which `state_dict` leaves out.
+        digest.update(repr((path, type(module).__qualname__, _attributes(module))).encode())
+    classes = {type(module) for module in net.modules()}
+    for cls in sorted(classes, key=lambda cls: f"{cls.__module__}.{cls.__name__}"):
+        digest.update(_code(cls).encode())
+    # Including non-persistent buffers, which `state_dict` leaves out.
     add_tensors(digest, [*net.named_parameters(), *net.named_buffers()])
     name = net.card.name if isinstance(net, Net) else type(net).__name__
     return home() / "engines" / f"{name}-{digest.hexdigest()[:20]}"
 
 
-def _plain(module: nn.Module) -> list[tuple[str, str]]:
-    """What a module has noted down of how it computes: numbers, words, tensors that are no buffers, functions."""
-    found = []
+def _attributes(module: nn.Module) -> list[tuple[str, str]]:
+    """Plain attributes that a module may compute with: numbers, strings, tensors that are not buffers, functions."""
+    result = []
     for name, value in vars(module).items():
         if isinstance(value, torch.Tensor):
-            found.append((name, hashlib.sha256(tensor_bytes(value)).hexdigest()))
+            result.append((name, hashlib.sha256(tensor_bytes(value)).hexdigest()))
         elif inspect.isroutine(value):
-            found.append((name, _code(value)))
+            result.append((name, _code(value)))
         elif name != "training" and (
             isinstance(value, int | float | str | tuple | list) or dataclasses.is_dataclass(value)
         ):
-            found.append((name, repr(value)))
-    return sorted(found)
+            result.append((name, repr(value)))
+    return sorted(result)
 
 
 def _code(code: Any) -> str:

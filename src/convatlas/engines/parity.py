@@ -1,4 +1,4 @@
-"""Whether another engine, or a file, computes what the net computes in PyTorch's eager mode (invariant 11)."""
+"""Whether an engine or a file computes what the net computes in PyTorch's eager mode (invariant 11)."""
 
 from __future__ import annotations
 
@@ -12,98 +12,95 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError
-from convatlas.engines.export.graph import answers
+from convatlas.engines.export.graph import outputs_of
 
 FACTOR = 10.0
-"""In float32, how much farther from float64 another engine may be than eager is."""
+"""How many times farther from float64 than eager mode another engine may be in float32."""
 
 EXACT = 1e-9
-"""In float64, in units of the outputs' standard deviation."""
+"""Largest error in float64, in units of the outputs' standard deviation."""
 
 Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """How far answers are from eager's.
+class Deviation:
+    """How far outputs are from those of eager mode.
 
     Attributes:
-        error: The largest difference, in units of the standard deviation of eager's outputs.
-        bound: The largest that is allowed; infinite where only agreement counts.
-        top1: Share of photos with the same first answer.
+        error: Largest difference, in units of the standard deviation of eager's outputs; NaN for another shape.
+        bound: Largest error that is allowed; infinite where only agreement counts.
     """
 
     error: float
     bound: float
-    top1: float
 
     @property
     def holds(self) -> bool:
-        """Whether the error is within the bound; what is no number is not."""
+        """Whether the error is within the bound; NaN never is."""
         return self.error <= self.bound
 
 
-class Eager:
-    """What a net answers to some inputs in eager mode, in float32 and in float64.
+class Reference:
+    """A net's outputs for some inputs in eager mode, in float32 and in float64.
 
     Args:
-        net: On the CPU, in float32.
+        net: The net, on the CPU and in float32.
         x: Inputs (N, C, H, W), float32.
 
     Raises:
-        ConvAtlasError: It does not run on them, or its answers are no numbers.
+        ConvAtlasError: The net does not run on them, or its outputs are not finite.
     """
 
     def __init__(self, net: nn.Module, x: Tensor):
         self.net, self.x = net, x
-        self.single: Array = answers(net, x).numpy()
+        self.single: Array = outputs_of(net, x).numpy()
         if not np.isfinite(self.single).all():
             raise ConvAtlasError(
-                f"{type(net).__name__} answers with what is no number (infinite or NaN): nothing can be held against it"
+                f"{type(net).__name__} has outputs that are not finite (infinite or NaN): nothing can be compared "
+                "with them"
             )
 
     @cached_property
     def double(self) -> Array:
-        """The same numbers as weights, and all arithmetic in float64."""
-        found: Array = answers(doubled(self.net), self.x.double()).numpy()
-        return found
+        """Outputs with the same weights and all arithmetic in float64."""
+        y: Array = outputs_of(doubled(self.net), self.x.double()).numpy()
+        return y
 
     @cached_property
     def scale(self) -> float:
-        """The standard deviation of the outputs; 1 where they are all alike."""
+        """Standard deviation of the outputs; 1 if they are all equal."""
         return float(self.double.std()) or 1.0
 
     @cached_property
     def bound(self) -> float:
-        """What float32 allows: ten times eager's own error, which is at least the rounding of its largest output."""
+        """Largest error allowed in float32: ten times eager's own, which is at least the rounding of its outputs."""
         rounding = float(np.finfo(np.float32).eps) * float(np.abs(self.double).max())
         own = max(float(np.abs(self.single - self.double).max()), rounding)
         return FACTOR * own / self.scale
 
     def distance(self, y: Array) -> float:
-        """The largest difference to the answers in float32, in units of their deviation; infinite for other shapes."""
+        """Largest difference from the outputs in float32, in units of their deviation; infinite for another shape."""
         if y.shape != self.single.shape:
             return float("inf")
         return float(np.abs(y - self.single).max()) / (float(self.single.astype(np.float64).std()) or 1.0)
 
-    def agreement(self, y: Array) -> Agreement:
-        """Of answers in float32 (or less)."""
-        return self._agreement(y, self.single, self.bound)
+    def deviation(self, y: Array) -> Deviation:
+        """Deviation of outputs in float32 (or less)."""
+        return self._deviation(y, self.single, self.bound)
 
-    def exact(self, y: Array) -> Agreement:
-        """Of answers in float64."""
-        return self._agreement(y, self.double, EXACT)
+    def exact_deviation(self, y: Array) -> Deviation:
+        """Deviation of outputs in float64."""
+        return self._deviation(y, self.double, EXACT)
 
-    def _agreement(self, y: Array, right: Array, bound: float) -> Agreement:
-        if y.shape != right.shape:
-            return Agreement(float("nan"), bound, 0.0)
-        error = float(np.abs(y.astype(np.float64) - right).max()) / self.scale
-        flat, same = y.reshape(len(y), -1), right.reshape(len(y), -1)
-        return Agreement(error, bound, float((flat.argmax(1) == same.argmax(1)).mean()))
+    def _deviation(self, y: Array, expected: Array, bound: float) -> Deviation:
+        if y.shape != expected.shape:
+            return Deviation(float("nan"), bound)
+        return Deviation(float(np.abs(y.astype(np.float64) - expected).max()) / self.scale, bound)
 
 
 def doubled(net: nn.Module) -> nn.Module:
-    """A copy whose parameters and buffers are the same numbers in float64 (`double` may make constants anew)."""
+    """A copy with the same parameters and buffers in float64 (`Module.double` may compute constants again)."""
     with torch.no_grad():
         twin = copy.deepcopy(net)
         for module in twin.modules():

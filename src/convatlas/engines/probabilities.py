@@ -1,4 +1,4 @@
-"""From what a net puts out to probabilities, for arrays: as `nets.probabilities`. Needs no torch."""
+"""Maps from a net's outputs to probabilities, for arrays, equal to those of `nets.probabilities`. Needs no torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from convatlas.engines.backends.session import Photos
+from convatlas.engines.session import Photos
 
 
 def _softmax(y: Photos) -> Photos:
@@ -22,4 +22,4 @@ def _halved(y: Photos) -> Photos:
 
 
 MAPS: Mapping[str, Callable[[Photos], Photos]] = {"softmax": _softmax, "halved": _halved, "identity": lambda y: y}
-"""By the names that cards give them; (N, classes) -> (N, classes)."""
+"""Maps (N, classes) -> (N, classes), by the names that cards give them."""

@@ -1,4 +1,4 @@
-"""An engine's first run with a net, in a process of its own: what crashes or hangs there harms nobody.
+"""An engine's first run with a net, in a process of its own, so that a crash or hang cannot take the caller down.
 
 `python -m convatlas.engines.sandbox SPECIFICATION` is that process.
 """
@@ -13,40 +13,40 @@ import numpy as np
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.worker import WorkerError, run, specification
-from convatlas.engines.backends.session import Photos
-from convatlas.engines.options import Setting
+from convatlas.engines.options import Options
+from convatlas.engines.registry import backends
+from convatlas.engines.session import Photos
 
-PATIENCE = 900.0
-"""Seconds after which a process that compiles is given up."""
+TIMEOUT = 900.0
+"""Seconds after which an engine that hangs is stopped."""
 
 
-def tried(folder: Path, setting: Setting, x: Photos) -> Photos:
-    """What the engine answers to `x`.
+def run_in_sandbox(folder: Path, options: Options, x: Photos) -> Photos:
+    """Outputs of an engine for `x`, from the files in `folder`.
 
     Raises:
-        ConvAtlasError: It refused, crashed, or took longer than `PATIENCE`; says which.
+        ConvAtlasError: It refused, crashed, or took longer than `TIMEOUT`; says which.
     """
     with tempfile.TemporaryDirectory() as place:
         source, target = Path(place) / "x.npy", Path(place) / "y.npy"
         np.save(source, x)
         try:
-            run(__name__, [str(folder), setting.to_dict(), str(source), str(target)], timeout=PATIENCE)
+            run(__name__, [str(folder), options.to_dict(), str(source), str(target)], timeout=TIMEOUT)
         except WorkerError as error:
-            raise ConvAtlasError(f"{setting.engine} {error}") from None
-        found: Photos = np.load(target)
-        return found
+            raise ConvAtlasError(f"{options.engine} {error}") from None
+        y: Photos = np.load(target)
+        return y
 
 
 def main() -> None:
-    """Starts the engine, runs it once, and leaves the answer in a file."""
-    folder, setting, source, target = specification()
-    from convatlas.engines.start import start
-
+    """Open the engine, run it once, and write the outputs to a file."""
+    folder, options, source, target = specification()
     try:
-        answer = start(Path(folder), Setting(**setting))(np.load(source))
+        session = backends()[options["engine"]].open(Path(folder), Options(**options))
+        y = session(np.load(source))
     except ConvAtlasError as error:
         sys.exit(str(error))
-    np.save(target, answer)
+    np.save(target, y)
 
 
 if __name__ == "__main__":

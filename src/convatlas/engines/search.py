@@ -1,295 +1,229 @@
-"""The search for the fastest engine: each is tried in a process of its own, checked, and timed in turns."""
+"""The search for the fastest engine: each one is tried in a process of its own, checked, and timed in rounds."""
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-import torch
 from torch import nn
 
-from convatlas.base.atomic import whole, write_bytes
-from convatlas.base.errors import ConvAtlasError, ImageError
+from convatlas.base.errors import ConvAtlasError
 from convatlas.base.machine import cpu
 from convatlas.engines.accelerated_net import Acceleration
-from convatlas.engines.agreement import LEAST, Share, agreement
-from convatlas.engines.backends.aot_inductor import PROGRAM, check_compiler, package
+from convatlas.engines.agreement import LEAST, Agreement, agreement
 from convatlas.engines.backends.eager import EagerMode
-from convatlas.engines.backends.openvino import capabilities
-from convatlas.engines.backends.session import Photos, Session
 from convatlas.engines.bench.timing import medians
-from convatlas.engines.export.graph import exported, onnx_bytes
-from convatlas.engines.export.metadata import describe, map_of
-from convatlas.engines.export.quantize import quantize
-from convatlas.engines.options import AUTO, Setting, candidates
-from convatlas.engines.parity import Agreement, Eager
+from convatlas.engines.options import AUTO, EAGER, Options
+from convatlas.engines.parity import Deviation, Reference
 from convatlas.engines.probabilities import MAPS
-from convatlas.engines.sample_inputs import fitted, trial
-from convatlas.engines.sandbox import tried
-from convatlas.engines.start import GRAPH, quantized, start
-from convatlas.images.decoding import Source
+from convatlas.engines.registry import backends, candidates, computing_in
+from convatlas.engines.sample_inputs import sample_inputs
+from convatlas.engines.sandbox import run_in_sandbox
+from convatlas.engines.session import Photos, Session
+from convatlas.engines.workspace import Workspace
 from convatlas.nets.net import Net
-from convatlas.weights.lineage import Lineage
 
 T = TypeVar("T")
 
 PHOTOS = 2
-"""On which an engine is checked."""
+"""Photos that an engine is checked on."""
 
-RANGES, PROOF, MEMORY = 300, 400, 2**28
-"""Photos from which int8 has its ranges, and on which its answers are compared; and bytes they may take."""
-
-SURE, MOST, PART = 500, 2048, 64
-"""Photos of which float32 has to be sure for the agreement to be told; pieces that are tried at most, and at a time."""
-
-HOPE = 3.0
-"""How many times faster than eager the compiler may make a net, whose convolutions are eager's own: a minute of
-compiling is spent only where that would win."""
+CONFIDENT, MOST, PART = 500, 2048, 64
+"""Photos on which float32 has to be sure before the agreement counts; crops that are tried at most, and at a time."""
 
 CLOSE = 1.2
-"""Those that take no longer than the fastest by this factor are timed once more, by themselves."""
+"""Options that take no longer than the fastest times this factor are timed once more, by themselves."""
 
 
 class Search:
-    """One search for one net.
+    """A search for one net and batch size.
 
-    Args:
-        folder: Where its files are.
-        net: On the CPU, in float32.
-        shape: Of one input.
-        batch: Photos at a time.
-        photos: Whose ranges int8 takes; pieces of the sample photographs if None.
+    Attributes:
+        sessions: Sessions whose answers are right, by their options.
+        refused: Why other options are not used, by engine and precision.
     """
 
-    def __init__(
-        self, folder: Path, net: nn.Module, shape: tuple[int, ...], batch: int, photos: Sequence[Source] | None
-    ):
-        self.folder, self.net, self.shape, self.batch, self.photos = folder, net, shape, batch, photos
-        self.eager = Eager(net, trial(net, PHOTOS, shape))
-        self.sessions: dict[Setting, Session] = {}
-        self.agreements: dict[Setting, Agreement] = {}
+    def __init__(self, workspace: Workspace, batch: int):
+        self.workspace, self.net, self.batch = workspace, workspace.net, batch
+        self.reference = Reference(self.net, sample_inputs(self.net, PHOTOS, workspace.shape))
+        self.x = sample_inputs(self.net, batch, workspace.shape).numpy()
+        self.sessions: dict[Options, Session] = {}
+        self.deviations: dict[Options, Deviation] = {}
+        self.agreements: dict[tuple[str, str], Agreement] = {}
         self.refused: dict[str, str] = {}
-        self.share: Share | None = None
-        self.made: set[Path] = set()
-        self.x = trial(net, batch, shape).numpy()
+        self.written: set[Path] = set()
 
-    def best(self, engine: str, precision: str) -> tuple[Session, Acceleration]:
-        """The fastest session of those that are right, and how it was found."""
-        times = self.single(engine) if engine == AUTO or precision == "float32" else {}
+    def fastest(self, engine: str, precision: str) -> tuple[Session, Acceleration]:
+        """The fastest of the sessions whose answers are right, and the record of the search.
+
+        Raises:
+            ConvAtlasError: There is none; says why the first engine was refused.
+        """
+        times = self.time_float32(engine) if engine == AUTO or precision == "float32" else {}
         if precision != "float32":
-            fastest = min(times, key=times.__getitem__) if times else None
-            self.reduce(engine, precision, EagerMode(self.net) if fastest is None else self.sessions[fastest])
-            raced = {one: session for one, session in self.sessions.items() if one == fastest or one not in times}
+            best = min(times, key=times.__getitem__) if times else None
+            self.try_reduced(engine, precision, EagerMode(self.net) if best is None else self.sessions[best])
+            raced = {options: session for options, session in self.sessions.items() if options not in times}
+            if best is not None:
+                raced = {best: self.sessions[best]} | raced
             times |= medians(raced, self.x)
         if not times:
             raise ConvAtlasError(next(iter(self.refused.values())))
-        close = [one for one in self.sessions if times.get(one, math.inf) < CLOSE * min(times.values())]
+        close = [options for options in self.sessions if times.get(options, math.inf) < CLOSE * min(times.values())]
         if len(close) > 1:
-            times |= medians({one: self.sessions[one] for one in close}, self.x)
-        setting = min(times, key=times.__getitem__)
-        if setting.precision != precision:
-            self.refused.setdefault(f"openvino {precision}", "it is not faster")
-        return self.sessions[setting], self.record(setting, times)
+            times |= medians({options: self.sessions[options] for options in close}, self.x)
+        options = min(times, key=times.__getitem__)
+        if options.precision != precision:
+            for name in computing_in(precision):
+                self.refused.setdefault(f"{name} {precision}", "it is not faster")
+        return self.sessions[options], self.record(options, times)
 
-    def single(self, engine: str) -> dict[Setting, float]:
-        """The times in float32."""
-        wanted = candidates(
-            engine, "float32", self.batch, any(isinstance(one, nn.Conv2d) for one in self.net.modules())
-        )
-        for setting in wanted:
-            if engine != AUTO or setting.engine != "compiled":
-                self.take(setting)
+    def time_float32(self, engine: str) -> dict[Options, float]:
+        """Milliseconds of a call in float32, by options."""
+        convolves = any(isinstance(module, nn.Conv2d) for module in self.net.modules())
+        options = candidates(engine, "float32", self.batch, convolves)
+        # These may take a minute to build, and can only win where eager mode is not far behind.
+        late = [option for option in options if engine == AUTO and math.isfinite(backends()[option.engine].speedup)]
+        for option in options:
+            if option not in late:
+                self.try_option(option)
         times = medians(self.sessions, self.x)
-        last = wanted[-1]
-        if engine == AUTO and last.engine == "compiled":
-            eager = min(taken for setting, taken in times.items() if setting.engine == "eager")
-            if eager < HOPE * min(times.values()) and self.take(last):
+        for option in late:
+            eager = min(time for timed, time in times.items() if timed.engine == EAGER)
+            if eager < backends()[option.engine].speedup * min(times.values()) and self.try_option(option):
                 fastest = min(times, key=times.__getitem__)
-                times |= medians({one: self.sessions[one] for one in (fastest, last)}, self.x)
+                times |= medians({timed: self.sessions[timed] for timed in (fastest, option)}, self.x)
         return times
 
-    def take(self, setting: Setting) -> bool:
-        """Starts a session in float32 and checks it; a refusal is noted."""
-        name = f"{setting.engine} {setting.precision}"
+    def try_option(self, options: Options) -> bool:
+        """Open and check a session in float32; whether it is right. A refusal is recorded."""
+        name = f"{options.engine} {options.precision}"
         if name in self.refused:
             return False
         try:
-            if setting.engine == "compiled" and not package(self.folder, setting.batch).is_file():
-                check_compiler()
-            self.sessions[setting], self.agreements[setting] = self.twice(setting, self.right)
+            self.sessions[options], self.deviations[options] = self.with_retry(options, self.verified)
         except ConvAtlasError as error:
             self.refused[name] = str(error)
             return False
         return True
 
-    def right(self, setting: Setting) -> tuple[Session, Agreement]:
-        """A session in float32 whose answers are eager's."""
-        session = self.started(setting)
-        found = self.eager.agreement(session(self.eager.x.numpy()))
-        if not found.holds:
-            raise ConvAtlasError(f"it is {found.error:.1e} deviations from eager, and {found.bound:.1e} is allowed")
-        return session, found
+    def verified(self, options: Options) -> tuple[Session, Deviation]:
+        """A session in float32 and its deviation from eager mode.
 
-    def twice(self, setting: Setting, work: Callable[[Setting], T]) -> T:
-        """What `work` gives; if it fails with files of an earlier search, which may be damaged, then with new ones."""
+        Raises:
+            ConvAtlasError: The deviation exceeds the bound.
+        """
+        session = self.open(options)
+        deviation = self.reference.deviation(session(self.reference.x.numpy()))
+        if not deviation.holds:
+            raise ConvAtlasError(
+                f"it is {deviation.error:.1e} deviations from eager, and {deviation.bound:.1e} is allowed"
+            )
+        return session, deviation
+
+    def with_retry(self, options: Options, work: Callable[[Options], T]) -> T:
+        """Result of `work`, which is tried again without the files of earlier searches, since these may be damaged.
+
+        Raises:
+            ConvAtlasError: The machine cannot run the options, or `work` fails with files of this search.
+        """
+        backend, folder = backends()[options.engine], self.workspace.folder
+        backend.check_machine(folder, options)
         try:
-            return work(setting)
+            return work(options)
         except ConvAtlasError:
-            old = [path for path in self.files(setting) if path not in self.made and path.is_file()]
+            old = [path for path in backend.files(folder, options) if path not in self.written and path.is_file()]
             if not old:
                 raise
             for path in old:
                 path.unlink(missing_ok=True)
-            return work(setting)
+            return work(options)
 
-    def files(self, setting: Setting) -> tuple[Path, ...]:
-        """What an engine starts from."""
-        if setting.engine == "compiled":
-            return self.folder / PROGRAM, package(self.folder, setting.batch)
-        if setting.engine == "eager":
-            return ()
-        return (quantized(self.folder, setting) if setting.precision == "int8" else self.folder / GRAPH,)
+    def open(self, options: Options) -> Session:
+        """Open a session; the first one of an engine and precision has to survive in a process of its own before."""
+        backend, folder = backends()[options.engine], self.workspace.folder
+        files = backend.files(folder, options)
+        self.written |= {path for path in files if not path.is_file()}
+        backend.build(self.workspace, options)
+        survived = {(opened.engine, opened.precision) for opened in self.sessions}
+        if files and (options.engine, options.precision) not in survived:
+            run_in_sandbox(folder, options, self.reference.x.numpy())
+        return backend.open(folder, options, self.net)
 
-    def reduce(self, engine: str, precision: str, right: Session) -> None:
-        """Starts the sessions in less than float32, and compares their first answers with those of `right`."""
-        try:
-            settings = candidates(engine, precision, self.batch)
-            if not settings:
-                raise ConvAtlasError(f"{precision} needs openvino: pip install 'convatlas[engines]'")
-            if self.map not in MAPS and engine == AUTO:
-                raise ConvAtlasError("less than float32 is judged by first answers, and this net's outputs are none")
-            for plain in settings:
-                setting = replace(plain, ranges=self.ranges(precision))
-                session = self.twice(setting, self.reduced)
-                if self.share is None and self.map in MAPS:
-                    self.share = self.judged(right, session)
-                if engine == AUTO and self.share is not None and not self.share.holds:
-                    if self.share.sure == 0:
-                        raise ConvAtlasError("float32 is sure of its first answer on none of the photos")
-                    raise ConvAtlasError(f"it gives float32's first answer on {self.share}; {100 * LEAST:g} % is asked")
-                y = session(self.eager.x.numpy())
-                self.sessions[setting] = session
-                self.agreements[setting] = Agreement(self.eager.distance(y), math.inf, 0.0)
-        except ConvAtlasError as error:
-            self.refused[f"openvino {precision}"] = str(error)
-
-    def judged(self, right: Session, other: Session) -> Share:
-        """How often `other` has the first answer of `right`, on photos none of which made the other what it is."""
-        found = Share(0, 0.0)
-        for x in self.judges():
-            found += agreement(right(x), other(x), self.map)
-            if found.sure >= SURE:
-                break
-        return found
-
-    def judges(self) -> Iterator[Photos]:
-        """Prepared photos in parts: pieces of the sample photographs, or every other one of the person's."""
-        if self.photos is not None:
-            yield self.prepared[1]
-            return
-        self.trained()
-        for seed in range(MOST // PART):
-            yield trial(self.net, PART, self.shape, 3 + seed).numpy()
-
-    @property
-    def map(self) -> str:
-        """What makes probabilities of the net's outputs."""
-        return map_of(self.net) if isinstance(self.net, Net) else ""
-
-    def reduced(self, setting: Setting) -> Session:
-        """A session in less than float32, which needs arithmetic of the CPU's own, or a file with ranges."""
-        if setting.precision == "bfloat16" and "BF16" not in capabilities():
-            raise ConvAtlasError("this CPU does not compute in bfloat16")
-        file = quantized(self.folder, setting)
-        if setting.precision == "int8" and not file.is_file():
-            self.write(setting.engine)
-            calibration, proof = self.prepared
-            routes = isinstance(self.net, Net) and self.net.genome.routing is not None
-            quantize(self.folder / GRAPH, file, calibration, proof, routes=routes, map=self.map)
-            self.made.add(file)
-        return self.started(setting)
-
-    def trained(self) -> Lineage:
-        """Where the net's weights come from; random ones are refused."""
-        if not isinstance(self.net, Net) or self.net.lineage is None:
-            raise ConvAtlasError("less than float32 is judged by answers to photos, which random weights do not have")
-        lineage: Lineage = self.net.lineage
-        return lineage
-
-    @cached_property
-    def prepared(self) -> tuple[Photos, Photos]:
-        """Inputs for the ranges, and others for the proof."""
-        lineage = self.trained()
-        most = max(8, MEMORY // (4 * math.prod(self.shape)))
-        if self.photos is None:
-            many, proof = min(RANGES, most), min(PROOF, most)
-            return trial(self.net, many, self.shape, 1).numpy(), trial(self.net, proof, self.shape, 2).numpy()
-        found = []
-        for photo in self.photos[: 2 * most]:
-            try:
-                found.append(torch.from_numpy(lineage.prepare(photo)))
-            except ImageError:
+    def try_reduced(self, engine: str, precision: str, reference: Session) -> None:
+        """Open sessions in less than float32, and compare their first answers with those of `reference`."""
+        options = candidates(engine, precision, self.batch)
+        for name in computing_in(precision):
+            if engine not in (AUTO, name):
                 continue
-        if len(found) < 2:
-            raise ConvAtlasError(f"less than float32 is judged by photos, of which {len(found)} could be read")
-        if len(found[0]) != self.shape[0]:
-            raise ConvAtlasError(f"a photo becomes {len(found[0])} channels, this net takes {self.shape[0]}")
-        every = fitted(torch.stack(found), self.shape).numpy()
-        return np.ascontiguousarray(every[::2][:RANGES]), np.ascontiguousarray(every[1::2])
+            try:
+                if not backends()[name].installed:
+                    extra = backends()[name].extra
+                    raise ConvAtlasError(f"{precision} needs {name}: pip install 'convatlas[{extra}]'")
+                self.try_reduced_engine([option for option in options if option.engine == name], engine, reference)
+            except ConvAtlasError as error:
+                self.refused[f"{name} {precision}"] = str(error)
 
-    def ranges(self, precision: str) -> str:
-        """A name for the photos that int8 has its ranges from; empty for other precisions."""
-        if precision != "int8":
-            return ""
-        if self.photos is None:
-            return "samples"
-        return hashlib.sha256(b"".join(part.tobytes() for part in self.prepared)).hexdigest()[:12]
+    def try_reduced_engine(self, candidates: list[Options], engine: str, reference: Session) -> None:
+        """Open the candidates of one engine.
 
-    def started(self, setting: Setting) -> Session:
-        """A session of an engine that has shown, in a process of its own, that it does not crash."""
-        if setting.engine == "eager":
-            return EagerMode(self.net, setting.channels_last)
-        self.write(setting.engine)
-        self.made |= {path for path in self.files(setting) if not path.is_file()}
-        if not any(one.engine == setting.engine and one.precision == setting.precision for one in self.sessions):
-            tried(self.folder, setting, self.eager.x.numpy())
-        return start(self.folder, setting)
+        Raises:
+            ConvAtlasError: One cannot be opened, or does not agree with `reference` and "auto" chooses.
+        """
+        judged = self.workspace.probability_map in MAPS
+        for plain in candidates:
+            if not judged and engine == AUTO:
+                raise ConvAtlasError("less than float32 is judged by first answers, and this net's outputs are none")
+            options = replace(plain, ranges=self.workspace.ranges(plain.precision))
+            session = self.with_retry(options, self.open)
+            key = options.engine, options.precision
+            if judged and key not in self.agreements:
+                self.agreements[key] = self.agreement(reference, session)
+            if engine == AUTO and not (measured := self.agreements[key]).holds:
+                if measured.sure == 0:
+                    raise ConvAtlasError("float32 is sure of its first answer on none of the photos")
+                raise ConvAtlasError(f"it gives float32's first answer on {measured}; {100 * LEAST:g} % is asked")
+            y = session(self.reference.x.numpy())
+            self.sessions[options] = session
+            self.deviations[options] = Deviation(self.reference.distance(y), math.inf)
 
-    def write(self, engine: str) -> None:
-        """The file that the engine starts from, if it is not there."""
-        path = self.folder / (PROGRAM if engine == "compiled" else GRAPH)
-        if path.is_file():
+    def agreement(self, reference: Session, session: Session) -> Agreement:
+        """How often a session has the first answer of `reference`, on photos that its ranges do not come from."""
+        total = Agreement(0, 0.0)
+        for x in self.validation():
+            total += agreement(reference(x), session(x), self.workspace.probability_map)
+            if total.sure >= CONFIDENT:
+                break
+        return total
+
+    def validation(self) -> Iterator[Photos]:
+        """Prepared photos in parts: crops of the sample photographs, or half of the user's photos."""
+        if self.workspace.sources is not None:
+            yield self.workspace.photos[1]
             return
-        self.made.add(path)
-        program = exported(self.net, self.shape)
-        if engine == "compiled":
-            with whole(path) as place:
-                torch.export.save(program, place)
-        else:
-            write_bytes(path, onnx_bytes(program, describe(self.net, self.shape)))
+        self.workspace.trained_lineage()
+        for seed in range(MOST // PART):
+            yield sample_inputs(self.net, PART, self.workspace.shape, 3 + seed).numpy()
 
-    def record(self, setting: Setting, times: dict[Setting, float]) -> Acceleration:
-        """What was found, with the setting that was chosen."""
-        found = self.agreements[setting]
-        share = None if setting.precision == "float32" else self.share
+    def record(self, options: Options, times: dict[Options, float]) -> Acceleration:
+        """The record of the search, with the options that were chosen."""
+        deviation = self.deviations[options]
+        agreed = self.agreements.get((options.engine, options.precision))
         lineage = self.net.lineage if isinstance(self.net, Net) else None
         return Acceleration(
             net=self.net.card.name if isinstance(self.net, Net) else type(self.net).__name__,
             weights=lineage.name if lineage is not None else "",
-            shape=self.shape,
+            shape=self.workspace.shape,
             batch=self.batch,
-            setting=setting,
-            milliseconds={str(one): taken for one, taken in times.items()},
-            error=found.error,
-            bound=found.bound if setting.precision == "float32" else None,
-            top1=None if share is None else share.share,
-            sure=None if share is None else share.sure,
+            options=options,
+            milliseconds={str(timed): time for timed, time in times.items()},
+            error=deviation.error,
+            bound=deviation.bound if options.precision == "float32" else None,
+            top1=None if agreed is None else agreed.share,
+            sure=None if agreed is None else agreed.sure,
             refused=self.refused,
             cpu=cpu(),
         )

@@ -9,9 +9,10 @@ import numpy as np
 
 from convatlas.base.errors import ConvAtlasError, ImageError, unknown
 from convatlas.catalogue.cards import find
-from convatlas.engines.backends.session import Photos
-from convatlas.engines.cached import ENGINES, Light, classifies, light
-from convatlas.engines.options import AUTO
+from convatlas.engines.cached import CachedNet, cached_net, classifies
+from convatlas.engines.options import AUTO, EAGER
+from convatlas.engines.registry import without_torch
+from convatlas.engines.session import Photos
 from convatlas.images.decoding import Source
 from convatlas.images.sources import name, sources
 from convatlas.predict.photo_verb import photo_verb
@@ -54,19 +55,20 @@ def classify(
         UnknownName: No such net, device or engine.
         WeightsError: The net has no weights.
     """
-    if engine not in (AUTO, "eager", *ENGINES):
-        raise unknown("engine to classify with", engine, (AUTO, "eager", *ENGINES))
+    engines = (AUTO, EAGER, *without_torch())
+    if engine not in engines:
+        raise unknown("engine to classify with", engine, engines)
     quick = None
-    if isinstance(net, str) and engine != "eager" and device in ("auto", "cpu"):
-        quick = light(net, weights, None if engine == AUTO else engine)
+    if isinstance(net, str) and engine != EAGER and device in ("auto", "cpu"):
+        quick = cached_net(net, weights, None if engine == AUTO else engine)
         if quick is None and engine != AUTO and classifies(net, weights):
             from convatlas.engines.accelerate import accelerate
 
             accelerate(net, engine, weights=weights)
-            quick = light(net, weights, engine)
+            quick = cached_net(net, weights, engine)
     if quick is not None:
         return _by(quick, sources(photos), top)
-    if engine not in (AUTO, "eager"):
+    if engine not in (AUTO, EAGER):
         # A wrong name is told as such; files and nets of the user's own have signs that names lack.
         if isinstance(net, str) and not {".", ":"} & set(net):
             find(net)
@@ -76,7 +78,7 @@ def classify(
     return eager(photos, net, weights=weights, top=top, device=device)
 
 
-def _by(quick: Light, given: Sequence[Source], top: int) -> Iterator[Classification]:
+def _by(quick: CachedNet, given: Sequence[Source], top: int) -> Iterator[Classification]:
     names = quick.lineage.class_names
     check_top(top, len(names))
     for start in range(0, len(given), BATCH):
@@ -88,7 +90,7 @@ def _by(quick: Light, given: Sequence[Source], top: int) -> Iterator[Classificat
             yield Classification(name(source), quick.net, quick.lineage.name, answers, error)
 
 
-def _prepared(quick: Light, source: Source) -> Photos | str:
+def _prepared(quick: CachedNet, source: Source) -> Photos | str:
     try:
         return quick.lineage.prepare(source)
     except ImageError as error:

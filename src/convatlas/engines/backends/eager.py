@@ -1,20 +1,27 @@
-"""PyTorch's eager mode: the net as it is; what every other engine is checked against."""
+"""PyTorch's eager mode: the net itself; every other engine is checked against it."""
 
 from __future__ import annotations
 
 import copy
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
+from convatlas.engines.backend import Backend
+from convatlas.engines.options import Options
+from convatlas.engines.session import Photos
 
-from convatlas.base.memory_format import channels_innermost
-from convatlas.engines.backends.session import Photos
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class EagerMode:
-    """A net on the CPU, in evaluation mode; with `channels_last` a copy of it, whose maps lie pixel by pixel."""
+    """A net on the CPU, in evaluation mode; with `channels_last` a copy of it in that memory layout."""
 
     def __init__(self, net: nn.Module, channels_last: bool = False):
+        import torch
+
+        from convatlas.base.memory_format import channels_innermost
+
         self.format = torch.channels_last if channels_last else torch.contiguous_format
         self.net = net
         if channels_last:
@@ -22,6 +29,26 @@ class EagerMode:
             channels_innermost(self.net)
 
     def __call__(self, x: Photos) -> Photos:
+        import torch
+
         with torch.inference_mode():
-            found: Photos = self.net(torch.from_numpy(x).contiguous(memory_format=self.format)).contiguous().numpy()
-        return found
+            y: Photos = self.net(torch.from_numpy(x).contiguous(memory_format=self.format)).contiguous().numpy()
+        return y
+
+
+class EagerBackend(Backend):
+    preparation = 0.0
+    colour = "#bab0ac"
+
+    def candidates(self, precision: str, batch: int, convolves: bool) -> list[Options]:
+        """Both memory layouts, where there are convolutions that could gain from the second."""
+        contiguous = Options(self.name, precision, batch)
+        return [contiguous, Options(self.name, precision, batch, channels_last=True)] if convolves else [contiguous]
+
+    def open(self, folder: Path, options: Options, net: nn.Module | None = None) -> EagerMode:
+        if net is None:
+            raise TypeError("eager mode runs the net itself")
+        return EagerMode(net, options.channels_last)
+
+
+BACKEND = EagerBackend()

@@ -1,4 +1,4 @@
-"""ONNX Runtime: reads our ONNX files as they are. Needs no torch."""
+"""ONNX Runtime: reads our ONNX files directly. Needs no torch."""
 
 from __future__ import annotations
 
@@ -8,53 +8,80 @@ from typing import TYPE_CHECKING
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.extras import needed
 from convatlas.base.machine import threads
-from convatlas.engines.backends.session import Photos
+from convatlas.engines.backend import GRAPH, Backend
+from convatlas.engines.options import Options
+from convatlas.engines.session import Photos, Session
 
 if TYPE_CHECKING:
     import onnxruntime
+    from torch import nn
+
+    from convatlas.engines.workspace import Workspace
 
 
 class OnnxRuntime:
-    """An .onnx file on the CPU; any number of photos at a time.
+    """An .onnx file on the CPU; takes any number of photos at a time.
 
     Args:
-        file: Which.
-        many: Threads that share a run; as many as there are cores if not said.
+        file: The .onnx file.
+        threads: Threads that share a run; one for each core if None.
 
     Raises:
         ConvAtlasError: ONNX Runtime is not installed, or refuses the file; says why.
     """
 
-    def __init__(self, file: Path, many: int | None = None):
+    def __init__(self, file: Path, threads: int | None = None):
         self.file = file
-        self.session = opened(file, many)
+        self.session = inference_session(file, threads)
         self.input = self.session.get_inputs()[0].name
 
     def __call__(self, x: Photos) -> Photos:
-        found: Photos = self.session.run(None, {self.input: x})[0]
-        return found
+        y: Photos = self.session.run(None, {self.input: x})[0]
+        return y
 
     def shared(self, callers: int) -> OnnxRuntime:
-        """The same for so many threads that call it at the same time."""
-        # The callers compute too, beside the threads of the session, which they share.
+        """Another session of the file, for `callers` threads that call it at the same time."""
+        # The callers compute too, beside the session's threads, which they share.
         return OnnxRuntime(self.file, max(1, threads() - callers + 1))
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What the file says of itself."""
+        """The metadata that the file was exported with."""
         return dict(self.session.get_modelmeta().custom_metadata_map)
 
 
-def opened(file: Path, many: int | None = None) -> onnxruntime.InferenceSession:
-    """A session with so many threads, or as many as there are cores."""
+class OnnxRuntimeBackend(Backend):
+    packages = ("onnxruntime", "onnx", "onnxscript")
+    needs_torch = False
+    preparation = 1.0
+    colour = "#4c78a8"
+
+    def files(self, folder: Path, options: Options) -> tuple[Path, ...]:
+        return (folder / GRAPH,)
+
+    def build(self, workspace: Workspace, options: Options) -> None:
+        workspace.graph()
+
+    def open(self, folder: Path, options: Options, net: nn.Module | None = None) -> OnnxRuntime:
+        return OnnxRuntime(folder / GRAPH)
+
+    def share(self, session: Session, callers: int) -> OnnxRuntime | None:
+        return session.shared(callers) if isinstance(session, OnnxRuntime) else None
+
+
+def inference_session(file: Path, count: int | None = None) -> onnxruntime.InferenceSession:
+    """ONNX Runtime's session of a file with `count` threads, or one for each core."""
     needed("onnxruntime")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = many or threads()
+    options.intra_op_num_threads = count or threads()
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    # Its errors have a class for each of its codes, and no root of their own.
+    # Its errors have one class for each status code, and no common base class.
     except Exception as error:
         raise ConvAtlasError(f"ONNX Runtime refuses {file.name}: {' '.join(str(error).split())[:300]}") from None
+
+
+BACKEND = OnnxRuntimeBackend()

@@ -1,39 +1,38 @@
-"""OpenVINO: reads our ONNX files and its own, compiled for a number of photos and a precision. Needs no torch."""
+"""OpenVINO: reads our ONNX files and its own, compiled for a batch size and a precision. Needs no torch."""
 
 from __future__ import annotations
 
-import functools
 import queue
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from convatlas.base.errors import ConvAtlasError
-from convatlas.base.extras import needed
 from convatlas.base.machine import threads
-from convatlas.engines.backends.session import Photos, parts
+from convatlas.engines.backend import GRAPH, Backend
+from convatlas.engines.export.openvino_ir import capabilities, core, read, refused
+from convatlas.engines.export.quantize import quantize
+from convatlas.engines.options import Options
+from convatlas.engines.session import Photos, Session, batches, join
 
 if TYPE_CHECKING:
     import openvino
+    from torch import nn
+
+    from convatlas.engines.workspace import Workspace
 
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
-"""How to compute what is not quantized. If not told, OpenVINO takes bfloat16 wherever the CPU has it."""
-
-SECTION = "convatlas"
-"""Of the file's run-time information, where its description stands."""
+"""Precision of what is not quantized. Without a hint OpenVINO takes bfloat16 wherever the CPU has it."""
 
 
 class OpenVINO:
     """An .onnx or .xml file on the CPU.
 
     Args:
-        file: Which.
+        file: The file.
         batch: Photos in a run.
-        precision: "float32", "bfloat16", or "int8" for a file that is quantized.
-        streams: Runs at the same time; they share the threads.
+        precision: "float32", "bfloat16", or "int8" for a quantized file.
+        streams: Parallel runs, which share the threads.
         callers: Threads that may call it at the same time; they share the streams.
 
     Raises:
@@ -42,28 +41,25 @@ class OpenVINO:
 
     def __init__(self, file: Path, batch: int = 1, precision: str = "float32", streams: int = 1, callers: int = 1):
         self.file, self.batch, self.precision, self.streams = file, batch, precision, streams
-        settings: dict[str, Any] = {
+        config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "INFERENCE_NUM_THREADS": threads(),
             "NUM_STREAMS": streams,
         }
-        model = read(file)
+        model = read(file, batch)
         try:
-            shape = model.input().partial_shape
-            shape[0] = batch
-            model.reshape(shape)
-            compiled = core().compile_model(model, "CPU", settings)
+            compiled = core().compile_model(model, "CPU", config)
         except RuntimeError as error:
             raise refused(file, error) from None
-        # A caller has some to itself: another one would overwrite what the first has not fetched yet.
-        self.free: queue.SimpleQueue[list[openvino.InferRequest]] = queue.SimpleQueue()
+        # Each caller takes requests for itself: another one would overwrite results that were not copied yet.
+        self.idle: queue.SimpleQueue[list[openvino.InferRequest]] = queue.SimpleQueue()
         for number in range(callers):
-            self.free.put([compiled.create_infer_request() for _ in range(number, streams, callers)])
+            self.idle.put([compiled.create_infer_request() for _ in range(number, streams, callers)])
 
     def __call__(self, x: Photos) -> Photos:
-        found: list[Photos] = []
-        waiting = parts(x, self.batch)
-        requests = self.free.get()
+        outputs: list[Photos] = []
+        waiting = batches(x, self.batch)
+        requests = self.idle.get()
         try:
             while waiting:
                 running = list(zip(requests, waiting, strict=False))
@@ -72,66 +68,61 @@ class OpenVINO:
                 requests[0].infer({0: running[0][1]}, share_inputs=True)
                 for request, _ in running:
                     request.wait()
-                    found.append(request.get_output_tensor(0).data.copy())
+                    outputs.append(request.get_output_tensor(0).data.copy())
                 del waiting[: len(requests)]
         except BaseException:
-            # What was started reads these photos, and nobody else's may come into its way.
+            # Requests that were started still read these photos; they have to end before others use them.
             for request in requests:
                 with suppress(RuntimeError):
                     request.wait()
             raise
         finally:
-            self.free.put(requests)
-        return found[0][: len(x)] if len(found) == 1 else np.concatenate(found)[: len(x)]
+            self.idle.put(requests)
+        return join(outputs, len(x))
 
     def shared(self, callers: int) -> OpenVINO:
-        """The same for so many threads that call it at the same time."""
+        """Another session of the file, for `callers` threads that call it at the same time."""
         return OpenVINO(self.file, self.batch, self.precision, max(self.streams, callers), callers)
 
 
-@functools.cache
-def core() -> openvino.Core:
-    """OpenVINO itself, once in a process."""
-    needed("openvino")
-    import openvino
+class OpenVINOBackend(Backend):
+    precisions = ("float32", "bfloat16", "int8")
+    packages = ("openvino", "onnx", "onnxscript")
+    optional_packages = ("nncf",)
+    needs_torch = False
+    preparation = 2.0
+    colour = "#b279a2"
 
-    return openvino.Core()
+    def check_machine(self, folder: Path, options: Options) -> None:
+        if options.precision == "bfloat16" and "BF16" not in capabilities():
+            raise ConvAtlasError("this CPU does not compute in bfloat16")
 
+    def candidates(self, precision: str, batch: int, convolves: bool) -> list[Options]:
+        """All photos in one run, and smaller runs in parallel."""
+        result, count = [Options(self.name, precision, batch)], threads()
+        if batch > 1 and count > 1:
+            # Threads that work on photos of their own wait less for each other, and small maps stay in the caches.
+            result += [Options(self.name, precision, size, count) for size in dict.fromkeys((1, -(-batch // count)))]
+        elif batch > 1:
+            result.append(Options(self.name, precision, 1))
+        return result
 
-def read(file: Path) -> openvino.Model:
-    """The model of an .onnx or .xml file.
+    def files(self, folder: Path, options: Options) -> tuple[Path, ...]:
+        return (folder / (f"int8-{options.ranges}.xml" if options.precision == "int8" else GRAPH),)
 
-    Raises:
-        ConvAtlasError: OpenVINO is not installed, or knows an operation of it not.
-    """
-    try:
-        return core().read_model(str(file))
-    except RuntimeError as error:
-        raise refused(file, error) from None
+    def build(self, workspace: Workspace, options: Options) -> None:
+        """Write the graph, and for int8 the quantized one."""
+        graph, (file,) = workspace.graph(), self.files(workspace.folder, options)
+        if not file.is_file():
+            calibration, validation = workspace.photos
+            quantize(graph, file, calibration, validation, routes=workspace.routes, map=workspace.probability_map)
 
+    def open(self, folder: Path, options: Options, net: nn.Module | None = None) -> OpenVINO:
+        (file,) = self.files(folder, options)
+        return OpenVINO(file, options.batch, options.precision, options.streams)
 
-def refused(file: Path, error: RuntimeError) -> ConvAtlasError:
-    """OpenVINO's error about a file in one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and "Exception from" not in line]
-    return ConvAtlasError(f"OpenVINO refuses {file.name}: {' '.join(lines)[:300]}")
-
-
-def metadata(file: Path) -> dict[str, str]:
-    """What an .xml file says of itself."""
-    info = read(file).get_rt_info()
-    return {name: str(value.astype(str)) for name, value in info[SECTION].items()} if SECTION in info else {}
-
-
-def save(source: Path, told: Mapping[str, str], file: Path) -> None:
-    """Writes the model of an .onnx file as .xml and .bin, with `told` in it, and all weights in float32."""
-    model = read(source)
-    import openvino
-
-    for name, value in told.items():
-        model.set_rt_info(value, [SECTION, name])
-    openvino.save_model(model, str(file), compress_to_fp16=False)
+    def share(self, session: Session, callers: int) -> OpenVINO | None:
+        return session.shared(callers) if isinstance(session, OpenVINO) else None
 
 
-def capabilities() -> tuple[str, ...]:
-    """What the CPU computes with by itself: "FP32", "BF16", "INT8", ..."""
-    return tuple(core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+BACKEND = OpenVINOBackend()

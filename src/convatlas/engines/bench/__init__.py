@@ -1,1 +1,1 @@
-"""Time nets in every engine, beside their peers and the limits of the machine."""
+"""Measured times of nets in every engine, beside their peers and the machine's limit."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from convatlas.engines.bench.bench import Bench
+from collections.abc import Mapping, Sequence
+
+from convatlas.engines.bench.times import Time
+from convatlas.engines.registry import backends
 from convatlas.pictures.axes import Axis, categories
 from convatlas.pictures.charts import Chart, Panel
 from convatlas.pictures.marks import Bars, Mark, Rule
@@ -11,32 +14,31 @@ from convatlas.pictures.picture import Picture
 WIDTH, STEP = 620.0, 18.0
 """Length of a group's longest bar, and the distance between bars."""
 
-COLOURS = {
-    "eager": "#bab0ac",
-    "compiled": "#54a24b",
-    "onnxruntime": "#4c78a8",
-    "openvino": "#b279a2",
-    "timm": "#eeca3b",
-    "torchvision": "#f58518",
-}
+PEER_COLOURS = {"timm": "#eeca3b", "torchvision": "#f58518"}
 
 
-def bars(bench: Bench) -> Picture:
-    """Draw a group of bars for each net and batch, each with a scale of its own and a line at the machine's limit."""
-    panels = [_group(bench, net, batch) for net, batch in dict.fromkeys((time.net, time.batch) for time in bench.times)]
-    note = f"{bench.cpu}, threads: {bench.threads}. Medians; each group has its own scale; dashed: the machine's limit."
-    return Chart(panels, "Milliseconds for a photo", note, columns=1, description=str(bench)).picture()
+def bars(times: Sequence[Time], note: str, description: str) -> Picture:
+    """Draw a group of bars for each net and batch, each with a scale of its own and a line at the machine's limit.
+
+    Args:
+        times: The times to show.
+        note: Line below the title.
+        description: Text for readers who cannot see the picture.
+    """
+    colours = PEER_COLOURS | {name: backend.colour for name, backend in backends().items()}
+    cells = dict.fromkeys((time.net, time.batch) for time in times)
+    panels = [_group([time for time in times if (time.net, time.batch) == cell], colours) for cell in cells]
+    return Chart(panels, "Milliseconds for a photo", note, columns=1, description=description).picture()
 
 
-def _group(bench: Bench, net: str, batch: int) -> Panel:
-    times = sorted(
-        (time for time in bench.times if (time.net, time.batch) == (net, batch)), key=lambda time: time.milliseconds
-    )
+def _group(times: Sequence[Time], colours: Mapping[str, str]) -> Panel:
+    times = sorted(times, key=lambda time: time.milliseconds)
+    net, batch = times[0].net, times[0].batch
     marks: list[Mark] = [
         Bars(
             at=range(len(times)),
             values=[time.milliseconds for time in times],
-            colours=[COLOURS[time.engine] for time in times],
+            colours=[colours[time.engine] for time in times],
             texts=[f"{time.milliseconds:.2f} ms" for time in times],
             titles=[
                 f"{time.engine} {time.precision}: {time.milliseconds:.2f} ms a photo, "

@@ -1,4 +1,4 @@
-"""What an engine needs beside time: seconds to load, and memory; in a process of its own that does nothing else.
+"""Load time and peak memory of an engine, in a process of its own that does nothing else.
 
 `python -m convatlas.engines.bench.footprint SPECIFICATION` is that process.
 """
@@ -15,58 +15,64 @@ import numpy as np
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.worker import WorkerError, run, specification
-from convatlas.engines.backends.session import Session
-from convatlas.engines.options import Setting
+from convatlas.engines.options import Options
+from convatlas.engines.registry import backends
+from convatlas.engines.session import Session
 
 
 @dataclass(frozen=True)
-class Weight:
-    """Milliseconds to load a net into an engine, the engine's own import among them, and its peak memory in MB."""
+class Footprint:
+    """What an engine needs beside time.
+
+    Attributes:
+        load: Milliseconds to load a net, including the import of the engine.
+        memory: Peak memory of the process in MB.
+    """
 
     load: float
     memory: float
 
 
-def weigh(setting: Setting, folder: Path, net: tuple[str, str | None], shape: tuple[int, ...], batch: int) -> Weight:
-    """Loads a net in a new process and runs it twice on `batch` photos; `net` is its name and its weights.
+def measure_footprint(
+    options: Options, folder: Path, net: tuple[str, str | None], shape: tuple[int, ...], batch: int
+) -> Footprint:
+    """Load a net in a new process and run it twice on `batch` photos; `net` is its name and its weights.
 
     Raises:
         ConvAtlasError: The process failed.
     """
     try:
-        output = run(__name__, [setting.to_dict(), str(folder), net, shape, batch])
+        output = run(__name__, [options.to_dict(), str(folder), net, shape, batch])
     except WorkerError as error:
-        raise ConvAtlasError(f"{setting} could not be weighed: {error.reason}") from None
-    return Weight(*json.loads(output.splitlines()[-1]))
+        raise ConvAtlasError(f"memory and load time of {options} could not be measured: {error.reason}") from None
+    return Footprint(*json.loads(output.splitlines()[-1]))
 
 
 def main() -> None:
-    """Prints milliseconds and megabytes as JSON."""
-    setting, folder, net, shape, batch = specification()
+    """Print milliseconds and megabytes as JSON."""
+    options, folder, net, shape, batch = specification()
     start = time.perf_counter()
-    session = _session(Setting(**setting), Path(folder), *net)
-    taken = 1e3 * (time.perf_counter() - start)
+    session = _session(Options(**options), Path(folder), *net)
+    milliseconds = 1e3 * (time.perf_counter() - start)
     x = np.zeros((batch, *shape), np.float32)
     for _ in range(2):
         session(x)
-    print(json.dumps([taken, peak()]))
+    print(json.dumps([milliseconds, peak_memory()]))
 
 
-def _session(setting: Setting, folder: Path, name: str, weights: str | None) -> Session:
-    if setting.engine == "eager":
-        from convatlas.engines.backends.eager import EagerMode
+def _session(options: Options, folder: Path, name: str, weights: str | None) -> Session:
+    backend, net = backends()[options.engine], None
+    if not backend.files(folder, options):
         from convatlas.weights.resolve import named
 
-        return EagerMode(named(name, weights), setting.channels_last)
-    from convatlas.engines.start import start
-
-    return start(folder, setting)
+        net = named(name, weights)
+    return backend.open(folder, options, net)
 
 
-def peak() -> float:
-    """The most memory that this process ever had, in MB; 0 where the system does not tell."""
+def peak_memory() -> float:
+    """Peak memory of this process in MB; 0 on systems that do not report it."""
     try:
-        # Not from `resource`: on Linux a process inherits its parent's peak there.
+        # Not from `resource`, since on Linux a process inherits its parent's peak there.
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
     except (OSError, StopIteration):

@@ -9,14 +9,14 @@ from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.base.extras import installed
 from convatlas.catalogue.lineages import weights_of
 from convatlas.engines.backends.eager import EagerMode
-from convatlas.engines.backends.session import Photos, Session
-from convatlas.engines.export.graph import said
+from convatlas.engines.export.graph import first_line
+from convatlas.engines.session import Photos, Session
 
 PEERS = ("timm", "torchvision")
 
 
 def check_peers(names: tuple[str, ...]) -> None:
-    """Refuses peers that are unknown or not installed.
+    """Refuse peers that are unknown or not installed.
 
     Raises:
         UnknownName: There is no such peer.
@@ -30,23 +30,23 @@ def check_peers(names: tuple[str, ...]) -> None:
 
 
 def peer(name: str, net: str, x: Photos) -> Session | None:
-    """A peer's own net with random weights, which has run on `x`; None if it has none of that name.
+    """A peer's own net with random weights, after a first run on `x`; None if it has no such net.
 
     Raises:
-        ConvAtlasError: It cannot be made, or does not take such inputs; says what it said.
+        ConvAtlasError: It cannot be built, or does not take such inputs; quotes the peer's error.
     """
     row = next((row for row in weights_of(net) if row.origin == name and row.outputs), None)
     if row is None:
         return None
     module: Any = importlib.import_module("torchvision.models" if name == "torchvision" else name)
-    make = module.get_model if name == "torchvision" else module.create_model
+    create = module.get_model if name == "torchvision" else module.create_model
     model = row.model.partition(".")[0]
-    # These two of torchvision take half a minute to draw their random weights.
+    # torchvision takes half a minute to draw the random weights of these two.
     slow = name == "torchvision" and model in ("googlenet", "inception_v3")
     try:
-        session = EagerMode((make(model, init_weights=False) if slow else make(model)).eval())
+        session = EagerMode((create(model, init_weights=False) if slow else create(model)).eval())
         session(x)
-    # What others' code raises is anything at all.
+    # Foreign code can raise anything.
     except Exception as error:
-        raise ConvAtlasError(f"{net} in {name}: {said(error)}") from None
+        raise ConvAtlasError(f"{net} in {name}: {first_line(error)}") from None
     return session

@@ -1,4 +1,4 @@
-"""How fast this machine can be at most: multiply-accumulates and bytes a second, measured on the spot."""
+"""The machine's peaks, measured on the spot: multiply-accumulates and bytes in a second."""
 
 from __future__ import annotations
 
@@ -9,35 +9,40 @@ from dataclasses import dataclass
 import torch
 
 SIDE = 1024
-"""Of the square matrices whose product shows the peak of arithmetic."""
+"""Side of the square matrices whose product shows the peak of arithmetic."""
 
 BYTES = 2**27
-"""Of the array whose copy shows the bandwidth: more than any cache holds."""
+"""Size of the array whose copy shows the bandwidth: more than any cache holds."""
 
 
 @dataclass(frozen=True)
-class Limits:
-    """The machine's own peaks: float32 multiply-accumulates, and bytes read or written, a second."""
+class Roofline:
+    """Peaks of a machine.
+
+    Attributes:
+        macs: Float32 multiply-accumulates in a second.
+        bandwidth: Bytes read or written in a second.
+    """
 
     macs: float
     bandwidth: float
 
     def milliseconds(self, macs: float, traffic: float) -> float:
-        """No net with so many multiply-accumulates and bytes to move can take less."""
+        """Least time for so many multiply-accumulates and bytes of memory traffic."""
         return 1e3 * max(macs / self.macs, traffic / self.bandwidth)
 
 
-def limits() -> Limits:
-    """The best of several products of matrices, and of several copies."""
+def measure_roofline() -> Roofline:
+    """Take the best of several matrix products, and of several copies."""
     a, b = torch.ones(SIDE, SIDE), torch.ones(SIDE, SIDE)
     source, target = torch.ones(BYTES // 4), torch.empty(BYTES // 4)
-    return Limits(SIDE**3 / _best(lambda: a @ b), 2 * BYTES / _best(lambda: target.copy_(source)))
+    return Roofline(SIDE**3 / _least_seconds(lambda: a @ b), 2 * BYTES / _least_seconds(lambda: target.copy_(source)))
 
 
-def _best(work: Callable[[], object], tries: int = 7) -> float:
-    found = []
+def _least_seconds(work: Callable[[], object], tries: int = 7) -> float:
+    seconds = []
     for _ in range(tries):
         start = time.perf_counter()
         work()
-        found.append(time.perf_counter() - start)
-    return min(found)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)

@@ -1,1 +1,1 @@
-"""Write a net to a file that other programs read."""
+"""Nets as files that other programs read."""

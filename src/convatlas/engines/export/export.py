@@ -1,4 +1,4 @@
-"""A net as a file: its graph for other engines, or its weights; read back and compared before it has its name."""
+"""Export of a net to a file: its graph for other engines, or its weights; read back and compared before it is kept."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from torch import nn
 
 from convatlas.base.atomic import whole
 from convatlas.base.errors import ConvAtlasError, WeightsError
-from convatlas.engines.backends import onnxruntime, openvino
-from convatlas.engines.backends.session import Session
-from convatlas.engines.export.graph import exported, onnx_bytes
-from convatlas.engines.export.metadata import describe
-from convatlas.engines.parity import Agreement, Eager, doubled
-from convatlas.engines.sample_inputs import ready, shape_of, trial
+from convatlas.engines.backends.onnxruntime import OnnxRuntime
+from convatlas.engines.backends.openvino import OpenVINO
+from convatlas.engines.export import openvino_ir
+from convatlas.engines.export.graph import export_program, onnx_bytes
+from convatlas.engines.export.metadata import metadata_of
+from convatlas.engines.parity import Deviation, Reference, doubled
+from convatlas.engines.sample_inputs import evaluation_copy, sample_inputs, shape_of
+from convatlas.engines.session import Session
 from convatlas.genes.normalization import Standardize
 from convatlas.nets.build import Size
 from convatlas.nets.net import Net
@@ -29,37 +31,39 @@ from convatlas.weights.formats.state_io import COUNTER
 from convatlas.weights.registry import origin
 
 PHOTOS = 3
-"""That a file is compared on; one by itself is tried too."""
+"""Photos on which a file is compared with the net, as one batch and one by one."""
 
 METADATA = "convatlas.json"
-"""In a .pt2, where its description stands."""
+"""Extra file in a .pt2 that holds its metadata."""
 
 Writer = Callable[[nn.Module, tuple[int, ...], Path], None]
 
 
 def export(net: nn.Module, file: str | Path, *, layout: str | None = None, size: Size | None = None) -> Path:
-    """Writes a net to a file, whole or not at all; done only when what was read back computes the same.
+    """Write a net to a file, whole or not at all; kept only if the file, read back, computes the same.
 
-    Graphs run any number of photos at a time, and carry the net's card, labels and preprocessing: .onnx for ONNX
+    Graphs take any number of photos at a time, and contain the net's card, labels and preprocessing: .onnx for ONNX
     Runtime and most others, .xml (with a .bin beside it) for OpenVINO, .pt2 for PyTorch. A .pt2 agrees with eager in
     float64 to 1e-9 of the outputs' deviation; an .onnx and .xml in float32 to ten times eager's own error there.
     Files of weights are those of `weights/export.py`; the tensors that are read back are equal.
 
     Args:
-        net: What `load` or `build` gave; for graphs any `torch.nn.Module` that gives one tensor.
-        file: Where to; the ending says what: .onnx, .xml, .pt2, .safetensors, .weights.h5, .weights or .pth.
-        layout: Of weights: "native", or for whose code they are written: "keras", "torchvision", "timm", "lite" or
-            "darknet". If not said: by the ending, and for .pth the origin of the net's weights.
-        size: Of a graph's photos, in pixels; as its weights prepare them, or as the net was built, if not said.
+        net: A net from `load` or `build`; for graphs any `torch.nn.Module` that gives one tensor.
+        file: Path to write to; its ending selects the format: .onnx, .xml, .pt2, .safetensors, .weights.h5, .weights
+            or .pth.
+        layout: Convention of a file of weights: "native", "keras", "torchvision", "timm", "lite" or "darknet"; by
+            default chosen by the ending, and for .pth by the origin of the net's weights.
+        size: Height and width of a graph's photos, in pixels; by default those of the weights' preprocessing, or those
+            the net was built for.
 
     Returns:
         The path of the file.
 
     Raises:
         UnknownName: There is no such layout.
-        WeightsError: The ending does not go with the layout, or the origin's net computes otherwise than this one.
-        ConvAtlasError: A package is not installed, the net cannot be followed, has no counterpart in the format (the
-            operation is named), or does not compute the same from the file.
+        WeightsError: The ending does not fit the layout, or the net of that origin computes something else.
+        ConvAtlasError: A package is not installed, the net cannot be traced, has no counterpart in the format (the
+            operation is named), or the file computes something else.
     """
     if not isinstance(net, nn.Module):
         raise ConvAtlasError(f"a net to export is what `load` or `build` gave, not {type(net).__name__}")
@@ -72,9 +76,9 @@ def export(net: nn.Module, file: str | Path, *, layout: str | None = None, size:
     try:
         if ending in GRAPHS:
             with whole(path, *OTHERS.get(ending, ())) as place:
-                # The formats' own programs know their endings in lower case only.
+                # The formats' own libraries accept endings in lower case only.
                 lower = place.with_suffix(ending)
-                GRAPHS[ending](ready(net), shape_of(net, size), lower)
+                GRAPHS[ending](evaluation_copy(net), shape_of(net, size), lower)
                 lower.rename(place)
         else:
             _write_weights(net, path, layout)
@@ -84,7 +88,7 @@ def export(net: nn.Module, file: str | Path, *, layout: str | None = None, size:
 
 
 def _write_weights(net: nn.Module, path: Path, layout: str | None) -> None:
-    endings = tuple(dict.fromkeys(ending for known in layouts().values() for ending in known))
+    endings = tuple(dict.fromkeys(ending for group in layouts().values() for ending in group))
     if not path.name.lower().endswith(endings):
         raise WeightsError(f"graphs go to {', '.join(GRAPHS)}, weights to {', '.join(endings)}; got {path.name!r:.99}")
     if not isinstance(net, Net):
@@ -99,62 +103,66 @@ def _write_weights(net: nn.Module, path: Path, layout: str | None) -> None:
 
 def _onnx(net: nn.Module, shape: tuple[int, ...], place: Path) -> None:
     _write_onnx(net, shape, place)
-    _check(net, shape, onnxruntime.OnnxRuntime(place), place)
+    _check(net, shape, OnnxRuntime(place), place)
 
 
 def _openvino(net: nn.Module, shape: tuple[int, ...], place: Path) -> None:
     source = place.with_suffix(".onnx")
     metadata = _write_onnx(net, shape, source)
-    openvino.save(source, metadata, place)
+    openvino_ir.save(source, metadata, place)
     for batch in (PHOTOS, 1):
-        _check(net, shape, openvino.OpenVINO(place, batch), place)
+        _check(net, shape, OpenVINO(place, batch), place)
 
 
 def _write_onnx(net: nn.Module, shape: tuple[int, ...], place: Path) -> dict[str, str]:
-    metadata = describe(net, shape)
-    place.write_bytes(onnx_bytes(exported(net, shape), metadata))
+    metadata = metadata_of(net, shape)
+    place.write_bytes(onnx_bytes(export_program(net, shape), metadata))
     return metadata
 
 
 def _pt2(net: nn.Module, shape: tuple[int, ...], place: Path) -> None:
-    metadata = describe(net, shape)
-    torch.export.save(exported(net, shape), place, extra_files={METADATA: json.dumps(metadata, ensure_ascii=False)})
-    eager = Eager(net, trial(net, PHOTOS, shape))
-    read = doubled(torch.export.load(place).module())
+    metadata = json.dumps(metadata_of(net, shape), ensure_ascii=False)
+    torch.export.save(export_program(net, shape), place, extra_files={METADATA: metadata})
+    reference = Reference(net, sample_inputs(net, PHOTOS, shape))
+    program = doubled(torch.export.load(place).module())
+    x = reference.x.double()
     with torch.no_grad():
-        found = [read(eager.x.double()).numpy(), *(read(one[None]).numpy() for one in eager.x.double())]
-    for y in (found[0], np.concatenate(found[1:])):
-        _demand(eager.exact(y), place)
+        together = program(x).numpy()
+        apart = np.concatenate([program(photo[None]).numpy() for photo in x])
+    for y in (together, apart):
+        _require(reference.exact_deviation(y), place)
 
 
 def _check(net: nn.Module, shape: tuple[int, ...], session: Session, place: Path) -> None:
-    eager = Eager(net, trial(net, PHOTOS, shape))
-    x = eager.x.numpy()
-    _demand(eager.agreement(session(x)), place)
-    _demand(eager.agreement(np.concatenate([session(x[n : n + 1]) for n in range(PHOTOS)])), place)
+    reference = Reference(net, sample_inputs(net, PHOTOS, shape))
+    x = reference.x.numpy()
+    _require(reference.deviation(session(x)), place)
+    _require(reference.deviation(np.concatenate([session(x[n : n + 1]) for n in range(PHOTOS)])), place)
 
 
-def _demand(found: Agreement, place: Path) -> None:
-    if not found.holds:
+def _require(deviation: Deviation, place: Path) -> None:
+    if not deviation.holds:
         raise ConvAtlasError(
-            f"{place.name} was not written: what it computes is {found.error:.1e} deviations from what the net "
-            f"computes, and {found.bound:.1e} is allowed"
+            f"{place.name} was not written: what it computes is {deviation.error:.1e} deviations from what the net "
+            f"computes, and {deviation.bound:.1e} is allowed"
         )
 
 
 def _read_back(net: Net, place: Path, layout: str) -> None:
-    """Refuses a file of weights whose tensors are not the net's."""
-    found = native.read(place)[0] if layout == NATIVE else origin(layout).tensors(place, net)
+    """Refuse a file of weights whose tensors are not the net's."""
+    tensors = native.read(place)[0] if layout == NATIVE else origin(layout).tensors(place, net)
     for name, tensor in net.state_dict().items():
-        # For Keras the steps in front of an EfficientNet become one, whose statistics are others: the logits are equal.
+        # Keras folds the steps in front of an EfficientNet into one with other statistics; the logits are equal.
         if layout == "keras" and isinstance(net.get_submodule(name.rpartition(".")[0]), Standardize):
             continue
-        if not (name.endswith(COUNTER) and name not in found) and not torch.equal(found[name].float(), tensor.float()):
+        if name.endswith(COUNTER) and name not in tensors:
+            continue
+        if not torch.equal(tensors[name].float(), tensor.float()):
             raise WeightsError(f"{place.name} was not written: {name} is not what the net has when it is read back")
 
 
 GRAPHS: dict[str, Writer] = {".onnx": _onnx, ".xml": _openvino, ".pt2": _pt2}
-"""Who writes and checks the graph of a net, by the file's ending."""
+"""Functions that write and check the graph of a net, by the file's ending."""
 
 OTHERS = {".xml": (".bin",)}
-"""Endings of the files that come with one of these."""
+"""Endings of the files that are written beside a graph."""

@@ -1,4 +1,4 @@
-"""A net as a graph: what `torch.export` makes of it, and that as ONNX."""
+"""A net as a graph: the program of `torch.export`, and its translation to ONNX."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from convatlas.base.extras import needed
 from convatlas.base.untouched import evaluating
 
 OPSET = 20
-"""Of the ONNX files: the first one that has GELU as an operation of its own."""
+"""Operator set of the ONNX files: the first one with GELU as an operation."""
 
-CHATTY = (
+VERBOSE = (
     "torch.onnx",
     "torch.export",
     "torch.utils.cpp_extension",
@@ -28,32 +28,33 @@ CHATTY = (
     "onnxscript",
     "onnx_ir",
 )
+"""Loggers that are silenced during an export."""
 
 INPUT, OUTPUT = "photos", "outputs"
 EXAMPLE = 2
-"""Photos to trace with: one would be taken for a constant."""
+"""Batch size of the example to trace with; 1 would be taken for a constant."""
 
 
-def exported(net: nn.Module, shape: tuple[int, ...]) -> ExportedProgram:
-    """The program of a net on the CPU in float32, for any number of inputs of `shape`.
+def export_program(net: nn.Module, shape: tuple[int, ...]) -> ExportedProgram:
+    """Export a net on the CPU in float32, for any number of inputs of `shape`.
 
     Raises:
-        ConvAtlasError: PyTorch cannot follow what the net does; says where.
+        ConvAtlasError: PyTorch cannot trace the net; says where.
     """
     example = torch.zeros(EXAMPLE, *shape)
     with evaluating(net), quiet(), torch.no_grad():
         try:
             return torch.export.export(net, (example,), dynamic_shapes=({0: Dim("batch", min=1)},))
-        # What `torch.export` raises about others' code is anything at all.
+        # `torch.export` can raise anything about foreign code.
         except Exception as error:
-            raise ConvAtlasError(f"{type(net).__name__} cannot be exported: {said(error)}") from None
+            raise ConvAtlasError(f"{type(net).__name__} cannot be exported: {first_line(error)}") from None
 
 
 def onnx_bytes(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
-    """An ONNX file of a program, with `metadata`; its input is called "photos", its output "outputs".
+    """Translate a program to an ONNX file with `metadata`; its input is "photos", its output "outputs".
 
     Raises:
-        ConvAtlasError: There is no ONNX for an operation, which is named; or the exporter is not installed.
+        ConvAtlasError: An operation, which is named, has no counterpart in ONNX; or the exporter is not installed.
     """
     needed("onnx")
     needed("onnxscript")
@@ -61,7 +62,7 @@ def onnx_bytes(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
 
     with quiet():
         try:
-            made = torch.onnx.export(
+            exported = torch.onnx.export(
                 _with_plain_pools(program),
                 dynamo=True,
                 verbose=False,
@@ -69,14 +70,14 @@ def onnx_bytes(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
                 input_names=[INPUT],
                 output_names=[OUTPUT],
             )
-        # An exporter's errors have many classes, and their causes say what is missing.
+        # The exporter's errors have many classes; the innermost cause names the operation.
         except Exception as error:
             root: BaseException = error
             while root.__cause__ is not None:
                 root = root.__cause__
             raise ConvAtlasError(f"the net has no ONNX: {' '.join(str(root).split())[:300]}") from None
-    assert made is not None
-    model = made.model_proto
+    assert exported is not None
+    model = exported.model_proto
     onnx.helper.set_model_props(model, dict(metadata) | {"opset": str(OPSET)})
     file = io.BytesIO()
     onnx.save_model(model, file)
@@ -84,7 +85,7 @@ def onnx_bytes(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
 
 
 def _with_plain_pools(program: ExportedProgram) -> ExportedProgram:
-    """The same program with averages in the place of sums over windows, which ONNX lacks: its exporter drops the 1."""
+    """Replace sums over windows by scaled means: ONNX has no divisor, which its exporter drops silently."""
     graph = program.graph
     for node in list(graph.nodes):
         if node.target is not torch.ops.aten.avg_pool2d.default or len(node.args) < 7 or node.args[6] is None:
@@ -103,8 +104,8 @@ def _with_plain_pools(program: ExportedProgram) -> ExportedProgram:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the remarks that exporters and compilers make on the way."""
-    loggers = [logging.getLogger(name) for name in CHATTY]
+    """Silence the warnings and logs of exporters and compilers."""
+    loggers = [logging.getLogger(name) for name in VERBOSE]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings(action="ignore"):
         for logger in loggers:
@@ -116,20 +117,20 @@ def quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def answers(net: nn.Module, x: Tensor) -> Tensor:
-    """What a net puts out for `x`, in evaluation mode, without gradients.
+def outputs_of(net: nn.Module, x: Tensor) -> Tensor:
+    """Run a net on `x` in evaluation mode, without gradients.
 
     Raises:
-        SizeError: It cannot take such inputs; says what it said.
-        ConvAtlasError: It gives something else than one tensor, of a row for each photo.
+        SizeError: It cannot take such inputs; quotes its error.
+        ConvAtlasError: It does not give one tensor with a row for each photo.
     """
     with evaluating(net), torch.no_grad():
         try:
             y: Any = net(x)
-        # What a net of the user's own raises is anything at all.
+        # A net of the user can raise anything.
         except Exception as error:
             shape = " x ".join(map(str, x.shape[1:]))
-            raise SizeError(f"{type(net).__name__} cannot take an input of {shape}: {said(error)}") from None
+            raise SizeError(f"{type(net).__name__} cannot take an input of {shape}: {first_line(error)}") from None
     if not isinstance(y, Tensor):
         raise ConvAtlasError(f"an engine runs nets that give one tensor; {type(net).__name__} gives {type(y).__name__}")
     if y.dim() == 0 or len(y) != len(x) or y.numel() == 0:
@@ -140,6 +141,6 @@ def answers(net: nn.Module, x: Tensor) -> Tensor:
     return y
 
 
-def said(error: Exception) -> str:
-    """An error of others' code in one line."""
+def first_line(error: Exception) -> str:
+    """Class and first line of an error of foreign code."""
     return f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": ")

@@ -1,9 +1,9 @@
 """int8 by NNCF's post-training quantization, in a process of its own.
 
-A net in int8 is only as good as the ranges that its numbers were given. Each convolution's weights get a range a
-channel, since those of depthwise ones differ much between channels; each map gets one from photos that are prepared as
-the net wants them; biases are corrected for what rounding shifts. Layer normalization, GELU, softmax and all routing
-stay in float32. Where too few answers agree with float32's, the layers that harm most are put back (accuracy control).
+A net in int8 is only as good as its ranges. Each channel of a convolution's weights has its own, since those of
+depthwise convolutions differ much; each activation map has one, from photos that are preprocessed as the net needs
+them; biases are corrected for the shift that rounding causes. Layer normalization, GELU, softmax and all routing stay
+in float32. Where too few answers agree with float32's, the most harmful layers return to float32 (accuracy control).
 
 `python -m convatlas.engines.export.quantize SPECIFICATION` is that process.
 """
@@ -24,31 +24,32 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.base.extras import needed
 from convatlas.base.worker import WorkerError, run, specification
 from convatlas.engines.agreement import LEAST, agreement
-from convatlas.engines.backends.session import Photos
+from convatlas.engines.export.openvino_ir import read
 from convatlas.engines.probabilities import MAPS
+from convatlas.engines.session import Photos
 
 FLOAT = ("MVN", "Gelu", "SoftMax", "Softmax", "LogSoftmax")
-"""Operations of OpenVINO that stay in float32: what normalizes a layer is MVN there."""
-
-IN_FLOAT = {"INFERENCE_PRECISION_HINT": "f32"}
-"""How OpenVINO computes what is not quantized."""
+"""OpenVINO's operations that stay in float32; MVN is layer normalization."""
 
 ROUTING = ("MatMul", "Add", "Subtract", "Multiply", "Divide", "ReduceSum", "ReduceMean", "Sqrt", "Power", "Squeeze")
-"""Those that stay so as well in nets that route: all but the convolutions."""
+"""Further operations that stay in float32 in nets that route: all but the convolutions."""
+
+CONFIG = {"INFERENCE_PRECISION_HINT": "f32"}
+"""How OpenVINO computes what is not quantized."""
 
 
 def quantize(
-    graph: Path, file: Path, calibration: Photos, proof: Photos, *, routes: bool, map: str = "softmax"
+    graph: Path, file: Path, calibration: Photos, validation: Photos, *, routes: bool, map: str = "softmax"
 ) -> None:
-    """Writes the graph of an .onnx file in int8 as .xml and .bin, whole or not at all.
+    """Write the graph of an .onnx file in int8 as .xml and .bin, whole or not at all.
 
     Args:
         graph: The net in float32.
-        file: Where to; its ending is .xml.
-        calibration: Prepared photos from which the ranges come.
-        proof: Others, on which answers are compared.
-        routes: Whether the net is of capsules.
-        map: What makes probabilities of its outputs; with none of `MAPS` no answers are compared.
+        file: Path of the .xml file.
+        calibration: Prepared photos that the ranges come from.
+        validation: Other prepared photos, on which first answers are compared.
+        routes: Whether the net has capsules.
+        map: Name of the map from outputs to probabilities; unless it is one of `MAPS`, answers are not compared.
 
     Raises:
         ConvAtlasError: NNCF is not installed, or fails.
@@ -56,80 +57,73 @@ def quantize(
     needed("nncf")
     needed("openvino")
     with tempfile.TemporaryDirectory() as folder, whole(file, ".bin") as place:
-        sources = [Path(folder) / "calibration.npy", Path(folder) / "proof.npy"]
-        for source, photos in zip(sources, (calibration, proof), strict=True):
+        sources = [Path(folder) / "calibration.npy", Path(folder) / "validation.npy"]
+        for source, photos in zip(sources, (calibration, validation), strict=True):
             np.save(source, photos)
         task = [str(graph), str(place), *(str(source) for source in sources), routes, map]
         try:
-            # What NNCF would otherwise tell its makers stays here.
+            # The variable switches NNCF's telemetry off.
             run(__name__, task, environment={"NNCF_CI": "1"})
         except WorkerError as error:
             raise ConvAtlasError(f"NNCF cannot quantize this net: {error.reason}") from None
 
 
 def main() -> None:
-    """Quantizes; and with accuracy control if that alone is not enough."""
-    graph, target, calibration, proof, routes, map = specification()
+    """Quantize, with accuracy control if that alone does not agree."""
+    graph, target, calibration, validation, routes, map = specification()
     import openvino
 
-    seen, photos = np.load(calibration), [part[None] for part in np.load(proof)]
-    made = plain(graph, seen, routes=routes)
+    ranges, photos = np.load(calibration), [part[None] for part in np.load(validation)]
+    model = without_control(graph, ranges, routes=routes)
     if map in MAPS:
-        right, found = (
-            _answers(openvino.compile_model(model, "CPU", IN_FLOAT), photos) for model in (_model(graph), made)
+        float32, int8 = (
+            _outputs(openvino.compile_model(each, "CPU", CONFIG), photos) for each in (read(Path(graph), 1), model)
         )
-        if not agreement(right, found, map).holds:
-            made = controlled(graph, seen, photos, right, routes=routes, map=map)
-    if not any(one.get_type_name() == "FakeQuantize" for one in made.get_ops()):
+        if not agreement(float32, int8, map).holds:
+            model = with_control(graph, ranges, photos, float32, routes=routes, map=map)
+    if not any(node.get_type_name() == "FakeQuantize" for node in model.get_ops()):
         sys.exit("its first answers are float32's only with all of its layers in float32")
-    openvino.save_model(made, target, compress_to_fp16=False)
+    openvino.save_model(model, target, compress_to_fp16=False)
 
 
-def plain(graph: str, seen: Photos, *, routes: bool) -> Any:
-    """The graph of an .onnx file in int8, with the ranges that it has for the photos `seen`."""
+def without_control(graph: str, calibration: Photos, *, routes: bool) -> Any:
+    """Quantize the graph of an .onnx file, with the ranges that it has for `calibration`."""
     import nncf
 
-    return nncf.quantize(_model(graph), nncf.Dataset([part[None] for part in seen]), **_settings(seen, routes))
+    dataset = nncf.Dataset([part[None] for part in calibration])
+    return nncf.quantize(read(Path(graph), 1), dataset, **_settings(calibration, routes))
 
 
-def controlled(graph: str, seen: Photos, photos: Sequence[Photos], right: Photos, *, routes: bool, map: str) -> Any:
-    """The same with the layers in float32 that keep it from giving the answers `right` to `photos`."""
+def with_control(
+    graph: str, calibration: Photos, photos: Sequence[Photos], outputs: Photos, *, routes: bool, map: str
+) -> Any:
+    """Quantize with those layers in float32 that keep it from the first answers of `outputs` for `photos`."""
     import nncf
 
     def validate(model: Any, data: Iterable[tuple[Photos, Photos]]) -> float:
-        # Of all photos, or of those by which NNCF ranks the layers.
-        shown, known = zip(*data, strict=True)
-        return agreement(np.stack(known), _answers(model, shown), map).share
+        # NNCF passes all photos, or those that it ranks the layers with.
+        inputs, expected = zip(*data, strict=True)
+        return agreement(np.stack(expected), _outputs(model, inputs), map).share
 
     return nncf.quantize_with_accuracy_control(
-        _model(graph),
-        nncf.Dataset([part[None] for part in seen]),
-        nncf.Dataset(list(zip(photos, right, strict=True)), operator.itemgetter(0)),
+        read(Path(graph), 1),
+        nncf.Dataset([part[None] for part in calibration]),
+        nncf.Dataset(list(zip(photos, outputs, strict=True)), operator.itemgetter(0)),
         validate,
         max_drop=1 - LEAST,
         drop_type=nncf.DropType.ABSOLUTE,
-        **_settings(seen, routes),
+        **_settings(calibration, routes),
     )
 
 
-def _settings(seen: Photos, routes: bool) -> dict[str, Any]:
+def _settings(calibration: Photos, routes: bool) -> dict[str, Any]:
     import nncf
 
     ignored = nncf.IgnoredScope(types=[*FLOAT, *(ROUTING if routes else ())], validate=False)
-    return {"preset": nncf.QuantizationPreset.MIXED, "subset_size": len(seen), "ignored_scope": ignored}
+    return {"preset": nncf.QuantizationPreset.MIXED, "subset_size": len(calibration), "ignored_scope": ignored}
 
 
-def _model(graph: str) -> Any:
-    from convatlas.engines.backends.openvino import read
-
-    model = read(Path(graph))
-    shape = model.input().partial_shape
-    shape[0] = 1
-    model.reshape(shape)
-    return model
-
-
-def _answers(compiled: Any, photos: Iterable[Photos]) -> Photos:
+def _outputs(compiled: Any, photos: Iterable[Photos]) -> Photos:
     return np.concatenate([compiled(photo)[0] for photo in photos])
 
 

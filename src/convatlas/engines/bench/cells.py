@@ -1,0 +1,104 @@
+"""The measurements of one net in every engine and in its peers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from statistics import median, quantiles
+
+from torch import nn
+
+from convatlas.anatomy.measure.measure import measure
+from convatlas.base.errors import ConvAtlasError
+from convatlas.engines.accelerate import accelerate
+from convatlas.engines.accelerated_net import Accelerated
+from convatlas.engines.bench.footprint import Footprint, measure_footprint
+from convatlas.engines.bench.peers import peer
+from convatlas.engines.bench.roofline import Roofline
+from convatlas.engines.bench.times import Time
+from convatlas.engines.bench.timing import rounds
+from convatlas.engines.cache import folder_of
+from convatlas.engines.options import Options
+from convatlas.engines.registry import backends
+from convatlas.engines.sample_inputs import evaluation_copy, sample_inputs, shape_of
+from convatlas.engines.session import Session
+from convatlas.nets.build import Size
+
+
+class Cells:
+    """One net to measure.
+
+    Args:
+        net: The net.
+        name: Its name, with which another process loads it.
+        weights: Its weights, as in `load`.
+        size: Height and width of the photos.
+        roofline: The machine's peaks.
+        refused: List to which failures are added.
+    """
+
+    def __init__(
+        self, net: nn.Module, name: str, weights: str, size: Size | None, roofline: Roofline, refused: list[str]
+    ):
+        self.net, self.name, self.weights, self.roofline, self.refused = net, name, weights, roofline, refused
+        self.shape = shape_of(net, size)
+        self.size = (self.shape[1], self.shape[2]) if len(self.shape) == 3 else None
+        self.twin = evaluation_copy(net)
+        self.folder = folder_of(self.twin, self.shape)
+        self.anatomy = measure(self.twin, size=self.size)
+
+    def times(self, batch: int, engines: Sequence[str], precisions: Sequence[str], vs: Sequence[str]) -> list[Time]:
+        """Measure all engines and peers in the same rounds."""
+        ours: dict[tuple[str, str], Accelerated] = {}
+        for engine in engines:
+            for precision in precisions:
+                if precision not in backends()[engine].precisions:
+                    continue
+                try:
+                    ours[engine, precision] = accelerate(self.net, engine, precision, batch=batch, size=self.size)
+                except ConvAtlasError as error:
+                    self.refused.append(f"{self.name} in {engine}, {precision}: {error}")
+        sessions: dict[tuple[str, str], Session] = {key: fast.session for key, fast in ours.items()}
+        x = sample_inputs(self.net, batch, self.shape).numpy()
+        for name in vs:
+            try:
+                if (other := peer(name, self.name, x)) is not None:
+                    sessions[name, "float32"] = other
+            except ConvAtlasError as error:
+                self.refused.append(str(error))
+        calls = rounds(sessions, x)
+        return [self.time(batch, key, calls[key], ours.get(key)) for key in sessions]
+
+    def time(self, batch: int, key: tuple[str, str], calls: Sequence[float], fast: Accelerated | None) -> Time:
+        """Summary of the milliseconds of all calls of one engine or peer."""
+        low, _, high = quantiles(calls, n=4, method="inclusive")
+        options = None if fast is None else fast.record.options
+        footprint = None if options is None else self.footprint(options, batch)
+        return Time(
+            net=self.name,
+            size=self.shape[1] if len(self.shape) == 3 else 0,
+            batch=batch,
+            engine=key[0],
+            precision=key[1],
+            call=median(calls),
+            low=low,
+            high=high,
+            limit=self.limit(batch),
+            load=None if footprint is None else footprint.load,
+            memory=None if footprint is None else footprint.memory,
+            top1=None if fast is None else fast.record.top1,
+            how="" if options is None else str(options).partition(", ")[2],
+        )
+
+    def limit(self, batch: int) -> float:
+        """Least milliseconds on this machine: all arithmetic at its peak, weights and inputs read, outputs written."""
+        numbers = self.anatomy.parameters + batch * (prod(self.shape) + prod(self.anatomy.output))
+        return self.roofline.milliseconds(batch * self.anatomy.macs, 4 * numbers)
+
+    def footprint(self, options: Options, batch: int) -> Footprint | None:
+        """Load time and memory of a process of its own; None if it fails, which is added to `refused`."""
+        try:
+            return measure_footprint(options, self.folder, (self.name, self.weights), self.shape, batch)
+        except ConvAtlasError as error:
+            self.refused.append(f"{self.name}: {error}")
+            return None

@@ -1,0 +1,70 @@
+"""Models of OpenVINO: read from .onnx and .xml files, written as .xml with our metadata. Needs no torch."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convatlas.base.errors import ConvAtlasError
+from convatlas.base.extras import needed
+
+if TYPE_CHECKING:
+    import openvino
+
+SECTION = "convatlas"
+"""Section of the file's run-time information that holds our metadata."""
+
+
+@functools.cache
+def core() -> openvino.Core:
+    """OpenVINO's entry point, created once in a process."""
+    needed("openvino")
+    import openvino
+
+    return openvino.Core()
+
+
+def capabilities() -> tuple[str, ...]:
+    """Number formats that the CPU computes with natively: "FP32", "BF16", "INT8", ..."""
+    return tuple(core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
+def read(file: Path, batch: int | None = None) -> openvino.Model:
+    """The model in an .onnx or .xml file, for a fixed batch size or for any.
+
+    Raises:
+        ConvAtlasError: OpenVINO is not installed, or does not know an operation of the file.
+    """
+    try:
+        model = core().read_model(str(file))
+        if batch is not None:
+            shape = model.input().partial_shape
+            shape[0] = batch
+            model.reshape(shape)
+    except RuntimeError as error:
+        raise refused(file, error) from None
+    return model
+
+
+def refused(file: Path, error: RuntimeError) -> ConvAtlasError:
+    """OpenVINO's error about a file in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and "Exception from" not in line]
+    return ConvAtlasError(f"OpenVINO refuses {file.name}: {' '.join(lines)[:300]}")
+
+
+def metadata(file: Path) -> dict[str, str]:
+    """The metadata that an .xml file was exported with."""
+    info = read(file).get_rt_info()
+    return {name: str(value.astype(str)) for name, value in info[SECTION].items()} if SECTION in info else {}
+
+
+def save(source: Path, metadata: Mapping[str, str], file: Path) -> None:
+    """Write the model of an .onnx file as .xml and .bin, with `metadata` in it and all weights in float32."""
+    model = read(source)
+    import openvino
+
+    for name, value in metadata.items():
+        model.set_rt_info(value, [SECTION, name])
+    openvino.save_model(model, str(file), compress_to_fp16=False)

@@ -1,0 +1,26 @@
+"""The type of every engine's session, and batches of fixed size. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Photos = NDArray[np.float32]
+
+Session = Callable[[Photos], Photos]
+"""A net in an engine: (N, ...) float32, contiguous -> (N, ...) float32, for any N from 1 up."""
+
+
+def batches(x: Photos, size: int) -> list[Photos]:
+    """Split `x` into batches of exactly `size`; the last one is padded with copies of its last input."""
+    result = [x[start : start + size] for start in range(0, len(x), size)]
+    if missing := size - len(result[-1]):
+        result[-1] = np.concatenate([result[-1], np.repeat(result[-1][-1:], missing, 0)])
+    return result
+
+
+def join(outputs: list[Photos], count: int) -> Photos:
+    """Put the outputs of `batches` together again, without those of the padding."""
+    return outputs[0][:count] if len(outputs) == 1 else np.concatenate(outputs)[:count]

@@ -1,0 +1,110 @@
+"""A net, the folder in which engines put their files for it, and the photos that int8 takes its ranges from."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from convatlas.base.atomic import write_bytes
+from convatlas.base.errors import ConvAtlasError, ImageError
+from convatlas.engines.backend import GRAPH
+from convatlas.engines.export.graph import export_program, onnx_bytes
+from convatlas.engines.export.metadata import map_of, metadata_of
+from convatlas.engines.sample_inputs import resized, sample_inputs
+from convatlas.engines.session import Photos
+from convatlas.images.decoding import Source
+from convatlas.nets.net import Net
+from convatlas.weights.lineage import Lineage
+
+CALIBRATION, VALIDATION, MEMORY = 300, 400, 2**28
+"""Photos that int8 takes its ranges from, and photos that its answers are compared on; and bytes they may take."""
+
+
+class Workspace:
+    """What a backend builds its files from.
+
+    Attributes:
+        folder: The net's folder.
+        net: The net, on the CPU, in float32 and in evaluation mode.
+        shape: (C, H, W) or (features,) of one input.
+        sources: Photos of the user for int8; None for crops of the sample photographs.
+    """
+
+    def __init__(self, folder: Path, net: nn.Module, shape: tuple[int, ...], sources: Sequence[Source] | None = None):
+        self.folder, self.net, self.shape, self.sources = folder, net, shape, sources
+
+    def program(self) -> ExportedProgram:
+        """The net's exported program, for any batch size."""
+        return export_program(self.net, self.shape)
+
+    def graph(self) -> Path:
+        """Path of the net's ONNX file, which is written if it is missing."""
+        path = self.folder / GRAPH
+        if not path.is_file():
+            write_bytes(path, onnx_bytes(self.program(), metadata_of(self.net, self.shape)))
+        return path
+
+    @property
+    def probability_map(self) -> str:
+        """Name of the map from the net's outputs to probabilities; empty for a net of the user."""
+        return map_of(self.net) if isinstance(self.net, Net) else ""
+
+    @property
+    def routes(self) -> bool:
+        """Whether the net has capsules, between which it routes."""
+        return isinstance(self.net, Net) and self.net.genome.routing is not None
+
+    def trained_lineage(self) -> Lineage:
+        """Lineage of the net's weights.
+
+        Raises:
+            ConvAtlasError: They are random, and no answer means anything.
+        """
+        if not isinstance(self.net, Net) or self.net.lineage is None:
+            raise ConvAtlasError("less than float32 is judged by answers to photos, which random weights do not have")
+        lineage: Lineage = self.net.lineage
+        return lineage
+
+    @cached_property
+    def photos(self) -> tuple[Photos, Photos]:
+        """Inputs that the ranges of int8 come from, and other inputs for validation.
+
+        Raises:
+            ConvAtlasError: The weights are random, or too few photos can be read.
+        """
+        lineage = self.trained_lineage()
+        most = max(8, MEMORY // (4 * math.prod(self.shape)))
+        if self.sources is None:
+            counts = min(CALIBRATION, most), min(VALIDATION, most)
+            first, second = (
+                sample_inputs(self.net, count, self.shape, seed).numpy() for seed, count in enumerate(counts, 1)
+            )
+            return first, second
+        prepared = []
+        for source in self.sources[: 2 * most]:
+            try:
+                prepared.append(torch.from_numpy(lineage.prepare(source)))
+            except ImageError:
+                continue
+        if len(prepared) < 2:
+            raise ConvAtlasError(f"less than float32 is judged by photos, of which {len(prepared)} could be read")
+        if len(prepared[0]) != self.shape[0]:
+            raise ConvAtlasError(f"a photo becomes {len(prepared[0])} channels, this net takes {self.shape[0]}")
+        x = resized(torch.stack(prepared), self.shape).numpy()
+        return np.ascontiguousarray(x[::2][:CALIBRATION]), np.ascontiguousarray(x[1::2])
+
+    def ranges(self, precision: str) -> str:
+        """Name of the photos that int8 takes its ranges from; empty for other precisions."""
+        if precision != "int8":
+            return ""
+        if self.sources is None:
+            return "samples"
+        return hashlib.sha256(b"".join(part.tobytes() for part in self.photos)).hexdigest()[:12]
