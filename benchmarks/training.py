@@ -1,11 +1,11 @@
-"""Training, beside the usual ways to write it: `python benchmarks/training.py [ROUNDS]`.
+"""Compare the speed of training with the usual ways to write it: `python benchmarks/training.py [ROUNDS]`.
 
-LeNet-5 on MNIST, images a second: our loop with all that it does (checks, exact resumption), a plain loop that indexes
-tensors, and torchvision's data set behind a DataLoader of two workers. Then a step of ResNet-18 in our loop beside one
-of timm's net in a plain loop. The same optimizers and batches, rounds interleaved in one process; medians, and the
-median of each round's ratios.
-Writes `results/training.json`, and says how far each of the three lines that must be reached is. (The fourth, that runs
-which are killed end in the same bits, is `pytest -m sweep -k killed`.)
+LeNet-5 on MNIST, images a second: our loop with its checks and exact resumption, a plain loop that indexes tensors, and
+torchvision's data set behind a DataLoader with two workers. Then a step of ResNet-18: our loop and net, and timm's net
+in a plain loop. Optimizers and batches are the same, rounds are interleaved in one process; results are medians, and
+medians of each round's ratios.
+Writes `results/training.json`, and prints whether each of three targets is reached. (The fourth target, that killed
+runs end with the same bits, is `pytest -m sweep -k killed`.)
 """
 
 from __future__ import annotations
@@ -48,93 +48,93 @@ def lenet5() -> torch.nn.Module:
     return ca.build("lenet5", channels=1)
 
 
-def steps(net: torch.nn.Module) -> Callable[[torch.Tensor, torch.Tensor], None]:
-    """One step of a plain loop: the same loss and optimizer as ours, nothing else."""
-    objective, adam = NetWithLoss(net, RECIPE), torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.0)
+def plain_step(net: torch.nn.Module) -> Callable[[torch.Tensor, torch.Tensor], None]:
+    """Step of a plain loop: the same loss and optimizer as ours, nothing else."""
+    module, adam = NetWithLoss(net, RECIPE), torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.0)
 
     def step(x: torch.Tensor, labels: torch.Tensor) -> None:
         adam.zero_grad()
-        loss, _ = objective(x, labels, F.one_hot(labels, 10).float(), 0.0)
+        loss, _ = module(x, labels, F.one_hot(labels, 10).float(), 0.0)
         loss.backward()
         adam.step()
 
     return step
 
 
-def timed(run: Callable[[int], None]) -> float:
-    """Images a second over `STEPS` steps; `run` takes so many more."""
+def images_per_second(run: Callable[[int], None]) -> float:
+    """Images a second over `STEPS` steps; `run(count)` takes `count` steps."""
     run(WARM)
     started = time.perf_counter()
     run(STEPS)
     return BATCH * STEPS / (time.perf_counter() - started)
 
 
-def ours(data: Splits) -> float:
+def our_loop(data: Splits) -> float:
     with tempfile.TemporaryDirectory() as folder:
         run = fit.steps(lenet5(), data, RECIPE, folder, device="cpu")
 
-        def go(many: int) -> None:
-            for _ in islice(run, many):
+        def take(count: int) -> None:
+            for _ in islice(run, count):
                 pass
 
-        speed = timed(go)
+        speed = images_per_second(take)
         run.close()
     return speed
 
 
-def plain(data: Splits) -> float:
+def plain_loop(data: Splits) -> float:
     photos, labels = data.train.photos, data.train.labels
-    step, order = steps(lenet5()), iter(torch.randperm(len(labels)).split(BATCH))
+    step, order = plain_step(lenet5()), iter(torch.randperm(len(labels)).split(BATCH))
 
-    def run(many: int) -> None:
-        for rows in islice(order, many):
+    def take(count: int) -> None:
+        for rows in islice(order, count):
             step(photos[rows], labels[rows])
 
-    return timed(run)
+    return images_per_second(take)
 
 
-def loader(root: Path) -> float:
-    """As torchvision's examples do it."""
-    change = transforms.Compose([transforms.Pad(2), transforms.ToTensor(), transforms.Normalize(0.0784, 0.784)])
-    photos = iter(DataLoader(MNIST(root, transform=change), BATCH, shuffle=True, num_workers=2))
-    step = steps(lenet5())
+def data_loader(root: Path) -> float:
+    """Images a second of a loop as in torchvision's examples."""
+    transform = transforms.Compose([transforms.Pad(2), transforms.ToTensor(), transforms.Normalize(0.0784, 0.784)])
+    photos = iter(DataLoader(MNIST(root, transform=transform), BATCH, shuffle=True, num_workers=2))
+    step = plain_step(lenet5())
 
-    def run(many: int) -> None:
-        for x, labels in islice(photos, many):
+    def take(count: int) -> None:
+        for x, labels in islice(photos, count):
             step(x, labels)
 
-    return timed(run)
+    return images_per_second(take)
 
 
 def resnet18() -> dict[str, float]:
-    """Seconds of a step on photos of 224 x 224: our loop and net, and a plain loop with timm's."""
+    """Seconds of a step on photos of 224 x 224: our loop and net, and a plain loop with timm's net."""
     photos, labels = torch.randn(10 * PHOTOS, 3, 224, 224), torch.randint(1000, (10 * PHOTOS,))
-    found: dict[str, list[float]] = {"convatlas": [], "timm": []}
+    times: dict[str, list[float]] = {"convatlas": [], "timm": []}
     recipe = Recipe(epochs=1000, batch_size=PHOTOS, opt="sgd", lr=0.01, momentum=0.9)
-    theirs = timm.create_model("resnet18").train()
-    sgd = torch.optim.SGD(theirs.parameters(), 0.01, 0.9)
+    timm_net = timm.create_model("resnet18").train()
+    sgd = torch.optim.SGD(timm_net.parameters(), 0.01, 0.9)
     with tempfile.TemporaryDirectory() as folder:
-        mine = fit.steps(ca.build("resnet18"), in_memory(photos, labels, recipe), recipe, folder, device="cpu")
+        run = fit.steps(ca.build("resnet18"), in_memory(photos, labels, recipe), recipe, folder, device="cpu")
 
-        def my_step() -> None:
-            next(mine)
+        def our_step() -> None:
+            next(run)
 
-        def their_step() -> None:
+        def timm_step() -> None:
             rows = torch.randint(len(labels), (PHOTOS,))
             sgd.zero_grad()
-            F.cross_entropy(theirs(photos[rows]), labels[rows]).backward()
+            F.cross_entropy(timm_net(photos[rows]), labels[rows]).backward()
             sgd.step()
 
-        runs = {"convatlas": my_step, "timm": their_step}
+        steps = {"convatlas": our_step, "timm": timm_step}
         for number in range(3 * ROUNDS + 1):
-            for name in rotated(runs, number):
+            for name in rotated(steps, number):
                 started = time.perf_counter()
                 for _ in range(3):
-                    runs[name]()
+                    steps[name]()
                 if number:
-                    found[name].append((time.perf_counter() - started) / 3)
-        mine.close()
-    return summed(found)
+                    times[name].append((time.perf_counter() - started) / 3)
+        run.close()
+    return summarize(times)
 
 
 def in_memory(photos: torch.Tensor, labels: torch.Tensor, recipe: Recipe) -> Splits:
@@ -144,23 +144,23 @@ def in_memory(photos: torch.Tensor, labels: torch.Tensor, recipe: Recipe) -> Spl
 
 
 def rotated(names: Iterable[str], number: int) -> list[str]:
-    """Each round begins with another one, so that none has to stand what the one before left."""
+    """Names in an order that starts with another one each round, so that none always runs after the same one."""
     order = list(names)
     return order[number % len(order) :] + order[: number % len(order)]
 
 
-def summed(found: dict[str, list[float]]) -> dict[str, float]:
-    """The median of each, and of our ratio to each other one."""
-    result = {name: statistics.median(times) for name, times in found.items()}
-    mine = found["convatlas"]
-    for name, times in found.items():
+def summarize(measured: dict[str, list[float]]) -> dict[str, float]:
+    """Median of each loop, and of our ratio to each other one."""
+    result = {name: statistics.median(values) for name, values in measured.items()}
+    ours = measured["convatlas"]
+    for name, values in measured.items():
         if name != "convatlas":
-            result[f"ratio to {name}"] = statistics.median(a / b for a, b in zip(mine, times, strict=True))
+            result[f"ratio to {name}"] = statistics.median(a / b for a, b in zip(ours, values, strict=True))
     return result
 
 
 def verdict(digits: dict[str, float], steps: dict[str, float]) -> str:
-    """The three lines that must be reached, and what was."""
+    """The three targets, and whether each is reached."""
     loader, plain, timm = digits["ratio to DataLoader"], digits["ratio to plain loop"], steps["ratio to timm"]
     lines = (
         (f"LeNet-5: {loader:.2f} times the images/s of a DataLoader with 2 workers (at least 2)", loader >= 2),
@@ -171,30 +171,30 @@ def verdict(digits: dict[str, float], steps: dict[str, float]) -> str:
 
 
 if __name__ == "__main__":
-    kept = get("mnist")
+    folder_of_digits = get("mnist")
     net = lenet5()
     data = load_splits("mnist", net, RECIPE, net.size)
-    found: dict[str, list[float]] = {"convatlas": [], "plain loop": [], "DataLoader": []}
+    speeds: dict[str, list[float]] = {"convatlas": [], "plain loop": [], "DataLoader": []}
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder, "MNIST", "raw")
         raw.parent.mkdir()
-        os.symlink(kept, raw)
-        ways = {
-            "convatlas": lambda: ours(data),
-            "plain loop": lambda: plain(data),
-            "DataLoader": lambda: loader(Path(folder)),
+        os.symlink(folder_of_digits, raw)
+        loops = {
+            "convatlas": lambda: our_loop(data),
+            "plain loop": lambda: plain_loop(data),
+            "DataLoader": lambda: data_loader(Path(folder)),
         }
         for number in range(ROUNDS):
-            for name in rotated(ways, number):
-                found[name].append(ways[name]())
-    digits_found, steps_found = summed(found), resnet18()
+            for name in rotated(loops, number):
+                speeds[name].append(loops[name]())
+    lenet_speeds, resnet_times = summarize(speeds), resnet18()
     result = {
         "machine": machine(),
         "threads": torch.get_num_threads(),
         "load": os.getloadavg(),
-        "lenet5 on mnist, images a second": digits_found,
-        "resnet18, seconds a step": steps_found,
+        "lenet5 on mnist, images a second": lenet_speeds,
+        "resnet18, seconds a step": resnet_times,
     }
     print(json.dumps(result, indent=1))
-    print(verdict(digits_found, steps_found))
+    print(verdict(lenet_speeds, resnet_times))
     write_bytes(RESULTS, (json.dumps(result, indent=1) + "\n").encode())

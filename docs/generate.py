@@ -49,51 +49,51 @@ def genes_page() -> str:
     return f"# The genes\n\n`convatlas show genes --markdown`. {letters}\n\n{genes.markdown()}\n"
 
 
-def errors(found: ErrorTable) -> str:
-    """The page of the error table."""
-    hours = sum(sum(row["seconds"]) for row in found.rows) / 3600
-    versions = ", ".join(f"{name} {number}" for name, number in found.made.versions.items())
+def errors(result: ErrorTable) -> str:
+    """Page of the error table."""
+    hours = sum(sum(row["seconds"]) for row in result.rows) / 3600
+    versions = ", ".join(f"{name} {number}" for name, number in result.made.versions.items())
     return f"""# The error table
 
-`convatlas reproduce errors --markdown`: {found.table().title}.
+`convatlas reproduce errors --markdown`: {result.table().title}.
 
-{found.table().markdown()}
+{result.table().markdown()}
 
-{_notes(found)}
+{_notes(result)}
 
 ![printed errors and ours](images/errors.png)
 
-What each protocol is, and what the paper leaves open, is told in [training.md](training.md). Each row's recipe, genes,
-errors by seed, seconds and hashes of weights are in `benchmarks/results/errors.json`. Training took {hours:.1f} hours
-of one core in all ({found.threads} thread{"s" * (found.threads > 1)} a run; {found.made.machine}, {versions}).
+[training.md](training.md) explains both protocols, and what the paper leaves open. Each row's recipe, genes, errors by
+seed, seconds and hashes of weights are in `benchmarks/results/errors.json`. Training took {hours:.1f} hours
+of one core in all ({result.threads} thread{"s" * (result.threads > 1)} a run; {result.made.machine}, {versions}).
 
 ## The boosted net
 
-Only where the first net is in doubt its two fellows are asked. The threshold is chosen on held-out digits.
+The second and third net see only the digits that the first is unsure of. The threshold is chosen on held-out digits.
 
-{found.boosting().markdown()}
+{result.boosting().markdown()}
 
 ![the boosted net](images/boosted.png)
 """
 
 
-def _notes(found: ErrorTable) -> str:
-    return " ".join(f"{note[0].upper()}{note[1:]}." for note in found.table().notes)
+def _notes(result: ErrorTable) -> str:
+    return " ".join(f"{note[0].upper()}{note[1:]}." for note in result.table().notes)
 
 
-def readme(text: str, result: Path = RESULT) -> str:
-    """The README with the error table between its two marks; nothing stands there as long as there is no result."""
+def readme(text: str, path: Path = RESULT) -> str:
+    """README with the error table between its two marks; without a result nothing stands there."""
     shown = ""
-    if result.exists():
-        found = ErrorTable.read(result)
+    if path.exists():
+        result = ErrorTable.read(path)
         shown = f"""## Errors on MNIST
 
-`convatlas reproduce errors -o FOLDER`: the review's summary, printed and made anew; {found.table().title}
+`convatlas reproduce errors -o FOLDER`: the review's summary, as printed and reproduced; {result.table().title}
 (docs/errors.md).
 
-{found.table().markdown()}
+{result.table().markdown()}
 
-{_notes(found)}
+{_notes(result)}
 
 ![printed errors and ours](docs/images/errors.png)
 

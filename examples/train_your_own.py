@@ -1,4 +1,4 @@
-"""A pretrained net learns classes of your own: a folder of photos for each, the early stages kept as they are."""
+"""Fine-tune a pretrained net on classes of your own, one folder of photos each; the early stages are frozen."""
 
 import tempfile
 from pathlib import Path
@@ -11,15 +11,15 @@ from convatlas.images.samples import sample
 
 random = np.random.default_rng(0)
 with tempfile.TemporaryDirectory() as folder:
-    # Your own photos would lie in photos/CLASS/...; here they are pieces of two photos that come along.
+    # Your own photos would be in photos/CLASS/...; here they are crops of two sample photos that are bundled.
     photos = Path(folder, "photos")
     for name in ("coffee", "chelsea"):
         (photos / name).mkdir(parents=True)
         with Image.open(sample(name)) as photo:
             for number in range(12):
-                left, top = random.integers(photo.width - 200), random.integers(photo.height - 200)
-                photo.crop((left, top, left + 200, top + 200)).save(photos / name / f"{number}.png")
-    found = ca.train(
+                x, y = random.integers(photo.width - 200), random.integers(photo.height - 200)
+                photo.crop((x, y, x + 200, y + 200)).save(photos / name / f"{number}.png")
+    result = ca.train(
         "efficientnet_lite0",
         photos,
         weights="lite",
@@ -34,6 +34,6 @@ with tempfile.TemporaryDirectory() as folder:
         },
         output=Path(folder, "run"),
     )
-    print(found)
-    net = ca.load(found.weights)
+    print(result)
+    net = ca.load(result.weights)
     print(ca.classify(photos / "coffee" / "0.png", net, top=2))

@@ -25,9 +25,9 @@ def draw(folder: Path, rows: Sequence[Mapping[str, Any]], suffix: str = "") -> l
     """Write errors.png and, if the boosted net is among the rows, boosted.png; return their paths.
 
     Args:
-        folder: Where they are written.
-        rows: The rows of an `ErrorTable`.
-        suffix: A suffix of the names, before the extension.
+        folder: Folder to write to.
+        rows: Rows of an `ErrorTable`.
+        suffix: Suffix of the file names, before the extension.
 
     Raises:
         TrainingError: They cannot be written.
@@ -67,17 +67,20 @@ def boosting(curves: Mapping[str, Sequence[Sequence[Mapping[str, float]]]]) -> C
     Args:
         curves: The points of each seed by protocol; thin lines are seeds, thick ones their mean.
     """
-    left: list[Mark] = []
-    right: list[Mark] = []
+    error_curves: list[Mark] = []
+    time_curves: list[Mark] = []
     for protocol, seeds in curves.items():
         colour, mean = COLOURS[protocol], mean_curve(seeds)
         for points in seeds if len(seeds) > 1 else []:
             shares = [100 * point["share"] for point in points]
-            left.append(Curve(shares, [point["error"] for point in points], colour, width=1, opacity=0.35))
+            error_curves.append(Curve(shares, [point["error"] for point in points], colour, width=1, opacity=0.35))
         shares = [point["share"] for point in mean]
-        left.append(Curve(shares, [point["error"] for point in mean], colour, NAMES[protocol], radius=3))
-        right.append(Curve(shares, [point["time"] for point in mean], colour, NAMES[protocol], radius=3))
-    panels = [_by_share(left, "error in percent"), _by_share(right, "time, in percent of that of three nets")]
+        error_curves.append(Curve(shares, [point["error"] for point in mean], colour, NAMES[protocol], radius=3))
+        time_curves.append(Curve(shares, [point["time"] for point in mean], colour, NAMES[protocol], radius=3))
+    panels = [
+        _by_share(error_curves, "error in percent"),
+        _by_share(time_curves, "time, in percent of that of three nets"),
+    ]
     return Chart(panels, "The boosted net")
 
 
