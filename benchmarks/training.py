@@ -32,8 +32,8 @@ import convatlas as ca
 from convatlas.base.atomic import write_bytes
 from convatlas.images.download import get
 from convatlas.images.preprocessing import Preprocessing
-from convatlas.training.data.datasets import Splits, load_splits
 from convatlas.training.data.in_memory import InMemoryDataset
+from convatlas.training.data.splits import Splits, load_splits
 from convatlas.training.loop import fit
 from convatlas.training.loss import NetWithLoss
 from convatlas.training.recipe import Recipe

@@ -22,7 +22,7 @@ from convatlas.images.download import digits
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.nets.build import build
 from convatlas.studies.mnist_errors import bundle
-from convatlas.training.data.datasets import digit_preprocessing, preprocess_digits
+from convatlas.training.data.digits import digit_preprocessing, preprocess_digits
 from convatlas.weights import bundled
 from convatlas.weights.bundled import LIMIT
 from convatlas.weights.formats import native

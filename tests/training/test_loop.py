@@ -22,8 +22,8 @@ from tests.training.toys import CLASSES, RECIPE, toy_net, toy_photos, toy_splits
 import convatlas as ca
 from convatlas.base.errors import TrainingError
 from convatlas.training import checkpoints, loop, run_folder
-from convatlas.training.data.datasets import Splits
 from convatlas.training.data.in_memory import InMemoryDataset
+from convatlas.training.data.splits import Splits
 from convatlas.training.loop import fit
 from convatlas.training.recipe import Recipe
 from convatlas.training.run_folder import read_lines

@@ -18,9 +18,10 @@ from convatlas.base.errors import TrainingError
 from convatlas.base.memory_format import channels_innermost
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.training.data.affine import MAX_AMOUNTS, AffineDistortions, deslant
-from convatlas.training.data.datasets import digit_preprocessing, preprocess_digits
+from convatlas.training.data.dataset import index_batches
+from convatlas.training.data.digits import digit_preprocessing, preprocess_digits
 from convatlas.training.data.files import FileDataset
-from convatlas.training.data.in_memory import InMemoryDataset, index_batches
+from convatlas.training.data.in_memory import InMemoryDataset
 from convatlas.training.data.loader import load_batches
 from convatlas.training.data.mixup import Mixture, draw_mixture
 from convatlas.training.distributed import World

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.images.preprocessing import Preprocessing
-from convatlas.training.data.datasets import Splits
 from convatlas.training.data.in_memory import InMemoryDataset
+from convatlas.training.data.splits import Splits
 from convatlas.training.loop import fit
 from convatlas.training.recipe import Recipe
 from convatlas.training.result import TrainingResult

@@ -22,9 +22,9 @@ from convatlas.base.errors import TrainingError
 from convatlas.base.verbs import Steps, verb
 from convatlas.nets.net import Net
 from convatlas.training import checkpoints
-from convatlas.training.data.datasets import Splits
-from convatlas.training.data.in_memory import check_labels
+from convatlas.training.data.dataset import check_labels
 from convatlas.training.data.loader import Batch, load_batches, steps_per_epoch
+from convatlas.training.data.splits import Splits
 from convatlas.training.distributed import World, process_group
 from convatlas.training.inplace_relu import inplace_candidates, run_inplace
 from convatlas.training.log import MetricsLog

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from convatlas.training.data.in_memory import ImageDataset, index_batches
+from convatlas.training.data.dataset import ImageDataset, index_batches
 from convatlas.training.distributed import World
 from convatlas.training.loss import NetWithLoss
 

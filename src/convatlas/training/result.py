@@ -12,7 +12,7 @@ from convatlas.base.errors import TrainingError
 from convatlas.base.fingerprint import fingerprint
 from convatlas.base.records import Provenance, Record
 from convatlas.nets.net import Net
-from convatlas.training.data.datasets import Splits
+from convatlas.training.data.splits import Splits
 from convatlas.weights.lineage import Lineage
 
 

@@ -17,7 +17,7 @@ from convatlas.base.errors import TrainingError
 from convatlas.base.fingerprint import fingerprint
 from convatlas.base.locking import owned
 from convatlas.nets.net import Net
-from convatlas.training.data.datasets import Splits
+from convatlas.training.data.splits import Splits
 from convatlas.training.recipe import Recipe
 from convatlas.training.result import TrainingResult
 from convatlas.weights.formats import native

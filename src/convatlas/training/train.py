@@ -14,7 +14,8 @@ from convatlas.base.verbs import Steps, verb
 from convatlas.nets.build import Size, build
 from convatlas.nets.net import Net
 from convatlas.nets.user_net import is_own, own
-from convatlas.training.data.datasets import class_names, is_digits, load_splits
+from convatlas.training.data.digits import is_digits
+from convatlas.training.data.splits import class_names, load_splits
 from convatlas.training.distributed import is_main_process
 from convatlas.training.loop import fit
 from convatlas.training.plots import draw

@@ -17,9 +17,9 @@ from convatlas.base.fingerprint import fingerprint
 from convatlas.base.memory_format import channels_innermost
 from convatlas.base.untouched import untouched
 from convatlas.nets.net import Net
-from convatlas.training.data.datasets import Splits
-from convatlas.training.data.in_memory import ImageDataset
+from convatlas.training.data.dataset import ImageDataset
 from convatlas.training.data.loader import Batch
+from convatlas.training.data.splits import Splits
 from convatlas.training.distributed import World
 from convatlas.training.loss import NetWithLoss, balanced_weights
 from convatlas.training.metrics import Score, score

@@ -21,8 +21,9 @@ from convatlas.base.fingerprint import fingerprint
 from convatlas.nets.build import build
 from convatlas.nets.families.lenet import BoostedLeNet
 from convatlas.nets.net import Net
-from convatlas.training.data.datasets import Splits
-from convatlas.training.data.in_memory import ImageDataset, InMemoryDataset, index_batches
+from convatlas.training.data.dataset import ImageDataset, index_batches
+from convatlas.training.data.in_memory import InMemoryDataset
+from convatlas.training.data.splits import Splits
 from convatlas.training.loop import fit
 from convatlas.training.recipe import Recipe
 from convatlas.training.run_folder import write_file

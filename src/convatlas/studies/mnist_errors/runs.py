@@ -12,7 +12,7 @@ from convatlas.base.errors import TrainingError, unknown
 from convatlas.nets.build import build
 from convatlas.studies.mnist_errors.boosting import HARD_PHOTOS, train_boosted
 from convatlas.studies.mnist_errors.rows import PROTOCOLS, ROWS, Row
-from convatlas.training.data.datasets import load_splits
+from convatlas.training.data.splits import load_splits
 from convatlas.training.loop import fit
 from convatlas.training.run_folder import write_file
 from convatlas.weights.formats import native

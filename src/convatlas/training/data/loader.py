@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convatlas.training.data.in_memory import ImageDataset, index_batches
+from convatlas.training.data.dataset import ImageDataset, index_batches
 from convatlas.training.data.mixup import draw_mixture
 from convatlas.training.distributed import World
 from convatlas.training.recipe import Recipe
