@@ -138,13 +138,14 @@ def test_it_prints_and_goes_to_json() -> None:
 def test_half_a_fork_is_told_in_words() -> None:
     """A way more beside others; a sum around what stood alone."""
     told = list(differences(ca.compare("resnet50", "inception_v3")))
-    assert any("; another way; " in what and "the concatenation of the ways" in what for what in told)
+    assert any("; another branch; " in what and "the concatenation of the branches" in what for what in told)
     layers = measured("resnet18").layers
     total = next(layer for layer in layers if layer.kind == "sum")
     begins, ends = Token("(1"), Token(")1", Word("+"), (total,), "skip")
     unit = Token("c1", Word("c", "1"), layers[:1], "convolution")
-    assert named([begins, Token("."), Token("&1"), unit, unit]) == "ways part; the map itself; another way; c1 c1"
-    assert named([unit, ends, unit]) == "c1; the sum of the ways; c1"
+    words = named([begins, Token("."), Token("&1"), unit, unit])
+    assert words == "branches part; the map itself; another branch; c1 c1"
+    assert named([unit, ends, unit]) == "c1; the sum of the branches; c1"
     assert named([begins, Token("."), Token("&1"), unit, ends, unit]) == "(. & c1)+ c1"
 
 

@@ -19,8 +19,8 @@ from torch import nn
 
 import convatlas as ca
 from convatlas.anatomy.anatomy import Anatomy
-from convatlas.anatomy.drawing.lineage import family_tree
-from convatlas.anatomy.drawing.stations import stations
+from convatlas.anatomy.drawing.family_tree import family_tree
+from convatlas.anatomy.drawing.maps.stations import stations
 from convatlas.anatomy.structure.stages import folded, wires_of
 from convatlas.base.errors import ConvAtlasError, UnknownName
 from convatlas.catalogue.cards import cards

@@ -12,13 +12,13 @@ from tests.nets.nets import SMALL
 import convatlas as ca
 from convatlas.anatomy.anatomy import Anatomy
 from convatlas.anatomy.structure.stages import port, stages, wires_of
-from convatlas.anatomy.structure.wiring import Fork, Node, Row, Web, Wires, layers_of, row
+from convatlas.anatomy.structure.wiring import Chain, Fork, Graph, Node, Wires, decompose, layers_of
 from convatlas.catalogue.cards import cards
 
 Wire = tuple[int, int]
 
 
-def wires(parts: Row, source: int, sink: int) -> Iterator[Wire]:
+def wires(parts: Chain, source: int, sink: int) -> Iterator[Wire]:
     """The wires that a row stands for, from `source` to `sink`."""
     ends = [source]
     for part in parts:
@@ -28,8 +28,8 @@ def wires(parts: Row, source: int, sink: int) -> Iterator[Wire]:
         elif isinstance(part, Fork):
             (source,) = ends
             ends = []
-            for way in part.ways:
-                inner = list(wires(way, source, sink))
+            for branch in part.branches:
+                inner = list(wires(branch, source, sink))
                 yield from (wire for wire in inner if wire[1] != sink)
                 ends += [wire[0] for wire in inner if wire[1] == sink]
         else:
@@ -47,13 +47,13 @@ def wires(parts: Row, source: int, sink: int) -> Iterator[Wire]:
 
 def node_wires(node: Node, given: Sequence[int], sink: int) -> Iterator[Wire]:
     """Those of a node of a web, whose first part may have several inputs."""
-    first, *others = node.row
+    first, *others = node.chain
     if isinstance(first, int):
         yield from ((one, first) for one in given)
         yield from wires(tuple(others), first, sink)
     else:
         (one,) = given
-        yield from wires(node.row, one, sink)
+        yield from wires(node.chain, one, sink)
 
 
 def random_wires(seed: int) -> dict[int, list[int]]:
@@ -74,7 +74,7 @@ def test_any_wiring_comes_back(seed: int) -> None:
     feeds = random_wires(seed)
     sink = max(feeds)
     numbers = [number for number in feeds if number != sink]
-    found = row(numbers, feeds, 0, sink)
+    found = decompose(numbers, feeds, 0, sink)
     assert sorted(layers_of(found)) == numbers
     assert sorted(wires(found, 0, sink)) == sorted((one, number) for number in feeds for one in feeds[number])
 
@@ -93,8 +93,8 @@ def check(anatomy: Anatomy) -> None:
         for stage in stages(anatomy, everything):
             inside = {layer.number for layer in stage.layers}
             source = stage.sources[0] if len(stage.sources) == 1 else -1
-            layers += [number for number in layers_of(stage.row) if number > 0]
-            for one, other in wires(stage.row, source, 10**6):
+            layers += [number for number in layers_of(stage.chain) if number > 0]
+            for one, other in wires(stage.chain, source, 10**6):
                 if other in inside:
                     found.add((port(one) if one < -1 else one, other))
         assert sorted(layers) == sorted(original)
@@ -103,20 +103,20 @@ def check(anatomy: Anatomy) -> None:
 
 def test_a_bottleneck_is_a_fork() -> None:
     feeds: Wires = {1: [0], 2: [1], 3: [0, 2], 4: [3]}
-    assert row([1, 2, 3], feeds, 0, 4) == (Fork(((), (1, 2))), 3)
+    assert decompose([1, 2, 3], feeds, 0, 4) == (Fork(((), (1, 2))), 3)
 
 
 def test_forks_within_forks() -> None:
     feeds: Wires = {1: [0], 2: [0], 3: [2], 4: [2], 5: [3, 4], 6: [1, 5], 7: [6]}
-    assert row([1, 2, 3, 4, 5, 6], feeds, 0, 7) == (Fork(((1,), (2, Fork(((3,), (4,))), 5))), 6)
+    assert decompose([1, 2, 3, 4, 5, 6], feeds, 0, 7) == (Fork(((1,), (2, Fork(((3,), (4,))), 5))), 6)
 
 
 def test_ways_that_touch_are_a_web() -> None:
     feeds: Wires = {1: [0], 2: [0], 3: [1], 4: [1, 2], 5: [3, 4], 6: [5]}
-    (web, last) = row([1, 2, 3, 4, 5], feeds, 0, 6)
+    (web, last) = decompose([1, 2, 3, 4, 5], feeds, 0, 6)
     assert last == 5
-    assert isinstance(web, Web)
-    assert [node.row for node in web.nodes] == [(1,), (2,), (3,), (4,)]
+    assert isinstance(web, Graph)
+    assert [node.chain for node in web.nodes] == [(1,), (2,), (3,), (4,)]
     assert [node.inputs for node in web.nodes] == [(-1,), (-1,), (0,), (0, 1)]
     assert web.ends == (2, 3)
 
@@ -124,10 +124,10 @@ def test_ways_that_touch_are_a_web() -> None:
 def test_a_fork_within_a_web() -> None:
     """NASNet's cells: two maps, and sums of two readings of one of them."""
     feeds: Wires = {1: [0], 2: [0], 3: [1], 4: [1], 5: [3, 4], 6: [1, 2], 7: [5, 6, 2], 8: [7]}
-    web, last = row([1, 2, 3, 4, 5, 6, 7], feeds, 0, 8)
+    web, last = decompose([1, 2, 3, 4, 5, 6, 7], feeds, 0, 8)
     assert last == 7
-    assert isinstance(web, Web)
-    assert [node.row for node in web.nodes] == [(1,), (2,), (Fork(((3,), (4,))), 5), (6,)]
+    assert isinstance(web, Graph)
+    assert [node.chain for node in web.nodes] == [(1,), (2,), (Fork(((3,), (4,))), 5), (6,)]
 
 
 def test_stages_are_what_the_author_named() -> None:
@@ -146,5 +146,5 @@ def test_maps_joined_step_by_step_are_joined_to_their_join() -> None:
     """torchvision's DenseNet joins all maps anew in each layer; ours joins the new one to the old ones."""
     ours, theirs = measured("densenet121"), ca.measure("torchvision.models:densenet121")
     blocks = [stage for stage in stages(theirs) if "denseblock" in stage.name]
-    assert [len(stage.row) for stage in blocks] == [2 * count for count in (6, 12, 24, 16)]
-    assert [len(stage.row) for stage in stages(ours) if stage.name.startswith("dense")] == [12, 24, 48, 32]
+    assert [len(stage.chain) for stage in blocks] == [2 * count for count in (6, 12, 24, 16)]
+    assert [len(stage.chain) for stage in stages(ours) if stage.name.startswith("dense")] == [12, 24, 48, 32]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
 
-from convatlas.anatomy.drawing.drawing import draw
+from convatlas.anatomy.drawing.draw import draw
 from convatlas.anatomy.measure import measure as measuring
 from convatlas.anatomy.measure.records import Measurement
 from convatlas.pictures.picture import Picture

@@ -56,7 +56,7 @@ def _family_tree(output: str | None, as_json: bool) -> None:
     from convatlas.catalogue.descent import descent, tree
 
     if output is not None:
-        from convatlas.anatomy.drawing.lineage import family_tree
+        from convatlas.anatomy.drawing.family_tree import family_tree
 
         print(family_tree().save(output))
     else:

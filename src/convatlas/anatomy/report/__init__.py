@@ -1,1 +1,1 @@
-"""What is said of measured nets: sentences, tables, comparisons, published figures beside measured ones."""
+"""Reports on measured nets: sentences, tables, comparisons, published figures beside measured ones."""

@@ -14,7 +14,7 @@ from convatlas.anatomy.measure.records import Layer, Measurement
 from convatlas.anatomy.structure.blocks import WEIGHING, Block, blocks
 from convatlas.anatomy.structure.stages import Stage, stages
 from convatlas.anatomy.structure.tokens import Word, Words
-from convatlas.anatomy.structure.wiring import Row, Web, layers_of
+from convatlas.anatomy.structure.wiring import Chain, Graph, layers_of
 
 ANCHORED = ("normalization", "activation", "regularization")
 """Loci of layers that belong to the block before them."""
@@ -27,10 +27,10 @@ Pair = tuple[T | None, T | None]
 
 @dataclass(frozen=True)
 class Token:
-    """A layer or a whole attention gate with its word, or a sign of the grammar with the depth at which it stands.
+    """A layer or a whole attention gate with its word, or a sign of the grammar with its depth.
 
     Attributes:
-        sign: `(1`, `&1`, `)1`, `.`; for a layer that joins ways, `)1` too; else the word itself.
+        sign: `(1`, `&1`, `)1`, `.`; for a layer that joins branches, `)1` too; else the word itself.
         word: None for a bare sign.
         layers: One for a word, several for a gate.
         locus: Of the layer, "attention" for a gate.
@@ -43,7 +43,7 @@ class Token:
 
     @property
     def parameters(self) -> int:
-        """Of its layers."""
+        """Parameters of its layers."""
         return sum(layer.parameters for layer in self.layers)
 
 
@@ -57,13 +57,13 @@ class Piece:
 
 
 def pieces(anatomy: Measurement) -> list[list[Piece]]:
-    """The pieces of a net, stage by stage."""
+    """Return the pieces of a net, by stage."""
     words = Words(anatomy)
     return [_pieces(stage, words) for stage in stages(anatomy)]
 
 
 def joined(first: list[list[Piece]], second: list[list[Piece]]) -> tuple[list[Piece], list[Piece]]:
-    """The pieces of two nets; plain layers of stages in a row are one piece, unless one net alone is all plain."""
+    """Return the pieces of two nets; consecutive plain layers are one piece, unless only one net is all plain."""
     plain = [all(piece.kind == LAYERS for stage in net for piece in stage) for net in (first, second)]
     made: list[list[Piece]] = []
     for net in (first, second):
@@ -80,7 +80,7 @@ def joined(first: list[list[Piece]], second: list[list[Piece]]) -> tuple[list[Pi
 
 def _pieces(stage: Stage, words: Words) -> list[Piece]:
     found: list[Piece] = []
-    for block in blocks(stage.row, words):
+    for block in blocks(stage.chain, words):
         tokens = tuple(_tokens(block, words, 1))
         plain = block.kind in ("layer", "gate")
         last = found[-1] if found else None
@@ -98,29 +98,29 @@ def _size(piece: Piece) -> tuple[int, ...]:
 
 def _tokens(block: Block, words: Words, depth: int) -> Iterator[Token]:
     if block.kind == "layer":
-        yield from (_token(number, words) for number in layers_of(block.ways[0]))
+        yield from (_token(number, words) for number in layers_of(block.branches[0]))
         return
     joins = (block.join,) if block.join else ()
     if block.kind == "gate":
-        layers = tuple(words.layers[number] for way in block.ways for number in layers_of(way))
+        layers = tuple(words.layers[number] for branch in block.branches for number in layers_of(branch))
         widths = [layer.output[0] for layer in layers if layer.locus in WEIGHING]
         head = "squeeze-and-excitation" if len(widths) == 2 and layers[0].field is None else "attention gate"
         yield Token(head, Word(head, width=f"-{widths[0]}" if widths else ""), layers + joins, "attention")
         return
-    web = isinstance(block.part, Web)
+    web = isinstance(block.part, Graph)
     yield Token(f"{'{' if web else '('}{depth}")
-    ways = [list(_row(way, words, depth + 1)) for way in block.ways]
+    branches = [list(_row(branch, words, depth + 1)) for branch in block.branches]
     if not web and block.join is not None and block.join.kind in ("sum", "product"):
         # Their order is nobody's business: short ones stand first, as in DNA.
-        ways.sort(key=len)
-    for at, way in enumerate(ways):
+        branches.sort(key=len)
+    for at, branch in enumerate(branches):
         yield from [Token(f"&{depth}")] if at else []
-        yield from way
+        yield from branch
     word = words.word(block.join.number) if block.join else None
     yield Token(f"{'}' if web else ')'}{depth}", word, joins, block.join.locus if block.join else "")
 
 
-def _row(row: Row, words: Words, depth: int) -> Iterator[Token]:
+def _row(row: Chain, words: Words, depth: int) -> Iterator[Token]:
     if not row:
         yield Token(".")
     for block in blocks(row, words):
@@ -133,7 +133,7 @@ def _token(number: int, words: Words) -> Token:
 
 
 def aligned(first: Sequence[Piece], second: Sequence[Piece]) -> list[Pair[Piece]]:
-    """The pieces of two nets, those that match side by side."""
+    """Return the pieces of two nets, matching ones paired."""
 
     @cache
     def likeness(one: tuple[Token, ...], other: tuple[Token, ...]) -> float:
@@ -153,12 +153,12 @@ def aligned(first: Sequence[Piece], second: Sequence[Piece]) -> list[Pair[Piece]
 
 
 def matched(first: Sequence[Token], second: Sequence[Token]) -> list[Pair[Token]]:
-    """The tokens of two pieces, those that match side by side."""
+    """Return the tokens of two pieces, matching ones paired."""
     return _best(first, second, score)
 
 
 def score(first: Token, second: Token) -> float:
-    """How alike two tokens are: 4 for equal ones, 0 for those that never match."""
+    """Return the similarity of two tokens: 4 for equal ones, 0 for those that never match."""
     if first.word is None or second.word is None:
         return 1.0 if first.sign == second.sign else 0.0
     if first.locus != second.locus:
@@ -173,7 +173,7 @@ def score(first: Token, second: Token) -> float:
 
 
 def _best(first: Sequence[T], second: Sequence[T], worth: Callable[[T, T], float]) -> list[Pair[T]]:
-    """The alignment of two sequences whose pairs are worth most together."""
+    """Return the alignment of two sequences with the highest total score."""
     rows, columns = len(first), len(second)
     table = [[0.0] * (columns + 1) for _ in range(rows + 1)]
     values = [[worth(one, other) for other in second] for one in first]

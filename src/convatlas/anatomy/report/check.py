@@ -1,4 +1,4 @@
-"""Published figures against measured ones, and the rule by which each was printed."""
+"""Check published figures against measured ones, and name the rule by which each was printed."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Check(Record):
 
     @property
     def unexplained(self) -> tuple[Cell, ...]:
-        """The cells that no rule and no exception explains."""
+        """Cells that no rule and no exception explains."""
         return tuple(cell for cell in self.cells if not cell.explained)
 
     def __str__(self) -> str:
@@ -78,7 +78,7 @@ class Check(Record):
 
 
 def check(name: str) -> Check:
-    """The published figures of a net against what is measured now.
+    """Check the published figures of a net against what is measured now.
 
     Raises:
         UnknownName: There is no such net.
@@ -93,7 +93,7 @@ def check(name: str) -> Check:
 
 
 def checks(names: Sequence[str]) -> Iterator[Check]:
-    """The checks of several nets, one after the other as they are made."""
+    """Yield the checks of several nets as they are done."""
     return (check(name) for name in names)
 
 
@@ -114,7 +114,7 @@ def _cell(card: Card, column: str, figure: Figure, anatomy: Measurement) -> Cell
 
 
 def _evaluated(net: str) -> dict[str, Any] | None:
-    """The latest evaluation of a net under its weights' own preprocessing."""
+    """Return the latest evaluation of a net with its weights' own preprocessing, None if there is none."""
     own = [one for one in evaluated(net) if one["preprocessing"] == one["weights"]]
     return own[-1] if own else None
 
@@ -128,7 +128,7 @@ def _seen(column: str, seen: Mapping[str, Any]) -> str:
 
 
 def _measured(column: str, anatomy: Measurement) -> float | str | tuple[int, ...] | None:
-    """What was measured in a column; the size of the weights in bytes."""
+    """Return the measured value of a column; the size of the weights is in bytes."""
     channels, height, width = anatomy.input
     found: dict[str, float | str | tuple[int, ...]] = {
         "depth": anatomy.depth,
@@ -148,7 +148,7 @@ def _measured(column: str, anatomy: Measurement) -> float | str | tuple[int, ...
 
 
 def _rule(card: Card, column: str, printed: str, anatomy: Measurement) -> tuple[str, bool, float]:
-    """What explains a cell, whether anything does, and the unit it was printed in."""
+    """Return what explains a cell, whether anything does, and the unit it was printed in."""
     for exception in exceptions():
         if (exception.net, exception.column, exception.printed) == (card.name, column, printed):
             return f"exception: {exception.why}", True, MIB
@@ -199,7 +199,7 @@ COLUMNS = (
 
 
 def table(found: Sequence[Check]) -> Table:
-    """One row a figure."""
+    """Return a table with a row for each figure."""
     cells = [cell for one in found for cell in one.cells]
     rows = [{column.key: getattr(cell, column.key) for column in COLUMNS} for cell in cells]
     open_cells = sum(len(one.unexplained) for one in found)

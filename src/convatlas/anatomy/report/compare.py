@@ -1,4 +1,4 @@
-"""What differs between two nets, in words: their DNA aligned, equal differences told once."""
+"""Compare two nets in words: their DNA is aligned, and equal differences are reported once."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison(Record):
-    """Two nets: their totals, the genes they have in other numbers, what differs where, from large to small.
+    """Two nets: their totals, genes whose numbers differ, and the differences with their places, largest first.
 
     `shared` is the share of both nets' layers that have a counterpart in the other one.
     """
@@ -84,7 +84,7 @@ class Comparison(Record):
     shared: float
 
     def tables(self) -> list[Table]:
-        """Totals, genes and differences."""
+        """Return the totals, genes and differences as tables."""
         totals = [vars(total) | {"share": _share(total)} for total in self.totals]
         named = (Column("first", self.first, _shown), Column("second", self.second, _shown))
         share = Column("share", "as share")
@@ -190,7 +190,7 @@ def _genes(one: Measurement, other: Measurement) -> tuple[Gene, ...]:
 
 
 def _beside(one: Measurement, other: Measurement) -> Iterator[tuple[str, str, int]]:
-    """What differs in the parts that the answers do not need: words, the part's name, more parameters."""
+    """Yield the differences in parts that the answers do not need: words, the part's name, more parameters."""
     first, second = dict(one.aside), dict(other.aside)
     for name in dict.fromkeys((*first, *second)):
         more = second.get(name, 0) - first.get(name, 0)
@@ -200,7 +200,7 @@ def _beside(one: Measurement, other: Measurement) -> Iterator[tuple[str, str, in
 
 
 def _differences(pair: Pair[Piece]) -> Iterator[tuple[str, str, int, int]]:
-    """For each difference in a pair of pieces: words ("" if none), place, more parameters, layers that both have."""
+    """Yield the differences of two pieces: words ("" if none), place, more parameters, layers that both have."""
     one, other = pair
     if one is None or other is None:
         piece = one or other
@@ -237,7 +237,7 @@ def _both(a: Token, b: Token) -> Iterator[tuple[str, str, int, int]]:
 def _run(
     run: Sequence[Token], side: int, last: Token | None, rest: Sequence[Token]
 ) -> Iterator[tuple[str, str, int, int]]:
-    """Tokens that only one net has, after the token `last` that both have and before the `rest`."""
+    """Yield the difference made by tokens that only one net has, between the token `last` and the `rest`."""
     if any(token.layers for token in run):
         text = f"{'' if side > 0 else 'no '}{named(run)}{_where(last, rest)}"
         yield text, place(run), side * sum(token.parameters for token in run), 0

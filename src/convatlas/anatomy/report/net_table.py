@@ -1,4 +1,4 @@
-"""All nets in one table, published figures beside measured ones; needs no torch."""
+"""List all nets in one table, published figures beside measured ones; needs no torch."""
 
 from __future__ import annotations
 

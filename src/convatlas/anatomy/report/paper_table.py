@@ -1,4 +1,4 @@
-"""The stages of a net as table 1 of the ResNet paper prints them: name, output size, kernels and widths."""
+"""Print the stages of a net as table 1 of the ResNet paper does: name, output size, kernels and widths."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from convatlas.anatomy.structure.blocks import WEIGHING, Block, blocks
 from convatlas.anatomy.structure.repeats import runs
 from convatlas.anatomy.structure.stages import Stage, stages
 from convatlas.anatomy.structure.tokens import JOINS, LINKED, VOTES, Words, width_of
-from convatlas.anatomy.structure.wiring import Row, layers_of
+from convatlas.anatomy.structure.wiring import Chain, layers_of
 from convatlas.base.tables import Column, Table
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What stands in a cell: lines in brackets, or one line without, so many times; ways are joined side by side."""
+    """Content of a cell: lines in brackets, or a single line without, `times` times; branches stand side by side."""
 
-    ways: tuple[tuple[str, ...], ...]
+    branches: tuple[tuple[str, ...], ...]
     times: int = 1
 
     def __str__(self) -> str:
-        texts = ["; ".join(way) for way in self.ways]
-        if len(texts) == 1 and len(self.ways[0]) == 1:
+        texts = ["; ".join(branch) for branch in self.branches]
+        if len(texts) == 1 and len(self.branches[0]) == 1:
             return texts[0] + (f" × {self.times}" if self.times > 1 else "")
         return " | ".join(f"[{text}]" for text in texts) + (f" × {self.times}" if self.times > 1 else "")
 
     def latex(self) -> str:
-        """The same as LaTeX, in math mode."""
-        texts = [[_math(line) for line in way] for way in self.ways]
+        """Return the entry as LaTeX, in math mode."""
+        texts = [[_math(line) for line in branch] for branch in self.branches]
         if len(texts) == 1 and len(texts[0]) == 1:
             inner = texts[0][0]
         else:
-            inner = r"\;".join(r"\begin{bmatrix}" + r"\\ ".join(way) + r"\end{bmatrix}" for way in texts)
+            inner = r"\;".join(r"\begin{bmatrix}" + r"\\ ".join(branch) + r"\end{bmatrix}" for branch in texts)
         return f"${inner}" + (rf"\times {self.times}" if self.times > 1 else "") + "$"
 
 
 @dataclass(frozen=True)
 class PaperRow:
-    """A stage: its name, the rows and columns of its maps or how many numbers it gives, its entries."""
+    """A stage: its name, the rows and columns of its maps or the length of its output, its entries."""
 
     name: str
     size: tuple[int, ...]
@@ -55,7 +55,7 @@ COLUMNS = (
 
 
 def paper_rows(anatomy: Measurement) -> list[PaperRow]:
-    """One row a stage that has anything to show; equal ones that follow one another are one."""
+    """Return a row for each stage that has anything to show; equal ones in sequence are one."""
     words = Words(anatomy)
     found: list[list[PaperRow]] = []
     last: Stage | None = None
@@ -73,32 +73,32 @@ def paper_rows(anatomy: Measurement) -> list[PaperRow]:
 
 
 def _together(rows: list[PaperRow]) -> list[PaperRow]:
-    """Equal rows as one, where that can be written with one number."""
+    """Return equal rows as one, where a single factor can express that."""
     whole = _repeated(rows[0].entries, len(rows)) if len(rows) > 1 else None
     return [PaperRow(f"{rows[0].name} – {rows[-1].name}", rows[0].size, whole)] if whole else rows
 
 
 def _repeated(entries: tuple[Entry, ...], times: int) -> tuple[Entry, ...] | None:
-    """What stands for so many stages of the same entries; None where that cannot be written with one number."""
+    """Return the entries of several equal stages as one, None where no single factor can express that."""
     if len(entries) == 1:
-        return (Entry(entries[0].ways, entries[0].times * times),)
-    if any(len(one.ways) > 1 or one.times > 1 for one in entries):
+        return (Entry(entries[0].branches, entries[0].times * times),)
+    if any(len(one.branches) > 1 or one.times > 1 for one in entries):
         return None
-    return (Entry((tuple(line for one in entries for line in one.ways[0]),), times),)
+    return (Entry((tuple(line for one in entries for line in one.branches[0]),), times),)
 
 
 def paper_table(anatomy: Measurement) -> Table:
-    """The rows as a table."""
+    """Return the rows as a table."""
     rows = [
         {"name": row.name, "size": row.size, "layers": " · ".join(map(str, row.entries))} for row in paper_rows(anatomy)
     ]
     number, power = _scaled(anatomy.macs)
-    note = f"FLOPs (multiply-adds): {number}×10^{power}. [a; b] × N: a then b, N times; | stands between ways."
+    note = f"FLOPs (multiply-adds): {number}×10^{power}. [a; b] × N: a then b, N times; | stands between branches."
     return Table(COLUMNS, rows, title=f"{anatomy.name}: stages as papers print them", notes=(note,))
 
 
 def latex(anatomy: Measurement) -> str:
-    """The table as a LaTeX tabular; needs amsmath."""
+    """Return the table as a LaTeX tabular, which needs amsmath."""
     lines = [r"\begin{tabular}{c|c|c}", rf"layer name & output size & {_text(anatomy.name)} \\ \hline"]
     for row in paper_rows(anatomy):
         size = r"\times ".join(map(str, row.size))
@@ -110,22 +110,22 @@ def latex(anatomy: Measurement) -> str:
 
 
 def _scaled(number: int) -> tuple[str, int]:
-    """A count as a number of two decimals and a power of ten."""
+    """Return a count as a number of two decimals and a power of ten."""
     power = 9 if number >= 1e8 else 6 if number >= 1e5 else 3
     return f"{number / 10**power:.2f}", power
 
 
 def _row(stage: Stage, words: Words) -> PaperRow:
     entries: list[Entry] = []
-    found = [entry for block in blocks(stage.row, words) for entry in _entries(block, words)]
+    found = [entry for block in blocks(stage.chain, words) for entry in _entries(block, words)]
     for run in runs(found):
         once = found[run.start : run.start + run.length]
         if run.times == 1:
             entries += once
         elif len(once) == 1:
-            entries.append(Entry(once[0].ways, run.times))
-        elif all(len(one.ways) == 1 for one in once):
-            entries.append(Entry((tuple(line for one in once for line in one.ways[0]),), run.times))
+            entries.append(Entry(once[0].branches, run.times))
+        elif all(len(one.branches) == 1 for one in once):
+            entries.append(Entry((tuple(line for one in once for line in one.branches[0]),), run.times))
         else:
             entries += once * run.times
     shape = words.shapes[stage.outputs[-1]]
@@ -133,18 +133,18 @@ def _row(stage: Stage, words: Words) -> PaperRow:
 
 
 def _entries(block: Block, words: Words) -> Iterator[Entry]:
-    """A block's lines; the ways of a module side by side, of a residual block the long one alone; none for nothing."""
+    """Yield the entries of a block: all branches of a module side by side, only the long one of a residual block."""
     if block.kind == "gate":
         yield Entry((_gate(block, words),))
         return
     if block.kind == "cell":
-        yield Entry(((f"cell of {len(block.ways)} parts",),))
+        yield Entry(((f"cell of {len(block.branches)} parts",),))
         return
-    chosen = block.ways if block.kind in ("module", "fork", "sum") else (block.main,)
+    chosen = block.branches if block.kind in ("module", "fork", "sum") else (block.main,)
     # Inside a residual block the paper leaves strides to its text.
-    ways = tuple(lines for way in chosen if (lines := _lines(way, words, block.kind not in RESIDUAL)))
-    if ways:
-        yield Entry(ways)
+    branches = tuple(lines for branch in chosen if (lines := _lines(branch, words, block.kind not in RESIDUAL)))
+    if branches:
+        yield Entry(branches)
     if block.join is not None and block.join.kind not in JOINS:
         yield Entry((tuple(_numbered(block.join, words)),))
 
@@ -152,24 +152,24 @@ def _entries(block: Block, words: Words) -> Iterator[Entry]:
 RESIDUAL = ("identity block", "convolution block", "pooled block", "sum", "dense layer")
 
 
-def _lines(row: Row, words: Words, strides: bool) -> tuple[str, ...]:
-    """The lines of a row: its convolutions, with their `strides` or without, dense layers, poolings and gates."""
+def _lines(row: Chain, words: Words, strides: bool) -> tuple[str, ...]:
+    """Return the lines of a chain: convolutions, with their `strides` or without, dense layers, poolings and gates."""
     lines: list[str] = []
     for block in blocks(row, words):
         if block.kind == "gate":
             lines += _gate(block, words)
         elif block.kind == "layer":
-            for number in layers_of(block.ways[0]):
+            for number in layers_of(block.branches[0]):
                 lines += _line(words.layers[number], words, strides)
         elif block.kind == "cell":
-            lines.append(f"cell of {len(block.ways)} parts")
+            lines.append(f"cell of {len(block.branches)} parts")
         else:
-            lines.append(" | ".join(", ".join(_lines(way, words, strides)) or "input" for way in block.ways))
+            lines.append(" | ".join(", ".join(_lines(branch, words, strides)) or "input" for branch in block.branches))
     return tuple(lines)
 
 
 def _line(layer: Layer, words: Words, strides: bool) -> Iterator[str]:
-    """What a layer is in the table, if it stands there: none, one line, or one for each layer of a recurrence."""
+    """Yield the lines of a layer: none, one, or one for each layer of a recurrence."""
     if layer.locus == "flattening" or layer.kind.startswith("adaptive"):
         yield from [layer.kind.replace("pooling", "pool")] if layer.kind != "flatten" else []
     elif layer.kind == "recurrence":
@@ -200,15 +200,15 @@ def _window(layer: Layer, words: Words, strides: bool) -> str:
 
 
 def _numbered(layer: Layer, words: Words) -> Iterator[str]:
-    """A layer without a window by its name, with its width where it has weights, or how often it repeats itself."""
+    """Yield the name of a layer without a window, with its width if it has weights, and its number of steps."""
     width = f"{layer.output[0]}, " if layer.locus in WEIGHING else ""
     steps = f", {layer.setting.removesuffix(STEPS)} {STEPS}" if layer.setting.endswith(STEPS) else ""
     yield f"{width}{layer.kind}{steps}"
 
 
 def _gate(block: Block, words: Words) -> tuple[str, ...]:
-    """A squeeze-and-excitation as the SE paper writes it: fc, [16, 256]."""
-    layers = [words.layers[number] for way in block.ways for number in layers_of(way)]
+    """Return a squeeze-and-excitation gate as the SE paper writes it: fc, [16, 256]."""
+    layers = [words.layers[number] for branch in block.branches for number in layers_of(branch)]
     widths = [layer.output[0] for layer in layers if layer.locus in WEIGHING]
     return (f"fc, [{', '.join(map(str, widths))}]",) if len(widths) == 2 else ("gate",)
 
@@ -219,7 +219,7 @@ def _math(line: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Text as LaTeX takes it, whatever a file of the user's own is called."""
+    """Return text escaped for LaTeX."""
     return "".join(ESCAPED.get(sign, sign) for sign in text)
 
 

@@ -1,4 +1,4 @@
-"""How layers, and what changed of them, are told in words."""
+"""Name layers, and changes of layers, in words."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ MOST = 100
 
 
 def told(layer: Layer) -> str:
-    """A layer in words: 3×3 convolution, ReLU."""
+    """Return a layer in words: 3×3 convolution, ReLU."""
     kernel = "×".join(map(str, layer.kernel)) + " " if layer.kernel else ""
     return f"{kernel}{layer.kind}"
 
 
 def named(tokens: Sequence[Token]) -> str:
-    """What a run of tokens is: a layer or gate in words, else its DNA without widths."""
+    """Return a run of tokens in words: a single layer or gate by its name, else DNA without widths."""
     words = [token for token in tokens if token.layers]
     if len(words) == 1:
         return words[0].sign if words[0].locus == "attention" else told(words[0].layers[-1])
@@ -28,7 +28,7 @@ def named(tokens: Sequence[Token]) -> str:
 
 
 def _whole(tokens: Sequence[Token]) -> Iterator[str]:
-    """The run in parts: between signs whose other half the other net has too, and these in words."""
+    """Yield the run in parts; signs whose other half both nets share are put in words."""
     begun: list[int] = []
     halves: set[int] = set()
     for at, token in enumerate(tokens):
@@ -38,7 +38,7 @@ def _whole(tokens: Sequence[Token]) -> Iterator[str]:
             begun.pop()
         elif token.sign[0] in "&)}" and not begun:
             halves.add(at)
-    # Of a fork that does not end here, the ways are told one by one: signs of one fork carry one depth.
+    # Of a fork that does not end here, the branches are told one by one: signs of one fork carry one depth.
     firsts = {tokens[at].sign[1:]: at for at in begun}
     halves |= {at for at, one in enumerate(tokens) if one.sign[0] in "({&" and firsts.get(one.sign[1:], at + 1) <= at}
     start = 0
@@ -46,9 +46,9 @@ def _whole(tokens: Sequence[Token]) -> Iterator[str]:
         token = tokens[at]
         yield _spelled(tokens[start:at])
         if token.sign[0] in ")}":
-            yield f"the {token.layers[-1].kind} of the ways" if token.layers else "where ways meet"
+            yield f"the {token.layers[-1].kind} of the branches" if token.layers else "where branches meet"
         else:
-            yield "ways part" if token.sign[0] in "({" else "another way"
+            yield "branches part" if token.sign[0] in "({" else "another branch"
         start = at + 1
     yield _spelled(tokens[start:])
 
@@ -66,14 +66,14 @@ def _spelled(tokens: Sequence[Token]) -> str:
 
 
 def place(tokens: Sequence[Token]) -> str:
-    """The module that all layers of the tokens are in: at most two names deep."""
+    """Return the module that all layers of the tokens are in, at most two names deep."""
     paths = [layer.name.split(".")[:-1] or [layer.name] for token in tokens for layer in token.layers]
     shared = [level[0] for level in zip(*paths, strict=False) if len(set(level)) == 1]
     return ".".join(shared[:2]) or (paths[0][0] if paths else "")
 
 
 def changed(a: Token, b: Token) -> str:
-    """How a layer changed from `a` to `b`: another kind, another window, another width."""
+    """Describe how a layer changed from `a` to `b`: another kind, another window, another width."""
     assert a.word is not None
     assert b.word is not None
     old, new, before, after = a.word, b.word, a.layers[-1], b.layers[-1]
@@ -111,7 +111,7 @@ def changed(a: Token, b: Token) -> str:
 
 
 def _looped(old: Loop, new: Loop) -> Iterator[str]:
-    """What changed of a recurrence: its layers, what they apply, its arrows, its steps."""
+    """Yield the changes of a recurrence: layers, activations, feedback arrows, steps."""
     if old.widths != new.widths:
         yield f"layers {'-'.join(map(str, old.widths))} → {'-'.join(map(str, new.widths))}"
     kinds = [", ".join(dict.fromkeys(loop.functions)) for loop in (old, new)]

@@ -1,4 +1,4 @@
-"""A net in sentences, as the review's section IV tells AlexNet and ResNet-50."""
+"""Describe a net in sentences, as the review's section IV describes AlexNet and ResNet-50."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from convatlas.anatomy.structure.blocks import WEIGHING, Block, blocks, weighing
 from convatlas.anatomy.structure.repeats import runs
 from convatlas.anatomy.structure.stages import Stage, stages
 from convatlas.anatomy.structure.tokens import LINKED, VOTES, Words, is_map, width_of
-from convatlas.anatomy.structure.wiring import Row
+from convatlas.anatomy.structure.wiring import Chain
 
 UNSHARED = ("locally connected", "cognitron cells")
 """Kinds of layers with a kernel for each place."""
@@ -28,10 +28,10 @@ NAMES = {
 
 
 def described(anatomy: Measurement) -> list[str]:
-    """The net in lines: each layer of a net that is one row of layers, each stage of any other."""
+    """Return the lines that describe a net: one for each layer of a plain chain, else one for each stage."""
     words, found = Words(anatomy), stages(anatomy)
     opening = _opening(anatomy, words, found)
-    if all(isinstance(part, int) for stage in found for part in stage.row):
+    if all(isinstance(part, int) for stage in found for part in stage.chain):
         return [*opening, *_row(found, words)]
     return [*opening, *(_stage(stage, words) for stage in found)]
 
@@ -64,12 +64,12 @@ def _row(found: Sequence[Stage], words: Words) -> Iterator[str]:
         else:
             yield f"  Then {_other(layer)}"
         moves = layer.locus not in ("activation", "regularization", "normalization")
-        if moves or layer.output != words.given(layer) or layer.kind == "local response normalization":
+        if moves or layer.output != words.input_shape(layer) or layer.kind == "local response normalization":
             yield f"  Outputs {_maps(layer, split)}"
 
 
 def _groups(layers: Sequence[Layer]) -> list[int]:
-    """For each layer, in how many groups its maps lie: its own, or those of the convolution that reads them next."""
+    """Return for each layer in how many groups its maps lie: its own, or those of the next convolution."""
     found: list[int] = []
     held = 1
     for at, layer in enumerate(layers):
@@ -82,7 +82,7 @@ def _groups(layers: Sequence[Layer]) -> list[int]:
 
 
 def _loop(layer: Layer, number: int) -> Iterator[str]:
-    """A recurrence, layer by layer; `number` of them stand before it."""
+    """Yield a recurrence layer by layer; `number` layers precede it."""
     loop = loop_of(layer.setting)
     for name, width, function in zip(loop.names, loop.widths, ("identity", *loop.functions), strict=True):
         sources = ["its own state" if source == name else source for source, target in loop.arrows if target == name]
@@ -98,9 +98,9 @@ def _loop(layer: Layer, number: int) -> Iterator[str]:
 
 
 def _weighing(layer: Layer, split: int, words: Words, before: Layer | None) -> str:
-    """A layer with weights; `before` is the last such one before it."""
+    """Return the sentence of a layer with weights; `before` is the last such layer."""
     name = NAMES.get(layer.kind, layer.kind.title())
-    given, width = words.given(layer), width_of(layer)
+    given, width = words.input_shape(layer), width_of(layer)
     if layer.kind == VOTES:
         return f"{name}: from {given[0]} capsules of {given[1]} to {width} capsules of {layer.output[-1]}"
     if layer.kernel is None or layer.stride is None:
@@ -122,7 +122,7 @@ def _weighing(layer: Layer, split: int, words: Words, before: Layer | None) -> s
 
 
 def _pad(layer: Layer, words: Words) -> str:
-    """The border of a window in words: 1, or 0 above and 1 below."""
+    """Return the border of a window in words: 1, or 0 above and 1 below."""
     top, below = words.borders_of(layer)
     return str(top) if top == below else f"{top} above and {below} below"
 
@@ -149,15 +149,15 @@ def _maps(layer: Layer, split: int = 1) -> str:
 
 
 def _stage(stage: Stage, words: Words) -> str:
-    """One stage: how many layers its longest way has, its blocks, what it gives."""
-    count = weighing(stage.row, words)
+    """Return the sentence of a stage: layers on its longest path, blocks, output."""
+    count = weighing(stage.chain, words)
     size = f"{count} layer{'s' if count > 1 else ''}: " if count else ""
-    told = _told(_items(stage.row, words))
+    told = _told(_items(stage.chain, words))
     return f"{stage.name}: {size}{told}. Outputs {_maps(words.layers[stage.outputs[-1]])}"
 
 
 def _told(items: Sequence[str]) -> str:
-    """Items in their order, those that come again told once."""
+    """Return items in order, repeated ones once with their number."""
     told = []
     for run in runs(items):
         once = items[run.start : run.start + run.length]
@@ -169,8 +169,8 @@ def _listed(texts: Sequence[str]) -> str:
     return ", ".join(texts[:-1]) + (" and " if len(texts) > 1 else "") + texts[-1]
 
 
-def _items(row: Row, words: Words) -> list[str]:
-    """What a row consists of; what follows a layer or stands before one goes with it, and with blocks unsaid."""
+def _items(row: Chain, words: Words) -> list[str]:
+    """Return the items of a chain; normalization and activation go with the layer they follow, or with a block."""
     items: list[str] = []
     waiting: list[str] = []
     takes = False
@@ -179,7 +179,7 @@ def _items(row: Row, words: Words) -> list[str]:
             items.append(_block(block, words))
             takes, waiting = False, []
             continue
-        (number,) = block.ways[0]
+        (number,) = block.branches[0]
         assert isinstance(number, int)
         layer = words.layers[number]
         if layer.locus in ("normalization", "activation"):
@@ -195,12 +195,12 @@ def _items(row: Row, words: Words) -> list[str]:
 
 
 def _block(block: Block, words: Words) -> str:
-    """A block by the name that people have for it, or by its ways and the layer in which they meet."""
-    ways = [_told(items) for way in block.ways if (items := _items(way, words))]
-    if block.join is not None and not ways and block.kind in ("fork", "module", "sum"):
-        return f"{block.join.kind} of {len(block.ways)} inputs"
+    """Return a block by its common name, or by its branches and the layer that joins them."""
+    branches = [_told(items) for branch in block.branches if (items := _items(branch, words))]
+    if block.join is not None and not branches and block.kind in ("fork", "module", "sum"):
+        return f"{block.join.kind} of {len(block.branches)} inputs"
     if block.join is not None and block.kind == "fork":
-        return f"{' beside '.join(ways)}, then {block.join.kind}"
+        return f"{' beside '.join(branches)}, then {block.join.kind}"
     return BLOCKS.get(block.kind, block.kind) + _of(block)
 
 
@@ -209,7 +209,7 @@ BLOCKS = {"cell": "cell", "module": "module", "dense layer": "densely connected 
 
 def _of(block: Block) -> str:
     parts = {"cell": "parts", "module": "branches"}.get(block.kind)
-    return f" of {len(block.ways)} {parts}" if parts else ""
+    return f" of {len(block.branches)} {parts}" if parts else ""
 
 
 def _plain(layer: Layer, words: Words) -> str:
@@ -231,7 +231,7 @@ def _times(number: int, what: str) -> str:
 
 
 def ordinal(number: int) -> str:
-    """1st, 2nd, 3rd, 4th, 11th, ..."""
+    """Return an ordinal number: 1st, 2nd, 3rd, 4th, 11th, ..."""
     last = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{last}"
 

@@ -1,4 +1,4 @@
-"""All that is known of one net, or of the genes of one locus, as tables."""
+"""Show all that is known of a net, or of the genes of a locus, as tables."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ GENES = tuple(
 
 
 def genes() -> dict[str, dict[str, Gene]]:
-    """Every gene by its name, by its locus."""
+    """Return every gene by its name, by its locus."""
     return LOCI | {"regularization": REGULARIZATIONS}
 
 

@@ -1,4 +1,4 @@
-"""What a part of a row is to a person: a residual block, an inception module, a gate, a plain layer."""
+"""Recognize the blocks of a chain: residual blocks, inception modules, gates, plain layers."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from dataclasses import dataclass
 
 from convatlas.anatomy.measure.records import Layer
 from convatlas.anatomy.structure.tokens import Words
-from convatlas.anatomy.structure.wiring import Fork, Part, Row, Web, layers_of
+from convatlas.anatomy.structure.wiring import Chain, Fork, Graph, Part, layers_of
 
 WEIGHING = ("convolution", "dense")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A part of a row, with the layer that joins its ways if it has any.
+    """A part of a chain, with the layer that joins its branches if it has any.
 
     Attributes:
-        kind: "layer"; "identity block", "convolution block" and "pooled block" for sums of a way and the input itself,
-            a convolution of it or a pooling of it; "sum"; "dense layer" for what is joined to its own input;
-            "module" for ways that are joined; "gate" for attention; "cell" for a web; "fork".
-        ways: The ways, each a row; a plain layer has one that holds it.
-        join: The layer where they meet; None for a plain layer.
+        kind: "layer"; "identity block", "convolution block" and "pooled block" for the sum of a branch and the input, a
+            convolution of it or a pooling of it; "sum"; "dense layer" for a branch concatenated with its input;
+            "module" for concatenated branches; "gate" for attention; "cell" for a graph; "fork".
+        branches: The branches, each a chain; a plain layer has one that holds it.
+        join: The layer where the branches meet; None for a plain layer.
         part: The part itself.
     """
 
     kind: str
-    ways: tuple[Row, ...]
+    branches: tuple[Chain, ...]
     join: Layer | None
     part: Part
 
     @property
-    def main(self) -> Row:
-        """The longest way."""
-        return max(self.ways, key=lambda way: len(list(layers_of(way))))
+    def main(self) -> Chain:
+        """Longest branch."""
+        return max(self.branches, key=lambda branch: len(list(layers_of(branch))))
 
 
-def blocks(row: Row, words: Words) -> Iterator[Block]:
-    """The blocks of a row, in order."""
+def blocks(row: Chain, words: Words) -> Iterator[Block]:
+    """Yield the blocks of a chain, in order."""
     ahead = iter(range(len(row)))
     for at in ahead:
         part, after = row[at], row[at + 1] if at + 1 < len(row) else None
@@ -50,53 +50,53 @@ def blocks(row: Row, words: Words) -> Iterator[Block]:
             join = None
         if join is not None:
             next(ahead)
-        if isinstance(part, Web):
-            yield Block("cell", tuple(node.row for node in part.nodes), join, part)
+        if isinstance(part, Graph):
+            yield Block("cell", tuple(node.chain for node in part.nodes), join, part)
         else:
-            yield Block(_kind(part, join, words), part.ways, join, part)
+            yield Block(_kind(part, join, words), part.branches, join, part)
 
 
 def _kind(fork: Fork, join: Layer | None, words: Words) -> str:
-    past = any(not way for way in fork.ways)
-    if join is None or len(fork.ways) < 2:
+    past = any(not branch for branch in fork.branches)
+    if join is None or len(fork.branches) < 2:
         return "fork"
     if join.kind == "product":
-        return "gate" if past and len(fork.ways) == 2 else "fork"
+        return "gate" if past and len(fork.branches) == 2 else "fork"
     if join.kind == "concatenation":
-        return "dense layer" if past and len(fork.ways) == 2 else "module"
-    if join.kind != "sum" or len(fork.ways) > 2:
+        return "dense layer" if past and len(fork.branches) == 2 else "module"
+    if join.kind != "sum" or len(fork.branches) > 2:
         return "sum" if join.kind == "sum" else "fork"
     if past:
         return "identity block"
-    lengths = [_weighing(way, words) for way in fork.ways]
-    side = fork.ways[0] if lengths[0] < lengths[1] else fork.ways[1]
+    lengths = [_weighing(branch, words) for branch in fork.branches]
+    side = fork.branches[0] if lengths[0] < lengths[1] else fork.branches[1]
     if lengths[0] == lengths[1]:
         return "sum"
     kinds = {words.layers[number].locus for number in layers_of(side)}
     return "pooled block" if kinds <= {"pooling", "padding"} else "convolution block"
 
 
-def _weighing(row: Row, words: Words) -> int:
+def _weighing(row: Chain, words: Words) -> int:
     return sum(words.layers[number].locus in WEIGHING for number in layers_of(row) if number > 0)
 
 
-def weighing(row: Row, words: Words) -> int:
-    """Convolutions and dense layers on the longest way through a row, what only computes a gate left aside."""
+def weighing(row: Chain, words: Words) -> int:
+    """Return how many convolutions and dense layers the longest path through a chain has, gates not counted."""
     total = 0
     for block in blocks(row, words):
-        if isinstance(block.part, Web):
+        if isinstance(block.part, Graph):
             total += _through(block.part, words)
         elif block.kind == "layer":
-            total += _weighing(block.ways[0], words)
+            total += _weighing(block.branches[0], words)
         elif block.kind != "gate":
-            total += max(weighing(way, words) for way in block.ways)
+            total += max(weighing(branch, words) for branch in block.branches)
         total += block.join is not None and block.join.locus in WEIGHING
     return total
 
 
-def _through(web: Web, words: Words) -> int:
+def _through(web: Graph, words: Words) -> int:
     longest: list[int] = []
     for node in web.nodes:
         before = max((longest[at] for at in node.inputs if at >= 0), default=0)
-        longest.append(before + weighing(node.row, words))
+        longest.append(before + weighing(node.chain, words))
     return max(longest[at] for at in web.ends if at >= 0)

@@ -1,19 +1,19 @@
-"""A net's DNA: its genes as one short sequence, stage by stage.
+"""Write a net's DNA: its genes as one short sequence, stage by stage.
 
     224x224x3 | stem: c7/2-64b bn relu max3/2:zeros | conv2: (c1-256b bn + c1-64b bn relu ...) relu [(. + ...) relu]x2
 
-The grammar. A net is its photo's size and its stages, each a row of items. An item is
+The grammar. A net is its photo's size and its stages, each a chain of items. An item is
 
 - a word, one layer: see `Word`. `c3/2-64` is a 3 x 3 convolution of stride 2 to 64 maps;
-- a fork, `(a + b)`: ways side by side that are added, multiplied `(a * b)`, joined by channel `(a , b)`, or read by the
-  layer after them `(a & b)`. The way `.` is what came in, passed by;
-- a repeat, `[row]x3`;
-- a web, `{a=. c1-8; b=. c3-8; c=a+b relu; b,c}`: rows with names, each beginning with what it reads; what stands last
-  is read by the layer after, joined by its sign;
-- what another stage gave: `<-2>` the one before the last, `<-2.1>` its second output, `<photo>` the photo. A stage that
-  begins with none reads the one before.
+- a fork, `(a + b)`: parallel branches that are added, multiplied `(a * b)`, concatenated `(a , b)`, or read by the
+  layer after them `(a & b)`. The branch `.` is the input itself;
+- a repeat, `[chain]x3`;
+- a graph, `{a=. c1-8; b=. c3-8; c=a+b relu; b,c}`: named chains, each beginning with its inputs; the last entry lists
+  the chains that the next layer reads, with the sign that joins them;
+- an output of another stage: `<-2>` of the second one back, `<-2.1>` its second output, `<photo>` the photo. A stage
+  without such a mark reads the stage before it.
 
-Equal nets have equal DNA. What changes only while a net is trained (stochastic depth) stands at the end as a rate.
+Equal nets have equal DNA. Layers that act only in training (stochastic depth) appear as a rate at the end.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from convatlas.anatomy.measure.records import Measurement
 from convatlas.anatomy.structure.repeats import runs
 from convatlas.anatomy.structure.stages import Stage, port, stages
 from convatlas.anatomy.structure.tokens import JOINS, Words
-from convatlas.anatomy.structure.wiring import Fork, Part, Row, Web
+from convatlas.anatomy.structure.wiring import Chain, Fork, Graph, Part
 from convatlas.base.records import Record
 
 Name = Callable[[int], str]
@@ -58,20 +58,20 @@ class Dna(Record):
         return " | ".join(self.lines())
 
     def lines(self) -> list[str]:
-        """The sequence, a stage a line."""
+        """Return the sequence, one stage a line."""
         rows = [f"{name}: {row}" for name, row in self.stages]
         return ["x".join(map(str, self.photo)), *rows, *self.rates]
 
     @property
     def genes(self) -> str:
-        """The sequence without the stages' names: equal for two makers' versions of one net."""
+        """Sequence without the stages' names: equal for the same net from two libraries."""
         return " | ".join(["x".join(map(str, self.photo)), *(row for _, row in self.stages), *self.rates])
 
 
 def dna(anatomy: Measurement) -> Dna:
-    """The DNA of a measured net."""
+    """Return the DNA of a measured net."""
     found, words = stages(anatomy), Words(anatomy)
-    rows = [spelled(stage.row, words, _names(at, found)) for at, stage in enumerate(found)]
+    rows = [spelled(stage.chain, words, _names(at, found)) for at, stage in enumerate(found)]
     rows = [_opened(at, found) + row for at, row in enumerate(rows)]
     kept: list[tuple[str, str]] = []
     for run in runs(rows):
@@ -88,7 +88,7 @@ def dna(anatomy: Measurement) -> Dna:
 
 
 def _names(at: int, found: list[Stage]) -> Name:
-    """How a stage calls what another one gave: by how many stages back it was."""
+    """Return the function that names another stage's output as seen from a stage: by how many stages it lies back."""
 
     def name(number: int) -> str:
         if number == 0:
@@ -103,14 +103,14 @@ def _names(at: int, found: list[Stage]) -> Name:
 
 
 def _opened(at: int, found: list[Stage]) -> str:
-    """What a stage reads, where it is not the only output of the one before."""
+    """Return the mark of a stage's input, "" where that is the only output of the stage before."""
     sources = found[at].sources
     usual = found[at - 1].outputs if at else (0,)
     return "" if len(sources) > 1 or sources == usual[:1] else f"{_names(at, found)(sources[0])} "
 
 
-def spelled(row: Row, words: Words, name: Name) -> str:
-    """A row of parts as it stands in DNA; `name` gives the names of the ports."""
+def spelled(row: Chain, words: Words, name: Name) -> str:
+    """Return a chain as it stands in DNA; `name` names outputs of other stages."""
     items = itemized(row, words, name)
     written: list[str] = []
     for run in runs(items, [not item.startswith(AFTER) for item in items]):
@@ -119,8 +119,8 @@ def spelled(row: Row, words: Words, name: Name) -> str:
     return " ".join(written)
 
 
-def itemized(row: Row, words: Words, name: Name) -> list[str]:
-    """The items of a row, before repeats are looked for; a fork takes the layer that joins its ways with it."""
+def itemized(row: Chain, words: Words, name: Name) -> list[str]:
+    """Return the items of a chain, before repeats are folded; a fork includes the layer that joins its branches."""
     items: list[str] = []
     ahead = iter(range(len(row)))
     for at in ahead:
@@ -136,24 +136,24 @@ def itemized(row: Row, words: Words, name: Name) -> list[str]:
 
 
 def _sign(after: Part | None, words: Words) -> tuple[str, bool]:
-    """How the ways before a part are joined, and whether the sign stands for the part itself."""
+    """Return the sign that joins the branches before a part, and whether the sign stands for the part itself."""
     if isinstance(after, int) and after > 0 and words.layers[after].kind in JOINS:
         return str(words.word(after)), True
     return "&", False
 
 
 def _fork(fork: Fork, sign: str, words: Words, name: Name) -> str:
-    ways = [spelled(way, words, name) or "." for way in fork.ways]
+    branches = [spelled(branch, words, name) or "." for branch in fork.branches]
     if sign in ("+", "*"):
         # Their order is nobody's business: short ones stand first.
-        ways.sort(key=lambda way: (len(way), way))
-    return "(" + f" {sign} ".join(ways) + ")"
+        branches.sort(key=lambda branch: (len(branch), branch))
+    return "(" + f" {sign} ".join(branches) + ")"
 
 
-def _web(web: Web, sign: str, words: Words, name: Name) -> str:
+def _web(web: Graph, sign: str, words: Words, name: Name) -> str:
     texts: list[str] = []
     for at, node in enumerate(web.nodes):
-        row, mark, first = node.row, "&", node.row[0]
+        row, mark, first = node.chain, "&", node.chain[0]
         if len(node.inputs) > 1:
             mark, joined = _sign(first, words)
             row = row[1:] if joined else row
@@ -164,7 +164,7 @@ def _web(web: Web, sign: str, words: Words, name: Name) -> str:
 
 
 def _letter(at: int) -> str:
-    """a, b, ..., z, aa, ab, ...; `.` for the web's input."""
+    """Return the name of a node: a, b, ..., z, aa, ab, ...; `.` for the graph's input."""
     if at < 0:
         return "."
     before = _letter(at // 26 - 1) if at >= 26 else ""

@@ -1,4 +1,4 @@
-"""What repeats in a sequence: found once, named once, with a number."""
+"""Find what repeats in a sequence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Run:
-    """`times` equal runs of `length` items each, the first of which begins at `start`."""
+    """`times` equal runs of `length` items each, the first of which starts at `start`."""
 
     start: int
     length: int
@@ -16,7 +16,7 @@ class Run:
 
 
 def runs(items: Sequence[Hashable], heads: Sequence[bool] | None = None) -> list[Run]:
-    """The sequence as runs, from left to right: at each place the run that covers most, the shortest of equals.
+    """Return the sequence as runs, from left to right: at each place the one that covers most, of equals the shortest.
 
     Where it may as well begin a little later, it begins at an item that `heads` marks.
     """
@@ -41,7 +41,7 @@ def runs(items: Sequence[Hashable], heads: Sequence[bool] | None = None) -> list
 
 
 def _times(signs: list[int], start: int, length: int) -> int:
-    """How often the items from `start` on come again, one after the other."""
+    """Return how often the `length` items from `start` on follow one another."""
     times, end = 1, start + length
     while signs[end : end + length] == signs[start : start + length]:
         times, end = times + 1, end + length

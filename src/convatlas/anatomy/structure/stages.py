@@ -1,4 +1,4 @@
-"""The stages of a net: runs of layers that its author named together, each with the shape of its wiring."""
+"""Divide a net into stages: runs of layers that its author named together, each with its wiring."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from convatlas.anatomy.measure.records import Layer, Measurement, Shape
-from convatlas.anatomy.structure.wiring import Row, Wires, row
+from convatlas.anatomy.structure.wiring import Chain, Wires, decompose
 
 SOURCE = -1
 """What stands for the input of a stage that several layers feed: each of them is a port of it."""
@@ -30,36 +30,36 @@ class Stage:
     """One stage.
 
     Attributes:
-        name: Of the module, or of the first and last of several layers that stand by themselves.
-        layers: In the order of execution, those that do nothing left out.
+        name: Name of the module, or of the first and last of several single layers.
+        layers: Layers in the order of execution, without those that do nothing.
         sources: Numbers of the layers of other stages that feed it, 0 for the photo.
-        row: Its parts. Several sources stand in it as ports.
-        outputs: Numbers of its layers that other stages read, or the answer.
+        chain: The stage's parts. If it has several sources, they stand in it as ports.
+        outputs: Numbers of its layers that other stages or the answer read.
     """
 
     name: str
     layers: tuple[Layer, ...]
     sources: tuple[int, ...]
-    row: Row
+    chain: Chain
     outputs: tuple[int, ...]
 
     @property
     def end(self) -> int:
-        """The layer with which its row ends; -1 if that ends with several."""
-        last = self.row[-1]
+        """Last layer of the stage's chain; -1 if several layers end it."""
+        last = self.chain[-1]
         return last if isinstance(last, int) else -1
 
 
 def port(number: int) -> int:
-    """The number under which the layer `number` of another stage stands in a row; it is its own inverse."""
+    """Return the number that stands in a chain for layer `number` of another stage; its own inverse."""
     return -2 - number
 
 
 def wires_of(anatomy: Measurement, everything: bool = False) -> dict[int, tuple[int, ...]]:
-    """For each layer that does something, the layers (0: the photo) that feed it.
+    """Return the numbers of the layers (0: the photo) that feed each layer that does something.
 
-    Neither does a layer that only training needs, nor a border that one window alone looks at: it is that window's.
-    With `everything` they are there too. What is joined to maps that were joined before is joined to their join.
+    Layers that only training needs are skipped, and borders that only one window reads: they belong to that window.
+    `everything` keeps both. What is concatenated with an existing concatenation reads that instead of its parts.
     """
     borders = folded(anatomy)
     shapes = {0: anatomy.input} | {layer.number: layer.output for layer in anatomy.layers}
@@ -83,21 +83,21 @@ def wires_of(anatomy: Measurement, everything: bool = False) -> dict[int, tuple[
 
 
 def _idle(layer: Layer, before: Shape) -> bool:
-    """Whether a layer is there, but set to nothing: a border of no pixels, dropout at a rate of 0."""
+    """Return whether a layer is set to do nothing: a border of no pixels, dropout at a rate of 0."""
     return (layer.kind == BORDER and layer.output == before and layer.padding == (0, 0)) or (
         layer.kind == "dropout" and layer.setting == "0"
     )
 
 
 def folded(anatomy: Measurement) -> set[int]:
-    """The borders that one window alone looks at."""
+    """Return the numbers of borders that only one window reads."""
     readers = Counter(number for layer in anatomy.layers for number in layer.inputs)
     windows = {layer.inputs[0] for layer in anatomy.layers if layer.kernel is not None}
     return {one.number for one in anatomy.layers if one.kind == BORDER and readers[one.number] == 1} & windows
 
 
 def stages(anatomy: Measurement, everything: bool = False) -> list[Stage]:
-    """The stages in the order of execution; `everything` as in `wires_of`."""
+    """Return the stages in the order of execution; `everything` as in `wires_of`."""
     wires = wires_of(anatomy, everything)
     layers = [layer for layer in anatomy.layers if layer.number in wires]
     groups = list(_groups(layers, len(layers), 0))
@@ -120,12 +120,12 @@ def _stage(name: str, run: Sequence[Layer], wires: Wires, read: set[int]) -> Sta
     own[sink] = [number for number in numbers if number in inside and number not in readers]
     outputs = tuple(number for number in numbers if number in elsewhere or (number in inside and number not in read))
     return Stage(
-        name, tuple(run), sources, row(numbers, own, SOURCE if len(sources) > 1 else sources[0], sink), outputs
+        name, tuple(run), sources, decompose(numbers, own, SOURCE if len(sources) > 1 else sources[0], sink), outputs
     )
 
 
 def _groups(layers: Sequence[Layer], total: int, depth: int) -> Iterator[tuple[str, list[Layer]]]:
-    """Runs of layers by the part of their names at `depth`; layers that stand by themselves join their neighbours."""
+    """Yield runs of layers by the part of their names at `depth`; single layers join their neighbours."""
     alone: list[Layer] = []
     for name, found in groupby(layers, key=lambda layer: _part(layer, depth)):
         run = list(found)
@@ -147,12 +147,12 @@ def _part(layer: Layer, depth: int) -> str:
 
 
 def _sizes(layers: Sequence[Layer]) -> int:
-    """How many sizes of map occur, those of single positions aside."""
+    """Return how many sizes of map occur, those of a single position not counted."""
     return len({layer.output[1:] for layer in layers if len(layer.output) == 3 and layer.output[1:] != (1, 1)})
 
 
 def _apart(layers: Sequence[Layer], depth: int) -> Iterator[tuple[str, list[Layer]]]:
-    """Layers that stand by themselves: those up to a pooling, and the vectors at the end, if there are many."""
+    """Divide single layers: each run up to a pooling, and the vectors at the end, if there are many layers."""
     run: list[Layer] = []
     for layer in layers:
         loci = {one.locus for one in run}

@@ -110,11 +110,11 @@ class Words:
         self.shapes: dict[int, Shape] = {0: anatomy.input}
         self.shapes |= {layer.number: layer.output for layer in anatomy.layers}
         photo = anatomy.input
-        self.seen: dict[int, Shape] = {0: (*photo[1:], photo[0]) if len(photo) == 3 else photo}
-        self.seen |= {layer.number: _seen(layer) for layer in anatomy.layers}
+        self.shown: dict[int, Shape] = {0: (*photo[1:], photo[0]) if len(photo) == 3 else photo}
+        self.shown |= {layer.number: _seen(layer) for layer in anatomy.layers}
         self.borders = folded(anatomy)
 
-    def given(self, layer: Layer) -> Shape:
+    def input_shape(self, layer: Layer) -> Shape:
         """The shape of what a layer reads, before a border that is its own."""
         return self.shapes[self._bare(layer)[0]]
 
@@ -127,7 +127,7 @@ class Words:
         """The word of a layer."""
         layer = self.layers[number]
         head = SHORT.get(layer.kind) or token_of(layer.kind)
-        before = self.given(layer)
+        before = self.input_shape(layer)
         if layer.kind.startswith("adaptive") and layer.output[1:] == (1, 1):
             head = {"avg": "gap", "max": "gmp"}[head]
         weighs = layer.locus in ("convolution", "dense")
@@ -153,7 +153,7 @@ class Words:
 
     def borders_of(self, layer: Layer) -> tuple[int, int]:
         """Rows that lie above and below the map that a window reads: its own, and those a layer of its own adds."""
-        before = self.given(layer)
+        before = self.input_shape(layer)
         if layer.kernel is None or layer.stride is None or len(before) != 3:
             return 0, 0
         top = (layer.padding or (0, 0))[0] + self._bare(layer)[1][0]

@@ -1,7 +1,7 @@
-"""The shape of a wiring: layers in a row, forks whose ways meet again, and webs where neither is so.
+"""Decompose the wiring of a net into chains of layers, forks whose branches meet again, and general graphs.
 
-A region of a net between two layers is taken apart at the layers that every way passes. What lies between two of them
-is a fork, if it falls into ways that touch nowhere else, or a web.
+A region between two layers is cut at the layers that every path passes. The part between two cuts is a fork if it
+falls into branches that are otherwise disjoint, else a graph.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ Wires = Mapping[int, Sequence[int]]
 
 @dataclass(frozen=True)
 class Fork:
-    """Ways side by side, from the part before to the part after; an empty way is the tensor itself, passed by."""
+    """Parallel branches from the part before to the part after; an empty branch is the tensor itself."""
 
-    ways: tuple[Row, ...]
+    branches: tuple[Chain, ...]
 
 
 @dataclass(frozen=True)
 class Node:
-    """Layers of a web one after the other, and the nodes that feed the first: their places, -1 for the web's input."""
+    """Layers of a graph in a chain, and the indices of the nodes that feed the first; -1 for the graph's input."""
 
-    row: Row
+    chain: Chain
     inputs: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Web:
-    """Nodes in an order in which each comes after those that feed it; those in `ends` feed the part after."""
+class Graph:
+    """Nodes in topological order; those in `ends` feed the part after."""
 
     nodes: tuple[Node, ...]
     ends: tuple[int, ...]
 
 
-Part = int | Fork | Web
+Part = int | Fork | Graph
 """A layer, by its number, or several."""
 
-Row = tuple[Part, ...]
+Chain = tuple[Part, ...]
 
 
-def row(numbers: Sequence[int], wires: Wires, source: int, sink: int) -> Row:
-    """The parts of the layers `numbers`, all of which lie on ways from `source` to `sink`; these two left out."""
+def decompose(numbers: Sequence[int], wires: Wires, source: int, sink: int) -> Chain:
+    """Return the parts of the layers `numbers`, all on paths from `source` to `sink`; these two are left out."""
     inner = set(numbers)
     place = {source: -1} | {number: at for at, number in enumerate(numbers)} | {sink: len(numbers)}
     feeds = {number: [one for one in wires[number] if one in inner or one == source] for number in numbers}
@@ -65,7 +65,7 @@ def row(numbers: Sequence[int], wires: Wires, source: int, sink: int) -> Row:
 
 
 def _farthest(place: Mapping[int, int], feeds: Wires) -> dict[int, int]:
-    """For each place, the farthest one that it feeds."""
+    """Return, for each place, the farthest place that it feeds."""
     found: dict[int, int] = {}
     for number, before in feeds.items():
         for one in before:
@@ -76,24 +76,24 @@ def _farthest(place: Mapping[int, int], feeds: Wires) -> dict[int, int]:
 def _between(numbers: Sequence[int], feeds: Wires, source: int, sink: int, direct: bool) -> Iterator[Part]:
     if not numbers:
         return
-    ways = _components(numbers, feeds)
-    if direct or len(ways) > 1:
-        # Numbers rise along a way, so the order of the ways is that of their first layers.
-        rows = [row(way, _without(feeds, source, sink), source, sink) for way in ways]
-        if all(isinstance(way[-1], int) for way in rows):
+    branches = _components(numbers, feeds)
+    if direct or len(branches) > 1:
+        # Numbers rise along a branch, so the order of the branches is that of their first layers.
+        rows = [decompose(branch, _without(feeds, source, sink), source, sink) for branch in branches]
+        if all(isinstance(branch[-1], int) for branch in rows):
             yield Fork((*([()] if direct else []), *rows))
             return
-    # A way that reaches the end at several places is no way of a fork.
+    # A branch that reaches the end at several places is no branch of a fork.
     yield _web(numbers, feeds, source, sink)
 
 
 def _without(feeds: Wires, source: int, sink: int) -> Wires:
-    """The wires without the direct one."""
+    """Return the wires without the one from `source` to `sink`."""
     return {**feeds, sink: [one for one in feeds[sink] if one != source]}
 
 
 def _components(numbers: Sequence[int], feeds: Wires) -> list[list[int]]:
-    """The layers in groups that no wire connects."""
+    """Return the connected components."""
     leader = {number: number for number in numbers}
 
     def find(number: int) -> int:
@@ -112,8 +112,8 @@ def _components(numbers: Sequence[int], feeds: Wires) -> list[list[int]]:
     return list(groups.values())
 
 
-def _web(numbers: Sequence[int], feeds: Wires, source: int, sink: int) -> Web:
-    """The layers of a region as nodes: a layer with one input whose only reader it is goes on with its row."""
+def _web(numbers: Sequence[int], feeds: Wires, source: int, sink: int) -> Graph:
+    """Return the layers of a region as a graph: a layer that is the only reader of its only input extends that node."""
     forks = _forks(numbers, feeds, source, sink)
     hidden = {number for fork in forks.values() for number in layers_of([fork[1]])}
     shown = [number for number in numbers if number not in hidden]
@@ -122,19 +122,19 @@ def _web(numbers: Sequence[int], feeds: Wires, source: int, sink: int) -> Web:
     nodes: list[Node] = []
     at = {source: -1}
     for number in shown:
-        parts: Row = (forks[number][1], number) if number in forks else (number,)
+        parts: Chain = (forks[number][1], number) if number in forks else (number,)
         before = tuple(dict.fromkeys(at[one] for one in inputs[number]))
         if len(inputs[number]) == 1 and before != (-1,) and readers[inputs[number][0]] == 1:
             at[number] = before[0]
-            nodes[before[0]] = Node(nodes[before[0]].row + parts, nodes[before[0]].inputs)
+            nodes[before[0]] = Node(nodes[before[0]].chain + parts, nodes[before[0]].inputs)
         else:
             at[number] = len(nodes)
             nodes.append(Node(parts, before))
-    return Web(tuple(nodes), tuple(dict.fromkeys(at[one] for one in feeds[sink])))
+    return Graph(tuple(nodes), tuple(dict.fromkeys(at[one] for one in feeds[sink])))
 
 
 def _forks(numbers: Sequence[int], feeds: Wires, source: int, sink: int) -> dict[int, tuple[int, Part]]:
-    """Layers of a web where all ways from one layer meet and none leaves: which layer, and the part between."""
+    """Return, by layer, where all paths from one layer meet and none leaves: that first layer, and the part between."""
     place = {number: at for at, number in enumerate((source, *numbers))}
     passed: dict[int, set[int]] = {source: {source}}
     readers: dict[int, set[int]] = {}
@@ -159,7 +159,7 @@ def _forks(numbers: Sequence[int], feeds: Wires, source: int, sink: int) -> dict
 
 
 def _back(number: int, feeds: Wires, first: int) -> set[int]:
-    """All layers on the ways from `first` to a layer."""
+    """Return all layers on the paths from `first` to a layer."""
     found: set[int] = set()
     ahead = [number]
     while ahead:
@@ -170,13 +170,13 @@ def _back(number: int, feeds: Wires, first: int) -> set[int]:
 
 
 def layers_of(parts: Iterable[Part]) -> Iterator[int]:
-    """The numbers of all layers below, in the order of the parts."""
+    """Yield the numbers of all layers in the parts, in order."""
     for part in parts:
         if isinstance(part, int):
             yield part
         elif isinstance(part, Fork):
-            for way in part.ways:
-                yield from layers_of(way)
+            for branch in part.branches:
+                yield from layers_of(branch)
         else:
             for node in part.nodes:
-                yield from layers_of(node.row)
+                yield from layers_of(node.chain)

@@ -1,4 +1,4 @@
-"""A card a stage: its name, its totals, and its blocks on as many lines as they take."""
+"""Plan the cards: one for each stage, with its name, its totals and its blocks on as many lines as they take."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from convatlas.anatomy.drawing.elements import Element
-from convatlas.anatomy.drawing.names import counted, times
-from convatlas.anatomy.drawing.placing import Placer, framed
-from convatlas.anatomy.drawing.rows import Chain
-from convatlas.anatomy.drawing.sketching import Sketcher
-from convatlas.anatomy.drawing.units import (
+from convatlas.anatomy.drawing.labels import counted, times
+from convatlas.anatomy.drawing.layout.chains import ChainLayout
+from convatlas.anatomy.drawing.layout.elements import Element
+from convatlas.anatomy.drawing.layout.layout import Layout, add_frames
+from convatlas.anatomy.drawing.sketch.pieces import (
     Entry,
+    ForkPiece,
     Frame,
     Piece,
     Sketch,
     Unit,
-    Ways,
     boxes,
     folded,
     numbers,
     patterns,
 )
+from convatlas.anatomy.drawing.sketch.sketcher import Sketcher
 from convatlas.anatomy.measure.records import Shape
 from convatlas.anatomy.structure.stages import Stage
 from convatlas.anatomy.structure.tokens import Words
@@ -36,13 +36,13 @@ MANY = 14
 
 @dataclass
 class Plan:
-    """What a card will hold.
+    """The content of a card.
 
     Attributes:
-        stages: Those that it shows; several if they are small, one module each, or equal.
+        stages: The stages it shows; several if they are small, single modules, or equal.
         sketch: What is drawn of them.
         times: How many equal stages it stands for.
-        kind: Of its stages, where the next one of the same kind may stand beside them: see `_kind`.
+        kind: The kind of its stages if the next one of that kind may stand beside them: see `_kind`.
     """
 
     stages: list[Stage]
@@ -52,30 +52,33 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """Of its stage, or of the first and the last."""
+        """Name of its stage, or of the first and the last."""
         first, last = self.stages[0].name, self.stages[-1].name
         return first.replace("-", " – ") if first == last else f"{first.partition('-')[0]} – {last.rpartition('-')[2]}"
 
     def totals(self, words: Words) -> str:
-        """Output, parameters and multiply-accumulates of all its stages."""
+        """Return output, parameters and multiply-accumulates of all its stages."""
         layers = [layer for stage in self.stages for layer in stage.layers]
         last = self.stages[-1]
-        parts = [times(words.seen[last.outputs[-1]]), counted(sum(layer.parameters for layer in layers), "parameters")]
+        parts = [
+            times(words.shown[last.outputs[-1]]),
+            counted(sum(layer.parameters for layer in layers), "parameters"),
+        ]
         macs = sum(layer.macs for layer in layers)
         return " · ".join([*parts, *([counted(macs, "MACs")] if macs else [])])
 
 
 def plans(found: Sequence[Stage], words: Words, sketchers: Sequence[Sketcher], opened: int | None) -> list[Plan]:
-    """The cards of a net's stages; `opened` is the place of the stage that is drawn with all its layers."""
+    """Return the cards of a net's stages; `opened` is the index of the stage that is drawn with all its layers."""
     made: list[Plan] = []
     drawn: dict[str, str] = {}
     for at, stage in enumerate(found):
-        sketch = sketchers[at].sketch(stage.row)
+        sketch = sketchers[at].sketch(stage.chain)
         if len(stage.sources) == 1 and stage.sources[0] != (found[at - 1].end if at else 0):
-            sketch = (Entry(stage.sources[0], words.seen[stage.sources[0]]), *sketch)
+            sketch = (Entry(stage.sources[0], words.shown[stage.sources[0]]), *sketch)
         if at == opened:
             opened_here = partial(_is_open, words, sketchers[at])
-            made.append(Plan([stage], folded(framed(sketch, words, stage.name), opened_here)))
+            made.append(Plan([stage], folded(add_frames(sketch, words, stage.name), opened_here)))
             continue
         last = made[-1] if made and not (opened is not None and opened == at - 1) else None
         follows = at > 0 and stage.sources == found[at - 1].outputs == (found[at - 1].end,)
@@ -96,7 +99,7 @@ def plans(found: Sequence[Stage], words: Words, sketchers: Sequence[Sketcher], o
             continue
         shown = plan.stages[0]
         single = len(plan.stages) == plan.times
-        sketch = folded(framed(plan.sketch, words, shown.name) if single else _parted(plan))
+        sketch = folded(add_frames(plan.sketch, words, shown.name) if single else _parted(plan))
         look = patterns(sketch, widths=False)
         if single and boxes(sketch) > MANY and look in drawn:
             sketch = _again(drawn[look], plan, words)
@@ -118,26 +121,26 @@ def _kind(sketch: Sketch) -> str:
     if len(sketch) <= 2 and all(isinstance(piece, Unit) and not piece.sign for piece in sketch):
         return SMALL
     (first, *others) = sketch
-    return MODULE if not others and isinstance(first, Ways) and first.join.layers else ""
+    return MODULE if not others and isinstance(first, ForkPiece) and first.join.layers else ""
 
 
 def _same_size(first: Stage, second: Stage, words: Words) -> bool:
-    """Whether two modules give maps of one size."""
+    """Return whether two modules output maps of one size."""
     return words.shapes[first.end][1:] == words.shapes[second.end][1:]
 
 
 def _alike(first: Stage, second: Stage, found: Sequence[Stage]) -> bool:
-    """Whether two stages that follow one another read the same stages before them, seen from each."""
+    """Return whether two successive stages read the same earlier stages, counted back from each."""
     places = {number: at for at, stage in enumerate(found) for number in stage.outputs}
     seen = [[found.index(stage) - places.get(number, -1) for number in stage.sources] for stage in (first, second)]
     return seen[0] == seen[1]
 
 
 def _parted(plan: Plan) -> Sketch:
-    """The sketch of several stages: a frame around each module, or each of two boxes, if there are many such."""
+    """Return the sketch of several stages: a frame around each module, or each pair of boxes, if there are many."""
     if plan.kind == MODULE:
         return tuple(Frame(stage.name, (piece,)) for stage, piece in zip(plan.stages, plan.sketch, strict=True))
-    if sum(len(stage.row) > 1 for stage in plan.stages) < MOST_ALONE:
+    if sum(len(stage.chain) > 1 for stage in plan.stages) < MOST_ALONE:
         return plan.sketch
     pieces = list(plan.sketch)
     found: list[Piece] = []
@@ -153,24 +156,24 @@ MOST_ALONE = 4
 
 
 def _again(name: str, plan: Plan, words: Words) -> Sketch:
-    """One box in the place of blocks that were drawn before with other widths."""
+    """Return one box that stands for blocks drawn before with other widths."""
     layers = tuple(numbers(plan.sketch))
-    shape = words.seen[plan.stages[-1].outputs[-1]]
+    shape = words.shown[plan.stages[-1].outputs[-1]]
     return (Unit(layers, (f"as {name}", times(shape)), "other", shape=shape),)
 
 
-def lines(plan: Plan, placer: Placer, before: Shape) -> list[Chain]:
-    """The plan's sketch on lines of at most `WIDEST`."""
-    done: list[Chain] = []
+def lines(plan: Plan, layout: Layout, before: Shape) -> list[ChainLayout]:
+    """Return the plan's sketch on lines of at most `WIDEST`."""
+    done: list[ChainLayout] = []
     run: list[Element] = []
     start = shape = before
     told = len(plan.stages[0].sources) == 1 and not isinstance(plan.sketch[0], Entry)
-    whole = placer.chain(plan.sketch, before).width <= SPARE * WIDEST
+    whole = layout.chain(plan.sketch, before).width <= SPARE * WIDEST
     for piece in plan.sketch:
-        element = placer.element(piece, shape)
-        if run and not whole and Chain([*run, element], start).width > WIDEST:
-            done.append(Chain(run, start, told=told))
+        element = layout.element(piece, shape)
+        if run and not whole and ChainLayout([*run, element], start).width > WIDEST:
+            done.append(ChainLayout(run, start, told=told))
             run, start, told = [], shape, False
         run.append(element)
         shape = element.shape or shape
-    return [*done, Chain(run, start, told=told)]
+    return [*done, ChainLayout(run, start, told=told)]

@@ -1,4 +1,4 @@
-"""Webs: nodes in columns, so that every line runs to the right, in an order that crosses few of them."""
+"""Lay out a graph in columns: every edge runs to the right, and few of them cross (Sugiyama et al. 1981)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from convatlas.anatomy.drawing.canvas import Ink
-from convatlas.anatomy.drawing.elements import GAP, EntryBox, Joint
-from convatlas.anatomy.drawing.rows import JOIN, Chain, enter
-from convatlas.anatomy.drawing.units import Unit
+from convatlas.anatomy.drawing.layout.canvas import Canvas
+from convatlas.anatomy.drawing.layout.chains import JOIN, ChainLayout, enter
+from convatlas.anatomy.drawing.layout.elements import GAP, EntryBox, Joint
+from convatlas.anatomy.drawing.sketch.pieces import Unit
 from convatlas.anatomy.measure.records import Shape
 
 SPREAD = 40.0
@@ -20,7 +20,7 @@ SWEEPS = 12
 
 @dataclass
 class Place:
-    """A node, or a point where a line passes a column: which column, how far down, what feeds it."""
+    """A node, or a point where an edge passes a column: its column, its level, the places that feed it."""
 
     column: int
     feeds: list[int]
@@ -31,12 +31,12 @@ class Place:
     y: float = 0.0
 
 
-class Web:
-    """A web with the joint that its ends lead to; -1 among a node's inputs is the line that enters."""
+class GraphLayout:
+    """A graph with the joint that its ends lead to; -1 among a node's inputs is the graph's input."""
 
     def __init__(
         self,
-        nodes: Sequence[Chain],
+        nodes: Sequence[ChainLayout],
         inputs: Sequence[Sequence[int]],
         ends: Sequence[int],
         joint: Unit,
@@ -57,7 +57,7 @@ class Web:
         self.above = max(self.joint.above, -min(tops))
         self.below = max(self.joint.below, max(bottoms))
 
-    def paint(self, ink: Ink, x: float, y: float) -> None:
+    def paint(self, canvas: Canvas, x: float, y: float) -> None:
         """See `Element`."""
         lefts = [x]
         for wide in self.wide:
@@ -66,29 +66,29 @@ class Web:
             for at in column:
                 place = self.places[at]
                 for before in place.feeds:
-                    self._line(ink, self.places[before], place, lefts, y)
+                    self._line(canvas, self.places[before], place, lefts, y)
                 if place.node is not None:
-                    self.nodes[place.node].paint(ink, left, y + place.y)
+                    self.nodes[place.node].paint(canvas, left, y + place.y)
         for at in self.columns[0]:
             place = self.places[at]
             if place.node is not None:
-                self.nodes[place.node].paint(ink, x, y + place.y)
+                self.nodes[place.node].paint(canvas, x, y + place.y)
         joint = lefts[-1] + JOIN
-        self.joint.paint(ink, joint, y)
+        self.joint.paint(canvas, joint, y)
         for level in self.last:
-            enter(ink, self.joint, (lefts[-1], y + level), (joint, y))
+            enter(canvas, self.joint, (lefts[-1], y + level), (joint, y))
 
-    def _line(self, ink: Ink, before: Place, after: Place, lefts: Sequence[float], y: float) -> None:
-        """From the end of a node, level through its column, then over to the next one."""
+    def _line(self, canvas: Canvas, before: Place, after: Place, lefts: Sequence[float], y: float) -> None:
+        """Draw an edge: from the end of a node, level through its column, then over to the next one."""
         left, right = lefts[before.column], lefts[before.column + 1]
-        ink.line((left + before.width, y + before.y), (right - SPREAD, y + before.y))
-        ink.curve((right - SPREAD, y + before.y), (right, y + after.y), arrow=after.node is not None)
+        canvas.line((left + before.width, y + before.y), (right - SPREAD, y + before.y))
+        canvas.curve((right - SPREAD, y + before.y), (right, y + after.y), arrow=after.node is not None)
 
 
 def _placed(
-    nodes: Sequence[Chain], inputs: Sequence[Sequence[int]], ends: Sequence[int]
+    nodes: Sequence[ChainLayout], inputs: Sequence[Sequence[int]], ends: Sequence[int]
 ) -> tuple[list[Place], list[list[int]]]:
-    """The places, and which of them are in each column: a node right of all that feed it, points between."""
+    """Return the places, and those in each column: a node right of all that feed it, points between."""
     enters = any(-1 in before and nodes[at].elements and not _begins(nodes[at]) for at, before in enumerate(inputs))
     columns: list[int] = []
     for at, before in enumerate(inputs):
@@ -110,13 +110,13 @@ def _placed(
     return places, [[at for at in order if places[at].column == column] for column in range(last + 1)]
 
 
-def _begins(node: Chain) -> bool:
-    """Whether a node begins with what another stage gave."""
+def _begins(node: ChainLayout) -> bool:
+    """Return whether a node starts with another stage's output."""
     return bool(node.elements) and isinstance(node.elements[0], EntryBox)
 
 
 def _passed(places: list[Place], at: int, column: int) -> int:
-    """A place in the column before `column` through which the line from `at` comes; made where there is none."""
+    """Return the place before `column` through which the edge from `at` runs, added where there is none."""
     while places[at].column < column - 1:
         step = places[at].column + 1
         known = [
@@ -132,7 +132,7 @@ def _passed(places: list[Place], at: int, column: int) -> int:
 
 
 def _ordered(places: list[Place], columns: list[list[int]]) -> None:
-    """Sorts each column by the mean place of its neighbours, right and left in turn; keeps what crosses least."""
+    """Sort each column by the mean place of its neighbours, sweeping right and left; keep the fewest crossings."""
     best, fewest = [list(column) for column in columns], _crossings(places, columns)
     reads: dict[int, list[int]] = {}
     for at, place in enumerate(places):
@@ -168,7 +168,7 @@ def _crossings(places: Sequence[Place], columns: Sequence[Sequence[int]]) -> int
 
 
 def _levelled(places: list[Place], columns: Sequence[Sequence[int]]) -> None:
-    """Levels of the places: each column stacked around 0, then drawn towards its neighbours as far as there is room."""
+    """Set the levels: each column is stacked around 0, then moved towards its neighbours as far as there is room."""
     for column in columns:
         total = sum(places[at].above + places[at].below for at in column) + GAP * (len(column) - 1)
         level = -total / 2

@@ -1,4 +1,4 @@
-"""Where shapes are collected while a picture is laid out: lines lie behind boxes, text before them."""
+"""Collect shapes while a picture is laid out: lines lie behind boxes, text in front of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ Titled = Callable[[Iterable[int]], str]
 """What is told of layers when one points at their box."""
 
 
-class Ink:
-    """The shapes of a picture in the making; `entries` are layers of other stages and where their lines arrive."""
+class Canvas:
+    """Shapes of a picture under construction; `entries` are layers of other stages and where their lines arrive."""
 
     def __init__(self, titled: Titled):
         self.titled = titled
@@ -21,13 +21,13 @@ class Ink:
         self.entries: list[tuple[int, Point]] = []
 
     def line(self, *points: Point, arrow: bool = False, dashed: bool = False, stroke: str = INK) -> None:
-        """A line through points; those that follow one another at one place are one."""
+        """Draw a line through points; successive equal points count once."""
         kept = [point for at, point in enumerate(points) if at == 0 or point != points[at - 1]]
         if len(kept) > 1:
             self.lines.append(Line(tuple(kept), stroke, arrow=arrow, dashed=dashed))
 
     def curve(self, start: Point, end: Point, arrow: bool = False) -> None:
-        """A line that leaves and arrives level."""
+        """Draw a curve that leaves and arrives horizontally."""
         middle = (start[0] + end[0]) / 2
         if abs(start[1] - end[1]) < 0.1:
             self.line(start, end, arrow=arrow)
@@ -38,5 +38,5 @@ class Ink:
                 self.line((end[0] - 1, end[1]), end, arrow=True)
 
     def shapes(self) -> tuple[Shape, ...]:
-        """All shapes from back to front."""
+        """Return all shapes from back to front."""
         return (*self.back, *self.lines, *self.front)

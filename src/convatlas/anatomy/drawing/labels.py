@@ -1,4 +1,4 @@
-"""What boxes say: short names of layers, and shapes as papers write them."""
+"""Label boxes: short names of layers, and shapes as papers write them."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ SHORT = {
 
 
 def short_kind(kind: str) -> str:
-    """The short name of a kind of layer."""
+    """Return the short name of a kind of layer."""
     return SHORT.get(kind) or short_of(kind)
 
 
 def short(layer: Layer) -> str:
-    """A layer's short name, its rate or slope with it."""
+    """Return a layer's short name, with its rate or slope."""
     name = short_kind(layer.kind)
     if layer.kind == "photo normalization":
         return "rescale" if layer.setting else "standardize"
@@ -46,7 +46,7 @@ def short(layer: Layer) -> str:
 
 
 def labels(layer: Layer, words: Words) -> tuple[str, ...]:
-    """The lines of a layer's box: what it is with its window, then its width; none where a sign says it all."""
+    """Return the lines of a layer's box: its kind with its window, then its width; none where a sign is enough."""
     if layer.kind in SIGNS:
         return () if len(layer.inputs) > 1 else (f"{SIGNS[layer.kind]} constant",)
     name = short(layer)
@@ -68,12 +68,12 @@ def labels(layer: Layer, words: Words) -> tuple[str, ...]:
 
 
 def times(sides: tuple[int, ...]) -> str:
-    """Sides as papers write them: 3×3, 56×56×256."""
+    """Return sides as papers write them: 3×3, 56×56×256."""
     return "×".join(map(str, sides))
 
 
 def counted(number: float, unit: str) -> str:
-    """A number in three digits: 25.6M, 3.86G."""
+    """Return a number in three digits, with its unit: 25.6M parameters, 3.86G MACs."""
     for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= size:
             return (

@@ -1,24 +1,24 @@
-"""From sketches to elements that have a place."""
+"""Turn sketches into elements that have a size and a place."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import groupby
 
-from convatlas.anatomy.drawing.elements import Element, EntryBox, Joint, UnitBox
-from convatlas.anatomy.drawing.graph_layout import Web
-from convatlas.anatomy.drawing.loops import Loops
-from convatlas.anatomy.drawing.rows import Chain, Fork, Framed
-from convatlas.anatomy.drawing.units import (
+from convatlas.anatomy.drawing.layout.chains import ChainLayout, ForkLayout, FrameLayout
+from convatlas.anatomy.drawing.layout.elements import Element, EntryBox, Joint, UnitBox
+from convatlas.anatomy.drawing.layout.graph import GraphLayout
+from convatlas.anatomy.drawing.layout.recurrence import RecurrenceLayout
+from convatlas.anatomy.drawing.sketch.pieces import (
     Entry,
+    ForkPiece,
     Frame,
+    GraphPiece,
     Piece,
-    Recurrent,
+    Recurrence,
     Repeat,
     Sketch,
-    Tangle,
     Unit,
-    Ways,
     boxes,
     numbers,
 )
@@ -26,42 +26,42 @@ from convatlas.anatomy.measure.records import Shape
 from convatlas.anatomy.structure.tokens import Words
 
 
-class Placer:
-    """Makes elements of sketches.
+class Layout:
+    """Turns sketches into elements.
 
     Args:
-        entries: What the mark of another stage's output says, by the number of the layer.
-        tags: The letters of outputs that are read elsewhere and lie amid their stage.
+        entries: The text of the mark of another stage's output, by the number of the layer.
+        tags: The letters of outputs inside a stage that other stages read.
     """
 
     def __init__(self, entries: Callable[[int], str], tags: Mapping[int, str]):
         self.entries, self.tags = entries, tags
 
-    def chain(self, sketch: Sketch, before: Shape, lead: bool = False, tail: bool = False) -> Chain:
-        """A sketch on one line."""
+    def chain(self, sketch: Sketch, before: Shape, lead: bool = False, tail: bool = False) -> ChainLayout:
+        """Return a sketch on one line."""
         elements: list[Element] = []
         shape = before
         for piece in sketch:
             elements.append(self.element(piece, shape))
             shape = elements[-1].shape or shape
-        return Chain(elements, before, lead, tail)
+        return ChainLayout(elements, before, lead, tail)
 
     def element(self, piece: Piece, before: Shape) -> Element:
-        """One piece."""
+        """Return the element of a piece."""
         if isinstance(piece, Unit):
             return Joint(piece, 0, 0, self._tag(piece)) if piece.sign else UnitBox(piece, self._tag(piece))
         if isinstance(piece, Entry):
             return EntryBox(piece.number, self.entries(piece.number), piece.shape)
-        if isinstance(piece, Recurrent):
-            return Loops(piece)
-        if isinstance(piece, Ways):
+        if isinstance(piece, Recurrence):
+            return RecurrenceLayout(piece)
+        if isinstance(piece, ForkPiece):
             # A sum has the shape of what it adds: it is told behind it.
             told = piece.join.sign not in ("+", "×")
-            ways = [self.chain(way, before, lead=True, tail=told) for way in piece.ways]
-            return Fork(ways, piece.join, before, self._tag(piece.join))
-        if isinstance(piece, Tangle):
+            branches = [self.chain(branch, before, lead=True, tail=told) for branch in piece.branches]
+            return ForkLayout(branches, piece.join, before, self._tag(piece.join))
+        if isinstance(piece, GraphPiece):
             shapes: list[Shape] = []
-            nodes: list[Chain] = []
+            nodes: list[ChainLayout] = []
             for sketch, inputs in piece.nodes:
                 given = before if not inputs or inputs[0] < 0 else shapes[inputs[0]]
                 # Of poolings and borders, the convolutions behind them tell.
@@ -69,18 +69,18 @@ class Placer:
                 told = isinstance(last, Unit) and last.locus in ("convolution", "dense")
                 nodes.append(self.chain(sketch, given, tail=told))
                 shapes.append(nodes[-1].shape)
-            return Web(
+            return GraphLayout(
                 nodes, [inputs for _, inputs in piece.nodes], piece.ends, piece.join, before, self._tag(piece.join)
             )
         if isinstance(piece, Repeat):
-            return Framed(self.chain(piece.sketch, before), piece.name, piece.times)
-        return Framed(self.chain(piece.sketch, before), piece.name)
+            return FrameLayout(self.chain(piece.sketch, before), piece.name, piece.times)
+        return FrameLayout(self.chain(piece.sketch, before), piece.name)
 
     def _tag(self, unit: Unit) -> str:
         return next((self.tags[number] for number in unit.layers if number in self.tags), "")
 
 
-def framed(sketch: Sketch, words: Words, stage: str) -> Sketch:
+def add_frames(sketch: Sketch, words: Words, stage: str) -> Sketch:
     """The sketch with frames around what the author gave names inside the stage, if there are several of them."""
     named = [_block(piece, words, stage) for piece in sketch]
     groups = groupby(zip(named, sketch, strict=True), key=lambda pair: pair[0])

@@ -1,14 +1,14 @@
-"""Drawing a measured net."""
+"""Draw a measured net."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from convatlas.anatomy.drawing.cards import plans
-from convatlas.anatomy.drawing.maps import boxes
-from convatlas.anatomy.drawing.page import sheet
-from convatlas.anatomy.drawing.sketching import Sketcher
-from convatlas.anatomy.drawing.stations import stations
+from convatlas.anatomy.drawing.maps.maps import boxes
+from convatlas.anatomy.drawing.maps.stations import stations
+from convatlas.anatomy.drawing.page.cards import plans
+from convatlas.anatomy.drawing.page.page import sheet
+from convatlas.anatomy.drawing.sketch.sketcher import Sketcher
 from convatlas.anatomy.measure.records import Layer, Measurement
 from convatlas.anatomy.structure.dna import dna
 from convatlas.anatomy.structure.stages import stages
@@ -20,15 +20,16 @@ STYLES = ("blocks", "boxes")
 
 
 def draw(anatomy: Measurement, style: str = "blocks", expand: str | None = None) -> Picture:
-    """The picture of a net.
+    """Draw a net.
 
     Args:
-        anatomy: The net, measured.
-        style: "blocks" for its stages with all that is in them; "boxes" for its maps as LeNet-5 was drawn.
-        expand: A stage, or a block in one, to be shown with every layer by itself.
+        anatomy: The measured net.
+        style: "blocks", its stages with their blocks; "boxes", its maps and vectors as LeNet-5 was drawn.
+        expand: A stage, or a block in one, to be drawn with every layer by itself.
 
     Raises:
-        UnknownName: No such style, stage or block.
+        UnknownName: There is no such style, stage or block.
+        ConvAtlasError: A stage is to be expanded in the style of boxes.
     """
     if style not in STYLES:
         raise unknown("style", style, STYLES)

@@ -1,4 +1,4 @@
-"""The family tree of the atlas as a picture: years from left to right, each series below the one it builds on."""
+"""Draw the family tree of the atlas: years from left to right, each series below the one it builds on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ERAS = (1985, 2000, 2013, 2016, 2018)
 
 
 def family_tree() -> Picture:
-    """The picture of `descent()`."""
+    """Draw the series of `descent()`."""
     lines = descent()
     years = sorted({line.year for line in lines})
     columns = {year: MARGIN + STEP * at for at, year in enumerate(years)}

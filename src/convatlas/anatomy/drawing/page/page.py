@@ -1,4 +1,4 @@
-"""The sheet: a title, the cards of the stages below one another, the lines between them, a legend."""
+"""Draw the page: a title, the cards of the stages below one another, the lines between them, a legend."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 
-from convatlas.anatomy.drawing.canvas import Ink
-from convatlas.anatomy.drawing.cards import Plan, lines
-from convatlas.anatomy.drawing.elements import LINE, SMALL
-from convatlas.anatomy.drawing.names import counted, times
-from convatlas.anatomy.drawing.placing import Placer
-from convatlas.anatomy.drawing.rows import Chain
-from convatlas.anatomy.drawing.units import numbers
+from convatlas.anatomy.drawing.labels import counted, times
+from convatlas.anatomy.drawing.layout.canvas import Canvas
+from convatlas.anatomy.drawing.layout.chains import ChainLayout
+from convatlas.anatomy.drawing.layout.elements import LINE, SMALL
+from convatlas.anatomy.drawing.layout.layout import Layout
+from convatlas.anatomy.drawing.page.cards import Plan, lines
+from convatlas.anatomy.drawing.sketch.pieces import numbers
 from convatlas.anatomy.measure.records import Measurement
 from convatlas.anatomy.structure.tokens import Words
 from convatlas.pictures.palette import MEANINGS, colour
@@ -36,34 +36,34 @@ SIDES = {
 
 @dataclass
 class Laid:
-    """A card with its lines of blocks, placed: where each line begins, and where the last one ends."""
+    """A card with its lines of blocks, placed: where each line starts, and where the last one ends."""
 
     plan: Plan
-    chains: list[Chain]
+    chains: list[ChainLayout]
     top: float = 0.0
     height: float = 0.0
     levels: tuple[float, ...] = ()
 
     @property
     def width(self) -> float:
-        """Of its blocks."""
+        """Width of its blocks."""
         return max(chain.width for chain in self.chains)
 
 
 def sheet(anatomy: Measurement, plans: Sequence[Plan], title: str, description: str) -> Picture:
-    """The picture of a net from the plans of its cards."""
+    """Draw a net from the plans of its cards."""
     words = Words(anatomy)
-    ink = Ink(lambda found: told(found, words))
+    canvas = Canvas(lambda found: told(found, words))
     last_layers = {plan.stages[-1].end: at for at, plan in enumerate(plans)}
     reads = _reads(plans)
     tags = _tags(plans, set(last_layers))
     laid: list[Laid] = []
-    shape = words.seen[0]
+    shape = words.shown[0]
     for plan in plans:
-        placer = Placer(_entries(plan, plans, tags), tags)
+        layout = Layout(_entries(plan, plans, tags), tags)
         if len(plan.stages[0].sources) == 1:
-            shape = words.seen[plan.stages[0].sources[0]]
-        laid.append(Laid(plan, lines(plan, placer, shape)))
+            shape = words.shown[plan.stages[0].sources[0]]
+        laid.append(Laid(plan, lines(plan, layout, shape)))
         shape = laid[-1].chains[-1].shape
     lanes = _lanes(last_layers, reads)
     left = MARGIN + LANE * (1 + max(lanes.values(), default=0)) + 6
@@ -74,21 +74,21 @@ def sheet(anatomy: Measurement, plans: Sequence[Plan], title: str, description: 
     for one in laid:
         top = _place(one, top) + BETWEEN
     for at, one in enumerate(laid):
-        _paint(ink, one, left, wide, words, first=at == 0, final=at == len(laid) - 1)
-    _connect(ink, laid, lanes, last_layers, left)
+        _paint(canvas, one, left, wide, words, first=at == 0, final=at == len(laid) - 1)
+    _connect(canvas, laid, lanes, last_layers, left)
     legend = _legend(anatomy, plans, words, left, top, wide)
     height = max(_bottom(one) for one in legend) + MARGIN
     width = left + wide + MARGIN
     ground = Box(0, 0, width, height, PAPER)
-    return Picture(width, height, (ground, *ink.shapes(), *head, *legend), title, description)
+    return Picture(width, height, (ground, *canvas.shapes(), *head, *legend), title, description)
 
 
 def told(found: Iterable[int], words: Words) -> str:
-    """What is told of layers when one points at their box."""
+    """Return the text that appears when one points at a box of layers."""
     texts = []
     for number in found:
         layer = words.layers[number]
-        parts = [f"{layer.name or 'the net'}: {layer.kind}, {times(words.seen[number])}"]
+        parts = [f"{layer.name or 'the net'}: {layer.kind}, {times(words.shown[number])}"]
         parts += [f"{layer.parameters:,} parameters"] if layer.parameters else []
         parts += [f"{layer.macs:,} MACs"] if layer.macs else []
         parts += [f"field {times(layer.field)}"] if layer.field else []
@@ -97,7 +97,7 @@ def told(found: Iterable[int], words: Words) -> str:
 
 
 def _reads(plans: Sequence[Plan]) -> list[set[int]]:
-    """For each card, the layers of others that it reads."""
+    """Return, for each card, the layers of others that it reads."""
     found = []
     for plan in plans:
         inside = {layer.number for stage in plan.stages for layer in stage.layers}
@@ -106,7 +106,7 @@ def _reads(plans: Sequence[Plan]) -> list[set[int]]:
 
 
 def _tags(plans: Sequence[Plan], ends: set[int]) -> dict[int, str]:
-    """Letters for outputs that other cards read and that do not leave their card at its end."""
+    """Return letters for outputs that other cards read and that do not leave their card at its end."""
     given = sorted({number for read in _reads(plans) for number in read} - ends - {0})
     hidden = {layer.number for plan in plans if plan.times > 1 for stage in plan.stages[1:] for layer in stage.layers}
     return {number: _letter(at) for at, number in enumerate(one for one in given if one not in hidden)}
@@ -117,7 +117,7 @@ def _letter(at: int) -> str:
 
 
 def _entries(plan: Plan, plans: Sequence[Plan], tags: dict[int, str]) -> Callable[[int], str]:
-    """What the mark of another stage's output says: its letter, or whose it is."""
+    """Return the function that gives the text of the mark of another stage's output: its letter or its stage."""
     stages = [stage for one in plans for stage in one.stages]
 
     def name(number: int) -> str:
@@ -133,7 +133,7 @@ def _entries(plan: Plan, plans: Sequence[Plan], tags: dict[int, str]) -> Callabl
 
 
 def _lanes(ends: dict[int, int], reads: Sequence[set[int]]) -> dict[int, int]:
-    """For each output that is read further on than by the next card, the lane in which its line runs."""
+    """Return the lane of each output that a card other than the next reads."""
     lanes: dict[int, int] = {}
     busy: list[int] = []
     for number, start in sorted(ends.items(), key=lambda pair: pair[1]):
@@ -147,7 +147,7 @@ def _lanes(ends: dict[int, int], reads: Sequence[set[int]]) -> dict[int, int]:
 
 
 def _place(one: Laid, top: float) -> float:
-    """Puts a card's lines below one another; gives where the card ends."""
+    """Put a card's lines below one another and return where the card ends."""
     one.top, level, levels = top, top + HEADER, []
     for chain in one.chains:
         level += max(chain.above, 16) + 6
@@ -157,19 +157,19 @@ def _place(one: Laid, top: float) -> float:
     return top + one.height
 
 
-def _paint(ink: Ink, one: Laid, left: float, wide: float, words: Words, first: bool, final: bool) -> None:
-    ink.back.insert(0, Box(left, one.top, wide, one.height, CARD, "#d8dad4", 8))
+def _paint(canvas: Canvas, one: Laid, left: float, wide: float, words: Words, first: bool, final: bool) -> None:
+    canvas.back.insert(0, Box(left, one.top, wide, one.height, CARD, "#d8dad4", 8))
     badge = f"   ×{one.plan.times}" if one.plan.times > 1 else ""
-    ink.front.append(Text(left + 10, one.top + 16, one.plan.name + badge, 12, True))
-    ink.front.append(Text(left + wide - 10, one.top + 16, one.plan.totals(words), SMALL, anchor="end", fill=GREY))
+    canvas.front.append(Text(left + 10, one.top + 16, one.plan.name + badge, 12, True))
+    canvas.front.append(Text(left + wide - 10, one.top + 16, one.plan.totals(words), SMALL, anchor="end", fill=GREY))
     x = left + INSIDE
     for at, (chain, level) in enumerate(zip(one.chains, one.levels, strict=True)):
-        chain.paint(ink, x, level)
+        chain.paint(canvas, x, level)
         if at + 1 < len(one.chains):
             end, between = x + chain.width, level + chain.below + 5
             turn = x - 12
             below = one.levels[at + 1]
-            ink.line(
+            canvas.line(
                 (end, level),
                 (end + 10, level),
                 (end + 10, between),
@@ -180,10 +180,10 @@ def _paint(ink: Ink, one: Laid, left: float, wide: float, words: Words, first: b
             )
 
 
-def _connect(ink: Ink, laid: Sequence[Laid], lanes: dict[int, int], ends: dict[int, int], left: float) -> None:
-    """The lines between cards: from the end of one, along the gap below it, down on the left, into the other."""
+def _connect(canvas: Canvas, laid: Sequence[Laid], lanes: dict[int, int], ends: dict[int, int], left: float) -> None:
+    """Draw the lines between cards: from the end of one, along the gap below it, down on the left, into the other."""
     x = left + INSIDE
-    entries: list[tuple[int, Point]] = list(ink.entries)
+    entries: list[tuple[int, Point]] = list(canvas.entries)
     marked = {(number, point[1]) for number, point in entries}
     exits = {number: at for number, at in ends.items() if number >= 0}
     for one in laid:
@@ -196,7 +196,7 @@ def _connect(ink: Ink, laid: Sequence[Laid], lanes: dict[int, int], ends: dict[i
         card = next(at for at, one in enumerate(laid) if _within(one, level))
         if number == 0:
             if card == 0:
-                ink.line((left - 14, level), (to, level))
+                canvas.line((left - 14, level), (to, level))
             continue
         if number not in exits:
             continue
@@ -205,7 +205,7 @@ def _connect(ink: Ink, laid: Sequence[Laid], lanes: dict[int, int], ends: dict[i
         lane = 0 if card == exits[number] + 1 else lanes[number]
         side = left - 8 - LANE * lane
         end = x + one.chains[-1].width
-        ink.line(
+        canvas.line(
             (end, one.levels[-1]),
             (end + 12, one.levels[-1]),
             (end + 12, gutter),
@@ -217,7 +217,7 @@ def _connect(ink: Ink, laid: Sequence[Laid], lanes: dict[int, int], ends: dict[i
     last = laid[-1]
     if last.plan.stages[-1].end >= 0:
         end = x + last.chains[-1].width
-        ink.line((end, last.levels[-1]), (end + 26, last.levels[-1]), arrow=True)
+        canvas.line((end, last.levels[-1]), (end + 26, last.levels[-1]), arrow=True)
 
 
 def _within(one: Laid, level: float) -> bool:
@@ -226,7 +226,7 @@ def _within(one: Laid, level: float) -> bool:
 
 def _head(anatomy: Measurement, title: str, left: float, wide: float, words: Words) -> list[Shape]:
     parts = [
-        f"photo {times(words.seen[0])}",
+        f"photo {times(words.shown[0])}",
         counted(anatomy.parameters, "parameters"),
         counted(anatomy.macs, "MACs"),
         f"{anatomy.depth} layer{'s' if anatomy.depth != 1 else ''} with weights",
@@ -241,7 +241,7 @@ def _head(anatomy: Measurement, title: str, left: float, wide: float, words: Wor
 def _legend(
     anatomy: Measurement, plans: Sequence[Plan], words: Words, left: float, top: float, wide: float
 ) -> list[Shape]:
-    """A swatch for each gene that is there, and what the marks mean."""
+    """Return a swatch for each gene that is drawn, and the meaning of the marks."""
     drawn = [words.layers[number] for plan in plans for number in numbers(plan.sketch) if number > 0]
     loci = {layer.locus for layer in drawn}
     loci |= {"dense", "activation"} if any(layer.kind == "recurrence" for layer in drawn) else set()

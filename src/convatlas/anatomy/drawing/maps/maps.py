@@ -1,4 +1,4 @@
-"""A net as LeNet-5 was drawn (LeCun et al. 1998, figure 2): stacks of maps, windows on them, vectors at the end."""
+"""Draw a net as LeNet-5 was drawn (LeCun et al. 1998, figure 2): stacks of maps, their windows, vectors at the end."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import log2, sqrt
 
-from convatlas.anatomy.drawing.elements import LINE, SMALL
-from convatlas.anatomy.drawing.names import counted, times
-from convatlas.anatomy.drawing.page import told
-from convatlas.anatomy.drawing.stations import Station, stations
+from convatlas.anatomy.drawing.labels import counted, times
+from convatlas.anatomy.drawing.layout.elements import LINE, SMALL
+from convatlas.anatomy.drawing.maps.stations import Station, stations
+from convatlas.anatomy.drawing.page.page import told
 from convatlas.anatomy.measure.records import Measurement
 from convatlas.anatomy.structure.tokens import Words
 from convatlas.pictures.palette import MEANINGS, colour
@@ -25,7 +25,7 @@ MARGIN, APART, SHEET, LONGEST = 20.0, 44.0, 3.5, 120.0
 
 @dataclass
 class Stack:
-    """A station with its measures: of one sheet, of how many are drawn, and where its middle is."""
+    """A station with its measures: the size of a map, how many are drawn, and where its middle is."""
 
     station: Station
     width: float
@@ -36,18 +36,18 @@ class Stack:
 
     @property
     def wide(self) -> float:
-        """From the left of the front sheet to the right of the last one."""
+        """Width from the left of the front map to the right of the last one."""
         return self.width + SHEET * (self.sheets - 1)
 
     @property
     def tall(self) -> float:
-        """Of all its groups."""
+        """Height of all its groups."""
         each = self.height + SHEET * (self.sheets - 1)
         return each * self.station.groups + 14 * (self.station.groups - 1)
 
 
 def boxes(anatomy: Measurement, title: str, description: str) -> Picture:
-    """The picture of a net's maps."""
+    """Draw a net's maps."""
     stacks = _stacks(stations(anatomy))
     words = Words(anatomy)
     above = 84.0
@@ -91,18 +91,18 @@ def _stacks(found: Sequence[Station]) -> list[Stack]:
 
 
 def _label(stack: Stack) -> float:
-    """The width of what stands above a stack."""
+    """Return the width of the text above a stack."""
     name = shortened(stack.station.name, LONGEST, SMALL)
     return max(text_width(name, SMALL), text_width(stack.station.size, LINE, True))
 
 
 def _gap(before: Stack, after: Stack) -> float:
-    """Half way between two stacks."""
+    """Return the middle of the gap between two stacks."""
     return (before.middle + before.wide / 2 + after.middle - after.wide / 2) / 2
 
 
 def _spread(stacks: Sequence[Stack]) -> None:
-    """Middles of the stacks, from left to right, so that neither they nor what is said of them meet."""
+    """Set the middles of the stacks, from left to right, so that neither they nor their texts overlap."""
     stacks[0].middle = MARGIN + max(stacks[0].wide, _label(stacks[0])) / 2
     end = MARGIN - 10
     for before, after in pairwise(stacks):
@@ -117,7 +117,7 @@ def _spread(stacks: Sequence[Stack]) -> None:
 
 
 def _fronts(stack: Stack, middle: float) -> list[tuple[float, float]]:
-    """Left and top of the front sheet of each group."""
+    """Return left and top of the front map of each group."""
     each = stack.height + SHEET * (stack.sheets - 1)
     top = middle - stack.tall / 2 + SHEET * (stack.sheets - 1)
     return [(stack.middle - stack.wide / 2, top + (each + 14) * group) for group in range(stack.station.groups)]
@@ -134,7 +134,7 @@ def _stack(stack: Stack, middle: float) -> list[Drawn]:
 
 
 def _links(before: Stack, after: Stack, middle: float) -> list[Drawn]:
-    """A window on the maps before and the unit that it makes; or the outline of all that go to all."""
+    """Return the window on the maps before with the unit it computes, or outlines where every unit reads all."""
     shapes: list[Drawn] = []
     pairs = list(zip(_fronts(before, middle), _fronts(after, middle), strict=False))
     if after.station.crosses or len(pairs) < max(before.station.groups, after.station.groups):
@@ -162,7 +162,11 @@ def _links(before: Stack, after: Stack, middle: float) -> list[Drawn]:
 
 
 def _head(anatomy: Measurement, words: Words, title: str, width: float) -> list[Drawn]:
-    parts = [f"photo {times(words.seen[0])}", counted(anatomy.parameters, "parameters"), counted(anatomy.macs, "MACs")]
+    parts = [
+        f"photo {times(words.shown[0])}",
+        counted(anatomy.parameters, "parameters"),
+        counted(anatomy.macs, "MACs"),
+    ]
     lines = wrapped(" · ".join(parts), width - 2 * MARGIN, LINE)
     texts = [Text(MARGIN, 53 + 15 * at, line, LINE, fill=GREY) for at, line in enumerate(lines)]
     return [Text(MARGIN, 34, title, 18, True), *texts]

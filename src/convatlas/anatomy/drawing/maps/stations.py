@@ -1,4 +1,4 @@
-"""The stations of a net: the maps and vectors that LeNet-5's picture would show, few enough for one line."""
+"""Choose the stations of a net: the maps and vectors that LeNet-5's picture would show, few enough for one line."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from convatlas.anatomy.drawing.names import times
-from convatlas.anatomy.drawing.sketching import Sketcher
-from convatlas.anatomy.drawing.units import Recurrent, Unit
+from convatlas.anatomy.drawing.labels import times
+from convatlas.anatomy.drawing.sketch.pieces import Recurrence, Unit
+from convatlas.anatomy.drawing.sketch.sketcher import Sketcher
 from convatlas.anatomy.measure.records import Layer, Measurement, Shape
 from convatlas.anatomy.structure.stages import Stage, stages
 from convatlas.anatomy.structure.tokens import Words, is_map
@@ -20,19 +20,19 @@ MOST = 14
 
 @dataclass(frozen=True)
 class Station:
-    """What is there after some layers.
+    """The maps or vector after some layers.
 
     Attributes:
-        name: Of the layer or stage.
-        shape: (C, H, W) of maps, other sides of all else.
-        made: What made it, in one line or two.
-        locus: Of what made it.
+        name: Name of the layer or stage.
+        shape: (C, H, W) of maps, other sides of anything else.
+        made: What computes it, in one line or two.
+        locus: Locus of the layers that compute it.
         window: Height and width of the window that its first layer slides over the station before.
-        groups: In how many groups its maps are kept apart, by this layer or the next.
-        layers: That made it.
+        groups: In how many groups this or the next layer keeps its maps apart.
+        layers: Numbers of the layers that compute it.
         crosses: Whether each of its groups reads all groups of the station before.
         flat: Whether it holds no maps.
-        follows: Whether it is made from the station before.
+        follows: Whether it is computed from the station before.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Station:
 
     @property
     def size(self) -> str:
-        """Its shape as LeNet-5's picture writes it: 6@28×28, those of two groups as 2 × 3@28×28."""
+        """Shape as LeNet-5's picture writes it: 6@28×28, that of two groups as 2 × 3@28×28."""
         if self.flat:
             return times(self.shape)
         each = f"{self.shape[0] // self.groups}@{times(self.shape[1:])}"
@@ -56,10 +56,10 @@ class Station:
 
 
 def stations(anatomy: Measurement) -> list[Station]:
-    """The photo, and what follows from it."""
+    """Return the photo and the stations after it."""
     words, found = Words(anatomy), stages(anatomy)
     photo = Station("photo", anatomy.input, (), "other", None, 1, (), flat=len(anatomy.input) != 3)
-    if all(isinstance(part, int) for stage in found for part in stage.row):
+    if all(isinstance(part, int) for stage in found for part in stage.chain):
         single = _units(found, words)
         if len(single) < MOST:
             return [photo, *single]
@@ -79,17 +79,17 @@ def stations(anatomy: Measurement) -> list[Station]:
 
 
 def _units(found: Sequence[Stage], words: Words) -> list[Station]:
-    """Each convolution, pooling or dense layer with what stands with it.
+    """Return each convolution, pooling or dense layer with the layers attached to it.
 
-    Maps are drawn in groups from the convolution that makes them for a grouped one up to the one that reads all.
+    Maps are drawn in groups from the convolution whose output a grouped one reads up to the next that reads all groups.
     """
     made: list[Station] = []
     sketcher = Sketcher(words)
     held = 1
-    pieces = [piece for stage in found for piece in sketcher.sketch(stage.row)]
+    pieces = [piece for stage in found for piece in sketcher.sketch(stage.chain)]
     units = [piece for piece in pieces if isinstance(piece, Unit)]
     for piece in pieces:
-        if isinstance(piece, Recurrent):
+        if isinstance(piece, Recurrence):
             made += _recurrent(piece)
             continue
         if not isinstance(piece, Unit) or (piece.locus == "flattening" and made and made[-1].shape[1:] == (1, 1)):
@@ -110,8 +110,8 @@ def _units(found: Sequence[Stage], words: Words) -> list[Station]:
     return made
 
 
-def _recurrent(piece: Recurrent) -> Iterator[Station]:
-    """Each layer of a recurrence, with those from which arrows lead back to it."""
+def _recurrent(piece: Recurrence) -> Iterator[Station]:
+    """Yield each layer of a recurrence, with the layers that feed back into it."""
     loop = piece.loop
     for name, width, function in zip(loop.names[1:], loop.widths[1:], loop.functions, strict=True):
         back = [source for source, target in loop.arrows if target == name]
@@ -120,7 +120,7 @@ def _recurrent(piece: Recurrent) -> Iterator[Station]:
 
 
 def _groups(unit: Unit, words: Words) -> int:
-    """In how many groups a unit's convolution keeps its maps; 0 if it has none."""
+    """Return in how many groups a unit's convolution keeps its maps; 0 if it has none."""
     return max(words.layers[number].groups or 0 for number in unit.layers)
 
 
@@ -140,7 +140,7 @@ def _stage(group: Sequence[Stage], before: Layer | None, words: Words) -> Statio
 
 
 def _window(before: Layer | None, last: Layer) -> tuple[int, int] | None:
-    """The window on the maps `before` (None: the photo) that makes one unit of the `last` ones; None if it has none."""
+    """Return the window on the maps `before` (None: the photo) that one unit of `last` sees, None if there is none."""
     fields = (1, 1) if before is None else before.field, last.field
     steps = (1, 1) if before is None else before.field_stride
     if fields[0] is None or fields[1] is None or steps is None:
@@ -155,7 +155,7 @@ def _several(number: int, what: str) -> str:
 
 
 def _name(layers: Sequence[Layer]) -> str:
-    """What the layers' names have in common: of the module that holds them, or of the only one."""
+    """Return the common part of the layers' names: the module that holds them, or the only layer."""
     parts = [layer.name.split(".") for layer in layers]
     shared = [level[0] for level in zip(*parts, strict=False) if len(set(level)) == 1]
     if shared[1:] and shared[-1] == shared[-2]:

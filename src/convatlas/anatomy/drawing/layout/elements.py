@@ -1,14 +1,16 @@
-"""Sketches with a place: each element has a width, a height above and below the line that runs through it, and paints
-itself from the point where that line enters. What it paints stays inside.
-"""  # noqa: D205
+"""Lay out single boxes.
+
+An element has a width and a height above and below the line that runs through it, and paints itself from the point
+where that line enters. Everything it paints stays inside.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from convatlas.anatomy.drawing.canvas import Ink
-from convatlas.anatomy.drawing.units import Strip, Unit
+from convatlas.anatomy.drawing.layout.canvas import Canvas
+from convatlas.anatomy.drawing.sketch.pieces import Strip, Unit
 from convatlas.anatomy.measure.records import Shape
 from convatlas.pictures.palette import colour
 from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Disc, Group, Text
@@ -25,23 +27,23 @@ LOOP = 16.0
 """How high the arrow runs that leads from a box back to itself."""
 
 GAP, SHORT_GAP = 12.0, 20.0
-"""Between ways, and between boxes whose shape needs no telling."""
+"""Between branches, and between boxes whose shape needs no telling."""
 
 
 class Element(Protocol):
-    """What can be placed: see the module."""
+    """Anything that has a size and can be painted."""
 
     width: float
     above: float
     below: float
     shape: Shape
 
-    def paint(self, ink: Ink, x: float, y: float) -> None:
-        """Draws it with its line entering at (x, y) and leaving at (x + width, y)."""
+    def paint(self, canvas: Canvas, x: float, y: float) -> None:
+        """Paint it with its line entering at (x, y) and leaving at (x + width, y)."""
 
 
 class UnitBox:
-    """A box: strips for what comes before, the main part, strips for what comes after."""
+    """A box: strips for the layers before, the main part, strips for the layers after."""
 
     def __init__(self, unit: Unit, tag: str = ""):
         self.unit = unit
@@ -56,13 +58,13 @@ class UnitBox:
         self.above = self.height / 2 + (LOOP if self.loops else 0)
         self.below = self.height / 2
 
-    def paint(self, ink: Ink, x: float, y: float) -> None:
+    def paint(self, canvas: Canvas, x: float, y: float) -> None:
         """See `Element`."""
         unit, top = self.unit, y - self.height / 2
         shapes: list[Drawn] = []
         if self.loops:
             left, right = x + self.width * 0.25, x + self.width * 0.75
-            ink.line((right, top), (right, top - LOOP + 2), (left, top - LOOP + 2), (left, top), arrow=True)
+            canvas.line((right, top), (right, top - LOOP + 2), (left, top - LOOP + 2), (left, top), arrow=True)
         if unit.before:
             shapes += _strips(unit.before, x, top, self.width)
             top += STRIP
@@ -76,7 +78,7 @@ class UnitBox:
             shapes += _strips(unit.after, x, top, self.width)
         if self.tag:
             shapes += tag(self.tag, x + self.width, y - self.height / 2)
-        ink.front.append(Group(tuple(shapes), ink.titled(unit.layers), unit.layers))
+        canvas.front.append(Group(tuple(shapes), canvas.titled(unit.layers), unit.layers))
 
 
 def _strips_width(strips: Sequence[Strip]) -> float:
@@ -84,7 +86,7 @@ def _strips_width(strips: Sequence[Strip]) -> float:
 
 
 def _strips(strips: Sequence[Strip], x: float, y: float, width: float) -> list[Drawn]:
-    """Strips side by side over a width that is shared by what they need."""
+    """Return strips side by side that share a width by their needs."""
     spare = (width - _strips_width(strips)) / len(strips)
     shapes: list[Drawn] = []
     for name, locus in strips:
@@ -96,12 +98,12 @@ def _strips(strips: Sequence[Strip], x: float, y: float, width: float) -> list[D
 
 
 def tag(letter: str, x: float, y: float) -> list[Drawn]:
-    """The mark of a tensor that is read elsewhere, around (x, y)."""
+    """Return the mark, around (x, y), of a tensor that another stage reads."""
     return [Disc(x, y, 7, PAPER, INK), Text(x, y + 3.3, letter, SMALL, True, "middle")]
 
 
 class EntryBox:
-    """The mark of what another stage gave: its name, or the letter of its tag."""
+    """The mark of another stage's output: its name, or the letter of its tag."""
 
     above = below = 9.0
 
@@ -109,17 +111,17 @@ class EntryBox:
         self.number, self.name, self.shape = number, name, shape
         self.width = text_width(name, SMALL) + 14
 
-    def paint(self, ink: Ink, x: float, y: float) -> None:
+    def paint(self, canvas: Canvas, x: float, y: float) -> None:
         """See `Element`."""
-        ink.entries.append((self.number, (x, y)))
+        canvas.entries.append((self.number, (x, y)))
         pill = Box(x, y - 9, self.width, 18, PAPER, GREY, 9)
-        ink.front += [pill, Text(x + self.width / 2, y + 3.3, self.name, SMALL, anchor="middle", fill=GREY)]
+        canvas.front += [pill, Text(x + self.width / 2, y + 3.3, self.name, SMALL, anchor="middle", fill=GREY)]
 
 
 class Joint:
-    """Where ways meet: a sign in a circle, a bar beside all of them, or a box; then what follows at once.
+    """The place where branches meet: a sign in a circle, a bar beside all of them, or a box, with strips behind it.
 
-    Without layers it is nothing: the ways end there, each by itself.
+    Without layers it is empty: each branch ends by itself.
     """
 
     def __init__(self, unit: Unit, above: float, below: float, tag: str = ""):
@@ -135,7 +137,7 @@ class Joint:
         self.above = max(least, tall, above if self.bar else 0.0)
         self.below = max(least, deep, below if self.bar else 0.0)
 
-    def paint(self, ink: Ink, x: float, y: float) -> None:
+    def paint(self, canvas: Canvas, x: float, y: float) -> None:
         """See `Element`."""
         if self.open:
             return
@@ -147,14 +149,14 @@ class Joint:
             centre = y + (self.below - self.above) / 2
             shapes.append(Text(middle + 3.2, centre, "concat", SMALL, anchor="middle", turned=True))
         elif self.box:
-            self.box.paint(ink, x, y)
+            self.box.paint(canvas, x, y)
         else:
             shapes.append(Disc(middle, y, 9, colour("skip"), INK))
             shapes.append(Text(middle, y + 4.4, self.unit.sign, 13, anchor="middle"))
         if self.unit.after:
-            ink.line((x + self.core, y), (x + self.core + 4, y))
+            canvas.line((x + self.core, y), (x + self.core + 4, y))
             shapes += _strips(self.unit.after, x + self.core + 4, y - STRIP / 2, self.after)
         if self.tag:
             shapes += tag(self.tag, x + self.width, y - 16)
         if shapes:
-            ink.front.append(Group(tuple(shapes), ink.titled(self.unit.layers), self.unit.layers))
+            canvas.front.append(Group(tuple(shapes), canvas.titled(self.unit.layers), self.unit.layers))

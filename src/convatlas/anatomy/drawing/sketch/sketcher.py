@@ -1,17 +1,17 @@
-"""A row of parts as a person would tell it: a convolution with its normalization and activation is one thing."""
+"""Sketch a chain as a person would: a convolution with its normalization and activation is one unit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 
-from convatlas.anatomy.drawing.names import SIGNS, labels, short
-from convatlas.anatomy.drawing.units import Entry, Piece, Recurrent, Sketch, Strip, Tangle, Unit, Ways
+from convatlas.anatomy.drawing.labels import SIGNS, labels, short
+from convatlas.anatomy.drawing.sketch.pieces import Entry, ForkPiece, GraphPiece, Piece, Recurrence, Sketch, Strip, Unit
 from convatlas.anatomy.measure.hyperparameters import loop_of
 from convatlas.anatomy.measure.records import Layer
 from convatlas.anatomy.structure.stages import port
 from convatlas.anatomy.structure.tokens import Words
-from convatlas.anatomy.structure.wiring import Fork, Part, Row, Web, layers_of
+from convatlas.anatomy.structure.wiring import Chain, Fork, Graph, Part, layers_of
 
 ATTACHED = ("normalization", "activation", "regularization", "padding")
 ATTACHED_KINDS = ("scaling", "identity")
@@ -19,14 +19,14 @@ ATTACHED_KINDS = ("scaling", "identity")
 
 
 class Sketcher:
-    """Makes sketches of a net's rows; layers for which `fine` holds stay boxes of their own."""
+    """Sketches a net's chains; layers for which `fine` holds stay boxes of their own."""
 
     def __init__(self, words: Words, fine: Callable[[Layer], bool] = lambda layer: False):
         self.words = words
         self.fine = fine
 
-    def sketch(self, row: Row) -> Sketch:
-        """The sketch of a row."""
+    def sketch(self, row: Chain) -> Sketch:
+        """Return the sketch of a chain."""
         pieces: list[Piece] = []
         ahead = iter(range(len(row)))
         for at in ahead:
@@ -41,16 +41,16 @@ class Sketcher:
             if gate is not None:
                 pieces.append(gate)
             elif isinstance(part, Fork):
-                pieces.append(Ways(tuple(self.sketch(way) for way in part.ways), join))
+                pieces.append(ForkPiece(tuple(self.sketch(branch) for branch in part.branches), join))
             else:
-                pieces.append(self._tangle(part, join))
+                pieces.append(self._graph(part, join))
             if joined:
                 next(ahead)
         return tuple(pieces)
 
-    def _tangle(self, web: Web, join: Unit) -> Tangle:
-        nodes = tuple((self.sketch(node.row), node.inputs) for node in web.nodes)
-        return Tangle(nodes, web.ends, join)
+    def _graph(self, web: Graph, join: Unit) -> GraphPiece:
+        nodes = tuple((self.sketch(node.chain), node.inputs) for node in web.nodes)
+        return GraphPiece(nodes, web.ends, join)
 
     def _join(self, number: int) -> Unit:
         layer = self.words.layers[number]
@@ -58,25 +58,25 @@ class Sketcher:
         return replace(unit, sign=SIGNS.get(layer.kind, "·" if not unit.text else ""))
 
     def _unit(self, layer: Layer) -> Unit:
-        return Unit((layer.number,), labels(layer, self.words), layer.locus, shape=self.words.seen[layer.number])
+        return Unit((layer.number,), labels(layer, self.words), layer.locus, shape=self.words.shown[layer.number])
 
     def _add(self, pieces: list[Piece], number: int) -> None:
-        """A layer at the end of a sketch: with the unit before it, with one that waits for it, or by itself."""
+        """Add a layer to a sketch: to the unit before it, to strips that wait for it, or as a unit of its own."""
         if number < 0:
-            pieces.append(Entry(port(number), self.words.seen[port(number)]))
+            pieces.append(Entry(port(number), self.words.shown[port(number)]))
             return
-        layer, shape = self.words.layers[number], self.words.seen[number]
+        layer, shape = self.words.layers[number], self.words.shown[number]
         last = pieces[-1] if pieces else None
         if layer.kind == "recurrence":
-            pieces.append(Recurrent((number,), loop_of(layer.setting), shape))
+            pieces.append(Recurrence((number,), loop_of(layer.setting), shape))
         elif self.fine(layer) or len(layer.inputs) > 1:
             pieces.append(self._join(number) if len(layer.inputs) > 1 else self._unit(layer))
         elif layer.locus in ATTACHED or layer.kind in ATTACHED_KINDS:
             strip = short(layer), layer.locus
-            fits = isinstance(last, Unit | Ways | Tangle) and not self._is_fine(last)
+            fits = isinstance(last, Unit | ForkPiece | GraphPiece) and not self._is_fine(last)
             if fits and isinstance(last, Unit) and (last.text or last.sign):
                 pieces[-1] = self._followed(last, strip, layer)
-            elif fits and isinstance(last, Ways | Tangle):
+            elif fits and isinstance(last, ForkPiece | GraphPiece):
                 pieces[-1] = replace(last, join=self._followed(last.join, strip, layer))
             elif fits and isinstance(last, Unit):
                 pieces[-1] = replace(last, before=(*last.before, strip), layers=(*last.layers, number), shape=shape)
@@ -95,12 +95,12 @@ class Sketcher:
         else:
             pieces.append(self._unit(layer))
 
-    def _is_fine(self, piece: Unit | Ways | Tangle) -> bool:
+    def _is_fine(self, piece: Unit | ForkPiece | GraphPiece) -> bool:
         unit = piece if isinstance(piece, Unit) else piece.join
         return any(self.fine(self.words.layers[number]) for number in unit.layers)
 
     def _separable(self, last: Unit, layer: Layer) -> bool:
-        """Whether a layer is the 1 x 1 convolution of a depthwise one right before it."""
+        """Return whether a layer is the 1 x 1 convolution right behind a depthwise one."""
         before = self.words.layers[last.layers[-1]] if last.layers else None
         return (
             before is not None
@@ -112,10 +112,10 @@ class Sketcher:
         )
 
     def _gate(self, part: Part, join: Unit) -> Unit | None:
-        """An attention gate as one unit, if a fork is one: the map, times what was made of it."""
-        if not isinstance(part, Fork) or join.sign != "×" or len(part.ways) != 2 or part.ways[0]:
+        """Return an attention gate as one unit, if a fork is one: a map times what was computed from it."""
+        if not isinstance(part, Fork) or join.sign != "×" or len(part.branches) != 2 or part.branches[0]:
             return None
-        layers = [self.words.layers[number] for number in layers_of(part.ways[1]) if number > 0]
+        layers = [self.words.layers[number] for number in layers_of(part.branches[1]) if number > 0]
         if any(self.fine(layer) for layer in layers):
             return None
         weighing = [layer for layer in layers if layer.locus in ("convolution", "dense", "attention")]
@@ -128,5 +128,5 @@ class Sketcher:
         return Unit(numbers, text, "attention", shape=join.shape)
 
     def _followed(self, unit: Unit, strip: Strip, layer: Layer) -> Unit:
-        shape = self.words.seen[layer.number]
+        shape = self.words.shown[layer.number]
         return replace(unit, after=(*unit.after, strip), layers=(*unit.layers, layer.number), shape=shape)

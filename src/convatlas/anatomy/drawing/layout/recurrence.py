@@ -1,12 +1,12 @@
-"""A recurrence: its layers in a row, and above them the arrows that lead back."""
+"""Lay out a recurrence: its layers in a chain, and above them the arrows that lead back."""
 
 from __future__ import annotations
 
-from convatlas.anatomy.drawing.canvas import Ink
-from convatlas.anatomy.drawing.elements import SHORT_GAP, SMALL, STRIP, TINY, UnitBox
-from convatlas.anatomy.drawing.names import short_kind
-from convatlas.anatomy.drawing.rows import HEADED, SIDE, arrow
-from convatlas.anatomy.drawing.units import Recurrent, Unit
+from convatlas.anatomy.drawing.labels import short_kind
+from convatlas.anatomy.drawing.layout.canvas import Canvas
+from convatlas.anatomy.drawing.layout.chains import HEADED, SIDE, arrow
+from convatlas.anatomy.drawing.layout.elements import SHORT_GAP, SMALL, STRIP, TINY, UnitBox
+from convatlas.anatomy.drawing.sketch.pieces import Recurrence, Unit
 from convatlas.pictures.palette import colour
 from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Text
 from convatlas.pictures.text import text_width
@@ -17,10 +17,10 @@ RISE, LEVEL = 12.0, 9.0
 NAME = "recurrence"
 
 
-class Loops:
-    """The boxes of a recurrence in a frame, the number of its steps in the frame's corner."""
+class RecurrenceLayout:
+    """The boxes of a recurrence in a frame, with the number of its steps in the frame's corner."""
 
-    def __init__(self, piece: Recurrent):
+    def __init__(self, piece: Recurrence):
         loop = piece.loop
         self.shape, self.steps = piece.shape, f"{loop.steps} steps"
         self.units = [
@@ -46,33 +46,33 @@ class Loops:
         self.above = self.tall + RISE + LEVEL * max([0, *self.levels]) + HEADED
         self.below = self.tall + SIDE
 
-    def paint(self, ink: Ink, x: float, y: float) -> None:
+    def paint(self, canvas: Canvas, x: float, y: float) -> None:
         """See `Element`."""
         top, wide = y - self.above, text_width(self.steps, SMALL) + 8
-        ink.back.append(Box(x, top, self.width, self.above + self.below, PAPER, GREY, 6, dashed=True))
-        ink.front.append(Text(x + 7, top + 11, NAME, TINY, fill=GREY))
+        canvas.back.append(Box(x, top, self.width, self.above + self.below, PAPER, GREY, 6, dashed=True))
+        canvas.front.append(Text(x + 7, top + 11, NAME, TINY, fill=GREY))
         right = x + self.width - 6
-        ink.front.append(Box(right - wide, top + 3, wide, STRIP, colour("feedback"), INK))
-        ink.front.append(Text(right - wide / 2, top + 13, self.steps, SMALL, anchor="middle"))
+        canvas.front.append(Box(right - wide, top + 3, wide, STRIP, colour("feedback"), INK))
+        canvas.front.append(Text(right - wide / 2, top + 13, self.steps, SMALL, anchor="middle"))
         left = x + (self.width - self.inner) / 2
-        ink.line((x, y), (left, y))
+        canvas.line((x, y), (left, y))
         lefts = []
         for at, box in enumerate(self.units):
             if at:
-                arrow(ink, left - SHORT_GAP, left, y, "", True)
-            box.paint(ink, left, y)
+                arrow(canvas, left - SHORT_GAP, left, y, "", True)
+            box.paint(canvas, left, y)
             lefts.append(left)
             left += box.width + SHORT_GAP
-        ink.line((left - SHORT_GAP, y), (x + self.width, y))
+        canvas.line((left - SHORT_GAP, y), (x + self.width, y))
         for number, (source, target) in enumerate(self.arcs):
             level = y - self.tall - RISE - LEVEL * self.levels[number]
             out = lefts[source] + self.units[source].width * self._share(number, source, outward=True)
             back = lefts[target] + self.units[target].width * self._share(number, target, outward=False)
             tops = [y - self.units[at].height / 2 for at in (source, target)]
-            ink.line((out, tops[0]), (out, level), (back, level), (back, tops[1]), arrow=True)
+            canvas.line((out, tops[0]), (out, level), (back, level), (back, tops[1]), arrow=True)
 
     def _share(self, number: int, at: int, outward: bool) -> float:
-        """Where along the top of a box an arrow leaves (right) or arrives (left): the longer, the further out."""
+        """Return where along the top of a box an arrow leaves (right) or arrives (left): long ones farther out."""
         mine = [one for one, ends in enumerate(self.arcs) if ends[0 if outward else 1] == at]
         mine.sort(key=lambda one: self.levels[one])
         step = 0.36 * mine.index(number) / max(len(mine) - 1, 1)
@@ -84,7 +84,7 @@ def _strip(function: str) -> tuple[tuple[str, str], ...]:
 
 
 def _levels(arcs: list[tuple[int, int]]) -> list[int]:
-    """For each arrow the lowest level on which it meets no shorter one."""
+    """Return for each arrow the lowest level at which it meets no shorter one."""
     levels = [0] * len(arcs)
     done: list[int] = []
     for one in sorted(range(len(arcs)), key=lambda at: (arcs[at][0] - arcs[at][1], arcs[at])):

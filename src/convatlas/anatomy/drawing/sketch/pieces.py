@@ -1,4 +1,4 @@
-"""What sketches are made of: units, forks, webs and repeats, not yet placed anywhere."""
+"""Define the pieces of sketches, which have no place yet: units, forks, graphs and repeats."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Unit:
 
     Attributes:
         layers: Numbers of the layers in it.
-        text: Its lines; none if it holds only what stands with another layer.
-        locus: What it expresses.
-        before: What stands in front of it: the normalization and activation of a pre-activated block.
-        after: What stands behind it.
-        sign: `+`, `×` or `concat` where ways meet; "" elsewhere.
-        shape: Of what it gives.
+        text: Its lines; empty if it holds only layers attached to another one.
+        locus: Locus of its main layer.
+        before: Strips in front of it: normalization and activation of a pre-activated block.
+        after: Strips behind it.
+        sign: `+`, `×` or `concat` where branches meet, else "".
+        shape: Shape of its output.
     """
 
     layers: tuple[int, ...]
@@ -38,15 +38,15 @@ class Unit:
 
 @dataclass(frozen=True)
 class Entry:
-    """What another stage gave, by the number of the layer."""
+    """The output of another stage, by the number of its layer."""
 
     number: int
     shape: Shape = ()
 
 
 @dataclass(frozen=True)
-class Recurrent:
-    """A recurrence, which is one layer of a net: dense ones in a row with arrows back."""
+class Recurrence:
+    """A recurrence, which is one layer of a net: dense layers in a chain with arrows back."""
 
     layers: tuple[int, ...]
     loop: Loop
@@ -54,16 +54,16 @@ class Recurrent:
 
 
 @dataclass(frozen=True)
-class Ways:
-    """A fork's ways, and the unit where they meet."""
+class ForkPiece:
+    """A fork's branches, and the unit where they meet."""
 
-    ways: tuple[Sketch, ...]
+    branches: tuple[Sketch, ...]
     join: Unit
 
 
 @dataclass(frozen=True)
-class Tangle:
-    """A web: for each node its sketch and the places of those that feed it; and the unit that reads its ends."""
+class GraphPiece:
+    """A graph: for each node its sketch and the indices of its inputs; and the unit that reads the ends."""
 
     nodes: tuple[tuple[Sketch, tuple[int, ...]], ...]
     ends: tuple[int, ...]
@@ -72,7 +72,7 @@ class Tangle:
 
 @dataclass(frozen=True)
 class Repeat:
-    """A sketch that comes again: drawn once, with `times`; `rest` are the layers of the other times."""
+    """A sketch that repeats: drawn once, with `times`; `rest` are the layers of the other times."""
 
     sketch: Sketch
     times: int
@@ -82,26 +82,26 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Frame:
-    """A part of a stage that its author gave a name."""
+    """A part of a stage that its author named."""
 
     name: str
     sketch: Sketch
 
 
-Piece = Unit | Entry | Recurrent | Ways | Tangle | Repeat | Frame
+Piece = Unit | Entry | Recurrence | ForkPiece | GraphPiece | Repeat | Frame
 Sketch = tuple[Piece, ...]
 
 
 def numbers(sketch: Sequence[Piece]) -> Iterator[int]:
-    """The numbers of all layers in a sketch, those of all times of a repeat among them."""
+    """Yield the numbers of all layers in a sketch, with those of all times of a repeat."""
     for piece in sketch:
-        if isinstance(piece, Unit | Recurrent):
+        if isinstance(piece, Unit | Recurrence):
             yield from piece.layers
-        elif isinstance(piece, Ways):
-            for way in piece.ways:
-                yield from numbers(way)
+        elif isinstance(piece, ForkPiece):
+            for branch in piece.branches:
+                yield from numbers(branch)
             yield from piece.join.layers
-        elif isinstance(piece, Tangle):
+        elif isinstance(piece, GraphPiece):
             for inner, _ in piece.nodes:
                 yield from numbers(inner)
             yield from piece.join.layers
@@ -113,38 +113,40 @@ def numbers(sketch: Sequence[Piece]) -> Iterator[int]:
 
 
 def pattern(piece: Piece, widths: bool = True) -> str:
-    """What a piece looks like: equal for pieces that are drawn alike, or alike but for their `widths`."""
+    """Return what a piece looks like: equal for pieces that are drawn alike, or alike but for their `widths`."""
     if isinstance(piece, Unit):
         shown = piece.text if widths else piece.text[:1]
         return "|".join([*(name for name, _ in piece.before), *shown, piece.sign, *(name for name, _ in piece.after)])
     if isinstance(piece, Entry):
         return "<>"
-    if isinstance(piece, Recurrent):
+    if isinstance(piece, Recurrence):
         return str(piece.loop)
-    if isinstance(piece, Ways):
-        return "(" + " & ".join(patterns(way, widths) for way in piece.ways) + ")" + pattern(piece.join, widths)
-    if isinstance(piece, Tangle):
+    if isinstance(piece, ForkPiece):
+        return (
+            "(" + " & ".join(patterns(branch, widths) for branch in piece.branches) + ")" + pattern(piece.join, widths)
+        )
+    if isinstance(piece, GraphPiece):
         inner = ";".join(f"{patterns(sketch, widths)}<{inputs}" for sketch, inputs in piece.nodes)
         return "{" + inner + f";{piece.ends}" + "}" + pattern(piece.join, widths)
     return "[" + patterns(piece.sketch, widths) + "]" + (f"x{piece.times}" if isinstance(piece, Repeat) else "")
 
 
 def patterns(sketch: Sequence[Piece], widths: bool = True) -> str:
-    """The patterns of a sketch's pieces, one after the other."""
+    """Return the patterns of a sketch's pieces in sequence."""
     return " ".join(pattern(piece, widths) for piece in sketch)
 
 
 def boxes(sketch: Sequence[Piece]) -> int:
-    """How many boxes a sketch draws."""
+    """Return how many boxes a sketch draws."""
     count = 0
     for piece in sketch:
         if isinstance(piece, Unit):
             count += 1
-        elif isinstance(piece, Recurrent):
+        elif isinstance(piece, Recurrence):
             count += len(piece.loop.widths)
-        elif isinstance(piece, Ways):
-            count += 1 + sum(boxes(way) for way in piece.ways)
-        elif isinstance(piece, Tangle):
+        elif isinstance(piece, ForkPiece):
+            count += 1 + sum(boxes(branch) for branch in piece.branches)
+        elif isinstance(piece, GraphPiece):
             count += 1 + sum(boxes(inner) for inner, _ in piece.nodes)
         elif isinstance(piece, Repeat | Frame):
             count += boxes(piece.sketch)
@@ -152,7 +154,7 @@ def boxes(sketch: Sequence[Piece]) -> int:
 
 
 def folded(sketch: Sketch, opened: Callable[[Piece], bool] = lambda piece: False) -> Sketch:
-    """The sketch with what repeats drawn once: at least two boxes, or four equal ones; inside its parts first.
+    """Return the sketch with repeats drawn once: of at least two boxes, or of four equal pieces; inner parts first.
 
     Pieces that are `opened` stay as they are, and by themselves.
     """
@@ -174,9 +176,9 @@ def folded(sketch: Sketch, opened: Callable[[Piece], bool] = lambda piece: False
 
 
 def _inside(piece: Piece) -> Piece:
-    if isinstance(piece, Ways):
-        return replace(piece, ways=tuple(folded(way) for way in piece.ways))
-    if isinstance(piece, Tangle):
+    if isinstance(piece, ForkPiece):
+        return replace(piece, branches=tuple(folded(branch) for branch in piece.branches))
+    if isinstance(piece, GraphPiece):
         return replace(piece, nodes=tuple((folded(inner), inputs) for inner, inputs in piece.nodes))
     if isinstance(piece, Frame):
         return replace(piece, sketch=folded(piece.sketch))

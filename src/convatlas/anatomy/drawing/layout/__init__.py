@@ -1,0 +1,1 @@
+"""Where it is drawn: sketches as elements with widths, heights and lines between them."""

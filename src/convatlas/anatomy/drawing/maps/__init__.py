@@ -1,0 +1,1 @@
+"""The picture in boxes: stacks of maps and vectors, as LeNet-5 was drawn."""
