@@ -241,7 +241,7 @@ def test_what_is_disputed_or_reconstructed_is_said() -> None:
     assert all(number in find("lenet4").note for number in ("16,998", "258,306"))
     assert "50,998" in find("lenet4_dense").note
     # Where the review's description of AlexNet is not the paper's.
-    assert "the paper (section 3.5) has it behind" in find("alexnet").note
+    assert "the paper (section 3.5) places it after" in find("alexnet").note
     assert not any(card.note.endswith(".") or "\n" in card.note for card in cards().values())
 
 

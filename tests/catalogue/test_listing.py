@@ -44,7 +44,7 @@ def test_a_dash_is_not_a_number() -> None:
     "wrong", ["", "--", "ReLU", "224×224×3", "1.2.3", "1,2", "1234,567", "-5", "5 M", "M", "1e", "nan", "٣"]
 )
 def test_what_is_no_figure_is_refused_in_one_line(wrong: str) -> None:
-    with pytest.raises(ConvAtlasError, match="no figure") as caught:
+    with pytest.raises(ConvAtlasError, match="not a figure") as caught:
         value(wrong)
     assert "\n" not in str(caught.value)
 
@@ -124,5 +124,5 @@ def test_wrong_words_are_told_the_right_ones(wrong: dict[str, str]) -> None:
 
 
 def test_a_limit_that_is_no_figure_is_refused() -> None:
-    with pytest.raises(ConvAtlasError, match="'much' is no figure"):
+    with pytest.raises(ConvAtlasError, match="'much' is not a figure"):
         names(max_parameters="much")

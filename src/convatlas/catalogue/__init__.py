@@ -1,1 +1,1 @@
-"""What is published of each net: cards made from data files, every figure with its source (imports without torch)."""
+"""Published facts of each net: cards from data files, every figure with its source; imports without torch."""

@@ -1,4 +1,4 @@
-"""The cards of the atlas: one net, one card, in the order of the review."""
+"""Cards: the published facts of each net, in the order of the review."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from convatlas.catalogue.reading import data_files, read
 
 @dataclass(frozen=True)
 class Paper:
-    """Where a net comes from.
+    """The paper that introduced a net.
 
-    `code` is the address of the authors' own implementation and `code_license` its SPDX name; both are empty where they
-    are not known.
+    `code` is the address of the authors' own implementation and `code_license` its SPDX name; both are empty if
+    unknown.
     """
 
     title: str
@@ -31,7 +31,7 @@ class Paper:
 
 @dataclass(frozen=True)
 class Source:
-    """Where figures were printed: `where` names the part, `link` is empty for what has no address."""
+    """A publication that printed figures: `where` names the part, `link` is empty if it has no address."""
 
     title: str
     authors: tuple[str, ...]
@@ -42,7 +42,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Figure:
-    """One published figure: the characters as `printed`, and the key of its source in `sources()`."""
+    """A published figure: the characters as `printed`, and the key of its source in `sources()`."""
 
     printed: str
     source: str
@@ -50,24 +50,24 @@ class Figure:
 
 @dataclass(frozen=True)
 class Card:
-    """What is published of one net; what is measured of it never stands here.
+    """Published facts of one net; measured figures are never stored here.
 
     Attributes:
-        name: Lower case with underscores: "efficientnetv2_b0".
-        published_name: As its authors or the review spell it: "EfficientNetV2B0".
-        family: The name of its data file.
-        year: When it was first made public.
-        paper: Where.
-        new: What it introduced, in a few words.
+        name: Name in lower case with underscores: "efficientnetv2_b0".
+        published_name: Name as its authors or the review spell it: "EfficientNetV2B0".
+        family: Name of its data file, and of the module in `nets/families`.
+        year: Year of first publication.
+        paper: Paper that introduced it.
+        new: New ideas it introduced, in a few words.
         input: Height, width and channels of the default input.
-        outputs: How many numbers the net puts out for one photo.
-        output_kind: What these numbers are, as long as the published output gene stands: "logits"; "squashed" by a
-            transfer function, with targets of 1 and -1; "negative distances", squared, to a point for each class;
-            "capsule lengths" and "capsule activations", in 0..1; "cell responses" of a net that knows no classes.
-        probabilities: The map that makes probabilities of them: "softmax"; "halved", (1 + y) / 2 cut to 0..1 and
-            divided by the sum of all, since the least squared error to targets of 1 and -1 is at y = 2 p - 1;
-            "identity", where each number is by itself the probability that its class is there; "none".
-        figures: By column; a figure that nobody printed is absent. Columns of numbers: depth (layers that own weights),
+        outputs: Number of outputs for one photo.
+        output_kind: Kind of the outputs with the published output gene: "logits"; "squashed" by an activation function,
+            with targets 1 and -1; "negative distances", squared, to a point for each class; "capsule lengths" and
+            "capsule activations", in 0..1; "cell responses" of a net without classes.
+        probabilities: Map from outputs to probabilities: "softmax"; "halved", (1 + y) / 2 clamped to 0..1 and divided
+            by the sum, since the least squared error to targets 1 and -1 is at y = 2 p - 1; "identity", where each
+            output is by itself the probability that its class is present; "none".
+        figures: Figures by column; one that nobody printed is absent. Columns of numbers: depth (layers with weights),
             parameters, parameters_short (the same, printed elsewhere with fewer digits), size (of the weight file, in
             MB), top1 and top5 (accuracy on the ImageNet validation photos, in percent), top1_short (as before),
             top1_error and top5_error (100 less accuracy), map_voc and map_coco (mean average precision of boxes, on VOC
@@ -77,11 +77,11 @@ class Card:
             with all digits set upright), error_smallnorb (on the test photos of smallNORB), error_repeated and
             error_smallnorb_repeated (what others got who repeated it). Columns of words: input, activation, perk,
             error_summary (the error as the review sums it up, for several nets together where it does).
-        aliases: Other names it goes by.
-        weight_names: How the weights are named inside the file whose size was printed: "plain" (layer/weight) or
+        aliases: Other names of the net.
+        weight_names: Naming of the weights inside the file whose size was printed: "plain" (layer/weight) or
             "scoped" (several scopes around each layer).
-        classes: How many it tells apart, where that is not the number of `outputs`.
-        note: What to know of it before one relies on it: what is disputed, what had to be reconstructed; mostly empty.
+        classes: Number of classes, if it differs from `outputs`.
+        note: Caveats, such as disputed claims or parts that had to be reconstructed; mostly empty.
     """
 
     name: str
@@ -102,20 +102,20 @@ class Card:
 
     @property
     def lineages(self) -> tuple[str, ...]:
-        """Who published weights of it that can be loaded: "keras", "torchvision", ...; the default first."""
+        """Lineages whose weights can be loaded, "keras", "torchvision", ...; the default first."""
         return tuple(dict.fromkeys(row.origin for row in weights_of(self.name)))
 
 
 def cards() -> dict[str, Card]:
-    """The card of every net by its name, in the order of the review; the dictionary is the caller's own."""
+    """Cards of all nets by name, in the order of the review, as a new dictionary."""
     return dict(_cards())
 
 
 def find(name: str) -> Card:
-    """The card of the net called `name`, in any case and with or without the signs between its words.
+    """The card of the net called `name`; case and punctuation do not matter.
 
     Raises:
-        UnknownName: No net is called so; the text lists the nearest names.
+        UnknownName: No net has this name; the message lists the nearest names.
     """
     card = _index().get(_plain(name))
     if card is None:
@@ -124,13 +124,13 @@ def find(name: str) -> Card:
 
 
 def sources() -> dict[str, Source]:
-    """Where the figures were printed, by the key that each `Figure` carries; those of one family stand in its file."""
+    """Publications that printed figures, by the key in each `Figure`; a family's own sources are in its file."""
     tables = (read("sources"), *(read(family).get("sources", {}) for family in families()))
     return {key: Source(**_tuples(data)) for table in tables for key, data in table.items()}
 
 
 def families() -> list[str]:
-    """The families in the order of the review: data files that have nets, by their `order`."""
+    """Families in the order of the review: the data files that have nets, sorted by their `order`."""
     return list(_families())
 
 

@@ -12,16 +12,16 @@ from convatlas.catalogue.reading import read
 
 @dataclass(frozen=True)
 class Line:
-    """A series of nets that one paper introduced.
+    """A series of nets, introduced together.
 
     Attributes:
-        nets: Their names, in the order of the review.
-        name: What the first is called in print.
-        year: When it was made public.
-        new: What it introduced.
-        parents: Nets it builds on, one of each series; the first is its place in the tree.
-        takes: What it took from them.
-        depth: How many series lie before it in the tree.
+        nets: Names of the nets, in the order of the review.
+        name: Published name of the first.
+        year: Year of first publication.
+        new: New ideas it introduced.
+        parents: Nets it builds on, one of each series; the first is its parent in the tree.
+        takes: Ideas it took from them.
+        depth: Number of ancestors in the tree.
     """
 
     nets: tuple[str, ...]
@@ -34,23 +34,23 @@ class Line:
 
     @property
     def title(self) -> str:
-        """Its name, and how many nets stand behind it."""
+        """Name of the first net, and how many more there are."""
         more = len(self.nets) - 1
         return self.name if not more else f"{self.name} and {more} more"
 
 
 def entries() -> dict[str, dict[str, Any]]:
-    """What the families' files say of their nets' descent, by a net of each series.
+    """Entries `descent` in the families' data files, by a net of each series.
 
-    An entry has `from`, the nets that the series builds on (the first is its parent in the tree), `takes`, what it took
-    from them, and `year` where the kind of net is older or younger than the paper on the card.
+    An entry has `from`, the nets that the series builds on (the first is its parent in the tree), `takes`, the ideas it
+    took from them, and `year` if the kind of net is older or younger than the paper on the card.
     """
     tables = (read(family)["nets"] for family in families())
     return {name: net["descent"] for table in tables for name, net in table.items() if "descent" in net}
 
 
 def descent() -> list[Line]:
-    """Every series after the one it builds on, those of one parent by year."""
+    """All series in tree order: each after its parent, siblings by year."""
     series: dict[tuple[str, str], list[Card]] = {}
     for card in cards().values():
         series.setdefault((card.family, card.new), []).append(card)
@@ -85,7 +85,7 @@ def _walk(lines: Sequence[Line], parent: str, depth: int) -> Iterator[Line]:
 
 
 def tree() -> str:
-    """The lineage as text, one series a line."""
+    """The tree as text, one series per line."""
     lines = descent()
     names = {line.nets[0]: line.name for line in lines}
     texts: list[str] = []

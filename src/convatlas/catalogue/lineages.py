@@ -1,4 +1,4 @@
-"""The weights that are published of each net: where, under which licence, how accurate, and what they want to see."""
+"""Published weights of each net: address, licence, accuracy, preprocessing."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ PREFERRED = ("lite", "keras", "torchvision", "timm", "darknet", "own")
 
 @dataclass(frozen=True)
 class Weights:
-    """One set of published weights: a row of `data/weights/<origin>.csv`.
+    """A set of published weights: a row of `data/weights/<origin>.csv`.
 
     Attributes:
-        net: The card's name.
-        name: The lineage: "keras", "keras/notop", "torchvision/IMAGENET1K_V2", "timm/a1_in1k", "own/mnist".
-        address: Where the file is; for timm the repository on the hub, for lite the package, for own how it was made.
-        file: Its name.
-        hash: As published: md5 (32 hexadecimal digits), sha256 (64) or the beginning of it; empty where there is none;
-            for own of the tensors.
-        bytes: Size of the file, about; None where nobody says.
-        licence: As stated, in SPDX's way where it has a name there; empty where nothing is stated.
-        top1: Accuracy in percent as printed by the publisher; empty where nothing is.
-        top5: Likewise.
-        model: What the publisher calls the net.
-        outputs: Classes; 0 for files without a classifier.
+        net: Name of the card.
+        name: Name of the weights: "keras", "keras/notop", "torchvision/IMAGENET1K_V2", "timm/a1_in1k", "own/mnist".
+        address: Address of the file; for timm the repository on the hub, for lite the package, for own how it was made.
+        file: Name of the file.
+        hash: Published md5 (32 hexadecimal digits), sha256 (64) or the beginning of it, empty if there is none; for own
+            the hash of the tensors.
+        bytes: Approximate size of the file; None if not stated.
+        licence: Stated licence, by its SPDX name if it has one; empty if not stated.
+        top1: Top-1 accuracy in percent as printed by the publisher; empty if not printed.
+        top5: Top-5 accuracy in percent, likewise.
+        model: Publisher's name of the net.
+        outputs: Number of classes; 0 for files without a classifier.
         size: Side of the photos in pixels.
-        geometry: Of the preprocessing, see `images.preprocessing` and `images.letterbox`.
-        resize: Likewise.
-        interpolation: Likewise.
+        geometry: How a photo is fitted to the input, see `images.preprocessing` and `images.letterbox`.
+        resize: Size in pixels that a photo is resized to before it is cropped.
+        interpolation: Interpolation of the resizing.
         pixels: Name of the scaling of the pixels, one of the origin's own (`weights/lineages/<origin>.py`).
     """
 
@@ -56,12 +56,12 @@ class Weights:
 
     @property
     def origin(self) -> str:
-        """Who published them: "torchvision" of "torchvision/IMAGENET1K_V2"."""
+        """Publisher of the weights: "torchvision" of "torchvision/IMAGENET1K_V2"."""
         return self.name.partition("/")[0]
 
     @property
     def commercial(self) -> bool:
-        """Whether the stated licence allows commercial use (nothing stated counts as allowed)."""
+        """Whether the stated licence allows commercial use; without a statement it counts as allowed."""
         return "-NC" not in self.licence.upper()
 
 
@@ -74,17 +74,17 @@ def origins() -> tuple[str, ...]:
 
 
 def weights_of(net: str) -> tuple[Weights, ...]:
-    """All weights of a net (by its card's name), the default first."""
+    """Weights of a net, given by its card's name; the default first."""
     return _by_net().get(net, ())
 
 
 def all_weights() -> tuple[Weights, ...]:
-    """All that are published, by origin, in the order of the tables."""
+    """All published weights, by origin, in the order of the tables."""
     return tuple(row for origin in origins() for row in _table(origin))
 
 
 def table_text(rows: Iterable[Weights]) -> str:
-    """Rows as a table of `data/weights` has them."""
+    """Format rows as in the tables of `data/weights`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(field.name for field in fields(Weights))
@@ -94,10 +94,10 @@ def table_text(rows: Iterable[Weights]) -> str:
 
 @cache
 def _by_net() -> dict[str, tuple[Weights, ...]]:
-    found: dict[str, tuple[Weights, ...]] = {}
+    by_net: dict[str, tuple[Weights, ...]] = {}
     for row in all_weights():
-        found[row.net] = (*found.get(row.net, ()), row)
-    return found
+        by_net[row.net] = (*by_net.get(row.net, ()), row)
+    return by_net
 
 
 @cache

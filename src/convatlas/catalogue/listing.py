@@ -1,4 +1,4 @@
-"""Choosing among the cards."""
+"""Filter and sort the cards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from convatlas.catalogue.cards import Card, cards, families
 from convatlas.catalogue.printed import value
 
 NUMBERS = ("depth", "parameters", "size", "top1", "top5", "flops", "madds")
-"""Columns of the cards that can be sorted by."""
+"""Numeric columns of the cards that can be sorted by."""
 
 
 def list_nets(
@@ -23,25 +23,25 @@ def list_nets(
     lineage: str | None = None,
     sort: str = "name",
 ) -> list[Card]:
-    """The cards of all nets that fit every filter, by their published figures.
+    """Cards of all nets that fit every filter, by their published figures.
 
-    A net that lacks a figure is left out by a filter on it, and comes last in a sort by it, whatever the direction.
+    A net without a figure is excluded by a filter on it and comes last in a sort by it, in either direction.
 
     Args:
-        family: Such as "resnet"; both versions of it are one family.
-        year: When the net was first made public, or the first and the last of several years.
-        max_parameters: A count (25e6), or as printed ("25M").
-        min_top1: In percent (80), or as printed ("80%").
-        lineage: Such as "lite".
+        family: Family, such as "resnet", which has both versions of it.
+        year: Year of first publication, or the first and last of a range.
+        max_parameters: Largest number of parameters, as a count (25e6) or as printed ("25M").
+        min_top1: Lowest top-1 accuracy, in percent (80) or as printed ("80%").
+        lineage: Publisher of weights, such as "lite".
         sort: "name", "family" (the review's order), "year", "depth", "parameters", "size", "top1", "top5", "flops"
-            or "madds", smallest first; with a minus before it ("-top1"), largest first.
+            or "madds", smallest first; with a leading minus ("-top1"), largest first.
 
     Returns:
-        The cards; the order among equals is the review's.
+        Cards; equals are in the order of the review.
 
     Raises:
-        UnknownName: No card has such a family or lineage, or cannot be sorted so.
-        ConvAtlasError: A limit that is no figure.
+        UnknownName: An unknown family, lineage or sort order.
+        ConvAtlasError: A limit that is not a number.
     """
     chosen = list(cards().values())
     if family is not None:
@@ -67,12 +67,12 @@ def list_nets(
 
 
 def figure(card: Card, column: str) -> float:
-    """The number printed in a column of a card; not a number (nan) if nothing is."""
+    """Number printed in a column of a card; nan if nothing is."""
     return value(card.figures[column].printed) if column in card.figures else math.nan
 
 
-def _limit(given: float | str) -> float:
-    return value(given) if isinstance(given, str) else float(given)
+def _limit(limit: float | str) -> float:
+    return value(limit) if isinstance(limit, str) else float(limit)
 
 
 def _sorted(chosen: list[Card], sort: str) -> list[Card]:
@@ -93,5 +93,5 @@ def _sorted(chosen: list[Card], sort: str) -> list[Card]:
 
 
 def _natural(name: str) -> tuple[str | int, ...]:
-    """The words and numbers of a name in turn, so that resnet50 comes before resnet101."""
+    """Split a name into words and numbers, so that resnet50 sorts before resnet101."""
     return tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name))

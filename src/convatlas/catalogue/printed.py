@@ -1,4 +1,4 @@
-"""What a printed figure is worth."""
+"""Parse printed figures."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ NUMBER = re.compile(r"(\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?)(?:(?:e|×10\^)(\d+))?([
 
 
 def value(printed: str) -> float:
-    """The number that stands as `printed`: "22.9M" is 22.9e6, "60,000" is 6e4, "3.8×10^9" and "3.8e9" are 3.8e9.
+    """Parse a figure as printed: "22.9M" is 22.9e6, "60,000" is 6e4, "3.8×10^9" and "3.8e9" are 3.8e9.
 
-    A percentage keeps its unit ("79.0%" is 79.0) and a dash, which means that nothing was printed, is not a number.
+    Percentages stay in percent ("79.0%" is 79.0); a dash, which means that nothing was printed, gives nan.
 
     Raises:
-        ConvAtlasError: For characters that are no figure.
+        ConvAtlasError: The text is not a figure.
     """
     text = printed.strip()
     if text == "-":
         return math.nan
     match = NUMBER.fullmatch(text)
     if match is None:
-        raise ConvAtlasError(f"{printed!r} is no figure; figures look like 25.6M, 79.0%, 3.8e9, 109.42 or -")
+        raise ConvAtlasError(f"{printed!r} is not a figure; figures look like 25.6M, 79.0%, 3.8e9, 109.42 or -")
     digits, exponent, unit = match.groups()
     return float(f"{digits.replace(',', '')}e{exponent or 0}") * UNITS[unit]

@@ -1,11 +1,11 @@
-"""How published figures were got from what can be measured: a few rules, each with a mechanism, in a fixed order.
+"""Rules by which published figures follow from measured ones, each with a mechanism, tried in a fixed order.
 
-The sizes were read off weight files in the HDF5 layout of Keras: each layer is a group, each array a dataset in a group
-of its layer's name within it. So a file holds 4 bytes a parameter and the bookkeeping of HDF5, about 1 kB a group and
-0.3 kB an array. Per layer that owns weights this comes to 3.58 - 4.02 kB in the published files whose layers carry
-plain names (2.2 - 3.0 kB in those of VGG and Xception, which are older and have too few layers for it to show). Names
-in scopes cost more groups: 7.4 - 7.5 kB in the files of NASNet, 5.9 kB for names such as conv2/block1/0_bn. How far
-the groups' tables grow depends on every name in the file, which is why the rules allow an interval.
+Published sizes are those of weight files in Keras' HDF5 layout, where each layer is a group, and each array a dataset
+in a subgroup with the layer's name. A file holds 4 bytes per parameter and the bookkeeping of HDF5, about 1 kB per
+group and 0.3 kB per array. Per layer with weights that is 3.58 to 4.02 kB in published files with plain layer names
+(2.2 to 3.0 kB in those of VGG and Xception, which are older and have too few layers for it to show). Scoped names need
+more groups: 7.4 to 7.5 kB in the files of NASNet, 5.9 kB with names such as conv2/block1/0_bn. The size of the groups'
+tables depends on every name in the file, so the rules allow an interval.
 
 Sources: keras-team/keras, pull request 7837 (sizes of the files on disk); keras-team/keras-io, pull request 788 (depth
 counts layers with parameters; parameters in millions).
@@ -23,23 +23,23 @@ from convatlas.base.errors import unknown
 from convatlas.catalogue.reading import read
 
 BOOKKEEPING = {"plain": (3550.0, 4050.0), "scoped": (5800.0, 7600.0)}
-"""Least and most bytes of HDF5 for each layer that owns weights, by the way the weights are named in the file."""
+"""Least and most bytes of HDF5's bookkeeping per layer with weights, by the naming of the weights in the file."""
 
 MB, MIB, GIB = 1e6, 2.0**20, 2.0**30
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One way in which a column was printed.
+    """A rule by which figures were printed.
 
     Attributes:
-        name: Short.
-        meaning: In one line.
-        columns: Of the cards, to which it applies.
-        needs: The measured numbers it reads.
-        prints: From these, in their order, to all that could have been printed; several if a number is known to lie in
-            an interval only.
-        unit: How many of the measured ones make one of the printed ones: bytes of a MiB, say.
+        name: Short name.
+        meaning: Explanation in one line.
+        columns: Columns of the cards that it applies to.
+        needs: Measured numbers that it reads.
+        prints: Function from these numbers to all texts that could have been printed; several if a number is only known
+            to lie in an interval.
+        unit: Number of measured units in a printed one, such as bytes in a MiB.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Exceptional:
-    """A published figure that no rule reproduces, and what is known of the reason."""
+    """A published figure that no rule reproduces, and the reason as far as known."""
 
     net: str
     column: str
@@ -61,24 +61,22 @@ class Exceptional:
 
 
 def explain(column: str, printed: str, measured: Mapping[str, Any], names: str = "plain") -> Rule | None:
-    """The first rule by which the measured numbers give what is printed.
+    """Find the first rule by which the measured numbers give the printed figure.
 
     Args:
-        column: Of a card's figures.
-        printed: The characters published there.
-        measured: Any of `parameters` (all arrays: running statistics count), `trainable` (parameters that training
-            changes), `depth` (layers that own weights), `main_path` (convolutions and dense layers on the way from
-            input to output, projections of shortcuts left out), `macs` (multiply-adds for one photo, each counted
-            once), `connections` and `units` (as in `Anatomy`) and `activation` (its name). A rule is passed over if
-            what it needs is missing.
+        column: Column of the card.
+        printed: Characters published there.
+        measured: Any of `parameters` (all arrays, running statistics included), `trainable` (trainable parameters),
+            `depth` (layers with weights), `main_path` (convolutions and dense layers on the path from input to output,
+            without projection shortcuts), `macs` (multiply-adds for one photo, each counted once), `connections` and
+            `units` (as in `Anatomy`) and `activation` (its name). Rules that need a missing number are skipped.
         names: The card's `weight_names`.
 
     Returns:
-        The rule, or None if none fits: see `exceptions()`. Measured nowhere, and so without a rule: accuracies and
-        errors.
+        The rule, or None if no rule fits; see `exceptions()`. Accuracies and errors are not measured and have no rules.
 
     Raises:
-        UnknownName: For `names` that are neither plain nor scoped.
+        UnknownName: `names` is neither plain nor scoped.
     """
     if names not in BOOKKEEPING:
         raise unknown("way of naming weights", names, BOOKKEEPING)
@@ -95,7 +93,7 @@ def explain(column: str, printed: str, measured: Mapping[str, Any], names: str =
 
 @cache
 def exceptions() -> tuple[Exceptional, ...]:
-    """The closed list of published figures that no rule reproduces."""
+    """The published figures that no rule reproduces: a closed list."""
     return tuple(Exceptional(**each) for each in read("exceptions")["exceptions"])
 
 
@@ -108,7 +106,7 @@ def _cut(unit: float, digits: int, suffix: str) -> Callable[[float], list[str]]:
 
 
 def _between(unit: float, whole: Callable[[float], int], show: Callable[[int], str] = str) -> Callable[..., list[str]]:
-    """All that sizes between two would print in `unit`, made a whole number by `whole`."""
+    """Texts that all sizes between two bounds would print in `unit`, rounded to integers by `whole`."""
     return lambda least, most: [show(number) for number in range(whole(least / unit), whole(most / unit) + 1)]
 
 
@@ -119,11 +117,13 @@ def _thousands(number: float) -> list[str]:
 _BYTES = ("least_bytes", "most_bytes")
 
 RULES: tuple[Rule, ...] = (
-    Rule("layers with weights", "the layers that own weights", ("depth", "layers"), ("depth",), _rounded(1, 0, "")),
+    Rule(
+        "layers with weights", "number of layers that own weights", ("depth", "layers"), ("depth",), _rounded(1, 0, "")
+    ),
     Rule(
         "layers on the main path",
-        "convolutions and dense layers from input to output, one of fixed weights too; neither normalizations nor "
-        "subsampling nor projections of shortcuts count",
+        "convolutions and dense layers from input to output, also with fixed weights; normalizations, subsampling and "
+        "projection shortcuts are not counted",
         ("layers",),
         ("main_path",),
         _rounded(1, 0, ""),
@@ -144,14 +144,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "truncation, all parameters",
-        "parameters and running statistics, in millions, the further digits dropped",
+        "parameters and running statistics, in millions, truncated",
         ("parameters",),
         ("parameters",),
         _cut(1e6, 1, "M"),
     ),
     Rule(
         "truncation to thousands, all parameters",
-        "parameters and running statistics, in thousands, the further digits dropped",
+        "parameters and running statistics, in thousands, truncated",
         ("parameters",),
         ("parameters",),
         _cut(1e3, 0, "K"),
@@ -165,56 +165,56 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "trainable parameters, one by one",
-        "parameters that training changes, all digits",
+        "trainable parameters, all digits",
         ("parameters",),
         ("trainable",),
         lambda trainable: [f"{trainable:,}"],
     ),
     Rule(
         "rounding to thousands, trainable parameters",
-        "parameters that training changes, rounded to whole thousands",
+        "trainable parameters, rounded to whole thousands",
         ("parameters", "parameters_short"),
         ("trainable",),
         _thousands,
     ),
     Rule(
         "connections, one by one",
-        "links between units, those of biases and of fixed weights too; a shared weight counts at each place",
+        "connections between units, including biases and fixed weights; a shared weight counts at each position",
         ("connections",),
         ("connections",),
         lambda connections: [f"{connections:,}"],
     ),
     Rule(
         "connections, rounding to ten thousands",
-        "the same, rounded to whole ten thousands",
+        "connections between units, rounded to whole ten thousands",
         ("connections",),
         ("connections",),
         lambda connections: [f"{round(connections, -4):,}"],
     ),
     Rule(
         "units, one by one",
-        "pixels, units of all layers with weights, and the constant 1 on which biases hang",
+        "pixels, units of all layers with weights, and the constant 1 that biases are connected to",
         ("units",),
         ("units",),
         lambda units: [f"{units:,}"],
     ),
     Rule(
         "a function without its constants",
-        "the transfer function's name, the scales of its input and output left out",
+        "name of the activation function, without the scales of its input and output",
         ("activation",),
         ("activation",),
         lambda activation: [activation.removeprefix("scaled ")],
     ),
     Rule(
         "truncation to millions, all parameters",
-        "parameters and running statistics, in whole millions, the further digits dropped",
+        "parameters and running statistics, in whole millions, truncated",
         ("parameters_short",),
         ("parameters",),
         _cut(1e6, 0, "M"),
     ),
     Rule(
         "MiB, rounded",
-        "4 bytes a parameter, in units of 2^20 bytes, rounded",
+        "4 bytes per parameter, in units of 2^20 bytes, rounded",
         ("size",),
         ("parameters",),
         lambda parameters: [str(round(4 * parameters / MIB))],
@@ -222,7 +222,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "MiB with HDF5 overhead, rounded",
-        "4 bytes a parameter and HDF5's bookkeeping for each layer, in units of 2^20 bytes, rounded",
+        "4 bytes per parameter and HDF5's bookkeeping for each layer, in units of 2^20 bytes, rounded",
         ("size",),
         _BYTES,
         _between(MIB, round),
@@ -230,7 +230,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "decimal MB with HDF5 overhead, rounded",
-        "4 bytes a parameter and HDF5's bookkeeping for each layer, in units of 10^6 bytes, rounded",
+        "4 bytes per parameter and HDF5's bookkeeping for each layer, in units of 10^6 bytes, rounded",
         ("size",),
         _BYTES,
         _between(MB, round),
@@ -238,7 +238,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "MiB with HDF5 overhead, rounded up",
-        "the same in units of 2^20 bytes, rounded up as `ls -lh` does",
+        "4 bytes per parameter and HDF5's bookkeeping, in units of 2^20 bytes, rounded up as by `ls -lh`",
         ("size",),
         _BYTES,
         _between(MIB, math.ceil),
@@ -246,7 +246,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "decimal MB with HDF5 overhead, rounded up",
-        "the same in units of 10^6 bytes, rounded up as `ls -l --si` does",
+        "4 bytes per parameter and HDF5's bookkeeping, in units of 10^6 bytes, rounded up as by `ls -l --si`",
         ("size",),
         _BYTES,
         _between(MB, math.ceil),
@@ -254,7 +254,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "MiB with HDF5 overhead, two decimals",
-        "the same in units of 2^20 bytes, to two decimals",
+        "4 bytes per parameter and HDF5's bookkeeping, in units of 2^20 bytes, to two decimals",
         ("size",),
         _BYTES,
         _between(MIB / 100, round, lambda hundredths: f"{hundredths / 100:.2f}"),
@@ -262,7 +262,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "GiB with HDF5 overhead, two decimals, times 1000",
-        "the same in units of 2^30 bytes to two decimals, then taken for thousands of MB",
+        "4 bytes per parameter and HDF5's bookkeeping, in units of 2^30 bytes to two decimals, read as thousands of MB",
         ("size",),
         _BYTES,
         _between(GIB / 100, round, lambda hundredths: str(10 * hundredths)),
@@ -277,17 +277,17 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "multiply-adds counted once, truncation",
-        "multiply-adds counted once, not as two operations, in units of 10^9, the further digits dropped",
+        "multiply-adds counted once, not as two operations, in units of 10^9, truncated",
         ("flops",),
         ("macs",),
         _cut(1e9, 1, "×10^9"),
     ),
     Rule(
         "two operations a multiply-add, rounding",
-        "multiplications and additions, each an operation, in units of 10^9, rounded to two decimals",
+        "multiplications and additions counted separately, in units of 10^9, rounded to two decimals",
         ("flops",),
         ("macs",),
         _rounded(0.5e9, 2, " Bn"),
     ),
 )
-"""In the order in which they are tried."""
+"""All rules, in the order in which they are tried."""

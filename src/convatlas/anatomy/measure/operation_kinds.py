@@ -1,4 +1,4 @@
-"""What an operation is called, and which gene it expresses: one map from module type to name, one for functions."""
+"""Names and loci of operations: tables for PyTorch's module types and functions; our own modules have a `label`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ KINDS: tuple[tuple[tuple[type[nn.Module], ...], str, str], ...] = (
     ((nn.Dropout, nn.Dropout2d), "dropout", "regularization"),
     ((nn.Identity,), "identity", "skip"),
 )
-"""(module types, kind, locus); the first row whose types match counts, so special ones stand before general ones."""
+"""(module types, kind, locus); the first matching row counts, so special types come before general ones."""
 
 FUNCTIONS = {
     "relu": ("ReLU", "activation"),
@@ -80,11 +80,11 @@ FUNCTIONS = {
     "local_response_norm": ("local response normalization", "normalization"),
     "batch_norm": ("batch normalization", "normalization"),
 }
-"""What a function that a composite calls by itself is called; the others keep their own name."""
+"""(kind, locus) of functions called outside of leaf modules; other functions keep their own name."""
 
 
 def kind_of(operation: Operation) -> tuple[str, str]:
-    """(kind, locus) of an operation: ("depthwise convolution", "convolution"), ("ReLU", "activation"), ..."""
+    """Kind and locus of an operation: ("depthwise convolution", "convolution"), ("ReLU", "activation"), ..."""
     module = operation.module
     if operation.is_leaf:
         label = label_of(module)
@@ -92,9 +92,9 @@ def kind_of(operation: Operation) -> tuple[str, str]:
             return label.kind, label.locus
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
             return _convolution(module.groups, module.in_channels, max(module.dilation)), "convolution"
-        found = kind_of_module(module)
-        if found is not None:
-            return found
+        known = kind_of_module(module)
+        if known is not None:
+            return known
         if len(operation.calls) != 1:
             return type(module).__name__, "other"
     call = operation.calls[0]
@@ -105,7 +105,7 @@ def kind_of(operation: Operation) -> tuple[str, str]:
     if call.name in TRANSPOSED:
         return "transposed convolution", "convolution"
     if call.name == "hardtanh":
-        # So a ReLU6 is called in a net from `torch.export`.
+        # `torch.export` turns a ReLU6 into this function.
         limits = argument(call, 1, "min_val", -1), argument(call, 2, "max_val", 1)
         return "ReLU6" if limits == (0, 6) else "hard tanh", "activation"
     if call.name in ("view", "reshape") and operation.shapes and len(operation.shapes[0]) > 2:
@@ -114,7 +114,7 @@ def kind_of(operation: Operation) -> tuple[str, str]:
 
 
 def kind_of_module(module: nn.Module) -> tuple[str, str] | None:
-    """(kind, locus) of what a module's type alone tells; None for the others."""
+    """Kind and locus of a module, as far as its type alone determines them; None otherwise."""
     label = label_of(module)
     if label is not None:
         return label.kind, label.locus

@@ -1,4 +1,4 @@
-"""The words of a net's DNA: one a layer, such as `c3/2-64` or `relu`."""
+"""Tokens of a net's DNA: one for each layer, such as `c3/2-64` or `relu`."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ SHORT = {
     "dropout": "drop",
     "padding": "pad",
 }
-"""DNA's names for kinds of layers that PyTorch has; those of our own modules stand in their labels."""
+"""Tokens of kinds of layers that PyTorch has; our own modules carry theirs in their labels."""
 
 JOINS = ("sum", "product", "concatenation")
 
 VOTES, LINKED = "capsule votes", "linked convolution"
-"""Kinds whose width and weights are not counted as those of others."""
+"""Kinds whose width and weights are counted differently from others."""
 
 
 def is_map(layer: Layer) -> bool:
-    """Whether a layer gives maps (C, H, W); three sides of a dense layer are something else, in that order."""
+    """Whether a layer gives maps (C, H, W); a dense layer with three axes has another order."""
     return len(layer.output) == 3 and layer.locus != "dense"
 
 
 def width_of(layer: Layer) -> int:
-    """How many maps, numbers or types of capsules a layer with weights gives."""
+    """Number of channels, units or capsule types that a layer with weights gives."""
     if layer.kind == VOTES:
         return layer.output[-2]
     return layer.output[-1 if layer.locus == "dense" else 0]
@@ -63,20 +63,20 @@ def width_of(layer: Layer) -> int:
 
 @dataclass(frozen=True)
 class Word:
-    """One layer's word.
+    """The token of one layer, by its parts.
 
     Attributes:
-        head: What it is: `c`, `relu`.
+        head: Kind of the layer: `c`, `relu`.
         window: Kernel and stride, `3/2`; the kernel as `1x7` if its sides differ.
-        border: "" where it is half the window all round, `s` where the odd pixel goes below and right (TensorFlow's
-            "same"), `v` where there is none, else the pixels above (and below) as `p1` or `p1:2`. What differs for
-            rows and columns is written twice, half the window as `h`.
-        dilation: `d2`.
-        groups: `g32`.
-        width: Channels or numbers out, `-64`; "" where they are as many as came in.
+        border: Padding: "" for half the window on all sides, `s` if the odd pixel is below and right (TensorFlow's
+            "same"), `v` for none, else the pixels above (and below) as `p1` or `p1:2`. If rows and columns differ, both
+            are written, with half the window as `h`.
+        dilation: Dilation, `d2`.
+        groups: Number of groups, `g32`.
+        width: Number of output channels or units, `-64`; "" for a depthwise convolution that keeps it.
         bias: `b` for a convolution or dense layer with biases, `*` for a batch normalization without a gain, the number
-            of parameters in brackets where neither explains it.
-        setting: `:0.2`.
+            of parameters in brackets if neither explains it.
+        setting: Hyperparameters, `:0.2`.
     """
 
     head: str
@@ -94,7 +94,7 @@ class Word:
 
     @property
     def kind(self) -> str:
-        """The word without its width: what stays when a net is made wider."""
+        """The token without its width, which stays the same in a wider net."""
         return self.head + self.window + self.dilation
 
 
@@ -103,7 +103,7 @@ def _seen(layer: Layer) -> Shape:
 
 
 class Words:
-    """The words of a net's layers, by number; beside them their shapes, and these as one reads them: channels last."""
+    """Tokens of a net's layers by number, with their output shapes, also with channels last (`shown`)."""
 
     def __init__(self, anatomy: Measurement):
         self.layers: Mapping[int, Layer] = {layer.number: layer for layer in anatomy.layers}
@@ -115,16 +115,16 @@ class Words:
         self.borders = folded(anatomy)
 
     def input_shape(self, layer: Layer) -> Shape:
-        """The shape of what a layer reads, before a border that is its own."""
+        """Shape of a layer's input, before any separate padding layer."""
         return self.shapes[self._bare(layer)[0]]
 
     def links(self, layer: Layer) -> int:
-        """How many kernels a linked convolution has, each from one map to another."""
+        """Number of kernels of a linked convolution, each from one channel to another."""
         assert layer.kernel is not None
         return layer.macs // prod((*layer.kernel, *layer.output[1:]))
 
     def word(self, number: int) -> Word:
-        """The word of a layer."""
+        """The token of a layer."""
         layer = self.layers[number]
         head = SHORT.get(layer.kind) or token_of(layer.kind)
         before = self.input_shape(layer)
@@ -144,7 +144,7 @@ class Words:
         )
 
     def _bare(self, layer: Layer) -> tuple[int, tuple[int, int]]:
-        """What a layer reads before a border that a layer of its own adds for it, and how much that adds above."""
+        """Input of a layer before any separate padding layer, and the padding (above, left) that such a layer adds."""
         number = layer.inputs[0]
         if number in self.borders:
             border = self.layers[number]
@@ -152,14 +152,14 @@ class Words:
         return number, (0, 0)
 
     def borders_of(self, layer: Layer) -> tuple[int, int]:
-        """Rows that lie above and below the map that a window reads: its own, and those a layer of its own adds."""
+        """Rows of padding above and below a window's input, including those of a separate padding layer."""
         before = self.input_shape(layer)
         if layer.kernel is None or layer.stride is None or len(before) != 3:
             return 0, 0
         top = (layer.padding or (0, 0))[0] + self._bare(layer)[1][0]
         reach = (layer.kernel[0] - 1) * (layer.dilation or (1, 1))[0] + 1
         below = (layer.output[1] - 1) * layer.stride[0] + reach - before[1] - top
-        # Rows of a symmetric border that the last window does not reach are there all the same.
+        # Symmetric padding counts whole, even if the last window does not reach its last rows.
         half = layer.output[1] == (before[1] + 2 * top - reach) // layer.stride[0] + 1
         return top, top if half else max(0, below)
 
@@ -183,7 +183,7 @@ class Words:
 
 
 def _mark(reach: int, step: int, top: int, size: int, output: int) -> str:
-    """How one side's border is written (see `Word.border`), from what it adds before and the sizes in and out."""
+    """Format the padding along one axis (see `Word.border`), from the padding before and the input and output sizes."""
     half = (reach - 1) // 2
     if top == half and output == (size + 2 * half - reach) // step + 1:
         return ""
