@@ -1,4 +1,4 @@
-"""Writes the tables of the docs: `make docs`. A test holds them to what the commands print."""
+"""Write the generated pages of the docs: `make docs`. A test compares them with what the commands print."""
 
 from __future__ import annotations
 
@@ -17,36 +17,42 @@ from convatlas.studies.mnist_errors.table import ErrorTable
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "benchmarks" / "results"
 RESULT = RESULTS / "errors.json"
-"""What `convatlas reproduce errors` wrote; the error table stands nowhere as long as it is absent."""
+"""Output of `convatlas reproduce errors`; without it the error table is left out."""
 
 PEERS = ("convatlas", "eager", "torch.compile", "onnxruntime", "openvino")
 
 
 def pages(result: Path = RESULT) -> dict[str, str]:
-    """The generated pages by file name; `result` holds the error table, if it was measured."""
-    found = table(list(checks(names([]))))
+    """Generated pages by file name; `result` is the file of the error table, if there is one."""
+    checked = table(list(checks(names([]))))
     return {
         "nets.md": nets_page(),
         "genes.md": genes_page(),
         "speed.md": speed(),
-        "check.md": f"# Published against measured\n\n`convatlas check --markdown`\n\n{found.markdown()}\n",
+        "check.md": f"# Published against measured\n\n`convatlas check --markdown`\n\n{checked.markdown()}\n",
     } | ({"errors.md": errors(ErrorTable.read(result))} if result.exists() else {})
 
 
 def nets_page() -> str:
-    """The table of all nets."""
-    return f"# The nets\n\n`convatlas list --markdown`\n\n{overview().markdown()}\n"
+    """Page with the table of all nets."""
+    text = (
+        "Depth, parameters and multiply-accumulates (MACs) are measured; size and accuracy are as published "
+        "([check.md](check.md) compares them). The table is printed by `convatlas list --markdown`."
+    )
+    return f"# Nets\n\n{text}\n\n{overview().markdown()}\n"
 
 
 def genes_page() -> str:
-    """The table of all genes."""
+    """Page with the table of all genes."""
     genes = gene_table("genes")
     assert genes is not None
-    letters = (
-        "In shapes and costs: N photos, C channels in, K channels out, H x W the output map, n the input map's side, "
-        "k the window's side, s the stride, g groups, r squeezed channels."
+    text = (
+        'A gene is a component at one locus of a net: `ca.build("resnet50", genes={"activation": "gelu"})`. The table '
+        "is printed by `convatlas show genes --markdown`. In shapes and costs, N is the number of photos, C input "
+        "channels, K output channels, H x W the output map, n the side of the input map, k the kernel size, s the "
+        "stride, g groups, r squeezed channels."
     )
-    return f"# The genes\n\n`convatlas show genes --markdown`. {letters}\n\n{genes.markdown()}\n"
+    return f"# Genes\n\n{text}\n\n{genes.markdown()}\n"
 
 
 def errors(result: ErrorTable) -> str:
@@ -103,9 +109,9 @@ def readme(text: str, path: Path = RESULT) -> str:
 
 
 def speed() -> str:
-    """What `benchmarks/engines.py` found."""
-    told: dict[str, Any] = json.loads((RESULTS / "engines.json").read_text("utf-8"))
-    machine, columns = told["machine"], [Column("net", "net"), Column("batch", "batch")]
+    """Page with the results of `benchmarks/engines.py`."""
+    report: dict[str, Any] = json.loads((RESULTS / "engines.json").read_text("utf-8"))
+    machine, columns = report["machine"], [Column("net", "net"), Column("batch", "batch")]
     columns += [Column(name, f"{name} (ms)", lambda time: f"{time:.1f}") for name in PEERS]
     ratios = ("against the best", "against eager")
     columns += [Column(name, name, lambda ratio: f"{ratio:.2f}") for name in ratios]
@@ -114,10 +120,10 @@ def speed() -> str:
         {"net": name.split(" x ")[0], "batch": int(name.split(" x ")[1]), "setting": cell["setting"]}
         | cell["ms"]
         | {ratio: cell[ratio] for ratio in ratios}
-        for name, cell in told["cells"].items()
+        for name, cell in report["cells"].items()
     ]
     means = Table((Column("name", "over all nets"), Column("value", "ratio")), [
-        {"name": name, "value": f"{value:.2f}"} for name, value in told["summary"].items()
+        {"name": name, "value": f"{value:.2f}"} for name, value in report["summary"].items()
     ])  # fmt: skip
     return SPEED.format(
         cpu=machine["cpu"],
@@ -126,63 +132,63 @@ def speed() -> str:
         means=means.markdown(),
         first=Table(
             (Column("name", "a new process"), Column("seconds", "seconds")),
-            [{"name": name, "seconds": f"{value:.2f}"} for name, value in told["first answer, s"].items()],
+            [{"name": name, "seconds": f"{value:.2f}"} for name, value in report["first answer, s"].items()],
         ).markdown(),
-        less=less(told["less than float32"]),
+        less=less(report["less than float32"]),
         bulk=bulk(),
         training=training(),
     )
 
 
-def less(told: dict[str, Any]) -> str:
-    """What less than float32 is worth."""
+def less(report: dict[str, Any]) -> str:
+    """Section on precisions below float32."""
     agreed = [
-        {"name": name} | found | {"time": found["ms"][name], "right": found["ms"]["float32"]}
-        for name, found in told["efficientnet_lite0"].items()
+        {"name": name} | cell | {"time": cell["ms"][name], "float32": cell["ms"]["float32"]}
+        for name, cell in report["efficientnet_lite0"].items()
     ]
     columns = (
         Column("name", "EfficientNet-Lite0"),
-        Column("sure", "pieces of photographs where float32 leads by 0.2"),
-        Column("agreement", "the same first answer", lambda share: f"{100 * share:.2f} %"),
+        Column("sure", "crops of photos where float32 leads by 0.2"),
+        Column("agreement", "same top-1 class", lambda share: f"{100 * share:.2f} %"),
         Column("time", "ms, batch 1", lambda time: f"{time:.2f}"),
-        Column("right", "float32 (ms)", lambda time: f"{time:.2f}"),
+        Column("float32", "float32 (ms)", lambda time: f"{time:.2f}"),
     )
     fast = [
-        {"net": net, "half": found["ms"]["bfloat16"], "times": found["times as fast"]}
-        | {"best": f"{found['ms'][found[BEST]]:.1f} ({found[BEST]})"}
-        for net, found in told["bfloat16, batch 1"].items()
+        {"net": net, "half": cell["ms"]["bfloat16"], "times": cell["times as fast"]}
+        | {"best": f"{cell['ms'][cell[BEST]]:.1f} ({cell[BEST]})"}
+        for net, cell in report["bfloat16, batch 1"].items()
     ]
     speeds = (
         Column("net", "net, batch 1"),
         Column("half", "bfloat16 (ms)", lambda time: f"{time:.1f}"),
-        Column("best", "the fastest float32 (ms)"),
+        Column("best", "fastest float32 (ms)"),
         Column("times", "times as fast", lambda ratio: f"{ratio:.2f}"),
     )
-    return f"On {told['cpu']}.\n\n{Table(columns, agreed).markdown()}\n\n{Table(speeds, fast).markdown()}"
+    return f"On {report['cpu']}.\n\n{Table(columns, agreed).markdown()}\n\n{Table(speeds, fast).markdown()}"
 
 
 BEST = "float32's best"
 
 
 def bulk() -> str:
-    """What `benchmarks/bulk.py` found, in a sentence."""
-    told: dict[str, Any] = json.loads((RESULTS / "bulk.json").read_text("utf-8"))
-    memory = told["resident MB after each shard"]
+    """Result of `benchmarks/bulk.py` in a sentence."""
+    report: dict[str, Any] = json.loads((RESULTS / "bulk.json").read_text("utf-8"))
+    memory = report["resident MB after each shard"]
     return (
-        f"{told['photos']:,} JPEGs of 256 pixels, EfficientNet-Lite0 in {told['engine']}: "
-        f"{told['batch']['a second']:.0f} photos a second, {100 * told['ratio']:.0f} % of what the engine does with "
-        f"arrays that are ready; {memory[0]:.0f} MB after the first shard, {memory[-1]:.0f} MB after the last."
+        f"{report['photos']:,} JPEGs of 256 pixels, EfficientNet-Lite0 in {report['engine']}: "
+        f"{report['batch']['a second']:.0f} photos a second, {100 * report['ratio']:.0f} % of the engine's speed on "
+        f"arrays in memory; {memory[0]:.0f} MB after the first shard, {memory[-1]:.0f} MB after the last."
     )
 
 
 def training() -> str:
-    """What `benchmarks/training.py` found, in a sentence."""
-    told: dict[str, Any] = json.loads((RESULTS / "training.json").read_text("utf-8"))
-    digits, steps = told["lenet5 on mnist, images a second"], told["resnet18, seconds a step"]
+    """Result of `benchmarks/training.py` in a sentence."""
+    report: dict[str, Any] = json.loads((RESULTS / "training.json").read_text("utf-8"))
+    digits, steps = report["lenet5 on mnist, images a second"], report["resnet18, seconds a step"]
     return (
         f"LeNet-5 on MNIST: {digits['convatlas']:,.0f} images a second, {digits['ratio to DataLoader']:.2f} times "
-        f"those of torchvision's data set behind a DataLoader of two workers, {digits['ratio to plain loop']:.2f} "
-        f"times those of a plain loop over tensors. ResNet-18, 8 photos of 224 pixels: {steps['convatlas']:.2f} "
+        f"as many as with torchvision's data set and a DataLoader with two workers, "
+        f"{digits['ratio to plain loop']:.2f} times as many as in a plain loop over tensors. ResNet-18, 8 photos of 224 pixels: {steps['convatlas']:.2f} "
         f"seconds a step, {steps['ratio to timm']:.2f} of the time of timm's net in a plain loop."
     )
 
@@ -191,9 +197,10 @@ SPEED = """# How fast
 
 `python benchmarks/engines.py` and its options `--first` and `--precision`; in float32, on {cpu}, threads: {threads}.
 
-`convatlas` is `ca.accelerate(net, batch=...)`; the others are what their guides say, by hand, on the same net: eager
-mode (of timm's or torchvision's twin, where there is one), `torch.compile`, ONNX Runtime, OpenVINO. Milliseconds a
-photo, medians of interleaved rounds; ratios are medians of the rounds' own, above 1 where convatlas is faster.
+`convatlas` is `ca.accelerate(net, batch=...)`; the others are set up by hand on the same net, as in their guides: eager
+mode (of the same net in timm or torchvision, if they have it), `torch.compile`, ONNX Runtime, OpenVINO. Times are
+milliseconds per photo, medians of interleaved rounds; ratios are medians over the rounds, above 1 where convatlas is
+faster.
 
 {cells}
 
@@ -201,11 +208,11 @@ photo, medians of interleaved rounds; ratios are medians of the rounds' own, abo
 
 ## The first answer
 
-`convatlas classify coffee.png` in a new process, with a cached engine or in eager mode; and the same through timm.
+`convatlas classify coffee.png` in a new process, with a cached engine or in eager mode, and the same with timm.
 
 {first}
 
-## Less than float32
+## Below float32
 
 {less}
 
@@ -222,8 +229,8 @@ photo, medians of interleaved rounds; ratios are medians of the rounds' own, abo
 if __name__ == "__main__":
     for name, text in pages().items():
         write_bytes(HERE / name, text.encode())
-    whole = HERE.parent / "README.md"
-    write_bytes(whole, readme(whole.read_text("utf-8")).encode())
+    path = HERE.parent / "README.md"
+    write_bytes(path, readme(path.read_text("utf-8")).encode())
     if RESULT.exists():
         from convatlas.studies.mnist_errors.plots import draw
 

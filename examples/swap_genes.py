@@ -1,4 +1,4 @@
-"""What a change of genes does to a net, measured before a weight exists."""
+"""Measure how a change of genes changes a net, before it has any weights."""
 
 import convatlas as ca
 
@@ -10,10 +10,10 @@ swaps = {
     "squeeze and excitation": {"attention": "squeeze_excitation"},
     "reflected borders, group norm": {"padding": "reflect", "normalization": "group"},
 }
-for what, genes in swaps.items():
+for title, genes in swaps.items():
     anatomy = ca.measure("resnet50", genes=genes)
     more = anatomy.parameters - published.parameters
-    print(f"{what:30} {anatomy.parameters:>12,} parameters ({more:+,})  {anatomy.macs / 1e9:.2f} GMACs")
+    print(f"{title:30} {anatomy.parameters:>12,} parameters ({more:+,})  {anatomy.macs / 1e9:.2f} GMACs")
 
 try:
     ca.build("resnet50", genes={"alignment": "valid"})
