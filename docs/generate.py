@@ -188,7 +188,8 @@ def training() -> str:
     return (
         f"LeNet-5 on MNIST: {digits['convatlas']:,.0f} images a second, {digits['ratio to DataLoader']:.2f} times "
         f"as many as with torchvision's data set and a DataLoader with two workers, "
-        f"{digits['ratio to plain loop']:.2f} times as many as in a plain loop over tensors. ResNet-18, 8 photos of 224 pixels: {steps['convatlas']:.2f} "
+        f"{digits['ratio to plain loop']:.2f} times as many as in a plain loop over tensors. "
+        f"ResNet-18, 8 photos of 224 pixels: {steps['convatlas']:.2f} "
         f"seconds a step, {steps['ratio to timm']:.2f} of the time of timm's net in a plain loop."
     )
 
