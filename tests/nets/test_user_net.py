@@ -16,7 +16,7 @@ from torch import nn
 import convatlas as ca
 from convatlas.anatomy.structure.dna import dna
 from convatlas.base.errors import ConvAtlasError, SizeError
-from convatlas.nets.user_net import is_own, own
+from convatlas.nets.user_net import is_user_net, load_user_net
 
 
 class Block(nn.Module):
@@ -67,7 +67,7 @@ def test_a_net_from_a_file_is_the_net(files: Path, name: str) -> None:
 
 
 def test_weights_come_with_it(files: Path) -> None:
-    loaded = own(str(files / "any.pt2"))
+    loaded = load_user_net(str(files / "any.pt2"))
     assert sum(weight.numel() for weight in loaded.parameters()) == sum(weight.numel() for weight in net().parameters())
     assert loaded(torch.zeros(3, 3, 32, 40)).shape == (3, 4)
 
@@ -115,6 +115,6 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 
 
 def test_names_of_ones_own() -> None:
-    assert is_own("package.module:callable")
-    assert is_own("net.pt2")
-    assert not is_own("resnet50")
+    assert is_user_net("package.module:callable")
+    assert is_user_net("net.pt2")
+    assert not is_user_net("resnet50")

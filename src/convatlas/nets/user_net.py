@@ -27,12 +27,12 @@ class Exported:
     input: tuple[int, ...]
 
 
-def is_own(name: str) -> bool:
+def is_user_net(name: str) -> bool:
     """Whether a name says where the user's own net is; no net of the atlas is called so."""
     return ":" in name or name.lower().endswith(EXPORTED)
 
 
-def own(name: str) -> nn.Module:
+def load_user_net(name: str) -> nn.Module:
     """Return the module that `package.module:callable` returns, or that a .pt2 file holds.
 
     Packages are also searched in the current folder. A net from a file has an attribute `exported` with the facts it

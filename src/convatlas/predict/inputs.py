@@ -18,7 +18,7 @@ from convatlas.catalogue.lineages import weights_of
 from convatlas.images.decoding import Source, read
 from convatlas.nets.build import Size, build, skeleton
 from convatlas.nets.net import Net
-from convatlas.nets.user_net import is_own, own
+from convatlas.nets.user_net import is_user_net, load_user_net
 from convatlas.weights.files import is_file
 from convatlas.weights.lineage import lineage as lineage_of
 from convatlas.weights.load import load
@@ -100,7 +100,7 @@ Genes = Mapping[str, object] | None
 
 
 def _net(name: str, weights: str | None, size: Size | None, genes: Genes) -> tuple[nn.Module, str]:
-    if is_own(name):
+    if is_user_net(name):
         return _own(name, genes), "Weights: its own."
     if weights != NONE:
         try:
@@ -116,7 +116,7 @@ def _net(name: str, weights: str | None, size: Size | None, genes: Genes) -> tup
 
 
 def _shape(name: str, weights: str | None, size: Size | None, genes: Genes) -> tuple[nn.Module, str]:
-    if is_own(name) or (weights is not None and is_file(weights)):
+    if is_user_net(name) or (weights is not None and is_file(weights)):
         return _net(name, weights, size, genes)
     card = find(name)
     # Photos of another size are nobody's.
@@ -131,7 +131,7 @@ def _shape(name: str, weights: str | None, size: Size | None, genes: Genes) -> t
 def _own(name: str, genes: Genes) -> nn.Module:
     if genes:
         raise ConvAtlasError("genes belong to nets of the atlas: your own module is looked at as it is")
-    return own(name)
+    return load_user_net(name)
 
 
 def _resized(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

@@ -13,7 +13,7 @@ from convatlas.base.errors import TrainingError
 from convatlas.base.verbs import Steps, verb
 from convatlas.nets.build import Size, build
 from convatlas.nets.net import Net
-from convatlas.nets.user_net import is_own, own
+from convatlas.nets.user_net import is_user_net, load_user_net
 from convatlas.training.data.digits import is_digits
 from convatlas.training.data.splits import class_names, load_splits
 from convatlas.training.distributed import is_main_process
@@ -92,12 +92,12 @@ def build_net(
         ConvAtlasError: There is no such net, data set or weights, or a net of your own comes without a size.
     """
     sides = (size, size) if isinstance(size, int) else size
-    if is_own(net):
+    if is_user_net(net):
         if sides is None:
             raise TrainingError("your own net does not say how large its photos are: say size")
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            return own(net), sides
+            return load_user_net(net), sides
     names = class_names(data)
     channels = 1 if is_digits(str(data)) else None
     module: Net

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from convatlas.nets.build import build
-from convatlas.nets.user_net import is_own, own
+from convatlas.nets.user_net import is_user_net, load_user_net
 from convatlas.weights.load import load
 
 NONE = "none"
@@ -22,6 +22,6 @@ def named(name: str, weights: str | None = None) -> nn.Module:
     Raises:
         ConvAtlasError: As `load`, `build` and `own` do.
     """
-    if is_own(name):
-        return own(name).eval()
+    if is_user_net(name):
+        return load_user_net(name).eval()
     return build(name).eval() if weights == NONE else load(name, weights=weights)

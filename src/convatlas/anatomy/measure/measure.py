@@ -23,7 +23,7 @@ from convatlas.genes.feedback import Recurrence
 from convatlas.genes.layers import SelfCounting
 from convatlas.nets.build import Size, skeleton
 from convatlas.nets.net import Net
-from convatlas.nets.user_net import Exported, is_own, own
+from convatlas.nets.user_net import Exported, is_user_net, load_user_net
 
 
 def measure(
@@ -53,8 +53,8 @@ def measure(
         SizeError: A size the net cannot take.
         ConvAtlasError: Your own net failed on such photos; says what it said.
     """
-    if isinstance(net, str) and is_own(net):
-        net = own(net)
+    if isinstance(net, str) and is_user_net(net):
+        net = load_user_net(net)
     if isinstance(net, str):
         net = skeleton(net, size=size, channels=channels, classes=classes, genes=genes)
     elif classes is not None or genes:

@@ -17,7 +17,7 @@ from convatlas.genes.gene import Gene
 from convatlas.genes.genome import PUBLISHED, Genome
 from convatlas.genes.loci import COUNTS, LOCI, RATES, REGULARIZATIONS
 from convatlas.nets.build import family_of
-from convatlas.nets.user_net import is_own
+from convatlas.nets.user_net import is_user_net
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def genes() -> dict[str, dict[str, Gene]]:
 
 def show_net(name: str) -> Shown:
     """All that is known of a net of the atlas, or of a user's own; UnknownName, with what is near, if there is none."""
-    if is_own(name):
+    if is_user_net(name):
         return Shown(None, None, measure(name))
     try:
         card = find(name)

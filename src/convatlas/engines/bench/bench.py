@@ -19,7 +19,7 @@ from convatlas.engines.options import AUTO
 from convatlas.engines.registry import backends, check_request
 from convatlas.engines.sample_inputs import sample_inputs
 from convatlas.nets.build import Size
-from convatlas.nets.user_net import is_own
+from convatlas.nets.user_net import is_user_net
 from convatlas.weights.resolve import named
 
 BATCHES = (1, 16)
@@ -54,7 +54,7 @@ def bench(
         ConvAtlasError: A peer or an engine that is asked for is not installed.
     """
     asked = list(cards()) if nets is None else [nets] if isinstance(nets, str) else list(nets)
-    names = list(dict.fromkeys(name if is_own(name) else find(name).name for name in asked))
+    names = list(dict.fromkeys(name if is_user_net(name) else find(name).name for name in asked))
     batches = list(dict.fromkeys(batches))
     check_peers(tuple(vs))
     for engine in engines or ():
