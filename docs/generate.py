@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convatlas.anatomy.report.check import checks, names, table
-from convatlas.anatomy.report.net_table import overview
+from convatlas.anatomy.report.net_table import net_table
 from convatlas.anatomy.report.show import gene_table
 from convatlas.base.atomic import write_bytes
 from convatlas.base.tables import Column, Table
@@ -39,7 +39,7 @@ def nets_page() -> str:
         "Depth, parameters and multiply-accumulates (MACs) are measured; size and accuracy are as published "
         "([check.md](check.md) compares them). The table is printed by `convatlas list --markdown`."
     )
-    return f"# Nets\n\n{text}\n\n{overview().markdown()}\n"
+    return f"# Nets\n\n{text}\n\n{net_table().markdown()}\n"
 
 
 def genes_page() -> str:

@@ -16,7 +16,7 @@ import convatlas as ca
 from convatlas.anatomy.anatomy import Anatomy
 from convatlas.anatomy.report.align import Token
 from convatlas.anatomy.report.compare import ALIKE, Comparison
-from convatlas.anatomy.report.phrases import named
+from convatlas.anatomy.report.phrases import run_text
 from convatlas.anatomy.structure.tokens import Word
 
 
@@ -143,10 +143,10 @@ def test_half_a_fork_is_told_in_words() -> None:
     total = next(layer for layer in layers if layer.kind == "sum")
     begins, ends = Token("(1"), Token(")1", Word("+"), (total,), "skip")
     unit = Token("c1", Word("c", "1"), layers[:1], "convolution")
-    words = named([begins, Token("."), Token("&1"), unit, unit])
+    words = run_text([begins, Token("."), Token("&1"), unit, unit])
     assert words == "branches part; the map itself; another branch; c1 c1"
-    assert named([unit, ends, unit]) == "c1; the sum of the branches; c1"
-    assert named([begins, Token("."), Token("&1"), unit, ends, unit]) == "(. & c1)+ c1"
+    assert run_text([unit, ends, unit]) == "c1; the sum of the branches; c1"
+    assert run_text([begins, Token("."), Token("&1"), unit, ends, unit]) == "(. & c1)+ c1"
 
 
 def test_feedback() -> None:

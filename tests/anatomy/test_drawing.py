@@ -21,7 +21,7 @@ import convatlas as ca
 from convatlas.anatomy.anatomy import Anatomy
 from convatlas.anatomy.drawing.family_tree import family_tree
 from convatlas.anatomy.drawing.maps.stations import stations
-from convatlas.anatomy.structure.stages import folded, wires_of
+from convatlas.anatomy.structure.stages import folded_borders, wires_of
 from convatlas.base.errors import ConvAtlasError, UnknownName
 from convatlas.catalogue.cards import cards
 from convatlas.pictures.palette import COLOURS, MEANINGS
@@ -87,7 +87,7 @@ def test_a_layer_is_drawn_or_stands_for_one(name: str) -> None:
     anatomy = measured(name)
     drawn = shown(anatomy.draw())
     assert drawn <= set(wires_of(anatomy))
-    kinds = {(layer.kind, layer.kernel) for layer in anatomy.layers if layer.number not in folded(anatomy)}
+    kinds = {(layer.kind, layer.kernel) for layer in anatomy.layers if layer.number not in folded_borders(anatomy)}
     assert {(anatomy.layers[number - 1].kind, anatomy.layers[number - 1].kernel) for number in drawn} == kinds
 
 

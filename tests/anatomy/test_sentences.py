@@ -14,7 +14,7 @@ from torch import nn
 import convatlas as ca
 from convatlas.anatomy.anatomy import Anatomy
 from convatlas.anatomy.report.paper_table import latex, paper_rows, paper_table
-from convatlas.anatomy.report.sentences import described, ordinal
+from convatlas.anatomy.report.sentences import describe, ordinal
 from convatlas.catalogue.cards import cards
 
 REVIEW = {
@@ -26,7 +26,7 @@ REVIEW = {
 
 
 def test_alexnet_as_the_review_tells_it() -> None:
-    lines = described(measured("alexnet"))
+    lines = describe(measured("alexnet"))
     assert lines[0] == "Input: 224×224×3; 227×227×3 once it is padded for the 1st layer"
     assert lines[1] == "Total parameters trained: 60,965,224"
     layers = dict(line.split(": ", 1) for line in lines[2:] if not line.startswith(" "))
@@ -45,7 +45,7 @@ def test_alexnet_as_the_review_tells_it() -> None:
 
 
 def test_resnet50_as_the_review_tells_it() -> None:
-    lines = dict(line.split(": ", 1) for line in described(measured("resnet50"))[2:])
+    lines = dict(line.split(": ", 1) for line in describe(measured("resnet50"))[2:])
     assert lines["stem"].startswith(
         "1 layer: 7×7 convolution to 64 of stride 2 with batch normalization then ReLU and 3×3"
     )
@@ -62,7 +62,7 @@ def test_resnet50_as_the_review_tells_it() -> None:
 def test_stages_sum_to_the_longest_path(name: str) -> None:
     """Nets whose stages follow one another: the layers told of each are those of the whole."""
     anatomy = measured(name)
-    counts = [int(found[1]) for line in described(anatomy) if (found := re.match(r"\S+: (\d+) layers?: ", line))]
+    counts = [int(found[1]) for line in describe(anatomy) if (found := re.match(r"\S+: (\d+) layers?: ", line))]
     stages_in_a_row = name not in ("nasnet_mobile", "boosted_lenet4", "yolo_v3_tiny")
     if counts and stages_in_a_row:
         assert sum(counts) == anatomy.path
@@ -174,19 +174,19 @@ def test_operations_of_any_size(name: str, flops: str) -> None:
 
 def test_what_is_told_stands_in_its_order() -> None:
     """The stem of Inception-v1 has a pooling before and another one after its convolutions."""
-    line = next(line for line in described(measured("inception_v1")) if line.startswith("stem"))
+    line = next(line for line in describe(measured("inception_v1")) if line.startswith("stem"))
     order = ["7×7", "3×3 overlapping max pooling", "1×1", "3×3 convolution to 192", "3×3 overlapping max pooling"]
     places = [line.index(order[0])]
     for part in order[1:]:
         places.append(line.index(part, places[-1] + 1))
     assert places == sorted(places)
-    line = next(line for line in described(measured("shufflenet_v2_x0_5")) if line.startswith("stage2"))
+    line = next(line for line in describe(measured("shufflenet_v2_x0_5")) if line.startswith("stage2"))
     assert "4 times (module of 2 branches and channel shuffle)" in line
 
 
 def test_mobilenet_as_the_review_tells_it() -> None:
     """Section IV: strides, depthwise and pointwise layers in turn, and which of these double the channels."""
-    lines = [line.split(": ", 1)[1] for line in described(measured("mobilenet")) if line[0].isdigit()]
+    lines = [line.split(": ", 1)[1] for line in describe(measured("mobilenet")) if line[0].isdigit()]
     assert lines[0] == "Convolutional Layer: 32 kernels of size 3×3×3 (stride: 2, pad: 0)"
     assert lines[1].startswith("Depthwise Convolutional Layer: 32")
     assert lines[2].startswith("Pointwise Convolutional Layer: 64")
@@ -198,37 +198,37 @@ def test_mobilenet_as_the_review_tells_it() -> None:
 
 
 def test_feedback_in_words() -> None:
-    said = "\n".join(described(measured("feedback_chain")))
+    said = "\n".join(describe(measured("feedback_chain")))
     for text in (
         "Then the sum with hidden1 of one step ago, through weights",
         "1st: Fully Connected Layer: 300 neurons, which also reads hidden2 of one step ago\n  Outputs 300 numbers\n"
         "  Then Scaled Tanh\n2nd: Fully Connected Layer: 100 neurons, which also reads output of one step ago",
         "3rd: Fully Connected Layer: 10 neurons\n",
-        "  All this for 4 steps, while the photo stands still",
+        "  All this for 4 steps, while the photo stays the same",
     ):
         assert text in said, text
-    assert "300 neurons, which also reads its own state of one step ago" in "\n".join(described(measured("elman")))
+    assert "300 neurons, which also reads its own state of one step ago" in "\n".join(describe(measured("elman")))
 
 
 def test_other_layers_in_words() -> None:
-    said = "\n".join(described(measured("capsnet")))
+    said = "\n".join(describe(measured("capsnet")))
     assert "Not on the way to the answer: reconstruction (1,411,344 parameters)" in said
     assert "Then Squash\n  Outputs 1152×8 numbers" in said
     assert "3rd: Capsule Votes: from 1152 capsules of 8 to 10 capsules of 16\n  Outputs 1152×10×16 numbers" in said
-    said = "\n".join(described(measured("lenet5")))
+    said = "\n".join(describe(measured("lenet5")))
     assert "2nd: Linked Convolutional Layer: 16 maps, by 60 of 96 links, each a kernel of size 5×5 (stride: 1" in said
-    assert "head: vote of 3 inputs. Outputs 10 numbers" in described(measured("boosted_lenet4"))
-    said = "\n".join(described(measured("neocognitron")))
+    assert "head: vote of 3 inputs. Outputs 10 numbers" in describe(measured("boosted_lenet4"))
+    said = "\n".join(describe(measured("neocognitron")))
     assert "5×5 convolution to 24 beside V-cells, then S-cells" in said
     assert "Overlapping" not in said
-    assert "Cognitron Cells: 1 kernel of size 5×5×1 at each place" in "\n".join(described(measured("cognitron")))
-    assert "3×3 capsule votes to 32 of stride 2, then EM routing" in "\n".join(described(measured("matrix_capsnet")))
+    assert "Cognitron Cells: 1 kernel of size 5×5×1 at each place" in "\n".join(describe(measured("cognitron")))
+    assert "3×3 capsule votes to 32 of stride 2, then EM routing" in "\n".join(describe(measured("matrix_capsnet")))
 
 
 @pytest.mark.parametrize("name", list(SMALL))
 def test_every_net_is_told(name: str) -> None:
     anatomy = measured(name)
-    lines = described(anatomy)
+    lines = describe(anatomy)
     assert len(lines) > 3
     assert all(line.strip() for line in lines)
     assert paper_table(anatomy).markdown().count("\n") > 1
@@ -237,7 +237,7 @@ def test_every_net_is_told(name: str) -> None:
 
 def told(net: nn.Module, size: int) -> list[str]:
     anatomy: Anatomy = ca.measure(net, size=size)
-    return described(anatomy)
+    return describe(anatomy)
 
 
 def test_odd_layers_are_told() -> None:
@@ -249,7 +249,7 @@ def test_odd_layers_are_told() -> None:
     assert "2nd: Transposed Convolutional Layer: 4 maps" in "\n".join(lines)
     assert "  Then 2×2 Average Pooling (stride: 2)" in lines
     with torch.device("meta"):
-        names = [line.split(":")[0] for line in described(ca.measure(timm.create_model("resnet18"), size=224))]
+        names = [line.split(":")[0] for line in describe(ca.measure(timm.create_model("resnet18"), size=224))]
     assert names[2:4] == ["conv1-maxpool", "layer1"]
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 import convatlas as ca
-from convatlas.anatomy.report.net_table import overview
+from convatlas.anatomy.report.net_table import net_table
 from convatlas.base import timings
 from convatlas.base.errors import ConvAtlasError, UnknownName
 from convatlas.base.timings import best
@@ -93,14 +93,14 @@ def row(**changes: object) -> Time:
 
 
 def test_times_are_kept_for_list_and_choose(store: Path, monkeypatch) -> None:
-    assert "time" not in [column.key for column in overview(family="resnet").columns]
+    assert "time" not in [column.key for column in net_table(family="resnet").columns]
     timings.keep([row().row(), row(engine="openvino", call=20.0).row(), row(batch=16, call=160.0).row()])
     timings.keep([row(engine="openvino", call=25.0).row(), row(engine="openvino", precision="int8", call=5.0).row()])
     # One photo at a time, in float32; the later time of the same counts.
     assert best() == {"resnet50": {224: 25.0}}
     assert ca.choose(max_ms=30).front[0].time == 25.0
     timings.keep([row(engine="timm", call=1.0).row()])  # no engine of ours
-    table = overview(family="resnet")
+    table = net_table(family="resnet")
     assert {row["name"]: row["time"] for row in table.rows}["resnet50"] == 25.0
     assert len(json.loads((store / "bench.json").read_text())) == 5
     monkeypatch.setattr(timings, "cpu", lambda: "another")

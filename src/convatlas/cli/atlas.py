@@ -39,9 +39,9 @@ def list_command(
             raise ConvAtlasError("the family tree is of all nets: it goes with --output and --json alone")
         _family_tree(output, as_json)
         return
-    from convatlas.anatomy.report.net_table import overview
+    from convatlas.anatomy.report.net_table import net_table
 
-    table = overview(
+    table = net_table(
         family=family,
         year=year,
         max_parameters=max_parameters,

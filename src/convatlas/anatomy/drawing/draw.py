@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from convatlas.anatomy.drawing.maps.maps import boxes
+from convatlas.anatomy.drawing.maps.maps import draw_maps
 from convatlas.anatomy.drawing.maps.stations import stations
-from convatlas.anatomy.drawing.page.cards import plans
-from convatlas.anatomy.drawing.page.page import sheet
+from convatlas.anatomy.drawing.page.cards import plan_cards
+from convatlas.anatomy.drawing.page.page import draw_page
 from convatlas.anatomy.drawing.sketch.sketcher import Sketcher
 from convatlas.anatomy.measure.records import Layer, Measurement
 from convatlas.anatomy.structure.dna import dna
@@ -33,26 +33,28 @@ def draw(anatomy: Measurement, style: str = "blocks", expand: str | None = None)
     """
     if style not in STYLES:
         raise unknown("style", style, STYLES)
-    words, found = Words(anatomy), stages(anatomy)
+    words, net_stages = Words(anatomy), stages(anatomy)
     if style == "boxes":
         if expand is not None:
             raise ConvAtlasError("a stage is expanded in the style of blocks; the style of boxes shows maps alone")
         description = "The maps and vectors of a net, one after the other: "
-        description += ", ".join(f"{one.name} {one.size}" for one in stations(anatomy))
-        return boxes(anatomy, anatomy.name, description + ".")
+        description += ", ".join(f"{station.name} {station.size}" for station in stations(anatomy))
+        return draw_maps(anatomy, anatomy.name, description + ".")
     description = f"The stages of {anatomy.name}, each a row of layers. " + ". ".join(dna(anatomy).lines()) + "."
     opened = None
     if expand is not None:
         whole = stages(anatomy, everything=True)
-        names = [stage.name for stage in found]
+        names = [stage.name for stage in net_stages]
         opened = next((at for at, name in enumerate(names) if name == expand or expand.startswith(f"{name}.")), None)
         known = {layer.name for layer in anatomy.layers}
         if opened is None or not (expand in names or any(name.startswith(f"{expand}.") for name in known)):
             raise unknown("stage or block", expand, _openable(names, known))
-        found[opened] = next(stage for stage in whole if stage.name == names[opened])
+        net_stages[opened] = next(stage for stage in whole if stage.name == names[opened])
     usual = Sketcher(words)
-    sketchers = [Sketcher(words, _inside(expand)) if expand and at == opened else usual for at in range(len(found))]
-    return sheet(anatomy, plans(found, words, sketchers, opened), anatomy.name, description)
+    sketchers = [
+        Sketcher(words, _inside(expand)) if expand and at == opened else usual for at in range(len(net_stages))
+    ]
+    return draw_page(anatomy, plan_cards(net_stages, words, sketchers, opened), anatomy.name, description)
 
 
 def _inside(expand: str) -> Callable[[Layer], bool]:

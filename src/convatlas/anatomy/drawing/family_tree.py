@@ -9,14 +9,14 @@ from convatlas.pictures.picture import Picture
 from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Group, Line, Shape, Text
 from convatlas.pictures.text import text_width, wrapped
 
-MARGIN, TOP, STEP, TELLING, SIZE, SMALL = 30.0, 92.0, 40.0, 430.0, 11.0, 9.0
-"""Around it, above the first series, between years, of what is told beside a box; sizes of text."""
+MARGIN, TOP, STEP, NOTES, SIZE, SMALL = 30.0, 92.0, 40.0, 430.0, 11.0, 9.0
+"""Margin, top of the first series, distance of years, width of the notes beside boxes; sizes of text."""
 
 FILLS = ("#e6cda6", "#f3b36b", "#f8e58c", "#b5dcae", "#9cc3ea", "#d5d1ee")
-"""Of boxes, by the era of their year."""
+"""Fill of boxes by the era of their year."""
 
 ERAS = (1985, 2000, 2013, 2016, 2018)
-"""The years with which an era begins: back-propagation, the pause, depth, residuals, search and scale."""
+"""Years in which an era begins: back-propagation, the pause, depth, residuals, search and scale."""
 
 
 def family_tree() -> Picture:
@@ -32,10 +32,10 @@ def family_tree() -> Picture:
     for line in lines:
         x = columns[line.year]
         wide = text_width(line.title, SIZE, True) + 16
-        told = wrapped(line.new, TELLING, SMALL)
+        notes = wrapped(line.new, NOTES, SMALL)
         also = [names[parent] for parent in line.parents[1:]]
-        told += [f"also from {', '.join(also)}"] if also else []
-        high = max(24.0, 12.0 * len(told) + 4)
+        notes += [f"also from {', '.join(also)}"] if also else []
+        high = max(24.0, 12.0 * len(notes) + 4)
         middle = y + high / 2
         places[line.nets[0]] = x, middle
         if line.parents and line.parents[0] in places:
@@ -43,19 +43,19 @@ def family_tree() -> Picture:
             stem = min(above + 8, x - 8)
             start = (stem, level + 11) if stem == above + 8 else (stem, level)
             back.append(Line((start, (stem, middle), (x, middle)), GREY, 1.2, arrow=True))
-        title = f"{', '.join(line.nets)} ({line.year}): {line.new}. Takes: {line.takes or 'nothing told'}"
+        title = f"{', '.join(line.nets)} ({line.year}): {line.new}. Takes: {line.takes or 'nothing said'}"
         shapes: list[Shape] = [
             Box(x, middle - 11, wide, 22, FILLS[sum(line.year >= era for era in ERAS)], INK, 4),
             Text(x + 8, middle + 4, line.title, SIZE, True),
         ]
-        begin = middle - 6 * (len(told) - 1) + 3
-        shapes += [Text(x + wide + 8, begin + 12 * at, text, SMALL, fill=GREY) for at, text in enumerate(told)]
+        begin = middle - 6 * (len(notes) - 1) + 3
+        shapes += [Text(x + wide + 8, begin + 12 * at, text, SMALL, fill=GREY) for at, text in enumerate(notes)]
         front.append(Group(tuple(shapes), title))
         y += high + 8
     for year in years:
         back.insert(0, Line(((columns[year], TOP - 14), (columns[year], y)), "#e3e5e1", 1))
         front.append(Text(columns[year], TOP - 20, str(year), SMALL, True, "middle", GREY))
-    right = columns[years[-1]] + TELLING + 210
+    right = columns[years[-1]] + NOTES + 210
     heading = [
         Text(MARGIN, 40, "What each net introduced, and which one it built on", 18, True),
         Text(MARGIN, 60, _count(lines), SIZE, fill=GREY),
@@ -66,4 +66,4 @@ def family_tree() -> Picture:
 
 
 def _count(lines: Sequence[object]) -> str:
-    return f"{len(lines)} series; an arrow runs from the one that a paper names first, others are told beside it"
+    return f"{len(lines)} series; an arrow runs from the one that a paper names first, others are named beside it"

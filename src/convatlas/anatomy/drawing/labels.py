@@ -41,8 +41,8 @@ def short(layer: Layer) -> str:
     name = short_kind(layer.kind)
     if layer.kind == "photo normalization":
         return "rescale" if layer.setting else "standardize"
-    told = layer.kind in ("dropout", "scaling", "leaky ReLU") and layer.setting
-    return f"{name} {layer.setting.removeprefix('0')}" if told else name
+    has_rate = layer.kind in ("dropout", "scaling", "leaky ReLU") and layer.setting
+    return f"{name} {layer.setting.removeprefix('0')}" if has_rate else name
 
 
 def labels(layer: Layer, words: Words) -> tuple[str, ...]:
@@ -51,13 +51,13 @@ def labels(layer: Layer, words: Words) -> tuple[str, ...]:
         return () if len(layer.inputs) > 1 else (f"{SIGNS[layer.kind]} constant",)
     name = short(layer)
     if layer.setting.endswith(STEPS):
-        # What repeats itself within one layer says how often.
+        # A layer that iterates shows its steps.
         return name, f"{layer.setting.removesuffix(STEPS)} {STEPS}"
     width = f"{width_of(layer)} capsules of {layer.output[-1]}" if layer.kind == VOTES else str(width_of(layer))
     if layer.kernel is None or layer.stride is None:
         return (name, width) if layer.locus == "dense" else (name,)
-    window = times(layer.kernel)
-    stride = f" /{times(layer.stride) if layer.stride[0] != layer.stride[1] else layer.stride[0]}"
+    window = shape_text(layer.kernel)
+    stride = f" /{shape_text(layer.stride) if layer.stride[0] != layer.stride[1] else layer.stride[0]}"
     first = f"{window} {name}{stride if max(layer.stride) > 1 else ''}"
     if layer.locus != "convolution":
         return (first,)
@@ -67,12 +67,12 @@ def labels(layer: Layer, words: Words) -> tuple[str, ...]:
     return first, f"{width}{groups}{links}{apart}"
 
 
-def times(sides: tuple[int, ...]) -> str:
+def shape_text(sides: tuple[int, ...]) -> str:
     """Return sides as papers write them: 3×3, 56×56×256."""
     return "×".join(map(str, sides))
 
 
-def counted(number: float, unit: str) -> str:
+def amount(number: float, unit: str) -> str:
     """Return a number in three digits, with its unit: 25.6M parameters, 3.86G MACs."""
     for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= size:

@@ -1,6 +1,6 @@
-"""Two nets' DNA side by side: blocks against blocks, and within two that match, word against word.
+"""Align two nets' DNA: blocks with blocks, and words with words inside matching blocks.
 
-Both by dynamic programming (Needleman & Wunsch 1970), with nothing taken off for gaps.
+Both alignments use dynamic programming (Needleman & Wunsch 1970) without gap penalties.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Token:
 
     Attributes:
         sign: `(1`, `&1`, `)1`, `.`; for a layer that joins branches, `)1` too; else the word itself.
-        word: None for a bare sign.
-        layers: One for a word, several for a gate.
-        locus: Of the layer, "attention" for a gate.
+        word: The layer's word; None for a bare sign.
+        layers: One layer for a word, several for a gate.
+        locus: The layer's locus, "attention" for a gate.
     """
 
     sign: str
@@ -62,33 +62,33 @@ def pieces(anatomy: Measurement) -> list[list[Piece]]:
     return [_pieces(stage, words) for stage in stages(anatomy)]
 
 
-def joined(first: list[list[Piece]], second: list[list[Piece]]) -> tuple[list[Piece], list[Piece]]:
+def merge_plain(first: list[list[Piece]], second: list[list[Piece]]) -> tuple[list[Piece], list[Piece]]:
     """Return the pieces of two nets; consecutive plain layers are one piece, unless only one net is all plain."""
     plain = [all(piece.kind == LAYERS for stage in net for piece in stage) for net in (first, second)]
-    made: list[list[Piece]] = []
+    nets: list[list[Piece]] = []
     for net in (first, second):
-        found: list[Piece] = []
+        merged: list[Piece] = []
         for piece in (piece for stage in net for piece in stage):
-            last = found[-1] if found else None
+            last = merged[-1] if merged else None
             if last and last.kind == piece.kind == LAYERS and plain[0] == plain[1]:
-                found[-1] = Piece(LAYERS, last.tokens + piece.tokens, piece.size)
+                merged[-1] = Piece(LAYERS, last.tokens + piece.tokens, piece.size)
             else:
-                found.append(piece)
-        made.append(found)
-    return made[0], made[1]
+                merged.append(piece)
+        nets.append(merged)
+    return nets[0], nets[1]
 
 
 def _pieces(stage: Stage, words: Words) -> list[Piece]:
-    found: list[Piece] = []
+    result: list[Piece] = []
     for block in blocks(stage.chain, words):
         tokens = tuple(_tokens(block, words, 1))
         plain = block.kind in ("layer", "gate")
-        last = found[-1] if found else None
+        last = result[-1] if result else None
         if last and plain and (last.kind == LAYERS or tokens[0].locus in ANCHORED):
-            found[-1] = replace(last, tokens=last.tokens + tokens)
+            result[-1] = replace(last, tokens=last.tokens + tokens)
         else:
-            found.append(Piece(LAYERS if plain else block.kind, tokens, ()))
-    return [replace(piece, size=_size(piece)) for piece in found]
+            result.append(Piece(LAYERS if plain else block.kind, tokens, ()))
+    return [replace(piece, size=_size(piece)) for piece in result]
 
 
 def _size(piece: Piece) -> tuple[int, ...]:
@@ -111,7 +111,7 @@ def _tokens(block: Block, words: Words, depth: int) -> Iterator[Token]:
     yield Token(f"{'{' if web else '('}{depth}")
     branches = [list(_row(branch, words, depth + 1)) for branch in block.branches]
     if not web and block.join is not None and block.join.kind in ("sum", "product"):
-        # Their order is nobody's business: short ones stand first, as in DNA.
+        # Their order does not matter: short ones come first, as in DNA.
         branches.sort(key=len)
     for at, branch in enumerate(branches):
         yield from [Token(f"&{depth}")] if at else []
@@ -132,27 +132,27 @@ def _token(number: int, words: Words) -> Token:
     return Token(str(word), word, (layer,), layer.locus)
 
 
-def aligned(first: Sequence[Piece], second: Sequence[Piece]) -> list[Pair[Piece]]:
+def align_pieces(first_net: Sequence[Piece], second_net: Sequence[Piece]) -> list[Pair[Piece]]:
     """Return the pieces of two nets, matching ones paired."""
 
     @cache
-    def likeness(one: tuple[Token, ...], other: tuple[Token, ...]) -> float:
-        return sum(score(a, b) for a, b in matched(one, other) if a is not None and b is not None)
+    def likeness(first_piece: tuple[Token, ...], second_piece: tuple[Token, ...]) -> float:
+        return sum(score(a, b) for a, b in match_tokens(first_piece, second_piece) if a is not None and b is not None)
 
-    def worth(one: Piece, other: Piece) -> float:
-        found = likeness(one.tokens, other.tokens)
-        lengths = len(one.tokens), len(other.tokens)
-        plain = one.kind == LAYERS, other.kind == LAYERS
+    def worth(first_piece: Piece, second_piece: Piece) -> float:
+        similarity = likeness(first_piece.tokens, second_piece.tokens)
+        lengths = len(first_piece.tokens), len(second_piece.tokens)
+        plain = first_piece.kind == LAYERS, second_piece.kind == LAYERS
         most = 4 * (min(lengths) if all(plain) else max(lengths))
-        # What is hardly alike had better stay apart, a block and plain layers more than two blocks; among equals those
-        # on maps of one size match.
+        # Pieces that are hardly similar stay apart, a block and plain layers sooner than two blocks; among equals
+        # those on maps of one size match.
         least = 0.25 if plain[0] == plain[1] else 0.5
-        return found + 0.5 * (one.size == other.size) if found > least * most else 0.0
+        return similarity + 0.5 * (first_piece.size == second_piece.size) if similarity > least * most else 0.0
 
-    return _best(first, second, worth)
+    return _best(first_net, second_net, worth)
 
 
-def matched(first: Sequence[Token], second: Sequence[Token]) -> list[Pair[Token]]:
+def match_tokens(first: Sequence[Token], second: Sequence[Token]) -> list[Pair[Token]]:
     """Return the tokens of two pieces, matching ones paired."""
     return _best(first, second, score)
 
@@ -176,23 +176,23 @@ def _best(first: Sequence[T], second: Sequence[T], worth: Callable[[T, T], float
     """Return the alignment of two sequences with the highest total score."""
     rows, columns = len(first), len(second)
     table = [[0.0] * (columns + 1) for _ in range(rows + 1)]
-    values = [[worth(one, other) for other in second] for one in first]
+    values = [[worth(item, partner) for partner in second] for item in first]
     for row in range(rows - 1, -1, -1):
         for column in range(columns - 1, -1, -1):
             value = values[row][column]
             both = value + table[row + 1][column + 1] if value else 0.0
             table[row][column] = max(both, table[row + 1][column], table[row][column + 1])
-    found: list[Pair[T]] = []
+    pairs: list[Pair[T]] = []
     row = column = 0
     while row < rows or column < columns:
         both = row < rows and column < columns
         if both and values[row][column] and table[row][column] == values[row][column] + table[row + 1][column + 1]:
-            found.append((first[row], second[column]))
+            pairs.append((first[row], second[column]))
             row, column = row + 1, column + 1
         elif row < rows and (column == columns or table[row + 1][column] >= table[row][column + 1]):
-            found.append((first[row], None))
+            pairs.append((first[row], None))
             row += 1
         else:
-            found.append((None, second[column]))
+            pairs.append((None, second[column]))
             column += 1
-    return found
+    return pairs

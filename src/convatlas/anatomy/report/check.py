@@ -41,13 +41,13 @@ class Cell:
 
     Attributes:
         net: The net's name.
-        column: Which figure.
-        published: As printed; None where nothing is.
-        source: Where it was printed; None where nothing is.
-        measured: What was measured in that column: a number, a shape, a word; None where nothing was.
-        difference: Measured minus published, as a share of the published number; None where one is no number.
-        rule: The name of the rule that gives the printed characters from the measured number, or why there is none.
-        explained: Whether a rule gives them, or the figure stands in the closed list of exceptions.
+        column: The figure's column.
+        published: The figure as printed; None where nothing is printed.
+        source: Where it was printed; None where nothing is printed.
+        measured: The measured number, shape or word; None where nothing was measured.
+        difference: Measured minus published, as a share of the published number; None unless both are numbers.
+        rule: The rule that turns the measured number into the printed characters, or why there is none.
+        explained: Whether a rule explains the figure, or it stands in the closed list of exceptions.
     """
 
     net: str
@@ -81,7 +81,7 @@ def check(name: str) -> Check:
     """Check the published figures of a net against what is measured now.
 
     Raises:
-        UnknownName: There is no such net.
+        UnknownName: The net is unknown.
     """
     card = find(name)
     anatomy = measure(card.name)
@@ -97,16 +97,20 @@ def checks(names: Sequence[str]) -> Iterator[Check]:
     return (check(name) for name in names)
 
 
-def names(given: Sequence[str]) -> list[str]:
-    """The nets called so, each once; all of the atlas if none is given; UnknownName if one is unknown."""
-    return list(dict.fromkeys(find(name).name for name in given)) or list(cards())
+def names(nets: Sequence[str]) -> list[str]:
+    """Return the names of nets, each once; all of the atlas for an empty sequence.
+
+    Raises:
+        UnknownName: A name is unknown.
+    """
+    return list(dict.fromkeys(find(name).name for name in nets)) or list(cards())
 
 
 def _cell(card: Card, column: str, figure: Figure, anatomy: Measurement) -> Cell:
     measured = _measured(column, anatomy)
     rule, explained, unit = _rule(card, column, figure.printed, anatomy)
-    if column in ACCURACIES and (seen := _evaluated(card.name)) is not None:
-        measured, rule = seen[column], _seen(column, seen)
+    if column in ACCURACIES and (evaluation := _evaluated(card.name)) is not None:
+        measured, rule = evaluation[column], _evaluation_rule(column, evaluation)
     if column == "size":
         measured = 4 * anatomy.parameters / unit
     difference = _difference(figure.printed, measured)
@@ -115,22 +119,20 @@ def _cell(card: Card, column: str, figure: Figure, anatomy: Measurement) -> Cell
 
 def _evaluated(net: str) -> dict[str, Any] | None:
     """Return the latest evaluation of a net with its weights' own preprocessing, None if there is none."""
-    own = [one for one in evaluated(net) if one["preprocessing"] == one["weights"]]
+    own = [record for record in evaluated(net) if record["preprocessing"] == record["weights"]]
     return own[-1] if own else None
 
 
-def _seen(column: str, seen: Mapping[str, Any]) -> str:
-    low, high = seen[f"{column}_interval"]
-    return (
-        f"{seen['weights']} weights on {seen['photos']} photos of {seen['classes']} classes in {seen['data']}, "
-        f"95 % interval {low:.2f} to {high:.2f}"
-    )
+def _evaluation_rule(column: str, evaluation: Mapping[str, Any]) -> str:
+    low, high = evaluation[f"{column}_interval"]
+    photos = f"{evaluation['photos']} photos of {evaluation['classes']} classes in {evaluation['data']}"
+    return f"{evaluation['weights']} weights on {photos}, 95 % interval {low:.2f} to {high:.2f}"
 
 
 def _measured(column: str, anatomy: Measurement) -> float | str | tuple[int, ...] | None:
     """Return the measured value of a column; the size of the weights is in bytes."""
     channels, height, width = anatomy.input
-    found: dict[str, float | str | tuple[int, ...]] = {
+    values: dict[str, float | str | tuple[int, ...]] = {
         "depth": anatomy.depth,
         "layers": anatomy.path,
         "parameters": anatomy.parameters,
@@ -144,7 +146,7 @@ def _measured(column: str, anatomy: Measurement) -> float | str | tuple[int, ...
         "output": anatomy.output[0],
         "activation": anatomy.activation,
     }
-    return found.get(column)
+    return values.get(column)
 
 
 def _rule(card: Card, column: str, printed: str, anatomy: Measurement) -> tuple[str, bool, float]:
@@ -198,15 +200,15 @@ COLUMNS = (
 )
 
 
-def table(found: Sequence[Check]) -> Table:
+def table(reports: Sequence[Check]) -> Table:
     """Return a table with a row for each figure."""
-    cells = [cell for one in found for cell in one.cells]
+    cells = [cell for report in reports for cell in report.cells]
     rows = [{column.key: getattr(cell, column.key) for column in COLUMNS} for cell in cells]
-    open_cells = sum(len(one.unexplained) for one in found)
-    many = f"{len(found)} nets" if len(found) != 1 else "1 net"
+    open_cells = sum(len(report.unexplained) for report in reports)
+    nets = f"{len(reports)} nets" if len(reports) != 1 else "1 net"
     listed = sum(cell.rule.startswith("exception") for cell in cells)
     note = (
-        f"{len(cells)} figures of {many}: {open_cells} unexplained, {listed} on the list of exceptions. "
+        f"{len(cells)} figures of {nets}: {open_cells} unexplained, {listed} on the list of exceptions. "
         "Size is 4 bytes a parameter, without the overhead of a file, in the unit of its rule; "
         "MACs are multiply-accumulates, which papers call FLOPs."
     )

@@ -9,15 +9,15 @@ from torch import nn
 
 from convatlas.anatomy.measure.measure import measure
 from convatlas.anatomy.measure.records import Measurement
-from convatlas.anatomy.report.align import LAYERS, Pair, Piece, Token, aligned, joined, matched, pieces
-from convatlas.anatomy.report.phrases import changed, named, place, told
+from convatlas.anatomy.report.align import LAYERS, Pair, Piece, Token, align_pieces, match_tokens, merge_plain, pieces
+from convatlas.anatomy.report.phrases import change_text, layer_text, place_of, run_text
 from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table, plain
 
 ALIKE = "layers written alike that read or give other numbers of channels"
 
 GENES = ("convolution", "dense", "pooling", "flattening", "normalization", "activation", "attention", "skip")
-"""Loci whose genes are counted side by side; others where they have weights."""
+"""Loci whose genes are always counted; others are counted where they have weights."""
 
 FIGURES = {
     "input": "photo",
@@ -57,10 +57,10 @@ class Difference:
     """One difference.
 
     Attributes:
-        what: In words, from the first net to the second.
-        times: How often.
-        places: Names of the second net's blocks where it is, of the first's if it is only there.
-        parameters: How many more the second net has by it; all differences together give the totals' difference.
+        what: The change from the first net to the second, in words.
+        times: How often it occurs.
+        places: Names of the second net's blocks where it occurs, of the first's if it is only there.
+        parameters: How many more the second net has by it; all differences add up to that of the totals.
     """
 
     what: str
@@ -92,7 +92,7 @@ class Comparison(Record):
             f"{self.shared:.0%} of the layers have a counterpart in the other net. "
             "The parameters of all differences add up to that of the totals."
         )
-        rows = [vars(one) | {"places": _spread(one.places)} for one in self.differences]
+        rows = [vars(difference) | {"places": _spread(difference.places)} for difference in self.differences]
         title = f"{self.first} and {self.second}"
         return [
             Table((Column("what", "what"), *named, DIFFERENCE, share), totals, title=title),
@@ -106,8 +106,8 @@ class Comparison(Record):
 
     def __str__(self) -> str:
         return "\n".join(
-            f"{one.what}: {one.times} × in {_spread(one.places)}, {one.parameters:+,} parameters"
-            for one in self.differences
+            f"{case.what}: {case.times} × in {_spread(case.places)}, {case.parameters:+,} parameters"
+            for case in self.differences
         )
 
 
@@ -134,11 +134,11 @@ COLUMNS = (Column("what", "what differs"), Column("times", "times"), Column("pla
 
 
 def compare(first: str | nn.Module | Measurement, second: str | nn.Module | Measurement) -> Comparison:
-    """What differs between two nets.
+    """Compare two nets.
 
     Args:
-        first: The name of a net of the atlas, any module of your own or where to find it, or a net that was measured.
-        second: The same.
+        first: The name of a net, a module or the address of one, or a measured net.
+        second: The net that `first` is compared with.
 
     Returns:
         Totals and genes of both, and the differences in words, the largest first.
@@ -146,71 +146,76 @@ def compare(first: str | nn.Module | Measurement, second: str | nn.Module | Meas
     Raises:
         ConvAtlasError: As `measure` does.
     """
-    one, other = (net if isinstance(net, Measurement) else measure(net) for net in (first, second))
-    sides = joined(pieces(one), pieces(other))
-    found: dict[str, list[tuple[str, int]]] = {}
+    net, partner = (value if isinstance(value, Measurement) else measure(value) for value in (first, second))
+    sides = merge_plain(pieces(net), pieces(partner))
+    occurrences: dict[str, list[tuple[str, int]]] = {}
     common = 0
-    for pair in aligned(*sides):
-        for what, where, parameters, both in _differences(pair):
+    for pair in align_pieces(*sides):
+        for change, place, parameters, both in _differences(pair):
             common += both
-            if what:
-                found.setdefault(what, []).append((where, parameters))
-    for what, name, parameters in _beside(one, other):
-        found.setdefault(what, []).append((name, parameters))
+            if change:
+                occurrences.setdefault(change, []).append((place, parameters))
+    for change, name, parameters in _beside(net, partner):
+        occurrences.setdefault(change, []).append((name, parameters))
     differences = [
-        Difference(what, len(all_), tuple(dict.fromkeys(where for where, _ in all_)), sum(more for _, more in all_))
-        for what, all_ in found.items()
-        if what != ALIKE or any(more for _, more in all_)
+        Difference(
+            change, len(cases), tuple(dict.fromkeys(place for place, _ in cases)), sum(more for _, more in cases)
+        )
+        for change, cases in occurrences.items()
+        if change != ALIKE or any(more for _, more in cases)
     ]
-    differences.sort(key=lambda one: (one.what == ALIKE, -abs(one.parameters), -one.times, one.what))
+    differences.sort(key=lambda case: (case.what == ALIKE, -abs(case.parameters), -case.times, case.what))
     layers = sum(len(token.layers) for side in sides for piece in side for token in piece.tokens)
-    names = (one.name, other.name) if one.name != other.name else (f"{one.name} (first)", f"{other.name} (second)")
-    return Comparison(*names, _totals(one, other), _genes(one, other), tuple(differences), 2 * common / max(layers, 1))
+    names = net.name, partner.name
+    if net.name == partner.name:
+        names = f"{net.name} (first)", f"{partner.name} (second)"
+    shared = 2 * common / max(layers, 1)
+    return Comparison(*names, _totals(net, partner), _genes(net, partner), tuple(differences), shared)
 
 
-def _totals(one: Measurement, other: Measurement) -> tuple[Total, ...]:
-    rows = one.row(), other.row()
-    pairs = [(what, rows[0][key], rows[1][key]) for key, what in FIGURES.items()]
-    pairs.append(("receptive field", one.receptive_field, other.receptive_field))
+def _totals(net: Measurement, partner: Measurement) -> tuple[Total, ...]:
+    rows = net.row(), partner.row()
+    pairs = [(name, rows[0][key], rows[1][key]) for key, name in FIGURES.items()]
+    pairs.append(("receptive field", net.receptive_field, partner.receptive_field))
     return tuple(
-        Total(what, a, b, b - a if isinstance(a, int) and isinstance(b, int) else None) for what, a, b in pairs
+        Total(name, a, b, b - a if isinstance(a, int) and isinstance(b, int) else None) for name, a, b in pairs
     )
 
 
-def _genes(one: Measurement, other: Measurement) -> tuple[Gene, ...]:
+def _genes(first: Measurement, second: Measurement) -> tuple[Gene, ...]:
     counts: dict[tuple[str, str], list[int]] = {}
-    for side, net in enumerate((one, other)):
+    for side, net in enumerate((first, second)):
         for layer in net.layers:
             if (layer.locus in GENES and layer.kind != "identity") or layer.parameters:
-                count = counts.setdefault((layer.locus, told(layer)), [0, 0, 0])
+                count = counts.setdefault((layer.locus, layer_text(layer)), [0, 0, 0])
                 count[side] += 1
                 count[2] += layer.parameters if side else -layer.parameters
-    found = [Gene(*gene, *count) for gene, count in counts.items() if count[0] != count[1] or count[2]]
-    return tuple(sorted(found, key=lambda gene: [*GENES, gene.locus].index(gene.locus)))
+    genes = [Gene(*gene, *count) for gene, count in counts.items() if count[0] != count[1] or count[2]]
+    return tuple(sorted(genes, key=lambda gene: [*GENES, gene.locus].index(gene.locus)))
 
 
-def _beside(one: Measurement, other: Measurement) -> Iterator[tuple[str, str, int]]:
+def _beside(net: Measurement, partner: Measurement) -> Iterator[tuple[str, str, int]]:
     """Yield the differences in parts that the answers do not need: words, the part's name, more parameters."""
-    first, second = dict(one.aside), dict(other.aside)
-    for name in dict.fromkeys((*first, *second)):
-        more = second.get(name, 0) - first.get(name, 0)
-        change = "no" if name not in second else "one more" if name not in first else "other weights"
+    own, others = dict(net.aside), dict(partner.aside)
+    for name in dict.fromkeys((*own, *others)):
+        more = others.get(name, 0) - own.get(name, 0)
+        change = "no" if name not in others else "one more" if name not in own else "other weights"
         if more or change != "other weights":
             yield f"{change}: {name}, not on the way to the answer", name, more
 
 
 def _differences(pair: Pair[Piece]) -> Iterator[tuple[str, str, int, int]]:
     """Yield the differences of two pieces: words ("" if none), place, more parameters, layers that both have."""
-    one, other = pair
-    if one is None or other is None:
-        piece = one or other
+    first, second = pair
+    if first is None or second is None:
+        piece = first or second
         assert piece is not None
-        sign = 1 if one is None else -1
+        sign = 1 if first is None else -1
         total = sum(token.parameters for token in piece.tokens)
-        kind = named(piece.tokens) if piece.kind == LAYERS else f"{piece.kind} {named(piece.tokens)}"
-        yield f"{'one more' if sign > 0 else 'no'}: {kind}", place(piece.tokens), sign * total, 0
+        kind = run_text(piece.tokens) if piece.kind == LAYERS else f"{piece.kind} {run_text(piece.tokens)}"
+        yield f"{'one more' if sign > 0 else 'no'}: {kind}", place_of(piece.tokens), sign * total, 0
         return
-    pairs = matched(one.tokens, other.tokens)
+    pairs = match_tokens(first.tokens, second.tokens)
     last: Token | None = None
     at = 0
     while at < len(pairs):
@@ -230,8 +235,8 @@ def _differences(pair: Pair[Piece]) -> Iterator[tuple[str, str, int, int]]:
 
 def _both(a: Token, b: Token) -> Iterator[tuple[str, str, int, int]]:
     if a.word is not None and b.word is not None:
-        what = ALIKE if a.word == b.word else changed(a, b)
-        yield what, place([b]), b.parameters - a.parameters, len(b.layers)
+        change = ALIKE if a.word == b.word else change_text(a, b)
+        yield change, place_of([b]), b.parameters - a.parameters, len(b.layers)
 
 
 def _run(
@@ -239,8 +244,8 @@ def _run(
 ) -> Iterator[tuple[str, str, int, int]]:
     """Yield the difference made by tokens that only one net has, between the token `last` and the `rest`."""
     if any(token.layers for token in run):
-        text = f"{'' if side > 0 else 'no '}{named(run)}{_where(last, rest)}"
-        yield text, place(run), side * sum(token.parameters for token in run), 0
+        text = f"{'' if side > 0 else 'no '}{run_text(run)}{_where(last, rest)}"
+        yield text, place_of(run), side * sum(token.parameters for token in run), 0
 
 
 def _where(last: Token | None, rest: Sequence[Token]) -> str:
@@ -253,4 +258,4 @@ def _where(last: Token | None, rest: Sequence[Token]) -> str:
         way.append(token)
     if last.locus in ("normalization", "activation") and not any(token.locus == last.locus for token in way):
         return f" after each block's last {last.locus}"
-    return f" after {told(last.layers[-1])}"
+    return f" after {layer_text(last.layers[-1])}"

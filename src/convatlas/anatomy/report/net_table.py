@@ -44,7 +44,7 @@ MEASURED = ("depth", "parameters", "macs")
 ORDERS = tuple(dict.fromkeys(("name", "family", "year", *NUMBERS, *MEASURED)))
 
 
-def overview(
+def net_table(
     *,
     family: str | None = None,
     year: str | None = None,

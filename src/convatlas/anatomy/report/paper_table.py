@@ -57,19 +57,19 @@ COLUMNS = (
 def paper_rows(anatomy: Measurement) -> list[PaperRow]:
     """Return a row for each stage that has anything to show; equal ones in sequence are one."""
     words = Words(anatomy)
-    found: list[list[PaperRow]] = []
+    groups: list[list[PaperRow]] = []
     last: Stage | None = None
     for stage in stages(anatomy):
         row = _row(stage, words)
         if not row.entries:
             continue
         follows = last is not None and bool(set(stage.sources) & set(last.outputs))
-        if follows and (row.size, row.entries) == (found[-1][0].size, found[-1][0].entries):
-            found[-1].append(row)
+        if follows and (row.size, row.entries) == (groups[-1][0].size, groups[-1][0].entries):
+            groups[-1].append(row)
         else:
-            found.append([row])
+            groups.append([row])
         last = stage
-    return [one for again in found for one in _together(again)]
+    return [merged for again in groups for merged in _together(again)]
 
 
 def _together(rows: list[PaperRow]) -> list[PaperRow]:
@@ -82,9 +82,9 @@ def _repeated(entries: tuple[Entry, ...], times: int) -> tuple[Entry, ...] | Non
     """Return the entries of several equal stages as one, None where no single factor can express that."""
     if len(entries) == 1:
         return (Entry(entries[0].branches, entries[0].times * times),)
-    if any(len(one.branches) > 1 or one.times > 1 for one in entries):
+    if any(len(entry.branches) > 1 or entry.times > 1 for entry in entries):
         return None
-    return (Entry((tuple(line for one in entries for line in one.branches[0]),), times),)
+    return (Entry((tuple(line for entry in entries for line in entry.branches[0]),), times),)
 
 
 def paper_table(anatomy: Measurement) -> Table:
@@ -117,15 +117,15 @@ def _scaled(number: int) -> tuple[str, int]:
 
 def _row(stage: Stage, words: Words) -> PaperRow:
     entries: list[Entry] = []
-    found = [entry for block in blocks(stage.chain, words) for entry in _entries(block, words)]
-    for run in runs(found):
-        once = found[run.start : run.start + run.length]
+    listed = [entry for block in blocks(stage.chain, words) for entry in _entries(block, words)]
+    for run in runs(listed):
+        once = listed[run.start : run.start + run.length]
         if run.times == 1:
             entries += once
         elif len(once) == 1:
             entries.append(Entry(once[0].branches, run.times))
-        elif all(len(one.branches) == 1 for one in once):
-            entries.append(Entry((tuple(line for one in once for line in one.branches[0]),), run.times))
+        elif all(len(member.branches) == 1 for member in once):
+            entries.append(Entry((tuple(line for member in once for line in member.branches[0]),), run.times))
         else:
             entries += once * run.times
     shape = words.shapes[stage.outputs[-1]]
@@ -141,7 +141,7 @@ def _entries(block: Block, words: Words) -> Iterator[Entry]:
         yield Entry(((f"cell of {len(block.branches)} parts",),))
         return
     chosen = block.branches if block.kind in ("module", "fork", "sum") else (block.main,)
-    # Inside a residual block the paper leaves strides to its text.
+    # The paper mentions strides inside residual blocks only in its text.
     branches = tuple(lines for branch in chosen if (lines := _lines(branch, words, block.kind not in RESIDUAL)))
     if branches:
         yield Entry(branches)

@@ -12,35 +12,37 @@ MOST = 100
 """Letters of the longest text that names a run of layers."""
 
 
-def told(layer: Layer) -> str:
+def layer_text(layer: Layer) -> str:
     """Return a layer in words: 3×3 convolution, ReLU."""
     kernel = "×".join(map(str, layer.kernel)) + " " if layer.kernel else ""
     return f"{kernel}{layer.kind}"
 
 
-def named(tokens: Sequence[Token]) -> str:
+def run_text(tokens: Sequence[Token]) -> str:
     """Return a run of tokens in words: a single layer or gate by its name, else DNA without widths."""
     words = [token for token in tokens if token.layers]
     if len(words) == 1:
-        return words[0].sign if words[0].locus == "attention" else told(words[0].layers[-1])
+        return words[0].sign if words[0].locus == "attention" else layer_text(words[0].layers[-1])
     text = "; ".join(part for part in _whole(tokens) if part)
     return text if len(text) <= MOST else text[: MOST - 2].rsplit(" ", 1)[0] + " …"
 
 
 def _whole(tokens: Sequence[Token]) -> Iterator[str]:
     """Yield the run in parts; signs whose other half both nets share are put in words."""
-    begun: list[int] = []
+    opened: list[int] = []
     halves: set[int] = set()
     for at, token in enumerate(tokens):
         if token.sign[0] in "({":
-            begun.append(at)
-        elif token.sign[0] in ")}" and begun:
-            begun.pop()
-        elif token.sign[0] in "&)}" and not begun:
+            opened.append(at)
+        elif token.sign[0] in ")}" and opened:
+            opened.pop()
+        elif token.sign[0] in "&)}" and not opened:
             halves.add(at)
-    # Of a fork that does not end here, the branches are told one by one: signs of one fork carry one depth.
-    firsts = {tokens[at].sign[1:]: at for at in begun}
-    halves |= {at for at, one in enumerate(tokens) if one.sign[0] in "({&" and firsts.get(one.sign[1:], at + 1) <= at}
+    # A fork that does not end here is described branch by branch; signs of one fork carry one depth.
+    firsts = {tokens[at].sign[1:]: at for at in opened}
+    halves |= {
+        at for at, sign in enumerate(tokens) if sign.sign[0] in "({&" and firsts.get(sign.sign[1:], at + 1) <= at
+    }
     start = 0
     for at in sorted(halves):
         token = tokens[at]
@@ -65,14 +67,14 @@ def _spelled(tokens: Sequence[Token]) -> str:
     return text.replace(" )", ")").replace(" }", "}").strip()
 
 
-def place(tokens: Sequence[Token]) -> str:
+def place_of(tokens: Sequence[Token]) -> str:
     """Return the module that all layers of the tokens are in, at most two names deep."""
     paths = [layer.name.split(".")[:-1] or [layer.name] for token in tokens for layer in token.layers]
     shared = [level[0] for level in zip(*paths, strict=False) if len(set(level)) == 1]
     return ".".join(shared[:2]) or (paths[0][0] if paths else "")
 
 
-def changed(a: Token, b: Token) -> str:
+def change_text(a: Token, b: Token) -> str:
     """Describe how a layer changed from `a` to `b`: another kind, another window, another width."""
     assert a.word is not None
     assert b.word is not None
@@ -81,7 +83,7 @@ def changed(a: Token, b: Token) -> str:
         return a.sign if a.sign == b.sign else f"{a.sign} → {b.sign}"
     if before.kind == after.kind == "recurrence":
         return f"{before.kind}: {', '.join(_looped(loop_of(before.setting), loop_of(after.setting)))}"
-    names = told(before), told(after)
+    names = layer_text(before), layer_text(after)
     parts: list[str] = []
     if new.groups and before.groups != after.groups:
         names = names[0], names[1].replace("grouped ", "")
@@ -92,7 +94,7 @@ def changed(a: Token, b: Token) -> str:
         parts.append(_ratio(int(old.width[1:]), int(new.width[1:])))
     if old.dilation != new.dilation:
         parts.append(f"dilation {old.dilation[1:] or 1} → {new.dilation[1:] or 1}")
-    # On maps of other sizes one and the same border may come out odd or even.
+    # On maps of other sizes the same border may be odd or even.
     resized = before.output[1:] != after.output[1:] and {old.border, new.border} == {"", "s"}
     if old.border != new.border and old.window == new.window and not resized:
         parts.append("another border")
@@ -117,8 +119,8 @@ def _looped(old: Loop, new: Loop) -> Iterator[str]:
     kinds = [", ".join(dict.fromkeys(loop.functions)) for loop in (old, new)]
     if kinds[0] != kinds[1]:
         yield f"{kinds[0]} → {kinds[1]}"
-    yield from (f"no arrow {told}" for told in old.told if told not in new.told)
-    yield from (f"an arrow {told}" for told in new.told if told not in old.told)
+    yield from (f"no arrow {feedback}" for feedback in old.told if feedback not in new.told)
+    yield from (f"an arrow {feedback}" for feedback in new.told if feedback not in old.told)
     if old.steps != new.steps:
         yield f"{old.steps} → {new.steps} steps"
 

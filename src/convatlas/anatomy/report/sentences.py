@@ -13,7 +13,7 @@ from convatlas.anatomy.structure.tokens import LINKED, VOTES, Words, is_map, wid
 from convatlas.anatomy.structure.wiring import Chain
 
 UNSHARED = ("locally connected", "cognitron cells")
-"""Kinds of layers with a kernel for each place."""
+"""Kinds of layers with a kernel of its own at each position."""
 
 NAMES = {
     "convolution": "Convolutional Layer",
@@ -27,28 +27,28 @@ NAMES = {
 }
 
 
-def described(anatomy: Measurement) -> list[str]:
+def describe(anatomy: Measurement) -> list[str]:
     """Return the lines that describe a net: one for each layer of a plain chain, else one for each stage."""
-    words, found = Words(anatomy), stages(anatomy)
-    opening = _opening(anatomy, words, found)
-    if all(isinstance(part, int) for stage in found for part in stage.chain):
-        return [*opening, *_row(found, words)]
-    return [*opening, *(_stage(stage, words) for stage in found)]
+    words, net_stages = Words(anatomy), stages(anatomy)
+    opening = _opening(anatomy, words, net_stages)
+    if all(isinstance(part, int) for stage in net_stages for part in stage.chain):
+        return [*opening, *_row(net_stages, words)]
+    return [*opening, *(_stage(stage, words) for stage in net_stages)]
 
 
-def _opening(anatomy: Measurement, words: Words, found: Sequence[Stage]) -> Iterator[str]:
-    first = next((one for stage in found for one in stage.layers if one.locus in WEIGHING), None)
+def _opening(anatomy: Measurement, words: Words, net_stages: Sequence[Stage]) -> Iterator[str]:
+    first = next((layer for stage in net_stages for layer in stage.layers if layer.locus in WEIGHING), None)
     padded = words.layers[first.inputs[0]] if first and first.inputs[0] in words.borders else None
     more = f"; {_sides(padded.output)} once it is padded for the 1st layer" if padded else ""
     yield f"Input: {_sides(anatomy.input)}{more}"
     yield f"Total parameters trained: {anatomy.trainable:,}"
     if anatomy.aside:
-        told = [f"{name} ({number:,} parameters)" for name, number in anatomy.aside]
-        yield f"Not on the way to the answer: {_listed(told)}"
+        parts = [f"{name} ({number:,} parameters)" for name, number in anatomy.aside]
+        yield f"Not on the way to the answer: {_listed(parts)}"
 
 
-def _row(found: Sequence[Stage], words: Words) -> Iterator[str]:
-    layers = [layer for stage in found for layer in stage.layers]
+def _row(net_stages: Sequence[Stage], words: Words) -> Iterator[str]:
+    layers = [layer for stage in net_stages for layer in stage.layers]
     groups = _groups(layers)
     number = 0
     before = None
@@ -70,15 +70,15 @@ def _row(found: Sequence[Stage], words: Words) -> Iterator[str]:
 
 def _groups(layers: Sequence[Layer]) -> list[int]:
     """Return for each layer in how many groups its maps lie: its own, or those of the next convolution."""
-    found: list[int] = []
+    result: list[int] = []
     held = 1
     for at, layer in enumerate(layers):
         held = layer.groups or held if layer.locus != "dense" else 1
-        ahead = next((one.groups or 1 for one in layers[at + 1 :] if one.locus in WEIGHING), 1)
+        ahead = next((later.groups or 1 for later in layers[at + 1 :] if later.locus in WEIGHING), 1)
         most = max(held, ahead)
         few = most <= 4 and len(layer.output) == 3 and layer.output[0] % most == 0
-        found.append(most if few else 1)
-    return found
+        result.append(most if few else 1)
+    return result
 
 
 def _loop(layer: Layer, number: int) -> Iterator[str]:
@@ -94,31 +94,31 @@ def _loop(layer: Layer, number: int) -> Iterator[str]:
         yield f"{ordinal(number)}: Fully Connected Layer: {width} neurons{back}"
         yield f"  Outputs {width} numbers"
         yield from [f"  Then {_titled(function)}"] if function != "identity" else []
-    yield f"  All this for {loop.steps} steps, while the photo stands still"
+    yield f"  All this for {loop.steps} steps, while the photo stays the same"
 
 
 def _weighing(layer: Layer, split: int, words: Words, before: Layer | None) -> str:
     """Return the sentence of a layer with weights; `before` is the last such layer."""
     name = NAMES.get(layer.kind, layer.kind.title())
-    given, width = words.input_shape(layer), width_of(layer)
+    source, width = words.input_shape(layer), width_of(layer)
     if layer.kind == VOTES:
-        return f"{name}: from {given[0]} capsules of {given[1]} to {width} capsules of {layer.output[-1]}"
+        return f"{name}: from {source[0]} capsules of {source[1]} to {width} capsules of {layer.output[-1]}"
     if layer.kernel is None or layer.stride is None:
         return f"{name}: {width} {'neurons' if layer.locus == 'dense' else 'maps'}"
     kernel = "×".join(map(str, layer.kernel))
     if layer.kind == LINKED:
-        many, size = f"{width} maps, by {words.links(layer)} of {width * given[0]} links,", kernel
+        count, size = f"{width} maps, by {words.links(layer)} of {width * source[0]} links,", kernel
     else:
-        many = f"{split} groups of {width // split}" if split > 1 else str(width)
-        size = f"{kernel}×{given[0] // (layer.groups or 1)}"
-    each = "each a kernel" if layer.kind == LINKED else "kernel" if many == "1" else "kernels"
+        count = f"{split} groups of {width // split}" if split > 1 else str(width)
+        size = f"{kernel}×{source[0] // (layer.groups or 1)}"
+    each = "each a kernel" if layer.kind == LINKED else "kernel" if count == "1" else "kernels"
     place = " at each place" if layer.kind in UNSHARED else ""
     apart = f", {layer.dilation[0]} pixels apart" if layer.dilation and max(layer.dilation) > 1 else ""
     pad = str(layer.padding[0]) if before is None and layer.padding else _pad(layer, words)
     wider = ""
     if before and before.kind == "depthwise convolution" and layer.kind == "convolution" and layer.kernel == (1, 1):
-        name, wider = f"Pointwise {name}", ", which doubles the number of channels" if width == 2 * given[0] else ""
-    return f"{name}: {many} {each} of size {size}{place}{apart} (stride: {_pair(layer.stride)}, pad: {pad}){wider}"
+        name, wider = f"Pointwise {name}", ", which doubles the number of channels" if width == 2 * source[0] else ""
+    return f"{name}: {count} {each} of size {size}{place}{apart} (stride: {_pair(layer.stride)}, pad: {pad}){wider}"
 
 
 def _pad(layer: Layer, words: Words) -> str:
@@ -152,17 +152,17 @@ def _stage(stage: Stage, words: Words) -> str:
     """Return the sentence of a stage: layers on its longest path, blocks, output."""
     count = weighing(stage.chain, words)
     size = f"{count} layer{'s' if count > 1 else ''}: " if count else ""
-    told = _told(_items(stage.chain, words))
-    return f"{stage.name}: {size}{told}. Outputs {_maps(words.layers[stage.outputs[-1]])}"
+    content = _told(_items(stage.chain, words))
+    return f"{stage.name}: {size}{content}. Outputs {_maps(words.layers[stage.outputs[-1]])}"
 
 
 def _told(items: Sequence[str]) -> str:
     """Return items in order, repeated ones once with their number."""
-    told = []
+    texts = []
     for run in runs(items):
         once = items[run.start : run.start + run.length]
-        told.append(_times(run.times, once[0]) if run.length == 1 else f"{run.times} times ({_listed(once)})")
-    return _listed(told)
+        texts.append(_times(run.times, once[0]) if run.length == 1 else f"{run.times} times ({_listed(once)})")
+    return _listed(texts)
 
 
 def _listed(texts: Sequence[str]) -> str:
@@ -223,11 +223,11 @@ def _plain(layer: Layer, words: Words) -> str:
     return text if layer.kind[:1].isupper() else text.lower()
 
 
-def _times(number: int, what: str) -> str:
-    head, of, rest = what.partition(" of ")
+def _times(number: int, item: str) -> str:
+    head, of, rest = item.partition(" of ")
     if head.split()[-1] in ("block", "cell", "gate", "fork", "sum", "module") or head == BLOCKS["dense layer"]:
         return f"{number} {head}{'s' if number > 1 else ''}{of}{rest}"
-    return f"{number} × {what}" if number > 1 else what
+    return f"{number} × {item}" if number > 1 else item
 
 
 def ordinal(number: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from convatlas.anatomy.measure.measure import measure
 from convatlas.anatomy.measure.records import Measurement
 from convatlas.anatomy.report.paper_table import paper_table
-from convatlas.anatomy.report.sentences import described
+from convatlas.anatomy.report.sentences import describe
 from convatlas.base.errors import UnknownName, unknown
 from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table, plain
@@ -21,7 +21,7 @@ from convatlas.nets.user_net import is_user_net
 
 
 @dataclass(frozen=True)
-class Shown(Record):
+class NetSummary(Record):
     """A net: what is published of it, what it is built from, what was measured; of a user's own net only the last."""
 
     card: Card | None
@@ -39,7 +39,7 @@ class Shown(Record):
         return [*published, *chosen, self._row(), self._words(), paper_table(self.anatomy), last]
 
     def _words(self) -> Table:
-        rows = [{"told": line} for line in described(self.anatomy)]
+        rows = [{"told": line} for line in describe(self.anatomy)]
         return Table((Column("told", self.anatomy.name),), rows, title="in words")
 
     def _card(self, card: Card) -> Table:
@@ -55,7 +55,7 @@ class Shown(Record):
         facts += [(f"{column} (published)", f"{fig.printed} [{fig.source}]") for column, fig in card.figures.items()]
         keys = dict.fromkeys(figure.source for figure in card.figures.values())
         notes = [f"[{key}] {sources()[key].title}. {sources()[key].venue}. {sources()[key].where}." for key in keys]
-        rows = [{"what": what, "value": value} for what, value in facts]
+        rows = [{"what": fact, "value": value} for fact, value in facts]
         return Table(FACTS, rows, title=card.published_name, notes=notes)
 
     def _genome(self, genome: Genome) -> Table:
@@ -101,33 +101,33 @@ def genes() -> dict[str, dict[str, Gene]]:
     return LOCI | {"regularization": REGULARIZATIONS}
 
 
-def show_net(name: str) -> Shown:
+def show_net(name: str) -> NetSummary:
     """All that is known of a net of the atlas, or of a user's own; UnknownName, with what is near, if there is none."""
     if is_user_net(name):
-        return Shown(None, None, measure(name))
+        return NetSummary(None, None, measure(name))
     try:
         card = find(name)
     except UnknownName:
         known = [*cards(), *genes(), *(gene for there in genes().values() for gene in there)]
         raise unknown("net or gene", name, dict.fromkeys(known)) from None
     family = family_of(card)
-    return Shown(card, family.default_genome(family.variants[card.name]), measure(card.name))
+    return NetSummary(card, family.default_genome(family.variants[card.name]), measure(card.name))
 
 
 def gene_table(name: str) -> Table | None:
     """The genes of the locus called `name`, or the genes called so; None if there are none."""
-    wanted = name.lower().replace("-", "_")
-    found = [
+    key = name.lower().replace("-", "_")
+    matches = [
         gene
         for locus, there in genes().items()
         for gene in there.values()
-        if wanted in (locus, gene.name, *gene.aliases) or (wanted == "genes")
+        if key in (locus, gene.name, *gene.aliases) or (key == "genes")
     ]
-    if not found:
+    if not matches:
         return None
     rows = [
         {field.name: getattr(gene, field.name) for field in dataclasses.fields(gene)}
         | {"aliases": ", ".join(gene.aliases)}
-        for gene in found
+        for gene in matches
     ]
-    return Table(GENES, rows, title=f"{wanted}: {len(rows)} genes" if len(rows) > 1 else wanted)
+    return Table(GENES, rows, title=f"{key}: {len(rows)} genes" if len(rows) > 1 else key)

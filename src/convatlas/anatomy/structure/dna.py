@@ -35,7 +35,7 @@ AFTER = (
     "bn", "ln", "gn", "in ", "lrn", "relu", "leaky", "silu", "gelu", "hswish", "elu", "prelu", "tanh", "logistic",
     "channel-shuffle",
 )  # fmt: skip
-"""How words begin that end a unit rather than begin one: a repeat begins at another one, if it can."""
+"""Beginnings of words that end a unit rather than start one: a repeat starts at another word where it can."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Dna(Record):
     """A net's DNA.
 
     Attributes:
-        net: Its name.
+        net: The net's name.
         photo: Height, width and channels of its photo.
-        stages: Names and rows, in order; equal ones in a row are one, named after the first and the last.
-        rates: Those that only training uses.
+        stages: Names and chains in order; equal neighbours are one, named after the first and the last.
+        rates: Rates that only training uses.
     """
 
     net: str
@@ -70,30 +70,30 @@ class Dna(Record):
 
 def dna(anatomy: Measurement) -> Dna:
     """Return the DNA of a measured net."""
-    found, words = stages(anatomy), Words(anatomy)
-    rows = [spelled(stage.chain, words, _names(at, found)) for at, stage in enumerate(found)]
-    rows = [_opened(at, found) + row for at, row in enumerate(rows)]
+    net_stages, words = stages(anatomy), Words(anatomy)
+    rows = [spell(stage.chain, words, _names(at, net_stages)) for at, stage in enumerate(net_stages)]
+    rows = [_opened(at, net_stages) + row for at, row in enumerate(rows)]
     kept: list[tuple[str, str]] = []
     for run in runs(rows):
         last = run.start + run.length * run.times - 1
         if run.length == 1 < run.times:
-            kept.append((f"{found[run.start].name}-{found[last].name}", f"[{rows[last]}]x{run.times}"))
+            kept.append((f"{net_stages[run.start].name}-{net_stages[last].name}", f"[{rows[last]}]x{run.times}"))
         else:
-            kept += [(found[at].name, rows[at]) for at in range(run.start, last + 1)]
+            kept += [(net_stages[at].name, rows[at]) for at in range(run.start, last + 1)]
     shape = anatomy.input
     photo = (*shape[1:], shape[0]) if len(shape) == 3 else shape
-    most = max((float(one.setting) for one in anatomy.layers if one.kind == "stochastic depth"), default=0.0)
+    most = max((float(layer.setting) for layer in anatomy.layers if layer.kind == "stochastic depth"), default=0.0)
     rates = (f"stochastic depth to {most:.4g}",) if most else ()
     return Dna(anatomy.name, photo, tuple(kept), rates)
 
 
-def _names(at: int, found: list[Stage]) -> Name:
+def _names(at: int, net_stages: list[Stage]) -> Name:
     """Return the function that names another stage's output as seen from a stage: by how many stages it lies back."""
 
     def name(number: int) -> str:
         if number == 0:
             return "<photo>"
-        for back, stage in enumerate(reversed(found[:at]), 1):
+        for back, stage in enumerate(reversed(net_stages[:at]), 1):
             if number in stage.outputs:
                 place = stage.outputs.index(number)
                 return f"<-{back}.{place}>" if place else f"<-{back}>"
@@ -102,16 +102,16 @@ def _names(at: int, found: list[Stage]) -> Name:
     return name
 
 
-def _opened(at: int, found: list[Stage]) -> str:
+def _opened(at: int, net_stages: list[Stage]) -> str:
     """Return the mark of a stage's input, "" where that is the only output of the stage before."""
-    sources = found[at].sources
-    usual = found[at - 1].outputs if at else (0,)
-    return "" if len(sources) > 1 or sources == usual[:1] else f"{_names(at, found)(sources[0])} "
+    sources = net_stages[at].sources
+    usual = net_stages[at - 1].outputs if at else (0,)
+    return "" if len(sources) > 1 or sources == usual[:1] else f"{_names(at, net_stages)(sources[0])} "
 
 
-def spelled(row: Chain, words: Words, name: Name) -> str:
+def spell(row: Chain, words: Words, name: Name) -> str:
     """Return a chain as it stands in DNA; `name` names outputs of other stages."""
-    items = itemized(row, words, name)
+    items = itemize(row, words, name)
     written: list[str] = []
     for run in runs(items, [not item.startswith(AFTER) for item in items]):
         once = " ".join(items[run.start : run.start + run.length])
@@ -119,7 +119,7 @@ def spelled(row: Chain, words: Words, name: Name) -> str:
     return " ".join(written)
 
 
-def itemized(row: Chain, words: Words, name: Name) -> list[str]:
+def itemize(row: Chain, words: Words, name: Name) -> list[str]:
     """Return the items of a chain, before repeats are folded; a fork includes the layer that joins its branches."""
     items: list[str] = []
     ahead = iter(range(len(row)))
@@ -143,9 +143,9 @@ def _sign(after: Part | None, words: Words) -> tuple[str, bool]:
 
 
 def _fork(fork: Fork, sign: str, words: Words, name: Name) -> str:
-    branches = [spelled(branch, words, name) or "." for branch in fork.branches]
+    branches = [spell(branch, words, name) or "." for branch in fork.branches]
     if sign in ("+", "*"):
-        # Their order is nobody's business: short ones stand first.
+        # Their order does not matter: short ones come first.
         branches.sort(key=lambda branch: (len(branch), branch))
     return "(" + f" {sign} ".join(branches) + ")"
 
@@ -158,7 +158,7 @@ def _web(web: Graph, sign: str, words: Words, name: Name) -> str:
             mark, joined = _sign(first, words)
             row = row[1:] if joined else row
         begins = [] if isinstance(first, int) and first < 0 else [mark.join(map(_letter, node.inputs))]
-        rest = spelled(row, words, name)
+        rest = spell(row, words, name)
         texts.append(f"{_letter(at)}=" + " ".join([*begins, *([rest] if rest else [])]))
     return "{" + "; ".join([*texts, sign.join(map(_letter, web.ends))]) + "}"
 

@@ -18,11 +18,11 @@ class Run:
 def runs(items: Sequence[Hashable], heads: Sequence[bool] | None = None) -> list[Run]:
     """Return the sequence as runs, from left to right: at each place the one that covers most, of equals the shortest.
 
-    Where it may as well begin a little later, it begins at an item that `heads` marks.
+    Where a run could start a little later, it starts at an item marked in `heads`.
     """
     names: dict[Hashable, int] = {}
     signs = [names.setdefault(item, len(names)) for item in items]
-    found: list[Run] = []
+    result: list[Run] = []
     start = 0
     while start < len(signs):
         best = Run(start, 1, 1)
@@ -32,12 +32,12 @@ def runs(items: Sequence[Hashable], heads: Sequence[bool] | None = None) -> list
                 best = Run(start, length, times)
         for later in range(start, start + best.length):
             if heads and heads[later] and _times(signs, later, best.length) >= best.times:
-                found += [Run(at, 1, 1) for at in range(start, later)]
+                result += [Run(at, 1, 1) for at in range(start, later)]
                 best = Run(later, best.length, best.times)
                 break
-        found.append(best)
+        result.append(best)
         start = best.start + best.length * best.times
-    return found
+    return result
 
 
 def _times(signs: list[int], start: int, length: int) -> int:

@@ -11,18 +11,18 @@ from convatlas.anatomy.measure.records import Layer, Measurement, Shape
 from convatlas.anatomy.structure.wiring import Chain, Wires, decompose
 
 SOURCE = -1
-"""What stands for the input of a stage that several layers feed: each of them is a port of it."""
+"""Number of the input of a stage that several layers feed: each of them is a port of it."""
 
 UNSEEN = ("identity", "stochastic depth", "StochasticDepth", "DropPath", "contiguous", "clone", "detach")
-"""Kinds that change nothing once a net is trained: they are passed over."""
+"""Kinds that do nothing once a net is trained; they are skipped."""
 
 BORDER, JOIN = "padding", "concatenation"
 
 WRAPPER = 0.4
-"""A module that holds this share of all layers, over three sizes of map or more, is no stage: its children are."""
+"""A module with this share of all layers, over at least three sizes of map, is not a stage: its children are."""
 
 FEW = 8
-"""So many layers by themselves are one stage, whatever they are."""
+"""Single layers up to this number form one stage, whatever they are."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def wires_of(anatomy: Measurement, everything: bool = False) -> dict[int, tuple[
     Layers that only training needs are skipped, and borders that only one window reads: they belong to that window.
     `everything` keeps both. What is concatenated with an existing concatenation reads that instead of its parts.
     """
-    borders = folded(anatomy)
+    borders = folded_borders(anatomy)
     shapes = {0: anatomy.input} | {layer.number: layer.output for layer in anatomy.layers}
     made_by = {0: 0}
     joins: dict[tuple[int, ...], int] = {}
@@ -69,7 +69,7 @@ def wires_of(anatomy: Measurement, everything: bool = False) -> dict[int, tuple[
     for layer in anatomy.layers:
         before = tuple(dict.fromkeys(made_by[number] for number in layer.inputs))
         nothing = layer.number in borders or layer.kind in (*UNSEEN, JOIN) or _idle(layer, shapes[layer.inputs[0]])
-        # What has weights does something: a class token, say, which is joined to what alone was traced.
+        # Layers with weights do something: for example the class token concatenated with the only traced input.
         if not everything and len(before) == 1 and nothing and not layer.parameters:
             made_by[layer.number] = before[0]
             continue
@@ -89,11 +89,11 @@ def _idle(layer: Layer, before: Shape) -> bool:
     )
 
 
-def folded(anatomy: Measurement) -> set[int]:
+def folded_borders(anatomy: Measurement) -> set[int]:
     """Return the numbers of borders that only one window reads."""
     readers = Counter(number for layer in anatomy.layers for number in layer.inputs)
     windows = {layer.inputs[0] for layer in anatomy.layers if layer.kernel is not None}
-    return {one.number for one in anatomy.layers if one.kind == BORDER and readers[one.number] == 1} & windows
+    return {layer.number for layer in anatomy.layers if layer.kind == BORDER and readers[layer.number] == 1} & windows
 
 
 def stages(anatomy: Measurement, everything: bool = False) -> list[Stage]:
@@ -108,14 +108,17 @@ def stages(anatomy: Measurement, everything: bool = False) -> list[Stage]:
 def _stage(name: str, run: Sequence[Layer], wires: Wires, read: set[int]) -> Stage:
     inside = {layer.number for layer in run}
     numbers = [layer.number for layer in run]
-    sources = tuple(dict.fromkeys(one for number in numbers for one in wires[number] if one not in inside))
-    readers = {one for number in numbers for one in wires[number]}
-    elsewhere = {one for number, before in wires.items() if number not in inside for one in before}
+    sources = tuple(dict.fromkeys(source for number in numbers for source in wires[number] if source not in inside))
+    readers = {source for number in numbers for source in wires[number]}
+    elsewhere = {source for number, before in wires.items() if number not in inside for source in before}
     own: dict[int, Sequence[int]] = {number: wires[number] for number in numbers}
     if len(sources) > 1:
-        own = {number: [one if one in inside else port(one) for one in before] for number, before in own.items()}
-        own |= {port(one): [SOURCE] for one in sources}
-        numbers = [*(port(one) for one in sources), *numbers]
+        own = {
+            number: [source if source in inside else port(source) for source in before]
+            for number, before in own.items()
+        }
+        own |= {port(source): [SOURCE] for source in sources}
+        numbers = [*(port(source) for source in sources), *numbers]
     sink = max(inside) + 1
     own[sink] = [number for number in numbers if number in inside and number not in readers]
     outputs = tuple(number for number in numbers if number in elsewhere or (number in inside and number not in read))
@@ -127,8 +130,8 @@ def _stage(name: str, run: Sequence[Layer], wires: Wires, read: set[int]) -> Sta
 def _groups(layers: Sequence[Layer], total: int, depth: int) -> Iterator[tuple[str, list[Layer]]]:
     """Yield runs of layers by the part of their names at `depth`; single layers join their neighbours."""
     alone: list[Layer] = []
-    for name, found in groupby(layers, key=lambda layer: _part(layer, depth)):
-        run = list(found)
+    for name, members in groupby(layers, key=lambda layer: _part(layer, depth)):
+        run = list(members)
         if all(_part(layer, depth + 1) == "" for layer in run):
             alone += run
             continue
@@ -155,7 +158,7 @@ def _apart(layers: Sequence[Layer], depth: int) -> Iterator[tuple[str, list[Laye
     """Divide single layers: each run up to a pooling, and the vectors at the end, if there are many layers."""
     run: list[Layer] = []
     for layer in layers:
-        loci = {one.locus for one in run}
+        loci = {member.locus for member in run}
         pooled = layer.locus == "convolution" and "pooling" in loci
         ends = layer.locus in ("flattening", "dense") and "convolution" in loci
         if len(layers) > FEW and (pooled or ends):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil, prod
 
 from convatlas.anatomy.measure.records import Layer, Measurement, Shape
-from convatlas.anatomy.structure.stages import folded
+from convatlas.anatomy.structure.stages import folded_borders
 from convatlas.genes.label import token_of
 
 SHORT = {
@@ -112,7 +112,7 @@ class Words:
         photo = anatomy.input
         self.shown: dict[int, Shape] = {0: (*photo[1:], photo[0]) if len(photo) == 3 else photo}
         self.shown |= {layer.number: _seen(layer) for layer in anatomy.layers}
-        self.borders = folded(anatomy)
+        self.borders = folded_borders(anatomy)
 
     def input_shape(self, layer: Layer) -> Shape:
         """Shape of a layer's input, before any separate padding layer."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 Wires = Mapping[int, Sequence[int]]
-"""For each layer's number the numbers of those that feed it."""
+"""Numbers of the layers that feed each layer, by its number."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Graph:
 
 
 Part = int | Fork | Graph
-"""A layer, by its number, or several."""
+"""A layer, by its number, or several layers."""
 
 Chain = tuple[Part, ...]
 
@@ -47,8 +47,8 @@ def decompose(numbers: Sequence[int], wires: Wires, source: int, sink: int) -> C
     """Return the parts of the layers `numbers`, all on paths from `source` to `sink`; these two are left out."""
     inner = set(numbers)
     place = {source: -1} | {number: at for at, number in enumerate(numbers)} | {sink: len(numbers)}
-    feeds = {number: [one for one in wires[number] if one in inner or one == source] for number in numbers}
-    feeds[sink] = [one for one in wires[sink] if one in inner]
+    feeds = {number: [feed for feed in wires[number] if feed in inner or feed == source] for number in numbers}
+    feeds[sink] = [feed for feed in wires[sink] if feed in inner]
     farthest, passed = _farthest(place, feeds), -1
     parts: list[Part] = []
     begin, between = source, list[int]()
@@ -66,11 +66,11 @@ def decompose(numbers: Sequence[int], wires: Wires, source: int, sink: int) -> C
 
 def _farthest(place: Mapping[int, int], feeds: Wires) -> dict[int, int]:
     """Return, for each place, the farthest place that it feeds."""
-    found: dict[int, int] = {}
+    farthest: dict[int, int] = {}
     for number, before in feeds.items():
-        for one in before:
-            found[place[one]] = max(found.get(place[one], -1), place[number])
-    return found
+        for feed in before:
+            farthest[place[feed]] = max(farthest.get(place[feed], -1), place[number])
+    return farthest
 
 
 def _between(numbers: Sequence[int], feeds: Wires, source: int, sink: int, direct: bool) -> Iterator[Part]:
@@ -78,18 +78,18 @@ def _between(numbers: Sequence[int], feeds: Wires, source: int, sink: int, direc
         return
     branches = _components(numbers, feeds)
     if direct or len(branches) > 1:
-        # Numbers rise along a branch, so the order of the branches is that of their first layers.
+        # Numbers rise along a branch, so branches are ordered by their first layers.
         rows = [decompose(branch, _without(feeds, source, sink), source, sink) for branch in branches]
         if all(isinstance(branch[-1], int) for branch in rows):
             yield Fork((*([()] if direct else []), *rows))
             return
-    # A branch that reaches the end at several places is no branch of a fork.
-    yield _web(numbers, feeds, source, sink)
+    # A branch that reaches the end at several places does not belong to a fork.
+    yield _graph(numbers, feeds, source, sink)
 
 
 def _without(feeds: Wires, source: int, sink: int) -> Wires:
     """Return the wires without the one from `source` to `sink`."""
-    return {**feeds, sink: [one for one in feeds[sink] if one != source]}
+    return {**feeds, sink: [feed for feed in feeds[sink] if feed != source]}
 
 
 def _components(numbers: Sequence[int], feeds: Wires) -> list[list[int]]:
@@ -103,34 +103,34 @@ def _components(numbers: Sequence[int], feeds: Wires) -> list[list[int]]:
         return number
 
     for number in numbers:
-        for one in feeds[number]:
-            if one in leader:
-                leader[find(one)] = find(number)
+        for feed in feeds[number]:
+            if feed in leader:
+                leader[find(feed)] = find(number)
     groups: dict[int, list[int]] = {}
     for number in numbers:
         groups.setdefault(find(number), []).append(number)
     return list(groups.values())
 
 
-def _web(numbers: Sequence[int], feeds: Wires, source: int, sink: int) -> Graph:
+def _graph(numbers: Sequence[int], feeds: Wires, source: int, sink: int) -> Graph:
     """Return the layers of a region as a graph: a layer that is the only reader of its only input extends that node."""
     forks = _forks(numbers, feeds, source, sink)
     hidden = {number for fork in forks.values() for number in layers_of([fork[1]])}
     shown = [number for number in numbers if number not in hidden]
     inputs = {number: [forks[number][0]] if number in forks else list(feeds[number]) for number in shown}
-    readers = Counter(one for before in (*inputs.values(), feeds[sink]) for one in before)
+    readers = Counter(feed for before in (*inputs.values(), feeds[sink]) for feed in before)
     nodes: list[Node] = []
     at = {source: -1}
     for number in shown:
         parts: Chain = (forks[number][1], number) if number in forks else (number,)
-        before = tuple(dict.fromkeys(at[one] for one in inputs[number]))
+        before = tuple(dict.fromkeys(at[feed] for feed in inputs[number]))
         if len(inputs[number]) == 1 and before != (-1,) and readers[inputs[number][0]] == 1:
             at[number] = before[0]
             nodes[before[0]] = Node(nodes[before[0]].chain + parts, nodes[before[0]].inputs)
         else:
             at[number] = len(nodes)
             nodes.append(Node(parts, before))
-    return Graph(tuple(nodes), tuple(dict.fromkeys(at[one] for one in feeds[sink])))
+    return Graph(tuple(nodes), tuple(dict.fromkeys(at[feed] for feed in feeds[sink])))
 
 
 def _forks(numbers: Sequence[int], feeds: Wires, source: int, sink: int) -> dict[int, tuple[int, Part]]:
@@ -139,34 +139,34 @@ def _forks(numbers: Sequence[int], feeds: Wires, source: int, sink: int) -> dict
     passed: dict[int, set[int]] = {source: {source}}
     readers: dict[int, set[int]] = {}
     for number in [*numbers, sink]:
-        passed[number] = set.intersection(*(passed[one] for one in feeds[number])) | {number}
-        for one in feeds[number]:
-            readers.setdefault(one, set()).add(number)
-    found: dict[int, tuple[int, Part]] = {}
+        passed[number] = set.intersection(*(passed[feed] for feed in feeds[number])) | {number}
+        for feed in feeds[number]:
+            readers.setdefault(feed, set()).add(number)
+    forks: dict[int, tuple[int, Part]] = {}
     taken: set[int] = set()
     for number in reversed(numbers):
         if number in taken or len(feeds[number]) < 2:
             continue
         first = max(passed[number] - {number}, key=place.__getitem__)
         inner = _back(number, feeds, first)
-        if any(readers[one] - inner - {number} for one in inner):
+        if any(readers[feed] - inner - {number} for feed in inner):
             continue
         direct = first in feeds[number]
-        (part,) = _between([one for one in numbers if one in inner], feeds, first, number, direct)
-        found[number] = first, part
+        (part,) = _between([feed for feed in numbers if feed in inner], feeds, first, number, direct)
+        forks[number] = first, part
         taken |= inner
-    return found
+    return forks
 
 
 def _back(number: int, feeds: Wires, first: int) -> set[int]:
     """Return all layers on the paths from `first` to a layer."""
-    found: set[int] = set()
+    passed: set[int] = set()
     ahead = [number]
     while ahead:
-        new = [one for one in feeds[ahead.pop()] if one != first and one not in found]
-        found.update(new)
+        new = [feed for feed in feeds[ahead.pop()] if feed != first and feed not in passed]
+        passed.update(new)
         ahead += new
-    return found
+    return passed
 
 
 def layers_of(parts: Iterable[Part]) -> Iterator[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from convatlas.anatomy.drawing.labels import times
+from convatlas.anatomy.drawing.labels import shape_text
 from convatlas.anatomy.drawing.layout.canvas import Canvas
 from convatlas.anatomy.drawing.layout.elements import GAP, LINE, SHORT_GAP, SMALL, TINY, Element, EntryBox, Joint
 from convatlas.anatomy.drawing.sketch.pieces import Unit
@@ -22,31 +22,31 @@ class ChainLayout:
     """
 
     def __init__(
-        self, elements: Sequence[Element], before: Shape, lead: bool = False, tail: bool = False, told: bool = False
+        self, elements: Sequence[Element], before: Shape, lead: bool = False, tail: bool = False, labelled: bool = False
     ):
         self.elements = elements
         self.shape = known = before
         if elements and isinstance(elements[0], EntryBox):
-            # What comes from elsewhere is told in any case.
+            # The shape of another stage's output is always written.
             known = ()
         self.gaps: list[tuple[float, str]] = []
         for at, element in enumerate(elements):
-            text = times(self.shape) if (at and self.shape != known) or (told and not at) else ""
+            text = shape_text(self.shape) if (at and self.shape != known) or (labelled and not at) else ""
             known = self.shape if at else known
-            self.gaps.append((_gap(text) if at or lead or told else 0.0, text))
+            self.gaps.append((_gap(text) if at or lead or labelled else 0.0, text))
             self.shape = element.shape or self.shape
-        text = times(self.shape) if tail and self.shape != known else ""
+        text = shape_text(self.shape) if tail and self.shape != known else ""
         self.tail = (_gap(text) if text else 0.0), text
-        self.width = sum(gap for gap, _ in self.gaps) + sum(one.width for one in elements) + self.tail[0]
-        labelled = any(told for _, told in (*self.gaps, self.tail))
-        self.above = max([12.0 if labelled else 1.0, *(element.above for element in elements)])
+        self.width = sum(gap for gap, _ in self.gaps) + sum(element.width for element in elements) + self.tail[0]
+        has_labels = any(labelled for _, labelled in (*self.gaps, self.tail))
+        self.above = max([12.0 if has_labels else 1.0, *(element.above for element in elements)])
         self.below = max([1.0, *(element.below for element in elements)])
 
     def paint(self, canvas: Canvas, x: float, y: float) -> None:
         """See `Element`."""
-        for element, (gap, told) in zip(self.elements, self.gaps, strict=True):
+        for element, (gap, labelled) in zip(self.elements, self.gaps, strict=True):
             if gap and not (isinstance(element, EntryBox) and element is self.elements[0]):
-                arrow(canvas, x, x + gap, y, told, not isinstance(element, ForkLayout))
+                arrow(canvas, x, x + gap, y, labelled, not isinstance(element, ForkLayout))
             element.paint(canvas, x + gap, y)
             x += gap + element.width
         if self.tail[1]:
@@ -74,7 +74,7 @@ class ForkLayout:
         self.joint.paint(canvas, joint, y)
         for branch, offset in zip(self.branches, self.offsets, strict=True):
             level = y + offset
-            # A branch that begins with what another stage gave has no line from here.
+            # A branch that starts with another stage's output has no line from here.
             if not (branch.elements and isinstance(branch.elements[0], EntryBox)):
                 canvas.line((x, y), (bus, y), (bus, level), (bus + TURN, level))
             branch.paint(canvas, bus + TURN, level)
@@ -82,7 +82,7 @@ class ForkLayout:
 
 
 TURN, JOIN = 8.0, 14.0
-"""From the entry to the branching point and from there to the branches; and from the branches to the joint."""
+"""Distance from entry to branching point and from there to the branches; from the branches to the joint."""
 
 
 def enter(canvas: Canvas, joint: Joint, start: tuple[float, float], at: tuple[float, float]) -> None:
@@ -147,17 +147,17 @@ class FrameLayout:
 
 
 SIDE, HEADED, SHADOW = 9.0, 19.0, 4.0
-"""Between a frame and what is in it, at the sides, and above where it is named; of the frames behind a repeated one."""
+"""Distance of a frame from its content: at the sides, and above where it is named; offset of repeated frames."""
 
 
-def _gap(told: str) -> float:
-    return text_width(told, SMALL) + 16 if told else SHORT_GAP
+def _gap(label: str) -> float:
+    return text_width(label, SMALL) + 16 if label else SHORT_GAP
 
 
-def arrow(canvas: Canvas, start: float, end: float, y: float, told: str, head: bool) -> None:
+def arrow(canvas: Canvas, start: float, end: float, y: float, label: str, head: bool) -> None:
     """Draw a horizontal line from `start` to `end`, with a label above it."""
     canvas.line((start, y), (end, y), arrow=head)
-    if told:
+    if label:
         canvas.front.append(
-            Text((start + end - (6 if head else 0)) / 2, y - 4, told, SMALL, anchor="middle", fill=GREY)
+            Text((start + end - (6 if head else 0)) / 2, y - 4, label, SMALL, anchor="middle", fill=GREY)
         )

@@ -18,16 +18,16 @@ from convatlas.pictures.shapes import Shape as Drawn
 from convatlas.pictures.text import text_width
 
 LINE, SMALL, TINY = 11.0, 9.0, 8.0
-"""Sizes of text: in boxes, in strips and on arrows, and of names."""
+"""Sizes of text: in boxes, in strips and on arrows, in names."""
 
 STRIP, ROW = 14.0, 14.0
 """Heights of a strip and of a line of text in a box."""
 
 LOOP = 16.0
-"""How high the arrow runs that leads from a box back to itself."""
+"""Height of the arrow that leads from a box back to itself."""
 
 GAP, SHORT_GAP = 12.0, 20.0
-"""Between branches, and between boxes whose shape needs no telling."""
+"""Distance of branches, and of boxes without a shape between them."""
 
 
 class Element(Protocol):

@@ -13,7 +13,7 @@ from convatlas.anatomy.drawing.sketch.pieces import Unit
 from convatlas.anatomy.measure.records import Shape
 
 SPREAD = 40.0
-"""Between columns, where lines cross over."""
+"""Distance of columns, where edges cross."""
 
 SWEEPS = 12
 
@@ -93,18 +93,18 @@ def _placed(
     columns: list[int] = []
     for at, before in enumerate(inputs):
         first = 1 if enters and not _begins(nodes[at]) else 0
-        columns.append(max([first, *(columns[one] + 1 for one in before if one >= 0)]))
+        columns.append(max([first, *(columns[feed] + 1 for feed in before if feed >= 0)]))
     places = [Place(columns[at], [], at, node.width, node.above, node.below) for at, node in enumerate(nodes)]
     if enters:
         places.append(Place(0, []))
     entry = len(places) - 1
     last = max(columns) + 1
     for at, before in enumerate(inputs):
-        for one in before:
-            if one >= 0 or not _begins(nodes[at]):
-                places[at].feeds.append(_passed(places, entry if one < 0 else one, columns[at]))
-    for one in ends:
-        at = _passed(places, entry if one < 0 else one, last)
+        for feed in before:
+            if feed >= 0 or not _begins(nodes[at]):
+                places[at].feeds.append(_passed(places, entry if feed < 0 else feed, columns[at]))
+    for feed in ends:
+        at = _passed(places, entry if feed < 0 else feed, last)
         places.append(Place(last, [at]))
     order = sorted(range(len(places)), key=lambda at: (places[at].column, places[at].node is None, at))
     return places, [[at for at in order if places[at].column == column] for column in range(last + 1)]
@@ -120,8 +120,8 @@ def _passed(places: list[Place], at: int, column: int) -> int:
     while places[at].column < column - 1:
         step = places[at].column + 1
         known = [
-            one
-            for one, place in enumerate(places)
+            index
+            for index, place in enumerate(places)
             if place.node is None and place.column == step and place.feeds == [at]
         ]
         if not known:
@@ -136,8 +136,8 @@ def _ordered(places: list[Place], columns: list[list[int]]) -> None:
     best, fewest = [list(column) for column in columns], _crossings(places, columns)
     reads: dict[int, list[int]] = {}
     for at, place in enumerate(places):
-        for one in place.feeds:
-            reads.setdefault(one, []).append(at)
+        for feed in place.feeds:
+            reads.setdefault(feed, []).append(at)
     for sweep in range(SWEEPS):
         forward = sweep % 2 == 0
         for number in range(1, len(columns)) if forward else range(len(columns) - 2, -1, -1):
@@ -145,7 +145,7 @@ def _ordered(places: list[Place], columns: list[list[int]]) -> None:
             rank = {at: order for order, at in enumerate(near)}
             means = {}
             for order, at in enumerate(columns[number]):
-                linked = [rank[one] for one in (places[at].feeds if forward else reads.get(at, [])) if one in rank]
+                linked = [rank[feed] for feed in (places[at].feeds if forward else reads.get(at, [])) if feed in rank]
                 means[at] = sum(linked) / len(linked) if linked else float(order)
             columns[number].sort(key=means.__getitem__)
         crossings = _crossings(places, columns)
@@ -158,7 +158,7 @@ def _crossings(places: Sequence[Place], columns: Sequence[Sequence[int]]) -> int
     count = 0
     for before, column in pairwise(columns):
         rank = {at: order for order, at in enumerate(before)}
-        wires = [(rank[one], order) for order, at in enumerate(column) for one in places[at].feeds]
+        wires = [(rank[feed], order) for order, at in enumerate(column) for feed in places[at].feeds]
         count += sum(
             (first[0] - second[0]) * (first[1] - second[1]) < 0
             for place, first in enumerate(wires)
@@ -177,15 +177,15 @@ def _levelled(places: list[Place], columns: Sequence[Sequence[int]]) -> None:
             level += places[at].above + places[at].below + GAP
     linked: dict[int, list[int]] = {at: list(place.feeds) for at, place in enumerate(places)}
     for at, place in enumerate(places):
-        for one in place.feeds:
-            linked[one].append(at)
+        for feed in place.feeds:
+            linked[feed].append(at)
     for _ in range(SWEEPS):
         for column in columns:
             for order, at in enumerate(column):
                 near = linked[at]
                 if not near:
                     continue
-                place, wish = places[at], sum(places[one].y for one in near) / len(near)
+                place, wish = places[at], sum(places[feed].y for feed in near) / len(near)
                 if order:
                     above = places[column[order - 1]]
                     wish = max(wish, above.y + above.below + GAP + place.above)
@@ -194,7 +194,7 @@ def _levelled(places: list[Place], columns: Sequence[Sequence[int]]) -> None:
                     wish = min(wish, under.y - under.above - GAP - place.below)
                 place.y = wish
     entry = next((place for place in places if place.column == 0 and place.node is None), None)
-    tops, bottoms = (one.y - one.above for one in places), (one.y + one.below for one in places)
+    tops, bottoms = (feed.y - feed.above for feed in places), (feed.y + feed.below for feed in places)
     level = entry.y if entry else (min(tops) + max(bottoms)) / 2
     for place in places:
         place.y -= level

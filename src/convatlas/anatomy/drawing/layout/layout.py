@@ -19,7 +19,7 @@ from convatlas.anatomy.drawing.sketch.pieces import (
     Repeat,
     Sketch,
     Unit,
-    boxes,
+    count_boxes,
     numbers,
 )
 from convatlas.anatomy.measure.records import Shape
@@ -55,19 +55,19 @@ class Layout:
         if isinstance(piece, Recurrence):
             return RecurrenceLayout(piece)
         if isinstance(piece, ForkPiece):
-            # A sum has the shape of what it adds: it is told behind it.
-            told = piece.join.sign not in ("+", "×")
-            branches = [self.chain(branch, before, lead=True, tail=told) for branch in piece.branches]
+            # A sum has the shape of its terms, which is written behind the sum.
+            labelled = piece.join.sign not in ("+", "×")
+            branches = [self.chain(branch, before, lead=True, tail=labelled) for branch in piece.branches]
             return ForkLayout(branches, piece.join, before, self._tag(piece.join))
         if isinstance(piece, GraphPiece):
             shapes: list[Shape] = []
             nodes: list[ChainLayout] = []
             for sketch, inputs in piece.nodes:
-                given = before if not inputs or inputs[0] < 0 else shapes[inputs[0]]
-                # Of poolings and borders, the convolutions behind them tell.
+                source = before if not inputs or inputs[0] < 0 else shapes[inputs[0]]
+                # The shape after poolings and borders is that of the convolutions behind them.
                 last = sketch[-1]
-                told = isinstance(last, Unit) and last.locus in ("convolution", "dense")
-                nodes.append(self.chain(sketch, given, tail=told))
+                labelled = isinstance(last, Unit) and last.locus in ("convolution", "dense")
+                nodes.append(self.chain(sketch, source, tail=labelled))
                 shapes.append(nodes[-1].shape)
             return GraphLayout(
                 nodes, [inputs for _, inputs in piece.nodes], piece.ends, piece.join, before, self._tag(piece.join)
@@ -87,10 +87,10 @@ def add_frames(sketch: Sketch, words: Words, stage: str) -> Sketch:
     parts = [(name, tuple(piece for _, piece in run)) for name, run in groups]
     if len(set(named) - {""}) < 2:
         return sketch
-    found: list[Piece] = []
+    result: list[Piece] = []
     for name, pieces in parts:
-        found += [Frame(name, pieces)] if name and boxes(pieces) > 1 else pieces
-    return tuple(found)
+        result += [Frame(name, pieces)] if name and count_boxes(pieces) > 1 else pieces
+    return tuple(result)
 
 
 def _block(piece: Piece, words: Words, stage: str) -> str:

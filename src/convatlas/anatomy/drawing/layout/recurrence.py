@@ -12,7 +12,7 @@ from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Text
 from convatlas.pictures.text import text_width
 
 RISE, LEVEL = 12.0, 9.0
-"""How high the lowest arrow back runs above the boxes, and the next ones above it."""
+"""Height of the lowest arrow back above the boxes, and distance of the next ones."""
 
 NAME = "recurrence"
 
@@ -73,8 +73,8 @@ class RecurrenceLayout:
 
     def _share(self, number: int, at: int, outward: bool) -> float:
         """Return where along the top of a box an arrow leaves (right) or arrives (left): long ones farther out."""
-        mine = [one for one, ends in enumerate(self.arcs) if ends[0 if outward else 1] == at]
-        mine.sort(key=lambda one: self.levels[one])
+        mine = [arc for arc, ends in enumerate(self.arcs) if ends[0 if outward else 1] == at]
+        mine.sort(key=lambda arc: self.levels[arc])
         step = 0.36 * mine.index(number) / max(len(mine) - 1, 1)
         return 0.58 + step if outward else 0.42 - step
 
@@ -87,9 +87,9 @@ def _levels(arcs: list[tuple[int, int]]) -> list[int]:
     """Return for each arrow the lowest level at which it meets no shorter one."""
     levels = [0] * len(arcs)
     done: list[int] = []
-    for one in sorted(range(len(arcs)), key=lambda at: (arcs[at][0] - arcs[at][1], arcs[at])):
-        source, target = arcs[one]
+    for arc in sorted(range(len(arcs)), key=lambda at: (arcs[at][0] - arcs[at][1], arcs[at])):
+        source, target = arcs[arc]
         meeting = [levels[other] for other in done if arcs[other][1] <= source and target <= arcs[other][0]]
-        levels[one] = 1 + max(meeting, default=-1)
-        done.append(one)
+        levels[arc] = 1 + max(meeting, default=-1)
+        done.append(arc)
     return levels

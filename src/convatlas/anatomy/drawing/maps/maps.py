@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import log2, sqrt
 
-from convatlas.anatomy.drawing.labels import counted, times
+from convatlas.anatomy.drawing.labels import amount, shape_text
 from convatlas.anatomy.drawing.layout.elements import LINE, SMALL
 from convatlas.anatomy.drawing.maps.stations import Station, stations
-from convatlas.anatomy.drawing.page.page import told
+from convatlas.anatomy.drawing.page.page import tooltip
 from convatlas.anatomy.measure.records import Measurement
 from convatlas.anatomy.structure.tokens import Words
 from convatlas.pictures.palette import MEANINGS, colour
@@ -20,7 +20,7 @@ from convatlas.pictures.shapes import Shape as Drawn
 from convatlas.pictures.text import shortened, text_width, wrapped
 
 MARGIN, APART, SHEET, LONGEST = 20.0, 44.0, 3.5, 120.0
-"""Around the picture, between stacks, between the sheets of one; and the longest name in it."""
+"""Margin, distance of stacks, offset of the maps of a stack, and the width of the longest name."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Stack:
         return each * self.station.groups + 14 * (self.station.groups - 1)
 
 
-def boxes(anatomy: Measurement, title: str, description: str) -> Picture:
+def draw_maps(anatomy: Measurement, title: str, description: str) -> Picture:
     """Draw a net's maps."""
     stacks = _stacks(stations(anatomy))
     words = Words(anatomy)
@@ -56,38 +56,43 @@ def boxes(anatomy: Measurement, title: str, description: str) -> Picture:
     _spread(stacks)
     shapes: list[Drawn] = []
     for at, stack in enumerate(stacks):
-        shapes.append(Group(tuple(_stack(stack, middle)), told(stack.station.layers, words), stack.station.layers))
+        shapes.append(Group(tuple(_stack(stack, middle)), tooltip(stack.station.layers, words), stack.station.layers))
         top = middle - stack.tall / 2 - 26
         name = shortened(stack.station.name, LONGEST, SMALL)
         shapes.append(Text(stack.middle, top, name, SMALL, anchor="middle", fill=GREY))
         shapes.append(Text(stack.middle, top + 14, stack.station.size, LINE, True, "middle"))
         if at:
-            for line, text in enumerate(stack.station.made):
+            for line, text in enumerate(stack.station.text):
                 shapes.append(Text(_gap(stacks[at - 1], stack), floor + 13 * line, text, SMALL, anchor="middle"))
-    # Units lie on the windows, for a window may cover all of its map.
-    links = [link for one, next_ in pairwise(stacks) if next_.station.follows for link in _links(one, next_, middle)]
+    # Units are drawn last: a window may cover all of its map.
+    links = [
+        link
+        for stack_before, stack_after in pairwise(stacks)
+        if stack_after.station.follows
+        for link in _links(stack_before, stack_after, middle)
+    ]
     shapes += sorted(links, key=lambda link: isinstance(link, Box) and link.fill == INK)
     right = max(stack.middle + max(stack.wide, _label(stack)) / 2 for stack in stacks)
     width = max(right + MARGIN, 480)
     head = _head(anatomy, words, title, width)
-    legend = _legend(stacks, floor + 24 + 13 * max(2, *(len(stack.station.made) for stack in stacks)), width)
+    legend = _legend(stacks, floor + 24 + 13 * max(2, *(len(stack.station.text) for stack in stacks)), width)
     height = max(shape.y for shape in legend if isinstance(shape, Text)) + 16
     ground = Box(0, 0, width, height, PAPER)
     return Picture(width, height, (ground, *head, *shapes, *legend), title, description)
 
 
-def _stacks(found: Sequence[Station]) -> list[Stack]:
-    largest = max((max(one.shape[1:]) for one in found if not one.flat), default=1)
-    made = []
-    for one in found:
-        shape = one.shape
-        if not one.flat and max(shape[1:]) > 1:
-            share = 1.0 if one.groups == 1 else 0.75
+def _stacks(net_stations: Sequence[Station]) -> list[Stack]:
+    largest = max((max(station.shape[1:]) for station in net_stations if not station.flat), default=1)
+    stacks = []
+    for station in net_stations:
+        shape = station.shape
+        if not station.flat and max(shape[1:]) > 1:
+            share = 1.0 if station.groups == 1 else 0.75
             wide, tall = (share * (14 + 96 * sqrt(side / largest)) for side in (shape[2], shape[1]))
-            made.append(Stack(one, wide, tall, min(12, 1 + round(log2(shape[0] / one.groups)))))
+            stacks.append(Stack(station, wide, tall, min(12, 1 + round(log2(shape[0] / station.groups)))))
         else:
-            made.append(Stack(one, 10, 24 + 11 * log2(max(shape[0], 2)), 1, flat=True))
-    return made
+            stacks.append(Stack(station, 10, 24 + 11 * log2(max(shape[0], 2)), 1, flat=True))
+    return stacks
 
 
 def _label(stack: Stack) -> float:
@@ -109,8 +114,8 @@ def _spread(stacks: Sequence[Stack]) -> None:
         after.middle = before.middle + max(
             (before.wide + after.wide) / 2 + APART, (_label(before) + _label(after)) / 2 + 12
         )
-        half = max((text_width(line, SMALL) for line in after.station.made), default=0.0) / 2
-        # What made a stack stands below the gap, and moves by half of what the stack does.
+        half = max((text_width(line, SMALL) for line in after.station.text), default=0.0) / 2
+        # The text on what computes a stack stands below the gap, which moves by half of what the stack does.
         short = end + 10 + half - _gap(before, after)
         after.middle += max(0.0, 2 * short)
         end = _gap(before, after) + half
@@ -138,7 +143,7 @@ def _links(before: Stack, after: Stack, middle: float) -> list[Drawn]:
     shapes: list[Drawn] = []
     pairs = list(zip(_fronts(before, middle), _fronts(after, middle), strict=False))
     if after.station.crosses or len(pairs) < max(before.station.groups, after.station.groups):
-        pairs = [(one, other) for one in _fronts(before, middle) for other in _fronts(after, middle)]
+        pairs = [(start, end) for start in _fronts(before, middle) for end in _fronts(after, middle)]
     for (left, top), (next_left, next_top) in pairs:
         if after.flat or before.flat or after.station.window is None:
             right = left + before.width
@@ -163,9 +168,9 @@ def _links(before: Stack, after: Stack, middle: float) -> list[Drawn]:
 
 def _head(anatomy: Measurement, words: Words, title: str, width: float) -> list[Drawn]:
     parts = [
-        f"photo {times(words.shown[0])}",
-        counted(anatomy.parameters, "parameters"),
-        counted(anatomy.macs, "MACs"),
+        f"photo {shape_text(words.shown[0])}",
+        amount(anatomy.parameters, "parameters"),
+        amount(anatomy.macs, "MACs"),
     ]
     lines = wrapped(" · ".join(parts), width - 2 * MARGIN, LINE)
     texts = [Text(MARGIN, 53 + 15 * at, line, LINE, fill=GREY) for at, line in enumerate(lines)]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from convatlas.anatomy.drawing.labels import times
+from convatlas.anatomy.drawing.labels import shape_text
 from convatlas.anatomy.drawing.sketch.pieces import Recurrence, Unit
 from convatlas.anatomy.drawing.sketch.sketcher import Sketcher
 from convatlas.anatomy.measure.records import Layer, Measurement, Shape
@@ -15,7 +15,7 @@ from convatlas.anatomy.structure.stages import Stage, stages
 from convatlas.anatomy.structure.tokens import Words, is_map
 
 MOST = 14
-"""Stations that a line holds; a net with more is shown by its stages, and then by the sizes of its maps."""
+"""Stations on a line; a net with more is shown by its stages, or else by the sizes of its maps."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Station:
     Attributes:
         name: Name of the layer or stage.
         shape: (C, H, W) of maps, other sides of anything else.
-        made: What computes it, in one line or two.
+        text: What computes it, in one line or two.
         locus: Locus of the layers that compute it.
         window: Height and width of the window that its first layer slides over the station before.
         groups: In how many groups this or the next layer keeps its maps apart.
@@ -37,7 +37,7 @@ class Station:
 
     name: str
     shape: Shape
-    made: tuple[str, ...]
+    text: tuple[str, ...]
     locus: str
     window: tuple[int, int] | None
     groups: int
@@ -50,64 +50,65 @@ class Station:
     def size(self) -> str:
         """Shape as LeNet-5's picture writes it: 6@28×28, that of two groups as 2 × 3@28×28."""
         if self.flat:
-            return times(self.shape)
-        each = f"{self.shape[0] // self.groups}@{times(self.shape[1:])}"
+            return shape_text(self.shape)
+        each = f"{self.shape[0] // self.groups}@{shape_text(self.shape[1:])}"
         return each if self.groups == 1 else f"{self.groups} × {each}"
 
 
 def stations(anatomy: Measurement) -> list[Station]:
     """Return the photo and the stations after it."""
-    words, found = Words(anatomy), stages(anatomy)
+    words, net_stages = Words(anatomy), stages(anatomy)
     photo = Station("photo", anatomy.input, (), "other", None, 1, (), flat=len(anatomy.input) != 3)
-    if all(isinstance(part, int) for stage in found for part in stage.chain):
-        single = _units(found, words)
+    if all(isinstance(part, int) for stage in net_stages for part in stage.chain):
+        single = _units(net_stages, words)
         if len(single) < MOST:
             return [photo, *single]
-    groups = [[stage] for stage in found]
+    groups = [[stage] for stage in net_stages]
     if len(groups) >= MOST:
-        sizes = {stage.name: words.layers[stage.outputs[-1]].output[1:] for stage in found}
-        groups = [list(run) for _, run in groupby(found, key=lambda stage: sizes[stage.name])]
-    made = [photo]
+        sizes = {stage.name: words.layers[stage.outputs[-1]].output[1:] for stage in net_stages}
+        groups = [list(run) for _, run in groupby(net_stages, key=lambda stage: sizes[stage.name])]
+    result = [photo]
     before: Layer | None = None
     read = {0}
     for group in groups:
         reads = {number for stage in group for number in stage.sources}
-        made.append(replace(_stage(group, before, words), follows=bool(reads & read)))
+        result.append(replace(_stage(group, before, words), follows=bool(reads & read)))
         read = {number for stage in group for number in stage.outputs}
         before = words.layers[group[-1].outputs[-1]]
-    return made
+    return result
 
 
-def _units(found: Sequence[Stage], words: Words) -> list[Station]:
+def _units(net_stages: Sequence[Stage], words: Words) -> list[Station]:
     """Return each convolution, pooling or dense layer with the layers attached to it.
 
     Maps are drawn in groups from the convolution whose output a grouped one reads up to the next that reads all groups.
     """
-    made: list[Station] = []
+    result: list[Station] = []
     sketcher = Sketcher(words)
     held = 1
-    pieces = [piece for stage in found for piece in sketcher.sketch(stage.chain)]
+    pieces = [piece for stage in net_stages for piece in sketcher.sketch(stage.chain)]
     units = [piece for piece in pieces if isinstance(piece, Unit)]
     for piece in pieces:
         if isinstance(piece, Recurrence):
-            made += _recurrent(piece)
+            result += _recurrent(piece)
             continue
-        if not isinstance(piece, Unit) or (piece.locus == "flattening" and made and made[-1].shape[1:] == (1, 1)):
+        if not isinstance(piece, Unit) or (piece.locus == "flattening" and result and result[-1].shape[1:] == (1, 1)):
             continue
         unit = piece
         layers = [words.layers[number] for number in unit.layers]
         window = next((layer.kernel for layer in layers if layer.kernel), None)
         own = _groups(unit, words)
         held = own or held
-        groups = max(held, next((many for one in units[units.index(unit) + 1 :] if (many := _groups(one, words))), 1))
+        later = (_groups(other, words) for other in units[units.index(unit) + 1 :])
+        groups = max(held, next((count for count in later if count), 1))
         flat = not is_map(layers[-1])
         split = groups if 1 < groups < 4 and not flat else 1
-        what = " · ".join(name for name, _ in (*unit.before, *unit.after) if not name.startswith("drop"))
-        lines = tuple(line for line in (*unit.text[:1], what) if line)
-        crosses = own == 1 and bool(made) and made[-1].groups == split > 1
+        attached = " · ".join(name for name, _ in (*unit.before, *unit.after) if not name.startswith("drop"))
+        lines = tuple(line for line in (*unit.text[:1], attached) if line)
+        crosses = own == 1 and bool(result) and result[-1].groups == split > 1
         shape = layers[-1].output
-        made.append(Station(_name(layers), shape, lines, unit.locus, window, split, unit.layers, crosses, flat))
-    return made
+        result.append(Station(_name(layers), shape, lines, unit.locus, window, split, unit.layers, crosses, flat))
+    return result
 
 
 def _recurrent(piece: Recurrence) -> Iterator[Station]:
@@ -115,7 +116,11 @@ def _recurrent(piece: Recurrence) -> Iterator[Station]:
     loop = piece.loop
     for name, width, function in zip(loop.names[1:], loop.widths[1:], loop.functions, strict=True):
         back = [source for source, target in loop.arrows if target == name]
-        lines = ("dense", *((function,) if function != "identity" else ()), *(f"and {one} before" for one in back))
+        lines = (
+            "dense",
+            *((function,) if function != "identity" else ()),
+            *(f"and {source} before" for source in back),
+        )
         yield Station(name, (width,), lines, "dense", None, 1, piece.layers, flat=True)
 
 
@@ -130,13 +135,13 @@ def _stage(group: Sequence[Stage], before: Layer | None, words: Words) -> Statio
     counts = Counter(layer.locus for layer in layers if layer.locus in ("convolution", "dense", "pooling"))
     gates = sum(layer.kind == "product" and len(layer.inputs) > 1 for layer in layers)
     sums = sum(layer.kind == "sum" and len(layer.inputs) > 1 for layer in layers)
-    made = tuple(_several(number, locus) for locus, number in counts.most_common(2))
+    text = tuple(_several(number, locus) for locus, number in counts.most_common(2))
     extra = [_several(sums, "skip")] if sums else [_several(gates, "gate")] if gates else []
     names = [stage.name for stage in group]
     name = names[0] if len(names) == 1 else f"{names[0]} – {names[-1]}"
     locus = counts.most_common(1)[0][0] if counts else layers[-1].locus
-    numbers = tuple(one.number for one in layers)
-    return Station(name, last.output, (*made, *extra), locus, _window(before, last), 1, numbers, flat=not is_map(last))
+    numbers = tuple(layer.number for layer in layers)
+    return Station(name, last.output, (*text, *extra), locus, _window(before, last), 1, numbers, flat=not is_map(last))
 
 
 def _window(before: Layer | None, last: Layer) -> tuple[int, int] | None:
@@ -149,9 +154,9 @@ def _window(before: Layer | None, last: Layer) -> tuple[int, int] | None:
     return high, wide
 
 
-def _several(number: int, what: str) -> str:
-    plural = {"dense": "dense"}.get(what, f"{what}s")
-    return f"{number} {plural if number > 1 else what}"
+def _several(number: int, noun: str) -> str:
+    plural = {"dense": "dense"}.get(noun, f"{noun}s")
+    return f"{number} {plural if number > 1 else noun}"
 
 
 def _name(layers: Sequence[Layer]) -> str:

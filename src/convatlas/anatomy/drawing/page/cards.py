@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from convatlas.anatomy.drawing.labels import counted, times
+from convatlas.anatomy.drawing.labels import amount, shape_text
 from convatlas.anatomy.drawing.layout.chains import ChainLayout
 from convatlas.anatomy.drawing.layout.elements import Element
 from convatlas.anatomy.drawing.layout.layout import Layout, add_frames
@@ -17,8 +17,8 @@ from convatlas.anatomy.drawing.sketch.pieces import (
     Piece,
     Sketch,
     Unit,
-    boxes,
-    folded,
+    count_boxes,
+    fold_repeats,
     numbers,
     patterns,
 )
@@ -28,10 +28,10 @@ from convatlas.anatomy.structure.stages import Stage
 from convatlas.anatomy.structure.tokens import Words
 
 WIDEST, SPARE = 1180.0, 1.1
-"""Of a line of blocks, before it goes on below; and by how much all of a stage may exceed it to stay on one."""
+"""Width of a line of blocks before it wraps, and the factor by which a whole stage may exceed it."""
 
 MANY = 14
-"""A stage with more boxes is not drawn again where only its widths differ."""
+"""Boxes beyond which a stage that differs only in its widths is not drawn again."""
 
 
 @dataclass
@@ -61,27 +61,29 @@ class Plan:
         layers = [layer for stage in self.stages for layer in stage.layers]
         last = self.stages[-1]
         parts = [
-            times(words.shown[last.outputs[-1]]),
-            counted(sum(layer.parameters for layer in layers), "parameters"),
+            shape_text(words.shown[last.outputs[-1]]),
+            amount(sum(layer.parameters for layer in layers), "parameters"),
         ]
         macs = sum(layer.macs for layer in layers)
-        return " · ".join([*parts, *([counted(macs, "MACs")] if macs else [])])
+        return " · ".join([*parts, *([amount(macs, "MACs")] if macs else [])])
 
 
-def plans(found: Sequence[Stage], words: Words, sketchers: Sequence[Sketcher], opened: int | None) -> list[Plan]:
+def plan_cards(
+    net_stages: Sequence[Stage], words: Words, sketchers: Sequence[Sketcher], opened: int | None
+) -> list[Plan]:
     """Return the cards of a net's stages; `opened` is the index of the stage that is drawn with all its layers."""
-    made: list[Plan] = []
+    result: list[Plan] = []
     drawn: dict[str, str] = {}
-    for at, stage in enumerate(found):
+    for at, stage in enumerate(net_stages):
         sketch = sketchers[at].sketch(stage.chain)
-        if len(stage.sources) == 1 and stage.sources[0] != (found[at - 1].end if at else 0):
+        if len(stage.sources) == 1 and stage.sources[0] != (net_stages[at - 1].end if at else 0):
             sketch = (Entry(stage.sources[0], words.shown[stage.sources[0]]), *sketch)
         if at == opened:
             opened_here = partial(_is_open, words, sketchers[at])
-            made.append(Plan([stage], folded(add_frames(sketch, words, stage.name), opened_here)))
+            result.append(Plan([stage], fold_repeats(add_frames(sketch, words, stage.name), opened_here)))
             continue
-        last = made[-1] if made and not (opened is not None and opened == at - 1) else None
-        follows = at > 0 and stage.sources == found[at - 1].outputs == (found[at - 1].end,)
+        last = result[-1] if result and not (opened is not None and opened == at - 1) else None
+        follows = at > 0 and stage.sources == net_stages[at - 1].outputs == (net_stages[at - 1].end,)
         kind = _kind(sketch)
         if (
             last
@@ -89,24 +91,24 @@ def plans(found: Sequence[Stage], words: Words, sketchers: Sequence[Sketcher], o
             and kind == last.kind != ""
             and (kind == SMALL or _same_size(last.stages[-1], stage, words))
         ):
-            made[-1] = Plan([*last.stages, stage], last.sketch + sketch, kind=kind)
-        elif last and patterns(last.sketch) == patterns(sketch) and _alike(last.stages[-1], stage, found):
-            made[-1] = replace(last, stages=[*last.stages, stage], times=last.times + 1, kind="")
+            result[-1] = Plan([*last.stages, stage], last.sketch + sketch, kind=kind)
+        elif last and patterns(last.sketch) == patterns(sketch) and _alike(last.stages[-1], stage, net_stages):
+            result[-1] = replace(last, stages=[*last.stages, stage], times=last.times + 1, kind="")
         else:
-            made.append(Plan([stage], sketch, kind=kind))
-    for at, plan in enumerate(made):
-        if opened is not None and found[opened] in plan.stages:
+            result.append(Plan([stage], sketch, kind=kind))
+    for at, plan in enumerate(result):
+        if opened is not None and net_stages[opened] in plan.stages:
             continue
         shown = plan.stages[0]
         single = len(plan.stages) == plan.times
-        sketch = folded(add_frames(plan.sketch, words, shown.name) if single else _parted(plan))
+        sketch = fold_repeats(add_frames(plan.sketch, words, shown.name) if single else _parted(plan))
         look = patterns(sketch, widths=False)
-        if single and boxes(sketch) > MANY and look in drawn:
+        if single and count_boxes(sketch) > MANY and look in drawn:
             sketch = _again(drawn[look], plan, words)
         else:
             drawn.setdefault(look, plan.stages[0].name)
-        made[at] = replace(plan, sketch=sketch)
-    return made
+        result[at] = replace(plan, sketch=sketch)
+    return result
 
 
 def _is_open(words: Words, sketcher: Sketcher, piece: Piece) -> bool:
@@ -114,7 +116,7 @@ def _is_open(words: Words, sketcher: Sketcher, piece: Piece) -> bool:
 
 
 SMALL, MODULE = "small", "module"
-"""Kinds of stages that stand beside their like: rows of a box or two; single forks, on maps of one size."""
+"""Kinds of stages that may share a card: chains of one or two boxes; single forks on maps of one size."""
 
 
 def _kind(sketch: Sketch) -> str:
@@ -129,11 +131,13 @@ def _same_size(first: Stage, second: Stage, words: Words) -> bool:
     return words.shapes[first.end][1:] == words.shapes[second.end][1:]
 
 
-def _alike(first: Stage, second: Stage, found: Sequence[Stage]) -> bool:
+def _alike(first: Stage, second: Stage, net_stages: Sequence[Stage]) -> bool:
     """Return whether two successive stages read the same earlier stages, counted back from each."""
-    places = {number: at for at, stage in enumerate(found) for number in stage.outputs}
-    seen = [[found.index(stage) - places.get(number, -1) for number in stage.sources] for stage in (first, second)]
-    return seen[0] == seen[1]
+    places = {number: at for at, stage in enumerate(net_stages) for number in stage.outputs}
+    distances = [
+        [net_stages.index(stage) - places.get(number, -1) for number in stage.sources] for stage in (first, second)
+    ]
+    return distances[0] == distances[1]
 
 
 def _parted(plan: Plan) -> Sketch:
@@ -143,37 +147,37 @@ def _parted(plan: Plan) -> Sketch:
     if sum(len(stage.chain) > 1 for stage in plan.stages) < MOST_ALONE:
         return plan.sketch
     pieces = list(plan.sketch)
-    found: list[Piece] = []
+    result: list[Piece] = []
     for stage in plan.stages:
         inside = {layer.number for layer in stage.layers}
         own = [pieces.pop(0) for _ in range(sum(inside >= set(numbers([piece])) for piece in pieces))]
-        found += [Frame(stage.name, tuple(own))] if len(own) > 1 else own
-    return tuple(found)
+        result += [Frame(stage.name, tuple(own))] if len(own) > 1 else own
+    return tuple(result)
 
 
 MOST_ALONE = 4
-"""Small stages with fewer of their kind beside them need no frames."""
+"""Small stages from which on each gets a frame."""
 
 
 def _again(name: str, plan: Plan, words: Words) -> Sketch:
     """Return one box that stands for blocks drawn before with other widths."""
     layers = tuple(numbers(plan.sketch))
     shape = words.shown[plan.stages[-1].outputs[-1]]
-    return (Unit(layers, (f"as {name}", times(shape)), "other", shape=shape),)
+    return (Unit(layers, (f"as {name}", shape_text(shape)), "other", shape=shape),)
 
 
-def lines(plan: Plan, layout: Layout, before: Shape) -> list[ChainLayout]:
+def break_lines(plan: Plan, layout: Layout, before: Shape) -> list[ChainLayout]:
     """Return the plan's sketch on lines of at most `WIDEST`."""
     done: list[ChainLayout] = []
     run: list[Element] = []
     start = shape = before
-    told = len(plan.stages[0].sources) == 1 and not isinstance(plan.sketch[0], Entry)
+    labelled = len(plan.stages[0].sources) == 1 and not isinstance(plan.sketch[0], Entry)
     whole = layout.chain(plan.sketch, before).width <= SPARE * WIDEST
     for piece in plan.sketch:
         element = layout.element(piece, shape)
         if run and not whole and ChainLayout([*run, element], start).width > WIDEST:
-            done.append(ChainLayout(run, start, told=told))
-            run, start, told = [], shape, False
+            done.append(ChainLayout(run, start, labelled=labelled))
+            run, start, labelled = [], shape, False
         run.append(element)
         shape = element.shape or shape
-    return [*done, ChainLayout(run, start, told=told)]
+    return [*done, ChainLayout(run, start, labelled=labelled)]

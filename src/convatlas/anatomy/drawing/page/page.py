@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 
-from convatlas.anatomy.drawing.labels import counted, times
+from convatlas.anatomy.drawing.labels import amount, shape_text
 from convatlas.anatomy.drawing.layout.canvas import Canvas
 from convatlas.anatomy.drawing.layout.chains import ChainLayout
 from convatlas.anatomy.drawing.layout.elements import LINE, SMALL
 from convatlas.anatomy.drawing.layout.layout import Layout
-from convatlas.anatomy.drawing.page.cards import Plan, lines
+from convatlas.anatomy.drawing.page.cards import Plan, break_lines
 from convatlas.anatomy.drawing.sketch.pieces import numbers
 from convatlas.anatomy.measure.records import Measurement
 from convatlas.anatomy.structure.tokens import Words
@@ -21,7 +21,7 @@ from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Point, Shape, Text
 from convatlas.pictures.text import text_width, wrapped
 
 MARGIN, HEADER, INSIDE, BETWEEN, LANE = 18.0, 24.0, 24.0, 22.0, 9.0
-"""Around the sheet; of a card's header; left and right in a card; between cards; between the lines on their left."""
+"""Margin; height of a card's header; left and right inside a card; between cards; between the lines on their left."""
 
 CARD = "#f1f2ee"
 
@@ -31,7 +31,7 @@ SIDES = {
     ("capsules of maps", "routing"): "types × numbers × height × width",
     ("capsule votes", "convolution"): "windows × places × children × parents × numbers",
 }
-"""What the sides of shapes are that are no maps, by kind and locus of the layer that gives them."""
+"""Meaning of the sides of shapes other than maps, by kind and locus of the layer."""
 
 
 @dataclass
@@ -50,10 +50,10 @@ class Laid:
         return max(chain.width for chain in self.chains)
 
 
-def sheet(anatomy: Measurement, plans: Sequence[Plan], title: str, description: str) -> Picture:
+def draw_page(anatomy: Measurement, plans: Sequence[Plan], title: str, description: str) -> Picture:
     """Draw a net from the plans of its cards."""
     words = Words(anatomy)
-    canvas = Canvas(lambda found: told(found, words))
+    canvas = Canvas(lambda numbers: tooltip(numbers, words))
     last_layers = {plan.stages[-1].end: at for at, plan in enumerate(plans)}
     reads = _reads(plans)
     tags = _tags(plans, set(last_layers))
@@ -63,53 +63,55 @@ def sheet(anatomy: Measurement, plans: Sequence[Plan], title: str, description: 
         layout = Layout(_entries(plan, plans, tags), tags)
         if len(plan.stages[0].sources) == 1:
             shape = words.shown[plan.stages[0].sources[0]]
-        laid.append(Laid(plan, lines(plan, layout, shape)))
+        laid.append(Laid(plan, break_lines(plan, layout, shape)))
         shape = laid[-1].chains[-1].shape
     lanes = _lanes(last_layers, reads)
     left = MARGIN + LANE * (1 + max(lanes.values(), default=0)) + 6
-    wide = max(*(one.width for one in laid), laid[-1].chains[-1].width + 16) + 2 * INSIDE
+    wide = max(*(card.width for card in laid), laid[-1].chains[-1].width + 16) + 2 * INSIDE
     head = _head(anatomy, title, left, max(wide, 420), words)
     wide = max(wide, 420)
-    top = max(_bottom(one) for one in head) + 20
-    for one in laid:
-        top = _place(one, top) + BETWEEN
-    for at, one in enumerate(laid):
-        _paint(canvas, one, left, wide, words, first=at == 0, final=at == len(laid) - 1)
+    top = max(_bottom(card) for card in head) + 20
+    for card in laid:
+        top = _place(card, top) + BETWEEN
+    for at, card in enumerate(laid):
+        _paint(canvas, card, left, wide, words, first=at == 0, final=at == len(laid) - 1)
     _connect(canvas, laid, lanes, last_layers, left)
     legend = _legend(anatomy, plans, words, left, top, wide)
-    height = max(_bottom(one) for one in legend) + MARGIN
+    height = max(_bottom(card) for card in legend) + MARGIN
     width = left + wide + MARGIN
     ground = Box(0, 0, width, height, PAPER)
     return Picture(width, height, (ground, *canvas.shapes(), *head, *legend), title, description)
 
 
-def told(found: Iterable[int], words: Words) -> str:
+def tooltip(numbers: Iterable[int], words: Words) -> str:
     """Return the text that appears when one points at a box of layers."""
     texts = []
-    for number in found:
+    for number in numbers:
         layer = words.layers[number]
-        parts = [f"{layer.name or 'the net'}: {layer.kind}, {times(words.shown[number])}"]
+        parts = [f"{layer.name or 'the net'}: {layer.kind}, {shape_text(words.shown[number])}"]
         parts += [f"{layer.parameters:,} parameters"] if layer.parameters else []
         parts += [f"{layer.macs:,} MACs"] if layer.macs else []
-        parts += [f"field {times(layer.field)}"] if layer.field else []
+        parts += [f"field {shape_text(layer.field)}"] if layer.field else []
         texts.append(", ".join(parts))
     return "; ".join(texts)
 
 
 def _reads(plans: Sequence[Plan]) -> list[set[int]]:
     """Return, for each card, the layers of others that it reads."""
-    found = []
+    result = []
     for plan in plans:
         inside = {layer.number for stage in plan.stages for layer in stage.layers}
-        found.append({number for stage in plan.stages for number in stage.sources if number not in inside})
-    return found
+        result.append({number for stage in plan.stages for number in stage.sources if number not in inside})
+    return result
 
 
 def _tags(plans: Sequence[Plan], ends: set[int]) -> dict[int, str]:
     """Return letters for outputs that other cards read and that do not leave their card at its end."""
-    given = sorted({number for read in _reads(plans) for number in read} - ends - {0})
+    read_elsewhere = sorted({number for read in _reads(plans) for number in read} - ends - {0})
     hidden = {layer.number for plan in plans if plan.times > 1 for stage in plan.stages[1:] for layer in stage.layers}
-    return {number: _letter(at) for at, number in enumerate(one for one in given if one not in hidden)}
+    return {
+        number: _letter(at) for at, number in enumerate(output for output in read_elsewhere if output not in hidden)
+    }
 
 
 def _letter(at: int) -> str:
@@ -118,7 +120,7 @@ def _letter(at: int) -> str:
 
 def _entries(plan: Plan, plans: Sequence[Plan], tags: dict[int, str]) -> Callable[[int], str]:
     """Return the function that gives the text of the mark of another stage's output: its letter or its stage."""
-    stages = [stage for one in plans for stage in one.stages]
+    stages = [stage for other in plans for stage in other.stages]
 
     def name(number: int) -> str:
         if number in tags:
@@ -146,29 +148,29 @@ def _lanes(ends: dict[int, int], reads: Sequence[set[int]]) -> dict[int, int]:
     return lanes
 
 
-def _place(one: Laid, top: float) -> float:
+def _place(card: Laid, top: float) -> float:
     """Put a card's lines below one another and return where the card ends."""
-    one.top, level, levels = top, top + HEADER, []
-    for chain in one.chains:
+    card.top, level, levels = top, top + HEADER, []
+    for chain in card.chains:
         level += max(chain.above, 16) + 6
         levels.append(level)
         level += chain.below + 10
-    one.levels, one.height = tuple(levels), level + 4 - top
-    return top + one.height
+    card.levels, card.height = tuple(levels), level + 4 - top
+    return top + card.height
 
 
-def _paint(canvas: Canvas, one: Laid, left: float, wide: float, words: Words, first: bool, final: bool) -> None:
-    canvas.back.insert(0, Box(left, one.top, wide, one.height, CARD, "#d8dad4", 8))
-    badge = f"   ×{one.plan.times}" if one.plan.times > 1 else ""
-    canvas.front.append(Text(left + 10, one.top + 16, one.plan.name + badge, 12, True))
-    canvas.front.append(Text(left + wide - 10, one.top + 16, one.plan.totals(words), SMALL, anchor="end", fill=GREY))
+def _paint(canvas: Canvas, card: Laid, left: float, wide: float, words: Words, first: bool, final: bool) -> None:
+    canvas.back.insert(0, Box(left, card.top, wide, card.height, CARD, "#d8dad4", 8))
+    badge = f"   ×{card.plan.times}" if card.plan.times > 1 else ""
+    canvas.front.append(Text(left + 10, card.top + 16, card.plan.name + badge, 12, True))
+    canvas.front.append(Text(left + wide - 10, card.top + 16, card.plan.totals(words), SMALL, anchor="end", fill=GREY))
     x = left + INSIDE
-    for at, (chain, level) in enumerate(zip(one.chains, one.levels, strict=True)):
+    for at, (chain, level) in enumerate(zip(card.chains, card.levels, strict=True)):
         chain.paint(canvas, x, level)
-        if at + 1 < len(one.chains):
+        if at + 1 < len(card.chains):
             end, between = x + chain.width, level + chain.below + 5
             turn = x - 12
-            below = one.levels[at + 1]
+            below = card.levels[at + 1]
             canvas.line(
                 (end, level),
                 (end + 10, level),
@@ -186,28 +188,28 @@ def _connect(canvas: Canvas, laid: Sequence[Laid], lanes: dict[int, int], ends: 
     entries: list[tuple[int, Point]] = list(canvas.entries)
     marked = {(number, point[1]) for number, point in entries}
     exits = {number: at for number, at in ends.items() if number >= 0}
-    for one in laid:
-        sources = one.plan.stages[0].sources
-        if len(sources) == 1 and not any(number == sources[0] and _within(one, level) for number, level in marked):
-            entries.append((sources[0], (x, one.levels[0])))
-        elif len(sources) > 1 and not any(_within(one, level) for _, level in marked):
-            entries += [(number, (x, one.levels[0] + 6 * order - 3)) for order, number in enumerate(sources)]
+    for card in laid:
+        sources = card.plan.stages[0].sources
+        if len(sources) == 1 and not any(number == sources[0] and _within(card, level) for number, level in marked):
+            entries.append((sources[0], (x, card.levels[0])))
+        elif len(sources) > 1 and not any(_within(card, level) for _, level in marked):
+            entries += [(number, (x, card.levels[0] + 6 * order - 3)) for order, number in enumerate(sources)]
     for number, (to, level) in entries:
-        card = next(at for at, one in enumerate(laid) if _within(one, level))
+        reader = next(at for at, card in enumerate(laid) if _within(card, level))
         if number == 0:
-            if card == 0:
+            if reader == 0:
                 canvas.line((left - 14, level), (to, level))
             continue
         if number not in exits:
             continue
-        one = laid[exits[number]]
-        gutter = one.top + one.height + BETWEEN / 2
-        lane = 0 if card == exits[number] + 1 else lanes[number]
+        card = laid[exits[number]]
+        gutter = card.top + card.height + BETWEEN / 2
+        lane = 0 if reader == exits[number] + 1 else lanes[number]
         side = left - 8 - LANE * lane
-        end = x + one.chains[-1].width
+        end = x + card.chains[-1].width
         canvas.line(
-            (end, one.levels[-1]),
-            (end + 12, one.levels[-1]),
+            (end, card.levels[-1]),
+            (end + 12, card.levels[-1]),
             (end + 12, gutter),
             (side, gutter),
             (side, level),
@@ -220,15 +222,15 @@ def _connect(canvas: Canvas, laid: Sequence[Laid], lanes: dict[int, int], ends: 
         canvas.line((end, last.levels[-1]), (end + 26, last.levels[-1]), arrow=True)
 
 
-def _within(one: Laid, level: float) -> bool:
-    return one.top <= level <= one.top + one.height
+def _within(card: Laid, level: float) -> bool:
+    return card.top <= level <= card.top + card.height
 
 
 def _head(anatomy: Measurement, title: str, left: float, wide: float, words: Words) -> list[Shape]:
     parts = [
-        f"photo {times(words.shown[0])}",
-        counted(anatomy.parameters, "parameters"),
-        counted(anatomy.macs, "MACs"),
+        f"photo {shape_text(words.shown[0])}",
+        amount(anatomy.parameters, "parameters"),
+        amount(anatomy.macs, "MACs"),
         f"{anatomy.depth} layer{'s' if anatomy.depth != 1 else ''} with weights",
         f"{anatomy.path} on the longest path",
     ]
@@ -258,10 +260,10 @@ def _legend(
         x += step
     rates = [float(layer.setting) for layer in anatomy.layers if layer.kind == "stochastic depth"]
     notes = "On the arrows: height × width × channels, where they change. ×N: blocks that come N times, drawn once."
-    told = dict.fromkeys(SIDES[key] for layer in drawn if (key := (layer.kind, layer.locus)) in SIDES)
-    notes += f" Of capsules: {'; '.join(told)}." if told else ""
+    capsules = dict.fromkeys(SIDES[key] for layer in drawn if (key := (layer.kind, layer.locus)) in SIDES)
+    notes += f" Of capsules: {'; '.join(capsules)}." if capsules else ""
     notes += f" While it is trained, blocks are dropped at rates up to {max(rates):.3g}." if rates else ""
-    beside = ", ".join(f"{name} ({counted(number, 'parameters')})" for name, number in anatomy.aside)
+    beside = ", ".join(f"{name} ({amount(number, 'parameters')})" for name, number in anatomy.aside)
     notes += f" Not on the way to the answer, and not drawn: {beside}." if beside else ""
     for at, line in enumerate(wrapped(notes, wide, SMALL)):
         shapes.append(Text(left, y + 30 + 13 * at, line, SMALL, fill=GREY))

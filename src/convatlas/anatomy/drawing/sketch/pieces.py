@@ -10,7 +10,7 @@ from convatlas.anatomy.measure.records import Shape
 from convatlas.anatomy.structure.repeats import runs
 
 Strip = tuple[str, str]
-"""A short name and a locus."""
+"""Short name and locus of an attached layer."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def patterns(sketch: Sequence[Piece], widths: bool = True) -> str:
     return " ".join(pattern(piece, widths) for piece in sketch)
 
 
-def boxes(sketch: Sequence[Piece]) -> int:
+def count_boxes(sketch: Sequence[Piece]) -> int:
     """Return how many boxes a sketch draws."""
     count = 0
     for piece in sketch:
@@ -145,41 +145,41 @@ def boxes(sketch: Sequence[Piece]) -> int:
         elif isinstance(piece, Recurrence):
             count += len(piece.loop.widths)
         elif isinstance(piece, ForkPiece):
-            count += 1 + sum(boxes(branch) for branch in piece.branches)
+            count += 1 + sum(count_boxes(branch) for branch in piece.branches)
         elif isinstance(piece, GraphPiece):
-            count += 1 + sum(boxes(inner) for inner, _ in piece.nodes)
+            count += 1 + sum(count_boxes(inner) for inner, _ in piece.nodes)
         elif isinstance(piece, Repeat | Frame):
-            count += boxes(piece.sketch)
+            count += count_boxes(piece.sketch)
     return count
 
 
-def folded(sketch: Sketch, opened: Callable[[Piece], bool] = lambda piece: False) -> Sketch:
+def fold_repeats(sketch: Sketch, opened: Callable[[Piece], bool] = lambda piece: False) -> Sketch:
     """Return the sketch with repeats drawn once: of at least two boxes, or of four equal pieces; inner parts first.
 
     Pieces that are `opened` stay as they are, and by themselves.
     """
     inner = tuple(piece if opened(piece) else _inside(piece) for piece in sketch)
-    found: list[Piece] = []
+    result: list[Piece] = []
     for run in runs([f"{at}" if opened(piece) else pattern(piece) for at, piece in enumerate(inner)]):
         once = inner[run.start : run.start + run.length]
         again = inner[run.start + run.length : run.start + run.length * run.times]
-        if run.times > 1 and (boxes(once) > 1 or run.times > 3):
+        if run.times > 1 and (count_boxes(once) > 1 or run.times > 3):
             only, last = once[0], (once + again)[-1]
             if len(once) == 1 and isinstance(only, Frame) and isinstance(last, Frame):
                 name = f"{only.name} – {last.name}"
-                found.append(Repeat(only.sketch, run.times, tuple(numbers(again)), name))
+                result.append(Repeat(only.sketch, run.times, tuple(numbers(again)), name))
             else:
-                found.append(Repeat(once, run.times, tuple(numbers(again))))
+                result.append(Repeat(once, run.times, tuple(numbers(again))))
         else:
-            found += [*once, *again]
-    return tuple(found)
+            result += [*once, *again]
+    return tuple(result)
 
 
 def _inside(piece: Piece) -> Piece:
     if isinstance(piece, ForkPiece):
-        return replace(piece, branches=tuple(folded(branch) for branch in piece.branches))
+        return replace(piece, branches=tuple(fold_repeats(branch) for branch in piece.branches))
     if isinstance(piece, GraphPiece):
-        return replace(piece, nodes=tuple((folded(inner), inputs) for inner, inputs in piece.nodes))
+        return replace(piece, nodes=tuple((fold_repeats(inner), inputs) for inner, inputs in piece.nodes))
     if isinstance(piece, Frame):
-        return replace(piece, sketch=folded(piece.sketch))
+        return replace(piece, sketch=fold_repeats(piece.sketch))
     return piece

@@ -15,7 +15,7 @@ from convatlas.anatomy.structure.wiring import Chain, Fork, Graph, Part, layers_
 
 ATTACHED = ("normalization", "activation", "regularization", "padding")
 ATTACHED_KINDS = ("scaling", "identity")
-"""Loci and kinds of layers that stand with another one."""
+"""Loci and kinds of layers that are attached to another one."""
 
 
 class Sketcher:
