@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from convatlas.base import download
+from tests import sweep
 from tests.servers import server as server
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -43,13 +44,19 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--quarter", type=int, choices=range(4), help="run only this fourth of the collected tests")
+    parser.addoption("--quarter", type=int, choices=range(4), help="run only this quarter of the collected tests")
 
 
+# First, so that `-m` of the command line sees the marks.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Send to the sweep what `sweep.toml` names, and keep the quarter that is asked for."""
+    config.stash[sweep.COLLECTED] = list(items)
+    for item in items:
+        if sweep.holds(item):
+            item.add_marker(pytest.mark.sweep)
     quarter = config.getoption("--quarter")
-    if quarter is None:
-        return
-    chosen = [item for item in items if hashlib.sha256(item.nodeid.encode()).digest()[0] % 4 == quarter]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
-    items[:] = chosen
+    if quarter is not None:
+        chosen = [item for item in items if hashlib.sha256(item.nodeid.encode()).digest()[0] % 4 == quarter]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+        items[:] = chosen
