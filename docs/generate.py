@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,10 @@ RESULT = RESULTS / "errors.json"
 PEERS = ("convatlas", "eager", "torch.compile", "onnxruntime", "openvino")
 
 
-def pages(result: Path = RESULT) -> dict[str, str]:
-    """Generated pages by file name; `result` is the file of the error table, if there is one."""
-    checked = table(list(checks(names([]))))
-    return {
-        "nets.md": nets_page(),
-        "genes.md": genes_page(),
-        "speed.md": speed(),
-        "check.md": f"# Published against measured\n\n`convatlas check --markdown`\n\n{checked.markdown()}\n",
-    } | ({"errors.md": errors(ErrorTable.read(result))} if result.exists() else {})
+def pages(result: Path = RESULT) -> dict[str, Callable[[], str]]:
+    """Writers of the generated pages, by file name; the error table has one only if `result` exists."""
+    writers = {"nets.md": nets_page, "genes.md": genes_page, "speed.md": speed, "check.md": check_page}
+    return writers | ({"errors.md": lambda: errors(ErrorTable.read(result))} if result.exists() else {})
 
 
 def nets_page() -> str:
@@ -53,6 +49,12 @@ def genes_page() -> str:
         "stride, g groups, r squeezed channels."
     )
     return f"# Genes\n\n{text}\n\n{genes.markdown()}\n"
+
+
+def check_page() -> str:
+    """The table of published figures beside measured ones."""
+    rows = table(list(checks(names([]))))
+    return f"# Published against measured\n\n`convatlas check --markdown`\n\n{rows.markdown()}\n"
 
 
 def errors(result: ErrorTable) -> str:
@@ -228,10 +230,10 @@ faster.
 
 
 if __name__ == "__main__":
-    for name, text in pages().items():
-        write_bytes(HERE / name, text.encode())
-    path = HERE.parent / "README.md"
-    write_bytes(path, readme(path.read_text("utf-8")).encode())
+    for name, page in pages().items():
+        write_bytes(HERE / name, page().encode())
+    whole = HERE.parent / "README.md"
+    write_bytes(whole, readme(whole.read_text("utf-8")).encode())
     if RESULT.exists():
         from convatlas.studies.mnist_errors.plots import draw
 

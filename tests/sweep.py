@@ -12,14 +12,20 @@ COLLECTED = pytest.StashKey[list[pytest.Item]]()
 
 ROOT = Path(__file__).parents[1]
 TABLE: dict[str, dict[str, list[str]]] = tomllib.loads(Path(__file__).with_name("sweep.toml").read_text("utf-8"))
-"""File -> test function -> ids of the cases that stay in the quick run; all its other cases are swept."""
+"""File -> test function -> ids of the cases that the quick run keeps, or with a "-" before each of those it does not.
+
+A function with an empty list is swept whole.
+"""
 
 
 def holds(item: pytest.Item) -> bool:
     """Whether a collected test runs in the sweep only."""
     file, function, case = parts(item)
-    quick = TABLE.get(file, {}).get(function)
-    return quick is not None and case not in quick
+    listed = TABLE.get(file, {}).get(function)
+    if listed is None:
+        return False
+    swept = [name.removeprefix("-") for name in listed if name.startswith("-")]
+    return case in swept if swept else case not in listed
 
 
 def parts(item: pytest.Item) -> tuple[str, str, str]:

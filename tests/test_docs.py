@@ -29,9 +29,13 @@ def generate():
     return made
 
 
-def test_generated_pages_are_up_to_date(generate):
-    for name, text in generate.pages().items():
-        assert (ROOT / "docs" / name).read_text("utf-8") == text, f"docs/{name} is old: make docs"
+@pytest.mark.parametrize("name", ["nets.md", "genes.md", "speed.md", "check.md", "errors.md"])
+def test_generated_pages_are_up_to_date(generate, name):
+    assert (ROOT / "docs" / name).read_text("utf-8") == generate.pages()[name](), f"docs/{name} is old: make docs"
+
+
+def test_every_generated_page_is_compared(generate):
+    assert list(generate.pages()) == ["nets.md", "genes.md", "speed.md", "check.md", "errors.md"]
     assert generate.readme(README) == README, "the README's error table is old: make docs"
 
 
@@ -41,7 +45,7 @@ def test_the_error_table_is_shown_where_there_is_one(generate, tmp_path):
     empty = generate.readme(README, nothing)
     assert "Errors on MNIST" not in empty
     made_up(tmp_path)
-    page = generate.pages(nothing)["errors.md"]
+    page = generate.pages(nothing)["errors.md"]()
     shown = generate.readme(README, nothing)
     for text in (page, shown):
         assert "| lenet5 | plain | 0.95 | 0.97 ± 0.05 | 0.57 ± 0.05 |" in text

@@ -116,15 +116,17 @@ def check(name: str, locus: str, value: object) -> None:
 
 
 CASES = [(net, *gene) for net in SMALL for gene in GENES]
+QUICK = 23
+"""Every so many cases one runs in the quick run; prime to the number of genes, so that each gene meets some net."""
 
 
-@pytest.mark.parametrize(("net", "locus", "value"), [case for number, case in enumerate(CASES) if number % 5 == 0])
+@pytest.mark.parametrize(("net", "locus", "value"), CASES[::QUICK])
 def test_a_gene_on_a_net(net, locus, value):
     check(net, locus, value)
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize(("net", "locus", "value"), [case for number, case in enumerate(CASES) if number % 5])
+@pytest.mark.parametrize(("net", "locus", "value"), [case for number, case in enumerate(CASES) if number % QUICK])
 def test_every_other_gene_on_every_other_net(net, locus, value):
     check(net, locus, value)
 

@@ -81,6 +81,8 @@ def count(name: str, size: int) -> int:
 def calibrate(net: nn.Module, x: Tensor) -> None:
     """Sets the statistics of all BatchNorms to those of `x`."""
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        return
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean, here of one batch
