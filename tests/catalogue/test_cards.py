@@ -18,6 +18,7 @@ import convatlas.catalogue.cards as home
 from convatlas.base.errors import UnknownName
 from convatlas.catalogue.cards import cards, families, find, sources
 from convatlas.catalogue.printed import value
+from convatlas.catalogue.reading import read
 
 SECTION_III = """
 Xception           81   22.9M   88      79.0%  94.5%
@@ -298,6 +299,11 @@ def test_every_data_file_is_read() -> None:
         "exceptions",
         "weights",
     }
+
+
+def test_no_two_files_name_a_source_alike() -> None:
+    keys = [key for name in families() for key in read(name).get("sources", {})] + list(read("sources"))
+    assert len(keys) == len(set(keys)) == len(sources())
 
 
 def test_the_sources_are_named() -> None:

@@ -122,7 +122,7 @@ def test_a_family_is_two_files(house: House) -> None:
     assert result["output"] == [2, 10]
     assert result["parameters"] == PARAMETERS
     assert result["kinds"][:3] == ["padding", "convolution", "batch normalization"]
-    assert "Toy" in result["svg"]
+    assert "toy8" in result["svg"]
     assert "| toy8 | toy | 2026 | 32 x 32 x 3 |" in result["docs"]
     assert result["cells"]["depth"] == ["3", 3]
 
