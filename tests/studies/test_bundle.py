@@ -1,4 +1,4 @@
-"""Weights that come along: written from the error table's runs, found by name, and right about digits."""
+"""Bundled weights: written from the error table's runs, found by name, and correct on digits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NAMES = [row.net for row in OWN]
 
 
 def run_of(folder, net: str) -> torch.nn.Module:
-    """A run that is done, of a net with random weights."""
+    """Write a finished run of a net with random weights; return the net."""
     made = build(net, channels=1)
     preprocessing = digit_preprocessing(made, made.size)
     names = tuple("0123456789")
@@ -79,7 +79,7 @@ def test_what_comes_along_is_small():
 
 @pytest.mark.parametrize("row", OWN, ids=lambda row: row.net)
 def test_the_catalogue_says_what_comes_along(row):
-    """The table is what `studies.mnist_errors.bundle` wrote with the files: run it again if it is not."""
+    """The catalogue's rows are those that `studies.mnist_errors.bundle` wrote with the files."""
     weights, described = native.read(kept(row))
     assert described.lineage == lineage(row)
     assert kept(row).stat().st_size == row.bytes

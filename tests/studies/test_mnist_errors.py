@@ -1,4 +1,4 @@
-"""The error table: its rows are the catalogue's, its runs are resumed, and the boosted net's parts are right."""
+"""The error table: its rows are the catalogue's, its runs resume, and the parts of the boosted net are correct."""
 
 from __future__ import annotations
 
@@ -91,12 +91,12 @@ def test_the_whole_table_in_small(digits, monkeypatch):
     whole = ca.load(digits / "boosted_lenet4-error_distorted-modern-0-quick" / "weights.safetensors")
     published = next(point for point in boosted["curve"][0] if point["requested"] == 0.375)
     assert whole.threshold == pytest.approx(published["threshold"])
-    # Nothing is trained again, and nothing that was done is lost.
+    # Nothing is trained again, and finished runs are read.
     monkeypatch.setattr(runs, "fit", None)
     monkeypatch.setattr(runs, "train_boosted", None)
     again = CliRunner().invoke(app, [*words, "--markdown"], catch_exceptions=False)
     assert "| boosted_lenet4 | distorted | 0.70 |" in again.stdout
-    # In Python too; a row alone takes nothing away from the whole table.
+    # A single row, here from Python, leaves the file of the whole table alone.
     one = ca.reproduce("errors", digits, quick=True, rows=["lenet5-error"])
     assert [row["row"] for row in one.rows] == ["lenet5-error"] * 2
     assert len(ErrorTable.read(digits / "errors-quick.json").rows) == 20
@@ -115,16 +115,16 @@ def test_tasks():
 
 
 def endless(task, folder):
-    (folder / f"{task.protocol}.begun").touch()
+    (folder / f"{task.protocol}.started").touch()
     time.sleep(600)
 
 
 @pytest.mark.sweep
 def test_ctrl_c_ends_all_runs_at_once(tmp_path, monkeypatch, capfd):
-    """What runs is killed, which it is made for, what waits is not begun, and none of them tells a story."""
+    """Running tasks are killed (they can be resumed), waiting ones are not started, and no traceback is printed."""
     study = dataclasses.replace(STUDY, prepare=lambda: None, run=endless)
     monkeypatch.setattr(reproducing, "find_study", lambda name: study)
-    # Whoever runs the tests in the background may have them ignore it.
+    # In the background Ctrl-C may be ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def press() -> None:
@@ -160,7 +160,7 @@ def test_one_that_fails_ends_the_others_in_silence(tmp_path, monkeypatch, capfd)
     with pytest.raises(TrainingError, match="at work"):
         ca.reproduce("errors", tmp_path, seeds=3, jobs=4)
     assert not multiprocessing.active_children()
-    time.sleep(1)  # the pool's own thread may have something to say
+    time.sleep(1)  # the pool's own thread may raise late
     assert not told
     assert not capfd.readouterr().err
 
@@ -174,7 +174,7 @@ from convatlas.studies.mnist_errors.study import STUDY
 
 def endless(task, folder):
     with FileLock(folder / f"{task.protocol}.lock"):
-        (folder / f"{task.protocol}.begun").touch()
+        (folder / f"{task.protocol}.started").touch()
         time.sleep(600)
 
 if __name__ == "__main__":
@@ -189,7 +189,7 @@ if __name__ == "__main__":
 def test_no_run_outlives_its_program(tmp_path, number):
     (tmp_path / "program.py").write_text(PROGRAM)
     program = subprocess.Popen([sys.executable, tmp_path / "program.py", tmp_path])
-    while len(list(tmp_path.glob("*.begun"))) < 2:
+    while len(list(tmp_path.glob("*.started"))) < 2:
         assert program.poll() is None
         time.sleep(0.1)
     program.send_signal(number)
@@ -216,7 +216,7 @@ def test_mistakes(tmp_path, words, said):
 
 
 def made_up(folder) -> ErrorTable:
-    """A result as `reproduce` writes it, of figures that nobody measured."""
+    """Write and return a result with made-up figures."""
     curve = [
         {"requested": share, "threshold": 0.5, "share": share, "error": 2 - share, "cost": 1 + 2 * share, "seconds": s}
         for share, s in ((0.0, 1.0), (0.375, 2.0), (1.0, 4.0))

@@ -140,7 +140,7 @@ def test_data_that_do_not_do(tmp_path, classes, settings, said):
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_a_folder_that_is_called_as_digits_are(mnist, name):
-    """It is meant by its path; the digits have a name alone."""
+    """A path means the folder, even if it ends in the name of a set of digits."""
     data = pictures(mnist / name, dark=3, light=3)
     assert ca.train("resnet18", data, recipe={"epochs": 1}, size=32, output=mnist / "run").classes == ("dark", "light")
 
@@ -182,7 +182,7 @@ def test_digits_are_distorted_or_augmented_as_photos(mnist):
 
 
 def test_a_photo_that_is_none(tmp_path):
-    """Told by its name; the photos are not read before they are wanted."""
+    """The error names the file; photos are read only when a batch needs them."""
     data = pictures(tmp_path / "data", dark=3, light=3)
     (tmp_path / "data" / "dark" / "1.png").write_text("nothing")
     with pytest.raises(ConvAtlasError, match=r"dark/1\.png' is not an image"):
@@ -223,7 +223,7 @@ def test_tensorboard(mnist, monkeypatch):
 
 @pytest.mark.sweep
 def test_torchrun_of_the_command(tmp_path):
-    """What the docs say for many processes: the weights of one process, up to the order of sums in float32."""
+    """Several processes, started as the docs say, give the weights of one, up to the order of summation in float32."""
     data = pictures(tmp_path / "data", dark=5, light=4)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -1,4 +1,4 @@
-"""ReLUs that write in place while a net learns: which do, and that nothing else changes."""
+"""ReLUs that run in place during training: which ones do, and that the gradients stay the same."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_gradients_are_the_same_bits(name):
 def test_all_of_resnet_18_and_none_that_another_reads():
     net, _ = ready("resnet18")
     assert len(inplace_candidates(net)) == 17
-    # Of Xception's 35 ReLUs 11 begin a block whose shortcut reads the same map.
+    # 11 of Xception's 35 ReLUs start a block whose shortcut reads the same map.
     net, _ = ready("xception")
     assert sum(isinstance(one, nn.ReLU) for one in net.modules()) == 35
     assert len(inplace_candidates(net)) == 24

@@ -1,4 +1,4 @@
-"""The loop: it learns, it stops and goes on to the same bits, and nothing that goes wrong loses what was done."""
+"""The loop trains, resumes to the same bits, and keeps its checkpoints whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from convatlas.training.run_folder import read_lines
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run that nothing interrupted."""
+    """An uninterrupted run: its folder and result."""
     folder = tmp_path_factory.mktemp("whole")
     return folder, trained(folder)
 
@@ -97,11 +97,11 @@ def resumed(folder: Path) -> None:
 
 
 def killed(folder: Path, times: int, seed: int) -> str:
-    """The hash of the toys' training, which was killed so often at random moments, each time in a process of its own.
+    """Hash of the toy net's weights after a training that was killed `times` times at random moments.
 
-    Each is a fork of a process that has imported what it needs and computed nothing: a new Python would spend nearly
-    all of its time on imports, and few would be killed while training; a fork of this one would share the threads of
-    gradients that other tests have started.
+    Each attempt runs in a fork of a process that has imported what it needs and computed nothing: a new Python would
+    spend nearly all of its time on imports, and few would be killed while training; a fork of this process would share
+    the autograd threads that other tests have started.
     """
     moments, forks = random.Random(seed), multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload([__name__])
@@ -153,7 +153,7 @@ Path(sys.argv[1] + os.environ.get("RANK", "0")).write_text(said)
 
 
 def test_two_processes_are_one(tmp_path):
-    """Under torchrun, with gloo: the same weights as one process at the same global batch, in float64."""
+    """Two processes under torchrun with gloo give the weights of one at the same global batch, in float64."""
     (tmp_path / "run.py").write_text(PROCESSES)
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
@@ -167,7 +167,7 @@ def test_two_processes_are_one(tmp_path):
             [*command, tmp_path / "run.py", tmp_path / name], capture_output=True, text=True, env=environment
         )
         assert done.returncode == 0, done.stderr
-        # Each process says its own: what they print would be mixed.
+        # Each process writes a file: printed lines would be mixed.
         said[name] = [[float(word) for word in file.read_text().split()] for file in tmp_path.glob(f"{name}[01]")]
     (one,), (first, second) = said["one"], said["two"]
     assert first == second == pytest.approx(one, rel=1e-12)
@@ -213,7 +213,7 @@ def test_weights_that_are_no_numbers_are_never_kept(tmp_path):
 
 @pytest.mark.parametrize("room", [0, 2, 5])
 def test_a_full_disk(whole, tmp_path, monkeypatch, room):
-    """After so many files there is no room: one line, the earlier checkpoints are whole, and the run goes on later."""
+    """The disk is full after `room` files: the error is one line, checkpoints stay whole, the run can be resumed."""
     genuine, left = run_folder.write_bytes, [room]
 
     def write_bytes(path, data):
@@ -316,7 +316,7 @@ def test_every_setting_trains_and_resumes(tmp_path, name):
 
 
 def test_a_net_of_the_atlas_resumes(tmp_path):
-    """Channels innermost, ReLUs in place, batch norms, running means."""
+    """Resuming with channels last, ReLUs in place, batch norms and a moving average."""
     recipe = dataclasses.replace(RECIPE, epochs=1, opt="adamw")
     nets = [ca.build("resnet18", classes=CLASSES, channels=1, size=32, seed=1) for _ in range(3)]
     once = trained(tmp_path / "once", recipe, net=nets[0])
@@ -353,7 +353,7 @@ def test_compiled(tmp_path):
     recipe = dataclasses.replace(RECIPE, epochs=1, torchcompile=True)
     torch._dynamo.reset()
     compiled = torch.compile
-    loop.torch.compile = lambda module: compiled(module, backend="eager")  # no C++ compiler is asked for
+    loop.torch.compile = lambda module: compiled(module, backend="eager")  # needs no C++ compiler
     try:
         found = trained(tmp_path / "compiled", recipe)
     finally:

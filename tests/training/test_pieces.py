@@ -1,4 +1,4 @@
-"""The parts of the loop, each against another way to compute the same."""
+"""The parts of the loop, each against another way to compute the same result."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def test_upright_digits_lean_no_more():
 
 @pytest.mark.parametrize("net", ["lenet5", "lenet1", "mlp_300", "capsnet", "resnet18"])
 def test_digits_are_prepared_as_the_lineage_will(net):
-    """The fast way for all at once is that of `Preprocessing` for each."""
+    """Preprocessing all digits at once gives the values of `Preprocessing` for each."""
     digits = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
     made = ca.build(net, classes=10, channels=1, size=40 if net == "resnet18" else None)
     preprocessing = digit_preprocessing(made, made.size)
@@ -290,7 +290,7 @@ def test_each_augmentation_of_photos(tmp_path):
     plain = shown()
     assert torch.equal(shown(hflip=1.0), plain.flip(3))
     assert not torch.equal(shown(scale=0.3), plain)
-    # RandAugment's operations are drawn anew each epoch; some draw does nothing.
+    # RandAugment draws new operations each epoch; some leave the photo unchanged.
     changed = [not torch.equal(shown(epoch, aa=9), plain) for epoch in range(8)]
     assert sum(changed) >= 4
     assert torch.equal(shown(3, aa=9), shown(3, aa=9))
@@ -322,12 +322,12 @@ def test_batches_leave_none_out():
 
 
 def learned(recipe: Recipe, net: nn.Module | None = None, border: int = 0) -> nn.Module:
-    """The toys' net after one step down the gradient of eight photos, with so much paper around them."""
+    """Toy net (or `net`) after one step on eight photos, padded by `border` pixels."""
     net, parts = net or toy_net(), toy_splits(recipe)
     parts.train.photos = F.pad(parts.train.photos, (border,) * 4)
     trainer = Trainer(net, parts, recipe, CPU, World())
     trainer.set_train_mode()
-    torch.manual_seed(7)  # of dropout
+    torch.manual_seed(7)  # for dropout
     trainer.train_step(next(load_batches(parts.train, recipe, 4, World(), 0, 0)), recipe.lr, 0.0)
     return net
 
@@ -361,7 +361,7 @@ def test_layouts_and_precisions():
 
 
 def test_channels_innermost_whatever_else_there_is():
-    """PyTorch's own way refuses weights of five dimensions; nets that are not ours may count on the usual layout."""
+    """Nets may have weights of five dimensions, which PyTorch's own method refuses; foreign nets keep their layout."""
     net = ca.build("matrix_capsnet_small", channels=1)
     channels_innermost(net)
     ranks = {weight.ndim for weight in net.parameters()}
@@ -379,7 +379,7 @@ def test_a_net_with_other_outputs_than_classes():
 
 
 def test_a_batch_of_one_photo_is_not_for_batch_norms_of_one_pixel():
-    """Refused before the first step, and not at the end of the first epoch."""
+    """It is refused before the first step, not at the end of the first epoch."""
 
     def checked(pooled: int, count: int, recipe: Recipe):
         net = nn.Sequential(nn.AdaptiveAvgPool2d(pooled), nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(pooled**2, 4))

@@ -1,4 +1,4 @@
-"""A recipe refuses what cannot work, in one line, and comes back from JSON and TOML as it was."""
+"""A recipe refuses invalid settings in one line, and survives a round trip through JSON and TOML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A net with all that makes repeating hard (batch norms, dropout), and photos that it can learn in a second."""
+"""A toy net with everything that makes resuming hard (batch norms, dropout), and photos it learns in a second."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def toy_net(seed: int = 0) -> nn.Module:
 
 
 def toy_photos(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Bars at one of four places, in noise."""
+    """Photos of a bar at one of four positions, in noise, and their labels."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(CLASSES, (count,), generator=generator)
     photos = 0.3 * torch.randn(count, 1, 10, 10, generator=generator)

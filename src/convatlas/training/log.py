@@ -18,7 +18,6 @@ class MetricsLog:
         tensorboard: Whether to write TensorBoard's file too.
 
     Attributes:
-        lr: Learning rate of the latest step, set by the loop.
         lines: One entry for each finished epoch.
 
     Raises:
@@ -26,7 +25,7 @@ class MetricsLog:
     """
 
     def __init__(self, folder: Path, tensorboard: bool):
-        self.path, self.lr = folder / "metrics.jsonl", 0.0
+        self.path = folder / "metrics.jsonl"
         self.lines: list[dict[str, Any]] = []
         self.board: Any = None
         if tensorboard:
@@ -36,9 +35,9 @@ class MetricsLog:
                 raise TrainingError("tensorboard is not installed: pip install tensorboard") from None
             self.board = SummaryWriter(str(folder / "tensorboard"))
 
-    def add_epoch(self, epoch: int, loss: float, seconds: float, validation: Score | None) -> None:
+    def add_epoch(self, epoch: int, lr: float, loss: float, seconds: float, validation: Score | None) -> None:
         """Add the line of an epoch; `epoch` counts from 0, the line from 1."""
-        line = {"epoch": epoch + 1, "lr": self.lr, "loss": loss, "seconds": round(seconds, 3)}
+        line = {"epoch": epoch + 1, "lr": lr, "loss": loss, "seconds": round(seconds, 3)}
         if validation is not None:
             line |= {"validation_loss": validation.loss, "validation_top1": validation.top1}
         self.lines.append(line)

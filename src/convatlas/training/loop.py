@@ -122,7 +122,7 @@ class _Run:
         self.trainer.check_smallest_batch(data.train)
         self.inplace = inplace_candidates(net)
         self.log = MetricsLog(folder, tensorboard and world.is_main)
-        self.position = Position()
+        self.position, self.lr = Position(), 0.0
         self.steps_per_epoch = steps_per_epoch(data.train, recipe)
 
     def steps(self, resume: bool) -> Steps[TrainingResult]:
@@ -163,16 +163,16 @@ class _Run:
 
     def _train_step(self, batch: Batch) -> None:
         here, recipe, done = self.position, self.recipe, self._steps_done()
-        self.log.lr = learning_rate(recipe, done, self.steps_per_epoch)
+        self.lr = learning_rate(recipe, done, self.steps_per_epoch)
         seed_torch(Stream.STEP, recipe.seed, here.epoch, here.step, self.world.rank)
-        loss = self.trainer.train_step(batch, self.log.lr, done / (self.steps_per_epoch * recipe.epochs))
+        loss = self.trainer.train_step(batch, self.lr, done / (self.steps_per_epoch * recipe.epochs))
         if not math.isfinite(loss):
             photos = ", ".join(map(str, batch.indices[:4].tolist())) + ", ..." * (len(batch.indices) > 4)
             raise self._failure(f"the loss is {loss}", f", photos {photos} of {self.data.name}")
         here.loss += loss * len(batch.indices)
 
     def _finish_epoch(self) -> None:
-        """Evaluate the epoch on the validation split, log it, and write its checkpoint and, if it is, the best."""
+        """Evaluate the epoch on the validation split, log it, and save it, also as the best if it improved."""
         here, validation = self.position, None
         if self.data.validation is not None:
             with self.trainer.ema_weights():
@@ -181,7 +181,7 @@ class _Run:
         improved = validation is not None and validation.top1 > here.best
         if validation is not None and improved:
             here.best, here.best_epoch = validation.top1, here.epoch
-        self.log.add_epoch(here.epoch, loss, here.seconds, validation)
+        self.log.add_epoch(here.epoch, self.lr, loss, here.seconds, validation)
         here.epoch, here.step, here.loss = here.epoch + 1, 0, 0.0
         if improved:
             self._save(self.folder / "best", keep=1)

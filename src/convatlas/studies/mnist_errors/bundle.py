@@ -72,7 +72,7 @@ def _write_weights(path: Path, source: str, folder: Path) -> Weights:
         pixels="lenet",
     )
     native.write(weights, replace(described, lineage=lineage(row)), folder / row.file)
-    read_safetensors(folder / row.file)
+    read_safetensors(folder / row.file)  # the file must be readable
     return replace(row, bytes=(folder / row.file).stat().st_size)
 
 
