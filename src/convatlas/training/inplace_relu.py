@@ -24,7 +24,7 @@ PRODUCERS = (nn.Conv2d, _BatchNorm, Add)
 
 @contextmanager
 def run_inplace(relus: Sequence[nn.ReLU]) -> Iterator[None]:
-    """Make these ReLUs write in place inside."""
+    """Run these ReLUs in place within the context."""
     for relu in relus:
         relu.inplace = True
     try:

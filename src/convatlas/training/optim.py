@@ -14,7 +14,7 @@ from convatlas.base.errors import TrainingError
 from convatlas.training.recipe import Recipe
 
 RISE, START_DIVISOR, END_DIVISOR = 0.3, 25.0, 1e4
-"""One cycle: share of the steps in which the rate rises; top rate over start rate; start rate over end rate."""
+"""One cycle: share of the steps in which the rate rises; ratio of top to start rate; ratio of start to end rate."""
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:

@@ -155,7 +155,7 @@ class Recipe:
             expected = type(known[name].default)
             valid = isinstance(value, list | tuple) if expected is tuple else isinstance(value, expected)
             if not valid and not (expected is float and type(value) is int):
-                raise TrainingError(f"{name} is a {expected.__name__}, as {known[name].default!r}; got {value!r}")
+                raise TrainingError(f"{name} is of type {expected.__name__}, as {known[name].default!r}; got {value!r}")
         settings: dict[str, Any] = {name: tuple(value) if name == "freeze" else value for name, value in data.items()}
         return cls(**settings)
 

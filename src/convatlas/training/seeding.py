@@ -49,7 +49,7 @@ def seed_torch(stream: Stream, *key: int) -> None:
 
 @contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
-    """Use deterministic algorithms inside; settings and generators are restored afterwards."""
+    """Use deterministic algorithms within the context; restore settings and generators afterwards."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     settings: Any = torch.utils.deterministic

@@ -131,7 +131,7 @@ def _load_or_find(train: InMemoryDataset, nets: Sequence[nn.Module], count: int,
 
 @torch.no_grad()
 def find_hard_photos(train: InMemoryDataset, nets: Sequence[nn.Module], count: int) -> tuple[Tensor, Tensor]:
-    """Find distorted digits for the next net: hard ones for one net and as many easy ones, or those two disagree on.
+    """Find distorted digits for the next net: half hard, half easy for one net, or those on which two nets disagree.
 
     Returns:
         Photos (count, C, H, W) and labels (count,); fewer if `MAX_PASSES` passes do not yield as many.

@@ -27,7 +27,7 @@ class ImageDataset(Protocol):
         """Yield the net's input (N, C, H, W) for each batch of indices, without augmentation."""
 
     def subset(self, indices: Tensor) -> ImageDataset:
-        """Data set of the photos with these indices alone."""
+        """Data set that holds only the photos with these indices."""
 
 
 def check_labels(labels: Tensor, classes: int, split: str) -> None:
