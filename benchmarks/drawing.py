@@ -1,4 +1,4 @@
-"""How long a picture of a net takes, from its name: `python benchmarks/drawing.py`, about three minutes.
+"""Time the drawing of nets, from a name to a file: `python benchmarks/drawing.py`, about three minutes.
 
 Measuring, laying out, SVG and PNG, each the median of three rounds in one warm process; the pictures of all nets of the
 atlas and of a few of torchvision's and timm's. Writes `results/drawing.json`; fails if a picture takes two seconds.
@@ -26,16 +26,16 @@ from convatlas.pictures.shapes import Group
 
 RESULTS = Path(__file__).with_name("results") / "drawing.json"
 FOREIGN = ("torchvision.models:googlenet", "torchvision.models:swin_t", "timm:hrnet_w18_small", "timm:dla34")
-ROUNDS, MOST = 3, 2.0
+ROUNDS, MAX_SECONDS = 3, 2.0
 
 
 def timed(run: Callable[[], Any]) -> tuple[float, Any]:
-    """The median of some rounds in seconds, and the last result."""
+    """Return the median of some rounds in seconds, and the last result."""
     times, result = [], None
     for _ in range(ROUNDS):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         result = run()
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - start)
     return round(statistics.median(times), 4), result
 
 
@@ -71,19 +71,19 @@ def row(name: str) -> dict[str, Any]:
 def main() -> None:
     torch.set_num_threads(1)
     rows = [row(name) for name in (*cards(), *FOREIGN)]
-    slowest = max(rows, key=lambda one: one["name_to_svg_s"])
+    slowest = max(rows, key=lambda timing: timing["name_to_svg_s"])
     result = {
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, one used",
         "versions": {name: version(name) for name in ("torch", "resvg-py", "timm", "torchvision")},
         "rounds": ROUNDS,
         "slowest": {"net": slowest["net"], "name_to_svg_s": slowest["name_to_svg_s"]},
-        "drawing_alone_slowest_s": max(one["lay_out_s"] + one["svg_s"] for one in rows),
+        "drawing_alone_slowest_s": max(timing["lay_out_s"] + timing["svg_s"] for timing in rows),
         "rows": rows,
     }
     RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(f"slowest: {slowest['net']}, {slowest['name_to_svg_s']} s from its name to SVG")
-    if slowest["name_to_svg_s"] >= MOST:
-        sys.exit(f"{slowest['net']} took {slowest['name_to_svg_s']} s; at most {MOST} are allowed")
+    if slowest["name_to_svg_s"] >= MAX_SECONDS:
+        sys.exit(f"{slowest['net']} took {slowest['name_to_svg_s']} s; at most {MAX_SECONDS} are allowed")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Two nets drawn, told and compared: what a gate in each block is, and what it costs."""
+"""Draw, describe and compare two nets: what a gate in each block adds, and what it costs."""
 
 import convatlas as ca
 from convatlas.anatomy.structure.dna import dna

@@ -26,7 +26,7 @@ def timms(name: str) -> Anatomy:
 
 
 def differences(found: Comparison) -> dict[str, tuple[int, int]]:
-    return {one.what: (one.times, one.parameters) for one in found.differences}
+    return {one.change: (one.times, one.parameters) for one in found.differences}
 
 
 def test_the_gate_alone() -> None:
@@ -59,7 +59,7 @@ def test_groups() -> None:
 def test_more_of_the_same() -> None:
     found = ca.compare("resnet50", "resnet101")
     (only,) = found.differences
-    assert only.what == "one more: identity block (. & c1 bn relu c3 bn relu c1 bn)+ relu"
+    assert only.change == "one more: identity block (. & c1 bn relu c3 bn relu c1 bn)+ relu"
     assert (only.times, only.parameters) == (17, found.totals[4].difference)
     assert only.places[0] == "conv4.block7"
     assert differences(ca.compare("vgg16", "vgg19")) == {"c3 relu after ReLU": (3, 143667240 - 138357544)}
@@ -67,7 +67,7 @@ def test_more_of_the_same() -> None:
 
 def test_from_one_kind_of_net_to_another() -> None:
     found = ca.compare("vgg16", "resnet50")
-    genes = {gene.what: (gene.first, gene.second) for gene in found.genes}
+    genes = {gene.kind: (gene.first, gene.second) for gene in found.genes}
     assert genes["batch normalization"] == (0, 53)
     assert genes["sum"] == (0, 16)
     assert genes["3×3 convolution"] == (13, 16)
@@ -101,7 +101,7 @@ def test_the_parameters_of_all_differences_are_those_of_the_totals(pair: tuple[s
     assert sum(gene.parameters for gene in found.genes) == layers[1] - layers[0]
     assert 0 <= found.shared <= 1
     # Whatever is said is said once, and nothing is said of nothing.
-    whats = [one.what for one in found.differences]
+    whats = [one.change for one in found.differences]
     assert len(set(whats)) == len(whats)
     assert all(one.times for one in found.differences)
     # No half of a fork is told by a bracket alone.
@@ -151,12 +151,12 @@ def test_half_a_fork_is_told_in_words() -> None:
 
 def test_feedback() -> None:
     (only,) = ca.compare("elman", "jordan").differences
-    assert only.what == "recurrence: no arrow hidden1 → hidden1, an arrow output → hidden1"
+    assert only.change == "recurrence: no arrow hidden1 → hidden1, an arrow output → hidden1"
     swapped = ca.measure("elman", genes={"activation": "relu", "output": "dense"})
     (only,) = ca.compare("elman", swapped).differences
-    assert only.what == "recurrence: scaled tanh → ReLU, identity"
+    assert only.change == "recurrence: scaled tanh → ReLU, identity"
     more = ca.compare("elman", "feedback_chain").differences[0]
-    assert more.what.startswith("recurrence: layers 784-300-10 → 784-300-100-10, no arrow")
+    assert more.change.startswith("recurrence: layers 784-300-10 → 784-300-100-10, no arrow")
 
 
 def test_what_the_answer_does_not_need() -> None:
@@ -192,4 +192,4 @@ def test_a_token_of_weights_is_not_passed_over() -> None:
 def test_nets_of_no_layers_in_common() -> None:
     found = ca.compare(nn.Sequential(nn.Conv2d(3, 4, 3)), nn.Sequential(nn.Linear(3, 4)))
     assert found.shared == 0
-    assert {one.what for one in found.differences} == {"no: 3×3 convolution", "one more: dense"}
+    assert {one.change for one in found.differences} == {"no: 3×3 convolution", "one more: dense"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from convatlas.anatomy.measure.hyperparameters import STEPS
 from convatlas.anatomy.measure.records import Layer
 from convatlas.anatomy.structure.tokens import LINKED, VOTES, Words, width_of
@@ -82,3 +84,16 @@ def amount(number: float, unit: str) -> str:
                 else f"{number / size:.0f}{letter} {unit}"
             )
     return f"{number:g} {unit}"
+
+
+def tooltip(numbers: Iterable[int], words: Words) -> str:
+    """Return the text that appears when one points at a box of layers."""
+    texts = []
+    for number in numbers:
+        layer = words.layers[number]
+        parts = [f"{layer.name or 'the net'}: {layer.kind}, {shape_text(words.shown[number])}"]
+        parts += [f"{layer.parameters:,} parameters"] if layer.parameters else []
+        parts += [f"{layer.macs:,} MACs"] if layer.macs else []
+        parts += [f"field {shape_text(layer.field)}"] if layer.field else []
+        texts.append(", ".join(parts))
+    return "; ".join(texts)

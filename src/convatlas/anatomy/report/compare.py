@@ -35,7 +35,7 @@ FIGURES = {
 class Total:
     """A figure of both nets, and by how much the second is larger where both are numbers."""
 
-    what: str
+    figure: str
     first: object
     second: object
     difference: int | None
@@ -46,7 +46,7 @@ class Gene:
     """How often both nets have a gene, and how many more parameters the second has in it."""
 
     locus: str
-    what: str
+    kind: str
     first: int
     second: int
     parameters: int
@@ -57,13 +57,13 @@ class Difference:
     """One difference.
 
     Attributes:
-        what: The change from the first net to the second, in words.
+        change: The change from the first net to the second, in words.
         times: How often it occurs.
         places: Names of the second net's blocks where it occurs, of the first's if it is only there.
         parameters: How many more the second net has by it; all differences add up to that of the totals.
     """
 
-    what: str
+    change: str
     times: int
     places: tuple[str, ...]
     parameters: int
@@ -95,9 +95,9 @@ class Comparison(Record):
         rows = [vars(difference) | {"places": _spread(difference.places)} for difference in self.differences]
         title = f"{self.first} and {self.second}"
         return [
-            Table((Column("what", "what"), *named, DIFFERENCE, share), totals, title=title),
+            Table((Column("figure", "figure"), *named, DIFFERENCE, share), totals, title=title),
             Table(
-                (Column("locus", "locus"), Column("what", "gene"), *named, MORE),
+                (Column("locus", "locus"), Column("kind", "gene"), *named, MORE),
                 [vars(gene) for gene in self.genes],
                 title=f"{title}: genes in other numbers",
             ),
@@ -106,7 +106,7 @@ class Comparison(Record):
 
     def __str__(self) -> str:
         return "\n".join(
-            f"{case.what}: {case.times} × in {_spread(case.places)}, {case.parameters:+,} parameters"
+            f"{case.change}: {case.times} × in {_spread(case.places)}, {case.parameters:+,} parameters"
             for case in self.differences
         )
 
@@ -130,7 +130,7 @@ def _spread(places: Sequence[str]) -> str:
 
 DIFFERENCE = Column("difference", "difference", _signed)
 MORE = Column("parameters", "parameters", _signed)
-COLUMNS = (Column("what", "what differs"), Column("times", "times"), Column("places", "where"), MORE)
+COLUMNS = (Column("change", "what differs"), Column("times", "times"), Column("places", "where"), MORE)
 
 
 def compare(first: str | nn.Module | Measurement, second: str | nn.Module | Measurement) -> Comparison:
@@ -164,7 +164,7 @@ def compare(first: str | nn.Module | Measurement, second: str | nn.Module | Meas
         for change, cases in occurrences.items()
         if change != ALIKE or any(more for _, more in cases)
     ]
-    differences.sort(key=lambda case: (case.what == ALIKE, -abs(case.parameters), -case.times, case.what))
+    differences.sort(key=lambda case: (case.change == ALIKE, -abs(case.parameters), -case.times, case.change))
     layers = sum(len(token.layers) for side in sides for piece in side for token in piece.tokens)
     names = net.name, partner.name
     if net.name == partner.name:

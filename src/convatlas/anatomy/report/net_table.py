@@ -38,7 +38,7 @@ COLUMNS = (
     Column("lineages", "weights", lambda names: ", ".join(names)),
 )
 TIME = Column("time", "time (ms)", lambda time: "" if time is None else f"{time:.1f}")
-"""Shown where `bench` has measured some."""
+"""Column that is shown if `bench` has measured times."""
 
 MEASURED = ("depth", "parameters", "macs")
 ORDERS = tuple(dict.fromkeys(("name", "family", "year", *NUMBERS, *MEASURED)))
@@ -53,11 +53,11 @@ def net_table(
     lineage: str | None = None,
     sort: str = "family",
 ) -> Table:
-    """The nets that fit every filter, one a row; filters as in `list_nets`, `year` as "2016" or "2014-2016".
+    """Return the nets that fit every filter, one a row; filters as in `list_nets`, `year` as "2016" or "2014-2016".
 
     Raises:
-        UnknownName: No such family, lineage or order.
-        ConvAtlasError: A limit or year that is none.
+        UnknownName: There is no such family, lineage or order.
+        ConvAtlasError: A limit or year is invalid.
     """
     order = sort.removeprefix("-")
     if order not in ORDERS:
@@ -99,5 +99,5 @@ def net_table(
 def _years(text: str) -> int | tuple[int, int]:
     first, _, last = text.partition("-")
     if not first.isdecimal() or (last and not last.isdecimal()):
-        raise ConvAtlasError(f"a year is as 2016, several as 2014-2016; got {text!r}")
+        raise ConvAtlasError(f"a year is written as 2016, a range as 2014-2016; got {text!r}")
     return (int(first), int(last)) if last else int(first)

@@ -152,11 +152,11 @@ def _stage(stage: Stage, words: Words) -> str:
     """Return the sentence of a stage: layers on its longest path, blocks, output."""
     count = weighing(stage.chain, words)
     size = f"{count} layer{'s' if count > 1 else ''}: " if count else ""
-    content = _told(_items(stage.chain, words))
+    content = _summarized(_items(stage.chain, words))
     return f"{stage.name}: {size}{content}. Outputs {_maps(words.layers[stage.outputs[-1]])}"
 
 
-def _told(items: Sequence[str]) -> str:
+def _summarized(items: Sequence[str]) -> str:
     """Return items in order, repeated ones once with their number."""
     texts = []
     for run in runs(items):
@@ -196,7 +196,7 @@ def _items(row: Chain, words: Words) -> list[str]:
 
 def _block(block: Block, words: Words) -> str:
     """Return a block by its common name, or by its branches and the layer that joins them."""
-    branches = [_told(items) for branch in block.branches if (items := _items(branch, words))]
+    branches = [_summarized(items) for branch in block.branches if (items := _items(branch, words))]
     if block.join is not None and not branches and block.kind in ("fork", "module", "sum"):
         return f"{block.join.kind} of {len(block.branches)} inputs"
     if block.join is not None and block.kind == "fork":

@@ -22,16 +22,16 @@ from convatlas.nets.user_net import is_user_net
 
 @dataclass(frozen=True)
 class NetSummary(Record):
-    """A net: what is published of it, what it is built from, what was measured; of a user's own net only the last."""
+    """A net's published card, its genome and its measured anatomy; a user's own net has only the last."""
 
     card: Card | None
     genome: Genome | None
     anatomy: Measurement
 
     def tables(self, layers: bool = False) -> list[Table]:
-        """The card, the genome, the review's row, the net in words, its stages as papers print them and as measured.
+        """Return the card, the genome, the review's row, the net in words, its stages as in papers and as measured.
 
-        With `layers` every layer stands in the place of the stages.
+        With `layers` the last table lists every layer instead of the stages.
         """
         published = [self._card(self.card)] if self.card else []
         chosen = [self._genome(self.genome)] if self.genome else []
@@ -39,8 +39,8 @@ class NetSummary(Record):
         return [*published, *chosen, self._row(), self._words(), paper_table(self.anatomy), last]
 
     def _words(self) -> Table:
-        rows = [{"told": line} for line in describe(self.anatomy)]
-        return Table((Column("told", self.anatomy.name),), rows, title="in words")
+        rows = [{"line": line} for line in describe(self.anatomy)]
+        return Table((Column("line", self.anatomy.name),), rows, title="in words")
 
     def _card(self, card: Card) -> Table:
         paper = card.paper
@@ -67,10 +67,10 @@ class NetSummary(Record):
         return Table(GENOME, rows, title="genes")
 
     def _formula(self, locus: str, value: object) -> str:
-        """What a gene computes; where the published net mixes several, which kinds were found in it."""
+        """Return a gene's formula; where the published net mixes several genes, the kinds of layers in it."""
         if value == PUBLISHED:
-            there = [layer.kind for layer in self.anatomy.layers if layer.locus == locus and layer.kernel != (1, 1)]
-            return ", ".join(dict.fromkeys(there)) or "each layer as published"
+            kinds = [layer.kind for layer in self.anatomy.layers if layer.locus == locus and layer.kernel != (1, 1)]
+            return ", ".join(dict.fromkeys(kinds)) or "each layer as published"
         if locus in COUNTS:
             return "rounds of routing"
         return LOCI[locus][str(value)].formula if locus in LOCI else REGULARIZATIONS[locus].formula
@@ -102,25 +102,29 @@ def genes() -> dict[str, dict[str, Gene]]:
 
 
 def show_net(name: str) -> NetSummary:
-    """All that is known of a net of the atlas, or of a user's own; UnknownName, with what is near, if there is none."""
+    """Return all that is known of a net of the atlas, or of a user's own net.
+
+    Raises:
+        UnknownName: There is no such net or gene; the message names similar ones.
+    """
     if is_user_net(name):
         return NetSummary(None, None, measure(name))
     try:
         card = find(name)
     except UnknownName:
-        known = [*cards(), *genes(), *(gene for there in genes().values() for gene in there)]
+        known = [*cards(), *genes(), *(gene for named in genes().values() for gene in named)]
         raise unknown("net or gene", name, dict.fromkeys(known)) from None
     family = family_of(card)
     return NetSummary(card, family.default_genome(family.variants[card.name]), measure(card.name))
 
 
 def gene_table(name: str) -> Table | None:
-    """The genes of the locus called `name`, or the genes called so; None if there are none."""
+    """Return the genes of a locus, or those with a name, as a table; None if there are none."""
     key = name.lower().replace("-", "_")
     matches = [
         gene
-        for locus, there in genes().items()
-        for gene in there.values()
+        for locus, named in genes().items()
+        for gene in named.values()
         if key in (locus, gene.name, *gene.aliases) or (key == "genes")
     ]
     if not matches:

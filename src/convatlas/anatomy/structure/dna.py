@@ -97,7 +97,7 @@ def _names(at: int, net_stages: list[Stage]) -> Name:
             if number in stage.outputs:
                 place = stage.outputs.index(number)
                 return f"<-{back}.{place}>" if place else f"<-{back}>"
-        raise LookupError(f"layer {number} is no output of an earlier stage")
+        raise LookupError(f"layer {number} is not an output of an earlier stage")
 
     return name
 

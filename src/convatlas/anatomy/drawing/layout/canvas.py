@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from convatlas.pictures.shapes import INK, Line, Point, Shape
 
 Titled = Callable[[Iterable[int]], str]
-"""What is told of layers when one points at their box."""
+"""Function from layers to the text that appears when one points at their box."""
 
 
 class Canvas:

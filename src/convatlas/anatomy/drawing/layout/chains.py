@@ -17,8 +17,8 @@ from convatlas.pictures.text import text_width
 class ChainLayout:
     """Elements in sequence on one line; an arrow carries the shape where that differs from the shape before.
 
-    With a `lead` an arrow runs to the first element, labelled if `told`; with a `tail` the last shape is written behind
-    the last element.
+    With a `lead` an arrow runs to the first element, with the shape on it if `labelled`; with a `tail` the last shape
+    is written behind the last element.
     """
 
     def __init__(

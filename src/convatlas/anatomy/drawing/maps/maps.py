@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import log2, sqrt
 
-from convatlas.anatomy.drawing.labels import amount, shape_text
+from convatlas.anatomy.drawing.labels import amount, shape_text, tooltip
 from convatlas.anatomy.drawing.layout.elements import LINE, SMALL
 from convatlas.anatomy.drawing.maps.stations import Station, stations
-from convatlas.anatomy.drawing.page.page import tooltip
 from convatlas.anatomy.measure.records import Measurement
 from convatlas.anatomy.structure.tokens import Words
 from convatlas.pictures.palette import MEANINGS, colour

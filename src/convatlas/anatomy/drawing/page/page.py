@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 
-from convatlas.anatomy.drawing.labels import amount, shape_text
+from convatlas.anatomy.drawing.labels import amount, shape_text, tooltip
 from convatlas.anatomy.drawing.layout.canvas import Canvas
 from convatlas.anatomy.drawing.layout.chains import ChainLayout
 from convatlas.anatomy.drawing.layout.elements import LINE, SMALL
@@ -35,7 +35,7 @@ SIDES = {
 
 
 @dataclass
-class Laid:
+class PlacedCard:
     """A card with its lines of blocks, placed: where each line starts, and where the last one ends."""
 
     plan: Plan
@@ -57,13 +57,13 @@ def draw_page(anatomy: Measurement, plans: Sequence[Plan], title: str, descripti
     last_layers = {plan.stages[-1].end: at for at, plan in enumerate(plans)}
     reads = _reads(plans)
     tags = _tags(plans, set(last_layers))
-    laid: list[Laid] = []
+    laid: list[PlacedCard] = []
     shape = words.shown[0]
     for plan in plans:
         layout = Layout(_entries(plan, plans, tags), tags)
         if len(plan.stages[0].sources) == 1:
             shape = words.shown[plan.stages[0].sources[0]]
-        laid.append(Laid(plan, break_lines(plan, layout, shape)))
+        laid.append(PlacedCard(plan, break_lines(plan, layout, shape)))
         shape = laid[-1].chains[-1].shape
     lanes = _lanes(last_layers, reads)
     left = MARGIN + LANE * (1 + max(lanes.values(), default=0)) + 6
@@ -81,19 +81,6 @@ def draw_page(anatomy: Measurement, plans: Sequence[Plan], title: str, descripti
     width = left + wide + MARGIN
     ground = Box(0, 0, width, height, PAPER)
     return Picture(width, height, (ground, *canvas.shapes(), *head, *legend), title, description)
-
-
-def tooltip(numbers: Iterable[int], words: Words) -> str:
-    """Return the text that appears when one points at a box of layers."""
-    texts = []
-    for number in numbers:
-        layer = words.layers[number]
-        parts = [f"{layer.name or 'the net'}: {layer.kind}, {shape_text(words.shown[number])}"]
-        parts += [f"{layer.parameters:,} parameters"] if layer.parameters else []
-        parts += [f"{layer.macs:,} MACs"] if layer.macs else []
-        parts += [f"field {shape_text(layer.field)}"] if layer.field else []
-        texts.append(", ".join(parts))
-    return "; ".join(texts)
 
 
 def _reads(plans: Sequence[Plan]) -> list[set[int]]:
@@ -148,7 +135,7 @@ def _lanes(ends: dict[int, int], reads: Sequence[set[int]]) -> dict[int, int]:
     return lanes
 
 
-def _place(card: Laid, top: float) -> float:
+def _place(card: PlacedCard, top: float) -> float:
     """Put a card's lines below one another and return where the card ends."""
     card.top, level, levels = top, top + HEADER, []
     for chain in card.chains:
@@ -159,7 +146,7 @@ def _place(card: Laid, top: float) -> float:
     return top + card.height
 
 
-def _paint(canvas: Canvas, card: Laid, left: float, wide: float, words: Words, first: bool, final: bool) -> None:
+def _paint(canvas: Canvas, card: PlacedCard, left: float, wide: float, words: Words, first: bool, final: bool) -> None:
     canvas.back.insert(0, Box(left, card.top, wide, card.height, CARD, "#d8dad4", 8))
     badge = f"   ×{card.plan.times}" if card.plan.times > 1 else ""
     canvas.front.append(Text(left + 10, card.top + 16, card.plan.name + badge, 12, True))
@@ -182,7 +169,9 @@ def _paint(canvas: Canvas, card: Laid, left: float, wide: float, words: Words, f
             )
 
 
-def _connect(canvas: Canvas, laid: Sequence[Laid], lanes: dict[int, int], ends: dict[int, int], left: float) -> None:
+def _connect(
+    canvas: Canvas, laid: Sequence[PlacedCard], lanes: dict[int, int], ends: dict[int, int], left: float
+) -> None:
     """Draw the lines between cards: from the end of one, along the gap below it, down on the left, into the other."""
     x = left + INSIDE
     entries: list[tuple[int, Point]] = list(canvas.entries)
@@ -222,7 +211,7 @@ def _connect(canvas: Canvas, laid: Sequence[Laid], lanes: dict[int, int], ends: 
         canvas.line((end, last.levels[-1]), (end + 26, last.levels[-1]), arrow=True)
 
 
-def _within(card: Laid, level: float) -> bool:
+def _within(card: PlacedCard, level: float) -> bool:
     return card.top <= level <= card.top + card.height
 
 
