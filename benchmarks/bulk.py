@@ -25,8 +25,8 @@ from PIL import Image
 from convatlas.base.atomic import write_bytes
 from convatlas.base.machine import cpu, threads
 from convatlas.bulk.batch import run_job
-from convatlas.bulk.job import Wish
-from convatlas.bulk.predictors import BATCH, Running, model_of
+from convatlas.bulk.columns import BATCH, Columns, columns_of
+from convatlas.bulk.job import Job
 from convatlas.engines.accelerate import accelerate
 from convatlas.engines.accelerated_net import Accelerated
 from convatlas.engines.sample_inputs import crops
@@ -78,9 +78,9 @@ def alone(session: Session, callers: int, x: Photos) -> dict[str, float]:
     return {"a second": photos / taken, "cpu s per 1000": 1000 * used / photos}
 
 
-def pure(model: Running, fast: Accelerated, x: Photos) -> dict[str, dict[str, float]]:
+def pure(columns: Columns, fast: Accelerated, x: Photos) -> dict[str, dict[str, float]]:
     """The engine as `accelerate` gives it, and as `batch` calls it."""
-    return {"accelerate": alone(fast.session, 1, x), "side by side": alone(model.started[0], model.callers, x)}
+    return {"accelerate": alone(fast.session, 1, x), "side by side": alone(columns.session, columns.callers, x)}
 
 
 def preparing(preprocessing: Preprocessing, paths: list[Path]) -> dict[str, float]:
@@ -100,31 +100,30 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--photos", type=int, default=20_000)
     parser.add_argument("--engine", default="auto")
-    wish = parser.parse_args()
+    options = parser.parse_args()
     load = [os.getloadavg()[0]]
     with tempfile.TemporaryDirectory() as place:
         folder, out = Path(place) / "photos", Path(place) / "out"
         folder.mkdir()
-        made(folder, wish.photos)
-        asked = Wish("classify", "efficientnet_lite0", engine=wish.engine)
-        model = model_of(asked)
-        assert isinstance(model, Running)
-        preprocessing = model.net.lineage.preprocessing
+        made(folder, options.photos)
+        job = Job("classify", "efficientnet_lite0", engine=options.engine)
+        columns = columns_of(job)
+        preprocessing = columns.net.lineage.preprocessing
         some = sorted(folder.rglob("*.jpg"))[:200]
         x = np.stack([preprocessing(read(path)) for path in some[:BATCH]])
-        fast = accelerate(model.net, wish.engine, batch=BATCH)
-        before, memory, shards, busy = pure(model, fast, x), [], [time.perf_counter()], 0.0
-        for done, _, found in run_job(asked, folder, out):  # noqa: B007 - the last one counts
+        fast = accelerate(columns.net, options.engine, batch=BATCH)
+        before, memory, shards, busy = pure(columns, fast, x), [], [time.perf_counter()], 0.0
+        for done, _, found in run_job(job, folder, out):  # noqa: B007 - the last one counts
             if done == 0:
                 shards, busy = [time.perf_counter()], time.process_time()
             elif len(list(out.glob("shard-*"))) > len(memory):
                 memory.append(round(resident(), 1))
                 shards.append(time.perf_counter())
         used = time.process_time() - busy
-        after = pure(model, fast, x)
+        after = pure(columns, fast, x)
         prepared = preparing(preprocessing, some)
     assert found is not None
-    assert found.answered == wish.photos
+    assert found.answered == options.photos
     rate = found.answered / found.seconds
     # The faster of the two ways, in the mean of before and after.
     best, cost = max(
@@ -133,7 +132,7 @@ def main() -> None:
     told = {
         "machine": machine() | {"cpu": cpu(), "threads": threads()},
         "load": [*load, os.getloadavg()[0]],
-        "photos": wish.photos,
+        "photos": options.photos,
         "engine": found.engines[0],
         "engine alone": {"before": before, "after": after},
         "one thread, ms a photo": prepared,

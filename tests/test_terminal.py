@@ -17,12 +17,12 @@ import termios
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 
 from convatlas.cli import main
 from convatlas.images.samples import sample
-from convatlas.predict import classify_eager
+from convatlas.predict.predictors import Classifier
 
 PROGRAM = [sys.executable, "-c", "from convatlas.cli import main; main()"]
 FORMATS = [[], ["--json"], ["--markdown"], ["--csv"]]
@@ -167,8 +167,8 @@ NAMES = [b"[red]x[green].png", b":cat:.png", b"a|b.png", b"new\nline.png", b'quo
 def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Works in a folder of photos with the names that files may have, and one that is no photo; all hold espresso."""
     monkeypatch.chdir(tmp_path)
-    espresso = torch.eye(1000)[967]
-    monkeypatch.setattr(classify_eager, "_answers", lambda net, batch: [espresso] * len(batch))
+    espresso = np.eye(1000, dtype=np.float32)[967]
+    monkeypatch.setattr(Classifier, "probabilities", lambda self, x: np.stack([espresso] * len(x)))
     for name in (*NAMES, "é×.png".encode()):
         with open(name, "wb") as file:
             file.write(sample("coffee").read_bytes())

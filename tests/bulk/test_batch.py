@@ -25,15 +25,16 @@ from typer.testing import CliRunner
 import convatlas as ca
 from convatlas.base import extras
 from convatlas.base.errors import ConvAtlasError, ImageError
-from convatlas.bulk import predictors
 from convatlas.bulk.batch import run_job
-from convatlas.bulk.job import Wish
-from convatlas.bulk.predictors import Classifier, OnDevice
+from convatlas.bulk.columns import ClassifyColumns
+from convatlas.bulk.job import Job
 from convatlas.cli import app, terminal
 from convatlas.engines.backends.onnxruntime import OnnxRuntime
 from convatlas.engines.backends.openvino import OpenVINO
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.nets.build import build
+from convatlas.predict import sessions
+from convatlas.predict.sessions import EagerSession
 from convatlas.weights.formats import darknet_files
 
 
@@ -54,7 +55,7 @@ def test_classes_are_those_of_classify(folder: Path, tmp_path: Path) -> None:
         real = [answer for answer in one.answers if answer.probability > 1e-5]
         assert real
         assert row["labels"][: len(real)] == [answer.label for answer in real]
-        assert row["numbers"][: len(real)] == [answer.number for answer in real]
+        assert row["indices"][: len(real)] == [answer.index for answer in real]
         # The other layout may differ in the last bits.
         assert row["probabilities"] == pytest.approx([answer.probability for answer in one.answers], abs=1e-5)
     assert "50 photos in 4 shards" in str(found)
@@ -86,7 +87,7 @@ def test_objects_are_those_of_detect(tmp_path: Path) -> None:
     assert sum(len(one.objects) for one in right) >= 20
     for row, one in zip(rows, right, strict=True):
         assert row["labels"] == [thing.label for thing in one.objects]
-        assert row["numbers"] == [thing.number for thing in one.objects]
+        assert row["indices"] == [thing.index for thing in one.objects]
         # Convolutions of several photos at once may differ in the last bits.
         assert row["scores"] == pytest.approx([thing.score for thing in one.objects], abs=1e-5)
         boxes = np.array([thing.box for thing in one.objects]).reshape(-1, 4)
@@ -118,7 +119,7 @@ def test_only_what_is_missing_is_answered(folder: Path, tmp_path: Path) -> None:
     (out / ".shard-000002.parquet.0123").write_bytes(b"half")
     again = ca.batch("classify", folder, out, **NET, shard=16)
     assert again.answered == 16
-    assert Wish("classify", engine="openvino").settings() == Wish("classify").settings()  # any may go on
+    assert Job("classify", engine="openvino").settings() == Job("classify").settings()  # any may go on
     check_once(out, folder)
     after = {path.name: path.stat().st_mtime_ns for path in out.glob("shard-*")}
     assert {name for name in after if after[name] != before[name]} == {"shard-000001.parquet"}
@@ -181,7 +182,7 @@ def test_a_folder_that_is_not_ours(folder: Path, tmp_path: Path) -> None:
             ca.batch("classify", folder, out, **NET)
     (out / "_job.json").write_bytes(job)
     (out / "shard-000000.parquet").write_bytes(b"")
-    with pytest.raises(ConvAtlasError, match=r"shard-000000\.parquet' is damaged: take it away"):
+    with pytest.raises(ConvAtlasError, match=r"shard-000000\.parquet' is damaged: remove it"):
         ca.batch("classify", folder, out, **NET)
     (out / "shard-000000.parquet").unlink()
     ca.batch("classify", folder, out, **NET)
@@ -190,7 +191,7 @@ def test_a_folder_that_is_not_ours(folder: Path, tmp_path: Path) -> None:
         wish = {"task": "classify", "photos": folder, "output": out} | NET | change
         ca.batch(**wish)
         shutil.copy(wish["output"] / "shard-000000.parquet", tmp_path / "two")
-        with pytest.raises(ConvAtlasError, match=r"shard-000000\.parquet' holds other answers: take it away"):
+        with pytest.raises(ConvAtlasError, match=r"shard-000000\.parquet' holds other answers: remove it"):
             ca.batch("classify", folder, tmp_path / "two", **NET)
     (tmp_path / "file").write_text("")
     with pytest.raises(ConvAtlasError, match="cannot be written"):
@@ -241,7 +242,7 @@ def test_memory_is_flat(tmp_path: Path) -> None:
     held, files = [], 0
     tracemalloc.start()
     try:
-        for _ in run_job(Wish("classify", "lenet5", engine="eager"), folder, tmp_path / "out", 20):
+        for _ in run_job(Job("classify", "lenet5", engine="eager"), folder, tmp_path / "out", 20):
             now = len(list((tmp_path / "out").glob("shard-*")))
             if now > files:
                 files = now
@@ -256,7 +257,7 @@ def test_memory_is_flat(tmp_path: Path) -> None:
 
 
 def test_progress_begins_with_what_is_there(folder: Path, tmp_path: Path) -> None:
-    wish = Wish("classify", "lenet5", engine="eager")
+    wish = Job("classify", "lenet5", engine="eager")
     steps = list(run_job(wish, folder, tmp_path / "out", 20))
     assert steps[0] == (0, 50, None)
     assert [done for done, *_ in steps] == sorted(done for done, *_ in steps)
@@ -295,7 +296,7 @@ def test_photos_of_the_job_give_int8_its_ranges(folder: Path, tmp_path: Path, mo
         asked.append((engine, precision, batch, len(photos)))
         return ca.accelerate(net, "eager", batch=batch)
 
-    monkeypatch.setattr(predictors, "accelerate", fake)
+    monkeypatch.setattr(sessions, "accelerate", fake)
     ca.batch("classify", folder, tmp_path / "out", net="lenet5", precision="int8")
     assert asked == [("auto", "int8", 16, 50)]
     job = json.loads((tmp_path / "out" / "_job.json").read_text())
@@ -316,7 +317,7 @@ def test_another_device_than_the_cpu() -> None:
     net = ca.load("lenet5")
     x = np.random.default_rng(0).random((3, 1, 32, 32), np.float32)
     with torch.inference_mode():
-        assert np.array_equal(OnDevice(net, torch.device("cpu"))(x), net(torch.from_numpy(x)).numpy())
+        assert np.array_equal(EagerSession(net, torch.device("cpu"))(x), net(torch.from_numpy(x)).numpy())
 
 
 @pytest.mark.parametrize(
@@ -329,7 +330,7 @@ def test_another_device_than_the_cpu() -> None:
         ({"device": "gpu"}, "no device"),
         ({"top": 0}, "top is a number of classes"),
         ({"task": "detect", "net": "yolo_v3_tiny", "top": 0}, "top is a number of objects"),
-        ({"photos": ["a.png", "b.png"]}, r"told by its path; got \['a.png', 'b.png'\]"),
+        ({"photos": ["a.png", "b.png"]}, r"given as the path of a folder or a manifest; got \['a.png', 'b.png'\]"),
         ({"top": 11}, "up to 10; got 11"),
         ({"task": "detect", "net": "yolo_v3_tiny", "threshold": 1}, "threshold"),
         ({"task": "detect", "net": "yolo_v3_tiny", "engine": "openvino"}, "detect runs in eager mode"),
@@ -342,7 +343,7 @@ def test_another_device_than_the_cpu() -> None:
         ({"scheduler": "tls://127.0.0.1:1"}, "takes tls_ca, tls_cert and tls_key"),
         ({"scheduler": "tcp://127.0.0.1:1", "tls_ca": "a", "tls_cert": "b", "tls_key": "c"}, "no other does"),
         ({"tls_ca": "a"}, "no other does"),
-        ({"scheduler": "tls://127.0.0.1:1", "tls_ca": "a", "tls_cert": "b", "tls_key": "c"}, "no file 'a'"),
+        ({"scheduler": "tls://127.0.0.1:1", "tls_ca": "a", "tls_cert": "b", "tls_key": "c"}, "file 'a' does not exist"),
     ],
     ids=str,
 )
@@ -376,7 +377,7 @@ def test_an_engine_that_fails_in_the_middle(
 
     ca.accelerate(ca.load("lenet5"), engine, batch=16)
     monkeypatch.setattr(kind, "__call__", fails)
-    with pytest.raises(ConvAtlasError, match=rf"^{engine}.* fails \(bad allocation\); shards that are there are whole"):
+    with pytest.raises(ConvAtlasError, match=rf"^{engine}.* fails \(bad allocation\); finished shards are whole"):
         ca.batch("classify", folder, tmp_path / "out", net="lenet5", engine=engine, shard=8)
     done = len(list((tmp_path / "out").glob("shard-*")))
     assert done < 7
@@ -395,7 +396,7 @@ def test_wrong_photos(tmp_path: Path) -> None:
 def test_random_weights_and_headless_nets_do_not_classify(tmp_path: Path) -> None:
     ca.export(ca.load("lenet1", head=False), tmp_path / "mine.safetensors")
     with pytest.raises(ConvAtlasError, match="names no classes"):
-        Classifier(Wish("classify", str(tmp_path / "mine.safetensors")))
+        ClassifyColumns(Job("classify", str(tmp_path / "mine.safetensors")))
 
 
 @pytest.mark.parametrize("package", ["pyarrow", "distributed"])

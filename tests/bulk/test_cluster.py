@@ -21,10 +21,12 @@ from tests.bulk.test_killed import begun
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError
 from convatlas.bulk import dask as clusters
+from convatlas.bulk import dask_cluster
 from convatlas.bulk.batch import run_job
-from convatlas.bulk.job import Cluster, Wish
+from convatlas.bulk.job import Cluster, Job
+from convatlas.weights.resolve import resolve
 
-WISH = Wish("classify", "lenet5", engine="eager")
+JOB = Job("classify", "lenet5", engine="eager")
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +42,9 @@ def workers() -> list[psutil.Process]:
 
 def test_a_worker_is_killed(folder: Path, tmp_path: Path) -> None:
     """It is reached from this machine alone, like all others; another one takes its shards."""
+    resolve("lenet5")  # parts of PyTorch set variables of their own when they are first imported
     before = dict(os.environ)
-    steps = run_job(WISH, folder, tmp_path, 20, Cluster(workers=2))
+    steps = run_job(JOB, folder, tmp_path, 20, Cluster(workers=2))
     while next(steps)[0] < 40:
         pass
     everyone = [psutil.Process(), *workers()]
@@ -161,7 +164,7 @@ def test_a_scheduler_that_runs_already(running: Cluster, tmp_path: Path) -> None
     folder = photos(tmp_path / "photos", 90)
     assert running.scheduler.startswith(("tcp://127.0.0.1", "tls://127.0.0.1"))
     (folder / "000" / "00004.png").write_bytes(b"")
-    *_, (_, _, found) = run_job(WISH, folder, tmp_path / "out", 10, running)
+    *_, (_, _, found) = run_job(JOB, folder, tmp_path / "out", 10, running)
     assert (found.answered, found.shards, len(found.unread)) == (90, 9, 1)
     check_once(tmp_path / "out", folder)
 
@@ -177,17 +180,17 @@ def test_what_a_worker_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         with monkeypatch.context() as patch:
             patch.setattr(clusters, "fill", full)
             with pytest.raises(ConvAtlasError, match="No space left on device"):
-                list(run_job(WISH, folder, tmp_path / "out", 10, where))
+                list(run_job(JOB, folder, tmp_path / "out", 10, where))
         with monkeypatch.context() as patch:
             patch.setattr(clusters, "fill", None)
             with pytest.raises(ConvAtlasError, match=r"a worker failed at shard-000000\.parquet: TypeError"):
-                list(run_job(WISH, folder, tmp_path / "out", 10, where))
+                list(run_job(JOB, folder, tmp_path / "out", 10, where))
         with monkeypatch.context() as patch:
-            patch.setattr(clusters, "_model", lambda wish: (None, {"sha256": "another"}))
+            patch.setattr(clusters, "_columns", lambda job: (None, {"sha256": "another"}))
             with pytest.raises(ConvAtlasError, match="on a worker, lenet5 with own/mnist weights is another net"):
-                list(run_job(WISH, folder, tmp_path / "out", 10, where))
+                list(run_job(JOB, folder, tmp_path / "out", 10, where))
         # In a folder of its own: the worker may still be at what the others left.
-        assert list(run_job(WISH, folder, tmp_path / "whole", 10, where))[-1][2].answered == 30
+        assert list(run_job(JOB, folder, tmp_path / "whole", 10, where))[-1][2].answered == 30
 
 
 @pytest.mark.parametrize(
@@ -219,17 +222,17 @@ def test_what_dask_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended
         def submit(self, *given: object, **how: object) -> Ended:
             return Ended()
 
-    monkeypatch.setattr(clusters, "_finished", lambda client, futures: futures[0])
+    monkeypatch.setattr(clusters, "_first_finished", lambda client, futures: futures[0])
     shard = clusters.Shard(str(tmp_path), ["a.png"], tmp_path / "shard-000000.parquet")
     with pytest.raises(ConvAtlasError, match=said):
-        list(clusters.over(Nobody(), WISH, {}, [shard]))
+        list(clusters.run_shards(Nobody(), JOB, {}, [shard]))
 
 
 def test_schedulers_that_are_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certificates: tuple[str, str]
 ) -> None:
     folder = photos(tmp_path / "photos", 5)
-    monkeypatch.setattr(clusters, "PATIENCE", 1)
+    monkeypatch.setattr(dask_cluster, "TIMEOUT", 1)
     wish = {"task": "classify", "photos": folder, "output": tmp_path / "out"} | NET
     certificate, key = certificates
     secure = {"scheduler": "tls://127.0.0.1:9", "tls_ca": certificate, "tls_cert": certificate, "tls_key": key}
@@ -246,19 +249,19 @@ def test_processes_that_do_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def fails(**how: object) -> None:
         raise RuntimeError("Nanny failed to start.")
 
-    monkeypatch.setattr(clusters, "LocalCluster", fails)
+    monkeypatch.setattr(dask_cluster, "LocalCluster", fails)
     heard = signal.getsignal(signal.SIGINT)
-    with pytest.raises(ConvAtlasError, match=r"no processes start here \(Nanny failed to start\.\).*guarded"):
+    with pytest.raises(ConvAtlasError, match=r"processes cannot be started \(Nanny failed to start\.\).*guarded"):
         ca.batch("classify", photos(tmp_path / "photos", 5), tmp_path / "out", **NET, workers=1)
     assert signal.getsignal(signal.SIGINT) is heard
 
 
 def test_workers_that_do_not_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusters, "PATIENCE", 0.5)
+    monkeypatch.setattr(clusters, "TIMEOUT", 0.5)
     shard = clusters.Shard(str(tmp_path), ["a.png"], tmp_path / "shard-000000.parquet")
     with (
         LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address=None) as cluster,
         Client(cluster.scheduler_address) as client,
-        pytest.raises(ConvAtlasError, match="no workers any more; shards that are there are whole"),
+        pytest.raises(ConvAtlasError, match="no workers any more; finished shards are whole"),
     ):
-        list(clusters.over(client, WISH, {}, [shard]))
+        list(clusters.run_shards(client, JOB, {}, [shard]))

@@ -17,9 +17,9 @@ from tests.bulk.photos import NET, answers, check_once, photos
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError
 from convatlas.bulk.batch import run_job
-from convatlas.bulk.job import Wish
+from convatlas.bulk.job import Job
 
-WISH = Wish("classify", "lenet5", engine="eager")
+JOB = Job("classify", "lenet5", engine="eager")
 PROGRAM = [sys.executable, "-m", "convatlas", "batch", "classify"]
 WORDS = ["--net", "lenet5", "--engine", "eager", "--shard", "20"]
 
@@ -86,7 +86,7 @@ def test_kill_9_again_and_again(folder: Path, tmp_path: Path, delay: float, engi
 def test_whoever_stops_listening(tmp_path: Path) -> None:
     """A caller that leaves in the middle of a shard leaves whole ones, and frees the folder."""
     folder = photos(tmp_path / "photos", 40)
-    steps = run_job(WISH, folder, tmp_path / "out", 20)
+    steps = run_job(JOB, folder, tmp_path / "out", 20)
     while next(steps)[0] <= 20:
         pass
     steps.close()
@@ -98,7 +98,7 @@ def test_whoever_stops_listening(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cluster", [False, True])
 def test_two_runs_at_once(tmp_path: Path, cluster: bool) -> None:
     folder, out = photos(tmp_path / "photos", 40), tmp_path / "out"
-    steps = run_job(WISH, folder, out, 20)
+    steps = run_job(JOB, folder, out, 20)
     next(steps)
     with pytest.raises(ConvAtlasError, match="another run is at work in") as error:
         ca.batch("classify", folder, out, **NET, shard=20, cluster=cluster)

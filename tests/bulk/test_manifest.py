@@ -11,7 +11,7 @@ from tests.bulk.photos import NET, answers
 
 import convatlas as ca
 from convatlas.base.errors import ImageError
-from convatlas.bulk.manifest import listed
+from convatlas.bulk.manifest import read_manifest
 
 NAMES = [b"a b.png", b"\xff\xfe.png", "é\u2028ü.png".encode(), b'quote",.png', b"tab\t.png", b"#.png", b"\xc3\xa9.png"]
 
@@ -20,10 +20,10 @@ NAMES = [b"a b.png", b"\xff\xfe.png", "é\u2028ü.png".encode(), b'quote",.png',
 @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
 def test_a_list(tmp_path: Path, start: bytes, end: bytes) -> None:
     (tmp_path / "list.txt").write_bytes(start + end.join([NAMES[0], b"", b" \t", *NAMES[1:], b"/absolute.png"]))
-    found = listed(tmp_path / "list.txt")
+    found = read_manifest(tmp_path / "list.txt")
     assert [os.fsencode(name) for name in found.names] == [*NAMES, b"/absolute.png"]
     assert found.root == str(tmp_path.resolve())
-    assert found.path(found.names[-1]) == "/absolute.png"
+    assert os.path.join(found.root, found.names[-1]) == "/absolute.png"
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_a_list(tmp_path: Path, start: bytes, end: bytes) -> None:
 )
 def test_a_table(tmp_path: Path, table: bytes) -> None:
     (tmp_path / "list.CSV").write_bytes(table)
-    assert listed(tmp_path / "list.CSV").names == ["a.png", "b,\nc.png", 'd".png']
+    assert read_manifest(tmp_path / "list.CSV").names == ["a.png", "b,\nc.png", 'd".png']
 
 
 @pytest.mark.parametrize(
@@ -49,13 +49,13 @@ def test_a_table(tmp_path: Path, table: bytes) -> None:
         ("list.csv", b"a,path\nb,c.png\nd\n", "row 2 of the manifest"),
         ("list.csv", b"label,file\ncat,a.png\n", "has no column 'path'; its first row is 'label, file'"),
         ("list.csv", b"Path;\x1b[2J\nb.png\n", r"first row is 'Path;\?\[2J'"),
-        ("photo.png", b"\x89PNG\r\n\x1a\n\0\0", "is no manifest"),
+        ("photo.png", b"\x89PNG\r\n\x1a\n\0\0", "is not a manifest"),
     ],
 )
 def test_what_is_no_manifest(tmp_path: Path, name: str, data: bytes, said: str) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(ImageError, match=said) as error:
-        listed(tmp_path / name)
+        read_manifest(tmp_path / name)
     assert str(error.value).isprintable()
 
 
@@ -63,7 +63,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", "nowhere"):
         with pytest.raises(ImageError, match="neither a folder nor a manifest"):
-            listed(tmp_path / name)
+            read_manifest(tmp_path / name)
 
 
 def test_odd_names_survive(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from convatlas.bulk.prefetch import ahead
+from convatlas.bulk.prefetch import prefetch
 
 
 def test_order_and_bound() -> None:
@@ -18,7 +18,7 @@ def test_order_and_bound() -> None:
         time.sleep(0.001 * (item % 3))
         return -item
 
-    for found in ahead(work, iter(range(50)), threads=3, most=4):
+    for found in prefetch(work, iter(range(50)), threads=3, ahead=4):
         taken.append(found)
         assert len(begun) - len(taken) <= 4
     assert taken == [-item for item in range(50)]
@@ -26,13 +26,13 @@ def test_order_and_bound() -> None:
 
 @pytest.mark.parametrize("many", [0, 1])
 def test_few(many: int) -> None:
-    assert list(ahead(str, range(many), threads=2, most=4)) == ["0"] * many
+    assert list(prefetch(str, range(many), threads=2, ahead=4)) == ["0"] * many
 
 
 def test_it_is_ahead() -> None:
     """The second item is worked at while the first one is used."""
     second = threading.Event()
-    for item in ahead(lambda item: second.set() if item == 1 else None, range(2), threads=1, most=1):
+    for item in prefetch(lambda item: second.set() if item == 1 else None, range(2), threads=1, ahead=1):
         assert item is None
         assert second.wait(10)
 
@@ -45,7 +45,7 @@ def test_an_error_comes_where_its_item_does() -> None:
 
     taken = []
     with pytest.raises(ValueError, match="two"):
-        taken.extend(iter(ahead(work, range(9), threads=2, most=3)))
+        taken.extend(iter(prefetch(work, range(9), threads=2, ahead=3)))
     assert taken == [0, 1]
 
 
@@ -56,7 +56,7 @@ def test_nothing_goes_on_after_it_was_closed() -> None:
         begun.append(item)
         time.sleep(0.01)
 
-    steps = ahead(work, range(1000), threads=2, most=4)
+    steps = prefetch(work, range(1000), threads=2, ahead=4)
     next(steps)
     steps.close()
     before = len(begun)

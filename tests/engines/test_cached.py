@@ -13,13 +13,14 @@ import pytest
 import torch
 
 import convatlas as ca
-from convatlas.base.errors import ConvAtlasError, ImageError, UnknownName
+from convatlas.base.errors import ConvAtlasError, ImageError, UnknownName, WeightsError
 from convatlas.base.store import home
 from convatlas.engines import accelerate as accelerating
 from convatlas.engines.cached import cached_net
 from convatlas.engines.probabilities import MAPS
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.nets.probabilities import MAPS as TORCH_MAPS
+from convatlas.weights.resolve import NamedNet, find_net
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_a_cached_engine_needs_no_torch(engine: str, cached: Path) -> None:
     for one, other in zip(found, right, strict=True):
         assert (one["net"], one["weights"], one["photo"]) == (other.net, other.weights, other.photo)
         assert [answer["label"] for answer in one["answers"]] == [answer.label for answer in other.answers]
-        assert [answer["number"] for answer in one["answers"]] == [answer.number for answer in other.answers]
+        assert [answer["index"] for answer in one["answers"]] == [answer.index for answer in other.answers]
         shares = [answer["probability"] for answer in one["answers"]]
         assert shares == pytest.approx([answer.probability for answer in other.answers], abs=2e-6)
 
@@ -70,9 +71,7 @@ def test_eager_mode_and_other_weights_need_it(cached: Path) -> None:
 
 
 def test_the_front_door_takes_the_cached_engine(cached: Path, monkeypatch) -> None:
-    from convatlas.predict import classify_eager
-
-    monkeypatch.setattr(classify_eager, "load", None)
+    monkeypatch.setattr("convatlas.weights.load.load", None)
     found = ca.classify([str(sample(name)) for name in SAMPLES], top=2)
     assert [one.answers[0].label for one in found][2] == "espresso"
     assert len(found[0].answers) == 2
@@ -93,28 +92,33 @@ def test_files_that_are_not_right_are_left_alone(cached: Path, tmp_path: Path, m
     store = tmp_path / "store"
     shutil.copytree(cached / "engines", store / "engines")
     monkeypatch.setenv("CONVATLAS_HOME", str(store))
-    wish = "efficientnet_lite0", None
-    assert cached_net(*wish) is not None
-    assert cached_net("efficientnet_lite0", "keras") is None
-    assert cached_net("resnet50", None) is None
-    assert cached_net("nothing", None) is None
-    assert cached_net("mine.safetensors", None) is None
+    lite, resnet = find_net("efficientnet_lite0"), find_net("resnet50")
+    assert lite is not None
+    assert resnet is not None
+    assert cached_net(lite) is not None
+    assert cached_net(resnet) is None
+    assert cached_net(NamedNet(lite.card, "none")) is None
+    with pytest.raises(WeightsError, match="no keras weights"):
+        find_net("efficientnet_lite0", "keras")
+    with pytest.raises(UnknownName, match="nothing"):
+        find_net("nothing")
+    assert find_net("mine.safetensors") is None
     first, second = sorted(store.glob("engines/cached/efficientnet_lite0/*.json"))
     kept = first.read_bytes()
     for damage in (b"", b"[]", b'{"folder": 1}', kept.replace(b'"machine": "', b'"machine": "0')):
         first.write_bytes(damage)
-        assert cached_net(*wish, "onnxruntime") is None
-        assert cached_net(*wish) is not None  # the other engine
+        assert cached_net(lite, "onnxruntime") is None
+        assert cached_net(lite) is not None  # the other engine
     first.write_bytes(kept)
     changed = json.loads(kept)
     lineage = json.loads(changed["metadata"]["lineage"])
     changed["metadata"]["lineage"] = json.dumps(lineage | {"hash": "0" * 64})
     first.write_text(json.dumps(changed))
-    assert cached_net(*wish, "onnxruntime") is None
+    assert cached_net(lite, "onnxruntime") is None
     first.write_bytes(kept)
     (graph,) = store.glob("engines/efficientnet_lite0-*/net.onnx")
     graph.write_bytes(graph.read_bytes()[:-1])
-    assert cached_net(*wish) is None
+    assert cached_net(lite) is None
     assert ca.classify(sample("coffee")).answers[0].label == "espresso"
     assert second.is_file()
 

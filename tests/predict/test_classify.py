@@ -18,8 +18,8 @@ from convatlas.base.errors import ConvAtlasError, ImageError, WeightsError
 from convatlas.images.decoding import read
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.nets.net import Net
-from convatlas.predict.classify_eager import BATCH
-from convatlas.predict.results import Classification, table
+from convatlas.predict.predictors import BATCH
+from convatlas.predict.results import Classification, class_table
 from convatlas.weights.load import load
 
 
@@ -29,7 +29,7 @@ def net() -> Net:
 
 
 def probabilities(found: Classification) -> np.ndarray:
-    return np.array([answer.probability for answer in sorted(found.answers, key=lambda answer: answer.number)])
+    return np.array([answer.probability for answer in sorted(found.answers, key=lambda answer: answer.index)])
 
 
 def test_coffee_and_a_cat(net: Net) -> None:
@@ -51,7 +51,7 @@ def test_one_photo_in_every_form_has_one_answer(net: Net) -> None:
         str(path), str(path), "bytes", "bytearray", "ndarray", "ndarray", type(image).__name__
     ]  # fmt: skip
     for found in together:
-        assert [answer.number for answer in found.answers] == [answer.number for answer in alone[0].answers]
+        assert [answer.index for answer in found.answers] == [answer.index for answer in alone[0].answers]
         assert found.answers[0].probability == pytest.approx(alone[0].answers[0].probability, abs=1e-5)
 
 
@@ -63,8 +63,8 @@ def test_answers_are_the_softmax_of_the_logits_in_order(net: Net) -> None:
     assert np.abs(probabilities(found) - expected).max() < 1e-6
     shown = [answer.probability for answer in found.answers]
     assert shown == sorted(shown, reverse=True)
-    assert sorted(answer.number for answer in found.answers) == list(range(1000))
-    assert all(answer.label == net.lineage.class_names[answer.number] for answer in found.answers)
+    assert sorted(answer.index for answer in found.answers) == list(range(1000))
+    assert all(answer.label == net.lineage.class_names[answer.index] for answer in found.answers)
     assert ca.classify(path, net, top=3).answers == found.answers[:3]
 
 
@@ -89,8 +89,8 @@ def test_who_else_is_in_the_batch_does_not_matter(net: Net) -> None:
 def test_a_net_in_double_precision_and_in_training(net: Net) -> None:
     double = load("efficientnet_lite0").double().train()
     found = ca.classify(sample("coffee"), double)
-    assert [answer.number for answer in found.answers] == [
-        answer.number for answer in ca.classify(sample("coffee"), net).answers
+    assert [answer.index for answer in found.answers] == [
+        answer.index for answer in ca.classify(sample("coffee"), net).answers
     ]
     assert next(double.parameters()).dtype == torch.float64
 
@@ -116,13 +116,13 @@ def test_a_folder_with_bad_files(net: Net, tmp_path: Path) -> None:
 
 def test_no_photos_have_no_answers(net: Net) -> None:
     assert ca.classify([], net) == []
-    assert json.loads(table([]).json()) == []
+    assert json.loads(class_table([]).json()) == []
 
 
 def test_the_record_says_with_what_it_was_found(net: Net) -> None:
     found = ca.classify(sample("coffee"), net, top=2).to_dict()
     assert (found["net"], found["weights"], found["error"]) == ("efficientnet_lite0", "lite", None)
-    assert found["answers"][0]["number"] == 967
+    assert found["answers"][0]["index"] == 967
     assert {"convatlas", "torch", "numpy", "pillow"} <= set(found["made"]["versions"])
 
 

@@ -19,7 +19,7 @@ from convatlas.cli import app
 from convatlas.images.decoding import read
 from convatlas.images.samples import sample
 from convatlas.nets.build import build
-from convatlas.predict.detect import table
+from convatlas.predict.results import object_table
 from convatlas.weights.formats import darknet_files
 
 ROCKET = sample("rocket")  # 427 x 640
@@ -69,7 +69,7 @@ def test_a_planted_object_is_found_in_pixels_of_the_photo(file):
     net = planted(file, (100, 200, 52, 104, 16, 0.8), (300, 250, 65, 65, 0, 0.6))
     found = ca.detect(ROCKET, net)
     assert (found.photo, found.net, found.weights, found.size) == (str(ROCKET), "yolo_v3_tiny", "darknet", (427, 640))
-    assert [(one.label, one.number) for one in found.objects] == [("dog", 16), ("person", 0)]
+    assert [(one.label, one.index) for one in found.objects] == [("dog", 16), ("person", 0)]
     assert [one.score for one in found.objects] == pytest.approx([0.8, 0.6], abs=1e-4)
     dog = [(100 - 26) / 0.65, (200 - 52 - 69) * 427 / 277, (100 + 26) / 0.65, (200 + 52 - 69) * 427 / 277]
     assert found.objects[0].box == pytest.approx(dog, abs=0.01)
@@ -83,7 +83,7 @@ def test_thresholds_and_numbers(file):
     nothing = ca.detect(ROCKET, net, threshold=0.9)
     assert nothing.objects == ()
     assert str(nothing) == f"{ROCKET}: nothing"
-    assert table([nothing]).rows[0]["label"] == "nothing"
+    assert object_table([nothing]).rows[0]["label"] == "nothing"
 
 
 def test_two_boxes_of_one_thing_are_one(file):
@@ -170,7 +170,7 @@ def test_fresh_classes_and_other_channels_are_refused(tmp_path):
     file = ca.export(build("yolo_v3_tiny"), tmp_path / "a.weights")
     with pytest.raises(WeightsError, match="this yolo_v3_tiny names no classes: its last layer is fresh"):
         ca.detect(ROCKET, ca.load("yolo_v3_tiny", weights=file, classes=7))
-    with pytest.raises(ConvAtlasError, match="a photo becomes 3 channels, this yolo_v3_tiny takes 4"):
+    with pytest.raises(ConvAtlasError, match="a photo becomes 3 channels, this net takes 4"):
         ca.detect(ROCKET, ca.load("yolo_v3_tiny", weights=file, channels=4))
 
 

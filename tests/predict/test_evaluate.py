@@ -21,7 +21,7 @@ from convatlas.cli import app
 from convatlas.images.labels import labels, synsets
 from convatlas.images.samples import sample
 from convatlas.predict import evaluate as evaluating
-from convatlas.predict.label_map import right_numbers
+from convatlas.predict.label_map import class_indices
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def test_a_flat_folder_and_a_file_of_truths(home, net, noise):
     with pytest.raises(ImageError, match=r"has no label for 1 photos, the first is val_0\.png"):
         ca.evaluate(net, folder, truth=truth)
     truth.write_text("490\n361\n171\n")
-    with pytest.raises(ImageError, match="order of its own"):
+    with pytest.raises(ImageError, match="another order of classes"):
         ca.evaluate(net, folder, truth=truth)
 
 
@@ -132,9 +132,8 @@ def test_it_goes_on_where_it_was_stopped(home, net, noise, monkeypatch):
     assert next(steps)[:2] == (10, 12)
     steps.close()
     seen = []
-    lineage = type(net.lineage)
-    prepare = lineage.prepare
-    monkeypatch.setattr(lineage, "prepare", lambda self, photo: seen.append(photo) or prepare(self, photo))
+    prepare = evaluating.prepare
+    monkeypatch.setattr(evaluating, "prepare", lambda how, photos: seen.extend(photos) or prepare(how, photos))
     assert ca.evaluate(net, folder).top1 == pytest.approx(100 * 5 / 12)
     assert len(seen) == 2
     (part,) = (home / "home" / "evaluated").glob("*/00000000.json")
@@ -150,12 +149,12 @@ def test_numbers_and_synsets_are_imagenet_s_in_whatever_order_the_net_has_them()
     assert set(theirs) == set(labels())
     for asked in (synsets(), map(str, range(1000)), labels()):
         asked = list(asked)
-        found = right_numbers(asked, theirs, None)
+        found = class_indices(asked, theirs, None)
         assert [theirs[found[label]] for label in asked] == list(labels())
     some = labels()[5:15]
-    assert right_numbers([synsets()[7], "7", labels()[7]], some, None) == {synsets()[7]: 2, "7": 7, labels()[7]: 2}
+    assert class_indices([synsets()[7], "7", labels()[7]], some, None) == {synsets()[7]: 2, "7": 7, labels()[7]: 2}
     with pytest.raises(ConvAtlasError, match="the net has no class"):
-        right_numbers([synsets()[3]], some, None)
+        class_indices([synsets()[3]], some, None)
 
 
 def test_a_damaged_photo_is_named_and_does_not_count(home, net, noise):
@@ -357,18 +356,18 @@ def test_what_another_preprocessing_costs(home, net, noise):
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda net, folder: ca.evaluate(net, folder / "nowhere"), ImageError, "no folder"),
+        (lambda net, folder: ca.evaluate(net, folder / "nowhere"), ImageError, "folder .* does not exist"),
         (lambda net, folder: ca.evaluate(net, folder), ImageError, "no folders of classes"),
         (lambda net, folder: ca.evaluate(ca.build("mobilenet"), folder), WeightsError, "random weights"),
         (lambda net, folder: ca.evaluate(net, folder, device="tpu"), ConvAtlasError, "cpu"),
         (lambda net, folder: ca.evaluate(net, folder, preprocessing="keras"), WeightsError, "timm/ra_in1k"),
-        (lambda net, folder: ca.evaluate(net, folder, truth=folder / "none"), ImageError, "file of truths"),
+        (lambda net, folder: ca.evaluate(net, folder, truth=folder / "none"), ImageError, "file of labels"),
         (lambda net, folder: ca.evaluate(5, folder), ConvAtlasError, "a name, or what `load` gave, not int"),
         (lambda net, folder: ca.evaluate(torch.nn.ReLU(), folder), ConvAtlasError, "`load` gave, not ReLU"),
         (lambda net, folder: ca.evaluate(ca.build("yolo_v2_tiny"), folder), ConvAtlasError, "finds boxes"),
         (lambda net, folder: ca.evaluate(net, folder, weights="lite"), ConvAtlasError, "weights go with a net's name"),
         (lambda net, folder: ca.evaluate(net, 5), ImageError, "given as paths of a folder and a file; got 5"),
-        (lambda net, folder: ca.evaluate(net, "a" * 5000), ImageError, "no folder"),
+        (lambda net, folder: ca.evaluate(net, "a" * 5000), ImageError, "folder .* does not exist"),
         (lambda net, folder: ca.evaluate(net, folder, preprocessing=5), WeightsError, "no 5 weights"),
         (lambda net, folder: ca.evaluate(net, folder, device=5), ConvAtlasError, "no device is called 5"),
     ],

@@ -15,39 +15,39 @@ from convatlas.images.decoding import read
 from convatlas.images.samples import sample
 from convatlas.pictures.picture import Picture
 from convatlas.pictures.shapes import Text, flat
-from convatlas.predict.inputs import seen
+from convatlas.predict.inputs import net_input
 from convatlas.predict.look import look
 
 
 def test_weights_bring_their_own_preparation() -> None:
-    found = seen("efficientnet_lite0", sample("chelsea"))
-    assert found.told == "Weights: lite."
+    found = net_input("efficientnet_lite0", sample("chelsea"))
+    assert found.caption == "Weights: lite."
     prepared = found.net.lineage.prepare(sample("chelsea"))
     assert np.array_equal(found.x[0].numpy(), prepared)
     assert np.array_equal(found.pixels, np.rint(prepared.transpose(1, 2, 0) * 128 + 127).clip(0, 255))
 
 
 def test_without_weights_the_photo_is_resized() -> None:
-    found = seen("lenet4_dense", sample("coffee"))
-    assert found.told.startswith("Weights: random, of seed 0. The photo was resized")
+    found = net_input("lenet4_dense", sample("coffee"))
+    assert found.caption.startswith("Weights: random, of seed 0. The photo was resized")
     assert found.x.shape == (1, 1, 32, 32)
     assert 0 <= float(found.x.min()) < float(found.x.max()) <= 1
     grey = Image.fromarray(read(sample("coffee"))).resize((32, 32), Image.Resampling.BICUBIC).convert("L")
     assert np.array_equal(found.pixels[..., 1], np.asarray(grey))
-    assert seen("resnet18", sample("coffee"), weights="none", size=64).x.shape == (1, 3, 64, 64)
+    assert net_input("resnet18", sample("coffee"), weights="none", size=64).x.shape == (1, 3, 64, 64)
 
 
 def test_a_lineage_that_is_asked_for_must_be_there() -> None:
     with pytest.raises(WeightsError):
-        seen("lenet5", sample("coffee"), weights="lite")
+        net_input("lenet5", sample("coffee"), weights="lite")
 
 
 def test_a_net_of_ones_own() -> None:
-    found = seen("torchvision.models:squeezenet1_0", sample("coffee"), size=64)
-    assert found.told.startswith("Weights: its own. The photo was resized")
+    found = net_input("torchvision.models:squeezenet1_0", sample("coffee"), size=64)
+    assert found.caption.startswith("Weights: its own. The photo was resized")
     assert found.x.shape == (1, 3, 64, 64)
     with pytest.raises(ConvAtlasError, match="1 or 3 channels"):
-        seen(f"{__name__}:five_channels", sample("coffee"))
+        net_input(f"{__name__}:five_channels", sample("coffee"))
 
 
 def five_channels() -> torch.nn.Module:
@@ -92,7 +92,7 @@ def test_a_field_needs_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_shape_alone_is_prepared_as_the_weights_are() -> None:
-    whole, shape = (seen("efficientnet_lite0", sample("chelsea"), shape_alone=alone) for alone in (False, True))
+    whole, shape = (net_input("efficientnet_lite0", sample("chelsea"), shape_only=alone) for alone in (False, True))
     assert torch.equal(whole.x, shape.x)
     assert np.array_equal(whole.pixels, shape.pixels)
     assert next(shape.net.parameters()).is_meta

@@ -1,4 +1,4 @@
-"""What is asked of a net about each photo, and where it is answered: all that a worker anywhere needs to start."""
+"""Jobs: what is asked of a net about each photo, and where it runs; all that a worker needs to start."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import os
 from dataclasses import dataclass
 
 from convatlas.base.errors import ConvAtlasError, unknown
-from convatlas.engines.options import AUTO
+from convatlas.engines.options import AUTO, EAGER
 from convatlas.engines.registry import check_request
-from convatlas.predict.detect import check_limits
+from convatlas.predict.results import check_limits
 from convatlas.weights.files import is_file
 
 NETS = {"classify": "efficientnet_lite0", "embed": "efficientnet_lite0", "detect": "yolo_v3"}
-"""What can be asked, and of which net if none is named."""
+"""Default net of each task."""
 
 TOPS = {"classify": 5, "embed": 1, "detect": 100}
-"""How many classes or objects, if not said."""
+"""Default number of classes or objects of each task."""
 
 
 @dataclass(frozen=True)
-class Wish:
-    """One question to one net.
+class Job:
+    """One task for one net.
 
     Attributes:
         task: "classify", "embed" or "detect".
-        net: Its name, or the path of a file that `export` wrote; None for the usual one.
+        net: The net's name, or the path of a file that `export` wrote; None for the default.
         weights: As in `load`; None for the net's first ones.
-        top: How many classes of each photo, or how many objects at most; None for the usual number.
+        top: How many classes of each photo, or how many objects at most; None for the default.
         threshold: The score that an object has to exceed.
         engine: As in `accelerate`.
-        precision: Likewise.
+        precision: As in `accelerate`.
         device: "auto", "cpu", "cuda" or "mps".
         ranges: Paths of the photos from which int8 takes its ranges; empty for other precisions.
 
     Raises:
-        ConvAtlasError: A setting that is none.
+        ConvAtlasError: A setting is invalid.
     """
 
     task: str
@@ -51,50 +51,50 @@ class Wish:
         if self.task not in NETS:
             raise unknown("task", self.task, NETS)
         check_request(self.engine, self.precision, 1)
-        if self.task != "detect" and (type(self.most) is not int or self.most < 1):
+        if self.task != "detect" and (type(self.limit) is not int or self.limit < 1):
             raise ConvAtlasError(f"top is a number of classes, 1 or more; got {self.top!r}")
-        check_limits(self.threshold, self.most)
-        if self.task == "detect" and (self.engine not in (AUTO, "eager") or self.precision != "float32"):
+        check_limits(self.threshold, self.limit)
+        if self.task == "detect" and (self.engine not in (AUTO, EAGER) or self.precision != "float32"):
             raise ConvAtlasError(f"detect runs in eager mode in float32, not in {self.engine} in {self.precision}")
 
     @property
     def source(self) -> tuple[str, str | None]:
-        """The net and its weights, by what names them in any folder."""
+        """The net and its weights by names and absolute paths, which are valid in any working directory."""
         net = NETS[self.task] if self.net is None else self.net
-        return _anywhere(net), None if self.weights is None else _anywhere(self.weights)
+        return _absolute(net), None if self.weights is None else _absolute(self.weights)
 
     @property
-    def most(self) -> int:
-        """How many classes or objects."""
+    def limit(self) -> int:
+        """Number of classes, or largest number of objects."""
         return TOPS[self.task] if self.top is None else self.top
 
     def settings(self) -> dict[str, object]:
-        """Those that the answers depend on, beside the net: its engine may be another one tomorrow."""
-        told: dict[str, object] = {"task": self.task, "precision": self.precision}
+        """Settings that the answers depend on, beside the net; not the engine, which another run may change."""
+        values: dict[str, object] = {"task": self.task, "precision": self.precision}
         if self.task != "embed":
-            told["top"] = self.most
+            values["top"] = self.limit
         if self.task == "detect":
-            told["threshold"] = float(self.threshold)
-        return told | ({"ranges": list(self.ranges)} if self.ranges else {})
+            values["threshold"] = float(self.threshold)
+        return values | ({"ranges": list(self.ranges)} if self.ranges else {})
 
 
-def _anywhere(name: str) -> str:
+def _absolute(name: str) -> str:
     return os.path.abspath(name) if is_file(name) else name
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where shards are answered side by side: on Dask.
+    """A Dask cluster that answers shards side by side.
 
     Attributes:
-        workers: Processes on this machine; as many as its cores suggest if None.
-        scheduler: The address of a Dask scheduler that runs already, in the place of processes here.
-        tls_ca: For a scheduler at tls://..., a file with the certificate of who signed the others.
-        tls_cert: Likewise, with our certificate.
-        tls_key: Likewise, with its key.
+        workers: Number of processes on this machine; None for as many as its cores suggest.
+        scheduler: Address of a Dask scheduler that runs already, instead of processes on this machine.
+        tls_ca: For a scheduler at tls://..., a file with the certificate of the authority that signed the others.
+        tls_cert: A file with our certificate, for the same case.
+        tls_key: A file with the key of our certificate.
 
     Raises:
-        ConvAtlasError: Settings that do not go together.
+        ConvAtlasError: Settings contradict each other.
     """
 
     workers: int | None = None
@@ -114,13 +114,13 @@ class Cluster:
             )
         for file in tls:
             if file is not None and not os.path.isfile(file):
-                raise ConvAtlasError(f"there is no file {file!r}")
+                raise ConvAtlasError(f"file {file!r} does not exist")
 
 
 def cluster_of(
-    asked: bool, workers: int | None, scheduler: str | None, tls: tuple[str | None, str | None, str | None]
+    enabled: bool, workers: int | None, scheduler: str | None, tls: tuple[str | None, str | None, str | None]
 ) -> Cluster | None:
-    """The cluster that is asked for, be it by naming any of its settings; None for this process."""
-    if not asked and all(one is None for one in (workers, scheduler, *tls)):
+    """Return the cluster that any of its settings asks for; None to run in this process."""
+    if not enabled and all(setting is None for setting in (workers, scheduler, *tls)):
         return None
     return Cluster(workers, scheduler, *tls)

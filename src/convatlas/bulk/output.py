@@ -1,4 +1,4 @@
-"""The folder of answers: one run at a time works in it, on one job, of which it says what it is."""
+"""The folder of the answers: one run at a time works in it, on one job, which a file in it describes."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ import pyarrow.parquet as pq
 
 from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.errors import ConvAtlasError
-from convatlas.base.locking import owned as owner
-from convatlas.bulk.manifest import Listed
-from convatlas.bulk.result import Unread
-from convatlas.bulk.shards import Shard, spelled, unwritable
+from convatlas.base.locking import owned
+from convatlas.bulk.manifest import Manifest
+from convatlas.bulk.result import Unreadable
+from convatlas.bulk.shards import Shard, printable_name, unwritable
 
 JOB = "_job.json"
-"""Begins with a line, as readers of folders of Parquet leave out what does."""
+"""The leading underscore makes readers of Parquet folders skip it."""
 
 
 @contextmanager
-def owned(folder: Path) -> Iterator[None]:
-    """Holds the folder, which is made; a second run is refused as long as this one lives.
+def own_folder(folder: Path) -> Iterator[None]:
+    """Create the folder and hold it; a second run is refused as long as this one lives.
 
     Raises:
-        ConvAtlasError: Another run is at work in it, or nothing can be written there.
+        ConvAtlasError: Another run works in the folder, or it cannot be written.
     """
     busy = ConvAtlasError(f"another run is at work in {str(folder)!r}: wait for it, or name another folder")
-    with owner(folder / "batch", busy, unwritable):
+    with owned(folder / "batch", busy, unwritable):
         try:
-            for left in folder.glob(".shard-*.parquet.*"):  # by a run that was killed while it wrote
-                left.unlink(missing_ok=True)
+            for path in folder.glob(".shard-*.parquet.*"):  # of a run that was killed while it wrote
+                path.unlink(missing_ok=True)
         except OSError as error:
             raise unwritable(folder, error) from None
         yield
 
 
-def file_of(folder: Path, number: int) -> Path:
-    """Where a shard goes; nothing of a photo's name is in it."""
+def shard_file(folder: Path, number: int) -> Path:
+    """Path of a shard's file; photos' names are not part of it."""
     return folder / f"shard-{number:06}.parquet"
 
 
-def shards_of(folder: Path, photos: Listed, many: int) -> list[Shard]:
-    """All photos in shards of so many; the last one may have fewer."""
-    starts = range(0, len(photos.names), many)
-    names = (photos.names[start : start + many] for start in starts)
-    return [Shard(photos.root, some, file_of(folder, number)) for number, some in enumerate(names)]
+def split(folder: Path, manifest: Manifest, size: int) -> list[Shard]:
+    """Split the photos into shards of `size`; the last one may be smaller."""
+    starts = range(0, len(manifest.names), size)
+    parts = (manifest.names[start : start + size] for start in starts)
+    return [Shard(manifest.root, names, shard_file(folder, number)) for number, names in enumerate(parts)]
 
 
-def settle(folder: Path, job: Mapping[str, object]) -> None:
-    """Notes down what the folder's job is, or sees that it is the same as before.
+def check_job(folder: Path, job: Mapping[str, object]) -> None:
+    """Write the job's description into the folder, or check that it is the same as before.
 
     Raises:
-        ConvAtlasError: It is another job; names the first difference.
+        ConvAtlasError: The folder holds another job; names the first difference.
     """
     path = folder / JOB
     if not path.exists():
@@ -66,40 +66,40 @@ def settle(folder: Path, job: Mapping[str, object]) -> None:
             raise unwritable(path, error) from None
         return
     try:
-        there = read_json(path)
-        told = {name: there[name] for name in job}
+        values = read_json(path)
+        before = {name: values[name] for name in job}
     except (OSError, ValueError, KeyError, TypeError):
         raise ConvAtlasError(f"{str(path)!r} is damaged: name another folder") from None
     for name, value in json.loads(json.dumps(job)).items():
-        if told[name] != value:
+        if before[name] != value:
             raise ConvAtlasError(
-                f"{str(folder)!r} holds another job, whose {name} is {told[name]!r:.100} and not {value!r:.100}: "
+                f"{str(folder)!r} holds another job, whose {name} is {before[name]!r:.100} and not {value!r:.100}: "
                 "name another folder"
             )
 
 
-def unread(shard: Shard, job: Mapping[str, object]) -> list[Unread]:
-    """The photos of a finished shard that could not be read.
+def unreadable(shard: Shard, settings: Mapping[str, object]) -> list[Unreadable]:
+    """List the photos of a finished shard that could not be read.
 
     Args:
-        shard: Which one.
-        job: What its file has to say of the question and the net.
+        shard: The shard.
+        settings: What its file has to record, as `shard_settings` returns it.
 
     Raises:
-        ConvAtlasError: Its file is damaged, or of another shard or job.
+        ConvAtlasError: The file is damaged, or belongs to another shard or job.
     """
     try:
         file = pq.ParquetFile(shard.file)
-        told = json.loads((file.schema_arrow.metadata or {})[b"convatlas"])
+        recorded = json.loads((file.schema_arrow.metadata or {})[b"convatlas"])
         table = file.read(["path", "error"])
-        ours = all(told[name] == value for name, value in json.loads(json.dumps(job)).items())
+        same = all(recorded[name] == value for name, value in json.loads(json.dumps(settings)).items())
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
-        raise _in_the_way(shard, "is damaged") from None
-    if not ours or table["path"].to_pylist() != [spelled(name) for name in shard.names]:
-        raise _in_the_way(shard, "holds other answers")
-    bad = table.filter(table["error"].is_valid())
-    return [Unread(row["path"], row["error"]) for row in bad.to_pylist()]
+        raise _unusable(shard, "is damaged") from None
+    if not same or table["path"].to_pylist() != [printable_name(name) for name in shard.names]:
+        raise _unusable(shard, "holds other answers")
+    rows = table.filter(table["error"].is_valid()).to_pylist()
+    return [Unreadable(row["path"], row["error"]) for row in rows]
 
 
-def _in_the_way(shard: Shard, why: str) -> ConvAtlasError:
-    return ConvAtlasError(f"{str(shard.file)!r} {why}: take it away, and the same call makes it anew")
+def _unusable(shard: Shard, reason: str) -> ConvAtlasError:
+    return ConvAtlasError(f"{str(shard.file)!r} {reason}: remove it, and the same call makes it again")

@@ -1,4 +1,4 @@
-"""Work done ahead by threads, of which never more than a little waits to be taken."""
+"""Prefetching: threads work ahead, and only a few results wait to be taken."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-Given = TypeVar("Given")
-Done = TypeVar("Done")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def ahead(work: Callable[[Given], Done], items: Iterable[Given], threads: int, most: int) -> Iterator[Done]:
-    """`work` of each item in turn; up to `most` are begun or done before they are asked for."""
+def prefetch(work: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int) -> Iterator[Result]:
+    """Apply `work` to each item in turn; up to `ahead` items are started or done before their results are taken."""
     pool = ThreadPoolExecutor(threads)
-    waiting: deque[Future[Done]] = deque()
+    waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
             waiting.append(pool.submit(work, item))
-            if len(waiting) > most:
+            if len(waiting) > ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

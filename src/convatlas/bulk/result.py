@@ -1,4 +1,4 @@
-"""What came of a job."""
+"""The result of a job."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from convatlas.base.records import Record
 
 
 @dataclass(frozen=True)
-class Unread:
+class Unreadable:
     """A photo that could not be read, and why."""
 
     path: str
@@ -21,15 +21,15 @@ class Batch(Record):
 
     Attributes:
         task: "classify", "embed" or "detect".
-        net: Which net.
-        weights: Which lineage.
-        engines: Which engines ran it; those of earlier runs are in the files.
+        net: The card's name.
+        weights: The lineage's name.
+        engines: Engines of this run; those of earlier runs are recorded in the files.
         output: The folder of the answers.
-        photos: In all.
-        shards: Files that hold them.
-        answered: Photos of this run; the others were there.
-        seconds: Of this run, from the first photo on.
-        unread: All that could not be read, and why.
+        photos: Number of photos.
+        shards: Number of files.
+        answered: Photos of this run; the others were answered before.
+        seconds: Duration of this run, from the first photo on.
+        unread: All photos that could not be read, and why.
     """
 
     task: str
@@ -41,12 +41,12 @@ class Batch(Record):
     shards: int
     answered: int
     seconds: float
-    unread: tuple[Unread, ...]
+    unread: tuple[Unreadable, ...]
 
     def __str__(self) -> str:
-        by = f" in {', '.join(self.engines)}" if self.engines else ""
+        engines = f" in {', '.join(self.engines)}" if self.engines else ""
         rate = f", {self.answered / self.seconds:.1f} a second" if self.answered else ""
         return (
-            f"{self.photos:,} photos in {self.shards:,} shards in {self.output}, by {self.net} ({self.weights}){by}; "
-            f"{self.answered:,} of them now{rate}; {len(self.unread):,} could not be read"
+            f"{self.photos:,} photos in {self.shards:,} shards in {self.output}, by {self.net} ({self.weights})"
+            f"{engines}; {self.answered:,} of them now{rate}; {len(self.unread):,} could not be read"
         )

@@ -1,4 +1,4 @@
-"""One shard: photos are decoded ahead, answered in batches, and written as one Parquet file, whole or not at all."""
+"""Shards: photos are decoded ahead, answered in batches, and written as one Parquet file, whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,32 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from convatlas.base.atomic import write_bytes
-from convatlas.base.errors import ConvAtlasError, ImageError
+from convatlas.base.errors import ConvAtlasError
 from convatlas.base.machine import threads
-from convatlas.bulk.predictors import Answers, Model, Sizes, metadata
-from convatlas.bulk.prefetch import ahead
-from convatlas.engines.session import Photos
-from convatlas.images.decoding import read
-from convatlas.images.letterbox import DarknetPreprocessing
-from convatlas.images.preprocessing import Preprocessing
+from convatlas.bulk.columns import Answers, Columns, metadata
+from convatlas.bulk.prefetch import prefetch
+from convatlas.predict.predictors import Prepared, prepare
 
-OWN = {"path": pa.string(), "raw_path": pa.binary(), "error": pa.string()}
-"""Columns that all tables have: the photo; its name as bytes, if it is no UTF-8; why it could not be read."""
+PHOTO_COLUMNS = {"path": pa.string(), "raw_path": pa.binary(), "error": pa.string()}
+"""Columns of all tables: the photo, its name as bytes if that is not UTF-8, and why it could not be read."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Some photos that are answered together.
+    """Photos that are answered together.
 
     Attributes:
-        root: The folder to which the names are relative.
-        names: Of the photos.
-        file: Where the answers go.
+        root: The folder that the names are relative to.
+        names: Names of the photos.
+        file: Path of the file of answers.
     """
 
     root: str
@@ -41,88 +37,63 @@ class Shard:
     file: Path
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A batch: inputs (n, C, h, w) and sizes of the photos that could be read, and of each photo why not, or None."""
-
-    x: Photos
-    sizes: Sizes
-    errors: list[str | None]
-
-
-def fill(shards: Sequence[Shard], model: Model, known: Mapping[str, object]) -> Iterator[tuple[Shard, int]]:
-    """Answers shards in turn and writes each; tells after each batch how many photos of which shard are done.
+def fill(shards: Sequence[Shard], columns: Columns, net: Mapping[str, object]) -> Iterator[tuple[Shard, int]]:
+    """Answer shards in turn and write each; yield after each batch the shard and how many of its photos are done.
 
     Args:
-        shards: Which photos, and where to.
-        model: The net.
-        known: What the files are to say of the net, as `identity` gives it.
+        shards: The shards.
+        columns: The net at work.
+        net: What the files record of the net, as `identity` returns it.
 
     Raises:
         ConvAtlasError: A file cannot be written.
     """
-    rows = _rows(model)
-    for shard, errors, found in _answers(shards, model):
-        good = iter(range(len(errors)))
+    rows = _empty_rows(columns)
+    for shard, errors, answers in _batches(shards, columns):
+        readable = iter(range(len(errors)))
         for error in errors:
-            place = next(good) if error is None else None
+            place = next(readable) if error is None else None
             rows["error"].append(error)
-            for name in model.columns:
-                rows[name].append(None if place is None else found[name][place])
+            for name in columns.types:
+                rows[name].append(None if place is None else answers[name][place])
         yield shard, len(rows["error"])
         if len(rows["error"]) == len(shard.names):
-            rows["path"] = [spelled(name) for name in shard.names]
+            rows["path"] = [printable_name(name) for name in shard.names]
             rows["raw_path"] = [None if _is_utf8(name) else os.fsencode(name) for name in shard.names]
-            schema = pa.schema({**OWN, **model.columns}, metadata(model, known))
-            columns = [pa.array(rows[name], schema.field(name).type) for name in schema.names]
-            write(shard.file, pa.table(columns, schema=schema))
-            rows = _rows(model)
+            schema = pa.schema({**PHOTO_COLUMNS, **columns.types}, metadata(columns, net))
+            arrays = [pa.array(rows[name], schema.field(name).type) for name in schema.names]
+            write(shard.file, pa.table(arrays, schema=schema))
+            rows = _empty_rows(columns)
 
 
-def _rows(model: Model) -> dict[str, list[Any]]:
-    return {name: [] for name in (*OWN, *model.columns)}
+def _empty_rows(columns: Columns) -> dict[str, list[Any]]:
+    return {name: [] for name in (*PHOTO_COLUMNS, *columns.types)}
 
 
-def _answers(shards: Sequence[Shard], model: Model) -> Iterator[tuple[Shard, list[str | None], Answers]]:
-    """The batches in order: of which shard, why photos could not be read, and the answers to the others.
+def _batches(shards: Sequence[Shard], columns: Columns) -> Iterator[tuple[Shard, list[str | None], Answers]]:
+    """Answer the batches in order: the shard, for each photo why it could not be read, the answers to the others.
 
-    While some photos are answered, others are decoded; where the model takes several callers, each thread goes all the
-    way from the files to the answers.
+    While a batch is answered, others are decoded; where the engine takes several callers, each thread goes all the way
+    from the files to the answers.
     """
-    preprocessing = model.net.lineage.preprocessing
-    parts = ((one, one.names[at : at + model.batch]) for one in shards for at in range(0, len(one.names), model.batch))
+    preprocessing, size = columns.net.lineage.preprocessing, columns.batch
+    parts = ((shard, shard.names[at : at + size]) for shard in shards for at in range(0, len(shard.names), size))
 
-    def prepare(part: tuple[Shard, Sequence[str]]) -> tuple[Shard, Prepared]:
+    def decode(part: tuple[Shard, Sequence[str]]) -> tuple[Shard, Prepared]:
         shard, names = part
-        return shard, _prepared(preprocessing, [os.path.join(shard.root, name) for name in names])
+        return shard, prepare(preprocessing, [os.path.join(shard.root, name) for name in names])
 
-    def answer(given: tuple[Shard, Prepared]) -> tuple[Shard, list[str | None], Answers]:
-        shard, some = given
-        return shard, some.errors, model(some.x, some.sizes) if len(some.x) else {}
+    def answer(decoded: tuple[Shard, Prepared]) -> tuple[Shard, list[str | None], Answers]:
+        shard, batch = decoded
+        return shard, batch.errors, columns(batch.x, batch.sizes) if len(batch.x) else {}
 
-    many = threads()
-    if model.callers > 1:
-        return ahead(lambda part: answer(prepare(part)), parts, model.callers, model.callers + 2)
-    return map(answer, ahead(prepare, parts, many, many + 2))
-
-
-def _prepared(preprocessing: Preprocessing | DarknetPreprocessing, paths: Sequence[str]) -> Prepared:
-    x = np.empty((len(paths), preprocessing.channels, *preprocessing.size), np.float32)
-    sizes: list[tuple[int, int]] = []
-    errors: list[str | None] = []
-    for path in paths:
-        try:
-            photo = read(path)
-            x[len(sizes)] = preprocessing(photo)
-            sizes.append((photo.shape[0], photo.shape[1]))
-            errors.append(None)
-        except ImageError as error:
-            errors.append(str(error))
-    return Prepared(x[: len(sizes)], sizes, errors)
+    if columns.callers > 1:
+        return prefetch(lambda part: answer(decode(part)), parts, columns.callers, columns.callers + 2)
+    return map(answer, prefetch(decode, parts, threads(), threads() + 2))
 
 
-def spelled(name: str) -> str:
-    r"""A photo's name as a table has it: bytes that are no UTF-8 as `\xff`."""
+def printable_name(name: str) -> str:
+    r"""Return a photo's name as the table has it: bytes that are not UTF-8 are written as `\xff`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
@@ -135,10 +106,10 @@ def _is_utf8(name: str) -> bool:
 
 
 def write(file: Path, table: pa.Table) -> None:
-    """Writes a table as Parquet, whole or not at all.
+    """Write a table as Parquet, whole or not at all.
 
     Raises:
-        ConvAtlasError: It cannot be written.
+        ConvAtlasError: The file cannot be written.
     """
     data = pa.BufferOutputStream()
     pq.write_table(table, data)
@@ -149,8 +120,8 @@ def write(file: Path, table: pa.Table) -> None:
 
 
 def unwritable(path: Path, error: OSError) -> ConvAtlasError:
-    """The error for a file or folder that the system refuses to write."""
+    """Error for a file or folder that the system refuses to write."""
     return ConvAtlasError(
-        f"{str(path)!r} cannot be written ({error.strerror or error}); shards that are there are whole, and the same "
-        "call goes on after them"
+        f"{str(path)!r} cannot be written ({error.strerror or error}); finished shards are whole, and the same call "
+        "continues after them"
     )

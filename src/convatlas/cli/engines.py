@@ -35,9 +35,9 @@ def export(
 ) -> None:
     """A net as a file: its graph for other engines, or its weights; compared with the net before it is there."""
     from convatlas.engines.export.export import export as exported
-    from convatlas.weights.resolve import named
+    from convatlas.weights.resolve import resolve
 
-    print(exported(named(net, weights), file, layout=layout, size=size_of(size)))
+    print(exported(resolve(net, weights), file, layout=layout, size=size_of(size)))
 
 
 @app.command()

@@ -40,12 +40,12 @@ def classify(
         raise ConvAtlasError("nothing to classify: name photos or folders, or say --samples")
     from convatlas.images.folders import photos as below
     from convatlas.predict.classify import classify as classified
-    from convatlas.predict.results import table
+    from convatlas.predict.results import class_table
 
     files = below(given)
     steps = classified.steps(files, net, weights=weights, top=top, device=device, engine=engine)
     found = list(progress(steps, len(files), "classifying"))
-    _tell(found, table, as_json, markdown, csv)
+    _tell(found, class_table, as_json, markdown, csv)
 
 
 @app.command()
@@ -68,7 +68,7 @@ def detect(
     from convatlas.images.annotate import output_paths, save
     from convatlas.images.folders import photos as below
     from convatlas.predict.detect import detect as detected
-    from convatlas.predict.detect import table
+    from convatlas.predict.results import object_table
 
     files = below(photos)
     found: list[Any] = []
@@ -78,7 +78,7 @@ def detect(
         if pictures and one.error is None:
             save(one.draw(), pictures[len(found)])
         found.append(one)
-    _tell(found, table, as_json, markdown, csv)
+    _tell(found, object_table, as_json, markdown, csv)
 
 
 @app.command()

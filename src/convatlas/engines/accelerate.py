@@ -26,11 +26,11 @@ from convatlas.engines.workspace import Workspace
 from convatlas.images.decoding import Source
 from convatlas.images.sources import sources
 from convatlas.nets.build import Size
-from convatlas.weights.resolve import named
+from convatlas.weights.resolve import NamedNet, find_net, resolve
 
 
 def accelerate(
-    net: str | nn.Module,
+    net: str | NamedNet | nn.Module,
     engine: str = AUTO,
     precision: str = "float32",
     *,
@@ -69,7 +69,8 @@ def accelerate(
         StoreError: The store cannot be written to, and has no result of an earlier search.
     """
     check_request(engine, precision, batch)
-    original = named(net, weights) if isinstance(net, str) else net
+    named = find_net(net, weights)
+    original = resolve(named or net, None if named else weights)
     twin, shape = evaluation_copy(original), shape_of(original, size)
     folder = folder_of(twin, shape)
     listed = None if photos is None else sources(photos)
@@ -89,9 +90,8 @@ def accelerate(
                     write_bytes(file, result[1].to_json().encode())
     except OSError as error:
         raise unusable(folder, error) from None
-    published = cached.published(net, weights) if isinstance(net, str) else None
-    if published is not None and size is None:
-        _index(published, folder, twin, shape, result[1])
+    if named is not None and named.published is not None and size is None:
+        _index(named.published, folder, twin, shape, result[1])
     return Accelerated(original, *result)
 
 

@@ -7,21 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.machine import machine_key
 from convatlas.base.store import home
-from convatlas.catalogue.cards import find
 from convatlas.catalogue.lineages import Weights
 from convatlas.engines.export.metadata import Description
 from convatlas.engines.options import Options
 from convatlas.engines.probabilities import MAPS
 from convatlas.engines.registry import backends, packages, without_torch
-from convatlas.engines.session import Photos, Session
+from convatlas.engines.session import Session
 from convatlas.weights.lineage import Lineage, lineage
-from convatlas.weights.registry import choose
+from convatlas.weights.resolve import NamedNet
 
 
 @dataclass(frozen=True)
@@ -40,14 +37,10 @@ class CachedNet:
     session: Session
     map: str
 
-    def probabilities(self, x: Photos) -> Photos:
-        """Class probabilities (N, classes) of inputs (N, C, h, w) that `lineage.prepare` made."""
-        return MAPS[self.map](self.session(np.ascontiguousarray(x)))
 
-
-def cached_net(name: str, weights: str | None, engine: str | None = None) -> CachedNet | None:
-    """The net called `name` with published weights, in `engine` or in the first with valid files; None without any."""
-    row = published(name, weights)
+def cached_net(net: NamedNet, engine: str | None = None) -> CachedNet | None:
+    """A net with published weights in `engine`, or in the first engine with valid files; None without any."""
+    row = net.published
     if row is None:
         return None
     for candidate in without_torch() if engine is None else (engine,):
@@ -56,11 +49,11 @@ def cached_net(name: str, weights: str | None, engine: str | None = None) -> Cac
             folder = home() / "engines" / str(entry["folder"])
             if entry["machine"] != machine_key(packages()) or entry["stamp"] != _stamp(folder, candidate):
                 continue
-            net = Description.from_metadata(entry["metadata"], "the index")
-            if net.lineage != lineage(row) or net.probabilities not in MAPS or not net.lineage.class_names:
+            graph = Description.from_metadata(entry["metadata"], "the index")
+            if graph.lineage != lineage(row) or graph.probabilities not in MAPS or not graph.lineage.class_names:
                 continue
             session = backends()[candidate].open(folder, _options(candidate))
-            return CachedNet(net.net, net.lineage, session, net.probabilities)
+            return CachedNet(graph.net, graph.lineage, session, graph.probabilities)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ConvAtlasError):
             continue
     return None
@@ -77,18 +70,9 @@ def index(weights: Weights, folder: Path, metadata: Mapping[str, str], engine: s
     write_bytes(_index_file(weights, engine), json.dumps(entry, ensure_ascii=False).encode())
 
 
-def published(name: str, weights: str | None) -> Weights | None:
-    """The published weights that are meant; None for files, nets of the user, and unknown names."""
-    try:
-        return choose(find(name), weights)
-    except ConvAtlasError:
-        return None
-
-
-def classifies(name: str, weights: str | None) -> bool:
-    """Whether published weights are meant whose outputs are named classes."""
-    row = published(name, weights)
-    return row is not None and row.outputs > 0 and find(name).probabilities in MAPS
+def classifies(net: NamedNet) -> bool:
+    """Whether a net has published weights whose outputs are named classes."""
+    return net.published is not None and net.published.outputs > 0 and net.card.probabilities in MAPS
 
 
 def _options(engine: str) -> Options:

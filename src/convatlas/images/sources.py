@@ -1,4 +1,4 @@
-"""One photo or many: what a caller may give where photos are wanted."""
+"""Sources of photos: one photo, a folder, or a list of them, as callers give them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from convatlas.images.folders import photos
 
 
 def stands_for_many(photos: Source | Sequence[Source]) -> bool:
-    """Whether it is a list, a tuple or a folder; anything else is one photo."""
+    """Whether `photos` is a list, a tuple or a folder; anything else is one photo."""
     return isinstance(photos, list | tuple) or (isinstance(photos, str | Path) and Path(photos).is_dir())
 
 
-def sources(given: Source | Sequence[Source]) -> list[Source]:
-    """The photos that `given` stands for: files below each folder, all else as it is; ImageError as in `photos`."""
-    many: Sequence[Source] = given if isinstance(given, list | tuple) else [given]  # type: ignore[list-item]
-    found: list[Source] = []
-    for one in many:
-        found += photos([one]) if isinstance(one, str | Path) else [one]
-    return found
+def sources(source: Source | Sequence[Source]) -> list[Source]:
+    """List the photos that `source` stands for: the files below each folder, everything else as it is.
+
+    Raises:
+        ImageError: A folder cannot be listed, or holds no photo.
+    """
+    entries: Sequence[Source] = source if isinstance(source, list | tuple) else [source]  # type: ignore[list-item]
+    result: list[Source] = []
+    for entry in entries:
+        result += photos([entry]) if isinstance(entry, str | Path) else [entry]
+    return result
 
 
 def name(source: Source) -> str:
-    """What a record calls a photo: its path, or the type it came as."""
+    """Name of a photo in records: its path, or the type it was given as."""
     return str(source) if isinstance(source, str | Path) else type(source).__name__

@@ -54,7 +54,7 @@ def build(
 
 
 def skeleton(
-    name: str,
+    name: str | Card,
     *,
     classes: int | None = None,
     channels: int | None = None,
@@ -66,7 +66,7 @@ def skeleton(
 
     `variant` replaces fields of the net's `Config` as another lineage has them (a stride, an eps, a border).
     """
-    card = find(name)
+    card = name if isinstance(name, Card) else find(name)
     family = family_of(card)
     config = _config(card, variant)
     published = family.default_genome(config)

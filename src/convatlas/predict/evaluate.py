@@ -1,4 +1,4 @@
-"""How often a net is right on photos whose classes are known."""
+"""Evaluate the accuracy of a net on photos whose classes are known."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
+import numpy as np
 
 from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.devices import device_of
@@ -21,11 +20,16 @@ from convatlas.base.locking import locked, unusable
 from convatlas.base.records import Record
 from convatlas.base.remote import home
 from convatlas.base.verbs import Steps, verb
+from convatlas.engines.session import Photos, Session
 from convatlas.images.labelled import Labelled, labelled
+from convatlas.images.letterbox import DarknetPreprocessing
+from convatlas.images.preprocessing import Preprocessing
 from convatlas.nets.net import Net
-from convatlas.predict.classify_eager import classifier
 from convatlas.predict.evaluation_key import is_published, key_of
-from convatlas.predict.label_map import right_numbers
+from convatlas.predict.label_map import class_indices
+from convatlas.predict.nets import classifying_net
+from convatlas.predict.predictors import prepare
+from convatlas.predict.sessions import EagerSession
 from convatlas.weights.lineage import lineage
 from convatlas.weights.registry import choose
 
@@ -36,22 +40,23 @@ UNREADABLE = -1
 
 @dataclass(frozen=True)
 class Evaluation(Record):
-    """How often a net was right.
+    """Accuracy of a net on one data set.
 
     Attributes:
-        key: Of all that it depends on: the net to the bit, its preprocessing, the photos, which answers are right.
+        key: Hash of all that the result depends on: the net to the bit, its preprocessing, the photos, the right
+            answers.
         net: The card's name.
-        weights: The lineage.
-        published: Whether the net is to the bit what the lineage published; no other is shown by `check`.
-        hash: Of the weights' file.
-        preprocessing: Whose preprocessing the net saw the photos through.
+        weights: The lineage's name.
+        published: Whether the net is to the bit the one that the lineage published; `check` shows no other.
+        hash: Hash of the weights' file.
+        preprocessing: The lineage whose preprocessing was used.
         data: The folder.
-        photos: How many were seen; those that could not be read are not among them.
-        classes: How many classes they are of.
+        photos: Number of photos, without those that could not be read.
+        classes: Number of classes that they belong to.
         top1: Share of photos whose class was the net's first answer, in percent.
-        top5: Whose class was among the first five.
-        top1_interval: In which the net's true share lies, 95 times of 100 (Wilson 1927), in percent.
-        top5_interval: Likewise.
+        top5: Share of photos whose class was among the net's first five answers, in percent.
+        top1_interval: 95 % confidence interval of `top1` (Wilson 1927), in percent.
+        top5_interval: 95 % confidence interval of `top5`.
         unreadable: Photos that could not be read.
         empty: Folders of classes that hold no photo; they are left out.
     """
@@ -94,120 +99,123 @@ def evaluate(
     preprocessing: str | None = None,
     device: str = "auto",
 ) -> Steps[Evaluation]:
-    """Accuracy of a net on photos whose classes are known, under its lineage's own preprocessing.
+    """Measure the accuracy of a net on photos whose classes are known, with its lineage's own preprocessing.
 
-    What was seen is kept as it goes: the same call after an interruption goes on where it was. The result of a net that
-    is to the bit what its lineage published is kept too, and `check` shows it beside the published figure.
+    Results are stored shard by shard: the same call after an interruption continues where it stopped. The result of a
+    net that is to the bit the one its lineage published is stored too; `check` shows it beside the published figure.
 
     Args:
-        net: A net's name, or a net that `load` gave.
+        net: A net's name, or a net that `load` returned.
         data: A folder of folders of classes (named by synset, by number or by label), or of photos, with `truth`.
-            Numbers count from 0: ImageNet's classes in the order of their synsets, others as the net puts them out.
-        weights: Which weights of a net by its name, as in `load`.
+            Numbers count from 0: ImageNet's classes in the order of their synsets, others in that of the net's outputs.
+        weights: Weights of a net by its name, as in `load`.
         truth: A file with the name and the class of each photo.
         classes: Names of the net's classes (or synsets, or numbers) by those of the data set, where they differ.
-        preprocessing: Another lineage of the net, to see what its preprocessing costs.
+        preprocessing: Another lineage of the net whose preprocessing is used, to compare the two.
         device: "auto", "cpu", "cuda" or "mps".
 
     Raises:
         ImageError: There are no such photos, or none of them can be read.
-        ConvAtlasError: Classes that the net does not know, or a net that does not classify.
-        WeightsError: The net has no weights, or no names of classes.
+        ConvAtlasError: The net does not know a class of the data set, or does not classify.
+        WeightsError: The net has no weights, or no class names.
         StoreError: The store cannot be written.
     """
-    where = device_of(device)
-    net = classifier(net, weights)
-    seen_as = net.lineage if preprocessing is None else lineage(choose(net.card, preprocessing))
+    place = device_of(device)
+    module = classifying_net(net, weights)
+    source = module.lineage if preprocessing is None else lineage(choose(module.card, preprocessing))
     photos, empty = labelled(data, truth)
-    numbers = right_numbers({photo.label for photo in photos}, net.lineage.class_names, classes)
-    net.to(where).eval()
-    viewer = replace(net.lineage, preprocessing=seen_as.preprocessing.for_channels(net.channels))
-    if viewer.preprocessing.channels != net.channels:
-        raise ConvAtlasError(f"photos become {viewer.preprocessing.channels} channels; this net takes {net.channels}")
-    key = key_of(net, seen_as.name, photos, numbers)
+    indices = class_indices({photo.label for photo in photos}, module.lineage.class_names, classes)
+    used = source.preprocessing.for_channels(module.channels)
+    if used.channels != module.channels:
+        raise ConvAtlasError(f"photos become {used.channels} channels; this net takes {module.channels}")
+    session = EagerSession(module, place)
+    key = key_of(module, source.name, photos, indices)
     folder = home() / "evaluated" / key
     ranks: list[int] = []
     with locked(folder):
         for start in range(0, len(photos), SHARD):
-            ranks += _shard(net, viewer, photos[start : start + SHARD], numbers, folder / f"{start:08}.json")
+            shard = photos[start : start + SHARD]
+            ranks += _shard(session, used, shard, indices, folder / f"{start:08}.json")
             if len(ranks) < len(photos):
                 yield len(ranks), len(photos), None
-    result = _result(net, key, seen_as.name, str(Path(data).absolute()), photos, ranks, empty)
+    result = _result(module, key, source.name, str(Path(data).absolute()), photos, ranks, empty)
     if result.published:
         keep(result.net, result.to_dict())
     yield len(photos), len(photos), result
 
 
-def _shard(net: Net, viewer: Any, photos: Sequence[Labelled], numbers: Mapping[str, int], kept: Path) -> list[int]:
-    """The rank of the right answer for each photo, from 0; read from `kept` if it was found before."""
+def _shard(
+    session: Session,
+    preprocessing: Preprocessing | DarknetPreprocessing,
+    photos: Sequence[Labelled],
+    indices: Mapping[str, int],
+    file: Path,
+) -> list[int]:
+    """Rank of the right answer for each photo, from 0; read from `file` if an earlier run wrote it."""
     with suppress(OSError, ValueError):
-        found = read_json(kept)
-        if isinstance(found, list) and len(found) == len(photos) and all(type(rank) is int for rank in found):
-            return found
+        ranks = read_json(file)
+        if isinstance(ranks, list) and len(ranks) == len(photos) and all(type(rank) is int for rank in ranks):
+            return ranks
     ranks = [UNREADABLE] * len(photos)
-
-    def prepared(photo: Labelled) -> torch.Tensor | None:
-        try:
-            return torch.from_numpy(viewer.prepare(photo.path))
-        except ImageError:
-            return None
-
-    parameter = next(net.parameters())
-    with ThreadPoolExecutor(2) as pool, torch.inference_mode():
-        inputs = pool.map(prepared, photos)
-        batch: list[tuple[int, torch.Tensor]] = []
+    with ThreadPoolExecutor(2) as pool:
+        inputs = pool.map(lambda photo: prepare(preprocessing, [photo.path]).x, photos)
+        batch: list[tuple[int, Photos]] = []
         for place, x in enumerate(inputs):
-            if x is not None:
+            if len(x):
                 batch.append((place, x))
             if batch and (len(batch) == BATCH or place == len(photos) - 1):
-                answers = net(torch.stack([x for _, x in batch]).to(parameter))
-                for (at, _), answer in zip(batch, answers, strict=True):
-                    right = answer[numbers[photos[at].label]]
-                    # What is no number is never right; of equal answers the smaller number comes first, as in topk.
-                    ranks[at] = int((~(answer <= right)).sum() + (answer[: numbers[photos[at].label]] == right).sum())
+                outputs = session(np.concatenate([x for _, x in batch]))
+                for (at, _), output in zip(batch, outputs, strict=True):
+                    ranks[at] = _rank(output, indices[photos[at].label])
                 batch = []
     try:
-        write_bytes(kept, json.dumps(ranks).encode())
+        write_bytes(file, json.dumps(ranks).encode())
     except OSError as error:
-        raise unusable(kept, error) from None
+        raise unusable(file, error) from None
     return ranks
+
+
+def _rank(output: Photos, index: int) -> int:
+    """Rank of one class among the outputs (classes,), from 0; NaN is never right, of equal outputs the first wins."""
+    right = output[index]
+    return int((~(output <= right)).sum() + (output[:index] == right).sum())
 
 
 def _result(
     net: Net,
     key: str,
-    seen_as: str,
+    preprocessing: str,
     data: str,
     photos: Sequence[Labelled],
     ranks: Sequence[int],
     empty: Sequence[Path],
 ) -> Evaluation:
-    seen = [rank for rank in ranks if rank != UNREADABLE]
-    if not seen:
+    readable = [rank for rank in ranks if rank != UNREADABLE]
+    if not readable:
         raise ImageError(f"none of the {len(photos)} photos of {data!r} can be read")
-    first, five = sum(rank == 0 for rank in seen), sum(rank < TOP for rank in seen)
+    first, five = sum(rank == 0 for rank in readable), sum(rank < TOP for rank in readable)
     return Evaluation(
         key=key,
         net=net.card.name,
         weights=net.lineage.name,
         published=is_published(net),
         hash=net.lineage.hash,
-        preprocessing=seen_as,
+        preprocessing=preprocessing,
         data=data,
-        photos=len(seen),
+        photos=len(readable),
         classes=len({photo.label for photo, rank in zip(photos, ranks, strict=True) if rank != UNREADABLE}),
-        top1=100 * first / len(seen),
-        top5=100 * five / len(seen),
-        top1_interval=wilson(first, len(seen)),
-        top5_interval=wilson(five, len(seen)),
+        top1=100 * first / len(readable),
+        top5=100 * five / len(readable),
+        top1_interval=wilson(first, len(readable)),
+        top5_interval=wilson(five, len(readable)),
         unreadable=tuple(str(p.path) for p, rank in zip(photos, ranks, strict=True) if rank == UNREADABLE),
         empty=tuple(map(str, empty)),
     )
 
 
-def wilson(right: int, many: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95 % interval of a share, in percent (Wilson 1927)."""
-    share = right / many
-    centre = (share + z * z / (2 * many)) / (1 + z * z / many)
-    reach = z / (1 + z * z / many) * math.sqrt(share * (1 - share) / many + z * z / (4 * many * many))
+def wilson(right: int, count: int, z: float = 1.959964) -> tuple[float, float]:
+    """95 % confidence interval of the share `right / count`, in percent (Wilson 1927)."""
+    share = right / count
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    reach = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     return 100 * max(0.0, centre - reach), 100 * min(1.0, centre + reach)

@@ -45,7 +45,7 @@ def is_published(net: Net) -> bool:
         row = choose(net.card, net.lineage.name)
         if net.lineage != lineage(row) or not kept(row).is_file():
             return False
-        published = load(net.card.name, weights=row.name)
+        published = load(net.card, weights=row)
         if describe(net) != describe(published):
             return False
     # The net cannot be described, or the published weights are not here.

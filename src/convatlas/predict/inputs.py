@@ -1,4 +1,4 @@
-"""A photo as a net sees it, for pictures of what goes on inside."""
+"""A net and a photo as its input, for pictures of what goes on inside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from convatlas.anatomy.measure.measure import input_shape
 from convatlas.base.errors import ConvAtlasError, StoreError, WeightsError
-from convatlas.catalogue.cards import find
+from convatlas.catalogue.cards import Card, find
 from convatlas.catalogue.lineages import weights_of
 from convatlas.images.decoding import Source, read
 from convatlas.nets.build import Size, build, skeleton
@@ -25,89 +25,96 @@ from convatlas.weights.load import load
 from convatlas.weights.registry import choose, origin
 from convatlas.weights.resolve import NONE
 
+Genes = Mapping[str, object] | None
+
 
 @dataclass(frozen=True)
-class Seen:
-    """A net and a photo in front of it.
+class NetInput:
+    """A net and a photo as its input.
 
     Attributes:
-        net: In evaluation mode.
-        x: The photo as its input, (1, C, H, W).
-        pixels: The same as one can look at, (H, W, 3).
-        weights: Which ones, in words.
-        prepared: How the photo was, in words; "" where the weights say it.
+        net: The net, in evaluation mode.
+        x: The photo as the net's input, (1, C, H, W).
+        pixels: The input as pixels to look at, (H, W, 3), uint8.
+        weights: A sentence that says which weights the net has.
+        preprocessing: A sentence that says how the photo was prepared; empty where the weights' name says it.
     """
 
     net: nn.Module
     x: Tensor
     pixels: NDArray[np.uint8]
     weights: str
-    prepared: str
+    preprocessing: str
 
     @property
-    def told(self) -> str:
-        """Both."""
-        return f"{self.weights} {self.prepared}".strip()
+    def caption(self) -> str:
+        """Caption for a picture: the two sentences."""
+        return f"{self.weights} {self.preprocessing}".strip()
 
 
-def seen(
+def net_input(
     name: str,
     photo: Source,
     *,
     weights: str | None = None,
     size: Size | None = None,
-    genes: Mapping[str, object] | None = None,
-    shape_alone: bool = False,
-) -> Seen:
-    """A net with its weights and a photo prepared for it.
+    genes: Genes = None,
+    shape_only: bool = False,
+) -> NetInput:
+    """Load a net with its weights and prepare a photo for it.
 
-    Weights bring their own preparation. A net without any, or of the user's own, gets the photo resized to its input,
-    with values from 0 to 1, grey if it takes one channel.
+    Weights bring their own preprocessing. For a net without weights, or of the user's own, the photo is resized to the
+    net's input, with values from 0 to 1, grey if the net takes one channel.
 
     Args:
         name: A net of the atlas, `package.module:callable`, or a .pt2 file.
         photo: A path, bytes, an array or a PIL image.
-        weights: A lineage, as in `load`; "none" for random ones, which a net without lineages has in any case.
-        size: Of the input; for weights only where they were made for it.
+        weights: A lineage, as in `load`; "none" for random weights, which a net without lineages has in any case.
+        size: Height and width of the input; with weights only those they were made for.
         genes: As in `build`; only for a net of the atlas.
-        shape_alone: Whether the net is looked at for its shape: it is on the meta device then, and published weights,
-            which are not fetched, say no more than how the net's windows lie and how the photo is prepared.
+        shape_only: Whether only the net's shape matters: it is on the meta device then, and its weights are not
+            fetched, but decide on strides and on the preprocessing.
 
     Raises:
-        ConvAtlasError: As `load`, `build`, `own` and `read` do; another size than the weights' photos have.
+        ConvAtlasError: As `load`, `build`, `load_user_net` and `read` do; or `size` is not that of the weights' photos.
     """
-    net, told = (_shape if shape_alone else _net)(name, weights, size, genes)
+    net, sentence = _resolve(name, weights, size, genes, shape_only)
     net.eval()
-    lineage, prepared = getattr(net, "lineage", None) if isinstance(net, Net) else None, ""
+    lineage, preprocessing = net.lineage if isinstance(net, Net) else None, ""
     if lineage is not None:
         x = lineage.prepare(photo)
-        wanted = input_shape(net, size, None)
-        if size is not None and wanted != x.shape:
+        shape = input_shape(net, size, None)
+        if size is not None and shape != x.shape:
             raise ConvAtlasError(
-                f"the {lineage.name} weights prepare photos of {x.shape[1]} x {x.shape[2]}, not of {wanted[1]} x "
-                f"{wanted[2]}: leave the size, or take {NONE} for the weights"
+                f"the {lineage.name} weights prepare photos of {x.shape[1]} x {x.shape[2]}, not of {shape[1]} x "
+                f"{shape[2]}: leave the size, or take {NONE} for the weights"
             )
         pixels = lineage.preprocessing.to_pixels(x)
     else:
         x, pixels = _resized(read(photo), input_shape(net, size, None))
-        prepared = "The photo was resized to the net's input, with values from 0 to 1."
+        preprocessing = "The photo was resized to the net's input, with values from 0 to 1."
     first = next((weight for weight in net.parameters() if weight.is_floating_point()), None)
     dtype = torch.float32 if first is None else first.dtype
-    return Seen(net, torch.from_numpy(x)[None].to(dtype), pixels, told, prepared)
+    return NetInput(net, torch.from_numpy(x)[None].to(dtype), pixels, sentence, preprocessing)
 
 
-Genes = Mapping[str, object] | None
-
-
-def _net(name: str, weights: str | None, size: Size | None, genes: Genes) -> tuple[nn.Module, str]:
+def _resolve(
+    name: str, weights: str | None, size: Size | None, genes: Genes, shape_only: bool
+) -> tuple[nn.Module, str]:
+    """The net, and a sentence that says which weights it has."""
     if is_user_net(name):
-        return _own(name, genes), "Weights: its own."
+        if genes:
+            raise ConvAtlasError("genes belong to nets of the atlas: your own module is looked at as it is")
+        return load_user_net(name), "Weights: its own."
+    card = None if is_file(name) else find(name)
+    if shape_only and card is not None and (weights is None or not is_file(weights)):
+        return _skeleton(card, weights, size, genes)
     if weights != NONE:
         try:
-            net = load(name, weights=weights, size=size, genes=genes)
+            net = load(card or name, weights=weights, size=size, genes=genes)
             return net, f"Weights: {net.lineage.name}."
         except WeightsError:
-            # A lineage that was asked for must be there.
+            # Weights that are asked for must exist.
             if weights is not None:
                 raise
         except StoreError as error:
@@ -115,27 +122,19 @@ def _net(name: str, weights: str | None, size: Size | None, genes: Genes) -> tup
     return build(name, size=size, genes=genes), "Weights: random, of seed 0."
 
 
-def _shape(name: str, weights: str | None, size: Size | None, genes: Genes) -> tuple[nn.Module, str]:
-    if is_user_net(name) or (weights is not None and is_file(weights)):
-        return _net(name, weights, size, genes)
-    card = find(name)
-    # Photos of another size are nobody's.
+def _skeleton(card: Card, weights: str | None, size: Size | None, genes: Genes) -> tuple[Net, str]:
+    """The net on the meta device, with strides and preprocessing of its weights."""
+    # Weights' preprocessing has one size: for any other the photo is simply resized.
     if weights == NONE or (weights is None and (size is not None or not weights_of(card.name))):
-        return skeleton(name, size=size, genes=genes), ""
+        return skeleton(card, size=size, genes=genes), ""
     row = choose(card, weights)
-    net = skeleton(name, size=size, genes=genes, variant=origin(row.origin).variant(row))
+    net = skeleton(card, size=size, genes=genes, variant=origin(row.origin).variant(row))
     net.lineage = lineage_of(row)
     return net, f"As the {row.name} weights have it."
 
 
-def _own(name: str, genes: Genes) -> nn.Module:
-    if genes:
-        raise ConvAtlasError("genes belong to nets of the atlas: your own module is looked at as it is")
-    return load_user_net(name)
-
-
 def _resized(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """The photo resized to (C, H, W), as values from 0 to 1 and as pixels."""
+    """Resize a photo to (C, H, W); return values from 0 to 1 and pixels (H, W, 3)."""
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise ConvAtlasError(
             f"a photo has 1 or 3 channels, height and width; this net takes {' x '.join(map(str, shape))}"

@@ -1,4 +1,4 @@
-"""Pictures of what goes on in a net that sees a photo, as the command line asks for them."""
+"""Look inside a net: pictures of what it makes of a photo, as the command line draws them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.images.decoding import Source
 from convatlas.nets.build import Size
 from convatlas.pictures.picture import Picture
-from convatlas.predict.inputs import seen
+from convatlas.predict.inputs import net_input
 
 WIDE = 100_000_000
-"""Parameters up to which a number is taken apart in float64."""
+"""Parameters up to which `pixel` computes in float64."""
 
 
 def look(
@@ -31,43 +31,43 @@ def look(
     size: Size | None = None,
     genes: Mapping[str, object] | None = None,
 ) -> Picture:
-    """One picture of a net and a photo; `field`, `maps`, `filters` and `pixel` say which, one of them.
+    """Draw one picture of a net and a photo; which one, exactly one of `field`, `maps`, `filters` and `pixel` says.
 
     Args:
         net: A net of the atlas, `package.module:callable`, or a .pt2 file.
         photo: A path, bytes, an array or a PIL image.
-        field: "LAYER" or "LAYER,ROW,COLUMN": what a unit sees of the photo, for which no weights are fetched.
-        maps: "LAYER": its feature maps.
-        filters: The kernels of the first convolution.
-        pixel: "LAYER,CHANNEL,ROW,COLUMN": how a convolution makes one number of its map.
-        weights: A lineage, or "none" for random ones, as in `seen`.
-        size: Of the net's input.
+        field: "LAYER" or "LAYER,ROW,COLUMN": the receptive field of a unit; no weights are fetched for it.
+        maps: "LAYER": the feature maps of a layer.
+        filters: Whether to draw the kernels of the first convolution.
+        pixel: "LAYER,CHANNEL,ROW,COLUMN": how a convolution computes one number of its map.
+        weights: A lineage, or "none" for random weights, as in `net_input`.
+        size: Height and width of the net's input.
         genes: As in `build`.
 
     Raises:
-        ConvAtlasError: As `seen` and the pictures do.
+        ConvAtlasError: As `net_input` and the pictures do.
     """
-    there = seen(net, photo, weights=weights, size=size, genes=genes, shape_alone=field is not None)
+    subject = net_input(net, photo, weights=weights, size=size, genes=genes, shape_only=field is not None)
     if field is not None:
         layer, *places = _places(field, (0, 2), "LAYER or LAYER,ROW,COLUMN")
         row, column = map(int, places) if places else (None, None)
-        return seen_field(there.net, there.pixels, there.x.shape[1], layer, row, column, there.told)
+        return seen_field(subject.net, subject.pixels, subject.x.shape[1], layer, row, column, subject.caption)
     if maps is not None:
-        return feature_maps(there.net, there.x, maps, there.told)
+        return feature_maps(subject.net, subject.x, maps, subject.caption)
     if pixel is not None:
         layer, *places = _places(pixel, (3,), "LAYER,CHANNEL,ROW,COLUMN")
         channel, row, column = map(int, places)
-        exact = sum(weight.numel() for weight in there.net.parameters()) <= WIDE
-        chosen, x = (there.net.double(), there.x.double()) if exact else (there.net, there.x)
-        return drawn(apart(chosen, x, layer, channel, row, column), there.told)
+        exact = sum(weight.numel() for weight in subject.net.parameters()) <= WIDE
+        chosen, x = (subject.net.double(), subject.x.double()) if exact else (subject.net, subject.x)
+        return drawn(apart(chosen, x, layer, channel, row, column), subject.caption)
     if filters:
-        return kernels(there.net, there.x, told=there.weights)
+        return kernels(subject.net, subject.x, told=subject.weights)
     raise ConvAtlasError("say what to look at: a field, maps, filters or a pixel")
 
 
 def _places(text: str, counts: tuple[int, ...], form: str) -> list[str]:
-    """A layer's name and the numbers behind it."""
+    """Split a layer's name from the numbers after it."""
     layer, *places = text.split(",")
     if len(places) not in counts or not all(place.strip().isdecimal() for place in places) or not layer:
-        raise ConvAtlasError(f"it is {form}, with numbers from 0; got {text!r}")
+        raise ConvAtlasError(f"expected {form}, with numbers from 0; got {text!r}")
     return [layer, *places]

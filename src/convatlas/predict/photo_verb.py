@@ -11,7 +11,7 @@ from convatlas.base.verbs import with_steps
 from convatlas.images.sources import stands_for_many
 
 
-class Answer(Protocol):
+class PhotoRecord(Protocol):
     """A record of one photo."""
 
     @property
@@ -20,8 +20,8 @@ class Answer(Protocol):
 
 
 P = ParamSpec("P")
-A = TypeVar("A", bound=Answer)
-A_co = TypeVar("A_co", bound=Answer, covariant=True)
+A = TypeVar("A", bound=PhotoRecord)
+A_co = TypeVar("A_co", bound=PhotoRecord, covariant=True)
 
 
 class PhotoVerb(Protocol[P, A_co]):
@@ -31,7 +31,7 @@ class PhotoVerb(Protocol[P, A_co]):
 
     @property
     def steps(self) -> Callable[P, Iterator[A_co]]:
-        """The same work, photo by photo: a generator of the records."""
+        """Do the work photo by photo: a generator of the records."""
 
 
 def photo_verb(steps: Callable[P, Iterator[A]]) -> PhotoVerb[P, A]:

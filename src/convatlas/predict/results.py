@@ -1,4 +1,4 @@
-"""What classifying finds: the records, and how they are shown. Needs no torch."""
+"""Results of classifying and detecting: the records, how they print, and their tables. Needs no torch."""
 
 from __future__ import annotations
 
@@ -6,24 +6,37 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from convatlas.base.errors import ConvAtlasError
+from PIL import Image
+
+from convatlas.base.errors import ConvAtlasError, ImageError
 from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table
+from convatlas.images.annotate import LabelledBox, draw_boxes
+from convatlas.images.decoding import Source, read
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One class: its name, its number among the outputs, its probability (0 to 1)."""
+    """One class: its name, its index among the outputs, its probability (0 to 1)."""
 
     label: str
-    number: int
+    index: int
     probability: float
 
 
 @dataclass(frozen=True)
 class Classification(Record):
-    """The most probable classes of one photo; or, where it could not be read, why."""
+    """The most probable classes of one photo; or, where it could not be read, why.
+
+    Attributes:
+        photo: Path of the photo, or the type it was given as.
+        net: The card's name.
+        weights: The lineage's name.
+        answers: The most probable classes, the most probable one first.
+        error: Why the photo could not be read; None if it could.
+    """
 
     photo: str
     net: str
@@ -37,32 +50,126 @@ class Classification(Record):
         return f"{self.photo}: " + ", ".join(f"{answer.label} {answer.probability:.3f}" for answer in self.answers)
 
 
+@dataclass(frozen=True)
+class DetectedObject:
+    """One object: its class by name and index, its score (0 to 1), its box in pixels of the photo.
+
+    The box is left, top, right and bottom, from the photo's left and top edges, and lies within the photo.
+    """
+
+    label: str
+    index: int
+    score: float
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Detection(Record):
+    """The objects on one photo, the one with the highest score first; or, where it could not be read, why.
+
+    Attributes:
+        photo: Path of the photo, or the type it was given as.
+        net: The card's name.
+        weights: The lineage's name.
+        threshold: The score that each object exceeds.
+        size: Height and width of the photo in pixels.
+        objects: The objects.
+        error: Why the photo could not be read; None if it could.
+    """
+
+    photo: str
+    net: str
+    weights: str
+    threshold: float
+    size: tuple[int, int] | None
+    objects: tuple[DetectedObject, ...]
+    error: str | None = None
+
+    def draw(self, photo: Source | None = None) -> Image.Image:
+        """Draw the photo with a box around each object and its name and score on it.
+
+        Args:
+            photo: The photo, if it was not given as a file.
+
+        Raises:
+            ImageError: It cannot be read, or has another size than the photo of this detection.
+        """
+        pixels = read(self.photo if photo is None else photo)
+        if self.error is not None or pixels.shape[:2] != self.size:
+            raise ImageError(self.error or f"the photo has {pixels.shape[:2]} pixels, the one searched had {self.size}")
+        return draw_boxes(
+            pixels, [LabelledBox(thing.box, f"{thing.label} {thing.score:.2f}", thing.index) for thing in self.objects]
+        )
+
+    def __str__(self) -> str:
+        if self.error is not None:
+            return self.error
+        things = ", ".join(f"{thing.label} {thing.score:.3f}" for thing in self.objects)
+        return f"{self.photo}: {things or 'nothing'}"
+
+
 TOP = 5
-"""Classes that are told of a photo if nobody says how many; fewer where the net has fewer."""
+"""Classes of a photo that are returned by default; fewer where the net has fewer."""
 
 
 def check_top(top: object, classes: int) -> None:
-    """Refuses a number of answers that a net with so many classes cannot give; up to `TOP` stands for all there are."""
+    """Refuse a number of classes that is not from 1 to `classes`; up to `TOP` stands for all classes there are."""
     if not isinstance(top, int) or isinstance(top, bool) or not 1 <= top <= max(classes, TOP):
         raise ConvAtlasError(f"top is a number of classes from 1 to {classes}; got {top!r}")
 
 
-COLUMNS = (
+def check_limits(threshold: object, top: object) -> None:
+    """Refuse a threshold that is not a score below 1, and a number of objects below 1."""
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold < 1:
+        raise ConvAtlasError(f"a threshold is a score from 0 up to, but not including, 1; got {threshold!r}")
+    if not isinstance(top, int) or isinstance(top, bool) or top < 1:
+        raise ConvAtlasError(f"top is a number of objects, 1 or more; got {top!r}")
+
+
+CLASSES = (
     Column("photo", "photo"),
     Column("label", "class"),
     Column("probability", "probability", lambda share: f"{share:.3f}"),
-    Column("number", "number", str),
+    Column("index", "index", str),
+)
+
+OBJECTS = (
+    Column("photo", "photo"),
+    Column("label", "class"),
+    Column("score", "score", lambda share: "" if share is None else f"{share:.3f}"),
+    Column("box", "left, top, right, bottom", lambda box: ", ".join(f"{side:.0f}" for side in box or ())),
 )
 
 
-def table(found: Sequence[Classification]) -> Table:
-    """One row an answer; the photo is named in its first, without the folder that all have in common."""
-    shared = os.path.commonpath([Path(one.photo).absolute().parent for one in found] or [Path.cwd()])
+def class_table(results: Sequence[Classification]) -> Table:
+    """Make a table with a row for each answer; the photo is named in its first row, relative to the common folder."""
     rows = [
-        {"photo": os.path.relpath(Path(one.photo).absolute(), shared) if place == 0 else ""}
-        | {key: getattr(answer, key) for key in ("label", "probability", "number")}
-        for one in found
-        for place, answer in enumerate(one.answers)
+        {"photo": photo if place == 0 else ""}
+        | {key: getattr(answer, key) for key in ("label", "probability", "index")}
+        for photo, result in zip(_short_names(results), results, strict=True)
+        for place, answer in enumerate(result.answers)
     ]
-    title = f"{found[0].net}, {found[0].weights} weights" if found else ""
-    return Table(COLUMNS, rows, title=title)
+    title = f"{results[0].net}, {results[0].weights} weights" if results else ""
+    return Table(CLASSES, rows, title=title)
+
+
+def object_table(results: Sequence[Detection]) -> Table:
+    """Make a table with a row for each object; the photo is named in its first row, relative to the common folder."""
+    rows: list[dict[str, Any]] = []
+    for photo, result in zip(_short_names(results), results, strict=True):
+        if not result.objects:
+            rows.append({"photo": photo, "label": "nothing", "score": None, "box": None})
+        for place, thing in enumerate(result.objects):
+            values = {key: getattr(thing, key) for key in ("label", "score", "box")}
+            rows.append({"photo": photo if place == 0 else ""} | values)
+    title = ""
+    if results:
+        title = f"{results[0].net}, {results[0].weights} weights, scores above {results[0].threshold:g}"
+    return Table(OBJECTS, rows, title=title)
+
+
+def _short_names(results: Sequence[Classification] | Sequence[Detection]) -> list[str]:
+    """Paths of the photos relative to the folder that all have in common."""
+    paths = [Path(result.photo).absolute() for result in results]
+    shared = os.path.commonpath([path.parent for path in paths] or [Path.cwd()])
+    return [os.path.relpath(path, shared) for path in paths]

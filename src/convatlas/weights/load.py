@@ -10,7 +10,8 @@ from pathlib import Path
 from torch import Tensor
 
 from convatlas.base.errors import ConvAtlasError
-from convatlas.catalogue.cards import find
+from convatlas.catalogue.cards import Card, find
+from convatlas.catalogue.lineages import Weights
 from convatlas.nets.build import Size, skeleton
 from convatlas.nets.initialize import assign
 from convatlas.nets.net import Net
@@ -23,9 +24,9 @@ from convatlas.weights.registry import choose, variant
 
 
 def load(
-    name: str | os.PathLike[str],
+    name: str | os.PathLike[str] | Card,
     *,
-    weights: str | os.PathLike[str] | None = None,
+    weights: str | os.PathLike[str] | Weights | None = None,
     classes: int | None = None,
     channels: int | None = None,
     head: bool = True,
@@ -37,7 +38,8 @@ def load(
     """Load a net with weights, in evaluation mode, on the CPU; `net.lineage` says where they come from.
 
     Args:
-        name: Name of the net, as in `list_nets()` or as published; or path of a native file, which `export` wrote.
+        name: Name of the net, as in `list_nets()` or as published; or its card; or path of a native file, which
+            `export` wrote.
         weights: Lineage ("keras", "torchvision/IMAGENET1K_V2", "timm/a1_in1k", "lite", or "own/mnist" for bundled
             weights), or path of a file: a native one, or one of Keras (.h5, .weights.h5, .keras), PyTorch (.pth,
             .safetensors) or darknet (.weights). The net's first lineage if None.
@@ -59,21 +61,22 @@ def load(
         ConvAtlasError: An argument that does not go with the others.
         StoreError: The weights are not on this machine and could not be downloaded.
     """
-    name, weights = _text(name), None if weights is None else _text(weights)
-    if files.is_file(name):
+    weights = weights if isinstance(weights, Weights | None) else _text(weights)
+    name = name if isinstance(name, Card) else _text(name)
+    if isinstance(name, str) and files.is_file(name):
         if weights is not None:
             raise ConvAtlasError(f"{name} holds its weights already: leave out weights=, which says {weights}")
         tensors, description = files.read(Path(name), None, convention)
     else:
-        card = find(name)
-        if weights is not None and files.is_file(weights):
+        card = name if isinstance(name, Card) else find(name)
+        if isinstance(weights, str) and files.is_file(weights):
             tensors, description = files.read(Path(weights), card, convention, size, channels)
         elif convention is not None:
             raise ConvAtlasError(
                 f"convention= says how to read a foreign file, and none is named: leave it out ({convention})"
             )
         else:
-            tensors, description = converted(choose(card, weights))
+            tensors, description = converted(weights if isinstance(weights, Weights) else choose(card, weights))
     return _filled(tensors, description, classes, channels, head, genes, size, seed)
 
 
@@ -100,7 +103,7 @@ def _filled(
 
     def build(classes: int | None, channels: int) -> Net:
         return skeleton(
-            card.name,
+            card,
             classes=classes,
             channels=channels,
             # Anything but a table of genes is refused by `skeleton`.

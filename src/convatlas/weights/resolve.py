@@ -1,27 +1,104 @@
-"""A net by whatever names it."""
+"""Resolve what a caller names: the one place where `net` and `weights` become a net, once, at the edge of a verb."""
 
 from __future__ import annotations
 
-from torch import nn
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from convatlas.nets.build import build
-from convatlas.nets.user_net import is_user_net, load_user_net
-from convatlas.weights.load import load
+from convatlas.base.errors import ConvAtlasError, UnknownName, WeightsError
+from convatlas.catalogue.cards import Card, find
+from convatlas.catalogue.lineages import Weights
+from convatlas.weights.registry import choose
+
+if TYPE_CHECKING:
+    from torch import nn
 
 NONE = "none"
 """Asks for random weights."""
 
 
-def named(name: str, weights: str | None = None) -> nn.Module:
-    """A net in evaluation mode: of the atlas, of a file, or of the user's own.
+@dataclass(frozen=True)
+class NamedNet:
+    """A net of the catalogue and its weights, found by their names. Needs no torch.
+
+    Attributes:
+        card: The net.
+        weights: Its published weights; or the path of a file; or "none" for random ones.
+    """
+
+    card: Card
+    weights: Weights | str
+
+    @property
+    def published(self) -> Weights | None:
+        """Its published weights; None for a file or random ones."""
+        return self.weights if isinstance(self.weights, Weights) else None
+
+
+def find_net(net: object, weights: str | os.PathLike[str] | None = None) -> NamedNet | None:
+    """Find the net that a caller names; None for the path of a file, a net of the user's own, and a net itself.
 
     Args:
-        name: A net of the atlas, a file that `export` wrote, `package.module:callable`, or a .pt2 file.
-        weights: A lineage or a file, as in `load`; "none" for random ones.
+        net: What the caller gave.
+        weights: Weights of a net by its name, as in `load`; "none" for random ones.
 
     Raises:
-        ConvAtlasError: As `load`, `build` and `own` do.
+        UnknownName: No net is called so.
+        WeightsError: The net has no such weights.
     """
-    if is_user_net(name):
-        return load_user_net(name).eval()
-    return build(name).eval() if weights == NONE else load(name, weights=weights)
+    if isinstance(net, NamedNet):
+        return net
+    if not isinstance(net, str):
+        return None
+    try:
+        card = find(net)
+    except UnknownName:
+        # Paths and `package.module:callable` have signs that names lack.
+        if {".", ":"} & set(net):
+            return None
+        raise
+    if weights == NONE:
+        return NamedNet(card, NONE)
+    name = None if weights is None else os.fspath(weights)
+    try:
+        return NamedNet(card, choose(card, name))
+    except WeightsError:
+        from convatlas.weights.files import is_file
+
+        if name is not None and is_file(name):
+            return NamedNet(card, name)
+        raise
+
+
+def resolve(net: object, weights: str | os.PathLike[str] | None = None) -> nn.Module:
+    """Return the net that a caller means; nets that are loaded or built here are in evaluation mode.
+
+    Args:
+        net: The name of a net, the path of a file that `export` wrote, `package.module:callable`, the path of a .pt2
+            file, what `find_net` returned, or any module, which is returned as it is.
+        weights: Weights of a net by its name: a lineage or a file, as in `load`; "none" for random ones.
+
+    Raises:
+        ConvAtlasError: As `load`, `build` and `load_user_net` do; or weights are given for a net that has its own.
+    """
+    from torch import nn
+
+    from convatlas.nets.build import build
+    from convatlas.nets.user_net import is_user_net, load_user_net
+    from convatlas.weights.load import load
+
+    if isinstance(net, nn.Module):
+        if weights is not None:
+            raise ConvAtlasError("weights go with a net's name: a net that `load` gave has its own")
+        return net
+    if isinstance(net, str) and is_user_net(net):
+        return load_user_net(net).eval()
+    named = find_net(net, weights)
+    if named is None:
+        if not isinstance(net, str | os.PathLike):
+            raise ConvAtlasError(f"a net is a name, or what `load` gave, not {type(net).__name__}")
+        return load(net, weights=weights)
+    if named.weights == NONE:
+        return build(named.card.name).eval()
+    return load(named.card, weights=named.weights)

@@ -20,7 +20,7 @@ from convatlas.engines.registry import backends, check_request
 from convatlas.engines.sample_inputs import sample_inputs
 from convatlas.nets.build import Size
 from convatlas.nets.user_net import is_user_net
-from convatlas.weights.resolve import named
+from convatlas.weights.resolve import resolve
 
 BATCHES = (1, 16)
 SWEEP = (1, 2, 4, 8, 16, 32)
@@ -72,7 +72,7 @@ def bench(
     costly: dict[str, list[tuple[str, float]]] = {}
     roofline = measure_roofline()
     for number, name in enumerate(names):
-        cells = Cells(named(name, weights), name, weights, size, roofline, refused)
+        cells = Cells(resolve(name, weights), name, weights, size, roofline, refused)
         for position, batch in enumerate(batches):
             measured = cells.times(batch, engines or list(backends()), precisions, vs)
             keep([time.row() for time in measured])

@@ -63,9 +63,9 @@ def main() -> None:
 def _session(options: Options, folder: Path, name: str, weights: str | None) -> Session:
     backend, net = backends()[options.engine], None
     if not backend.files(folder, options):
-        from convatlas.weights.resolve import named
+        from convatlas.weights.resolve import resolve
 
-        net = named(name, weights)
+        net = resolve(name, weights)
     return backend.open(folder, options, net)
 
 

@@ -1,0 +1,186 @@
+"""The columns of a job's table: what a predictor answers, in pyarrow's types."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import torch
+
+from convatlas.base.devices import device_of
+from convatlas.base.errors import ConvAtlasError, printable
+from convatlas.base.fingerprint import fingerprint
+from convatlas.base.records import provenance
+from convatlas.bulk.job import Job
+from convatlas.engines.session import Photos
+from convatlas.nets.net import Net
+from convatlas.predict.nets import check_channels, classifying_net, detecting_net, embedding_net
+from convatlas.predict.predictors import BATCH, Classifier, Detector, Embedder, Sizes
+from convatlas.predict.sessions import EagerSession, EngineSession
+
+Answers = dict[str, Sequence[Any]]
+"""Values of each column, one for each photo."""
+
+
+class Columns:
+    """A net at work on a job, and the columns that it fills.
+
+    Attributes:
+        job: The job.
+        net: The net.
+        session: The session that runs it.
+        types: Type of each column, beside those of the photos themselves.
+        batch: Photos at a time.
+    """
+
+    types: Mapping[str, pa.DataType]
+    batch: ClassVar[int] = BATCH
+
+    def __init__(self, job: Job, net: Net, session: EngineSession | EagerSession):
+        check_channels(net)
+        self.job, self.net, self.session = job, net, session
+
+    def __call__(self, x: Photos, sizes: Sizes) -> Answers:
+        """Answer photos given as inputs (N, C, h, w) and their own (height, width)."""
+        raise NotImplementedError
+
+    @property
+    def engine(self) -> str:
+        """The engine in words; it is started if it was not."""
+        return self.session.engine
+
+    @property
+    def callers(self) -> int:
+        """How many threads may call this at the same time; the engine is started if it was not."""
+        return self.session.callers
+
+    def run(self, x: Photos) -> Photos:
+        """Run the net on inputs (N, C, h, w).
+
+        Raises:
+            ConvAtlasError: The engine fails.
+        """
+        try:
+            return self.session(x)
+        except ConvAtlasError:
+            raise
+        # The engines' errors have no common base class; most often memory is missing.
+        except Exception as error:
+            raise ConvAtlasError(
+                f"{self.engine} fails ({printable(error)}); finished shards are whole, and the same call continues"
+            ) from None
+
+
+def _engine_session(job: Job, net: Net) -> EngineSession:
+    return EngineSession(net, job.engine, job.precision, job.device, BATCH, job.ranges)
+
+
+class ClassifyColumns(Columns):
+    """The most probable classes of a photo."""
+
+    types: Mapping[str, pa.DataType] = {
+        "labels": pa.list_(pa.string()),
+        "indices": pa.list_(pa.int32()),
+        "probabilities": pa.list_(pa.float32()),
+    }
+
+    def __init__(self, job: Job):
+        net = classifying_net(*job.source)
+        super().__init__(job, net, _engine_session(job, net))
+        if job.top is not None and job.top > (classes := len(net.lineage.class_names)):
+            raise ConvAtlasError(f"top is a number of classes up to {classes}; got {job.top}")
+        self.predictor = Classifier.of(net, self.run)
+
+    def __call__(self, x: Photos, sizes: Sizes) -> Answers:
+        indices, probabilities = self.predictor.best(x, self.job.limit)
+        names = self.net.lineage.class_names
+        labels = [[names[index] for index in row] for row in indices.tolist()]
+        return {"labels": labels, "indices": indices.tolist(), "probabilities": list(probabilities)}
+
+
+class EmbedColumns(Columns):
+    """The input of a net's last layer."""
+
+    def __init__(self, job: Job):
+        net = embedding_net(*job.source)
+        super().__init__(job, net, _engine_session(job, net))
+        with torch.inference_mode():
+            example = net(torch.zeros(1, net.channels, *net.lineage.preprocessing.size))
+        self.types: Mapping[str, pa.DataType] = {"embedding": pa.list_(pa.float32(), example[0].numel())}
+        self.predictor = Embedder.of(net, self.run)
+
+    def __call__(self, x: Photos, sizes: Sizes) -> Answers:
+        return {"embedding": list(self.predictor.embeddings(x))}
+
+
+class DetectColumns(Columns):
+    """The objects on a photo, with boxes in its pixels: left, top, right, bottom."""
+
+    batch: ClassVar[int] = 4
+    types: Mapping[str, pa.DataType] = {
+        "boxes": pa.list_(pa.list_(pa.float32(), 4)),
+        "labels": pa.list_(pa.string()),
+        "indices": pa.list_(pa.int32()),
+        "scores": pa.list_(pa.float32()),
+    }
+
+    def __init__(self, job: Job):
+        net = detecting_net(*job.source)
+        super().__init__(job, net, EagerSession(net, device_of(job.device)))
+        self.predictor = Detector.of(net, self.run)
+
+    def __call__(self, x: Photos, sizes: Sizes) -> Answers:
+        photos = self.predictor.objects(x, sizes, self.job.threshold, self.job.limit)
+        return {
+            "boxes": [[thing.box for thing in objects] for objects in photos],
+            "labels": [[thing.label for thing in objects] for objects in photos],
+            "indices": [[thing.index for thing in objects] for objects in photos],
+            "scores": [[thing.score for thing in objects] for objects in photos],
+        }
+
+
+TASKS: dict[str, type[ClassifyColumns] | type[EmbedColumns] | type[DetectColumns]] = {
+    "classify": ClassifyColumns,
+    "embed": EmbedColumns,
+    "detect": DetectColumns,
+}
+
+
+def columns_of(job: Job) -> Columns:
+    """Load the net of a job; its engine starts with the first photos.
+
+    Raises:
+        ConvAtlasError: The net has no weights, or cannot do the task.
+    """
+    return TASKS[job.task](job)
+
+
+def identity(columns: Columns) -> dict[str, object]:
+    """Identify the net, to the bit of its weights."""
+    lineage = columns.net.lineage
+    return {
+        "net": columns.net.card.name,
+        "weights": lineage.name,
+        "sha256": fingerprint(columns.net.state_dict()),
+        "preprocessing": lineage.preprocessing.to_dict(),
+    }
+
+
+def shard_settings(job: Job, net: Mapping[str, object]) -> dict[str, object]:
+    """Return the settings and the identity of the net that each shard's file records."""
+    return {name: value for name, value in job.settings().items() if name != "ranges"} | dict(net)
+
+
+def metadata(columns: Columns, net: Mapping[str, object]) -> dict[str, str]:
+    """Return the metadata of a shard's file: settings, net, engine, source and versions."""
+    lineage, record = columns.net.lineage, provenance()
+    values = {**shard_settings(columns.job, net), "engine": columns.engine}
+    values |= {
+        "source": lineage.source,
+        "licence": lineage.licence,
+        "versions": record.versions,
+        "machine": record.machine,
+    }
+    return {"convatlas": json.dumps(values)}

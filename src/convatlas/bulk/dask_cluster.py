@@ -1,0 +1,93 @@
+"""Connect to a Dask cluster: processes on this machine, or a scheduler that runs already."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+
+import dask
+from distributed import Client, LocalCluster
+from distributed.deploy.utils import nprocesses_nthreads
+from distributed.security import Security
+from distributed.utils import silence_logging_cmgr
+
+from convatlas.base.errors import ConvAtlasError, printable
+from convatlas.base.machine import threads
+from convatlas.base.sigint import unheard
+from convatlas.bulk.job import Cluster
+
+TIMEOUT = 30
+"""Seconds until a scheduler answers and has a worker, at the start and whenever no worker remains."""
+
+
+@contextmanager
+def connect(cluster: Cluster) -> Iterator[Client]:
+    """Connect to a cluster with at least one worker; processes that are started for it end with the context.
+
+    Raises:
+        ConvAtlasError: The scheduler does not answer, or has no workers.
+    """
+    if cluster.scheduler is None:
+        with _local_cluster(cluster.workers) as local, Client(local) as client:
+            yield client
+        return
+    security = Security(
+        tls_ca_file=cluster.tls_ca,
+        tls_client_cert=cluster.tls_cert,
+        tls_client_key=cluster.tls_key,
+        require_encryption=cluster.scheduler.startswith("tls://"),
+    )
+    with silence_logging_cmgr(logging.CRITICAL):  # it logs a traceback; one line is raised instead
+        try:
+            client = Client(cluster.scheduler, security=security, timeout=TIMEOUT)
+        except (OSError, ValueError, TypeError) as error:
+            raise ConvAtlasError(
+                f"no scheduler answers at {cluster.scheduler}: {' '.join(str(error).split())[:200]}"
+            ) from None
+        with client:
+            try:
+                client.wait_for_workers(1, timeout=TIMEOUT)
+            except TimeoutError:
+                raise ConvAtlasError(f"the scheduler at {cluster.scheduler} has no workers") from None
+            yield client
+
+
+@contextmanager
+def _local_cluster(workers: int | None) -> Iterator[LocalCluster]:
+    """Start processes on this machine that share its cores and listen on this machine only."""
+    count = workers or nprocesses_nthreads(threads())[0]
+    share = str(max(1, threads() // count))
+    before = dict(os.environ)
+    # Only processes that are not daemons may have children, which an engine needs to compile.
+    with dask.config.set({"distributed.worker.daemon": False}), TemporaryDirectory(prefix="convatlas-") as place:
+        try:
+            # The processes inherit this environment.
+            os.environ |= {"OMP_NUM_THREADS": share, "MKL_NUM_THREADS": share}
+            try:
+                with unheard():
+                    cluster = LocalCluster(
+                        n_workers=count,
+                        threads_per_worker=1,
+                        processes=True,
+                        host="127.0.0.1",
+                        dashboard_address=None,
+                        # Any free port: two clusters on one machine must not warn about each other.
+                        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+                        local_directory=place,
+                        memory_limit=0,
+                        silence_logs=logging.CRITICAL,
+                    )
+            except RuntimeError as error:
+                raise ConvAtlasError(
+                    f"processes cannot be started ({printable(error)}); a script that starts them has to be guarded by "
+                    "if __name__ == '__main__'"
+                ) from None
+            with cluster:
+                yield cluster
+        finally:
+            for name in os.environ.keys() - before.keys():  # Dask sets some too
+                del os.environ[name]
+            os.environ.update(before)

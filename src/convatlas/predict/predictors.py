@@ -1,0 +1,219 @@
+"""Predictors: a net in a session, with its weights' preprocessing and the map from outputs to answers. Needs no torch.
+
+Every answer takes this path: `prepare` makes inputs of photos, a predictor makes probabilities, embeddings or boxes of
+them, whatever runs the net: eager mode is one session among the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convatlas.base.devices import device_of
+from convatlas.base.errors import ConvAtlasError, ImageError, WeightsError, unknown
+from convatlas.engines.cached import cached_net, classifies
+from convatlas.engines.options import AUTO, EAGER
+from convatlas.engines.probabilities import MAPS
+from convatlas.engines.registry import without_torch
+from convatlas.engines.session import Photos, Session
+from convatlas.images.decoding import Source, read
+from convatlas.images.letterbox import DarknetPreprocessing
+from convatlas.images.preprocessing import Preprocessing
+from convatlas.predict.results import DetectedObject
+from convatlas.weights.lineage import Lineage
+from convatlas.weights.resolve import NamedNet, find_net
+
+if TYPE_CHECKING:
+    from convatlas.nets.families.yolo import YOLO
+    from convatlas.nets.net import Net
+
+BATCH = 16
+"""Photos that are classified at a time."""
+
+OVERLAP = {True: 0.4, False: 0.45}
+"""Largest overlap of two boxes of one class, in version 1 of YOLO and in the others, as in darknet's commands."""
+
+Sizes = Sequence[tuple[int, int]]
+"""Height and width of each photo in pixels."""
+
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A batch of photos, prepared for a net.
+
+    Attributes:
+        x: Inputs of the photos that could be read, (n, C, h, w), float32.
+        sizes: Height and width of each of these photos in pixels.
+        errors: For each photo of the batch why it could not be read; None if it could.
+    """
+
+    x: Photos
+    sizes: Sizes
+    errors: list[str | None]
+
+
+def prepare(preprocessing: Preprocessing | DarknetPreprocessing, photos: Sequence[Source]) -> Prepared:
+    """Read photos and turn them into inputs of a net; photos that cannot be read are left out."""
+    x = np.empty((len(photos), preprocessing.channels, *preprocessing.size), np.float32)
+    sizes: list[tuple[int, int]] = []
+    errors: list[str | None] = []
+    for photo in photos:
+        try:
+            pixels = read(photo)
+            x[len(sizes)] = preprocessing(pixels)
+            sizes.append((pixels.shape[0], pixels.shape[1]))
+            errors.append(None)
+        except ImageError as error:
+            errors.append(str(error))
+    return Prepared(x[: len(sizes)], sizes, errors)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A net that runs in a session.
+
+    Attributes:
+        net: The card's name.
+        lineage: Lineage of its weights, with preprocessing and class names.
+        session: The session that runs it.
+    """
+
+    net: str
+    lineage: Lineage
+    session: Session
+
+
+@dataclass(frozen=True)
+class Classifier(Predictor):
+    """A net that names classes.
+
+    Attributes:
+        map: Name of the map from outputs to probabilities, as in `Card.probabilities`.
+    """
+
+    map: str
+
+    @classmethod
+    def of(cls, net: Net, session: Session) -> Self:
+        """Make the classifier of a net that `session` runs."""
+        from convatlas.engines.export.metadata import map_of
+
+        return cls(net.card.name, net.lineage, session, map_of(net))
+
+    def probabilities(self, x: Photos) -> Photos:
+        """Class probabilities (N, classes), 0 to 1, of inputs (N, C, h, w)."""
+        return MAPS[self.map](self.session(x))
+
+    def best(self, x: Photos, top: int) -> tuple[NDArray[np.intp], Photos]:
+        """Indices and probabilities of the `top` most probable classes of each input, (N, top) both."""
+        shares = self.probabilities(x)
+        indices = np.argsort(-shares, axis=1, kind="stable")[:, :top]
+        return indices, np.take_along_axis(shares, indices, axis=1)
+
+
+class Embedder(Predictor):
+    """A net without its last layer."""
+
+    @classmethod
+    def of(cls, net: Net, session: Session) -> Self:
+        """Make the embedder of a net that `session` runs."""
+        return cls(net.card.name, net.lineage, session)
+
+    def embeddings(self, x: Photos) -> Photos:
+        """Embeddings (N, features) of inputs (N, C, h, w)."""
+        return self.session(x).reshape(len(x), -1)
+
+
+@dataclass(frozen=True)
+class Detector(Predictor):
+    """A net that finds objects.
+
+    Attributes:
+        yolo: The net itself, whose anchors and classes decode the outputs.
+    """
+
+    yolo: YOLO
+
+    @classmethod
+    def of(cls, net: YOLO, session: Session) -> Self:
+        """Make the detector of a net that `session` runs."""
+        return cls(net.card.name, net.lineage, session, net)
+
+    def objects(self, x: Photos, sizes: Sizes, threshold: float, top: int) -> list[tuple[DetectedObject, ...]]:
+        """Up to `top` objects with scores above `threshold` for each input of (N, 3, h, w), in pixels of its photo."""
+        import torch
+
+        from convatlas.nets.boxes import best, decode
+
+        overlap = OVERLAP[bool(self.yolo.config.cell_boxes)]
+        boxes, scores = decode(self.yolo, torch.from_numpy(self.session(x)), self.lineage.preprocessing.size)
+        kept = [best(*photo, threshold, overlap, top) for photo in zip(boxes, scores, strict=True)]
+        return [
+            self._placed(corners.double().numpy(), scores.double().numpy(), classes.tolist(), size)
+            for (corners, scores, classes), size in zip(kept, sizes, strict=True)
+        ]
+
+    def _placed(
+        self, corners: Doubles, scores: Doubles, classes: list[int], size: tuple[int, int]
+    ) -> tuple[DetectedObject, ...]:
+        """Objects in pixels of a photo of `size`."""
+        height, width = size
+        preprocessing = self.lineage.preprocessing
+        assert isinstance(preprocessing, DarknetPreprocessing)
+        boxes = preprocessing.back(corners, height, width).clip(0, [width, height, width, height])
+        names = self.lineage.class_names
+        objects = (
+            DetectedObject(names[index], index, float(score), tuple(box.tolist()))
+            for box, score, index in zip(boxes, scores, classes, strict=True)
+        )
+        # Boxes in the grey around the photo have no area left.
+        return tuple(thing for thing in objects if thing.box[0] < thing.box[2] and thing.box[1] < thing.box[3])
+
+
+def classifier(net: object, weights: str | None, device: str, engine: str) -> Classifier:
+    """Open a net to classify with, in the quickest way.
+
+    Args:
+        net: A net's name, or a net that `load` returned.
+        weights: Weights of a net by its name, as in `load`.
+        device: "auto", "cpu", "cuda" or "mps".
+        engine: "auto": an engine that needs no PyTorch, if `accelerate` left its files for these weights, otherwise
+            eager mode; "eager"; or such an engine, whose files are made if they are missing.
+
+    Raises:
+        UnknownName: There is no such net, device or engine.
+        ConvAtlasError: The engine cannot run this net, or the net does not classify.
+        WeightsError: The net has no weights, or no class names.
+    """
+    engines = (AUTO, EAGER, *without_torch())
+    if engine not in engines:
+        raise unknown("engine to classify with", engine, engines)
+    named: NamedNet | None = None
+    # An engine that is asked for refuses nets without published weights below, as it refuses files.
+    with suppress(WeightsError) if engine not in (AUTO, EAGER) else nullcontext():
+        named = find_net(net, weights)
+    if named is not None and engine != EAGER and device in (AUTO, "cpu"):
+        cached = cached_net(named, None if engine == AUTO else engine)
+        if cached is None and engine != AUTO and classifies(named):
+            from convatlas.engines.accelerate import accelerate
+
+            accelerate(named, engine)
+            cached = cached_net(named, engine)
+        if cached is not None:
+            return Classifier(cached.net, cached.lineage, cached.session, cached.map)
+    if engine not in (AUTO, EAGER):
+        raise ConvAtlasError(f"{engine} classifies on the cpu, by the name of a net and published weights of classes")
+    from convatlas.predict.nets import check_channels, classifying_net
+    from convatlas.predict.sessions import EagerSession
+
+    place = device_of(device)
+    module = classifying_net(named or net, None if named else weights)
+    check_channels(module)
+    return Classifier.of(module, EagerSession(module, place))

@@ -1,0 +1,89 @@
+"""Sessions of nets that are in memory: eager mode on any device, and engines that start with the first photos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import torch
+
+from convatlas.base.devices import device_of
+from convatlas.base.errors import ConvAtlasError
+from convatlas.base.machine import threads
+from convatlas.engines.accelerate import accelerate
+from convatlas.engines.options import AUTO, EAGER
+from convatlas.engines.registry import backends
+from convatlas.engines.session import Photos, Session
+from convatlas.nets.net import Net
+
+STREAMS = 8
+"""Runs side by side at most, since each needs memory of its own; more cores than that share them."""
+
+
+class EagerSession:
+    """The net itself, in evaluation mode, on a device and in the precision that it has."""
+
+    callers = 1
+
+    def __init__(self, net: Net, device: torch.device):
+        self.net = net.to(device).eval()
+        self.engine = "eager float32" if device.type == "cpu" else f"eager float32 on {device}"
+
+    def __call__(self, x: Photos) -> Photos:
+        with torch.inference_mode():
+            y = self.net(torch.from_numpy(x).to(next(self.net.parameters()))).cpu()
+        # numpy has no bfloat16, and halves are too coarse for probabilities.
+        outputs: Photos = (y.float() if y.dtype.itemsize < 4 else y).numpy()
+        return outputs
+
+
+class EngineSession:
+    """A net in the engine that was asked for, which starts with the first photos.
+
+    Args:
+        net: The net.
+        engine: As in `accelerate`.
+        precision: As in `accelerate`.
+        device: "auto", "cpu", "cuda" or "mps"; on other devices than the CPU nets run in eager mode in float32.
+        batch: Photos at a time.
+        photos: Paths of photos from which int8 takes its ranges; empty for other precisions.
+    """
+
+    def __init__(self, net: Net, engine: str, precision: str, device: str, batch: int, photos: Sequence[str] = ()):
+        self.net, self.batch, self.photos = net, batch, photos
+        self._engine, self._precision, self._device = engine, precision, device
+
+    @cached_property
+    def _started(self) -> tuple[Session, str, int]:
+        """The session, its engine in words, and how many threads may call it at the same time."""
+        plain = self._engine in (AUTO, EAGER) and self._precision == "float32"
+        device = device_of("cpu" if self._device == AUTO and not plain else self._device)
+        if device.type != "cpu":
+            if not plain:
+                raise ConvAtlasError(
+                    f"on {device} nets run in eager mode, in float32: not in {self._engine} in {self._precision}"
+                )
+            eager = EagerSession(self.net, device)
+            return eager, eager.engine, 1
+        ranges = list(self.photos) or None
+        net = accelerate(self.net, self._engine, self._precision, batch=self.batch, photos=ranges)
+        # Threads that each answer photos of their own wait neither for each other nor for those that prepare photos.
+        callers, options = min(threads(), STREAMS), net.record.options
+        session = backends()[options.engine].share(net.session, callers)
+        if session is None:
+            return net.session, str(options), 1
+        return session, str(replace(options, streams=max(options.streams, callers))), callers
+
+    @property
+    def engine(self) -> str:
+        """The engine in words; it is started if it was not."""
+        return self._started[1]
+
+    @property
+    def callers(self) -> int:
+        """How many threads may call the session at the same time; the engine is started if it was not."""
+        return self._started[2]
+
+    def __call__(self, x: Photos) -> Photos:
+        return self._started[0](x)
