@@ -1,10 +1,10 @@
 """`accelerate` beside engines run by hand on the same nets, in one run: `python benchmarks/engines.py [--nets a,b]`.
 
-For each net and batch: `auto` against PyTorch's eager mode (of timm's or torchvision's twin), `torch.compile`, ONNX
-Runtime and OpenVINO in float32, as their guides say, in interleaved rounds. What counts are ratios, of the medians.
-`--first` times the first answer of a new process, `--precision` counts on how many crops of photographs less than
-float32 agrees, and how much faster bfloat16 is. Results are added to `results/engines.json` with the machine's facts; a
-part may run by itself.
+For each net and batch size: `auto` against PyTorch's eager mode (of timm's or torchvision's net), `torch.compile`, ONNX
+Runtime and OpenVINO in float32, as their guides say, in interleaved rounds; the ratios of the medians are compared.
+`--first` times the first answer of a new process. `--precision` counts the crops of photographs on which less than
+float32 agrees, and measures how much faster bfloat16 is. Results are added to `results/engines.json` with facts about
+the machine; each part may run by itself.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ TWINS: dict[str, Callable[[], torch.nn.Module] | None] = {
 }
 BATCHES = (1, 16)
 ROUNDS, SECONDS = (5, 15), 10
-"""Rounds at least and at most, and after how long no more than the fewest begin."""
+"""Fewest and most rounds, and the seconds after which no further round starts."""
 CROPS = 1500
 
 
@@ -71,7 +71,7 @@ def eager(net: torch.nn.Module) -> Callable[[Photos], Photos]:
 
 
 def by_hand(net: torch.nn.Module, twin: torch.nn.Module, x: Photos) -> dict[str, Callable[[Photos], Photos]]:
-    """The engines as a user would start them."""
+    """Sessions of the engines, opened as a user would open them."""
     file = io.BytesIO()
     example = torch.zeros(2, *x.shape[1:])
     shapes = ({0: torch.export.Dim("batch", min=1)},)
@@ -81,10 +81,10 @@ def by_hand(net: torch.nn.Module, twin: torch.nn.Module, x: Photos) -> dict[str,
     entry = session.get_inputs()[0].name
     core = openvino.Core()
     compiled = core.compile_model(core.read_model(data), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    made = torch.compile(net)
+    jit = torch.compile(net)
     return {
         "eager": eager(twin),
-        "torch.compile": eager(made),
+        "torch.compile": eager(jit),
         "onnxruntime": lambda x: session.run(None, {entry: x})[0],
         "openvino": lambda x: compiled(x)[0],
     }
@@ -106,7 +106,7 @@ def cell(name: str, batch: int) -> dict[str, Any]:
         "ms": {key: round(value / batch, 3) for key, value in medians.items()},
         "setting": str(fast.record.options),
         "best peer": best,
-        # Round by round: what else the machine did then meets both.
+        # Round by round, so that other load on the machine affects both.
         "against the best": round(statistics.median(map(float.__truediv__, taken[best], taken["convatlas"])), 3),
         "against eager": round(statistics.median(map(float.__truediv__, taken["eager"], taken["convatlas"])), 3),
         "rounds": len(taken["convatlas"]),
@@ -118,12 +118,12 @@ def cell(name: str, batch: int) -> dict[str, Any]:
 
 def summary(cells: dict[str, Any]) -> dict[str, float]:
     def mean(key: str, batch: str) -> float:
-        found = [one[key] for name, one in cells.items() if name.endswith(f" x {batch}")]
-        return round(math.exp(statistics.fmean(map(math.log, found))), 3) if found else math.nan
+        ratios = [cell[key] for name, cell in cells.items() if name.endswith(f" x {batch}")]
+        return round(math.exp(statistics.fmean(map(math.log, ratios))), 3) if ratios else math.nan
 
-    told = {f"geometric mean {key}, batch {batch}": mean(key, batch) for key in KEYS for batch in ("1", "16")}
-    both = [one["against the best"] for one in cells.values()]
-    return told | {
+    means = {f"geometric mean {key}, batch {batch}": mean(key, batch) for key in KEYS for batch in ("1", "16")}
+    both = [cell["against the best"] for cell in cells.values()]
+    return means | {
         "geometric mean against the best": round(math.exp(statistics.fmean(map(math.log, both))), 3),
         "worst cell against the best": min(both),
     }
@@ -143,7 +143,7 @@ OURS = "from convatlas.cli import main; main()"
 
 
 def first_answer(tries: int = 5) -> dict[str, float]:
-    """Seconds of wall time of a new process, with a cached engine; and of the same through timm."""
+    """Wall time of a new process in seconds, with a cached engine, in eager mode, and through timm."""
     photo = str(sample("coffee"))
     for engine in ("onnxruntime", "openvino"):
         ca.accelerate("efficientnet_lite0", engine)
@@ -163,7 +163,7 @@ def first_answer(tries: int = 5) -> dict[str, float]:
 
 
 def less() -> dict[str, Any]:
-    """What less than float32 is worth, with the CPU it was found on: not all have such arithmetic."""
+    """Agreement and speed of less than float32, with the name of the CPU: not every CPU has such instructions."""
     return {
         "cpu": cpu(),
         "efficientnet_lite0": agreements(),
@@ -172,9 +172,9 @@ def less() -> dict[str, Any]:
 
 
 def halved(name: str) -> dict[str, Any]:
-    """The speed of bfloat16 beside the fastest of float32, ours and by hand.
+    """Speed of bfloat16 beside the fastest float32, ours and by hand.
 
-    Random weights do, which `accelerate` leaves in float32 since nobody could judge them: so this is its session alone.
+    The weights are random, for which `accelerate` refuses less than float32; so the session is opened directly.
     """
     net = ca.build(name).eval()
     right = ca.accelerate(net)
@@ -197,24 +197,24 @@ def halved(name: str) -> dict[str, Any]:
 
 
 def agreements() -> dict[str, Any]:
-    """Agreement with float32 on crops of photographs where it is sure, and the speed beside it."""
+    """Agreement with float32 on crops of photographs where it is sure, and the speed of both."""
     net = ca.load("efficientnet_lite0")
     right = ca.accelerate(net)
     x = sample_inputs(net, CROPS, right.record.shape, seed=9).numpy()
     parts = np.array_split(x, CROPS // 50)
     known = np.concatenate([right(part) for part in parts])
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for name in ("bfloat16", "int8"):
         try:
             fast = ca.accelerate(net, "openvino", name)
         except ca.ConvAtlasError as error:
-            found[name] = str(error)
+            result[name] = str(error)
             continue
         share = agreement(known, np.concatenate([fast(part) for part in parts]))
         taken = rounds({"float32": right.session, name: fast.session}, x[:1], *ROUNDS, SECONDS)
         times = {key: round(statistics.median(value), 3) for key, value in taken.items()}
-        found[name] = {"crops": CROPS, "sure": share.sure, "margin": MARGIN, "agreement": share.share, "ms": times}
-    return found
+        result[name] = {"crops": CROPS, "sure": share.sure, "margin": MARGIN, "agreement": share.share, "ms": times}
+    return result
 
 
 def main() -> None:
@@ -222,24 +222,24 @@ def main() -> None:
     parser.add_argument("--nets", help="Only these, with commas between; all twelve if not said.")
     parser.add_argument("--first", action="store_true")
     parser.add_argument("--precision", action="store_true")
-    wish = parser.parse_args()
-    told = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    names = wish.nets.split(",") if wish.nets else [] if wish.first or wish.precision else list(TWINS)
+    args = parser.parse_args()
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    names = args.nets.split(",") if args.nets else [] if args.first or args.precision else list(TWINS)
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("CONVATLAS_HOME", folder)
-        if wish.first:
-            told["first answer, s"] = first_answer()
-        if wish.precision:
-            told["less than float32"] = less()
+        if args.first:
+            results["first answer, s"] = first_answer()
+        if args.precision:
+            results["less than float32"] = less()
         if names:
-            told["machine"] = machine() | {"cpu": cpu(), "threads": threads()}
+            results["machine"] = machine() | {"cpu": cpu(), "threads": threads()}
         for name in names:
             for batch in BATCHES:
-                told.setdefault("cells", {})[f"{name} x {batch}"] = cell(name, batch)
-                told["summary"] = summary(told["cells"])
-                write_bytes(RESULTS, (json.dumps(told, indent=1) + "\n").encode())
-                print(name, batch, json.dumps(told["cells"][f"{name} x {batch}"]), flush=True)
-    write_bytes(RESULTS, (json.dumps(told, indent=1) + "\n").encode())
+                results.setdefault("cells", {})[f"{name} x {batch}"] = cell(name, batch)
+                results["summary"] = summary(results["cells"])
+                write_bytes(RESULTS, (json.dumps(results, indent=1) + "\n").encode())
+                print(name, batch, json.dumps(results["cells"][f"{name} x {batch}"]), flush=True)
+    write_bytes(RESULTS, (json.dumps(results, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

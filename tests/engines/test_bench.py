@@ -35,7 +35,7 @@ from convatlas.pictures.shapes import Box, Group
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """Of a small net, in three engines, into a store of its own."""
+    """Bench of a small net in two engines, with a store of its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONVATLAS_HOME", str(tmp_path_factory.mktemp("store")))
         return ca.bench("LeNet-5", engines=["eager", "onnxruntime"], batches=[1, 4])

@@ -142,7 +142,7 @@ def test_auto_takes_only_what_agrees(
     assert record.top1 == (share if taken else None)
     told = "it gives float32's first answer on 98.0 % of 500 photos; 99 % is asked"
     assert record.refused.get("openvino bfloat16") == (None if taken else told)
-    # Who asks for it by its engine gets it, and is told.
+    # An engine that is asked for runs in the precision, and reports the agreement.
     asked = ca.accelerate(digits, "openvino", "bfloat16").record
     assert (asked.options.precision, asked.top1) == ("bfloat16", share)
     assert asked.bound is None
@@ -189,7 +189,7 @@ def test_what_quantization_needs(tmp_path: Path, monkeypatch) -> None:
 
 
 class Far(nn.Module):
-    """Ten kinds of photos are told apart; one convolution has inputs far from zero, where int8 is coarse."""
+    """A net that distinguishes ten kinds of photos; one convolution has inputs far from zero, where int8 is coarse."""
 
     def __init__(self, far: float) -> None:
         super().__init__()
@@ -215,7 +215,7 @@ class Far(nn.Module):
 
 
 def in_int8(file: Path) -> list[str]:
-    """What is computed on numbers that were rounded to 256 steps."""
+    """Types of the operations whose inputs are rounded to 256 steps."""
     graph = openvino.Core().read_model(file)
     return [
         other.get_node().get_type_name()

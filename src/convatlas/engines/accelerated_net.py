@@ -69,7 +69,7 @@ class Acceleration(Record):
 class Accelerated:
     """A callable with the net's own interface: (N, C, H, W) -> the net's outputs.
 
-    Arrays give arrays, tensors give tensors on the CPU; there are no gradients. Threads may share it; another process
+    Arrays give arrays, tensors give tensors on the CPU, without gradients. Threads may share it; another process
     has to accelerate `net` again.
 
     Attributes:

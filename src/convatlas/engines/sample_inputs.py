@@ -28,8 +28,8 @@ def crops(count: int, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
     for number in range(count):
         photo = photos[number % len(photos)]
         side = int(min(photo.shape[:2]) * generator.uniform(SIDE, 1))
-        top, left = (int(generator.integers(0, length - side + 1)) for length in photo.shape[:2])
-        yield photo[top : top + side, left : left + side]
+        y, x = (int(generator.integers(0, length - side + 1)) for length in photo.shape[:2])
+        yield photo[y : y + side, x : x + side]
 
 
 def sample_inputs(net: nn.Module, count: int, shape: tuple[int, ...], seed: int = 0) -> Tensor:

@@ -88,7 +88,7 @@ def compile_package(folder: Path, batch: int) -> None:
     """Compile the program in `folder`, which takes about a minute.
 
     Raises:
-        ConvAtlasError: There is no C++ compiler.
+        ConvAtlasError: A C++ compiler is missing.
     """
     import torch
 

@@ -41,7 +41,7 @@ class EagerBackend(Backend):
     colour = "#bab0ac"
 
     def candidates(self, precision: str, batch: int, convolves: bool) -> list[Options]:
-        """Both memory layouts, where there are convolutions that could gain from the second."""
+        """Options for both memory layouts if the net has convolutions, which can gain from the second."""
         contiguous = Options(self.name, precision, batch)
         return [contiguous, Options(self.name, precision, batch, channels_last=True)] if convolves else [contiguous]
 
