@@ -1,4 +1,4 @@
-"""Engines in a net's place: the same answers, the net's own interface, what is remembered, what is refused."""
+"""Accelerated nets: the same outputs, the net's own interface, what is remembered, what is refused."""
 
 from __future__ import annotations
 
@@ -47,22 +47,22 @@ def net() -> Net:
 
 @pytest.fixture
 def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compiling takes long; where it is not looked at it is left out."""
+    """Leave out the compiler, which takes long, where a test is not about it."""
     monkeypatch.setenv("CXX", "no-such-compiler")
 
 
 def check(fast: Accelerated, net: nn.Module) -> None:
-    for many in (1, 2, 5):
-        x = torch.rand(many, *fast.record.shape, generator=torch.Generator().manual_seed(many))
+    for count in (1, 2, 5):
+        x = torch.rand(count, *fast.record.shape, generator=torch.Generator().manual_seed(count))
         reference = Reference(net, x)
-        found = fast(x)
-        assert isinstance(found, torch.Tensor)
-        assert reference.deviation(found.numpy()).holds
-        assert np.array_equal(fast(x.numpy()), found.numpy())
+        y = fast(x)
+        assert isinstance(y, torch.Tensor)
+        assert reference.deviation(y.numpy()).holds
+        assert np.array_equal(fast(x.numpy()), y.numpy())
 
 
 @pytest.mark.parametrize(("engine", "batch"), [("eager", 4), ("onnxruntime", 1), ("openvino", 1), ("openvino", 4)])
-def test_an_engine_answers_as_eager_does(engine: str, batch: int, net: Net) -> None:
+def test_an_engine_has_the_outputs_of_eager_mode(engine: str, batch: int, net: Net) -> None:
     fast = ca.accelerate(net, engine, batch=batch)
     assert fast.record.options.engine == engine
     assert fast.record.error <= fast.record.bound < 1e-3
@@ -80,20 +80,24 @@ def test_the_compiled_engine(net: Net, store: Path) -> None:
     assert before[0].stat().st_mtime_ns == stamp
 
 
-def test_eager_mode_takes_the_better_layout(net: Net) -> None:
+def test_eager_mode_tries_both_memory_layouts(net: Net) -> None:
     fast = ca.accelerate(net, "eager", batch=2)
     assert set(fast.record.milliseconds) == {"eager float32, 2 a run", "eager float32, 2 a run, channels last"}
     check(fast, net)
-    before = [one.data_ptr() for one in net.parameters()]
+    before = [parameter.data_ptr() for parameter in net.parameters()]
     session = EagerMode(net, channels_last=True)
     x = torch.rand(2, *fast.record.shape)
     assert Reference(net, x).deviation(session(x.numpy())).holds
-    assert all(not one.is_contiguous() for one in session.net.parameters() if one.dim() == 4 and one.shape[1] > 1)
-    assert [one.data_ptr() for one in net.parameters()] == before
+    assert all(
+        not parameter.is_contiguous()
+        for parameter in session.net.parameters()
+        if parameter.dim() == 4 and parameter.shape[1] > 1
+    )
+    assert [parameter.data_ptr() for parameter in net.parameters()] == before
     assert len(ca.accelerate("mlp_300", "eager", weights="none").record.milliseconds) == 1
 
 
-def test_it_has_the_net_s_interface(no_compiler: None) -> None:
+def test_interface_of_the_net(no_compiler: None) -> None:
     net = ca.load("efficientnet_lite0")
     fast = ca.accelerate(net, "onnxruntime")
     x = fast.preprocess(sample("coffee"))[None]
@@ -140,7 +144,7 @@ def test_what_was_measured_is_remembered(net: Net, store: Path, monkeypatch) -> 
     assert len(calls) == 6
 
 
-def test_all_that_a_net_computes_with_tells_it_apart() -> None:
+def test_the_folder_depends_on_all_that_a_net_computes_with() -> None:
     net = ca.build("neocognitron")
     first = cache.folder_of(net, (1, 16, 16))
     assert cache.folder_of(ca.build("neocognitron"), (1, 16, 16)) == first
@@ -152,7 +156,7 @@ def test_all_that_a_net_computes_with_tells_it_apart() -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'{"options": 1}'])
-def test_a_damaged_note_is_made_anew(damage: bytes, net: Net, store: Path) -> None:
+def test_a_damaged_record_is_replaced(damage: bytes, net: Net, store: Path) -> None:
     ca.accelerate(net, "eager")
     (note,) = store.glob("engines/*/eager-*.json")
     note.write_bytes(damage)
@@ -160,7 +164,7 @@ def test_a_damaged_note_is_made_anew(damage: bytes, net: Net, store: Path) -> No
     assert json.loads(note.read_text())["net"] == "lenet5"
 
 
-def test_a_file_that_was_exchanged_or_damaged_is_made_anew(net: Net, store: Path) -> None:
+def test_a_replaced_or_damaged_file_is_written_again(net: Net, store: Path) -> None:
     ca.accelerate(net, "onnxruntime")
     (graph,) = store.glob("engines/*/net.onnx")
     right = graph.read_bytes()
@@ -172,9 +176,9 @@ def test_a_file_that_was_exchanged_or_damaged_is_made_anew(net: Net, store: Path
         assert len(graph.read_bytes()) == len(right)
 
 
-def test_what_is_wrong_every_time_is_refused(net: Net, store: Path, no_compiler: None, monkeypatch) -> None:
+def test_an_engine_with_wrong_outputs_is_refused(net: Net, store: Path, no_compiler: None, monkeypatch) -> None:
     other = onnx_bytes(export_program(ca.build("lenet5", seed=4), (1, 32, 32)), {})
-    monkeypatch.setattr(workspace, "onnx_bytes", lambda program, told: other)
+    monkeypatch.setattr(workspace, "onnx_bytes", lambda program, metadata: other)
     monkeypatch.setattr(search, "run_in_sandbox", lambda *wish: None)
     for _ in range(2):
         with pytest.raises(ConvAtlasError, match=r"deviations from eager, and .* is allowed"):
@@ -204,7 +208,7 @@ def test_a_store_that_cannot_be_written(net: Net, store: Path, monkeypatch) -> N
         ca.accelerate(net, "eager", batch=2)
 
 
-def test_what_lies_in_the_user_s_folder_is_no_engine(net: Net, store: Path, tmp_path: Path, monkeypatch) -> None:
+def test_files_in_the_working_directory_are_not_imported(net: Net, store: Path, tmp_path: Path, monkeypatch) -> None:
     for name in ("onnxruntime", "numpy", "convatlas"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('not this one')")
     monkeypatch.chdir(tmp_path)
@@ -215,26 +219,26 @@ def test_threads_may_share_it(net: Net) -> None:
     x = [np.full((5, 1, 32, 32), number, np.float32) for number in (1, 2)]
     for engine in ("openvino", "eager"):
         fast = ca.accelerate(net, engine, batch=4)
-        right = [fast(one) for one in x]
+        right = [fast(inputs) for inputs in x]
         with ThreadPoolExecutor(2) as pool:
-            found = list(pool.map(lambda number, fast=fast: fast(x[number]), [0, 1] * 40))
-        assert all(np.array_equal(y, right[place % 2]) for place, y in enumerate(found)), engine
+            outputs = list(pool.map(lambda number, fast=fast: fast(x[number]), [0, 1] * 40))
+        assert all(np.array_equal(y, right[place % 2]) for place, y in enumerate(outputs)), engine
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("callers", [2, 3])
-def test_callers_side_by_side(net: Net, engine: str, callers: int) -> None:
-    """Each thread has a run of its own, and gets its own answers."""
+def test_concurrent_callers(net: Net, engine: str, callers: int) -> None:
+    """Concurrent threads get the outputs for their own inputs."""
     x = [np.full((5, 1, 32, 32), number, np.float32) for number in (1, 2)]
     fast = ca.accelerate(net, engine, batch=4)
-    right, session = [fast(one) for one in x], fast.session.shared(callers)
+    right, session = [fast(inputs) for inputs in x], fast.session.shared(callers)
     with ThreadPoolExecutor(callers) as pool:
-        found = list(pool.map(lambda number: session(x[number]), [0, 1] * 40))
-    for place, y in enumerate(found):
+        outputs = list(pool.map(lambda number: session(x[number]), [0, 1] * 40))
+    for place, y in enumerate(outputs):
         np.testing.assert_allclose(y, right[place % 2], rtol=1e-5, atol=1e-5)
 
 
-def test_what_becomes_of_the_net_does_not_touch_it(net: Net) -> None:
+def test_later_changes_to_the_net_do_not_affect_it(net: Net) -> None:
     fast = ca.accelerate(net, "eager", batch=2)
     for layout in (False, True):
         fast.session = EagerMode(evaluation_copy(net), layout)
@@ -252,7 +256,7 @@ def test_what_becomes_of_the_net_does_not_touch_it(net: Net) -> None:
     assert drops.training
 
 
-def test_what_it_takes(net: Net) -> None:
+def test_accepted_inputs(net: Net) -> None:
     fast = ca.accelerate(net, "eager")
     x = np.random.default_rng(0).random((2, 1, 32, 32), np.float32)
     fixed = x.copy()
@@ -262,9 +266,9 @@ def test_what_it_takes(net: Net) -> None:
         for same in (x, x.astype(np.float64), fixed, mirrored, np.asfortranarray(x)):
             assert np.array_equal(fast(same), fast(x))
         for ours in (torch.from_numpy(x).requires_grad_(), torch.from_numpy(x).double()):
-            found = fast(ours)
-            assert np.array_equal(found.numpy(), fast(x))
-            assert not found.requires_grad
+            y = fast(ours)
+            assert np.array_equal(y.numpy(), fast(x))
+            assert not y.requires_grad
         whole = (255 * x).astype(np.uint8)
         assert np.array_equal(fast(whole), fast(whole.astype(np.float32)))
     for wrong in (x.tolist(), None, "cat.jpg", x.astype(complex), x.astype(object), torch.from_numpy(x).cfloat()):
@@ -272,7 +276,7 @@ def test_what_it_takes(net: Net) -> None:
             fast(wrong)
 
 
-def test_an_engine_is_no_thing_to_copy(net: Net) -> None:
+def test_an_engine_cannot_be_copied(net: Net) -> None:
     fast = ca.accelerate(net, "eager")
     for way in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(ConvAtlasError, match=r"pass its \.net on"):
@@ -280,7 +284,7 @@ def test_an_engine_is_no_thing_to_copy(net: Net) -> None:
 
 
 class Odd(nn.Module):
-    """A net of somebody's own that does `work` to a map."""
+    """A net of the user that applies `work` to a feature map."""
 
     def __init__(self, work: Callable[[torch.Tensor], object]) -> None:
         super().__init__()
@@ -301,9 +305,9 @@ class Odd(nn.Module):
         (lambda y: y.mean(), "a row for each photo"),
     ],
 )
-def test_nets_that_no_engine_can_run(work, told: str) -> None:
+def test_nets_that_no_engine_can_run(work, message: str) -> None:
     for engine in ("auto", "eager"):
-        with pytest.raises(ConvAtlasError, match=told) as error:
+        with pytest.raises(ConvAtlasError, match=message) as error:
             ca.accelerate(Odd(work), engine, size=8)
         assert "\n" not in str(error.value)
     with pytest.raises(SizeError, match="LeNet cannot take an input of 1 x 64 x 64"):
@@ -314,20 +318,20 @@ def test_nets_that_no_engine_can_run(work, told: str) -> None:
         ca.accelerate(held, size=8)
 
 
-def test_tensors_and_functions_of_a_net_tell_it_apart() -> None:
+def test_the_folder_depends_on_tensors_and_functions_of_a_net() -> None:
     net = Odd(torch.relu)
-    found = [cache.folder_of(net, (3, 8, 8))]
+    folders = [cache.folder_of(net, (3, 8, 8))]
     for work in (nn.functional.gelu, nn.functional.silu):
         net.work = work
-        found.append(cache.folder_of(net, (3, 8, 8)))
+        folders.append(cache.folder_of(net, (3, 8, 8)))
     for number in (1, 2):
         net.scale = torch.tensor(number)
-        found.append(cache.folder_of(net, (3, 8, 8)))
-    assert len(set(found)) == 5
-    assert cache.folder_of(net, (3, 8, 8)) == found[-1]
+        folders.append(cache.folder_of(net, (3, 8, 8)))
+    assert len(set(folders)) == 5
+    assert cache.folder_of(net, (3, 8, 8)) == folders[-1]
 
 
-def test_what_crashes_is_left_aside(net: Net, store: Path, no_compiler: None, tmp_path: Path, monkeypatch) -> None:
+def test_a_crash_is_survived_and_named(net: Net, store: Path, no_compiler: None, tmp_path: Path, monkeypatch) -> None:
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\nkill -FPE $$\n")
     python.chmod(0o755)
@@ -341,7 +345,7 @@ def test_what_crashes_is_left_aside(net: Net, store: Path, no_compiler: None, tm
         ca.accelerate(net, "openvino")
 
 
-def test_what_hangs_is_given_up(net: Net, store: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_hanging_engine_is_given_up(net: Net, store: Path, tmp_path: Path, monkeypatch) -> None:
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\nexec sleep 60\n")
     python.chmod(0o755)
@@ -351,7 +355,7 @@ def test_what_hangs_is_given_up(net: Net, store: Path, tmp_path: Path, monkeypat
         ca.accelerate(net, "onnxruntime")
 
 
-def test_an_operation_that_is_lacking_is_named(store: Path, no_compiler: None) -> None:
+def test_a_missing_operation_is_named(store: Path, no_compiler: None) -> None:
     net = Fft()
     with pytest.raises(ConvAtlasError, match="bessel_j0"):
         ca.accelerate(net, "onnxruntime", size=8)
@@ -363,7 +367,7 @@ def test_an_operation_that_is_lacking_is_named(store: Path, no_compiler: None) -
         ca.accelerate(Two(), size=8)
 
 
-def test_a_net_of_one_s_own(store: Path) -> None:
+def test_a_net_of_the_user(store: Path) -> None:
     net = own()
     fast = ca.accelerate(net, "onnxruntime", size=(8, 9))
     assert fast.size == (8, 9)
@@ -371,7 +375,7 @@ def test_a_net_of_one_s_own(store: Path) -> None:
     check(fast, net)
     with pytest.raises(ConvAtlasError, match="of your own, which has no card"):
         fast.card
-    # The same numbers in another net: its code is part of what it is.
+    # The same weights in another net: its code is part of the key.
     assert cache.folder_of(net, (3, 8, 9)) != cache.folder_of(Fft(), (3, 8, 9))
 
 
@@ -380,7 +384,7 @@ def test_an_engine_that_is_not_installed(engine: str, net: Net, store: Path, no_
     monkeypatch.setattr(backend, "installed", lambda name: name != engine)
     with pytest.raises(ConvAtlasError, match=rf"{engine} is not installed: pip install 'convatlas\[engines\]'"):
         ca.accelerate(net, engine)
-    assert engine not in {one.engine for one in candidates("auto", "float32", 1)}
+    assert engine not in {options.engine for options in candidates("auto", "float32", 1)}
 
 
 def test_without_a_compiler(net: Net, store: Path, no_compiler: None) -> None:
@@ -388,7 +392,7 @@ def test_without_a_compiler(net: Net, store: Path, no_compiler: None) -> None:
         ca.accelerate(net, "compiled")
 
 
-def test_wrong_wishes(net: Net, store: Path) -> None:
+def test_wrong_arguments(net: Net, store: Path) -> None:
     with pytest.raises(UnknownName, match="onnxruntime"):
         ca.accelerate(net, "onnxruntim")
     for precision in ("float23", None, ["int8"]):
@@ -409,12 +413,12 @@ def test_wrong_wishes(net: Net, store: Path) -> None:
     assert shutil.which("g++")
 
 
-def test_parts_are_all_of_one_size() -> None:
+def test_batches_have_one_size() -> None:
     x = np.arange(10, dtype=np.float32).reshape(5, 2)
-    found = batches(x, 2)
-    assert [len(part) for part in found] == [2, 2, 2]
-    assert np.array_equal(np.concatenate(found)[:5], x)
-    assert np.array_equal(found[2][0], found[2][1])
+    parts = batches(x, 2)
+    assert [len(part) for part in parts] == [2, 2, 2]
+    assert np.array_equal(np.concatenate(parts)[:5], x)
+    assert np.array_equal(parts[2][0], parts[2][1])
 
 
 def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -424,9 +428,9 @@ def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     assert threads() >= 1
 
 
-def test_settings_read_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openvino, "threads", lambda: 2)
-    shown = [str(one) for one in candidates("openvino", "float32", 16)]
+    shown = [str(options) for options in candidates("openvino", "float32", 16)]
     assert shown == [
         "openvino float32, 16 a run",
         "openvino float32, 1 a run x 2 side by side",

@@ -42,16 +42,16 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 
 def test_every_cell_is_there(bench) -> None:
-    cells = [(one.net, one.batch, one.engine) for one in bench.times]
+    cells = [(cell.net, cell.batch, cell.engine) for cell in bench.times]
     assert cells == [("lenet5", batch, engine) for batch in (1, 4) for engine in ("eager", "onnxruntime")]
-    for one in bench.times:
-        assert 0 < one.low <= one.call <= one.high
-        assert one.milliseconds == pytest.approx(one.call / one.batch)
-        assert one.photos_per_second == pytest.approx(1e3 / one.milliseconds)
-        assert 0 < one.share < 1
-        assert one.load > 0
+    for cell in bench.times:
+        assert 0 < cell.low <= cell.call <= cell.high
+        assert cell.milliseconds == pytest.approx(cell.call / cell.batch)
+        assert cell.photos_per_second == pytest.approx(1e3 / cell.milliseconds)
+        assert 0 < cell.share < 1
+        assert cell.load > 0
     # A process that runs ONNX Runtime has no PyTorch in it.
-    memory = {one.engine: one.memory for one in bench.times}
+    memory = {cell.engine: cell.memory for cell in bench.times}
     assert 20 < memory["onnxruntime"] < memory["eager"] / 2
     assert set(bench.costly) == {"lenet5"}
     assert bench.costly["lenet5"][0][0].split(".")[0] in ("c1", "s2", "c3", "s4", "c5", "f6", "head")
@@ -74,11 +74,11 @@ def test_the_chart(bench) -> None:
     lengths = [bar.width for bar in groups if isinstance(bar, Box)]
     assert len(lengths) == 4
     assert max(lengths[:2]) == pytest.approx(620)
-    short, long = sorted(one.milliseconds for one in bench.times[:2])
+    short, long = sorted(time.milliseconds for time in bench.times[:2])
     assert lengths[0] / lengths[1] == pytest.approx(short / long)
 
 
-def test_how_near_the_limit_less_than_float32_is_nobody_says() -> None:
+def test_less_than_float32_has_no_share_of_the_limit() -> None:
     assert row().share == 0.25
     reduced = row(precision="int8", call=5.0)
     assert reduced.share is None
@@ -109,14 +109,14 @@ def test_times_are_kept_for_list_and_choose(store: Path, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b'{"net": 1}'])
-def test_a_damaged_record_is_begun_anew(damage: bytes, store: Path) -> None:
+def test_a_damaged_record_is_replaced(damage: bytes, store: Path) -> None:
     store.mkdir()
     (store / "bench.json").write_bytes(damage)
     timings.keep([row().row()])
     assert best() == {"resnet50": {224: 40.0}}
 
 
-def test_rounds_go_in_turns_and_their_median_counts() -> None:
+def test_rounds_are_interleaved_and_their_median_counts() -> None:
     order: list[str] = []
 
     def session(name: str, pause: float):
@@ -133,24 +133,24 @@ def test_rounds_go_in_turns_and_their_median_counts() -> None:
     assert order[2:] == ["a", "b"] * 4
     assert 60 <= min(taken["a"]) < 90
     assert len(taken["a"]) == len(taken["b"]) == 4
-    found = medians({"fast": session("f", 0.001), "slow": session("s", 0.02)}, x)
-    assert found["fast"] < found["slow"]
+    result = medians({"fast": session("f", 0.001), "slow": session("s", 0.02)}, x)
+    assert result["fast"] < result["slow"]
 
 
-def test_limits() -> None:
+def test_roofline() -> None:
     assert Roofline(1e9, 1e9).milliseconds(2e6, 1e6) == 2.0
     assert Roofline(1e9, 1e9).milliseconds(1e6, 3e6) == 3.0
-    found = measure_roofline()
-    assert 1e9 < found.macs < 1e14
-    assert 1e8 < found.bandwidth < 1e13
+    roofline = measure_roofline()
+    assert 1e9 < roofline.macs < 1e14
+    assert 1e8 < roofline.bandwidth < 1e13
 
 
-def test_the_costliest_layers() -> None:
+def test_the_slowest_layers() -> None:
     net = nn.Sequential(nn.Conv2d(3, 64, 7, padding=3), nn.ReLU(), nn.Conv2d(64, 3, 1))
     (first, share), *rest = slowest_layers(net.train(), torch.rand(1, 3, 128, 128), count=3)
     assert (first, net.training) == ("0", True)
     assert share > 0.5
-    assert math.isclose(share + sum(one for _, one in rest), 1)
+    assert math.isclose(share + sum(share_of_layer for _, share_of_layer in rest), 1)
     assert not net[0]._forward_hooks
 
 
@@ -165,21 +165,21 @@ def test_peers_are_their_own_nets() -> None:
             peers.peer(name, "resnet18", x[:, :1])
 
 
-def test_an_engine_that_cannot_be_weighed(tmp_path: Path) -> None:
+def test_an_engine_whose_footprint_cannot_be_measured(tmp_path: Path) -> None:
     with pytest.raises(ConvAtlasError, match=r"could not be measured: .*refuses"):
         measure_footprint(Options("onnxruntime", "float32", 1), tmp_path, ("lenet1", "none"), (1, 28, 28), 1)
 
 
-def test_wrong_wishes(store: Path, monkeypatch) -> None:
-    for wish, told in (
+def test_wrong_arguments(store: Path, monkeypatch) -> None:
+    for arguments, message in (
         ({"nets": "resnet"}, "resnet50"),
         ({"engines": ["tensorrt"]}, "no engine"),
         ({"engines": ["auto"]}, "no engine to measure is called 'auto'; known: compiled, eager"),
         ({"precisions": ["float16"]}, "no precision"),
         ({"vs": ["keras"]}, "no peer"),
     ):
-        with pytest.raises(UnknownName, match=told):
-            ca.bench(**{"nets": "lenet1"} | wish)
+        with pytest.raises(UnknownName, match=message):
+            ca.bench(**{"nets": "lenet1"} | arguments)
     with pytest.raises(ConvAtlasError, match="from 1 to 4096"):
         ca.bench("lenet1", batches=[0])
     with pytest.raises(ConvAtlasError, match="nothing to measure"):
@@ -209,11 +209,11 @@ def test_the_command(store: Path, tmp_path: Path, monkeypatch) -> None:
         CliRunner().invoke(app, [*words[:-3], "-o", "a.txt"], catch_exceptions=False)
 
 
-def test_nets_of_one_s_own(store: Path) -> None:
+def test_nets_of_the_user(store: Path) -> None:
     bench = ca.bench(["tests.engines.nets:digits", "tests.engines.nets:dense"], engines=["eager"], batches=[2])
-    assert [(one.net, one.size) for one in bench.times] == [
+    assert [(time.net, time.size) for time in bench.times] == [
         ("tests.engines.nets:digits", 32),
         ("tests.engines.nets:dense", 0),
     ]
-    assert all(one.load > 0 and one.limit > 0 for one in bench.times)
+    assert all(time.load > 0 and time.limit > 0 for time in bench.times)
     assert not bench.refused

@@ -55,14 +55,14 @@ def classify(store: Path, *words: str) -> tuple[list[dict], list[str]]:
 
 @pytest.mark.parametrize("engine", ["auto", "openvino"])
 def test_a_cached_engine_needs_no_torch(engine: str, cached: Path) -> None:
-    found, (torch_there, *_) = classify(cached, str(sample("coffee")), str(sample("rocket")), "--engine", engine)
+    results, (torch_there, *_) = classify(cached, str(sample("coffee")), str(sample("rocket")), "--engine", engine)
     assert torch_there == "False"
     right = ca.classify([sample("coffee"), sample("rocket")], engine="eager")
-    for one, other in zip(found, right, strict=True):
-        assert (one["net"], one["weights"], one["photo"]) == (other.net, other.weights, other.photo)
-        assert [answer["label"] for answer in one["answers"]] == [answer.label for answer in other.answers]
-        assert [answer["index"] for answer in one["answers"]] == [answer.index for answer in other.answers]
-        shares = [answer["probability"] for answer in one["answers"]]
+    for result, other in zip(results, right, strict=True):
+        assert (result["net"], result["weights"], result["photo"]) == (other.net, other.weights, other.photo)
+        assert [answer["label"] for answer in result["answers"]] == [answer.label for answer in other.answers]
+        assert [answer["index"] for answer in result["answers"]] == [answer.index for answer in other.answers]
+        shares = [answer["probability"] for answer in result["answers"]]
         assert shares == pytest.approx([answer.probability for answer in other.answers], abs=2e-6)
 
 
@@ -70,11 +70,11 @@ def test_eager_mode_and_other_weights_need_it(cached: Path) -> None:
     assert classify(cached, str(sample("coffee")), "--engine", "eager")[1][0] == "True"
 
 
-def test_the_front_door_takes_the_cached_engine(cached: Path, monkeypatch) -> None:
+def test_classify_uses_the_cached_engine(cached: Path, monkeypatch) -> None:
     monkeypatch.setattr("convatlas.weights.load.load", None)
-    found = ca.classify([str(sample(name)) for name in SAMPLES], top=2)
-    assert [one.answers[0].label for one in found][2] == "espresso"
-    assert len(found[0].answers) == 2
+    results = ca.classify([str(sample(name)) for name in SAMPLES], top=2)
+    assert [result.answers[0].label for result in results][2] == "espresso"
+    assert len(results[0].answers) == 2
     array = np.zeros((50, 70, 3), np.uint8)
     assert ca.classify(array).photo == "ndarray"
     with pytest.raises(ImageError, match="nowhere"):

@@ -1,4 +1,4 @@
-"""A net as a file: every format against PyTorch's own answers, what the files say, and that nothing half-made stays."""
+"""Export: every format against PyTorch's own outputs, the metadata, and that nothing half-written is left."""
 
 from __future__ import annotations
 
@@ -43,24 +43,24 @@ QUICK = (
     "neocognitron",
     "cognitron",
 )
-"""Whose graphs are small; those of the other families take long to make, and are in the sweep."""
+"""Nets with small graphs; those of the other families take long to export, and are in the sweep."""
 
 
-def photos(net: Net, many: int) -> torch.Tensor:
-    return torch.rand(many, net.channels, *net.size, generator=torch.Generator().manual_seed(many))
+def photos(net: Net, count: int) -> torch.Tensor:
+    return torch.rand(count, net.channels, *net.size, generator=torch.Generator().manual_seed(count))
 
 
 def check_onnx(net: Net, data: bytes) -> None:
-    """Against eager, at several numbers of photos, within ten times its own distance from float64."""
+    """Compare with eager mode at several batch sizes, within ten times its own distance from float64."""
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     x = photos(net, 3)
     with torch.no_grad():
         single, double = net(x).numpy(), doubled(net)(x.double()).numpy()
     bound = 10 * max(np.abs(single - double).max(), np.finfo("f4").eps * np.abs(double).max())
-    for many in (1, 2, 3):
-        found = session.run(None, {"photos": x[:many].numpy()})[0]
-        assert found.shape == (many, *single.shape[1:])
-        assert np.abs(found - single[:many]).max() <= bound, many
+    for count in (1, 2, 3):
+        y = session.run(None, {"photos": x[:count].numpy()})[0]
+        assert y.shape == (count, *single.shape[1:])
+        assert np.abs(y - single[:count]).max() <= bound, count
     (entry,) = session.get_inputs()
     assert isinstance(entry.shape[0], str)
     assert entry.shape[1:] == list(x.shape[1:])
@@ -77,9 +77,9 @@ def test_onnx_of_a_locally_connected_layer() -> None:
     for parameter in layer.parameters():
         nn.init.normal_(parameter)
     session = onnxruntime.InferenceSession(onnx_bytes(export_program(layer, (8, 7, 5)), {}))
-    for many in (1, 3):
-        found = torch.from_numpy(session.run(None, {"photos": x[:many].numpy()})[0])
-        torch.testing.assert_close(found, layer(x[:many]).detach(), atol=1e-4, rtol=1e-4)
+    for count in (1, 3):
+        y = torch.from_numpy(session.run(None, {"photos": x[:count].numpy()})[0])
+        torch.testing.assert_close(y, layer(x[:count]).detach(), atol=1e-4, rtol=1e-4)
 
 
 LARGE = ("vgg16", "vgg19", "yolo_v1", "efficientnetv2_l", "convnext_large", "convnext_xlarge")
@@ -111,52 +111,52 @@ def small() -> Net:
 
 @pytest.fixture(scope="module")
 def folder(net: Net, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A net with a lineage in every format of graphs."""
+    """Folder with a net that has a lineage, in every graph format."""
     folder = tmp_path_factory.mktemp("exported")
     for ending in exporting.GRAPHS:
         ca.export(net, folder / f"net{ending}")
     return folder
 
 
-def test_no_more_than_the_files_arrives(folder: Path) -> None:
+def test_nothing_but_the_files_is_left(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["net.bin", "net.onnx", "net.pt2", "net.xml"]
 
 
-def test_every_format_gives_the_net_s_answers(folder: Path, net: Net) -> None:
+def test_every_format_has_the_net_s_outputs(folder: Path, net: Net) -> None:
     from convatlas.images.samples import sample
 
     x = net.preprocess(sample("coffee"))[None]
     right = net(x).detach().numpy()
     session = onnxruntime.InferenceSession(folder / "net.onnx", providers=["CPUExecutionProvider"])
     compiled = openvino.compile_model(folder / "net.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    found = {
+    outputs = {
         "onnx": session.run(None, {"photos": x.numpy()})[0],
         "xml": compiled(x.numpy())[0],
         "pt2": torch.export.load(folder / "net.pt2").module()(x).detach().numpy(),
     }
     bound = Reference(net, x).bound * float(np.std(right))
-    for ending, y in found.items():
+    for ending, y in outputs.items():
         assert np.abs(y - right).max() <= bound, ending
 
 
-def test_every_format_says_what_it_holds(folder: Path, net: Net) -> None:
+def test_every_format_has_the_metadata(folder: Path, net: Net) -> None:
     model = onnx.load(folder / "net.onnx")
-    assert [one.version for one in model.opset_import if one.domain == ""] == [20]
-    told = {one.key: one.value for one in model.metadata_props}
-    assert told["opset"] == "20"
+    assert [entry.version for entry in model.opset_import if entry.domain == ""] == [20]
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert metadata["opset"] == "20"
     info = openvino.Core().read_model(folder / "net.xml").get_rt_info()["convatlas"]
     files = {"convatlas.json": ""}
     torch.export.load(folder / "net.pt2", extra_files=files)
     for texts in (
-        told,
+        metadata,
         {key: str(value.astype(str)) for key, value in info.items()},
         json.loads(files["convatlas.json"]),
     ):
         assert json.loads(texts["labels"]) == list(net.lineage.class_names)
         assert json.loads(texts["card"])["paper"]["title"] == net.card.paper.title
-        found = Description.from_metadata(texts, "net")
-        assert (found.net, found.shape, found.probabilities) == ("lenet5", (1, 32, 32), "softmax")
-        assert found.lineage == net.lineage
+        description = Description.from_metadata(texts, "net")
+        assert (description.net, description.shape, description.probabilities) == ("lenet5", (1, 32, 32), "softmax")
+        assert description.lineage == net.lineage
 
 
 def test_endings_in_upper_case(tmp_path: Path, net: Net, capfd: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +169,7 @@ def test_endings_in_upper_case(tmp_path: Path, net: Net, capfd: pytest.CaptureFi
     assert capfd.readouterr().err == ""
 
 
-def test_a_pt2_is_a_net_of_one_s_own(folder: Path) -> None:
+def test_a_pt2_is_a_net_of_the_user(folder: Path) -> None:
     name = str(folder / "net.pt2")
     assert ca.measure(name).parameters == ca.measure("lenet5").parameters
 
@@ -194,7 +194,7 @@ def test_weights_are_read_back(name: str, file: str, layout: str | None, tmp_pat
     write = exporting.export_weights
 
     def spoilt(net: Net, place: Path, *, layout: str | None) -> None:
-        last = next(one for one in net.parameters() if one.dim() > 1)
+        last = next(parameter for parameter in net.parameters() if parameter.dim() > 1)
         with torch.no_grad():
             last.view(-1)[0] += 1
             write(net, place, layout=layout)
@@ -209,15 +209,15 @@ def test_weights_are_read_back(name: str, file: str, layout: str | None, tmp_pat
 
 
 @pytest.mark.parametrize("ending", [".onnx", ".xml", ".pt2"])
-def test_a_file_that_computes_otherwise_does_not_arrive(ending: str, tmp_path: Path, monkeypatch) -> None:
+def test_a_file_that_computes_something_else_is_not_kept(ending: str, tmp_path: Path, monkeypatch) -> None:
     net = ca.build("lenet1").eval()
     program = exporting.export_program
 
     def spoilt(net: nn.Module, shape: tuple[int, ...]) -> torch.export.ExportedProgram:
-        made = program(net, shape)
+        exported = program(net, shape)
         with torch.no_grad():
-            next(iter(made.state_dict.values())).mul_(1.001)
-        return made
+            next(iter(exported.state_dict.values())).mul_(1.001)
+        return exported
 
     def apart(net: nn.Module, shape: tuple[int, ...]) -> torch.export.ExportedProgram:
         import copy
@@ -231,7 +231,7 @@ def test_a_file_that_computes_otherwise_does_not_arrive(ending: str, tmp_path: P
 
 
 class Own(nn.Module):
-    """A net of somebody else, with sums over windows, which ONNX does not know."""
+    """A net of the user with sums over windows, which ONNX does not have."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -261,13 +261,13 @@ class Undecided(Own):
         return self.conv(x) if x.sum() > 0 else x
 
 
-def test_a_net_of_one_s_own(tmp_path: Path) -> None:
+def test_a_net_of_the_user(tmp_path: Path) -> None:
     net = own().train()
     file = ca.export(net, tmp_path / "own.onnx", size=(20, 30))
     assert net.training
     x = torch.rand(3, 3, 20, 30)
-    found = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"]).run(None, {"photos": x.numpy()})[0]
-    torch.testing.assert_close(torch.from_numpy(found), net.eval()(x).detach())
+    y = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"]).run(None, {"photos": x.numpy()})[0]
+    torch.testing.assert_close(torch.from_numpy(y), net.eval()(x).detach())
     half = own().half()
     ca.export(half, tmp_path / "half.onnx", size=20)
     assert next(half.parameters()).dtype == torch.float16
@@ -286,14 +286,14 @@ def test_a_net_of_one_s_own(tmp_path: Path) -> None:
         (lambda: None, "a.onnx", "not NoneType"),
     ],
 )
-def test_what_cannot_be_exported(net, file: str, told: str, tmp_path: Path) -> None:
-    with pytest.raises(ConvAtlasError, match=told) as error:
+def test_what_cannot_be_exported(net, file: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConvAtlasError, match=message) as error:
         ca.export(net(), tmp_path / file)
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_wrong_wishes(tmp_path: Path) -> None:
+def test_wrong_arguments(tmp_path: Path) -> None:
     net = ca.build("lenet1")
     with pytest.raises(ConvAtlasError, match="a layout is for files of weights"):
         ca.export(net, tmp_path / "a.onnx", layout="native")
@@ -306,7 +306,7 @@ def test_wrong_wishes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime", "openvino"])
-def test_what_is_not_installed_is_named(package: str, tmp_path: Path, monkeypatch) -> None:
+def test_a_missing_package_is_named(package: str, tmp_path: Path, monkeypatch) -> None:
     from convatlas.base import extras
     from convatlas.engines.backends import openvino
 

@@ -1,4 +1,4 @@
-"""Less than float32: agreement is measured where float32 is sure, and "auto" never takes what does not agree."""
+"""Less than float32: agreement is measured where float32 is sure, and "auto" never chooses what does not agree."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_agreement_counts_where_float32_is_sure() -> None:
     assert Agreement(0, 0.0) + Agreement(0, 0.0) == Agreement(0, 0.0)
 
 
-def test_how_sure_it_is_depends_on_what_a_net_puts_out() -> None:
+def test_being_sure_depends_on_the_kind_of_outputs() -> None:
     lengths = np.array([[0.9, 0.1, 0.2], [0.5, 0.4, 0.1]], np.float32)
     other = np.array([[0.9, 0.1, 0.2], [0.4, 0.5, 0.1]], np.float32)
     assert agreement(lengths, other, "identity") == Agreement(1, 1.0)
@@ -54,11 +54,11 @@ def test_how_sure_it_is_depends_on_what_a_net_puts_out() -> None:
     assert agreement(lengths / 2, other).sure == 0
 
 
-def test_pieces_of_the_sample_photos() -> None:
-    one, other, again = (list(crops(9, seed)) for seed in (1, 2, 1))
-    assert all(piece.ndim == 3 and piece.shape[0] == piece.shape[1] >= 100 for piece in one)
-    assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))
-    assert not all(a.shape == b.shape and np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+def test_crops_of_the_sample_photos() -> None:
+    first, other, again = (list(crops(9, seed)) for seed in (1, 2, 1))
+    assert all(piece.ndim == 3 and piece.shape[0] == piece.shape[1] >= 100 for piece in first)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(a.shape == b.shape and np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
 
 @pytest.fixture(name="digits")
@@ -68,13 +68,13 @@ def small() -> Net:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No compiler, a CPU with bfloat16 (without it OpenVINO takes float32), and nothing runs on trial first."""
+    """Leave out the compiler and the sandbox, and pretend a CPU with bfloat16 (OpenVINO computes in float32 then)."""
     monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setattr(openvino_backend, "capabilities", lambda: ("FP32", "BF16"))
     monkeypatch.setattr(search, "run_in_sandbox", lambda *wish: None)
 
 
-def test_trials_are_prepared_as_the_weights_want(digits: Net) -> None:
+def test_sample_inputs_have_the_preprocessing_of_the_weights(digits: Net) -> None:
     x = sample_inputs(digits, 5, (1, 32, 32))
     assert x.shape == (5, 1, 32, 32)
     assert np.array_equal(x[0].numpy(), digits.lineage.prepare(next(crops(1))))
@@ -82,11 +82,11 @@ def test_trials_are_prepared_as_the_weights_want(digits: Net) -> None:
     assert sample_inputs(ca.build("lenet1"), 2, (1, 28, 28)).min() >= 0
 
 
-def test_int8_may_have_photos_of_one_s_own(digits: Net, store: Path, quick: None, monkeypatch) -> None:
-    seen: list[tuple[np.ndarray, np.ndarray]] = []
+def test_int8_with_photos_of_the_user(digits: Net, store: Path, quick: None, monkeypatch) -> None:
+    passed: list[tuple[np.ndarray, np.ndarray]] = []
 
     def look(graph: Path, file: Path, calibration: np.ndarray, proof: np.ndarray, **rest: object) -> NoReturn:
-        seen.append((calibration, proof))
+        passed.append((calibration, proof))
         raise ConvAtlasError("seen")
 
     monkeypatch.setattr(openvino_backend, "quantize", look)
@@ -102,13 +102,13 @@ def test_int8_may_have_photos_of_one_s_own(digits: Net, store: Path, quick: None
     ):
         with pytest.raises(ConvAtlasError, match="seen"):
             ca.accelerate(digits, "openvino", "int8", size=32, photos=photos)
-    assert all(part.shape[1:] == (1, 32, 32) for both in seen for part in both)
-    assert [len(calibration) + len(proof) for calibration, proof in seen] == [3, 3, 3]
+    assert all(part.shape[1:] == (1, 32, 32) for both in passed for part in both)
+    assert [len(calibration) + len(proof) for calibration, proof in passed] == [3, 3, 3]
     with pytest.raises(ConvAtlasError, match="1 could be read"):
         ca.accelerate(digits, "openvino", "int8", size=32, photos=sample("coffee"))
 
 
-def test_outputs_that_are_no_answers(store: Path, quick: None) -> None:
+def test_outputs_that_are_not_classes(store: Path, quick: None) -> None:
     net = digits()
     net.cut_head([])
     record = ca.accelerate(net, precision="bfloat16").record
@@ -118,7 +118,7 @@ def test_outputs_that_are_no_answers(store: Path, quick: None) -> None:
     assert (asked.options.precision, asked.top1, asked.bound) == ("bfloat16", None, None)
 
 
-def test_without_arithmetic_of_its_own_there_is_no_bfloat16(digits: Net, store: Path, monkeypatch) -> None:
+def test_a_cpu_without_bfloat16(digits: Net, store: Path, monkeypatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setattr(openvino_backend, "capabilities", lambda: ("FP32", "INT8"))
     with pytest.raises(ConvAtlasError, match="does not compute in bfloat16"):
@@ -130,18 +130,18 @@ def test_without_arithmetic_of_its_own_there_is_no_bfloat16(digits: Net, store: 
 
 
 @pytest.mark.parametrize(("share", "taken"), [(0.98, False), (0.99, True)])
-def test_auto_takes_only_what_agrees(
+def test_auto_chooses_only_what_agrees(
     share: float, taken: bool, digits: Net, store: Path, quick: None, monkeypatch
 ) -> None:
     monkeypatch.setattr(search, "agreement", lambda right, other, map: Agreement(500, share))
     monkeypatch.setattr(search, "medians", lambda sessions, x: {
-        one: 1.0 if one.precision == "bfloat16" else 2.0 for one in sessions
+        options: 1.0 if options.precision == "bfloat16" else 2.0 for options in sessions
     })  # fmt: skip
     record = ca.accelerate(digits, precision="bfloat16").record
     assert (record.options.precision == "bfloat16") == taken
     assert record.top1 == (share if taken else None)
-    told = "it gives float32's first answer on 98.0 % of 500 photos; 99 % is asked"
-    assert record.refused.get("openvino bfloat16") == (None if taken else told)
+    message = "it gives float32's first answer on 98.0 % of 500 photos; 99 % is asked"
+    assert record.refused.get("openvino bfloat16") == (None if taken else message)
     # An engine that is asked for runs in the precision, and reports the agreement.
     asked = ca.accelerate(digits, "openvino", "bfloat16").record
     assert (asked.options.precision, asked.top1) == ("bfloat16", share)
@@ -156,18 +156,18 @@ def test_auto_takes_only_what_agrees(
     [(Agreement(500, 1.0), "it is not faster"), (Agreement(0, 0.0), "float32 is sure of its first answer on none")],
 )
 def test_why_auto_stays_in_float32(
-    share: Agreement, told: str, digits: Net, store: Path, quick: None, monkeypatch
+    share: Agreement, message: str, digits: Net, store: Path, quick: None, monkeypatch
 ) -> None:
     monkeypatch.setattr(search, "agreement", lambda right, other, map: share)
     monkeypatch.setattr(search, "medians", lambda sessions, x: {
-        one: 2.0 if one.precision == "bfloat16" else 1.0 for one in sessions
+        options: 2.0 if options.precision == "bfloat16" else 1.0 for options in sessions
     })  # fmt: skip
     record = ca.accelerate(digits, precision="bfloat16").record
     assert record.options.precision == "float32"
-    assert record.refused["openvino bfloat16"].startswith(told)
+    assert record.refused["openvino bfloat16"].startswith(message)
 
 
-def test_random_weights_are_no_judge(store: Path, monkeypatch) -> None:
+def test_random_weights_stay_in_float32(store: Path, monkeypatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     net = ca.build("lenet1").eval()
     with pytest.raises(ConvAtlasError, match="random weights do not have"):
@@ -226,7 +226,7 @@ def in_int8(file: Path) -> list[str]:
 
 
 @pytest.mark.sweep
-def test_layers_that_harm_are_put_back(tmp_path: Path) -> None:
+def test_harmful_layers_return_to_float32(tmp_path: Path) -> None:
     kinds = torch.rand(10, 3, 1, 1) + 0.3 * torch.rand(10, 3, 16, 16)
     photos = kinds[torch.arange(300) % 10] + 0.05 * torch.rand(300, 3, 16, 16)
     net, x = Far(100.0).fit(kinds), photos.numpy()
@@ -242,7 +242,7 @@ def test_layers_that_harm_are_put_back(tmp_path: Path) -> None:
     quantize(tmp_path / "net.onnx", file, x[:128], x[128:], routes=False)
     assert share(file) >= 0.99
     assert 0 < len(in_int8(file)) < 4
-    # Without the control it is not so.
+    # Without accuracy control they do not agree.
     openvino.save_model(
         without_control(str(tmp_path / "net.onnx"), x[:128], routes=False), file, compress_to_fp16=False
     )
