@@ -25,7 +25,7 @@ READING = [
     ["show", "pooling"],
     ["show", "Dropout"],
     ["show", "regularization"],
-    ["measure", "mobilenet", "--size", "64", "--gene", "activation=gelu"],
+    ["measure", "mobilenet", "--size", "64", "--genes", "activation=gelu"],
     ["check", "resnet50", "VGG16"],
     ["compare", "vgg16", "VGG19"],
     ["choose", "--max-parameters", "10M", "--min-top1", "75", "--size", "224"],
@@ -62,7 +62,7 @@ def test_measure_follows_its_options():
     found = json.loads(run("measure", "resnet50", "--size", "64x96", "--channels", "1", "--classes", "7", "--json"))
     assert found["input"] == [1, 64, 96]
     assert found["output"] == [7]
-    looped = json.loads(run("measure", "mlp_300", "--gene", "feedback=output->hidden1, hidden1->hidden1", "--json"))
+    looped = json.loads(run("measure", "mlp_300", "--genes", "feedback=output->hidden1, hidden1->hidden1", "--json"))
     assert looped["trainable"] == 238510 + 10 * 300 + 300 * 300
     own = json.loads(run("measure", "torchvision.models:alexnet", "--json"))
     assert own["trainable"] == 61100840
@@ -88,11 +88,11 @@ WRONG = [
     (["list", "--json", "--csv"], "one of"),
     (["measure", "resnet50", "--size", "big"], "pixels"),
     (["measure", "vgg16", "--size", "8"], "32 x 32"),
-    (["measure", "resnet50", "--gene", "gelu"], "LOCUS=NAME"),
-    (["measure", "resnet50", "--gene", "activation=gleu"], "gelu"),
-    (["measure", "resnet50", "--gene", "dropout=7"], "probability"),
-    (["measure", "mlp_300", "--gene", "feedback=hidden1->output"], "hidden1->hidden1"),
-    (["measure", "resnet50", "--gene", "pooling=max", "--gene", "pooling=l2"], "pooling=max and pooling=l2"),
+    (["measure", "resnet50", "--genes", "gelu"], "LOCUS=NAME"),
+    (["measure", "resnet50", "--genes", "activation=gleu"], "gelu"),
+    (["measure", "resnet50", "--genes", "dropout=7"], "probability"),
+    (["measure", "mlp_300", "--genes", "feedback=hidden1->output"], "hidden1->hidden1"),
+    (["measure", "resnet50", "--genes", "pooling=max", "--genes", "pooling=l2"], "pooling=max and pooling=l2"),
     (["measure", "nowhere:net"], "nowhere"),
     (["check", "resnet50", "resnet5"], "resnet50"),
     (["classify"], "--samples"),

@@ -9,67 +9,62 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convatlas.anatomy.anatomy import measure
-    from convatlas.anatomy.report.check import check
-    from convatlas.anatomy.report.choose import choose
-    from convatlas.anatomy.report.compare import compare
-    from convatlas.base.errors import ConvAtlasError
-    from convatlas.bulk.batch import batch
-    from convatlas.catalogue.listing import list_nets
-    from convatlas.engines.accelerate import accelerate
-    from convatlas.engines.bench.bench import bench
-    from convatlas.engines.export.export import export
-    from convatlas.nets.build import build
-    from convatlas.predict.classify import classify
-    from convatlas.predict.detect import detect
-    from convatlas.predict.evaluate import evaluate
-    from convatlas.studies.reproduce import reproduce
-    from convatlas.training.train import train
-    from convatlas.weights.fetch import fetch
-    from convatlas.weights.load import load
+    # For type checkers and editors: the same names from the same homes as below.
+    from convatlas.anatomy.anatomy import measure as measure
+    from convatlas.anatomy.report.check import check as check
+    from convatlas.anatomy.report.choose import choose as choose
+    from convatlas.anatomy.report.compare import compare as compare
+    from convatlas.anatomy.report.show import show as show
+    from convatlas.base.doctor import doctor as doctor
+    from convatlas.base.errors import ConvAtlasError as ConvAtlasError
+    from convatlas.bulk.batch import batch as batch
+    from convatlas.catalogue.listing import list_nets as list_nets
+    from convatlas.engines.accelerate import accelerate as accelerate
+    from convatlas.engines.bench.bench import bench as bench
+    from convatlas.engines.export.export import export as export
+    from convatlas.nets.build import build as build
+    from convatlas.predict.classify import classify as classify
+    from convatlas.predict.detect import detect as detect
+    from convatlas.predict.draw import draw as draw
+    from convatlas.predict.evaluate import evaluate as evaluate
+    from convatlas.studies.reproduce import reproduce as reproduce
+    from convatlas.training.train import train as train
+    from convatlas.weights.fetch import fetch as fetch
+    from convatlas.weights.load import load as load
 
-_HOMES = {
-    "ConvAtlasError": "base.errors",
-    "accelerate": "engines.accelerate",
+VERBS = {
     "batch": "bulk.batch",
     "bench": "engines.bench.bench",
-    "build": "nets.build",
     "check": "anatomy.report.check",
     "choose": "anatomy.report.choose",
     "classify": "predict.classify",
     "compare": "anatomy.report.compare",
     "detect": "predict.detect",
+    "doctor": "base.doctor",
+    "draw": "predict.draw",
     "evaluate": "predict.evaluate",
     "export": "engines.export.export",
     "fetch": "weights.fetch",
     "list_nets": "catalogue.listing",
-    "load": "weights.load",
     "measure": "anatomy.anatomy",
     "reproduce": "studies.reproduce",
+    "show": "anatomy.report.show",
     "train": "training.train",
 }
+"""Public functions that are commands too, and their modules. (The command of `list_nets` is `list`.)"""
+
+_OTHERS = {
+    "ConvAtlasError": "base.errors",
+    "accelerate": "engines.accelerate",
+    "build": "nets.build",
+    "load": "weights.load",
+}
+"""Public names that only Python has, and their modules."""
+
+_HOMES = VERBS | _OTHERS
 
 __version__ = "0.1.0"
-__all__ = [
-    "ConvAtlasError",
-    "accelerate",
-    "batch",
-    "bench",
-    "build",
-    "check",
-    "choose",
-    "classify",
-    "compare",
-    "detect",
-    "evaluate",
-    "export",
-    "fetch",
-    "list_nets",
-    "load",
-    "measure",
-    "reproduce",
-    "train",
-]
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import tracemalloc
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from typer.testing import CliRunner
 import convatlas as ca
 from convatlas.base import extras
 from convatlas.base.errors import ConvAtlasError, ImageError
+from convatlas.base.verbs import Steps
 from convatlas.bulk.batch import run_job
 from convatlas.bulk.columns import ClassifyColumns
 from convatlas.bulk.job import Job
@@ -271,12 +271,13 @@ def test_shards_that_take_minutes_have_a_rate(monkeypatch: pytest.MonkeyPatch) -
     console = Console(file=screen, force_terminal=True, width=100, get_time=lambda: clock[0])
     monkeypatch.setattr(terminal, "Console", lambda stderr: console)
 
-    def shards() -> Iterator[tuple[int, int, None]]:
+    def shards() -> Steps[str]:
         for done in range(0, 5000, 1000):
             yield done, 9000, None
             clock[0] += 100
+        yield 5000, 9000, "done"
 
-    terminal.watched(shards(), "classify")
+    terminal.run_steps(shards(), "classify")
     assert "10.0/s" in screen.getvalue()
 
 

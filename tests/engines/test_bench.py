@@ -194,14 +194,14 @@ def test_wrong_arguments(store: Path, monkeypatch) -> None:
 
 
 def test_the_command(store: Path, tmp_path: Path, monkeypatch) -> None:
-    words = ["bench", "linear", "--engine", "onnxruntime", "--batch", "2", "-o", str(tmp_path / "a.svg"), "--csv"]
-    done = CliRunner().invoke(app, [*words, "--batch", "2"], catch_exceptions=False)
+    words = ["bench", "linear", "--engines", "onnxruntime", "--batches", "2", "-o", str(tmp_path / "a.svg"), "--csv"]
+    done = CliRunner().invoke(app, [*words, "--batches", "2"], catch_exceptions=False)
     assert len(done.output.splitlines()) == 2
     assert done.output.splitlines()[1].startswith("linear,2,onnxruntime,float32,")
     assert (tmp_path / "a.svg").read_text().startswith("<svg")
     with pytest.raises(ConvAtlasError, match="none of these engines computes in int8"):
-        CliRunner().invoke(app, [*words, "--precision", "int8"], catch_exceptions=False)
-    with pytest.raises(ConvAtlasError, match="say --batch or --sweep"):
+        CliRunner().invoke(app, [*words, "--precisions", "int8"], catch_exceptions=False)
+    with pytest.raises(ConvAtlasError, match="say --batches or --sweep"):
         CliRunner().invoke(app, [*words, "--sweep"], catch_exceptions=False)
     # Before minutes are spent.
     monkeypatch.setattr(benching.bench, "steps", None)

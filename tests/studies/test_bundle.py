@@ -54,7 +54,7 @@ def test_runs_that_are_done_are_shipped(tmp_path, monkeypatch):
     (tmp_path / "runs" / "lenet1-error-published-0" / "error.json").unlink()
     (row,) = bundle.bundle_weights(tmp_path / "runs", tmp_path / "package")
     written = tmp_path / "package" / "weights" / "data" / "own" / "lenet5.safetensors"
-    assert row.address == "convatlas reproduce errors --row lenet5-error, as published, seed 0"
+    assert row.address == "convatlas reproduce errors --rows lenet5-error, as published, seed 0"
     assert (row.bytes, row.top1, row.hash) == (written.stat().st_size, "98.00", fingerprint(made.state_dict()))
     weights, described = native.read(written)
     assert described.lineage == lineage(row)

@@ -25,7 +25,7 @@ from convatlas.cli import app
 def mnist(store, tmp_path, monkeypatch):
     for file, data in small(monkeypatch, "mnist").items():
         (tmp_path / file).write_bytes(data)
-    found = run("data", "get", "mnist", "--from", str(tmp_path), "--json")
+    found = run("data", "get", "mnist", "--folder", str(tmp_path), "--json")
     assert json.loads(found) == {"name": "mnist", "folder": str(store / "datasets" / "mnist")}
     return tmp_path
 

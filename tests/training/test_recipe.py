@@ -9,7 +9,7 @@ import re
 import pytest
 
 from convatlas.base.errors import ConvAtlasError
-from convatlas.cli.training import train
+from convatlas.cli.commands.train import command as train
 from convatlas.training.recipe import Recipe, read_settings
 
 

@@ -1,13 +1,70 @@
-"""The program to which the commands belong."""
+"""The program: its commands are the modules of `convatlas.cli.commands`, each imported when it is needed."""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+from typing import Annotated, Any
+
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+import convatlas
+from convatlas.cli import commands
+from convatlas.cli.automatic import command_for
+
+
+def command_names() -> list[str]:
+    """Names of all commands: one for each module of `commands`, and for each public verb that has none there."""
+    modules = {module.name for module in pkgutil.iter_modules(commands.__path__)}
+    return sorted(modules | set(convatlas.VERBS) - {"list_nets"})
+
+
+class Commands(TyperGroup):
+    """A group that imports a command's module when the command is looked up."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of all commands, in the order of the help."""
+        return command_names()
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Look up a command by its name; None if there is none."""
+        if cmd_name not in command_names():
+            return None
+        if importlib.util.find_spec(f"{commands.__name__}.{cmd_name}"):
+            command = importlib.import_module(f"{commands.__name__}.{cmd_name}").command
+        else:
+            command = command_for(getattr(convatlas, cmd_name))
+        if not isinstance(command, typer.Typer):
+            single = typer.Typer(add_completion=False)
+            single.command(cmd_name)(command)
+            command = single
+        found = get_command(command)
+        found.name = cmd_name
+        return found
+
 
 app = typer.Typer(
     name="convatlas",
+    cls=Commands,
     help="An atlas of convolutional neural nets that you can run.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"convatlas {convatlas.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """An atlas of convolutional neural nets that you can run."""

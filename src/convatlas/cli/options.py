@@ -1,30 +1,45 @@
-"""The options that several commands have, and what their words mean."""
+"""Options that several commands share, and how their texts are read."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
 
 from convatlas.base.errors import ConvAtlasError, GeneError
 
-Json = Annotated[bool, typer.Option("--json", help="As JSON, with the values themselves.")]
-Markdown = Annotated[bool, typer.Option("--markdown", help="As a Markdown table.")]
-Csv = Annotated[bool, typer.Option("--csv", help="As comma-separated values.")]
-SizeOption = Annotated[
-    str | None, typer.Option("--size", help="Side of the photos in pixels, or HEIGHTxWIDTH; as published if not said.")
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, with unrounded values.")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")]
+AnyNet = Annotated[
+    str, typer.Argument(help="Name of a net, package.module:callable, or a .pt2 file.", show_default=False)
+]
+Size = Annotated[
+    str | None, typer.Option("--size", help="Side of the photos in pixels, or HEIGHTxWIDTH; by default as published.")
 ]
 Genes = Annotated[
-    list[str] | None, typer.Option("--gene", help="Another gene, as LOCUS=NAME: activation=gelu; again for each.")
+    list[str] | None,
+    typer.Option("--genes", metavar="LOCUS=NAME,...", help="Genes to change: activation=gelu,pooling=max."),
 ]
-Net = Annotated[str, typer.Argument(help="A net of the atlas, or a file that `export` wrote.")]
-WeightsOption = Annotated[
-    str | None, typer.Option("--weights", help="A lineage (keras, torchvision, timm/a1_in1k, ...), or a file.")
+Weights = Annotated[
+    str | None,
+    typer.Option("--weights", help="Lineage (keras, torchvision, timm/a1_in1k, ...) or file; by default the first."),
+]
+AnyWeights = Annotated[
+    str | None,
+    typer.Option("--weights", help="Lineage or file; none for random weights; by default the net's first lineage."),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Workers = Annotated[int, typer.Option("-j", "--workers", help="Processes that read photos ahead.")]
 
 
-def size_of(text: str | None) -> int | tuple[int, int] | None:
+def parse_size(text: str | None) -> int | tuple[int, int] | None:
+    """Read "224" or "224x320".
+
+    Raises:
+        ConvAtlasError: It is neither.
+    """
     if text is None:
         return None
     parts = text.lower().split("x")
@@ -33,10 +48,20 @@ def size_of(text: str | None) -> int | tuple[int, int] | None:
     return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
 
 
-def genes_of(texts: list[str] | None) -> dict[str, object]:
+def parse_list(texts: list[str] | None) -> list[str]:
+    """Split the values of an option that takes several, with commas between them or given again."""
+    return [part.strip() for text in texts or [] for part in text.split(",") if part.strip()]
+
+
+def parse_genes(texts: list[str] | None) -> dict[str, object]:
+    """Read "LOCUS=NAME", or several with commas between them; a name may have commas of its own.
+
+    Raises:
+        GeneError: It is not such a text, or names a locus twice.
+    """
     genes: dict[str, object] = {}
-    for text in texts or []:
-        locus, equals, name = text.partition("=")
+    for text in (part for option in texts or [] for part in re.split(r",(?=\s*\w+=)", option)):
+        locus, equals, name = text.strip().partition("=")
         if not equals:
             raise GeneError(f"a gene is LOCUS=NAME, as activation=gelu; got {text!r}")
         if locus in genes:

@@ -1,11 +1,11 @@
-"""What the commands print: tables, progress with the time left, complaints."""
+"""Output of the commands: tables, progress bars with the time left, and errors."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
-from typing import Any
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -22,49 +22,58 @@ from rich.text import Text
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.tables import Table
+from convatlas.base.verbs import Steps
+
+T = TypeVar("T")
 
 
-def progress(steps: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+def with_progress(items: Iterable[T], total: int, label: str) -> Iterable[T]:
+    """Iterate over items; on a terminal with a progress bar, if there are several."""
     console = Console(stderr=True)
     if total < 2 or not console.is_terminal:
-        return steps
-    return track(_begun(steps), description=what, total=total, console=console, transient=True)
+        return items
+    return track(_start(items), description=label, total=total, console=console, transient=True)
 
 
-def _begun(steps: Iterable[Any]) -> Iterable[Any]:
-    """The same steps, the first one taken: what it downloads has a bar of its own, and two at once would garble."""
-    following = iter(steps)
-    return chain(list(islice(following, 1)), following)
-
-
-class Rate(ProgressColumn):
-    """How many in a second."""
-
-    def render(self, task: Task) -> Text:
-        return Text("" if task.speed is None else f"{task.speed:.1f}/s")
-
-
-def watched(parts: Iterable[tuple[int, int, Any]], what: str) -> Any:
-    """The last result of (done, in all, result); on a terminal with a bar, the rate and the time left."""
+def run_steps(steps: Steps[T], label: str) -> T:
+    """Run all steps and return the result; on a terminal with a progress bar, the rate and the time left."""
     console = Console(stderr=True)
-    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()
-    found, parts = None, _begun(parts)
-    # What takes minutes to come, as shards from a cluster do, has a rate too: no more than 1000 steps are kept.
+    columns = TextColumn(label), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()
+    result = None
+    steps = _start(steps)
+    # The long period gives a rate to steps of minutes, as shards of a cluster are; rich keeps at most 1000 of them.
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal, speed_estimate_period=1800
     ) as progress:
-        task = progress.add_task(what, total=None)
-        for done, total, found in parts:  # noqa: B007 - the last one counts
+        task = progress.add_task(label, total=None)
+        for done, total, result in steps:  # noqa: B007 - the last one counts
             progress.update(task, completed=done, total=total)
-    return found
+    assert result is not None
+    return result
 
 
-def one_format(as_json: bool, markdown: bool, csv: bool) -> None:
+def _start(items: Iterable[T]) -> Iterator[T]:
+    """Take the first item before a bar is drawn: a download it needs has a bar, and two at once would garble."""
+    iterator = iter(items)
+    return chain(list(islice(iterator, 1)), iterator)
+
+
+class Rate(ProgressColumn):
+    """Steps per second."""
+
+    def render(self, task: Task) -> Text:
+        """Text of the column."""
+        return Text("" if task.speed is None else f"{task.speed:.1f}/s")
+
+
+def check_formats(as_json: bool, markdown: bool, csv: bool) -> None:
+    """Refuse two formats at once."""
     if as_json + markdown + csv > 1:
         raise ConvAtlasError("say one of --json, --markdown and --csv")
 
 
-def show_table(table: Table, as_json: bool, markdown: bool, csv: bool) -> None:
+def print_table(table: Table, as_json: bool, markdown: bool, csv: bool) -> None:
+    """Print a table in the chosen format, or for a person."""
     if as_json:
         print(table.json())
     elif markdown:
@@ -77,6 +86,14 @@ def show_table(table: Table, as_json: bool, markdown: bool, csv: bool) -> None:
         console.print(table.rich())
 
 
-def complain(text: str) -> None:
-    line = " ".join(text.split())
-    print(f"convatlas: {line}", file=sys.stderr)
+def print_tables(tables: list[Table], markdown: bool, csv: bool) -> None:
+    """Print tables one below the other; as CSV only the last, because each has its own columns."""
+    for table in tables[-1:] if csv else tables:
+        print_table(table, False, markdown, csv)
+        if not csv:
+            print()
+
+
+def print_error(text: str) -> None:
+    """Print one line on the error stream."""
+    print(f"convatlas: {' '.join(text.split())}", file=sys.stderr)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from convatlas.anatomy.measure.measure import measure
 from convatlas.anatomy.measure.records import Measurement
+from convatlas.anatomy.report.paper_table import latex as latex_table
 from convatlas.anatomy.report.paper_table import paper_table
 from convatlas.anatomy.report.sentences import describe
-from convatlas.base.errors import UnknownName, unknown
+from convatlas.anatomy.structure.dna import Dna
+from convatlas.anatomy.structure.dna import dna as dna_of
+from convatlas.base.errors import ConvAtlasError, UnknownName, unknown
 from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table, plain
 from convatlas.catalogue.cards import Card, cards, find, sources
@@ -27,15 +30,16 @@ class NetSummary(Record):
     card: Card | None
     genome: Genome | None
     anatomy: Measurement
+    layers: bool = False
 
-    def tables(self, layers: bool = False) -> list[Table]:
+    def tables(self) -> list[Table]:
         """Return the card, the genome, the review's row, the net in words, its stages as in papers and as measured.
 
         With `layers` the last table lists every layer instead of the stages.
         """
         published = [self._card(self.card)] if self.card else []
         chosen = [self._genome(self.genome)] if self.genome else []
-        last = self.anatomy.table() if layers else self.anatomy.stages()
+        last = self.anatomy.table() if self.layers else self.anatomy.stages()
         return [*published, *chosen, self._row(), self._words(), paper_table(self.anatomy), last]
 
     def _words(self) -> Table:
@@ -99,6 +103,33 @@ GENES = tuple(
 def genes() -> dict[str, dict[str, Gene]]:
     """Return every gene by its name, by its locus."""
     return LOCI | {"regularization": REGULARIZATIONS}
+
+
+def show(name: str, *, layers: bool = False, dna: bool = False, latex: bool = False) -> NetSummary | Dna | Table | str:
+    """Show a net: its card, its genes, its anatomy; or what a gene is.
+
+    Args:
+        name: Name of a net, `package.module:callable` or a .pt2 file; or the name of a gene or a locus.
+        layers: Whether to list every layer instead of the stages.
+        dna: Whether to return the net's DNA instead: one short sequence, a stage a line.
+        latex: Whether to return the net's stages instead, as papers print them, for LaTeX.
+
+    Raises:
+        UnknownName: There is no such net or gene; the text names the nearest.
+        ConvAtlasError: More than one of `layers`, `dna` and `latex`.
+    """
+    if layers + dna + latex > 1:
+        raise ConvAtlasError("say one of layers, dna and latex")
+    if dna:
+        return dna_of(measure(name))
+    if latex:
+        return latex_table(measure(name))
+    try:
+        return replace(show_net(name), layers=layers)
+    except UnknownName:
+        if (table := gene_table(name)) is None:
+            raise
+        return table
 
 
 def show_net(name: str) -> NetSummary:

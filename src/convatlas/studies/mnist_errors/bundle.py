@@ -34,7 +34,7 @@ def bundle_weights(runs: Path, package: Path) -> list[Weights]:
     for row in ROWS:
         path = runs / f"{row.key}-published-0" / "weights.safetensors"
         if row.net in NETS and (path.parent / "error.json").is_file():
-            source = f"convatlas reproduce errors --row {row.key}, as published, seed 0"
+            source = f"convatlas reproduce errors --rows {row.key}, as published, seed 0"
             written[row.net] = _write_weights(path, source, package / "weights" / "data" / "own")
     if not written:
         raise TrainingError(f"{runs} holds no finished run of {', '.join(NETS)}")

@@ -1,0 +1,69 @@
+"""Command `batch`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from convatlas.cli.options import Device, Json, Weights
+from convatlas.cli.terminal import print_error, run_steps
+from convatlas.engines.registry import names
+
+
+def command(
+    task: Annotated[str, typer.Argument(help="classify, embed or detect.")],
+    photos: Annotated[
+        str, typer.Argument(help="Folder, or manifest: a text file of paths, or a .csv file with a column path.")
+    ],
+    output: Annotated[str, typer.Option("-o", "--output", help="Folder for the answers, as Parquet files.")],
+    net: Annotated[
+        str | None, typer.Option(help="Name of the net; by default efficientnet_lite0, or yolo_v3 to detect.")
+    ] = None,
+    weights: Weights = None,
+    top: Annotated[
+        int | None, typer.Option(help="Number of classes for each photo (5), or of objects at most (100).")
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Score that an object has to exceed, from 0 to below 1.")] = 0.25,
+    engine: Annotated[str, typer.Option(help=f"auto, or one of {', '.join(names())}.")] = "auto",
+    precision: Annotated[str, typer.Option(help="float32, bfloat16 or int8.")] = "float32",
+    device: Device = "auto",
+    shard: Annotated[int, typer.Option(help="Photos in a file of answers.")] = 1000,
+    cluster: Annotated[bool, typer.Option("--cluster", help="Answer shards in parallel, in processes here.")] = False,
+    workers: Annotated[int | None, typer.Option("-j", "--workers", help="Number of processes.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Running Dask scheduler: tcp://head:8786.")
+    ] = None,
+    tls_ca: Annotated[
+        str | None, typer.Option(metavar="FILE", help="For tls://...: certificate of the authority.")
+    ] = None,
+    tls_cert: Annotated[str | None, typer.Option(metavar="FILE", help="For tls://...: our certificate.")] = None,
+    tls_key: Annotated[str | None, typer.Option(metavar="FILE", help="For tls://...: key of our certificate.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a net on any number of photos; the same command resumes an interrupted run (docs/bulk.md)."""
+    from convatlas.bulk.batch import batch
+
+    steps = batch.steps(
+        task,
+        photos,
+        output,
+        net=net,
+        weights=weights,
+        top=top,
+        threshold=threshold,
+        engine=engine,
+        precision=precision,
+        device=device,
+        shard=shard,
+        cluster=cluster,
+        workers=workers,
+        scheduler=scheduler,
+        tls_ca=tls_ca,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+    )
+    result = run_steps(steps, task)
+    for photo in result.unread:
+        print_error(photo.reason)
+    print(result.to_json() if as_json else result)

@@ -1,0 +1,63 @@
+"""Command `bench`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from convatlas.base.errors import ConvAtlasError
+from convatlas.cli.options import Csv, Json, Markdown, Size, parse_list, parse_size
+from convatlas.cli.terminal import check_formats, print_table, run_steps
+from convatlas.engines.registry import names
+
+
+def command(
+    nets: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names of nets, package.module:callable, or .pt2 files; by default all of the atlas."),
+    ] = None,
+    engines: Annotated[
+        list[str] | None, typer.Option(help=f"{','.join(names())}; by default all that are installed.")
+    ] = None,
+    precisions: Annotated[list[str] | None, typer.Option(help="float32,bfloat16,int8; by default float32.")] = None,
+    batches: Annotated[list[str] | None, typer.Option(help="Photos in a call; by default 1,16.")] = None,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Measure 1, 2, 4, 8, 16 and 32 photos in a call.")] = False,
+    vs: Annotated[list[str] | None, typer.Option(help="Peers to measure in the same rounds: timm,torchvision.")] = None,
+    weights: Annotated[str, typer.Option(help="Lineage, as in classify; random weights take as long.")] = "none",
+    size: Size = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="Draw a bar chart to a .svg or .png file.")
+    ] = None,
+    as_json: Json = False,
+    markdown: Markdown = False,
+    csv: Csv = False,
+) -> None:
+    """Measure how fast nets are on this machine, in every engine; `list` and `choose` then show it."""
+    check_formats(as_json, markdown, csv)
+    if sweep and batches:
+        raise ConvAtlasError("say --batches or --sweep")
+    counts = parse_list(batches)
+    if not all(count.isdecimal() for count in counts):
+        raise ConvAtlasError(f"batches are numbers of photos, as 1,16; got {','.join(counts)!r}")
+    from convatlas.engines.bench.bench import BATCHES, SWEEP, bench
+    from convatlas.pictures.picture import check_picture
+
+    if output is not None:
+        check_picture(output)
+    steps = bench.steps(
+        nets or None,
+        engines=parse_list(engines) or None,
+        precisions=parse_list(precisions) or ("float32",),
+        batches=SWEEP if sweep else [int(count) for count in counts] or BATCHES,
+        vs=parse_list(vs),
+        weights=weights,
+        size=parse_size(size),
+    )
+    result = run_steps(steps, "measuring")
+    if as_json:
+        print(result.to_json())
+    else:
+        print_table(result.table(), False, markdown, csv)
+    if output is not None:
+        result.draw().save(output)

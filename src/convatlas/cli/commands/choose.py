@@ -1,0 +1,52 @@
+"""Command `choose`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from convatlas.cli.options import Csv, Json, Markdown
+from convatlas.cli.terminal import check_formats, print_table
+
+
+def command(
+    max_parameters: Annotated[str | None, typer.Option(help="At most so many parameters: 10M.")] = None,
+    max_megabytes: Annotated[
+        float | None, typer.Option(help="At most so large weights, at 4 bytes a parameter.")
+    ] = None,
+    max_macs: Annotated[str | None, typer.Option(help="At most so many multiply-accumulates for a photo: 4B.")] = None,
+    max_ms: Annotated[
+        float | None, typer.Option(help="At most so many milliseconds for a photo, as `bench` measured here.")
+    ] = None,
+    min_top1: Annotated[float | None, typer.Option(help="At least this published top-1 accuracy in percent.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Only nets whose photos have sides of at most so many pixels.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="The cost: parameters, megabytes, macs or time.")] = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="Draw a bubble chart to a .svg or .png file.")
+    ] = None,
+    as_json: Json = False,
+    markdown: Markdown = False,
+    csv: Csv = False,
+) -> None:
+    """Choose a net: those that no other beats in accuracy at the same cost, and one of them."""
+    check_formats(as_json, markdown, csv)
+    from convatlas.anatomy.report.choose import choose
+
+    choice = choose(
+        max_parameters=max_parameters,
+        max_megabytes=max_megabytes,
+        max_macs=max_macs,
+        max_ms=max_ms,
+        min_top1=min_top1,
+        size=size,
+        by=by,
+    )
+    if output is not None:
+        choice.draw().save(output)
+    if as_json:
+        print(choice.to_json())
+    else:
+        print_table(choice.table(), False, markdown, csv)

@@ -1,0 +1,52 @@
+"""Command `draw`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from convatlas.cli.options import AnyNet, AnyWeights, Genes, Size, parse_genes, parse_size
+
+
+def command(
+    net: AnyNet,
+    output: Annotated[str, typer.Option("-o", "--output", help="File to write: .svg or .png.")],
+    style: Annotated[str, typer.Option(help="blocks, or boxes: stacks of maps as LeNet-5 was drawn.")] = "blocks",
+    expand: Annotated[
+        str | None, typer.Option(help="Stage, or block of a stage, to draw with every layer by itself.")
+    ] = None,
+    size: Size = None,
+    genes: Genes = None,
+    field: Annotated[
+        str | None, typer.Option(metavar="LAYER[,ROW,COLUMN]", help="Draw what a unit sees of the photo.")
+    ] = None,
+    maps: Annotated[str | None, typer.Option(metavar="LAYER", help="Draw a layer's feature maps.")] = None,
+    filters: Annotated[bool, typer.Option("--filters", help="Draw the kernels of the first convolution.")] = False,
+    pixel: Annotated[
+        str | None,
+        typer.Option(metavar="LAYER,CHANNEL,ROW,COLUMN", help="Draw how a convolution computes one number of its map."),
+    ] = None,
+    photo: Annotated[
+        str | None, typer.Option(help="Photo for --field, --maps, --filters and --pixel; by default a sample.")
+    ] = None,
+    weights: AnyWeights = None,
+) -> None:
+    """Draw a net, or what happens in it when it sees a photo."""
+    from convatlas.predict.draw import draw
+
+    draw(
+        net,
+        output,
+        style=style,
+        expand=expand,
+        size=parse_size(size),
+        genes=parse_genes(genes),
+        field=field,
+        maps=maps,
+        filters=filters,
+        pixel=pixel,
+        photo=photo,
+        weights=weights,
+    )
+    print(output)

@@ -1,0 +1,45 @@
+"""Command `evaluate`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from convatlas.cli.options import Device, Json, Weights
+from convatlas.cli.terminal import print_error, run_steps
+
+
+def command(
+    net: Annotated[str, typer.Argument(help="Name of a net, or a file that `export` wrote.")],
+    data: Annotated[str, typer.Option(help="Folder with a folder for each class; or folder of photos, with --truth.")],
+    weights: Weights = None,
+    truth: Annotated[str | None, typer.Option(help="File with the name and the class of each photo.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="CSV file with the data set's name and the net's name of each class.")
+    ] = None,
+    preprocessing: Annotated[
+        str | None, typer.Option(help="Another lineage whose preprocessing to use, to see what it costs.")
+    ] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Evaluate top-1 and top-5 accuracy on labelled photos, with 95 % intervals; interrupted runs are resumed."""
+    from convatlas.images.labelled import read_map
+    from convatlas.predict.evaluate import evaluate
+
+    steps = evaluate.steps(
+        net,
+        data,
+        weights=weights,
+        truth=truth,
+        classes=read_map(classes) if classes else None,
+        preprocessing=preprocessing,
+        device=device,
+    )
+    result = run_steps(steps, "evaluating")
+    for path in result.unreadable:
+        print_error(f"{path} could not be read")
+    for path in result.empty:
+        print_error(f"{path} holds no photo and is left out")
+    print(result.to_json() if as_json else result)

@@ -1,0 +1,30 @@
+"""Command `export`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from convatlas.cli.options import AnyNet, AnyWeights, Size, parse_size
+
+
+def command(
+    net: AnyNet,
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="File to write: .onnx, .xml or .pt2 for the graph; .safetensors, .weights.h5 or .pth for weights."
+        ),
+    ],
+    weights: AnyWeights = None,
+    layout: Annotated[
+        str | None, typer.Option(help="Layout of weights: own, keras, torchvision, timm, lite or darknet.")
+    ] = None,
+    size: Size = None,
+) -> None:
+    """Export a net's graph for other engines, or its weights; the file is verified before it gets its name."""
+    from convatlas.engines.export.export import export
+    from convatlas.weights.resolve import resolve
+
+    print(export(resolve(net, weights), file, layout=layout, size=parse_size(size)))
