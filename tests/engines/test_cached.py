@@ -1,4 +1,4 @@
-"""Classifying without PyTorch: from cached files, with the answers of eager mode; never from files that are wrong."""
+"""Classify without PyTorch: from cached files, with the answers of eager mode; never from invalid files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from convatlas.weights.resolve import NamedNet, find_net
 
 @pytest.fixture(scope="module")
 def cached() -> Path:
-    """The session's store, in which the default net is ready for both engines."""
+    """Store of the test session, in which both engines have files of the default net."""
     for engine in ("onnxruntime", "openvino"):
         ca.accelerate("efficientnet_lite0", engine)
     return home()
@@ -66,7 +66,7 @@ def test_a_cached_engine_needs_no_torch(engine: str, cached: Path) -> None:
         assert shares == pytest.approx([answer.probability for answer in other.answers], abs=2e-6)
 
 
-def test_eager_mode_and_other_weights_need_it(cached: Path) -> None:
+def test_eager_mode_needs_torch(cached: Path) -> None:
     assert classify(cached, str(sample("coffee")), "--engine", "eager")[1][0] == "True"
 
 
@@ -86,7 +86,7 @@ def test_classify_uses_the_cached_engine(cached: Path, monkeypatch) -> None:
             ca.classify(array, top=top)
 
 
-def test_files_that_are_not_right_are_left_alone(cached: Path, tmp_path: Path, monkeypatch) -> None:
+def test_invalid_files_are_not_used(cached: Path, tmp_path: Path, monkeypatch) -> None:
     import shutil
 
     store = tmp_path / "store"
@@ -131,13 +131,13 @@ def test_probabilities_are_those_of_the_nets(name: str) -> None:
     assert set(MAPS) == set(TORCH_MAPS)
 
 
-def test_wrong_wishes(cached: Path, monkeypatch) -> None:
+def test_wrong_arguments(cached: Path, monkeypatch) -> None:
     photo = sample("coffee")
     with pytest.raises(UnknownName, match="openvino"):
         ca.classify(photo, engine="openvin")
     with pytest.raises(UnknownName, match="resnet50"):
         ca.classify(photo, "resnet5")
-    # Before anything is made for it.
+    # Raised before any file is written.
     monkeypatch.setattr(accelerating, "accelerate", None)
     with pytest.raises(UnknownName, match="auto, eager, onnxruntime, openvino"):
         ca.classify(photo, engine="compiled")
