@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -160,3 +161,106 @@ def test_windows_side_by_side_in_one_layer_count_once() -> None:
     blurred = ca.measure("vgg16", genes={"pooling": "blurred"}, size=64).layers
     first = [next(layer for layer in found if layer.name == "block1.pool") for found in (mixed, blurred)]
     assert [layer.field for layer in first] == [(6, 6), (8, 8)]
+
+
+class Steps(nn.Module):
+    """A convolution, a function of its map, and a convolution."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor], channels: int = 4, kernel: int = 3) -> None:
+        super().__init__()
+        self.first, self.function = nn.Conv2d(1, 4, 3, 2, 1), function
+        self.last = nn.Conv2d(channels, 1, kernel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.function(self.first(x)))
+
+
+def channels_last(x: Tensor) -> Tensor:
+    return F.layer_norm(x.permute(0, 2, 3, 1), (4,)).mul(0).add(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+UP = nn.ConvTranspose2d(4, 4, 4, 2, 1)
+OVERLAPPING = nn.ConvTranspose2d(4, 4, (5, 3), (3, 2), (1, 0), dilation=1)
+GRIDS: dict[str, Steps] = {
+    "nearest": Steps(lambda x: F.interpolate(x, scale_factor=2)),
+    "nearest, even kernel": Steps(lambda x: F.interpolate(x, scale_factor=2), kernel=2),
+    "nearest, three times": Steps(lambda x: F.interpolate(x, scale_factor=3), kernel=2),
+    "nearest, by a size": Steps(lambda x: F.interpolate(x, size=(36, 48))),
+    "twice": Steps(lambda x: F.interpolate(F.interpolate(x, scale_factor=2), scale_factor=2)),
+    "smaller": Steps(lambda x: F.interpolate(x, scale_factor=0.5)),
+    "bilinear": Steps(lambda x: F.interpolate(x, scale_factor=2, mode="bilinear")),
+    "bicubic": Steps(lambda x: F.interpolate(x, scale_factor=2, mode="bicubic")),
+    "area": Steps(lambda x: F.interpolate(x, size=(16, 18), mode="area")),
+    "adaptive": Steps(lambda x: F.adaptive_avg_pool2d(x, (12, 16))),
+    "transposed": Steps(UP),
+    "transposed, overlapping": Steps(OVERLAPPING),
+    "pixel shuffle": Steps(lambda x: F.pixel_shuffle(x, 2), channels=1),
+    "pixel unshuffle": Steps(lambda x: F.pixel_unshuffle(x, 2), channels=16),
+    "slices": Steps(lambda x: x[..., 1::2, 2:], kernel=2),
+    "space to depth": Steps(lambda x: torch.cat([x[..., a::2, b::2] for a in (0, 1) for b in (0, 1)], 1), channels=16),
+    "border": Steps(lambda x: F.pad(x, (3, 1, 2, 2))),
+    "channels last": Steps(channels_last),
+    "mean of channels": Steps(lambda x: x.mean(1).unsqueeze(1), channels=1),
+    "sum of channels": Steps(lambda x: x.sum(1, keepdim=True), channels=1),
+    "average, ceiled": Steps(lambda x: F.avg_pool2d(x, 3, 2, ceil_mode=True)),
+}
+
+
+@pytest.mark.parametrize("name", list(GRIDS))
+def test_fields_behind_every_change_of_the_grid(name: str) -> None:
+    """The widest field of all units far from the border, and how far their fields lie apart."""
+    net = GRIDS[name].double()
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.uniform_(0.5, 1)
+    x = torch.rand(1, 1, 96, 96, dtype=torch.float64, requires_grad=True)
+    y = net(x)
+    layers = ca.measure(net, size=96, channels=1).layers
+    assert not any(layer.sees_all for layer in layers)
+    field, stride = layers[-1].field, layers[-1].field_stride
+    assert field is not None
+    assert stride is not None
+    for side in (0, 1):
+        size, middle = y.shape[2 + side], y.shape[3 - side] // 2
+        spans = []
+        for place in range(size):
+            unit = y[0, 0, place, middle] if side == 0 else y[0, 0, middle, place]
+            (gradient,) = torch.autograd.grad(unit, x, retain_graph=True)
+            reached = gradient[0, 0].abs().sum(1 - side).nonzero().flatten().tolist()
+            # A unit that reads the border alone reaches nothing.
+            spans += [(reached[0], reached[-1])] if reached else []
+        inside = [span for span in spans if span[0] > 0 and span[1] < 95]
+        assert field[side] == max(last - first + 1 for first, last in inside)
+        apart = 12 if len(inside) > 12 else 6
+        steps = [later[0] - earlier[0] for earlier, later in zip(inside, inside[apart:], strict=False)]
+        assert apart * stride[side] == pytest.approx(sum(steps) / len(steps), abs=0.51)
+
+
+def test_yolo_v3_behind_its_enlargements() -> None:
+    layers = {layer.name: layer for layer in ca.measure("yolo_v3", size=96).layers}
+    ends = [layers[f"boxes{number}.boxes1.conv"] for number in (1, 2, 3)]
+    assert [end.field_stride for end in ends] == [(32, 32), (16, 16), (8, 8)]
+    assert [end.field for end in ends] == [(917, 917), (949, 949), (981, 981)]
+
+
+def test_only_what_sees_the_whole_photo_says_so() -> None:
+    """Behind a crop, a vector sees no more than the crop did; a mean over rows sees whole columns."""
+    cropped = ca.measure(nn.Sequential(nn.Conv2d(3, 4, 3), Cropped(), nn.Flatten(), nn.Linear(16, 2)), size=16).layers
+    assert [layer.sees_all for layer in cropped] == [False] * 4
+    assert [layer.field for layer in cropped] == [(3, 3), (3, 3), (4, 4), (4, 4)]
+    assert [layer.field_stride for layer in cropped] == [(1, 1), (1, 1), None, None]
+    whole = ca.measure(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(784, 2)), size=16).layers
+    assert [layer.sees_all for layer in whole] == [False, True, True]
+    strip = ca.measure(nn.Sequential(nn.Conv2d(3, 4, 3), MeanOfRows(), nn.Conv2d(4, 2, (1, 3))), size=16).layers
+    assert [layer.field for layer in strip] == [(3, 3), (16, 3), (16, 5)]
+    assert not any(layer.sees_all for layer in strip)
+
+
+class Cropped(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, 1:3, 1:3]
+
+
+class MeanOfRows(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(2, keepdim=True)

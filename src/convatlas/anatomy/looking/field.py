@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from convatlas.anatomy.looking.reach import Reach, reach
 from convatlas.anatomy.measure.find import find, gives_maps, unit
 from convatlas.anatomy.measure.measure import operations_of
+from convatlas.anatomy.measure.receptive_field import Reach, reach
 from convatlas.pictures.picture import Picture
 from convatlas.pictures.pixels import png
 from convatlas.pictures.shapes import GREY, PAPER, Box, Disc, Image, Shape, Text

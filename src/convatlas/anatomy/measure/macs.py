@@ -122,7 +122,7 @@ class Window:
 
 def window(call: Call) -> Window | None:
     """The window of a convolution or pooling; None for what has none."""
-    if call.name == "conv2d":
+    if call.name == "conv2d" or (call.name == "convolution" and not argument(call, 6, "transposed")):
         kernel = argument(call, 1, "weight").shape[2:]
         dilation = argument(call, 5, "dilation", 1)
         return _window(kernel, argument(call, 3, "stride", 1), dilation, argument(call, 4, "padding", 0))

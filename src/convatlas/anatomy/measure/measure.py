@@ -13,7 +13,7 @@ from convatlas.anatomy.measure.hyperparameters import setting_of
 from convatlas.anatomy.measure.macs import CONVOLUTIONS, TRANSPOSED, Window, argument, cost, window
 from convatlas.anatomy.measure.operation_kinds import kind_of, kind_of_module
 from convatlas.anatomy.measure.parameters import depth, parameters, statistics, weighted_layers
-from convatlas.anatomy.measure.receptive_field import Field, fields, within
+from convatlas.anatomy.measure.receptive_field import Field, fields, relative
 from convatlas.anatomy.measure.records import Layer, Measurement, most_common_activation
 from convatlas.anatomy.measure.tracer import Operation, trace
 from convatlas.anatomy.measure.twin import has_observers
@@ -135,9 +135,10 @@ def operations_of(net: nn.Module, shape: tuple[int, ...]) -> list[Operation]:
 def _measurement(net: nn.Module, shape: tuple[int, ...], operations: list[Operation]) -> Measurement:
     gates = {id(gate) for part in net.modules() if isinstance(part, Gated) for gate in part.gate.modules()}
     counted: set[int] = set()
+    photo = (shape[1], shape[2]) if len(shape) == 3 else (1, 1)
     layers = tuple(
-        _layer(number, operation, field, counted)
-        for number, (operation, field) in enumerate(zip(operations, fields(operations), strict=True), 1)
+        _layer(number, operation, field, photo, counted)
+        for number, (operation, field) in enumerate(zip(operations, fields(operations, photo), strict=True), 1)
     )
     total, trainable = parameters(net)
     answers = {operation.answer: operation for operation in operations if operation.answer is not None}
@@ -181,7 +182,7 @@ def _arrays(layer: nn.Module) -> int:
     return len(list(layer.parameters())) + sum(len(statistics(part)) for part in layer.modules())
 
 
-def _layer(number: int, operation: Operation, field: Field, counted: set[int]) -> Layer:
+def _layer(number: int, operation: Operation, field: Field, photo: tuple[int, int], counted: set[int]) -> Layer:
     kind, locus = kind_of(operation)
     still = statistics(operation.module)
     if not operation.is_leaf:
@@ -209,8 +210,8 @@ def _layer(number: int, operation: Operation, field: Field, counted: set[int]) -
         connections=connections,
         units=units,
         memory=sum(prod(one) for one in operation.shapes) * operation.itemsize,
-        field=None if field.side == (0, 0) else field.side,
-        field_stride=None if field.side == (0, 0) else field.stride,
+        field=field.size(photo),
+        field_stride=field.stride,
         sees_all=field.whole,
         inputs=tuple(source + 1 for source in dict.fromkeys(operation.inputs)),
     )
@@ -221,8 +222,8 @@ def _padding(operation: Operation, seen: Window | None) -> tuple[int, int] | Non
     borders = [call for call in operation.calls if call.name == "pad" and len(argument(call, 1, "pad")) >= 4]
     if seen is None and not borders:
         return None
-    top, left = within(operation, Field()).start
-    return -top, -left
+    rows, columns = relative(operation, operation.shapes_in[0])
+    return (-rows.first[0], -columns.first[0]) if rows and columns else None
 
 
 def _groups(operation: Operation) -> int | None:

@@ -38,7 +38,8 @@ class Layer:
         units: The units that these links lead to.
         memory: Bytes of its output, one image.
         field: Height and width of its receptive field in pixels of the photo; None where it sees the whole photo.
-        field_stride: Distance in pixels between neighbouring positions' fields; None where there is no grid left.
+        field_stride: Pixels between the fields of neighbouring positions, a fraction where a map is larger than the
+            photo; None where there is no grid left.
         sees_all: Whether some path from the whole photo reaches it (a gate from a global pooling, say).
         inputs: Numbers of the layers that feed it; 0 is the photo.
     """
@@ -61,7 +62,7 @@ class Layer:
     units: int
     memory: int
     field: tuple[int, int] | None
-    field_stride: tuple[int, int] | None
+    field_stride: tuple[float, float] | None
     sees_all: bool
     inputs: tuple[int, ...]
 
@@ -144,7 +145,7 @@ class Measurement(Record):
     @property
     def receptive_field(self) -> tuple[int, int] | None:
         """The largest field of a layer that still has a grid: of the last map before the flattening."""
-        sides = [layer.field for layer in self.layers if layer.field is not None]
+        sides = [layer.field for layer in self.layers if layer.field_stride is not None]
         return sides[-1] if sides else None
 
     def row(self) -> dict[str, Any]:

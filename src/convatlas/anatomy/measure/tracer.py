@@ -141,6 +141,7 @@ class _Tracer(TorchFunctionMode):
         self.values, self.only = values, only
         self.operations: list[Operation] = []
         self.stack: list[tuple[str, nn.Module, Operation | None]] = [("", self.originals[id(copied.net)], None)]
+        self.input_shape = tuple(inputs[0].shape) if inputs else ()
         self.makers = _ByTensor()
         for tensor in inputs:
             self.makers[tensor] = -1
@@ -266,7 +267,10 @@ class _Tracer(TorchFunctionMode):
                 operation.shapes_in.append(tuple(tensor.shape))
         if not reads:
             operation.inputs = list(dict.fromkeys(self.gone))
-            operation.shapes_in = [self.operations[number].shapes[0] for number in operation.inputs if number >= 0]
+            shapes = {-1: self.input_shape}
+            operation.shapes_in = [
+                shapes.get(number) or self.operations[number].shapes[0] for number in operation.inputs
+            ]
         with self.quiet():
             kept = self._kept(output)
             operation.calls = [Call(UNKNOWN, tuple(self._kept(reads)), {}, kept), *calls]

@@ -148,9 +148,11 @@ def _window(before: Layer | None, last: Layer) -> tuple[int, int] | None:
     """Return the window on the maps `before` (None: the photo) that one unit of `last` sees, None if there is none."""
     fields = (1, 1) if before is None else before.field, last.field
     steps = (1, 1) if before is None else before.field_stride
-    if fields[0] is None or fields[1] is None or steps is None:
+    if fields[0] is None or fields[1] is None or steps is None or not all(steps):
         return None
-    high, wide = (1 + max(0, own - seen) // step for own, seen, step in zip(fields[1], fields[0], steps, strict=True))
+    high, wide = (
+        1 + int(max(0, own - seen) // step) for own, seen, step in zip(fields[1], fields[0], steps, strict=True)
+    )
     return high, wide
 
 
