@@ -1,1 +1,1 @@
-"""What every other room stands on: errors, records, tables, whole files, machine facts."""
+"""The base of every other room: errors, records, tables, atomic files, the store, facts about the machine."""

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent."""
+"""Write files that are either whole or absent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` through a temporary file in the same folder, flushed and renamed (invariant 9)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not with mkstemp: whom the user lets read other files may read this one too.
+    # Not with mkstemp, whose files only their owner may read.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with temporary.open("xb") as file:
@@ -30,10 +30,11 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 @contextmanager
 def whole(path: Path, *others: str) -> Iterator[Path]:
-    """A path of the same name in a hidden folder, to write to at leisure; what is there at the end goes to `path`.
+    """Give a path of the same name in a hidden folder to write to; at the end the file there is moved to `path`.
 
-    Where a file comes with others that it names, `others` are their endings: they arrive before it, and an older one of
-    its name leaves before them, so that it never stands beside what belongs to another. After an error nothing arrives.
+    If the file refers to others beside it, `others` are their endings: they are moved before it, and an older file
+    of its name is deleted before them, so that no file ever stands beside those of another. After an error nothing is
+    moved.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -53,11 +54,11 @@ def whole(path: Path, *others: str) -> Iterator[Path]:
 
 
 def read_json(path: Path) -> Any:
-    """What a file of JSON holds.
+    """Read a JSON file.
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is damaged.
+        ValueError: It is not valid JSON.
     """
     try:
         return json.loads(path.read_bytes())

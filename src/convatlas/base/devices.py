@@ -1,4 +1,4 @@
-"""Where a net runs."""
+"""Devices that nets run on."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def device_of(name: str) -> torch.device:
-    """The device called `name`; `auto` is the fastest that is there.
+    """Return the device called `name`; `auto` is the fastest of this machine.
 
     Raises:
-        UnknownName: It is none of `DEVICES`.
-        ConvAtlasError: This machine has none.
+        UnknownName: It is not one of `DEVICES`.
+        ConvAtlasError: This machine does not have it.
     """
     import torch
 
@@ -25,7 +25,9 @@ def device_of(name: str) -> torch.device:
         raise unknown("device", name, DEVICES)
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        return torch.device(next(one for one in ("cuda", "mps", "cpu") if present[one]))
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if present[kind]))
     if not present[name]:
-        raise ConvAtlasError(f"this machine has no {name}; it has {', '.join(one for one in present if present[one])}")
+        raise ConvAtlasError(
+            f"this machine has no {name}; it has {', '.join(kind for kind in present if present[kind])}"
+        )
     return torch.device(name)

@@ -66,7 +66,7 @@ class Diagnosis(Record):
         devices: Devices that nets run on, as far as is known without importing PyTorch.
         engines: Version of each engine's package; None if it is not installed.
         extras: Packages that each extra lacks; empty if it is complete.
-        store: The store; None if there is no folder for it.
+        store: The store; None if it has no valid folder.
     """
 
     problems: tuple[str, ...]
@@ -89,8 +89,8 @@ class Diagnosis(Record):
             f"convatlas {self.convatlas}, Python {self.python}, PyTorch {self.torch or 'not installed'}, {self.system}",
             f"machine: {self.cpu}, threads: {self.threads}{memory}; devices: {', '.join(self.devices)}",
         ]
-        for engine, found in self.engines.items():
-            lines.append(f"engine {engine}: {found or 'pip install ' + repr('convatlas[engines]')}")
+        for engine, release in self.engines.items():
+            lines.append(f"engine {engine}: {release or 'pip install ' + repr('convatlas[engines]')}")
         for extra, missing in self.extras.items():
             lines.append(
                 f"extra {extra}: "
@@ -196,7 +196,7 @@ def _files(folder: Path, problems: list[str]) -> Iterator[Path]:
 
 
 def _changed(mark: Path) -> list[str]:
-    """What is wrong with the file to which a mark of verification belongs."""
+    """Describe what is wrong with the file that a mark of verification belongs to."""
     path = mark.with_name(mark.name.removeprefix(".").removesuffix(".verified"))
     try:
         state: Any = read_json(mark)

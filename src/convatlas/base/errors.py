@@ -1,4 +1,4 @@
-"""What convatlas raises: every error says what was wrong and what is allowed, in one line."""
+"""Errors of convatlas: each says in one line what was wrong and what is allowed."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterable
 
 
 class ConvAtlasError(Exception):
-    """The root of all errors that a user can cause; its text is one line, fit to be shown as it is."""
+    """Base of all errors that a user can cause; the message is one line, ready to be shown."""
 
 
 class UnknownName(ConvAtlasError):
-    """A name that nothing carries; the text lists the nearest ones."""
+    """A name that does not exist; the message lists the nearest ones."""
 
 
 class GeneError(ConvAtlasError):
-    """A gene that a net has no place for, or a value that does not fit it; the text lists the values that do."""
+    """A gene that a net does not have, or a value that does not fit it; the message lists the values that do."""
 
 
 class SizeError(ConvAtlasError):
@@ -23,7 +23,7 @@ class SizeError(ConvAtlasError):
 
 
 class ImageError(ConvAtlasError):
-    """A file that cannot be read as a photo; the text names the file."""
+    """A file that cannot be read as a photo; the message names the file."""
 
 
 class WeightsError(ConvAtlasError):
@@ -31,15 +31,15 @@ class WeightsError(ConvAtlasError):
 
 
 class TrainingError(ConvAtlasError):
-    """A training that cannot begin, go on or be taken up again; the text says what is kept of it."""
+    """A training that cannot start, continue or be resumed; the message says what is kept of it."""
 
 
 class StoreError(ConvAtlasError):
-    """A file that cannot be downloaded, verified or kept; the text says from where, and where to put it by hand."""
+    """A file that cannot be downloaded, verified or kept; the message says from where, and where to put it by hand."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownName:
-    """The error for `name`, which is no `kind`, with the nearest of the `known` names (all of them if they are few)."""
+    """Return the error for a `name` that is not a `kind`, with the nearest `known` names, or all if they are few."""
     names = sorted(known)
     near = difflib.get_close_matches(str(name).lower()[:100], names, n=3, cutoff=0.6)
     if near:
@@ -52,6 +52,6 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownName:
 
 
 def printable(text: object) -> str:
-    """A text that a file may have brought, as one line of up to 300 characters that is safe to print."""
+    """Return a text from an untrusted file as one line of up to 300 characters that is safe to print."""
     line = " ".join(str(text).split())
     return "".join(sign if sign.isprintable() else "?" for sign in line)[:300]

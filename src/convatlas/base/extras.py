@@ -1,4 +1,4 @@
-"""What has to be installed for which engine."""
+"""Optional packages, and the extras of convatlas that install them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from convatlas.base.errors import ConvAtlasError
 
 
 def installed(package: str) -> bool:
-    """Whether a package is there; it is not imported."""
+    """Whether a package is installed; it is not imported."""
     return importlib.util.find_spec(package) is not None
 
 
 def needed(package: str, extra: str = "engines") -> None:
-    """Refuses to go on without a package, which comes with an `extra` of ours.
+    """Refuse to continue without a package that an `extra` of convatlas installs.
 
     Raises:
-        ConvAtlasError: It is not installed; says how to install it.
+        ConvAtlasError: It is not installed; the message says how to install it.
     """
     if not installed(package):
         raise ConvAtlasError(f"{package} is not installed: pip install 'convatlas[{extra}]'")

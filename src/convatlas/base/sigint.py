@@ -1,4 +1,4 @@
-"""Ctrl-C, which a terminal sends to all processes of a command, and which one of them has to answer."""
+"""Ctrl-C, which a terminal sends to all processes of a command, and which one of them must handle."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def unheard() -> Iterator[None]:
-    """Processes that are begun within never hear Ctrl-C: the one that began them does, and ends them without a word.
+def ignore_sigint() -> Iterator[None]:
+    """Let child processes started here ignore Ctrl-C; the parent handles it and stops them.
 
-    In another thread than the main one, which alone may say so, nothing changes.
+    Only the main thread may set this; in any other nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

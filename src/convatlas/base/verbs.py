@@ -22,7 +22,7 @@ class Verb(Protocol[P, T_co]):
 
     @property
     def steps(self) -> Callable[P, Steps[T_co]]:
-        """The same work, step by step: a generator that yields its result with the last step."""
+        """Generator function of the same work, which yields the result with the last step."""
 
 
 def verb(steps: Callable[P, Steps[T]]) -> Verb[P, T]:

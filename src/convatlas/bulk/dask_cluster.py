@@ -16,7 +16,7 @@ from distributed.utils import silence_logging_cmgr
 
 from convatlas.base.errors import ConvAtlasError, printable
 from convatlas.base.machine import threads
-from convatlas.base.sigint import unheard
+from convatlas.base.sigint import ignore_sigint
 from convatlas.bulk.job import Cluster
 
 TIMEOUT = 30
@@ -67,7 +67,7 @@ def _local_cluster(workers: int | None) -> Iterator[LocalCluster]:
             # The processes inherit this environment.
             os.environ |= {"OMP_NUM_THREADS": share, "MKL_NUM_THREADS": share}
             try:
-                with unheard():
+                with ignore_sigint():
                     cluster = LocalCluster(
                         n_workers=count,
                         threads_per_worker=1,

@@ -40,9 +40,9 @@ class Commands(TyperGroup):
             single = typer.Typer(add_completion=False)
             single.command(cmd_name)(command)
             command = single
-        found = get_command(command)
-        found.name = cmd_name
-        return found
+        result = get_command(command)
+        result.name = cmd_name
+        return result
 
 
 app = typer.Typer(
@@ -55,8 +55,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(f"convatlas {convatlas.__version__}")
         raise typer.Exit
 

@@ -42,10 +42,10 @@ def command_for(function: Callable[..., Any]) -> Callable[..., None]:
         result = function(**arguments) if steps is None else run_steps(steps(**arguments), function.__name__)
         print(result.to_json() if as_json else result)
 
-    made: Any = command
-    made.__signature__ = inspect.Signature([*parameters, as_json])
-    made.__annotations__ = {parameter.name: parameter.annotation for parameter in [*parameters, as_json]}
-    made.__doc__ = (inspect.getdoc(function) or "").partition("\n\n")[0]
+    described: Any = command
+    described.__signature__ = inspect.Signature([*parameters, as_json])
+    described.__annotations__ = {parameter.name: parameter.annotation for parameter in [*parameters, as_json]}
+    described.__doc__ = (inspect.getdoc(function) or "").partition("\n\n")[0]
     return command
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from convatlas.base.errors import TrainingError
-from convatlas.base.sigint import unheard
+from convatlas.base.sigint import ignore_sigint
 from convatlas.base.verbs import Steps, verb
 from convatlas.base.worker import end_with_parent
 from convatlas.studies.study import Study, StudyResult, find_study
@@ -88,7 +88,7 @@ def _run_all(
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(jobs, context, initializer=_initialize, initargs=(threads,)) as pool:
-        with unheard():
+        with ignore_sigint():
             futures = [pool.submit(study.run, task, folder) for task in tasks]
         try:
             for future in as_completed(futures):
