@@ -151,7 +151,7 @@ def _window(before: Layer | None, last: Layer) -> tuple[int, int] | None:
     if fields[0] is None or fields[1] is None or steps is None or not all(steps):
         return None
     high, wide = (
-        1 + int(max(0, own - seen) // step) for own, seen, step in zip(fields[1], fields[0], steps, strict=True)
+        1 + int(max(0, own - side) // step) for own, side, step in zip(fields[1], fields[0], steps, strict=True)
     )
     return high, wide
 
