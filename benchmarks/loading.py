@@ -1,12 +1,11 @@
-"""Loading a net with weights that are on this machine, beside timm's twin, in one run: `python benchmarks/loading.py`.
+"""Time to load a net with weights that are on this machine, beside timm's net: `python benchmarks/loading.py`.
 
-Both read the same random weights, ours from the converted cache, timm from a safetensors file. Medians of interleaved
-rounds in one process, the files in the page cache; what counts is the ratio. Writes `results/loading.json`.
+Both read the same random weights, ours from the converted cache, timm from a safetensors file. The result is the median
+ratio of interleaved rounds in one process, with the files in the page cache. Writes `results/loading.json`.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import statistics
@@ -22,6 +21,7 @@ from safetensors.torch import save_file
 import convatlas as ca
 from convatlas.base.atomic import write_bytes
 from convatlas.catalogue.lineages import weights_of
+from convatlas.weights.registry import origin
 
 RESULTS = Path(__file__).with_name("results") / "loading.json"
 NETS = (
@@ -41,24 +41,24 @@ ROUNDS = 9
 
 
 def compare(net: str, folder: Path) -> dict[str, float]:
-    """Seconds to load a net, ours and timm's, and the median of the ratios."""
+    """Median seconds to load our net and timm's, and the median of the ratios."""
     row = next(row for row in weights_of(net) if row.origin == "timm")
-    twin = row.model.partition(".")[0]
+    model = row.model.partition(".")[0]
     file = folder / f"{net}.safetensors"
-    save_file(timm.create_model(twin).state_dict(), file, {"format": "pt"})
-    importlib.import_module("convatlas.weights.lineages.timm").file = lambda weights: file
+    save_file(timm.create_model(model).state_dict(), file, {"format": "pt"})
+    origin("timm").file = lambda weights: file
     ca.load(net, weights=row.name)
     ours, theirs = [], []
     for _ in range(ROUNDS):
         start = time.perf_counter()
-        mine = ca.load(net, weights=row.name)
+        our_net = ca.load(net, weights=row.name)
         middle = time.perf_counter()
-        other = timm.create_model(twin, pretrained=True, pretrained_cfg_overlay={"file": str(file)}).eval()
+        their_net = timm.create_model(model, pretrained=True, pretrained_cfg_overlay={"file": str(file)}).eval()
         theirs.append(time.perf_counter() - middle)
         ours.append(middle - start)
-    x = torch.randn(1, 3, *mine.card.input[:2])
+    x = torch.randn(1, 3, *our_net.card.input[:2])
     with torch.no_grad():
-        assert torch.allclose(mine(x), other(x), atol=1e-3 * float(other(x).std()))
+        assert torch.allclose(our_net(x), their_net(x), atol=1e-3 * float(their_net(x).std()))
     return {
         "convatlas": statistics.median(ours),
         "timm": statistics.median(theirs),

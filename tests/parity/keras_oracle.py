@@ -33,12 +33,12 @@ def logits(net: str, weights: Sequence[np.ndarray], x: np.ndarray, dtypes: Seque
 
 def _logits(net: str, weights: Sequence[np.ndarray], x: np.ndarray, dtype: str) -> np.ndarray:
     with _precision(dtype):
-        with _created() as made:
+        with _created() as created:
             model = getattr(keras.applications, net)(
                 weights=None, input_shape=(*x.shape[2:], x.shape[1]), classifier_activation=None
             )
-        assert {layer.compute_dtype for layer in made} == {dtype}
-        _give([layer for layer in made if layer.weights], weights)
+        assert {layer.compute_dtype for layer in created} == {dtype}
+        _give([layer for layer in created if layer.weights], weights)
         with _without_gradients():
             y = model(np.ascontiguousarray(x.transpose(0, 2, 3, 1), dtype), training=False)
         assert keras.backend.standardize_dtype(y.dtype) == dtype
@@ -72,7 +72,7 @@ def _without_gradients() -> contextlib.AbstractContextManager[object]:
 def _created() -> Iterator[list[keras.Layer]]:
     """The layers that a net is made of, in the order of their first call; `model.layers` is sorted by depth instead."""
     called: dict[int, keras.Layer] = {}
-    made: list[keras.Layer] = []
+    created: list[keras.Layer] = []
     original = keras.Layer.__call__
 
     def call(self: keras.Layer, *args: object, **kwargs: object) -> object:
@@ -81,19 +81,19 @@ def _created() -> Iterator[list[keras.Layer]]:
 
     keras.Layer.__call__ = call
     try:
-        yield made
+        yield created
     finally:
         keras.Layer.__call__ = original
-        made += [layer for layer in called.values() if not isinstance(layer, keras.Model)]
+        created += [layer for layer in called.values() if not isinstance(layer, keras.Model)]
 
 
-def _give(made: Sequence[keras.Layer], weights: Sequence[np.ndarray]) -> None:
-    variables = [(layer, variable) for layer in made for variable in layer.weights]
+def _give(created: Sequence[keras.Layer], weights: Sequence[np.ndarray]) -> None:
+    variables = [(layer, variable) for layer in created for variable in layer.weights]
     for (layer, variable), array in zip(variables, weights, strict=True):
         arranged = _arranged(layer, variable.name, array)
         assert arranged.shape == tuple(variable.shape), (layer.name, variable.name, arranged.shape, variable.shape)
         variable.assign(arranged)
-    for layer in made:
+    for layer in created:
         if isinstance(layer, layers.Normalization):
             layer.finalize_state()
 
@@ -125,16 +125,16 @@ def _elsewhere(
             [sys.executable, __file__, request, answer], env=environment, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
-        with np.load(answer) as found:
-            return [found[dtype] for dtype in dtypes]
+        with np.load(answer) as arrays:
+            return [arrays[dtype] for dtype in dtypes]
 
 
 def _answer(request: str, answer: str) -> None:
     with np.load(request) as asked:
         weights = [asked[name] for name in sorted(asked.files) if name.startswith("weight")]
         dtypes = [str(dtype) for dtype in asked["dtypes"]]
-        found = logits(str(asked["net"]), weights, asked["x"], dtypes)
-    np.savez(answer, **dict(zip(dtypes, found, strict=True)))
+        result = logits(str(asked["net"]), weights, asked["x"], dtypes)
+    np.savez(answer, **dict(zip(dtypes, result, strict=True)))
 
 
 if __name__ == "__main__":

@@ -21,11 +21,11 @@ def logits(net: str, weights: Sequence[np.ndarray], x: np.ndarray, dtypes: Seque
     for place, array in zip(places, weights, strict=True):
         assert place.shape == array.shape
         place.copy_(torch.from_numpy(array))
-    found = []
+    result = []
     for dtype in dtypes:
         kind = getattr(torch, dtype)
         with torch.no_grad():
             y = model.to(kind)(image.to(kind))
         assert y.dtype == kind
-        found.append(y.numpy())
-    return found
+        result.append(y.numpy())
+    return result

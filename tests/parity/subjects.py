@@ -63,15 +63,15 @@ def fill(net: nn.Module, draw: torch.Generator) -> None:
             module.variance.uniform_(0.04, 0.09, generator=draw).copy_(module.variance.float())
 
 
-def photos(net: nn.Module, many: int, size: int, draw: torch.Generator) -> Tensor:
-    """(many, 3, size, size): pixels in 0..255 for a net that normalizes them itself, else around 0."""
+def photos(net: nn.Module, number: int, size: int, draw: torch.Generator) -> Tensor:
+    """(number, 3, size, size): pixels in 0..255 for a net that normalizes them itself, else around 0."""
     inside = any(isinstance(module, Rescale | Standardize) for module in net.modules())
-    x = torch.randn(many, 3, size, size, generator=draw)
+    x = torch.randn(number, 3, size, size, generator=draw)
     return (x.sigmoid() * 255 if inside else x).double()
 
 
 def count(name: str, size: int) -> int:
-    """How many photos give the last map `POSITIONS` positions in all."""
+    """Number of photos that give the last map `POSITIONS` positions in all."""
     maps = skeleton(name, size=size).eval().outputs(torch.empty(1, 3, size, size, device="meta"))
     last = [y for y in maps.values() if y.dim() == 4][-1]
     return -(-POSITIONS // last[0, 0].numel())

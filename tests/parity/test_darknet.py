@@ -56,12 +56,12 @@ def same_boxes(net: YOLO, raw: torch.Tensor, theirs: list[np.ndarray], size: int
     corners, scores = decode(net, raw, (size, size))
     left, top, right, bottom = (corners[0] / size).T
     ours = torch.stack([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top], 1).numpy()
-    found = np.concatenate(theirs)
-    assert np.abs(ours - found[:, :4]).max() < 1e-4
+    rows = np.concatenate(theirs)
+    assert np.abs(ours - rows[:, :4]).max() < 1e-4
     # What does not exceed its threshold is 0 there.
-    kept = found[:, 5:] > 0
+    kept = rows[:, 5:] > 0
     assert kept.any()
-    assert np.abs(scores[0].numpy() - found[:, 5:])[kept].max() < 1e-4
+    assert np.abs(scores[0].numpy() - rows[:, 5:])[kept].max() < 1e-4
 
 
 @pytest.mark.parametrize(("name", "size"), QUICK)

@@ -149,8 +149,8 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "size", "change", "what"), ROWS, ids=[f"{row[0]}-{row[3]}" for row in ROWS])
-def test_a_wrong_row_is_seen(name, size, change, what):
+@pytest.mark.parametrize(("name", "size", "change", "difference"), ROWS, ids=[f"{row[0]}-{row[3]}" for row in ROWS])
+def test_a_wrong_row_is_seen(name, size, change, difference):
     net, x, theirs = published(name, size)
     assert distance(answer(rebuilt(name, size, change, net.state_dict()), x, torch.float64), theirs) > 1e-6
 

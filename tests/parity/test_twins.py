@@ -55,15 +55,15 @@ def twin(name: str, auxiliary: bool) -> nn.Module:
 
 def hand_over(net: Net, peer: nn.Module) -> None:
     """Gives the twin our weights."""
-    ours, wanted = net.state_dict(), peer.state_dict()
+    ours, expected = net.state_dict(), peer.state_dict()
     pairs = list(origin(TWINS[net.card.name][0]).converter().names(net))
     places = dict(pairs)
     renamed = {}
-    for key in wanted:
+    for key in expected:
         layer, _, part = key.rpartition(".")
         renamed[key] = ours.pop(f"{places[layer]}.{part}")
     assert not ours, "all of our weights are the twin's"
-    assert set(places) == {key.rpartition(".")[0] for key in wanted}
+    assert set(places) == {key.rpartition(".")[0] for key in expected}
     assert len(places) == len(set(places.values())) == len(pairs)
     peer.load_state_dict(renamed)
 
@@ -137,8 +137,8 @@ def compare(name: str) -> None:
         assert abs(ours[0] - ours[1]).max() > 1e-3, "an answer that does not depend on the photo would hide one"
         assert distance(ours, theirs) <= BOUND
         assert distance(single, single_peer.astype("float64")) <= 10 * distance(single_peer, theirs)
-    for what, mutate in WRONG.get(name, {}).items():
-        assert distance(answer(mutate(net), x, torch.float64), theirs) > 1e-6, what
+    for change, mutate in WRONG.get(name, {}).items():
+        assert distance(answer(mutate(net), x, torch.float64), theirs) > 1e-6, change
 
 
 @pytest.mark.parametrize("name", QUICK)

@@ -11,14 +11,14 @@ Map = np.ndarray
 
 
 def sections(text: str) -> list[tuple[str, dict[str, str]]]:
-    found: list[tuple[str, dict[str, str]]] = []
+    result: list[tuple[str, dict[str, str]]] = []
     for line in filter(None, map(str.strip, text.splitlines())):
         if line[0] == "[":
-            found.append((line[1:-1], {}))
+            result.append((line[1:-1], {}))
         else:
             key, value = line.split("=")
-            found[-1][1][key] = value
-    return found
+            result[-1][1][key] = value
+    return result
 
 
 def floats(data: bytes) -> Map:
@@ -64,7 +64,7 @@ def maxpool(x: Map, size: int, stride: int) -> Map:
 
 
 def reorg(x: Map, stride: int = 2) -> Map:
-    """By darknet's index formula, one number at a time over the map's memory."""
+    """Apply darknet's index formula, one number at a time over the map's memory."""
     channels, height, width = x.shape
     flat, out = x.ravel(), np.empty(x.size)
     few = channels // stride**2
@@ -141,7 +141,7 @@ class Net:
         return x + self.outputs[len(self.outputs) + int(options["from"])]
 
     def route(self, x: Map, options: dict[str, str]) -> Map:
-        return np.concatenate([self.outputs[int(one)] for one in options["layers"].split(",")])
+        return np.concatenate([self.outputs[int(number)] for number in options["layers"].split(",")])
 
     def region(self, x: Map, options: dict[str, str]) -> Map:
         return self._anchored(x, options, x.shape[2], x.shape[1], softmax=True)
@@ -153,7 +153,7 @@ class Net:
         sides = [float(side) for side in options["anchors"].split(",")]
         anchors = list(pairwise(sides))[::2]
         classes = int(options["classes"])
-        found = []
+        boxes = []
         for row in range(x.shape[1]):
             for column in range(x.shape[2]):
                 for number, (width, height) in enumerate(anchors):
@@ -166,8 +166,8 @@ class Net:
                         width * np.exp(tw) / wide,
                         height * np.exp(th) / high,
                     ]
-                    found.append([*place, *(logistic(to) * chances)])
-        self.boxes += found
+                    boxes.append([*place, *(logistic(to) * chances)])
+        self.boxes += boxes
         return x
 
     def detection(self, x: Map, options: dict[str, str]) -> Map:

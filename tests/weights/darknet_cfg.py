@@ -44,7 +44,7 @@ def narrow_row(name: str) -> darknet.Config | yolo.Config:
         small = Darknet.variants[name]
         return dataclasses.replace(small, stages=tuple(map(_narrow, small.stages)))
     row = YOLO.variants[name]
-    stages = tuple(dataclasses.replace(one, steps=_narrow(one.steps)) for one in row.stages)
+    stages = tuple(dataclasses.replace(stage, steps=_narrow(stage.steps)) for stage in row.stages)
     return dataclasses.replace(row, stages=stages)
 
 
@@ -94,69 +94,69 @@ class Cfg:
 
 def cfg(net: Net, row: darknet.Config | yolo.Config, classes: int, size: tuple[int, int]) -> str:
     """The cfg text of a net."""
-    made, width = Cfg(size), 3
+    writer, width = Cfg(size), 3
     if isinstance(row, darknet.Config):
         for steps in row.stages:
-            width = add(made, steps, width, classes, False)
+            width = add(writer, steps, width, classes, False)
         if row.classify_first:
-            made.conv(classes, 1, plain=True)
-        made.add("avgpool")
+            writer.conv(classes, 1, plain=True)
+        writer.add("avgpool")
         if not row.classify_first:
-            made.conv(classes, 1, plain=True)
-        return made.text()
+            writer.conv(classes, 1, plain=True)
+        return writer.text()
     widths = {}
     for stage in row.stages:
         if stage.reads:
-            made.add("route", layers=",".join(str(made.ends[name]) for name in stage.reads))
+            writer.add("route", layers=",".join(str(writer.ends[name]) for name in stage.reads))
             width = sum(widths[name] for name in stage.reads)
-        width = add(made, stage.steps, width, classes, row.softmax)
+        width = add(writer, stage.steps, width, classes, row.softmax)
         boxes = isinstance(stage.steps[-1], Boxes)
-        made.ends[stage.name], widths[stage.name] = made.last - boxes, width
+        writer.ends[stage.name], widths[stage.name] = writer.last - boxes, width
     if row.cell_boxes:
         cells = net.head.dense.out_features // (classes + 5 * row.cell_boxes)
-        made.add("dropout", probability=0.5)
-        made.add("connected", output=net.head.dense.out_features, activation="linear")
-        made.add("detection", classes=classes, coords=4, side=int(cells**0.5), num=row.cell_boxes, sqrt=1)
-    return made.text()
+        writer.add("dropout", probability=0.5)
+        writer.add("connected", output=net.head.dense.out_features, activation="linear")
+        writer.add("detection", classes=classes, coords=4, side=int(cells**0.5), num=row.cell_boxes, sqrt=1)
+    return writer.text()
 
 
-def add(made: Cfg, steps: tuple[Step, ...], width: int, classes: int, softmax: bool) -> int:
+def add(writer: Cfg, steps: tuple[Step, ...], width: int, classes: int, softmax: bool) -> int:
     """Adds the sections of `steps`; the channels that come out."""
     for step in steps:
         match step:
             case Conv(filters, size, stride):
-                made.conv(filters, size, stride)
+                writer.conv(filters, size, stride)
                 width = filters
             case Pool(size, stride):
-                made.add("maxpool", size=size, stride=stride)
+                writer.add("maxpool", size=size, stride=stride)
             case Residual():
-                made.conv(width // 2, 1)
-                made.conv(width, 3)
-                made.add("shortcut", {"from": -3}, activation="linear")
+                writer.conv(width // 2, 1)
+                writer.conv(width, 3)
+                writer.add("shortcut", {"from": -3}, activation="linear")
             case Pyramid(kernels):
-                start = made.last
+                start = writer.last
                 for place, kernel in enumerate(kernels):
                     if place:
-                        made.add("route", layers=start)
-                    made.add("maxpool", size=kernel, stride=1)
+                        writer.add("route", layers=start)
+                    writer.add("maxpool", size=kernel, stride=1)
                 pools = [start + 1 + 2 * place for place in range(len(kernels))]
-                made.add("route", layers=",".join(map(str, [*pools, start])))
+                writer.add("route", layers=",".join(map(str, [*pools, start])))
                 width *= 1 + len(kernels)
             case Upsample():
-                made.add("upsample", stride=2)
+                writer.add("upsample", stride=2)
             case Reorg():
-                made.add("reorg", stride=2)
+                writer.add("reorg", stride=2)
                 width *= 4
             case Local(filters, size):
-                made.add("local", filters=filters, size=size, stride=1, pad=1, activation="leaky")
+                writer.add("local", filters=filters, size=size, stride=1, pad=1, activation="leaky")
                 width = filters
             case Boxes(anchors):
                 width = len(anchors) * (5 + classes)
-                made.conv(width, 1, plain=True)
+                writer.conv(width, 1, plain=True)
                 # Version 2 gives anchors in cells; version 3 lists all and masks its own.
                 unit, kind, more = (32, "region", {"softmax": 1}) if softmax else (1, "yolo", {})
                 if not softmax:
                     more = {"mask": ",".join(map(str, range(len(anchors))))}
                 sides = ",".join(str(side / unit) for anchor in anchors for side in anchor)
-                made.add(kind, more, anchors=sides, classes=classes, coords=4, num=len(anchors))
+                writer.add(kind, more, anchors=sides, classes=classes, coords=4, num=len(anchors))
     return width

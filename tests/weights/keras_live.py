@@ -109,26 +109,26 @@ def meet(
         "given": its answers; "published": those of the net that Keras builds for weights="imagenet" when weights.h5 is
         the published file, which writes its files into folder/imagenet; "back": those after loading the file `back`.
     """
-    found, size = {}, x.shape[2]
+    result, size = {}, x.shape[2]
     with _precision("float64"):
-        with _created() as made:
+        with _created() as created:
             model = build(net, size, top=top, classes=len(weights[-1]))
-        _give([layer for layer in made if layer.weights], weights)
+        _give([layer for layer in created if layer.weights], weights)
         model.trainable = trainable
         write(model, folder, names)
-        found["given"] = found["published"] = answers(model, x)
+        result["given"] = result["published"] = answers(model, x)
         if back is not None:
             for variable in model.variables:
                 variable.assign(np.full(variable.shape, 0.5))
             model.load_weights(back)
-            found["back"] = answers(model, x)
+            result["back"] = answers(model, x)
         if net.startswith("EfficientNetB"):  # the only ones that are built otherwise then
             model = build(net, size, top=top, imagenet=folder / "weights.h5")
-            found["published"] = answers(model, x)
+            result["published"] = answers(model, x)
             (folder / "imagenet").mkdir()
             write(model, folder / "imagenet", names)
     keras.backend.clear_session()
-    return found
+    return result
 
 
 def answer(net: str, file: Path, x: np.ndarray) -> np.ndarray:
@@ -136,17 +136,17 @@ def answer(net: str, file: Path, x: np.ndarray) -> np.ndarray:
     with _precision("float64"):
         model = build(net, x.shape[2])
         model.load_weights(file)
-        found = answers(model, x)
+        result = answers(model, x)
     keras.backend.clear_session()
-    return found
+    return result
 
 
 def order(net: str) -> tuple[list[int], list[str], list[list[tuple[int, ...]]]]:
     """The layers with weights in the order of the files: their numbers in the order of the calls, classes, shapes."""
-    with _created() as made:
+    with _created() as created:
         model = build(net)
     layers = [layer for layer in model.layers if layer.weights]
-    called = {id(layer): number for number, layer in enumerate(made)}
+    called = {id(layer): number for number, layer in enumerate(created)}
     first = [
         min(called[id(part)] for part in layer._flatten_layers() if part.weights and id(part) in called)
         for layer in layers

@@ -1,4 +1,4 @@
-"""The tables of torchvision's and timm's weights, made anew from the installed peers.
+"""Tables of torchvision's and timm's weights, regenerated from the installed libraries.
 
 `python -m tests.weights.tables` writes them into the catalogue. Accuracies of timm are not in its package: they are
 those of its results-imagenet.csv, and stay as they are in the table.
@@ -97,27 +97,27 @@ def timm_rows() -> list[Weights]:
 
 
 def _timm(net: str, model: str) -> Weights:
-    told = timm.get_pretrained_cfg(model)
+    config = timm.get_pretrained_cfg(model)
     name = f"timm/{model.partition('.')[2]}"
     known = {row.model: row for row in all_weights() if row.origin == "timm"}.get(model)
-    size = told.input_size[1]
+    size = config.input_size[1]
     return Weights(
         net=net,
         name=name,
-        address=told.hf_hub_id or told.url,
-        file="model.safetensors" if told.hf_hub_id else told.url.rsplit("/", 1)[1],
-        hash="" if told.hf_hub_id else re.search(r"-([0-9a-f]{8,})\.pth$", told.url).group(1),
+        address=config.hf_hub_id or config.url,
+        file="model.safetensors" if config.hf_hub_id else config.url.rsplit("/", 1)[1],
+        hash="" if config.hf_hub_id else re.search(r"-([0-9a-f]{8,})\.pth$", config.url).group(1),
         bytes=None,
-        licence=LICENCES.get(told.license or "", told.license or ""),
+        licence=LICENCES.get(config.license or "", config.license or ""),
         top1=known.top1 if known else "",
         top5=known.top5 if known else "",
         model=model,
-        outputs=told.num_classes,
+        outputs=config.num_classes,
         size=size,
-        geometry="squash" if told.crop_mode == "squash" else "resize_crop",
-        resize=math.floor(size / told.crop_pct),
-        interpolation=told.interpolation,
-        pixels=_pixels("timm", told.mean, told.std),
+        geometry="squash" if config.crop_mode == "squash" else "resize_crop",
+        resize=math.floor(size / config.crop_pct),
+        interpolation=config.interpolation,
+        pixels=_pixels("timm", config.mean, config.std),
     )
 
 

@@ -1,4 +1,4 @@
-"""Other classes and channels than the weights have: made right, or refused in a line that says why."""
+"""Other classes and channels than the weights have: adapted, or refused in a line that says why."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from convatlas.catalogue.lineages import all_weights
 from convatlas.nets.net import Net
 from convatlas.weights.registry import choose
 
-ANEW = {
+CLASS_WEIGHTS = {
     "boosted_lenet4": {f"net{n}.head.dense.{part}" for n in (1, 2, 3) for part in ("weight", "bias")},
     "capsnet": {"poses.votes.weight", "reconstruction.decoder.dense1.weight"},
     "jordan": {"head.output_weight", "head.output_bias", "head.output_to_hidden1"},
@@ -27,7 +27,7 @@ ANEW = {
     "yolo_v2_tiny_voc": {"boxes.boxes1.conv.weight", "boxes.boxes1.conv.bias"},
     "lenet1": {"head.dense.weight", "head.dense.bias"},
 }
-"""What depends on the number of classes."""
+"""Weights that depend on the number of classes."""
 
 
 def file_of(name: str, folder: Path) -> tuple[Net, Path]:
@@ -35,14 +35,14 @@ def file_of(name: str, folder: Path) -> tuple[Net, Path]:
     return net, ca.export(net, folder / f"{name}.safetensors")
 
 
-@pytest.mark.parametrize("name", ANEW)
+@pytest.mark.parametrize("name", CLASS_WEIGHTS)
 def test_other_classes_start_only_what_depends_on_them(tmp_path: Path, name: str) -> None:
-    given, path = file_of(name, tmp_path)
+    original, path = file_of(name, tmp_path)
     net, again, plain = (ca.load(path, classes=7, seed=seed) for seed in (5, 5, 6))
     assert net.classes == 7
-    state = given.state_dict()
+    state = original.state_dict()
     fresh = {key for key, tensor in net.state_dict().items() if tensor.shape != state[key].shape}
-    assert fresh == ANEW[name]
+    assert fresh == CLASS_WEIGHTS[name]
     for key, tensor in net.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[key])
         assert torch.equal(tensor, state[key]) == (key not in fresh)
@@ -56,7 +56,7 @@ def test_other_classes_start_only_what_depends_on_them(tmp_path: Path, name: str
 
 
 def test_a_last_layer_without_weights_keeps_its_classes(tmp_path: Path) -> None:
-    """The bitmaps of LeNet-5 are the digits: there is nothing to start anew, and nothing fresh about ten of them."""
+    """The bitmaps of LeNet-5 are the digits: no weights depend on their number, and ten of them are not fresh."""
     _, path = file_of("lenet5", tmp_path)
     with pytest.raises(WeightsError, match=r"^lenet5 keeps its classes: its last layer has no weights"):
         ca.load(path, classes=7)
@@ -66,22 +66,22 @@ def test_a_last_layer_without_weights_keeps_its_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["elman", "mlp_300", "linear", "feedback_chain", "capsnet", "cognitron"])
 def test_weights_for_each_pixel_keep_their_channels(tmp_path: Path, name: str) -> None:
     _, path = file_of(name, tmp_path)
-    with pytest.raises(WeightsError, match=rf"^{name} keeps its channels: \S+ has weights for each pixel") as told:
+    with pytest.raises(WeightsError, match=rf"^{name} keeps its channels: \S+ has weights for each pixel") as raised:
         ca.load(path, channels=4)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(("name", "reader"), [("lenet5", "c1.conv"), ("boosted_lenet4", "net2.c1.conv")])
 def test_grey_photos_in_colour(tmp_path: Path, name: str, reader: str) -> None:
     """A net for grey photos sees three equal channels as it saw one; and back from three to one."""
-    given, path = file_of(name, tmp_path)
+    original, path = file_of(name, tmp_path)
     x = torch.randn(3, 1, 32, 32)
     colour = ca.load(path, channels=3)
     assert colour.get_submodule(reader).weight.shape[1] == 3
     with torch.no_grad():
-        assert torch.allclose(colour(x.expand(3, 3, 32, 32)), given(x), atol=1e-5)
+        assert torch.allclose(colour(x.expand(3, 3, 32, 32)), original(x), atol=1e-5)
         grey = ca.load(ca.export(colour, tmp_path / "colour.safetensors"), channels=1)
-        assert torch.allclose(grey(x), given(x), atol=1e-5)
+        assert torch.allclose(grey(x), original(x), atol=1e-5)
 
 
 WAYS = [
@@ -148,18 +148,18 @@ ODD: list[tuple[dict[str, Any], type[ConvAtlasError], str]] = [
     ({"weights": ""}, WeightsError, "weights of efficientnet_lite0 are known; these are: lite"),
     ({"convention": "keras"}, ConvAtlasError, r"convention= says how to read a foreign file, and none is named"),
     ({"convention": 5}, ConvAtlasError, r"convention= says how to read a foreign file, and none is named"),
-    ({"weights": "a" * 5000 + ".pth"}, WeightsError, "there is no file 'aaaa"),
-    ({"weights": "a\0.pth"}, WeightsError, r"there is no file 'a\\x00.pth'"),
-    ({"weights": "a/" * 3000 + ".safetensors"}, WeightsError, "there is no file 'a/a/"),
+    ({"weights": "a" * 5000 + ".pth"}, WeightsError, "no file is at 'aaaa"),
+    ({"weights": "a\0.pth"}, WeightsError, r"no file is at 'a\\x00.pth'"),
+    ({"weights": "a/" * 3000 + ".safetensors"}, WeightsError, "no file is at 'a/a/"),
 ]
 
 
-@pytest.mark.parametrize(("told", "error", "words"), ODD, ids=[str(told)[:40] for told, *_ in ODD])
-def test_odd_arguments(told: dict[str, Any], error: type[ConvAtlasError], words: str) -> None:
-    with pytest.raises(error, match=words) as found:
-        ca.load("efficientnet_lite0", **told)
-    assert str(found.value).isprintable()
-    assert len(str(found.value)) < 500
+@pytest.mark.parametrize(("arguments", "error", "words"), ODD, ids=[str(arguments)[:40] for arguments, *_ in ODD])
+def test_odd_arguments(arguments: dict[str, Any], error: type[ConvAtlasError], words: str) -> None:
+    with pytest.raises(error, match=words) as raised:
+        ca.load("efficientnet_lite0", **arguments)
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 500
 
 
 def test_odd_names(tmp_path: Path) -> None:

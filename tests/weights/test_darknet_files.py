@@ -45,10 +45,10 @@ def test_a_round_trip_is_the_same_to_the_byte(name, header, length, tmp_path):
     data += struct.pack("<Q" if length == 20 else "<i", header.photos)
     numbers = np.random.default_rng(0).random(count, np.float32) + np.float32(0.1)
     (tmp_path / "one.weights").write_bytes(data + numbers.astype("<f4").tobytes())
-    found = darknet_files.read(tmp_path / "one.weights", first)
-    assert found == header
-    assert found.layers == len(darknet_files.layers(first))
-    darknet_files.write(first, tmp_path / "two.weights", found)
+    filled = darknet_files.read(tmp_path / "one.weights", first)
+    assert filled == header
+    assert filled.layers == len(darknet_files.layers(first))
+    darknet_files.write(first, tmp_path / "two.weights", filled)
     assert (tmp_path / "two.weights").read_bytes() == (tmp_path / "one.weights").read_bytes()
     darknet_files.read(tmp_path / "two.weights", second)
     for (key, ours), theirs in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
@@ -173,10 +173,10 @@ def test_a_file_that_does_not_fit_leaves_the_net_alone(case, tmp_path):
     assert spoiled != data
     path.write_bytes(spoiled)
     before = {key: tensor.clone() for key, tensor in net.state_dict().items()}
-    with pytest.raises(WeightsError, match=words) as told:
+    with pytest.raises(WeightsError, match=words) as raised:
         darknet_files.read(path, net)
-    assert "\n" not in str(told.value)
-    assert "net.weights" in str(told.value)
+    assert "\n" not in str(raised.value)
+    assert "net.weights" in str(raised.value)
     assert all(torch.equal(before[key], tensor) for key, tensor in net.state_dict().items())
 
 
@@ -189,9 +189,9 @@ def test_what_is_no_file(tmp_path):
         ("a\nb.weights", "No such file"),
         ("/dev/zero", "not an ordinary file"),
     ]:
-        with pytest.raises(WeightsError, match=words) as told:
+        with pytest.raises(WeightsError, match=words) as raised:
             darknet_files.read(path, net)
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(raised.value)
     os.mkfifo(tmp_path / "pipe.weights")
     with pytest.raises(WeightsError, match="not an ordinary file"):
         darknet_files.read(tmp_path / "pipe.weights", net)

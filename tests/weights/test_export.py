@@ -72,16 +72,16 @@ ODD: dict[str, tuple[Callable[[Net, Path], Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", ODD)
-def test_odd_arguments(tmp_path: Path, net: Net, what: str) -> None:
+@pytest.mark.parametrize("case", ODD)
+def test_odd_arguments(tmp_path: Path, net: Net, case: str) -> None:
     (tmp_path / "folder.pth").mkdir()
     (tmp_path / "file").write_text("")
-    call, told = ODD[what]
-    with pytest.raises(ConvAtlasError, match=told) as error:
+    call, words = ODD[case]
+    with pytest.raises(ConvAtlasError, match=words) as error:
         call(net, tmp_path)
     assert str(error.value).isprintable()
     assert len(str(error.value)) < 500
-    assert {one.name for one in tmp_path.iterdir()} == {"folder.pth", "file"}
+    assert {path.name for path in tmp_path.iterdir()} == {"folder.pth", "file"}
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e300])
@@ -91,8 +91,8 @@ def test_what_would_not_load_is_not_written(tmp_path: Path, file: str, value: fl
     net = following(name, "keras" if file.endswith("h5") else "lite").double()
     with torch.no_grad():
         net.stem.conv.weight[0, 0, 0, 0] = value
-    told = rf"^the weights of this {name} hold numbers that are not finite, in stem\.conv\.weight$"
-    with pytest.raises(WeightsError, match=told):
+    words = rf"^the weights of this {name} hold numbers that are not finite, in stem\.conv\.weight$"
+    with pytest.raises(WeightsError, match=words):
         ca.export(net, tmp_path / file)
     assert not list(tmp_path.iterdir())
 

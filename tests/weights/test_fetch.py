@@ -1,4 +1,4 @@
-"""From an address to a net: downloaded, verified, converted, kept; and what comes of servers that fail."""
+"""From an address to a net: downloaded, verified, converted, kept; also when servers fail."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def row(monkeypatch, store, server: Server, mobilenet) -> Weights:
 
 
 def publish(monkeypatch: pytest.MonkeyPatch, server: Server, name: str, data: bytes, **change: object) -> Weights:
-    found = next(row for row in weights_of("mobilenet_v2") if row.name == name)
-    address = server.add(f"/{found.file}", data)
-    told = hashlib.sha256(data).hexdigest()[: len(found.hash)]
-    found = dataclasses.replace(found, address=address, hash=told, **change)
-    monkeypatch.setattr(lineages, "_by_net", lambda: {"mobilenet_v2": (found,)})
-    return found
+    published = next(row for row in weights_of("mobilenet_v2") if row.name == name)
+    address = server.add(f"/{published.file}", data)
+    digest = hashlib.sha256(data).hexdigest()[: len(published.hash)]
+    published = dataclasses.replace(published, address=address, hash=digest, **change)
+    monkeypatch.setattr(lineages, "_by_net", lambda: {"mobilenet_v2": (published,)})
+    return published
 
 
 def same(net: ca.nets.net.Net, peer: torch.nn.Module) -> bool:
@@ -76,7 +76,9 @@ def test_fetching_from_the_command_line(row, server):
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == str(kept(row))
     listed = json.loads(CliRunner().invoke(app, ["fetch", "mobilenet_v2", "--list", "--json"]).stdout)
-    assert [(one["weights"], one["here"], one["licence"]) for one in listed] == [(row.name, True, "BSD-3-Clause")]
+    assert [(entry["weights"], entry["here"], entry["licence"]) for entry in listed] == [
+        (row.name, True, "BSD-3-Clause")
+    ]
 
 
 def test_a_broken_download_goes_on(row, server, mobilenet):
@@ -94,7 +96,7 @@ def test_a_wrong_file_is_refused_and_nothing_is_kept(row, server):
 
 
 def test_a_right_hash_of_a_hostile_file(monkeypatch, store, server):
-    """What is inside counts too: nothing is converted, and a later good file is."""
+    """A file with the right hash but bad numbers is not converted; a later good file is."""
     bad = models.mobilenet_v2(weights=None).state_dict() | {"classifier.1.bias": torch.full((1000,), torch.nan)}
     file = io.BytesIO()
     torch.save(bad, file)
@@ -111,9 +113,9 @@ def test_without_a_network(row, server, monkeypatch, switch):
         monkeypatch.setenv("CONVATLAS_OFFLINE", "1")
     else:
         server.close()
-    with pytest.raises(StoreError) as told:
+    with pytest.raises(StoreError) as raised:
         ca.load("mobilenet_v2")
-    text = str(told.value)
+    text = str(raised.value)
     assert "\n" not in text
     assert address in text
     assert str(placed(Remote(row.address, row.file))) in text
@@ -129,7 +131,7 @@ def test_a_file_put_by_hand_serves_without_a_network(row, server, monkeypatch, m
     assert server.count() == 0
 
 
-def test_a_damaged_cache_is_made_anew(row, server, mobilenet):
+def test_a_damaged_cache_is_made_again(row, server, mobilenet):
     ca.fetch("mobilenet_v2")
     kept(row).write_bytes(kept(row).read_bytes()[:1000])
     assert same(ca.load("mobilenet_v2"), mobilenet[0])
@@ -151,7 +153,7 @@ print(ca.fetch("mobilenet_v2"))
 def test_processes_that_ask_at_once_download_once(row, server):
     command = [sys.executable, "-c", MANY, row.address, row.hash]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) for _ in range(3)]
-    assert [one.communicate()[0].strip() for one in running] == [str(kept(row))] * 3
+    assert [process.communicate()[0].strip() for process in running] == [str(kept(row))] * 3
     assert server.count() == 1
 
 
@@ -177,9 +179,9 @@ def test_the_hub_that_is_not_there(monkeypatch, store):
     monkeypatch.setattr(
         "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/{revision}/{filename}"
     )
-    with pytest.raises(StoreError, match="by hand") as told:
+    with pytest.raises(StoreError, match="by hand") as raised:
         ca.load("mobilenet_v2", weights="timm/ra_in1k")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 def reachable(address: str) -> bool:
@@ -191,7 +193,7 @@ def reachable(address: str) -> bool:
 
 
 def test_the_default_addresses():
-    """Skipped where there is no network: every address answers, and every hash that stands in a header is ours."""
+    """Every address answers, and every hash in a header is ours; skipped without a network."""
     if not reachable("https://download.pytorch.org"):
         pytest.skip("no network")
     for row in all_weights():

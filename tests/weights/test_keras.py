@@ -50,8 +50,8 @@ def met(
     net = ca.build(name, size=size).eval()
     subjects.fill(net, draw)
     # The deepest nets need more photos for statistics that hold for others, too.
-    many = 16 if name in SMALLEST else 64
-    photos = subjects.photos(net, many, size, draw).float()
+    count = 16 if name in SMALLEST else 64
+    photos = subjects.photos(net, count, size, draw).float()
     if name.startswith("efficientnet_b"):
         # For the net that Keras builds for published weights, whose photos are divided once more.
         mean, root = 255 * net.stem.standardize.mean[:, None, None], torch.tensor(DEVIATION)[:, None, None].sqrt()
@@ -64,12 +64,12 @@ def met(
         weights = weights[: -6 if name.startswith("vgg") else -2]
     back = ca.export(net, folder / "back.weights.h5")
     del net
-    found = keras_live.meet(cards()[name].published_name, weights, x.numpy(), folder, top=top, names=files, back=back)
-    theirs = found["given"]
+    answers = keras_live.meet(cards()[name].published_name, weights, x.numpy(), folder, top=top, names=files, back=back)
+    theirs = answers["given"]
     assert np.isfinite(theirs).all()
     assert theirs.std() > 0.01, "answers that hardly differ would hide a difference"
-    assert distance(found["back"], theirs) <= BOUND
-    return x, found
+    assert distance(answers["back"], theirs) <= BOUND
+    return x, answers
 
 
 def loaded(name: str, **options: object) -> Net:
@@ -83,24 +83,24 @@ def same(net: Net, x: torch.Tensor, theirs: np.ndarray) -> None:
 
 
 def compare(name: str, folder: Path, size: int, files: tuple[str, ...]) -> None:
-    x, found = met(name, folder, size, files)
+    x, answers = met(name, folder, size, files)
     # Of all nets only VGG is another one for other photos: by its name it is the published one.
     published = not name.startswith("vgg") or size == cards()[name].input[0]
     if published:
         net = loaded(name, weights="keras")
         assert net.lineage.class_names[967] == "espresso"
-        same(net, x, found["published"])
+        same(net, x, answers["published"])
         # The second time from the store.
         embedding = loaded(name, weights="keras", head=False)
-        same(torch.nn.Sequential(embedding, net.head.dense), x, found["published"])
+        same(torch.nn.Sequential(embedding, net.head.dense), x, answers["published"])
     for file in files if files != WEIGHTS or not published else ():
         net = loaded(name, weights=str(folder / file), size=None if published else size)
-        same(net, x, found["given"])
+        same(net, x, answers["given"])
         assert net.lineage.source == file
     if (folder / "imagenet").is_dir():
         for file in files:
             net = loaded(name, weights=str(folder / "imagenet" / file))
-            same(net, x, found["published"])
+            same(net, x, answers["published"])
 
 
 def marks(name: str) -> list[pytest.MarkDecorator]:
@@ -133,11 +133,11 @@ def test_all_other_nets(name: str, folder: Path) -> None:
 
 
 def compare_notop(name: str, folder: Path) -> None:
-    x, found = met(name, folder, size_of(name), ("weights.h5", "new.weights.h5"), top=False)
+    x, answers = met(name, folder, size_of(name), ("weights.h5", "new.weights.h5"), top=False)
     genes = {"flattening": "global_average"} if name.startswith("vgg") else {}
-    same(loaded(name, weights="keras/notop", genes=genes), x, found["published"])
+    same(loaded(name, weights="keras/notop", genes=genes), x, answers["published"])
     for file in ("weights.h5", "new.weights.h5"):
-        same(loaded(name, weights=str(folder / file), genes=genes), x, found["given"])
+        same(loaded(name, weights=str(folder / file), genes=genes), x, answers["given"])
 
 
 @pytest.mark.parametrize("name", each(QUICK_NOTOP))
@@ -155,12 +155,12 @@ def test_other_classes_and_frozen_layers(folder: Path) -> None:
     ours = ca.build("mobilenet", classes=7).eval()
     x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)).double()
     back = ca.export(ours, folder / "back.weights.h5")
-    found = keras_live.meet("MobileNet", arrays(ours, x.float()), x.numpy(), folder, back=back, trainable=False)
-    assert distance(found["back"], found["given"]) <= BOUND
+    answers = keras_live.meet("MobileNet", arrays(ours, x.float()), x.numpy(), folder, back=back, trainable=False)
+    assert distance(answers["back"], answers["given"]) <= BOUND
     for file in keras_live.FILES:
         net = loaded("mobilenet", weights=str(folder / file))
         assert (net.classes, net.lineage.class_names) == (7, ())
-        same(net, x, found["given"])
+        same(net, x, answers["given"])
     with pytest.raises(WeightsError, match=r"head.dense.weight is \(7, 1024\) for \(1000, 1024\)"):
         ca.load("mobilenet", weights="keras")
 

@@ -50,7 +50,7 @@ def each(names: Iterable[str], *, sweep: bool = False) -> list[object]:
 
 
 def snake(name: str) -> str:
-    """As a `.weights.h5` spells a class: BatchNormalization as batch_normalization, Conv2D as conv2d."""
+    """Spell a class as a `.weights.h5` does: BatchNormalization as batch_normalization, Conv2D as conv2d."""
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
 
 

@@ -73,9 +73,9 @@ ENDINGS = (".h5", ".weights.h5", ".keras")
 
 
 def refused(path: Path) -> str:
-    with pytest.raises(WeightsError) as told:
+    with pytest.raises(WeightsError) as raised:
         read(path, LAYERS)
-    text = str(told.value)
+    text = str(raised.value)
     assert "\n" not in text
     assert text.startswith(f"{path.name} ")
     return text
@@ -85,9 +85,9 @@ def refused(path: Path) -> str:
 def test_what_is_whole_is_read(tmp_path: Path, tiny: dict[str, bytes], ending: str) -> None:
     path = tmp_path / f"a{ending}"
     path.write_bytes(tiny[ending])
-    found = read(path, LAYERS)
-    assert list(found) == [array.name for layer in LAYERS for array in layer.arrays]
-    assert all(found[array.name].shape == array.shape for layer in LAYERS for array in layer.arrays)
+    tensors = read(path, LAYERS)
+    assert list(tensors) == [array.name for layer in LAYERS for array in layer.arrays]
+    assert all(tensors[array.name].shape == array.shape for layer in LAYERS for array in layer.arrays)
 
 
 def test_groups_of_tensorflow_2_13(tmp_path: Path, tiny: dict[str, bytes]) -> None:
@@ -98,8 +98,8 @@ def test_groups_of_tensorflow_2_13(tmp_path: Path, tiny: dict[str, bytes]) -> No
     with h5py.File(path, "a") as root:
         root.move("layers", "_layer_checkpoint_dependencies")
         root.move("_layer_checkpoint_dependencies/dense", "_layer_checkpoint_dependencies/dense_2")
-    found = read(path, LAYERS)
-    assert all(torch.equal(found[name], whole[name]) for name in whole)
+    tensors = read(path, LAYERS)
+    assert all(torch.equal(tensors[name], whole[name]) for name in whole)
 
 
 def test_a_shard(tmp_path: Path, tiny: dict[str, bytes]) -> None:
@@ -128,11 +128,11 @@ def test_files_with_wrong_bytes_are_read_or_refused(tmp_path: Path, tiny: dict[s
             wrong[draw.randrange(len(wrong))] = draw.randrange(256)
         path.write_bytes(wrong)
         try:
-            found = read(path, LAYERS)
+            tensors = read(path, LAYERS)
         except WeightsError as error:
             outcomes["refused" if "\n" not in str(error) else "refused in many lines"] += 1
         else:
-            assert all(tensor.dtype == torch.float32 for tensor in found.values())
+            assert all(tensor.dtype == torch.float32 for tensor in tensors.values())
             outcomes["read"] += 1
     assert set(outcomes) == {"refused", "read"}
     assert min(outcomes.values()) > 10
@@ -248,14 +248,14 @@ HARM: dict[str, tuple[Callable[[h5py.Group, Path], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", HARM)
-def test_harm_is_refused(tmp_path: Path, tiny: dict[str, bytes], what: str) -> None:
+@pytest.mark.parametrize("case", HARM)
+def test_harm_is_refused(tmp_path: Path, tiny: dict[str, bytes], case: str) -> None:
     path = tmp_path / "a.weights.h5"
     path.write_bytes(tiny[".weights.h5"])
-    change, told = HARM[what]
+    change, words = HARM[case]
     with h5py.File(path, "a") as root:
         change(root, path)
-    with pytest.raises(WeightsError, match=told) as error:
+    with pytest.raises(WeightsError, match=words) as error:
         read(path, LAYERS)
     assert "\n" not in str(error.value)
     assert str(error.value).startswith("a.weights.h5 ")
@@ -278,14 +278,14 @@ LISTS: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.parametrize("what", LISTS)
-def test_lists_of_layers_that_lie(tmp_path: Path, tiny: dict[str, bytes], what: str) -> None:
+@pytest.mark.parametrize("case", LISTS)
+def test_lists_of_layers_that_lie(tmp_path: Path, tiny: dict[str, bytes], case: str) -> None:
     path = tmp_path / "a.h5"
     path.write_bytes(tiny[".h5"])
-    names, told = LISTS[what]
+    names, words = LISTS[case]
     with h5py.File(path, "a") as root:
         root.attrs["layer_names"] = names
-    with pytest.raises(WeightsError, match=told) as error:
+    with pytest.raises(WeightsError, match=words) as error:
         read(path, LAYERS)
     assert "\n" not in str(error.value)
 
@@ -323,9 +323,9 @@ def test_a_list_of_names_in_pieces(tmp_path: Path, tiny: dict[str, bytes]) -> No
 
 def archive(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", compression) as made:
+    with zipfile.ZipFile(file, "w", compression) as opened:
         for name, data in members.items():
-            made.writestr(name, data)
+            opened.writestr(name, data)
     return file.getvalue()
 
 
@@ -337,10 +337,10 @@ def empty() -> bytes:
 
 def lying(data: bytes) -> bytes:
     """The directory says that the member is four thousand million bytes long."""
-    made = bytearray(archive({MEMBER: data}))
-    entry = made.rindex(b"PK\x01\x02")
-    made[entry + 20 : entry + 28] = b"\xf0\xff\xff\xff" * 2
-    return bytes(made)
+    result = bytearray(archive({MEMBER: data}))
+    entry = result.rindex(b"PK\x01\x02")
+    result[entry + 20 : entry + 28] = b"\xf0\xff\xff\xff" * 2
+    return bytes(result)
 
 
 ARCHIVES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
@@ -359,12 +359,12 @@ ARCHIVES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", ARCHIVES)
-def test_archives_that_lie(tmp_path: Path, tiny: dict[str, bytes], what: str) -> None:
-    make, told = ARCHIVES[what]
+@pytest.mark.parametrize("case", ARCHIVES)
+def test_archives_that_lie(tmp_path: Path, tiny: dict[str, bytes], case: str) -> None:
+    make, words = ARCHIVES[case]
     path = tmp_path / "a.keras"
     path.write_bytes(make(tiny[".weights.h5"]))
-    assert told in refused(path)
+    assert words in refused(path)
 
 
 @pytest.fixture(scope="module")
@@ -393,20 +393,20 @@ SPOILT: dict[str, tuple[Callable[[h5py.File], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", SPOILT)
+@pytest.mark.parametrize("case", SPOILT)
 @pytest.mark.parametrize("named", [False, True], ids=["by path", "by name"])
 def test_nothing_is_loaded_or_kept(
-    tmp_path: Path, mobilenet: Path, monkeypatch: pytest.MonkeyPatch, what: str, named: bool
+    tmp_path: Path, mobilenet: Path, monkeypatch: pytest.MonkeyPatch, case: str, named: bool
 ) -> None:
     path = tmp_path / "a.weights.h5"
     shutil.copy(mobilenet, path)
-    change, told = SPOILT[what]
+    change, words = SPOILT[case]
     with h5py.File(path, "a") as root:
         change(root)
     home = tmp_path / "home"
     monkeypatch.setenv("CONVATLAS_HOME", str(home))
     monkeypatch.setattr(origin("keras"), "file", lambda weights: path)
-    with pytest.raises(WeightsError, match=told) as error:
+    with pytest.raises(WeightsError, match=words) as error:
         ca.load("mobilenet", weights="keras" if named else str(path))
     assert "\n" not in str(error.value)
     assert not [kept for kept in home.rglob("*") if kept.suffix == ".safetensors"]

@@ -65,9 +65,9 @@ def test_a_lineage_says_all_that_goes_with_the_weights():
     ],
 )
 def test_refusals(call, words):
-    with pytest.raises(ca.ConvAtlasError, match=words) as told:
+    with pytest.raises(ca.ConvAtlasError, match=words) as raised:
         call()
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""Files that `export` wrote: all is in them, and what a hostile one says is refused in a line that names the file."""
+"""Native files hold everything about their net; the claims of a hostile one are refused in a line that names it."""
 
 from __future__ import annotations
 
@@ -33,37 +33,37 @@ def lite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return ca.export(ca.load("efficientnet_lite0"), tmp_path_factory.mktemp("lite") / "lite.safetensors")
 
 
-def same(one: Net, other: Net) -> bool:
-    here, there = one.state_dict(), other.state_dict()
+def same(net: Net, other: Net) -> bool:
+    here, there = net.state_dict(), other.state_dict()
     return here.keys() == there.keys() and all(torch.equal(here[name], there[name]) for name in here)
 
 
 @pytest.mark.parametrize(
-    ("name", "made"),
+    ("name", "arguments"),
     [
         ("lenet5", {"classes": 4, "channels": 2, "genes": {"activation": "relu"}, "size": (32, 36)}),
         ("mlp_300", {"genes": {"feedback": [("hidden1", "hidden1"), ("output", "hidden1")]}}),
         ("shufflenet_v2_x0_5", {"genes": {"flattening": "global_max", "dropout": 0.5}}),
     ],
 )
-def test_all_is_in_the_file(home: Path, name: str, made: dict[str, Any]) -> None:
-    net = ca.build(name, **made).eval()
+def test_all_is_in_the_file(home: Path, name: str, arguments: dict[str, Any]) -> None:
+    net = ca.build(name, **arguments).eval()
     back = ca.load(ca.export(net, home / "net.safetensors"))
     assert same(net, back)
     assert (net.genome, net.classes, net.channels, net.size) == (back.genome, back.classes, back.channels, back.size)
 
 
 def altered(path: Path, to: Path, change: Callable[[dict[str, Any]], object], part: str = "net") -> Path:
-    """The same file with another description."""
+    """Copy a file with a changed description."""
     with safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = file.metadata()
     if part == "all":
         change(metadata)
     else:
-        told = json.loads(metadata[part])
-        change(told)
-        metadata[part] = json.dumps(told)
+        description = json.loads(metadata[part])
+        change(description)
+        metadata[part] = json.dumps(description)
     save_file(tensors, to, metadata)
     return to
 
@@ -118,7 +118,7 @@ HOSTILE: dict[str, tuple[str, Callable[[dict[str, Any]], object], str]] = {
     "a field too many": ("net", lambda d: d.update(seed=0), "its description is damaged"),
     "a name for each letter": ("lineage", lambda d: d.update(class_names="n" * 1000), "its description is damaged"),
     "too few names": ("lineage", lambda d: d.update(class_names=["cat"]), "its description is damaged"),
-    "names that are none": ("lineage", lambda d: d.update(class_names=[1] * 1000), "its description is damaged"),
+    "names that are numbers": ("lineage", lambda d: d.update(class_names=[1] * 1000), "its description is damaged"),
     "a name that is obeyed": (
         "lineage",
         lambda d: d.update(class_names=["\x1b[2J", *d["class_names"][1:]]),
@@ -162,12 +162,12 @@ HOSTILE |= {
 }
 
 
-@pytest.mark.parametrize("what", HOSTILE)
-def test_descriptions_that_lie(home: Path, lite: Path, what: str) -> None:
-    part, change, told = HOSTILE[what]
+@pytest.mark.parametrize("case", HOSTILE)
+def test_descriptions_that_lie(home: Path, lite: Path, case: str) -> None:
+    part, change, words = HOSTILE[case]
     path = altered(lite, home / "bad.safetensors", change, part)
     for call in (lambda: ca.load(path), lambda: ca.load("efficientnet_lite0", weights=path)):
-        with pytest.raises(WeightsError, match=told) as error:
+        with pytest.raises(WeightsError, match=words) as error:
             call()
         text = str(error.value)
         assert text.isprintable()
@@ -175,9 +175,9 @@ def test_descriptions_that_lie(home: Path, lite: Path, what: str) -> None:
         assert len(text) < 500
 
 
-@pytest.mark.parametrize("what", list(HOSTILE)[::7])
-def test_a_cache_that_lies_is_made_anew(home: Path, lite: Path, what: str) -> None:
-    part, change, _ = HOSTILE[what]
+@pytest.mark.parametrize("case", list(HOSTILE)[::7])
+def test_a_cache_that_lies_is_made_again(home: Path, lite: Path, case: str) -> None:
+    part, change, _ = HOSTILE[case]
     path = kept(weights_of("efficientnet_lite0")[0])
     path.parent.mkdir(parents=True)
     altered(lite, path, change, part)
@@ -188,16 +188,16 @@ def test_a_cache_that_lies_is_made_anew(home: Path, lite: Path, what: str) -> No
 def test_a_folder_in_place_of_the_cache(home: Path) -> None:
     path = kept(weights_of("efficientnet_lite0")[0])
     path.mkdir(parents=True)
-    with pytest.raises(ca.ConvAtlasError, match="cannot be used: Is a directory; CONVATLAS_HOME says") as told:
+    with pytest.raises(ca.ConvAtlasError, match="cannot be used: Is a directory; CONVATLAS_HOME says") as raised:
         ca.load("efficientnet_lite0")
-    assert str(path) in str(told.value)
-    assert "\n" not in str(told.value)
+    assert str(path) in str(raised.value)
+    assert "\n" not in str(raised.value)
     assert not list(path.iterdir())
 
 
 def test_weights_of_another_net_under_a_true_description(home: Path) -> None:
     path = ca.export(ca.build("mlp_300"), home / "mlp.safetensors")
-    altered(path, home / "bad.safetensors", lambda told: told.update(net="mlp_1000"))
+    altered(path, home / "bad.safetensors", lambda description: description.update(net="mlp_1000"))
     with pytest.raises(WeightsError, match=r"^the weights in bad\.safetensors do not fit the net: head\.dense\.weight"):
         ca.load(home / "bad.safetensors")
     with safe_open(path, "pt") as file:

@@ -53,19 +53,19 @@ def read(folder: Path, data: bytes) -> dict[str, Tensor]:
 
 
 def refused(folder: Path, data: bytes) -> str:
-    with pytest.raises(WeightsError) as told:
+    with pytest.raises(WeightsError) as raised:
         read(folder, data)
-    assert "\n" not in str(told.value)
-    assert str(told.value).startswith("weights.pth ")
-    return str(told.value)
+    assert "\n" not in str(raised.value)
+    assert str(raised.value).startswith("weights.pth ")
+    return str(raised.value)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_what_is_whole_is_read(tmp_path: Path, zipped: bool) -> None:
-    given = net().state_dict()
-    found = read(tmp_path, saved(given, zipped))
-    assert list(found) == list(given)
-    assert all(torch.equal(found[name], given[name]) for name in given)
+    weights = net().state_dict()
+    tensors = read(tmp_path, saved(weights, zipped))
+    assert list(tensors) == list(weights)
+    assert all(torch.equal(tensors[name], weights[name]) for name in weights)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -86,11 +86,11 @@ def test_files_with_wrong_bytes_are_read_or_refused(tmp_path: Path, zipped: bool
         for _ in range(draw.choice([1, 3, 30])):
             wrong[draw.randrange(len(wrong))] = draw.randrange(256)
         try:
-            found = read(tmp_path, bytes(wrong))
+            tensors = read(tmp_path, bytes(wrong))
         except WeightsError as error:
             outcomes["refused" if "\n" not in str(error) else "refused in many lines"] += 1
         else:
-            assert all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in found.items())
+            assert all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items())
             outcomes["read"] += 1
     assert set(outcomes) == {"refused", "read"}
     assert outcomes["refused"] > 20
@@ -116,9 +116,9 @@ NO_TABLES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("what", NO_TABLES)
-def test_what_is_no_table_of_weights(tmp_path: Path, what: str) -> None:
-    content = NO_TABLES[what]
+@pytest.mark.parametrize("case", NO_TABLES)
+def test_what_is_no_table_of_weights(tmp_path: Path, case: str) -> None:
+    content = NO_TABLES[case]
     assert (
         refused(tmp_path, saved(content() if callable(content) else content))
         == "weights.pth does not hold a table of weights"
@@ -126,10 +126,10 @@ def test_what_is_no_table_of_weights(tmp_path: Path, what: str) -> None:
 
 
 def test_numbers_that_several_tensors_share_are_in_the_file(tmp_path: Path) -> None:
-    given = torch.arange(12.0)
-    found = read(tmp_path, saved({"all": given, "turned": given.reshape(3, 4).T, "last": given[8:]}))
-    assert torch.equal(found["turned"], given.reshape(3, 4).T)
-    assert torch.equal(found["last"], given[8:])
+    tensor = torch.arange(12.0)
+    tensors = read(tmp_path, saved({"all": tensor, "turned": tensor.reshape(3, 4).T, "last": tensor[8:]}))
+    assert torch.equal(tensors["turned"], tensor.reshape(3, 4).T)
+    assert torch.equal(tensors["last"], tensor[8:])
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -148,11 +148,11 @@ def test_a_small_file_does_not_swell(tmp_path: Path, zipped: bool) -> None:
 @pytest.mark.parametrize("zipped", [True, False])
 def test_what_a_file_says_is_not_passed_on(tmp_path: Path, zipped: bool) -> None:
     """PyTorch's message names the module that was asked for, and advises to trust it."""
-    given = saved({"a": TENSOR, "b": Path("x")}, zipped)
+    pickled = saved({"a": TENSOR, "b": Path("x")}, zipped)
     name = type(Path("x")).__name__.encode()
-    assert name in given
-    hostile = given.replace(name, b"\x1b[31m" + b"x" * (len(name) - 5))
-    for data in (given, hostile):
+    assert name in pickled
+    hostile = pickled.replace(name, b"\x1b[31m" + b"x" * (len(name) - 5))
+    for data in (pickled, hostile):
         text = refused(tmp_path, data)
         assert text.isprintable()
         assert text.startswith("weights.pth is not a whole PyTorch file of weights: damaged, or more than tensors")
@@ -165,10 +165,10 @@ def test_names_in_a_file_are_not_obeyed() -> None:
         lambda: check_fit({hostile: TENSOR}, {}, "these weights"),
         lambda: finite_float32({hostile: TENSOR * torch.nan}, "these weights"),
     ):
-        with pytest.raises(WeightsError) as told:
+        with pytest.raises(WeightsError) as raised:
             call()
-        assert str(told.value).isprintable()
-        assert len(str(told.value)) < 400
+        assert str(raised.value).isprintable()
+        assert len(str(raised.value)) < 400
 
 
 class Writing:
@@ -249,19 +249,19 @@ CHANGES: dict[str, tuple[Any, str]] = {
 def test_weights_fit_whole_or_not_at_all(change: str) -> None:
     ours = net()
     weights = {name: torch.rand_like(tensor.float()) for name, tensor in ours.state_dict().items()}
-    do, told = CHANGES[change]
+    do, words = CHANGES[change]
     do(weights)
-    with pytest.raises(WeightsError, match=rf"^these weights .*{told}"):
+    with pytest.raises(WeightsError, match=rf"^these weights .*{words}"):
         check_fit(finite_float32(weights, "these weights"), ours.state_dict(), "these weights")
 
 
 def test_a_head_may_be_missing_where_there_is_none() -> None:
-    wanted = {"stem.weight": TENSOR, "head.dense.weight": TENSOR}
-    check_fit({"stem.weight": TENSOR}, wanted, "these weights", headless=True)
+    expected = {"stem.weight": TENSOR, "head.dense.weight": TENSOR}
+    check_fit({"stem.weight": TENSOR}, expected, "these weights", headless=True)
     with pytest.raises(WeightsError, match=r"lack head\.dense\.weight"):
-        check_fit({"stem.weight": TENSOR}, wanted, "these weights")
+        check_fit({"stem.weight": TENSOR}, expected, "these weights")
     with pytest.raises(WeightsError, match=r"lack stem\.weight"):
-        check_fit({"head.dense.weight": TENSOR}, wanted, "these weights", headless=True)
+        check_fit({"head.dense.weight": TENSOR}, expected, "these weights", headless=True)
 
 
 def test_weights_fill_a_net_without_a_copy() -> None:
@@ -280,19 +280,19 @@ def test_weights_fill_a_net_without_a_copy() -> None:
 
 
 def test_half_precision_becomes_single() -> None:
-    found = finite_float32(
+    tensors = finite_float32(
         {"a": torch.ones(2, dtype=torch.bfloat16), "b.num_batches_tracked": torch.tensor(3.0)}, "these"
     )
-    assert [tensor.dtype for tensor in found.values()] == [torch.float32, torch.int64]
+    assert [tensor.dtype for tensor in tensors.values()] == [torch.float32, torch.int64]
 
 
 def test_a_compressed_archive_is_no_file_of_pytorch_s(tmp_path: Path) -> None:
     """It could swell to any size."""
     swollen = io.BytesIO()
-    given = zipfile.ZipFile(io.BytesIO(saved(net().state_dict())))
+    whole = zipfile.ZipFile(io.BytesIO(saved(net().state_dict())))
     with zipfile.ZipFile(swollen, "w", zipfile.ZIP_DEFLATED) as archive:
-        for entry in given.infolist():
-            archive.writestr(entry.filename, given.read(entry))
+        for entry in whole.infolist():
+            archive.writestr(entry.filename, whole.read(entry))
     assert "compressed" in refused(tmp_path, swollen.getvalue())
 
 
@@ -327,14 +327,14 @@ def test_safetensors_that_lie(tmp_path: Path, lie: str) -> None:
 
 def test_safetensors_can_be_used_where_they_are_mapped(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
-    given = {"wide": torch.randn(64, 16), "count": torch.tensor(3), "odd": torch.randn(3), "more": torch.randn(16)}
-    write_safetensors(given, {"who": "me"}, path)
+    weights = {"wide": torch.randn(64, 16), "count": torch.tensor(3), "odd": torch.randn(3), "more": torch.randn(16)}
+    write_safetensors(weights, {"who": "me"}, path)
     before = path.read_bytes()
-    found, metadata = read_safetensors(path)
+    tensors, metadata = read_safetensors(path)
     assert metadata["who"] == "me"
-    assert all(torch.equal(found[name], tensor) for name, tensor in given.items())
-    assert all(tensor.data_ptr() % 64 == 0 for tensor in found.values())
-    for tensor in found.values():
+    assert all(torch.equal(tensors[name], tensor) for name, tensor in weights.items())
+    assert all(tensor.data_ptr() % 64 == 0 for tensor in tensors.values())
+    for tensor in tensors.values():
         tensor.add_(1)
     assert path.read_bytes() == before
 

@@ -66,8 +66,8 @@ def made(row: Weights, aux: bool = False) -> nn.Module:
     with double():
         if row.origin == "timm":
             return timm.create_model(name, pretrained=False).eval()
-        told = {"transform_input": True, "aux_logits": aux, "init_weights": False}
-        more = told if name in ("inception_v3", "googlenet") else {}
+        options = {"transform_input": True, "aux_logits": aux, "init_weights": False}
+        more = options if name in ("inception_v3", "googlenet") else {}
         return models.get_model(name, weights=None, **more).eval()
 
 
@@ -122,8 +122,8 @@ def compare(row: Weights, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert distance(answers(by_path, x, torch.float64), theirs) <= BOUND
         assert distance(answers(returned, x, torch.float64), theirs) <= BOUND
         assert distance(ours, single.astype("float64")) <= 10 * distance(single, theirs)
-        for one in (peer, net):
-            one.float()
+        for module in (peer, net):
+            module.float()
 
 
 @pytest.mark.parametrize("case", SMALL)
@@ -161,8 +161,8 @@ def test_the_tables_are_what_the_peers_say():
 
 def transforms(row: Weights):
     if row.origin == "timm":
-        told = timm.data.resolve_data_config({}, pretrained_cfg=timm.get_pretrained_cfg(row.model).to_dict())
-        return timm.data.create_transform(**told)
+        options = timm.data.resolve_data_config({}, pretrained_cfg=timm.get_pretrained_cfg(row.model).to_dict())
+        return timm.data.create_transform(**options)
     name, _, member = row.model.partition(".")
     return models.get_model_weights(name)[member].transforms()
 

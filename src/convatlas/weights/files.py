@@ -58,7 +58,7 @@ def read(
     """
     # Not `Path.is_file`, which lets the system's errors through, for example for a name that is too long.
     if not os.path.isfile(path):
-        raise WeightsError(f"there is no file {str(path)!r:.300}")
+        raise WeightsError(f"no file is at {str(path)!r:.300}")
     if path.suffix.lower() == native.ENDING:
         tensors, description = native.read(path)
         if description is not None:

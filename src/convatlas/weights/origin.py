@@ -70,11 +70,11 @@ class Origin(ABC):
         return rows[0]
 
     def variant(self, weights: Weights) -> Mapping[str, object]:
-        """Fields of the net's row that differ from the card's: {"stride_in": "second"}."""
+        """Fields of the net's configuration that differ from the card's: {"stride_in": "second"}."""
         return {}
 
     def builds(self, weights: Weights, variant: Mapping[str, object]) -> bool:
-        """Whether the origin's code builds the net with these fields of its row."""
+        """Whether the origin's code builds the net with these fields of its configuration."""
         return self.variant(weights) == variant
 
     def follows(self, weights: Weights, file: Path, tensors: Mapping[str, Tensor]) -> str:

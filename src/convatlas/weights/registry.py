@@ -43,7 +43,7 @@ def choose(card: Card, name: str | None) -> Weights:
 
 
 def variant(card: Card, name: str) -> Mapping[str, object]:
-    """Fields of the row of a net that follows the lineage `name`, where they differ from the card's."""
+    """Fields of the configuration of a net that follows the lineage `name`, where they differ from the card's."""
     if not name:
         return {}
     row = choose(card, name)

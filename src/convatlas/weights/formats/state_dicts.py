@@ -21,7 +21,7 @@ class Family:
     """How a library's nets of one family differ from ours.
 
     Attributes:
-        variant: Fields of the nets' rows that differ from the cards'.
+        variant: Fields of the nets' configurations that differ from the cards'.
         names: Names of the layers: rules over our paths, or a function from a net to its pairs of names.
         shapes: Shapes of weights that differ from ours, see `key_mapping.to_theirs`.
     """
@@ -48,7 +48,7 @@ class StateDicts:
     modern: Callable[[str], str] = str
 
     def variant(self, net: str) -> Mapping[str, object]:
-        """Fields of a net's row that differ from the card's."""
+        """Fields of a net's configuration that differ from the card's."""
         return self.families[find(net).family].variant
 
     def names(self, net: Net) -> Names:

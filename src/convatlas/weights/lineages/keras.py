@@ -36,8 +36,8 @@ class Keras(Origin):
         """The published EfficientNets normalize a photo in two steps, see `follows`."""
         from convatlas.nets.families.efficientnet import EfficientNet
 
-        row = EfficientNet.variants.get(weights.net)
-        return {"photo": "rescaled"} if row is not None and row.photo == "learned" else {}
+        config = EfficientNet.variants.get(weights.net)
+        return {"photo": "rescaled"} if config is not None and config.photo == "learned" else {}
 
     def builds(self, weights: Weights, variant: Mapping[str, object]) -> bool:
         """Keras builds the cards' own nets too."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Own(Origin):
-    """The `own` lineage: files in our native format, which every net is written to without naming an origin."""
+    """The `own` lineage: native files, which are read where they are installed."""
 
     pixels = {"lenet": Pixels(255.0, (0.1 / (1.175 + 0.1),), (1 / (1.175 + 0.1),))}
     labels = {10: "digits"}
