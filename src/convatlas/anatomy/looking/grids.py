@@ -44,7 +44,7 @@ def filters(net: nn.Module, x: Tensor, layer: str | None = None, told: str = "")
 
     Raises:
         UnknownName: No such layer.
-        ConvAtlasError: It is no convolution, or reads too many channels to be shown (more than 16).
+        ConvAtlasError: It is not a convolution, or reads too many channels to be shown (more than 16).
     """
     operations = trace(net, x)
     if layer is None:

@@ -65,7 +65,7 @@ class Pixel(Record):
 
 
 def pixel(net: nn.Module, x: Tensor, layer: str, channel: int, row: int, column: int) -> Pixel:
-    """How a 2-d convolution makes one number of its map, for an input (1, C, H, W).
+    """Take apart one number of a 2-d convolution's map, for an input (1, C, H, W).
 
     Any convolution of any net: grouped, dilated, whatever fills its border, a module or a function that a module calls.
 
@@ -79,7 +79,7 @@ def pixel(net: nn.Module, x: Tensor, layer: str, channel: int, row: int, column:
 
     Raises:
         UnknownName: No such layer.
-        ConvAtlasError: It is no 2-d convolution, or its map has no such place.
+        ConvAtlasError: It is not a 2-d convolution, or its map has no such place.
     """
     number, _ = find(trace(net, x), layer, convolves, "2-d convolution")
     operation = trace(net, x, keep="values", only={number})[number]
@@ -87,7 +87,7 @@ def pixel(net: nn.Module, x: Tensor, layer: str, channel: int, row: int, column:
     shape = call.output.shape[-3:]
     for what, value, size in zip(("channels", "rows", "columns"), (channel, row, column), shape, strict=True):
         if not 0 <= value < size:
-            raise ConvAtlasError(f"the map of {operation.path} has {what} 0 to {size - 1}; there is no {value}")
+            raise ConvAtlasError(f"the map of {operation.path} has {what} 0 to {size - 1}; got {value}")
     return _taken_apart(operation, call, channel, row, column)
 
 

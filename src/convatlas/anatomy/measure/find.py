@@ -54,6 +54,6 @@ def unit(shape: Sequence[int], row: int | None, column: int | None) -> tuple[int
     chosen = shape[2] // 2 if row is None else row, shape[3] // 2 if column is None else column
     if not (0 <= chosen[0] < shape[2] and 0 <= chosen[1] < shape[3]):
         raise ConvAtlasError(
-            f"the map has rows 0 to {shape[2] - 1} and columns 0 to {shape[3] - 1}; there is no {chosen[0]},{chosen[1]}"
+            f"the map has rows 0 to {shape[2] - 1} and columns 0 to {shape[3] - 1}; got {chosen[0]},{chosen[1]}"
         )
     return chosen

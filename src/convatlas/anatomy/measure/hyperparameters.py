@@ -1,4 +1,4 @@
-"""What an operation's function depends on beside its window and its weights: a slope, a rate, what fills a border."""
+"""Settings of an operation beside its window and its weights: a slope, a rate, what fills a border."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ USUAL = ("constant", "none")
 
 
 STEPS = "steps"
-"""With which the setting of a layer ends that repeats itself."""
+"""Ending of the setting of a layer that repeats itself."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ class Loop:
 
     @property
     def names(self) -> list[str]:
-        """Of the layers."""
+        """Names of the layers: input, hidden1, ..., output."""
         return ["input", *(f"hidden{number}" for number in range(1, len(self.widths) - 1)), "output"]
 
     @property
     def told(self) -> list[str]:
-        """The arrows as text."""
+        """The feedback arrows as text."""
         return [f"{source} → {target}" for source, target in self.arrows]
 
 
@@ -96,8 +96,8 @@ def setting_of(operation: Operation) -> str:
     if isinstance(module, nn.Module) and len(operation.calls) > 2:
         # Of a leaf that calls much, the calls are how it works, not what it is set to.
         return ""
-    found = [value for call in operation.calls for value in _values(call)]
-    return " ".join(_written(value) for value in found if value not in USUAL)
+    values = [value for call in operation.calls for value in _values(call)]
+    return " ".join(_written(value) for value in values if value not in USUAL)
 
 
 def _functions(module: Recurrence) -> str:

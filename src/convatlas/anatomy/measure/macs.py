@@ -1,4 +1,4 @@
-"""What a function costs in multiply-accumulate operations, and how far back it sees.
+"""Multiply-accumulate operations of each PyTorch function, and its window.
 
 Multiply-accumulates are counted as papers do ("FLOPs" in the ResNet paper): convolutions, dense layers and matrix
 products; comparisons, sums, scalings and elementwise functions count as none.
@@ -38,12 +38,12 @@ def cost(operation: Operation) -> tuple[int, int, int]:
     module, shape = operation.module, (operation.shapes or [()])[0]
     if operation.is_leaf and isinstance(module, SelfCounting):
         return module.macs(shape), module.connections(shape), module.units(shape)
-    found = sum(macs(call) for call in operation.calls)
+    products = sum(macs(call) for call in operation.calls)
     if operation.is_leaf and isinstance(module, Subsampling):
-        return found, prod(shape) * (module.kernel**2 + 1), prod(shape)
-    if not found or not operation.weights:
-        return found, 0, 0
-    return found, found + sum(map(_biases, operation.calls)), prod(shape)
+        return products, prod(shape) * (module.kernel**2 + 1), prod(shape)
+    if not products or not operation.weights:
+        return products, 0, 0
+    return products, products + sum(map(_biases, operation.calls)), prod(shape)
 
 
 def _biases(call: Call) -> int:
@@ -65,9 +65,9 @@ def macs(call: Call) -> int:
     if name == "linear":
         return output.numel() * argument(call, 1, "weight").shape[-1]  # type: ignore[no-any-return]
     if name in LEFT:
-        left = argument(call, *LEFT[name])
-        summed = left.shape[0] if name == "addbmm" else 1
-        return output.numel() * left.shape[-1] * summed  # type: ignore[no-any-return]
+        matrix = argument(call, *LEFT[name])
+        summed = matrix.shape[0] if name == "addbmm" else 1
+        return output.numel() * matrix.shape[-1] * summed  # type: ignore[no-any-return]
     if name == "rmatmul":
         return output.numel() * call.args[0].shape[-2:][0]  # type: ignore[no-any-return]
     if name == "tensordot":

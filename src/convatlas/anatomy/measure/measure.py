@@ -1,4 +1,4 @@
-"""Measuring a net: one traced pass, on the meta device where it can be done, so that size costs nothing."""
+"""Measure a net by one traced pass, on the meta device if possible, so that its size costs nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def measure(
     classes: int | None = None,
     genes: Mapping[str, object] | None = None,
 ) -> Measurement:
-    """What a net is made of, measured.
+    """Measure a net: its layers, their wiring, and the totals.
 
     Args:
         net: The name of a net of the atlas, which is then never filled with weights; or any module of your own, or
@@ -209,7 +209,7 @@ def _layer(number: int, operation: Operation, field: Field, photo: tuple[int, in
         macs=macs,
         connections=connections,
         units=units,
-        memory=sum(prod(one) for one in operation.shapes) * operation.itemsize,
+        memory=sum(prod(shape) for shape in operation.shapes) * operation.itemsize,
         field=field.size(photo),
         field_stride=field.stride,
         sees_all=field.whole,

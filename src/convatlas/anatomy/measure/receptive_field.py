@@ -85,14 +85,14 @@ def _joined(paths: Iterable[Sides]) -> Sides:
 
 
 def relative(operation: Operation, shape: tuple[int, ...]) -> Sides:
-    """Which rows and columns of an input of `shape` each position of an operation's output reads."""
+    """Steps from an operation's output to an input of `shape`: the rows and columns that each position reads."""
     if collapses(operation):
         return None, None
-    made: dict[int, Sides] = {}
+    steps_to: dict[int, Sides] = {}
     after: Sides = (SAME, SAME)
     moved = False
     for call in operation.calls:
-        reads = [made.get(id(tensor)) or _given(tensor) for tensor in tensors_in((call.args, call.kwargs))]
+        reads = [steps_to.get(id(tensor)) or _given(tensor) for tensor in tensors_in((call.args, call.kwargs))]
         paths = [path for path in reads if path is not None]
         # A call on weights alone is not on the photo's way.
         if not paths:
@@ -105,7 +105,7 @@ def relative(operation: Operation, shape: tuple[int, ...]) -> Sides:
         if steps is not None:
             rows, columns = (own and seen and own.after(seen) for own, seen in zip(steps, before, strict=True))
             after = rows, columns
-        made |= {id(tensor): after for tensor in tensors_in(call.output)}
+        steps_to |= {id(tensor): after for tensor in tensors_in(call.output)}
     out = operation.shapes[0]
     if moved or len(shape) != 4 or len(out) != 4:
         return after
@@ -140,7 +140,7 @@ def _keeps_grid(shape: tuple[int, ...], maps: Sequence[tuple[int, ...]]) -> bool
     """Whether there still are rows and columns; last, where channels were split or summed."""
     if len(shape) == 4:
         return shape[2] * shape[3] > 1
-    return len(shape) in (3, 5, 6) and shape[-2:] in [one[2:] for one in maps]
+    return len(shape) in (3, 5, 6) and shape[-2:] in [other[2:] for other in maps]
 
 
 @dataclass(frozen=True)

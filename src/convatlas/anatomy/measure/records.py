@@ -39,7 +39,7 @@ class Layer:
         memory: Bytes of its output, one image.
         field: Height and width of its receptive field in pixels of the photo; None where it sees the whole photo.
         field_stride: Pixels between the fields of neighbouring positions, a fraction where a map is larger than the
-            photo; None where there is no grid left.
+            photo; None where no grid remains.
         sees_all: Whether some path from the whole photo reaches it (a gate from a global pooling, say).
         inputs: Numbers of the layers that feed it; 0 is the photo.
     """

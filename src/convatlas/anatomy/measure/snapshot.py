@@ -1,6 +1,6 @@
 """The measured figures of every net of the atlas, kept in a file so that a list needs no torch.
 
-`python -m convatlas.anatomy.measure.snapshot` measures them anew; a test compares.
+`python -m convatlas.anatomy.measure.snapshot` writes them again; a test compares.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ ONE_FOR_ALL = Steps(advance=0)
 
 
 def union(paths: Iterable[Steps]) -> Steps:
-    """What is read over several paths; only those of the largest stride count."""
+    """Join the steps of several paths; only those of the largest stride count."""
     every = list(paths)
     stride = max(steps.stride for steps in every)
     every = [steps for steps in every if steps.stride == stride]

@@ -202,14 +202,14 @@ class _Tracer(TorchFunctionMode):
             if name in LEAVE:
                 self.gone += [number for tensor, _ in before if (number := self.maker(tensor)) is not None]
             return output
-        begun = None if operation is not None else self._begin(path, module, False, (args, kwargs))
+        own = None if operation is not None else self._begin(path, module, False, (args, kwargs))
         kept_args, kept_kwargs = self._kept((args, kwargs)) if given is None else given
         # An assignment to a part of a map (`y[:, :2] = x`) gives nothing; what it makes is the map.
         made = written if output is None else output
-        (operation or begun).calls.append(Call(name, kept_args, kept_kwargs, self._kept(output)))  # type: ignore[union-attr]
-        if begun is not None:
-            if begun.inputs or not (self.gone and name in RETURN):
-                self._end(begun, made)
+        (operation or own).calls.append(Call(name, kept_args, kept_kwargs, self._kept(output)))  # type: ignore[union-attr]
+        if own is not None:
+            if own.inputs or not (self.gone and name in RETURN):
+                self._end(own, made)
             # What is written into a view is written into the map it views.
             number = self.makers.get(written[0]) if written else None
             if number is not None and (whole := written[0]._base) is not None:
@@ -299,8 +299,8 @@ class _Tracer(TorchFunctionMode):
 
     def _end(self, operation: Operation, output: Any) -> None:
         made = list(tensors_in(output))
-        # What reads no traced tensor (a parameter reshaped, a constant made) is no step on the photo's way, nor is what
-        # gives none.
+        # What reads no traced tensor (a parameter reshaped, a constant made) is not a step on the photo's way, nor is
+        # what gives nothing.
         if not operation.inputs or not made:
             for tensor in made:
                 self.remade[tensor] = operation.weights
