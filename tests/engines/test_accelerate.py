@@ -295,7 +295,7 @@ class Odd(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("work", "told"),
+    ("work", "message"),
     [
         (lambda y: y * math.nan, "outputs that are not finite"),
         (lambda y: y @ torch.ones(5, 5), r"cannot take an input of 3 x 8 x 8: RuntimeError: "),

@@ -274,7 +274,7 @@ def test_a_net_of_the_user(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("net", "file", "told"),
+    ("net", "file", "message"),
     [
         (Fft, "a.onnx", "bessel_j0"),
         (Two, "a.onnx", "one tensor"),

@@ -152,7 +152,7 @@ def test_auto_chooses_only_what_agrees(
 
 
 @pytest.mark.parametrize(
-    ("share", "told"),
+    ("share", "message"),
     [(Agreement(500, 1.0), "it is not faster"), (Agreement(0, 0.0), "float32 is sure of its first answer on none")],
 )
 def test_why_auto_stays_in_float32(
