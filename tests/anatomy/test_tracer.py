@@ -180,6 +180,16 @@ def test_a_net_with_a_torchscript_part(part: Callable[[], nn.Module]) -> None:
     assert torch.equal(net(X), answer)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_torchscript_leaf_is_called_by_the_class_it_was_compiled_from() -> None:
+    class Twice(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.sin(x) * torch.cos(x)
+
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), torch.jit.script(Twice()), torch.jit.trace(Twice(), torch.zeros(1)))
+    assert [layer.kind for layer in ca.measure(net, size=9).layers] == ["convolution", "Twice", "Twice"]
+
+
 def test_caches_hooks_and_locks_of_the_net_stay_as_they_are() -> None:
     class Caching(nn.Module):
         def __init__(self) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from convatlas.anatomy.measure.measure import measure
 from convatlas.anatomy.measure.parameters import depth, parameters
 from convatlas.anatomy.measure.tracer import trace
 from convatlas.catalogue.cards import cards
+from convatlas.nets import build
 from convatlas.nets.build import skeleton
 
 # SelfCounting in Keras 3.15.1 with `weights=None`: all parameters, trainable ones, layers that own weights.
@@ -72,6 +74,13 @@ COUNTS |= {
     "lenet5": (60000, 60000, 6),
     "boosted_lenet4": (3 * 16998, 3 * 16998, 18),
 }
+
+
+def test_a_trial_run_leaves_each_module_in_its_mode():
+    with torch.device("meta"):
+        net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4).eval())
+    build._run(net, 3, (8, 8))
+    assert [module.training for module in net.modules()] == [True, True, False]
 
 
 def test_the_table_is_whole():

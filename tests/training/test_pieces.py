@@ -317,6 +317,14 @@ def test_scores_are_counts():
             assert found.confusion[true][taken] == int(((parts.test.labels == true) & (y.argmax(1) == taken)).sum())
 
 
+def test_a_frozen_normalization_stays_frozen_while_scoring():
+    net, parts = toy_net(), toy_splits()
+    net[1].eval()
+    modes = [module.training for module in net.modules()]
+    score(NetWithLoss(net, Recipe()), parts.test, 4, World(), CPU)
+    assert [module.training for module in net.modules()] == modes
+
+
 def test_batches_leave_none_out():
     assert [row.tolist() for row in index_batches(torch.arange(5), 2)] == [[0, 1], [2, 3], [4]]
 

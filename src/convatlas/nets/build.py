@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from convatlas.base.errors import ConvAtlasError, GeneError, SizeError
+from convatlas.base.untouched import evaluating
 from convatlas.catalogue.cards import Card, find
 from convatlas.genes.genome import PUBLISHED, Genome
 from convatlas.genes.loci import LOCI
@@ -113,11 +114,9 @@ def _assemble(
 
 
 def _run(net: nn.Module, channels: int, photo: tuple[int, int]) -> None:
-    """Run one forward pass on the meta device in evaluation mode, then restore the mode."""
-    training = net.training
-    with torch.no_grad():
-        net.eval()(torch.empty(1, channels, *photo, device="meta"))
-    net.train(training)
+    """Run one forward pass on the meta device in evaluation mode."""
+    with evaluating(net), torch.no_grad():
+        net(torch.empty(1, channels, *photo, device="meta"))
 
 
 def _fits(

@@ -10,6 +10,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from convatlas.base.untouched import evaluating
 from convatlas.training.data.dataset import ImageDataset, index_batches
 from convatlas.training.distributed import World
 from convatlas.training.loss import NetWithLoss
@@ -43,17 +44,15 @@ class Score:
 
 @torch.no_grad()
 def score(module: NetWithLoss, dataset: ImageDataset, classes: int, world: World, device: torch.device) -> Score:
-    """Evaluate a net on all photos; its training mode is restored afterwards."""
-    training = module.training
-    module.eval()
+    """Evaluate a net on all photos; each of its modules is then in the mode it was in."""
     mean, confusion = MeanMetric().to(device), MulticlassConfusionMatrix(classes).to(device)
     batches = index_batches(world.shard(torch.arange(len(dataset.labels))), BATCH)
-    for indices, x in zip(batches, dataset.eval_batches(batches), strict=True):
-        labels = dataset.labels[indices]
-        target = F.one_hot(labels, classes).float().to(device)
-        loss, y = module(x.to(device), labels.to(device), target, 1.0)
-        mean.update(loss, len(indices))
-        confusion.update(y.argmax(1), labels.to(device))
-    module.train(training)
+    with evaluating(module):
+        for indices, x in zip(batches, dataset.eval_batches(batches), strict=True):
+            labels = dataset.labels[indices]
+            target = F.one_hot(labels, classes).float().to(device)
+            loss, y = module(x.to(device), labels.to(device), target, 1.0)
+            mean.update(loss, len(indices))
+            confusion.update(y.argmax(1), labels.to(device))
     counts: Tensor = confusion.compute()
     return Score(float(mean.compute()), tuple(tuple(row) for row in counts.long().tolist()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from convatlas.anatomy.measure.macs import CONVOLUTIONS, TRANSPOSED, argument
@@ -96,7 +97,7 @@ def kind_of(operation: Operation) -> tuple[str, str]:
         if known is not None:
             return known
         if len(operation.calls) != 1:
-            return type(module).__name__, "other"
+            return _type_name(module), "other"
     call = operation.calls[0]
     if call.name in CONVOLUTIONS:
         dilation, groups = argument(call, 5, "dilation", 1), argument(call, 6, "groups", 1)
@@ -110,7 +111,7 @@ def kind_of(operation: Operation) -> tuple[str, str]:
         return "ReLU6" if limits == (0, 6) else "hard tanh", "activation"
     if call.name in ("view", "reshape") and operation.shapes and len(operation.shapes[0]) > 2:
         return "reshape", "other"
-    return FUNCTIONS.get(call.name, (type(module).__name__ if operation.is_leaf else call.name, "other"))
+    return FUNCTIONS.get(call.name, (_type_name(module) if operation.is_leaf else call.name, "other"))
 
 
 def kind_of_module(module: nn.Module) -> tuple[str, str] | None:
@@ -119,6 +120,12 @@ def kind_of_module(module: nn.Module) -> tuple[str, str] | None:
     if label is not None:
         return label.kind, label.locus
     return next(((kind, locus) for types, kind, locus in KINDS if isinstance(module, types)), None)
+
+
+def _type_name(module: nn.Module) -> str:
+    """Name of a module's class; for a TorchScript module, that of the class it was compiled from."""
+    original = getattr(module, "original_name", None) if isinstance(module, torch.jit.ScriptModule) else None
+    return original or type(module).__name__
 
 
 def _convolution(groups: int, channels: int, dilation: int) -> str:
