@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from convatlas.base import download
+from convatlas.base.store import download
 from tests import sweep
 from tests.servers import server as server
 

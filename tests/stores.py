@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from convatlas.base.errors import StoreError
-from convatlas.base.store import Remote, fetch, placed
+from convatlas.base.store.fetch import fetch
+from convatlas.base.store.remote import Remote, placed
 
 DATA = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(DATA).hexdigest()

@@ -16,7 +16,7 @@ from convatlas.anatomy.measure.snapshot import measured
 from convatlas.anatomy.report.candidates import COSTS, Candidate
 from convatlas.anatomy.report.choose import Choice, _beaten
 from convatlas.base.errors import ConvAtlasError, UnknownName
-from convatlas.base.timings import best
+from convatlas.base.store.timings import best
 from convatlas.catalogue.cards import cards
 from convatlas.catalogue.listing import figure
 from convatlas.pictures.shapes import Disc, Group, Line, Text, flat

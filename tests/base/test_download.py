@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from tests.servers import CERTIFICATE, Fault, File, Server
 from tests.stores import DATA, SHA256, left, outcome, refusal, told
 
-from convatlas.base import download, http
-from convatlas.base.store import Remote, fetch, placed
+from convatlas.base.store import download, http
+from convatlas.base.store.fetch import fetch
+from convatlas.base.store.remote import Remote, placed
 
 OTHER = bytes(reversed(DATA))
 MONDAY, TUESDAY = "Mon, 05 Jan 2026 00:00:00 GMT", "Tue, 06 Jan 2026 00:00:00 GMT"
@@ -78,7 +79,10 @@ def test_three_tries_and_no_more(server: Server, store: Path) -> None:
 def test_a_process_that_is_killed_goes_on(server: Server, store: Path) -> None:
     faults = [Fault(cut=100_000, end="stall")]
     remote = Remote(server.add("/net", DATA, faults=faults), "net.h5", SHA256)
-    code = "import sys\nfrom convatlas.base.store import Remote, fetch\nfetch(Remote(*sys.argv[1:]))"
+    code = (
+        "import sys\nfrom convatlas.base.store.fetch import fetch\nfrom convatlas.base.store.remote import Remote\n"
+        "fetch(Remote(*sys.argv[1:]))"
+    )
     process = subprocess.Popen([sys.executable, "-c", code, remote.url, remote.file, remote.hash])
     while not part(remote).exists() or part(remote).stat().st_size < 50_000:
         assert process.poll() is None
@@ -98,7 +102,7 @@ def test_what_was_whole_but_not_yet_verified(
     """It is not asked again, if its length is known; if not, there is nothing after it, and all of it is taken."""
     remote = Remote(server.add("/net", DATA, framing=framing), "net.h5", SHA256)
     with monkeypatch.context() as patch:
-        patch.setattr("convatlas.base.store.difference", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("convatlas.base.store.fetch.difference", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             fetch(remote)
     assert fetch(remote).read_bytes() == DATA

@@ -19,16 +19,17 @@ from typing import Any
 import pytest
 from tests.servers import Fault, Server
 
-from convatlas.base.progress import BARS
+from convatlas.base.store.progress import BARS
 
 DATA = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(DATA).hexdigest()
 FETCH = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from convatlas.base import asking, downloading
-from convatlas.base.store import Remote, fetch
-asking.TIMEOUT, downloading.PAUSE = float(sys.argv[1]), 0
+from convatlas.base.store import download, http
+from convatlas.base.store.fetch import fetch
+from convatlas.base.store.remote import Remote
+http.TIMEOUT, download.PAUSE = float(sys.argv[1]), 0
 *addresses, digest = sys.argv[2:]
 remotes = [Remote(url, "net-" + url[-1], digest.strip("-")) for url in addresses]
 with ThreadPoolExecutor(4) as pool:

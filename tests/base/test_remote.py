@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from convatlas.base.errors import StoreError
-from convatlas.base.store import Remote, home, offline, placed
+from convatlas.base.store.remote import Remote, home, offline, placed
 
 
 def test_home_is_what_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -72,6 +72,6 @@ def test_where_a_file_is(store: Path) -> None:
 
 
 def test_it_needs_no_torch() -> None:
-    code = "import sys, convatlas.base.store; print({'torch', 'numpy'} & set(sys.modules))"
+    code = "import sys, convatlas.base.store.fetch; print({'torch', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

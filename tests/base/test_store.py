@@ -18,8 +18,10 @@ from tests.servers import Server
 from tests.stores import DATA, HASHES, SHA256, left, refusal
 
 import convatlas
-from convatlas.base import store as storing
-from convatlas.base.store import Remote, fetch, locked, placed
+from convatlas.base.locking import locked
+from convatlas.base.store import fetch as module
+from convatlas.base.store.fetch import fetch
+from convatlas.base.store.remote import Remote, placed
 
 
 @pytest.mark.parametrize("digest", HASHES.values(), ids=HASHES)
@@ -68,7 +70,8 @@ def test_a_wrong_file_never_gets_the_name(server: Server, store: Path, digest: s
 
 FETCHES = """
 import sys
-from convatlas.base.store import Remote, fetch
+from convatlas.base.store.fetch import fetch
+from convatlas.base.store.remote import Remote
 sys.stdin.readline()
 print(fetch(Remote(*sys.argv[1:])))
 """
@@ -125,7 +128,7 @@ def test_a_lock_is_let_go_after_an_error(tmp_path: Path) -> None:
 def test_the_lock_of_a_killed_process_is_free(server: Server, store: Path) -> None:
     remote = Remote(server.add("/net", DATA), "net.h5", SHA256)
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom convatlas.base.store import locked\n"
+        "import os, sys\nfrom pathlib import Path\nfrom convatlas.base.locking import locked\n"
         "with locked(Path(sys.argv[1])):\n print('held', flush=True)\n sys.stdin.read()"
     )
     holder = subprocess.Popen(
@@ -155,7 +158,7 @@ def test_the_file_is_on_the_disk_before_it_gets_its_name(
             steps.append(name)
             return genuine(*given)
 
-        monkeypatch.setattr(storing.os, name, noted)
+        monkeypatch.setattr(module.os, name, noted)
     fetch(Remote(server.add("/net", DATA), "net.h5", SHA256))
     # What is resumable, the file, what was verified.
     assert steps == ["fsync", "replace"] * 3

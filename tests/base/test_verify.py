@@ -17,8 +17,9 @@ import pytest
 from tests.servers import Server
 from tests.stores import DATA, HASHES, SHA256, put, refusal
 
-from convatlas.base import verify
-from convatlas.base.store import Remote, fetch, placed
+from convatlas.base.store import verify
+from convatlas.base.store.fetch import fetch
+from convatlas.base.store.remote import Remote, placed
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 
 import convatlas as ca
 from convatlas.anatomy.report.net_table import net_table
-from convatlas.base import timings
 from convatlas.base.errors import ConvAtlasError, UnknownName
-from convatlas.base.timings import best
+from convatlas.base.store import timings
+from convatlas.base.store.timings import best
 from convatlas.cli import app
 from convatlas.engines import backend
 from convatlas.engines.bench import bench as benching

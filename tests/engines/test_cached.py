@@ -14,7 +14,7 @@ import torch
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, ImageError, UnknownName, WeightsError
-from convatlas.base.store import home
+from convatlas.base.store.remote import home
 from convatlas.engines import accelerate as accelerating
 from convatlas.engines.cached import cached_net
 from convatlas.engines.probabilities import MAPS

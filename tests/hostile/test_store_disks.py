@@ -17,7 +17,8 @@ from tests.servers import Fault, Server
 from tests.stores import DATA, SHA256, outcome, refusal
 
 from convatlas.base.errors import StoreError
-from convatlas.base.store import Remote, fetch, placed
+from convatlas.base.store.fetch import fetch
+from convatlas.base.store.remote import Remote, placed
 
 
 @pytest.mark.parametrize("room", [0, 100_000, len(DATA) - 1])
@@ -72,7 +73,8 @@ def test_a_disk_that_fails_at_any_step(
 
 FETCH = """
 import os, resource, sys
-from convatlas.base.store import Remote, fetch
+from convatlas.base.store.fetch import fetch
+from convatlas.base.store.remote import Remote
 from convatlas.base.errors import ConvAtlasError
 {before}
 try:

@@ -9,7 +9,8 @@ from tests.servers import Server
 from tests.stores import DATA, SHA256, told
 
 from convatlas.base.errors import StoreError
-from convatlas.base.store import Remote, fetch, placed
+from convatlas.base.store.fetch import fetch
+from convatlas.base.store.remote import Remote, placed
 
 
 @pytest.mark.parametrize(

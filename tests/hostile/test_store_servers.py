@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from tests.servers import CERTIFICATE, Fault, Server
 from tests.stores import DATA, SHA256, left, outcome, refusal, told
 
-from convatlas.base import download, http
 from convatlas.base.errors import StoreError
-from convatlas.base.http import redirected
-from convatlas.base.store import Remote, fetch, placed
+from convatlas.base.store import download, http
+from convatlas.base.store.fetch import fetch
+from convatlas.base.store.http import redirected
+from convatlas.base.store.remote import Remote, placed
 
 # Lengths that lie
 

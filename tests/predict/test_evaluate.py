@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, ImageError, StoreError, WeightsError
-from convatlas.base.evaluations import evaluated
+from convatlas.base.store.evaluations import evaluated
 from convatlas.cli import app
 from convatlas.images.labels import labels, synsets
 from convatlas.images.samples import sample

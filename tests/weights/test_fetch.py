@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 import convatlas as ca
 from convatlas.base.errors import StoreError, WeightsError
-from convatlas.base.store import Remote, placed
+from convatlas.base.store.remote import Remote, placed
 from convatlas.catalogue import lineages
 from convatlas.catalogue.lineages import Weights, all_weights, weights_of
 from convatlas.cli import app

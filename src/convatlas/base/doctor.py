@@ -15,7 +15,7 @@ from convatlas.base.atomic import read_json
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.machine import cpu, threads
 from convatlas.base.records import Record
-from convatlas.base.store import home, offline
+from convatlas.base.store.remote import home, offline
 
 ENGINES = {"eager": "torch", "compiled": "torch", "onnxruntime": "onnxruntime", "openvino": "openvino"}
 """Package of each engine."""

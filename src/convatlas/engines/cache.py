@@ -13,7 +13,7 @@ from torch import nn
 
 from convatlas.base.fingerprint import add_tensors, tensor_bytes
 from convatlas.base.machine import versions
-from convatlas.base.store import home
+from convatlas.base.store.remote import home
 from convatlas.engines.registry import packages
 from convatlas.nets.net import Net
 

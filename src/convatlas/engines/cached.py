@@ -10,7 +10,7 @@ from pathlib import Path
 from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.machine import machine_key
-from convatlas.base.store import home
+from convatlas.base.store.remote import home
 from convatlas.catalogue.lineages import Weights
 from convatlas.engines.export.metadata import Description
 from convatlas.engines.options import Options

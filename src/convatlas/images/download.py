@@ -13,8 +13,9 @@ from tempfile import TemporaryDirectory
 
 from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import ConvAtlasError, ImageError, StoreError
-from convatlas.base.locking import unusable
-from convatlas.base.store import Remote, fetch, home, locked, offline
+from convatlas.base.locking import locked, unusable
+from convatlas.base.store.fetch import fetch
+from convatlas.base.store.remote import Remote, home, offline
 from convatlas.images.digits import DataSet, Digits, Source, find, from_files, read_folder, verified
 from convatlas.images.idx import LIMIT
 

@@ -15,10 +15,10 @@ import numpy as np
 from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.devices import device_of
 from convatlas.base.errors import ConvAtlasError, ImageError
-from convatlas.base.evaluations import keep
 from convatlas.base.locking import locked, unusable
 from convatlas.base.records import Record
-from convatlas.base.remote import home
+from convatlas.base.store.evaluations import keep
+from convatlas.base.store.remote import home
 from convatlas.base.verbs import Steps, verb
 from convatlas.engines.session import Photos, Session
 from convatlas.images.labelled import Labelled, labelled

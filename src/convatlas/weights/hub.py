@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from convatlas.base.errors import StoreError
-from convatlas.base.store import Remote, fetch, offline, placed
+from convatlas.base.store.fetch import fetch
+from convatlas.base.store.remote import Remote, offline, placed
 from convatlas.catalogue.lineages import Weights
 
 

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from convatlas.anatomy.measure.snapshot import measured
-from convatlas.base.store import home
+from convatlas.base.store.remote import home
 from convatlas.base.tables import Column, Table
 from convatlas.catalogue.cards import find
 from convatlas.catalogue.lineages import Weights, all_weights, weights_of

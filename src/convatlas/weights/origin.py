@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from convatlas.base.store import Remote, fetch
+from convatlas.base.store.fetch import fetch
+from convatlas.base.store.remote import Remote
 from convatlas.catalogue.lineages import Weights
 
 if TYPE_CHECKING:

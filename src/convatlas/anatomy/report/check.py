@@ -10,8 +10,8 @@ from typing import Any
 from convatlas.anatomy.measure.measure import measure
 from convatlas.anatomy.measure.records import Measurement
 from convatlas.base.errors import ConvAtlasError
-from convatlas.base.evaluations import evaluated
 from convatlas.base.records import Record
+from convatlas.base.store.evaluations import evaluated
 from convatlas.base.tables import Column, Table, plain
 from convatlas.catalogue.cards import Card, Figure, cards, find
 from convatlas.catalogue.printed import value

@@ -11,8 +11,8 @@ from convatlas.anatomy.report.bubble_chart import bubble_chart
 from convatlas.anatomy.report.candidates import COSTS, Candidate, candidates
 from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.base.records import Record
+from convatlas.base.store.timings import best
 from convatlas.base.tables import Column, Table, plain
-from convatlas.base.timings import best
 from convatlas.catalogue.printed import value
 from convatlas.pictures.picture import Picture
 

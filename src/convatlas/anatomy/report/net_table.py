@@ -6,8 +6,8 @@ from typing import Any
 
 from convatlas.anatomy.measure.snapshot import measured
 from convatlas.base.errors import ConvAtlasError, unknown
+from convatlas.base.store.timings import best
 from convatlas.base.tables import Column, Table, plain
-from convatlas.base.timings import best
 from convatlas.catalogue.cards import find
 from convatlas.catalogue.listing import NUMBERS, list_nets
 

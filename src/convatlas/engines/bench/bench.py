@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.base.machine import cpu, threads
-from convatlas.base.timings import keep
+from convatlas.base.store.timings import keep
 from convatlas.base.verbs import Steps, verb
 from convatlas.catalogue.cards import cards, find
 from convatlas.engines.bench.cells import Cells

@@ -58,7 +58,7 @@ class Time:
         return self.limit / self.call if self.precision == "float32" else None
 
     def row(self) -> dict[str, Any]:
-        """Row for `base.timings`; has "milliseconds" only in float32 for one photo, which is what `choose` compares."""
+        """Row for `base.store.timings`; only float32 for one photo has "milliseconds", which `choose` compares."""
         row = vars(self) | {"photos_per_second": self.photos_per_second}
         if self.batch == 1 and self.precision == "float32" and self.engine in names():
             row["milliseconds"] = self.milliseconds

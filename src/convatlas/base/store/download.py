@@ -13,8 +13,8 @@ from pathlib import Path
 
 from convatlas.base import atomic
 from convatlas.base.errors import StoreError
-from convatlas.base.http import Broken, ask, said
-from convatlas.base.progress import Tell
+from convatlas.base.store.http import Broken, ask, said
+from convatlas.base.store.progress import Tell
 
 CHUNK = 1 << 20
 LIMIT = 4 << 30

@@ -8,7 +8,7 @@ from typing import Any
 
 from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.locking import locked, unusable
-from convatlas.base.remote import home
+from convatlas.base.store.remote import home
 
 NEEDED: dict[str, type] = {"key": str, "weights": str, "preprocessing": str, "data": str}
 NEEDED |= {"photos": int, "classes": int, "top1": float, "top5": float}

@@ -13,8 +13,8 @@ from typing import Any
 from convatlas.base import atomic
 from convatlas.base.errors import StoreError
 from convatlas.base.locking import locked
-from convatlas.base.progress import say
-from convatlas.base.remote import Remote, home
+from convatlas.base.store.progress import say
+from convatlas.base.store.remote import Remote, home
 
 FRESH = 2_000_000_000  # ns; the coarsest clock of a file system still in use (FAT)
 

@@ -7,14 +7,12 @@ import stat
 import time
 from pathlib import Path
 
-from convatlas.base.download import discard, download
 from convatlas.base.errors import StoreError
 from convatlas.base.locking import locked, unusable
-from convatlas.base.progress import BARS, Tell
-from convatlas.base.remote import Remote, home, offline, placed
-from convatlas.base.verify import FRESH, difference, is_known, remember
-
-__all__ = ["Remote", "fetch", "home", "locked", "offline", "placed"]
+from convatlas.base.store.download import discard, download
+from convatlas.base.store.progress import BARS, Tell
+from convatlas.base.store.remote import Remote, home, offline, placed
+from convatlas.base.store.verify import FRESH, difference, is_known, remember
 
 
 def fetch(remote: Remote, folder: str = "downloads", quiet: bool = False) -> Path:

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 from convatlas.base.atomic import read_json, write_bytes
+from convatlas.base.locking import locked
 from convatlas.base.machine import cpu
-from convatlas.base.store import home, locked
+from convatlas.base.store.remote import home
 
 FILE = "bench.json"
 

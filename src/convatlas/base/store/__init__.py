@@ -1,0 +1,1 @@
+"""The store: published files of this machine, whole and verified, and the times and accuracies measured on it."""
