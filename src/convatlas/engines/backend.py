@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from convatlas.engines.session import Session
     from convatlas.engines.workspace import Workspace
 
-GRAPH = "net.onnx"
-"""File in a net's folder: its graph in float32, from which every engine that reads ONNX starts."""
-
 
 class Backend:
     """An engine that runs nets. Importing its file must not import PyTorch.

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.extras import needed
 from convatlas.base.machine import threads
-from convatlas.engines.backend import GRAPH, Backend
+from convatlas.engines.backend import Backend
+from convatlas.engines.export.metadata import GRAPH
 from convatlas.engines.options import Options
 from convatlas.engines.session import Photos, Session
 

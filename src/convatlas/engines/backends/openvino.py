@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.machine import threads
-from convatlas.engines.backend import GRAPH, Backend
+from convatlas.engines.backend import Backend
+from convatlas.engines.export.metadata import GRAPH
 from convatlas.engines.export.openvino_ir import capabilities, core, read, refused
 from convatlas.engines.export.quantize import quantize
 from convatlas.engines.options import Options

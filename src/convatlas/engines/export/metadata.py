@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 FORMAT = "1"
 
+GRAPH = "net.onnx"
+"""File in a net's folder: its graph in float32, from which every engine that reads ONNX starts."""
+
 
 @dataclass(frozen=True)
 class Description:
