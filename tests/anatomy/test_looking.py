@@ -14,10 +14,10 @@ from tests.anatomy.pictures import check_words
 from torch import Tensor, nn
 
 import convatlas as ca
-from convatlas.anatomy.looking.field import field, reach_of
-from convatlas.anatomy.looking.grids import filters, maps
-from convatlas.anatomy.looking.pixel import pixel
-from convatlas.anatomy.looking.pixel_drawing import drawn
+from convatlas.anatomy.looking.field import draw_field, reach_of
+from convatlas.anatomy.looking.grids import draw_filters, draw_maps
+from convatlas.anatomy.looking.pixel import explain_pixel
+from convatlas.anatomy.looking.pixel_drawing import draw_pixel
 from convatlas.base.errors import ConvAtlasError, UnknownName
 from convatlas.pictures.pixels import diverging, shaded
 from convatlas.pictures.shapes import Box, Disc, Image, Text, flat
@@ -153,7 +153,7 @@ def test_a_gate_sees_the_whole_photo_beside() -> None:
 def test_the_field_over_a_photo() -> None:
     net = ca.build("mobilenet", size=64)
     photo = np.zeros((64, 64, 3), np.uint8)
-    picture = field(net, photo, 3, "block2", told="Weights: none.")
+    picture = draw_field(net, photo, 3, "block2", caption="Weights: none.")
     check_words(picture)
     said = " ".join(shape.text for shape in flat(picture.shapes) if isinstance(shape, Text))
     # 16 x 16 maps: the middle one is 8, 8.
@@ -166,13 +166,13 @@ def test_the_field_over_a_photo() -> None:
     (middle,) = (shape for shape in flat(picture.shapes) if isinstance(shape, Disc))
     assert (middle.x - image.x) == pytest.approx(35.5 * scale)
     # At the corner the field is cut, and its middle is nobody's.
-    assert not [shape for shape in flat(field(net, photo, 3, "block2", 0, 8).shapes) if isinstance(shape, Disc)]
+    assert not [shape for shape in flat(draw_field(net, photo, 3, "block2", 0, 8).shapes) if isinstance(shape, Disc)]
     with pytest.raises(UnknownName, match="did you mean block9"):
-        field(net, photo, 3, "block99")
+        draw_field(net, photo, 3, "block99")
     with pytest.raises(ConvAtlasError, match="rows 0 to 15"):
-        field(net, photo, 3, "block2", 16, 0)
-    with pytest.raises(ConvAtlasError, match="gives maps"):
-        field(net, photo, 3, "head")
+        draw_field(net, photo, 3, "block2", 16, 0)
+    with pytest.raises(ConvAtlasError, match="outputs maps"):
+        draw_field(net, photo, 3, "head")
 
 
 class Functional(nn.Module):
@@ -214,7 +214,7 @@ def test_the_sum_is_what_the_layer_gives(name: str) -> None:
         y = net(x)
     places = [(0, 0, 0), (5, y.shape[2] - 1, y.shape[3] - 1), (3, y.shape[2] // 2, 1)]
     for channel, row, column in places:
-        found = pixel(nn.Sequential(net), x, "0", channel, row, column)
+        found = explain_pixel(nn.Sequential(net), x, "0", channel, row, column)
         assert found.given == y[0, channel, row, column]
         assert abs(found.total - found.given) <= 1e-12
         products = [
@@ -241,7 +241,7 @@ def test_the_sum_is_what_the_layer_gives(name: str) -> None:
 def test_a_number_of_our_nets(name: str, layer: str, size: int) -> None:
     net = ca.build(name, size=size).double().eval()
     x = torch.rand(1, net.channels, size, size, dtype=torch.float64)
-    found = pixel(net, x, layer, 3, 2, 1)
+    found = explain_pixel(net, x, layer, 3, 2, 1)
     kept: list[Tensor] = []
     net.get_submodule(found.layer).register_forward_hook(lambda module, given, output: kept.append(output))
     with torch.no_grad():
@@ -253,17 +253,17 @@ def test_a_number_of_our_nets(name: str, layer: str, size: int) -> None:
 def test_a_number_of_a_foreign_net() -> None:
     net = timm.create_model("convnext_atto").double().eval()
     x = torch.rand(1, 3, 64, 64, dtype=torch.float64)
-    found = pixel(net, x, "stages.1.blocks.0.conv_dw", 7, 2, 2)
+    found = explain_pixel(net, x, "stages.1.blocks.0.conv_dw", 7, 2, 2)
     assert found.groups == 80
     assert [one.number for one in found.channels] == [7]
     assert abs(found.total - found.given) <= 1e-12
-    check_words(drawn(found))
+    check_words(draw_pixel(found))
 
 
 def test_the_picture_of_a_sum() -> None:
     net = nn.Sequential(nn.Conv2d(20, 4, 3)).double()
-    found = pixel(net, torch.randn(1, 20, 8, 8, dtype=torch.float64), "0", 1, 2, 3)
-    picture = drawn(found, "Weights: random.")
+    found = explain_pixel(net, torch.randn(1, 20, 8, 8, dtype=torch.float64), "0", 1, 2, 3)
+    picture = draw_pixel(found, "Weights: random.")
     check_words(picture)
     said = [shape.text for shape in flat(picture.shapes) if isinstance(shape, Text)]
     assert "0: map 1, row 2, column 3" in said
@@ -280,18 +280,18 @@ def test_pixels_that_are_none() -> None:
     x = torch.zeros(1, 3, 8, 8)
     for place, hint in (((4, 0, 0), "channels 0 to 3"), ((0, 6, 0), "rows 0 to 5"), ((0, 0, -1), "columns 0 to 5")):
         with pytest.raises(ConvAtlasError, match=hint):
-            pixel(net, x, "0", *place)
+            explain_pixel(net, x, "0", *place)
     with pytest.raises(ConvAtlasError, match="not a 2-d convolution"):
-        pixel(net, x, "1", 0, 0, 0)
+        explain_pixel(net, x, "1", 0, 0, 0)
     with pytest.raises(UnknownName, match="known: 0, 1, 2, 3"):
-        pixel(net, x, "conv", 0, 0, 0)
+        explain_pixel(net, x, "conv", 0, 0, 0)
 
 
 def test_maps_are_those_of_the_layer() -> None:
     torch.manual_seed(1)
     net = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU()).eval()
     x = torch.randn(1, 3, 9, 9)
-    picture = maps(net, x, "1")
+    picture = draw_maps(net, x, "1")
     check_words(picture)
     images = [shape for shape in flat(picture.shapes) if isinstance(shape, Image)]
     assert len(images) == 5
@@ -301,27 +301,27 @@ def test_maps_are_those_of_the_layer() -> None:
 
     assert images[2].png == png(shaded(value))
     assert "black at 0" in picture.description
-    assert "blue below 0" in maps(net, x, "0").description
-    with pytest.raises(ConvAtlasError, match="gives maps"):
-        maps(nn.Sequential(net, nn.Flatten()), x, "1")
+    assert "blue below 0" in draw_maps(net, x, "0").description
+    with pytest.raises(ConvAtlasError, match="outputs maps"):
+        draw_maps(nn.Sequential(net, nn.Flatten()), x, "1")
 
 
 def test_only_so_many_maps() -> None:
-    picture = maps(nn.Conv2d(1, 300, 1), torch.ones(1, 1, 4, 4), "1")
+    picture = draw_maps(nn.Conv2d(1, 300, 1), torch.ones(1, 1, 4, 4), "1")
     assert "The first 256 of 300 maps" in picture.description
 
 
 def test_kernels() -> None:
     net = nn.Sequential(nn.Conv2d(3, 7, 5), nn.Conv2d(7, 4, 3), nn.Conv2d(4, 32, 3), nn.Conv2d(32, 2, 1))
     x = torch.zeros(1, 3, 20, 20)
-    picture = filters(net, x)
+    picture = draw_filters(net, x)
     check_words(picture)
     assert sum(isinstance(shape, Image) for shape in flat(picture.shapes)) == 7
-    assert sum(isinstance(shape, Image) for shape in flat(filters(net, x, "1").shapes)) == 28
+    assert sum(isinstance(shape, Image) for shape in flat(draw_filters(net, x, "1").shapes)) == 28
     with pytest.raises(ConvAtlasError, match="32 channels"):
-        filters(net, x, "3")
+        draw_filters(net, x, "3")
     with pytest.raises(ConvAtlasError, match="has no 2-d convolution"):
-        filters(nn.Flatten(), x)
+        draw_filters(nn.Flatten(), x)
 
 
 def test_colours_of_numbers() -> None:

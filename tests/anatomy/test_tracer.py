@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 import convatlas as ca
-from convatlas.anatomy.looking.grids import maps
-from convatlas.anatomy.looking.pixel import pixel
+from convatlas.anatomy.looking.grids import draw_maps
+from convatlas.anatomy.looking.pixel import explain_pixel
 from convatlas.anatomy.measure.activations import activations
 from convatlas.anatomy.measure.tracer import trace
 from convatlas.base.errors import UnknownName
@@ -66,13 +66,13 @@ def test_a_pixel_and_maps_are_those_before_a_later_write() -> None:
     x = X.double()
     with torch.no_grad():
         conv, last = net.conv(x), net.last(net.conv(x).relu())
-    apart = pixel(net, x, "conv", 1, 2, 3)
+    apart = explain_pixel(net, x, "conv", 1, 2, 3)
     assert apart.given == conv[0, 1, 2, 3]
     assert apart.total == pytest.approx(apart.given, abs=1e-12)
-    apart = pixel(net, x, "last", 1, 2, 3)
+    apart = explain_pixel(net, x, "last", 1, 2, 3)
     assert apart.given == last[0, 1, 2, 3]
     assert apart.total == pytest.approx(apart.given, abs=1e-12)
-    images = [shape for shape in flat(maps(net, x, "conv").shapes) if isinstance(shape, Image)]
+    images = [shape for shape in flat(draw_maps(net, x, "conv").shapes) if isinstance(shape, Image)]
     assert images[2].png == png(shaded(conv[0, 2].numpy()))
 
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convatlas.anatomy.measure.measure import input_shape
+from convatlas.anatomy.measure.shape_trace import input_shape
 from convatlas.base.errors import ConvAtlasError, ImageError
 from convatlas.engines.export.graph import first_line
 from convatlas.images.decoding import read

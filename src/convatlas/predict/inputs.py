@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from convatlas.anatomy.measure.measure import input_shape
+from convatlas.anatomy.measure.shape_trace import input_shape
 from convatlas.base.errors import ConvAtlasError, StoreError, WeightsError
 from convatlas.catalogue.cards import Card, find
 from convatlas.catalogue.lineages import weights_of

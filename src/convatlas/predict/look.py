@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from convatlas.anatomy.looking.field import field as seen_field
-from convatlas.anatomy.looking.grids import filters as kernels
-from convatlas.anatomy.looking.grids import maps as feature_maps
-from convatlas.anatomy.looking.pixel import pixel as apart
-from convatlas.anatomy.looking.pixel_drawing import drawn
+from convatlas.anatomy.looking.field import draw_field
+from convatlas.anatomy.looking.grids import draw_filters, draw_maps
+from convatlas.anatomy.looking.pixel import explain_pixel
+from convatlas.anatomy.looking.pixel_drawing import draw_pixel
 from convatlas.base.errors import ConvAtlasError
 from convatlas.images.decoding import Source
 from convatlas.nets.build import Size
@@ -51,17 +50,17 @@ def look(
     if field is not None:
         layer, *places = _places(field, (0, 2), "LAYER or LAYER,ROW,COLUMN")
         row, column = map(int, places) if places else (None, None)
-        return seen_field(subject.net, subject.pixels, subject.x.shape[1], layer, row, column, subject.caption)
+        return draw_field(subject.net, subject.pixels, subject.x.shape[1], layer, row, column, subject.caption)
     if maps is not None:
-        return feature_maps(subject.net, subject.x, maps, subject.caption)
+        return draw_maps(subject.net, subject.x, maps, subject.caption)
     if pixel is not None:
         layer, *places = _places(pixel, (3,), "LAYER,CHANNEL,ROW,COLUMN")
         channel, row, column = map(int, places)
         exact = sum(weight.numel() for weight in subject.net.parameters()) <= WIDE
         chosen, x = (subject.net.double(), subject.x.double()) if exact else (subject.net, subject.x)
-        return drawn(apart(chosen, x, layer, channel, row, column), subject.caption)
+        return draw_pixel(explain_pixel(chosen, x, layer, channel, row, column), subject.caption)
     if filters:
-        return kernels(subject.net, subject.x, told=subject.weights)
+        return draw_filters(subject.net, subject.x, caption=subject.weights)
     raise ConvAtlasError("say what to look at: a field, maps, filters or a pixel")
 
 

@@ -1,1 +1,1 @@
-"""Looking at a photo through a net: what a unit sees, what maps and kernels hold, how one number comes about."""
+"""Pictures of a net on one photo: receptive fields, feature maps, kernels, and how one number is computed."""

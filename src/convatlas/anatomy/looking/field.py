@@ -1,4 +1,4 @@
-"""The receptive field of a unit, drawn over a photo."""
+"""Draw the receptive field of a unit over a photo."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from convatlas.anatomy.measure.find import find, gives_maps, unit
-from convatlas.anatomy.measure.measure import operations_of
+from convatlas.anatomy.measure.find import find, outputs_maps, unit_at
 from convatlas.anatomy.measure.receptive_field import Reach, reach
+from convatlas.anatomy.measure.shape_trace import trace_shapes
 from convatlas.pictures.picture import Picture
 from convatlas.pictures.pixels import png
 from convatlas.pictures.shapes import GREY, PAPER, Box, Disc, Image, Shape, Text
 from convatlas.pictures.text import text_width, wrapped
 
 SIDE, MARGIN = 520.0, 20.0
-"""Of the longer side of the photo, and around it, in the picture."""
+"""Length of the photo's longer side in the picture, and the margin around it."""
 
 MARK = "#e8590c"
 
@@ -23,74 +23,84 @@ MARK = "#e8590c"
 def reach_of(
     net: nn.Module, shape: tuple[int, ...], layer: str, row: int | None = None, column: int | None = None
 ) -> tuple[Reach, str, tuple[int, int], tuple[int, ...]]:
-    """What a unit of a layer sees of an input of `shape` (C, H, W).
+    """Find the pixels of an input that a unit of a layer sees.
 
     Args:
-        net: Any module; on the meta device too.
-        shape: Of its input.
-        layer: Its name or number, or a module that holds it.
-        row: Of the unit in the layer's map, from 0; the middle one if not said.
-        column: Likewise.
+        net: Any module; it may be on the meta device.
+        shape: Shape of the input, (C, H, W).
+        layer: Name or number of the layer, or name of a module that contains it.
+        row: Row of the unit in the layer's map, from 0; by default the middle row.
+        column: Column of the unit in the layer's map, from 0; by default the middle column.
 
     Returns:
-        What it sees, the layer's own name, the unit's row and column, and the shape of the map (C, H, W).
+        The pixels, the layer's full name, the unit's (row, column), and the shape of the layer's maps, (C, H, W).
 
     Raises:
         UnknownName: No such layer.
-        ConvAtlasError: It gives no map, or has no such unit.
+        ConvAtlasError: The layer does not output maps, or has no such unit.
     """
-    operations = operations_of(net, shape)
-    at, operation = find(operations, layer, gives_maps, "layer that gives maps")
-    chosen = unit(operation.shapes[0], row, column)
-    return reach(operations, at, *chosen, (shape[1], shape[2])), operation.path, chosen, operation.shapes[0][1:]
+    operations = trace_shapes(net, shape)
+    index, operation = find(operations, layer, outputs_maps, "layer that outputs maps")
+    place = unit_at(operation.shapes[0], row, column)
+    return reach(operations, index, *place, (shape[1], shape[2])), operation.path, place, operation.shapes[0][1:]
 
 
-def field(
+def draw_field(
     net: nn.Module,
     photo: NDArray[np.uint8],
     channels: int,
     layer: str,
     row: int | None = None,
     column: int | None = None,
-    told: str = "",
+    caption: str = "",
 ) -> Picture:
-    """A photo (H, W, 3) of the size of the net's input with the field of a unit on it; `told` stands below.
+    """Draw a photo with the receptive field of a unit marked on it.
+
+    Args:
+        net: Any module; it may be on the meta device.
+        photo: The photo (H, W, 3), of the height and width of the net's input.
+        channels: Channels of the net's input.
+        layer: Name or number of the layer, or name of a module that contains it.
+        row: Row of the unit in the layer's map, from 0; by default the middle row.
+        column: Column of the unit in the layer's map, from 0; by default the middle column.
+        caption: Text below the picture, after the field's own description.
 
     Raises:
         UnknownName: No such layer.
-        ConvAtlasError: It gives no map, or has no such unit.
+        ConvAtlasError: The layer does not output maps, or has no such unit.
     """
     height, width = photo.shape[:2]
-    found, name, place, shape = reach_of(net, (channels, height, width), layer, row, column)
+    reached, name, place, shape = reach_of(net, (channels, height, width), layer, row, column)
     scale = SIDE / max(height, width)
-    left, top = MARGIN, 62.0
-    x1, x2 = (left + scale * edge for edge in (found.columns[0], found.columns[1] + 1))
-    y1, y2 = (top + scale * edge for edge in (found.rows[0], found.rows[1] + 1))
-    right, bottom = left + scale * width, top + scale * height
+    x0, y0 = MARGIN, 62.0
+    x1, x2 = (x0 + scale * edge for edge in (reached.columns[0], reached.columns[1] + 1))
+    y1, y2 = (y0 + scale * edge for edge in (reached.rows[0], reached.rows[1] + 1))
+    x3, y3 = x0 + scale * width, y0 + scale * height
     shade = [
-        (left, top, right - left, y1 - top),
-        (left, y2, right - left, bottom - y2),
-        (left, y1, x1 - left, y2 - y1),
-        (x2, y1, right - x2, y2 - y1),
+        (x0, y0, x3 - x0, y1 - y0),
+        (x0, y2, x3 - x0, y3 - y2),
+        (x0, y1, x1 - x0, y2 - y1),
+        (x2, y1, x3 - x2, y2 - y1),
     ]
-    sides = found.rows[1] - found.rows[0] + 1, found.columns[1] - found.columns[0] + 1
+    sides = reached.rows[1] - reached.rows[0] + 1, reached.columns[1] - reached.columns[0] + 1
     text = (
         f"Unit {place[0]},{place[1]} of {shape[0]} maps of {shape[1]}×{shape[2]} sees {sides[0]}×{sides[1]} pixels: "
-        f"rows {found.rows[0]} to {found.rows[1]} of {height}, "
-        f"columns {found.columns[0]} to {found.columns[1]} of {width}."
+        f"rows {reached.rows[0]} to {reached.rows[1]} of {height}, "
+        f"columns {reached.columns[0]} to {reached.columns[1]} of {width}."
     )
-    text += " Through a gate it sees the whole photo too." if found.whole else ""
-    shapes: list[Shape] = [Image(left, top, right - left, bottom - top, png(photo))]
+    text += " Through a gate it sees the whole photo too." if reached.whole else ""
+    shapes: list[Shape] = [Image(x0, y0, x3 - x0, y3 - y0, png(photo))]
     shapes += [Box(*area, fill="#101418", opacity=0.55) for area in shade if area[2] > 0 and area[3] > 0]
     shapes.append(Box(x1, y1, x2 - x1, y2 - y1, "none", MARK))
-    if found.rows[0] and found.columns[0] and found.rows[1] < height - 1 and found.columns[1] < width - 1:
-        # Of a field that the photo's border may have cut the middle is not where the unit looks.
+    if reached.rows[0] and reached.columns[0] and reached.rows[1] < height - 1 and reached.columns[1] < width - 1:
+        # The middle of a field cut off by the photo's border is not the middle of what the unit sees.
         shapes.append(Disc((x1 + x2) / 2, (y1 + y2) / 2, 3, MARK, PAPER))
     title = f"What {name} sees"
-    wide = max(right - left, 360, text_width(title, 16, True))
-    lines = wrapped(f"{text} {told}".strip(), wide, 10)
-    shapes += [Text(left, bottom + 20 + 14 * at, line, 10, fill=GREY) for at, line in enumerate(lines)]
-    wide += 2 * MARGIN
-    heading = Text(left, 38, title, 16, True)
-    high = bottom + 20 + 14 * len(lines) + 8
-    return Picture(wide, high, (Box(0, 0, wide, high, PAPER), heading, *shapes), title, text)
+    text_space = max(x3 - x0, 360, text_width(title, 16, True))
+    lines = wrapped(f"{text} {caption}".strip(), text_space, 10)
+    shapes += [Text(x0, y3 + 20 + 14 * number, line, 10, fill=GREY) for number, line in enumerate(lines)]
+    total_width = text_space + 2 * MARGIN
+    heading = Text(x0, 38, title, 16, True)
+    total_height = y3 + 20 + 14 * len(lines) + 8
+    background = Box(0, 0, total_width, total_height, PAPER)
+    return Picture(total_width, total_height, (background, heading, *shapes), title, text)

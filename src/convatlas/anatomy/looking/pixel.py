@@ -1,4 +1,4 @@
-"""How one number of a convolution's map comes about: a patch times a kernel, summed, and a bias."""
+"""Take apart how a convolution computes one number: a patch times a kernel, summed, plus a bias."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convatlas.anatomy.measure.find import convolves, find
+from convatlas.anatomy.measure.find import find, runs_conv2d
 from convatlas.anatomy.measure.macs import argument
 from convatlas.anatomy.measure.tracer import Call, Operation, trace
 from convatlas.base.errors import ConvAtlasError
@@ -22,7 +22,14 @@ Grid = tuple[tuple[float, ...], ...]
 
 @dataclass(frozen=True)
 class Channel:
-    """What one input channel adds: its patch, its kernel, the sum of their products."""
+    """Contribution of one input channel.
+
+    Attributes:
+        number: Channel of the input, from 0.
+        patch: Input values that the kernel meets.
+        kernel: Weights.
+        total: Sum of the products of both.
+    """
 
     number: int
     patch: Grid
@@ -32,18 +39,18 @@ class Channel:
 
 @dataclass(frozen=True)
 class Pixel(Record):
-    """One number of a map, taken apart.
+    """How a convolution computes one number of its output.
 
     Attributes:
-        layer: The convolution's name.
-        channel: Of the map, from 0; `row` and `column` likewise.
-        row: See `channel`.
-        column: See `channel`.
-        groups: Of the convolution: it reads the channels of its own group alone.
-        channels: What each of those adds.
-        bias: What is added to their sum.
-        total: The sum, in float64.
-        given: What the layer gave there.
+        layer: Name of the convolution.
+        channel: Channel of the output, from 0.
+        row: Row of the output, from 0.
+        column: Column of the output, from 0.
+        groups: Groups of the convolution; only the input channels of one group contribute.
+        channels: Contribution of each of those input channels.
+        bias: Bias, bias_value to the sum of the contributions.
+        total: Sum of contributions and bias, in float64.
+        given: The number that the layer itself computed.
     """
 
     layer: str
@@ -64,66 +71,66 @@ class Pixel(Record):
         )
 
 
-def pixel(net: nn.Module, x: Tensor, layer: str, channel: int, row: int, column: int) -> Pixel:
-    """Take apart one number of a 2-d convolution's map, for an input (1, C, H, W).
+def explain_pixel(net: nn.Module, x: Tensor, layer: str, channel: int, row: int, column: int) -> Pixel:
+    """Take apart one number that a 2-d convolution computes.
 
-    Any convolution of any net: grouped, dilated, whatever fills its border, a module or a function that a module calls.
+    The convolution may be grouped, dilated or padded in any mode, and a module or a function that a module calls.
 
     Args:
         net: Any module.
-        x: Its input; in float64 the sum is what the layer gives to the last digits.
-        layer: The convolution's name or number, or a module that holds it.
-        channel: Of its map, from 0.
-        row: Likewise.
-        column: Likewise.
+        x: Its input, (1, C, H, W); in float64 the sum equals the layer's output up to rounding.
+        layer: Name or number of the convolution, or name of a module that contains it.
+        channel: Channel of its output, from 0.
+        row: Row of its output, from 0.
+        column: Column of its output, from 0.
 
     Raises:
         UnknownName: No such layer.
-        ConvAtlasError: It is not a 2-d convolution, or its map has no such place.
+        ConvAtlasError: The layer is not a 2-d convolution, or its output has no such place.
     """
-    number, _ = find(trace(net, x), layer, convolves, "2-d convolution")
-    operation = trace(net, x, keep="values", only={number})[number]
+    index, _ = find(trace(net, x), layer, runs_conv2d, "2-d convolution")
+    operation = trace(net, x, keep="values", only={index})[index]
     call = next(call for call in reversed(operation.calls) if call.name == "conv2d")
     shape = call.output.shape[-3:]
-    for what, value, size in zip(("channels", "rows", "columns"), (channel, row, column), shape, strict=True):
+    for axis, value, size in zip(("channels", "rows", "columns"), (channel, row, column), shape, strict=True):
         if not 0 <= value < size:
-            raise ConvAtlasError(f"the map of {operation.path} has {what} 0 to {size - 1}; got {value}")
-    return _taken_apart(operation, call, channel, row, column)
+            raise ConvAtlasError(f"the map of {operation.path} has {axis} 0 to {size - 1}; got {value}")
+    return _explain(operation, call, channel, row, column)
 
 
-def _taken_apart(operation: Operation, call: Call, channel: int, row: int, column: int) -> Pixel:
+def _explain(operation: Operation, call: Call, channel: int, row: int, column: int) -> Pixel:
     weight, groups = argument(call, 1, "weight").detach(), int(argument(call, 6, "groups", 1))
     bias = argument(call, 2, "bias", None)
     strides, steps = (_pair(argument(call, place, name, 1)) for place, name in ((3, "stride"), (5, "dilation")))
     kernel = weight.shape[2:]
     reach = [(size - 1) * step + 1 for size, step in zip(kernel, steps, strict=True)]
-    padded = _bordered(argument(call, 0, "input"), argument(call, 4, "padding", 0), reach)
+    padded = _pad(argument(call, 0, "input"), argument(call, 4, "padding", 0), reach)
     per_group = weight.shape[1]
     first = channel // (weight.shape[0] // groups) * per_group
-    top, left = row * strides[0], column * strides[1]
+    y, x = row * strides[0], column * strides[1]
     maps = padded if padded.ndim == 3 else padded[0]
-    patch = maps[first : first + per_group, top : top + reach[0] : steps[0], left : left + reach[1] : steps[1]]
+    patch = maps[first : first + per_group, y : y + reach[0] : steps[0], x : x + reach[1] : steps[1]]
     values, kernels = as_numpy(patch), as_numpy(weight[channel])
     channels = tuple(
-        Channel(first + at, _grid(one), _grid(other), float((one * other).sum()))
-        for at, (one, other) in enumerate(zip(values, kernels, strict=True))
+        Channel(number, _grid(plane), _grid(taps), float((plane * taps).sum()))
+        for number, (plane, taps) in enumerate(zip(values, kernels, strict=True), first)
     )
-    added = 0.0 if bias is None else float(bias.detach()[channel])
-    given = call.output.reshape(-1, *call.output.shape[-3:])[0, channel, row, column]
-    total = float((values * kernels).sum()) + added
-    return Pixel(operation.path, channel, row, column, groups, channels, added, total, float(given.detach()))
+    bias_value = 0.0 if bias is None else float(bias.detach()[channel])
+    computed = call.output.reshape(-1, *call.output.shape[-3:])[0, channel, row, column]
+    total = float((values * kernels).sum()) + bias_value
+    return Pixel(operation.path, channel, row, column, groups, channels, bias_value, total, float(computed.detach()))
 
 
-def _bordered(given: Tensor, padding: Any, reach: Sequence[int]) -> Tensor:
-    """The input with the border of zeros that the call itself adds."""
+def _pad(x: Tensor, padding: Any, reach: Sequence[int]) -> Tensor:
+    """Add the zeros that the call itself pads its input (..., H, W) with."""
     if padding == "same":
-        # As PyTorch has it: the odd pixel goes below and to the right.
+        # PyTorch puts the odd pixel below and to the right.
         sides = [((size - 1) // 2, size - 1 - (size - 1) // 2) for size in reach]
     elif isinstance(padding, str):
         sides = [(0, 0), (0, 0)]
     else:
         sides = [(side, side) for side in _pair(padding)]
-    return F.pad(given.detach(), (*sides[1], *sides[0]))
+    return F.pad(x.detach(), (*sides[1], *sides[0]))
 
 
 def _pair(value: Any) -> tuple[int, int]:

@@ -1,0 +1,138 @@
+"""Assemble the record of a net from its traced operations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+
+from torch import nn
+
+from convatlas.anatomy.measure.hyperparameters import setting_of
+from convatlas.anatomy.measure.macs import CONVOLUTIONS, TRANSPOSED, Window, argument, cost, window
+from convatlas.anatomy.measure.operation_kinds import kind_of, kind_of_module
+from convatlas.anatomy.measure.parameters import depth, parameters, statistics, weighted_layers
+from convatlas.anatomy.measure.receptive_field import Field, fields, relative
+from convatlas.anatomy.measure.records import Layer, Measurement, most_common_activation
+from convatlas.anatomy.measure.shape_trace import net_name
+from convatlas.anatomy.measure.tracer import Operation
+from convatlas.genes.attention import Gated
+from convatlas.genes.feedback import Recurrence
+from convatlas.genes.layers import SelfCounting
+
+
+def assemble(net: nn.Module, shape: tuple[int, ...], operations: Sequence[Operation]) -> Measurement:
+    """Assemble the record of a net from the operations traced on an input of `shape` (without the batch)."""
+    gates = {id(gate) for part in net.modules() if isinstance(part, Gated) for gate in part.gate.modules()}
+    counted: set[int] = set()
+    photo = (shape[1], shape[2]) if len(shape) == 3 else (1, 1)
+    layers = tuple(
+        _layer(number, operation, field, photo, counted)
+        for number, (operation, field) in enumerate(zip(operations, fields(operations, photo), strict=True), 1)
+    )
+    total, trainable = parameters(net)
+    answers = {operation.answer: operation for operation in operations if operation.answer is not None}
+    first = answers[min(answers)]
+    return Measurement(
+        name=net_name(net),
+        input=shape,
+        output=first.shapes[0][1:],
+        layers=layers,
+        parameters=total,
+        trainable=trainable,
+        depth=depth(net),
+        path=_longest_path(operations, layers, gates),
+        macs=sum(layer.macs for layer in layers),
+        memory=sum(layer.memory for layer in layers),
+        activation=most_common_activation(layers, _recurrent_activations(operations)),
+        weighted=tuple(_count_arrays(layer) for layer in weighted_layers(net)),
+        aside=tuple(_unused_parts(net, counted)),
+    )
+
+
+def _unused_parts(net: nn.Module, counted: set[int]) -> Iterator[tuple[str, int]]:
+    """Names of the net's children with parameters that no operation used, and how many; last those of the net itself.
+
+    `counted` holds the ids of the tensors that operations used.
+    """
+    known = set(counted)
+    for name, part in [*net.named_children(), ("weights of its own", net)]:
+        tensors = [*part.parameters(), *(tensor for below in part.modules() for tensor in statistics(below))]
+        unused = {id(tensor): tensor for tensor in tensors if id(tensor) not in known}
+        known.update(unused)
+        if unused:
+            yield name, sum(tensor.numel() for tensor in unused.values())
+
+
+def _recurrent_activations(operations: Sequence[Operation]) -> list[str]:
+    """Kinds of the activations that recurrences apply inside."""
+    loops = [operation.module for operation in operations if isinstance(operation.module, Recurrence)]
+    known = [(act, kind_of_module(act)) for loop in loops for act in loop.functions if act is not None]
+    return [kind[0] if kind else type(act).__name__ for act, kind in known]
+
+
+def _count_arrays(layer: nn.Module) -> int:
+    return len(list(layer.parameters())) + sum(len(statistics(part)) for part in layer.modules())
+
+
+def _layer(number: int, operation: Operation, field: Field, photo: tuple[int, int], counted: set[int]) -> Layer:
+    """Describe one operation, and add the ids of its weights and statistics to `counted`."""
+    kind, locus = kind_of(operation)
+    running = statistics(operation.module)
+    if not operation.is_leaf:
+        read = set(map(id, operation.buffers))
+        running = [tensor for tensor in running if id(tensor) in read]
+    fresh = {id(tensor): tensor for tensor in (*operation.weights, *running) if id(tensor) not in counted}
+    counted.update(fresh)
+    macs, connections, units = cost(operation)
+    windows = (window(call) for call in operation.calls)
+    shown = next((candidate for candidate in windows if candidate is not None), None)
+    return Layer(
+        number=number,
+        name=operation.path,
+        kind=kind,
+        locus=locus,
+        kernel=shown.kernel if shown else None,
+        stride=shown.stride if shown else None,
+        padding=_padding(operation, shown),
+        dilation=shown.dilation if shown else None,
+        groups=_groups(operation),
+        setting=setting_of(operation),
+        output=operation.shapes[0][1:],
+        parameters=sum(tensor.numel() for tensor in fresh.values()),
+        trainable=sum(weight.numel() for weight in fresh.values() if weight.requires_grad),
+        macs=macs,
+        connections=connections,
+        units=units,
+        memory=sum(prod(shape) for shape in operation.shapes) * operation.itemsize,
+        field=field.size(photo),
+        field_stride=field.stride,
+        sees_all=field.whole,
+        inputs=tuple(source + 1 for source in dict.fromkeys(operation.inputs)),
+    )
+
+
+def _padding(operation: Operation, shown: Window | None) -> tuple[int, int] | None:
+    """Rows above and columns to the left that are added as a border, by the window itself or by a pad before it."""
+    borders = [call for call in operation.calls if call.name == "pad" and len(argument(call, 1, "pad")) >= 4]
+    if shown is None and not borders:
+        return None
+    rows, columns = relative(operation, operation.shapes_in[0])
+    return (-rows.first[0], -columns.first[0]) if rows and columns else None
+
+
+def _groups(operation: Operation) -> int | None:
+    for call in operation.calls:
+        if call.name in (*CONVOLUTIONS, *TRANSPOSED):
+            return int(argument(call, 6, "groups", 1))
+    return None
+
+
+def _longest_path(operations: Sequence[Operation], layers: tuple[Layer, ...], gates: set[int]) -> int:
+    """Number of convolutions and dense layers on the longest path, without those that only compute a gate."""
+    lengths: list[int] = []
+    for operation, layer in zip(operations, layers, strict=True):
+        module = operation.module
+        counts = module.layers if isinstance(module, SelfCounting) else int(layer.locus in ("convolution", "dense"))
+        before = max((lengths[source] if source >= 0 else 0 for source in operation.inputs), default=0)
+        lengths.append(before + (0 if id(module) in gates else counts))
+    return max(lengths)
