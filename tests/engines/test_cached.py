@@ -10,16 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, ImageError, UnknownName, WeightsError
 from convatlas.base.store.remote import home
 from convatlas.engines import accelerate as accelerating
 from convatlas.engines.cached import cached_net
-from convatlas.engines.probabilities import MAPS
 from convatlas.images.samples import SAMPLES, sample
-from convatlas.nets.probabilities import MAPS as TORCH_MAPS
 from convatlas.weights.resolve import NamedNet, find_net
 
 
@@ -121,14 +118,6 @@ def test_invalid_files_are_not_used(cached: Path, tmp_path: Path, monkeypatch) -
     assert cached_net(lite) is None
     assert ca.classify(sample("coffee")).answers[0].label == "espresso"
     assert second.is_file()
-
-
-@pytest.mark.parametrize("name", MAPS)
-def test_probabilities_are_those_of_the_nets(name: str) -> None:
-    y = 3 * torch.randn(4, 10)
-    y[0] = -2
-    assert np.allclose(MAPS[name](y.numpy()), TORCH_MAPS[name](y).numpy(), atol=1e-6)
-    assert set(MAPS) == set(TORCH_MAPS)
 
 
 def test_wrong_arguments(cached: Path, monkeypatch) -> None:

@@ -1,25 +1,37 @@
-"""Maps from a net's outputs to probabilities, for arrays, equal to those of `nets.probabilities`. Needs no torch."""
+"""Convert a net's outputs to class probabilities, by the map that its card names. Needs no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convatlas.engines.session import Photos
 
+if TYPE_CHECKING:
+    from convatlas.nets.net import Net
+
 
 def _softmax(y: Photos) -> Photos:
-    raised = np.exp(y - y.max(1, keepdims=True))
-    shares: Photos = raised / raised.sum(1, keepdims=True)
-    return shares
+    exponentials = np.exp(y - y.max(1, keepdims=True))
+    probabilities: Photos = exponentials / exponentials.sum(1, keepdims=True)
+    return probabilities
 
 
 def _halved(y: Photos) -> Photos:
-    share = ((1 + y) / 2).clip(0, 1)
-    shares: Photos = share / np.maximum(share.sum(1, keepdims=True), np.float32(1e-12))
-    return shares
+    halves = ((1 + y) / 2).clip(0, 1)
+    probabilities: Photos = halves / np.maximum(halves.sum(1, keepdims=True), np.float32(1e-12))
+    return probabilities
 
 
 MAPS: Mapping[str, Callable[[Photos], Photos]] = {"softmax": _softmax, "halved": _halved, "identity": lambda y: y}
-"""Maps (N, classes) -> (N, classes), by the names that cards give them."""
+"""Maps (N, classes) -> (N, classes) by the names explained at `Card.probabilities`."""
+
+MAP_BY_OUTPUT = {"dense": "softmax", "rbf": "softmax", "squashed": "halved"}
+"""Map for each output gene, which may differ from the card's map if the gene was swapped."""
+
+
+def map_of(net: Net) -> str:
+    """Name of the map from a net's outputs to probabilities, as `Card.probabilities`; "none" for an embedding."""
+    return MAP_BY_OUTPUT.get(str(net.genome.output), net.card.probabilities) if net.classes else "none"

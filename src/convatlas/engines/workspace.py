@@ -16,7 +16,8 @@ from torch.export import ExportedProgram
 from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import ConvAtlasError, ImageError
 from convatlas.engines.export.graph import export_program, onnx_bytes
-from convatlas.engines.export.metadata import GRAPH, map_of, metadata_of
+from convatlas.engines.export.metadata import GRAPH, metadata_of
+from convatlas.engines.probabilities import map_of
 from convatlas.engines.sample_inputs import resized, sample_inputs
 from convatlas.engines.session import Photos
 from convatlas.images.decoding import Source

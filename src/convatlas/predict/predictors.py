@@ -18,7 +18,7 @@ from convatlas.base.devices import device_of
 from convatlas.base.errors import ConvAtlasError, ImageError, WeightsError, unknown
 from convatlas.engines.cached import cached_net, classifies
 from convatlas.engines.options import AUTO, EAGER
-from convatlas.engines.probabilities import MAPS
+from convatlas.engines.probabilities import MAPS, map_of
 from convatlas.engines.registry import without_torch
 from convatlas.engines.session import Photos, Session
 from convatlas.images.decoding import Source, read
@@ -103,8 +103,6 @@ class Classifier(Predictor):
     @classmethod
     def of(cls, net: Net, session: Session) -> Self:
         """Make the classifier of a net that `session` runs."""
-        from convatlas.engines.export.metadata import map_of
-
         return cls(net.card.name, net.lineage, session, map_of(net))
 
     def probabilities(self, x: Photos) -> Photos:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from convatlas.base.errors import ConvAtlasError, WeightsError
+from convatlas.engines.probabilities import map_of
 from convatlas.weights.lineage import Lineage
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from convatlas.nets.net import Net
 
 FORMAT = "1"
 
@@ -96,10 +96,3 @@ def metadata_of(net: nn.Module, shape: tuple[int, ...]) -> dict[str, str]:
         "genes": json.dumps({locus: value for locus, value in genes.items() if value is not None}, default=str),
         "follows": net.follows,
     }
-
-
-def map_of(net: Net) -> str:
-    """Name of the map from a net's outputs to probabilities, as `Card.probabilities`; "none" for an embedding."""
-    from convatlas.nets.probabilities import OUTPUTS
-
-    return OUTPUTS.get(str(net.genome.output), net.card.probabilities) if net.classes else "none"
