@@ -10,7 +10,7 @@ import pytest
 
 from convatlas.base.errors import StoreError
 from convatlas.base.store.fetch import fetch
-from convatlas.base.store.remote import Remote, placed
+from convatlas.base.store.remote import Remote, path_of
 
 DATA = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -37,10 +37,10 @@ def refusal(remote: Remote, folder: str = "downloads") -> str:
 def told(remote: Remote) -> str:
     """What the text says between the address and the place for the file; nothing is there."""
     said = refusal(remote)
-    before, after = f"cannot download {remote.url}: ", f"; or put the file by hand at {placed(remote)}"
+    before, after = f"cannot download {remote.url}: ", f"; or save the file as {path_of(remote)} yourself"
     assert said.startswith(before)
     assert said.endswith(after)
-    assert not placed(remote).exists()
+    assert not path_of(remote).exists()
     return said.removeprefix(before).removesuffix(after)
 
 
@@ -56,7 +56,7 @@ def outcome(remote: Remote) -> bytes | str:
 
 def left(remote: Remote) -> set[str]:
     """What is in the file's folder, apart from the lock."""
-    folder = placed(remote).parent
+    folder = path_of(remote).parent
     return {one.name for one in folder.iterdir()} - {f".{remote.file}.lock"} if folder.exists() else set()
 
 

@@ -16,7 +16,7 @@ from convatlas.anatomy.measure.snapshot import measured
 from convatlas.anatomy.report.candidates import COSTS, Candidate
 from convatlas.anatomy.report.choose import Choice, _beaten
 from convatlas.base.errors import ConvAtlasError, UnknownName
-from convatlas.base.store.timings import best
+from convatlas.base.store.timings import best_times
 from convatlas.catalogue.cards import cards
 from convatlas.catalogue.listing import figure
 from convatlas.pictures.shapes import Disc, Group, Line, Text, flat
@@ -106,7 +106,7 @@ def test_times_of_this_machine(store: Path) -> None:
     assert choice.by == "time"
     assert [(one.net, one.time) for one in choice.front] == [("resnet50", 25.0), ("mobilenet_v2", 5.0)]
     assert "without a measured time were left out" in choice.why
-    assert best()["resnet50"] == {224: 25.0, 64: 1.0}
+    assert best_times()["resnet50"] == {224: 25.0, 64: 1.0}
     # Times are shown, but not asked for, when another cost counts.
     assert next(one for one in ca.choose().candidates if one.net == "vgg16").time == 90.0
     check_words(choice.draw())
@@ -127,7 +127,7 @@ def test_times_of_this_machine(store: Path) -> None:
 )
 def test_a_damaged_record_is_none(store: Path, text: str) -> None:
     (store / "bench.json").write_text(text, encoding="utf-8")
-    assert best() == {}
+    assert best_times() == {}
 
 
 def test_wrong_wishes() -> None:

@@ -22,7 +22,7 @@ from tests.stores import DATA, SHA256, left, outcome, refusal, told
 
 from convatlas.base.store import download, http
 from convatlas.base.store.fetch import fetch
-from convatlas.base.store.remote import Remote, placed
+from convatlas.base.store.remote import Remote, path_of
 
 OTHER = bytes(reversed(DATA))
 MONDAY, TUESDAY = "Mon, 05 Jan 2026 00:00:00 GMT", "Tue, 06 Jan 2026 00:00:00 GMT"
@@ -34,15 +34,15 @@ def ranges(server: Server) -> list[str]:
 
 
 def part(remote: Remote) -> Path:
-    return placed(remote).with_name(f".{remote.file}.part")
+    return path_of(remote).with_name(f".{remote.file}.part")
 
 
 def broken_off(server: Server, path: str = "/net", digest: str = SHA256, cut: int = 1000, **how: Any) -> Remote:
     """A file of which an earlier call got the first bytes; from now on the server is good."""
     remote = Remote(server.add(path, DATA, faults=repeat(Fault(cut=cut)), **how), "net.h5", digest)
     said = refusal(remote)
-    assert f"of {len(DATA):,} bytes (3 tries); or put the file by hand at {placed(remote)}" in said
-    assert not placed(remote).exists()
+    assert f"of {len(DATA):,} bytes (3 tries); or save the file as {path_of(remote)} yourself" in said
+    assert not path_of(remote).exists()
     server.files[path].faults = ()
     server.requests.clear()
     return remote
@@ -72,7 +72,7 @@ def test_in_the_next_call(server: Server, store: Path) -> None:
 
 def test_three_tries_and_no_more(server: Server, store: Path) -> None:
     remote = Remote(server.add("/net", DATA, faults=repeat(Fault(cut=1000))), "net.h5", SHA256)
-    assert "the answer broke off after 3,000 of 256,000 bytes (3 tries)" in refusal(remote)
+    assert "the download broke off after 3,000 of 256,000 bytes (3 tries)" in refusal(remote)
     assert server.count() == 3
 
 
@@ -102,7 +102,7 @@ def test_what_was_whole_but_not_yet_verified(
     """It is not asked again, if its length is known; if not, there is nothing after it, and all of it is taken."""
     remote = Remote(server.add("/net", DATA, framing=framing), "net.h5", SHA256)
     with monkeypatch.context() as patch:
-        patch.setattr("convatlas.base.store.fetch.difference", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("convatlas.base.store.fetch.mismatch", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             fetch(remote)
     assert fetch(remote).read_bytes() == DATA
@@ -229,7 +229,7 @@ def test_wherever_it_breaks_off(cuts: list[tuple[int, Any]], framing: Any, diges
             found = outcome(remote)
             if found == data:
                 break
-            assert not placed(remote).exists()
+            assert not path_of(remote).exists()
         assert found == data
 
 
@@ -291,13 +291,13 @@ def test_certificates_are_verified(store: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(ssl, "_create_default_https_context", ssl._create_unverified_context)
     with Server(secure=True) as server:
         remote = Remote(server.add("/net", DATA), "net.h5", SHA256)
-        assert "its certificate is not valid (self-signed certificate)" in refusal(remote)
+        assert "its certificate is invalid (self-signed certificate)" in refusal(remote)
         assert server.count() == 0
         monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
         assert fetch(remote).read_bytes() == DATA
         # It is for localhost.
         named_otherwise = Remote(remote.url.replace("localhost", "127.0.0.1"), "other.h5", SHA256)
-        assert "its certificate is not valid (" in refusal(named_otherwise)
+        assert "its certificate is invalid (" in refusal(named_otherwise)
 
 
 def test_redirects_are_followed(server: Server, store: Path) -> None:
@@ -332,8 +332,8 @@ def test_offline(server: Server, store: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("CONVATLAS_OFFLINE", "1")
     remote = Remote(server.add("/net", DATA), "net.h5", SHA256)
     assert refusal(remote) == (
-        f"cannot download {remote.url}: CONVATLAS_OFFLINE is set and forbids it; unset it; "
-        f"or put the file by hand at {store}/downloads/net.h5"
+        f"cannot download {remote.url}: CONVATLAS_OFFLINE forbids it; unset it; "
+        f"or save the file as {store}/downloads/net.h5 yourself"
     )
     assert server.count() == 0
     assert not store.exists()
@@ -367,14 +367,14 @@ def test_nobody_listens(server: Server, store: Path) -> None:
 )
 def test_what_the_server_refuses_is_not_asked_again(server: Server, store: Path, status: int, phrase: str) -> None:
     remote = Remote(server.add("/net", DATA, faults=repeat(Fault(status=status))), "net.h5", SHA256)
-    assert told(remote) == f"the server answers {status}{phrase}"
+    assert told(remote) == f"the server responds {status}{phrase}"
     assert server.count() == 1
 
 
 def test_nothing_comes(server: Server, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "TIMEOUT", 0.3)
     remote = Remote(server.add("/net", DATA, faults=repeat(Fault(cut=0, end="stall"))), "net.h5", SHA256)
-    assert told(remote) == "the answer broke off: nothing came for 0.3 s (3 tries)"
+    assert told(remote) == "the download broke off: no data for 0.3 s (3 tries)"
 
 
 def test_no_answer_comes(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,4 +384,4 @@ def test_no_answer_comes(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         remote = Remote(f"http://127.0.0.1:{silent.getsockname()[1]}/net", "net.h5")
-        assert told(remote) == "the server does not answer: nothing came for 0.1 s (3 tries)"
+        assert told(remote) == "no response from the server: no data for 0.1 s (3 tries)"

@@ -106,15 +106,15 @@ def test_threads_share_one_display(server: Server, store: Path, terminal: Termin
     assert re.search(r"net-[ab] [^\n]*B[^\n]*\r?\nnet-[ab] [^\n]*B", terminal.drawn())
 
 
-def test_what_is_said_meanwhile_has_its_own_line(server: Server, store: Path, terminal: Terminal) -> None:
+def test_a_notice_has_its_own_line(server: Server, store: Path, terminal: Terminal) -> None:
     process = terminal.start(server.add("/b", DATA), slowly(server, "/a"), "")
     process.communicate()
     lines = re.split(r"[\r\n]+", terminal.drawn())
     # Folded where the terminal ends.
     text = " ".join(" ".join(lines).split())
     for name in "ab":
-        assert f"convatlas: nobody publishes a hash of net-{name}; its sha256 {SHA256} is pinned in" in text
-    assert sum(line.startswith("convatlas: nobody") for line in lines) == 2
+        assert f"convatlas: no hash of net-{name} is published; its sha256 {SHA256} is pinned in" in text
+    assert sum(line.startswith("convatlas: no hash of") for line in lines) == 2
 
 
 def test_two_processes_do_not_draw_over_each_other(server: Server, store: Path, terminal: Terminal) -> None:
@@ -150,7 +150,7 @@ def test_without_an_error_stream(server: Server, store: Path) -> None:
 def test_the_display_ends_with_the_last_bar() -> None:
     with BARS.bar("a", False) as tell, BARS.bar("b", False):
         tell(1, None)
-        assert BARS._inside == 2
+        assert BARS._open == 2
     with pytest.raises(KeyError), BARS.bar("a", False):
         raise KeyError
-    assert BARS._inside == 0
+    assert BARS._open == 0

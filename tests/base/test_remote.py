@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from convatlas.base.errors import StoreError
-from convatlas.base.store.remote import Remote, home, offline, placed
+from convatlas.base.store.remote import Remote, home, offline, path_of
 
 
 def test_home_is_what_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -66,8 +66,8 @@ def test_the_switch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_where_a_file_is(store: Path) -> None:
     remote = Remote("https://weights.example/dir/net.h5?x=1", "net-1.0_a.h5")
-    assert placed(remote) == store / "downloads" / "net-1.0_a.h5"
-    assert placed(remote, "converted/keras") == store / "converted" / "keras" / "net-1.0_a.h5"
+    assert path_of(remote) == store / "downloads" / "net-1.0_a.h5"
+    assert path_of(remote, "converted/keras") == store / "converted" / "keras" / "net-1.0_a.h5"
     assert not store.exists()
 
 

@@ -21,15 +21,15 @@ import convatlas
 from convatlas.base.locking import locked
 from convatlas.base.store import fetch as module
 from convatlas.base.store.fetch import fetch
-from convatlas.base.store.remote import Remote, placed
+from convatlas.base.store.remote import Remote, path_of
 
 
 @pytest.mark.parametrize("digest", HASHES.values(), ids=HASHES)
 def test_a_file_comes_whole_and_once(server: Server, store: Path, digest: str) -> None:
     remote = Remote(server.add("/dir/net", DATA), "net.h5", digest, len(DATA))
-    assert fetch(remote) == store / "downloads" / "net.h5" == placed(remote)
-    assert placed(remote).read_bytes() == DATA
-    assert fetch(remote) == placed(remote)
+    assert fetch(remote) == store / "downloads" / "net.h5" == path_of(remote)
+    assert path_of(remote).read_bytes() == DATA
+    assert fetch(remote) == path_of(remote)
     assert [one.method for one in server.requests] == ["GET"]
     assert left(remote) == {"net.h5", ".net.h5.verified"}
     assert server.requests[0].headers["User-Agent"] == f"convatlas/{convatlas.__version__}"
@@ -63,7 +63,7 @@ def test_a_wrong_file_never_gets_the_name(server: Server, store: Path, digest: s
     kind = {32: hashlib.md5, 40: hashlib.sha1}.get(len(digest), hashlib.sha256)
     assert f" is {kind(wrong).hexdigest()}, not {digest or SHA256}" in said
     assert said.startswith(f"cannot download {url}: the server sends another file: its ")
-    assert said.endswith(f"; or put the file by hand at {placed(remote)}")
+    assert said.endswith(f"; or save the file as {path_of(remote)} yourself")
     assert left(remote) == {"first.h5", ".first.h5.lock", ".first.h5.verified"}
     assert server.count() == 2
 
@@ -91,16 +91,16 @@ def test_ten_processes_download_once(server: Server, store: Path) -> None:
         process.stdin.write("\n")
         process.stdin.flush()
     results = [process.communicate() for process in processes]
-    assert [out.strip() for out, _ in results] == [str(placed(remote))] * 10
+    assert [out.strip() for out, _ in results] == [str(path_of(remote))] * 10
     assert sum("is pinned" in err for _, err in results) == 1
-    assert placed(remote).read_bytes() == DATA * 20
+    assert path_of(remote).read_bytes() == DATA * 20
     assert server.count() == 1
 
 
 def test_ten_threads_download_once(server: Server, store: Path) -> None:
     remote = Remote(server.add("/net", DATA), "net.h5", SHA256)
     with ThreadPoolExecutor(10) as pool:
-        assert set(pool.map(fetch, [remote] * 10)) == {placed(remote)}
+        assert set(pool.map(fetch, [remote] * 10)) == {path_of(remote)}
     assert server.count() == 1
 
 
@@ -132,7 +132,7 @@ def test_the_lock_of_a_killed_process_is_free(server: Server, store: Path) -> No
         "with locked(Path(sys.argv[1])):\n print('held', flush=True)\n sys.stdin.read()"
     )
     holder = subprocess.Popen(
-        [sys.executable, "-c", code, placed(remote)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, path_of(remote)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
@@ -144,7 +144,7 @@ def test_the_lock_of_a_killed_process_is_free(server: Server, store: Path) -> No
     holder.wait()
     waiting.join(10)
     assert server.count() == 1
-    assert placed(remote).read_bytes() == DATA
+    assert path_of(remote).read_bytes() == DATA
 
 
 def test_the_file_is_on_the_disk_before_it_gets_its_name(

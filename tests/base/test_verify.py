@@ -19,7 +19,7 @@ from tests.stores import DATA, HASHES, SHA256, put, refusal
 
 from convatlas.base.store import verify
 from convatlas.base.store.fetch import fetch
-from convatlas.base.store.remote import Remote, placed
+from convatlas.base.store.remote import Remote, path_of
 
 
 @pytest.fixture
@@ -83,17 +83,17 @@ def test_every_change_is_seen(server: Server, store: Path, change: Any, by_hand:
     """Also one that follows at once, in the same tick of the file system's clock."""
     remote = Remote(server.add("/net", DATA), "net.h5", SHA256)
     if by_hand:
-        put(placed(remote), DATA)
+        put(path_of(remote), DATA)
     fetch(remote)
-    change(placed(remote))
-    assert "take it away" in refusal(remote)
-    placed(remote).write_bytes(DATA)
-    assert fetch(remote) == placed(remote)
+    change(path_of(remote))
+    assert "delete it" in refusal(remote)
+    path_of(remote).write_bytes(DATA)
+    assert fetch(remote) == path_of(remote)
 
 
 def test_what_is_too_new_is_not_remembered(server: Server, store: Path, readings: list[str]) -> None:
     remote = Remote(server.add("/net", DATA), "net.h5", SHA256)
-    put(placed(remote), DATA, at=int(time.time()))
+    put(path_of(remote), DATA, at=int(time.time()))
     fetch(remote)
     fetch(remote)
     assert len(readings) == 2
@@ -127,18 +127,18 @@ def test_without_a_published_hash_the_first_is_pinned(
     fetch(remote)
     said = capfd.readouterr()
     pins = store / "pins.json"
-    text = f"convatlas: nobody publishes a hash of net.h5; its sha256 {SHA256} is pinned in {pins}\n"
+    text = f"convatlas: no hash of net.h5 is published; its sha256 {SHA256} is pinned in {pins}\n"
     assert (said.out, said.err) == ("", text)
     assert json.loads(pins.read_text()) == {remote.url: SHA256}
     fetch(remote)
     fetch(remote, folder="again")
     assert capfd.readouterr().err == ""
-    placed(remote).unlink()
+    path_of(remote).unlink()
     server.files["/net"].data = b"another"
     said_of_it = refusal(remote)
     assert f"not {SHA256} as on first use" in said_of_it
     assert str(pins) in said_of_it
-    put(placed(remote), b"another")
+    put(path_of(remote), b"another")
     assert f"not {SHA256} as on first use" in refusal(remote)
     pins.unlink()
     assert fetch(remote).read_bytes() == b"another"
@@ -159,7 +159,7 @@ def test_the_beginning_of_a_hash_is_pinned_in_full(
     assert capfd.readouterr().err == ""
     # Another file of the same beginning takes 2^31 tries; another pin does as well.
     (store / "pins.json").write_text(json.dumps({remote.url: SHA256[:8] + "0" * 56}))
-    placed(remote).unlink()
+    path_of(remote).unlink()
     assert f"not {SHA256[:8] + '0' * 56} as on first use" in refusal(remote)
 
 
@@ -171,7 +171,7 @@ def test_a_published_hash_needs_no_pin(server: Server, store: Path, digest: str)
 
 def test_what_is_put_there_by_hand_is_pinned(server: Server, store: Path, capfd: pytest.CaptureFixture[str]) -> None:
     remote = Remote(server.url + "/net", "net.h5")
-    put(placed(remote), DATA)
+    put(path_of(remote), DATA)
     fetch(remote)
     assert "is pinned in" in capfd.readouterr().err
     assert json.loads((store / "pins.json").read_text()) == {remote.url: SHA256}
@@ -183,7 +183,7 @@ def test_damaged_pins_are_not_thrown_away(server: Server, store: Path, text: str
     (store / "pins.json").write_bytes(text.encode("latin-1"))
     remote = Remote(server.add("/net", DATA), "net.h5")
     assert f"{store / 'pins.json'} is damaged" in refusal(remote)
-    assert not placed(remote).exists()
+    assert not path_of(remote).exists()
     (store / "pins.json").unlink()
     assert fetch(remote).read_bytes() == DATA
 
@@ -210,9 +210,9 @@ def test_who_pins_first_is_right(server: Server, store: Path, monkeypatch: pytes
 
 def test_a_file_put_there_by_hand(server: Server, store: Path, readings: list[str]) -> None:
     remote = Remote(server.url + "/net", "net.h5", SHA256)
-    put(placed(remote), DATA)
+    put(path_of(remote), DATA)
     for _ in range(3):
-        assert fetch(remote) == placed(remote)
+        assert fetch(remote) == path_of(remote)
     assert readings == ["net.h5"]
     assert server.count() == 0
 
@@ -225,16 +225,16 @@ def test_a_wrong_file_put_there_by_hand_is_told_and_left(
     server: Server, store: Path, data: bytes, size: int | None
 ) -> None:
     remote = Remote(server.add("/net", DATA), "net.h5", SHA256, size)
-    put(placed(remote), data)
+    put(path_of(remote), data)
     for _ in range(2):
         said = refusal(remote)
-        assert said.startswith(f"{placed(remote)} is not the file published at {remote.url}: ")
-        assert said.endswith("; take it away")
+        assert said.startswith(f"{path_of(remote)} is not the file published at {remote.url}: ")
+        assert said.endswith("; delete it")
         if size is None or len(data) == size:
             assert f"its sha256 is {hashlib.sha256(data).hexdigest()}, not {SHA256}" in said
         else:
             assert f"it has {len(data):,} bytes, not 256,000" in said
-    assert placed(remote).read_bytes() == data
+    assert path_of(remote).read_bytes() == data
     assert server.count() == 0
-    placed(remote).unlink()
+    path_of(remote).unlink()
     assert fetch(remote).read_bytes() == DATA

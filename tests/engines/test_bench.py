@@ -18,7 +18,7 @@ import convatlas as ca
 from convatlas.anatomy.report.net_table import net_table
 from convatlas.base.errors import ConvAtlasError, UnknownName
 from convatlas.base.store import timings
-from convatlas.base.store.timings import best
+from convatlas.base.store.timings import best_times
 from convatlas.cli import app
 from convatlas.engines import backend
 from convatlas.engines.bench import bench as benching
@@ -94,26 +94,27 @@ def row(**changes: object) -> Time:
 
 def test_times_are_kept_for_list_and_choose(store: Path, monkeypatch) -> None:
     assert "time" not in [column.key for column in net_table(family="resnet").columns]
-    timings.keep([row().row(), row(engine="openvino", call=20.0).row(), row(batch=16, call=160.0).row()])
-    timings.keep([row(engine="openvino", call=25.0).row(), row(engine="openvino", precision="int8", call=5.0).row()])
+    timings.add_times([row().row(), row(engine="openvino", call=20.0).row(), row(batch=16, call=160.0).row()])
+    later = row(engine="openvino", call=25.0), row(engine="openvino", precision="int8", call=5.0)
+    timings.add_times([time.row() for time in later])
     # One photo at a time, in float32; the later time of the same counts.
-    assert best() == {"resnet50": {224: 25.0}}
+    assert best_times() == {"resnet50": {224: 25.0}}
     assert ca.choose(max_ms=30).front[0].time == 25.0
-    timings.keep([row(engine="timm", call=1.0).row()])  # no engine of ours
+    timings.add_times([row(engine="timm", call=1.0).row()])  # no engine of ours
     table = net_table(family="resnet")
     assert {row["name"]: row["time"] for row in table.rows}["resnet50"] == 25.0
     assert len(json.loads((store / "bench.json").read_text())) == 5
     monkeypatch.setattr(timings, "cpu", lambda: "another")
-    timings.keep([row(call=50.0).row()])
-    assert best() == {"resnet50": {224: 50.0}}
+    timings.add_times([row(call=50.0).row()])
+    assert best_times() == {"resnet50": {224: 50.0}}
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b'{"net": 1}'])
 def test_a_damaged_record_is_replaced(damage: bytes, store: Path) -> None:
     store.mkdir()
     (store / "bench.json").write_bytes(damage)
-    timings.keep([row().row()])
-    assert best() == {"resnet50": {224: 40.0}}
+    timings.add_times([row().row()])
+    assert best_times() == {"resnet50": {224: 40.0}}
 
 
 def test_rounds_are_interleaved_and_their_median_counts() -> None:

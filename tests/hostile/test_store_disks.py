@@ -18,7 +18,7 @@ from tests.stores import DATA, SHA256, outcome, refusal
 
 from convatlas.base.errors import StoreError
 from convatlas.base.store.fetch import fetch
-from convatlas.base.store.remote import Remote, placed
+from convatlas.base.store.remote import Remote, path_of
 
 
 @pytest.mark.parametrize("room", [0, 100_000, len(DATA) - 1])
@@ -49,9 +49,9 @@ def test_a_full_disk(server: Server, store: Path, monkeypatch: pytest.MonkeyPatc
     remote = Remote(server.add("/net", DATA), "net.h5", SHA256)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", opened)
-        said = f"{placed(remote)} cannot be used: No space left on device; CONVATLAS_HOME says where the store is"
+        said = f"{path_of(remote)} cannot be used: No space left on device; CONVATLAS_HOME says where the store is"
         assert refusal(remote) == said
-    assert not placed(remote).exists()
+    assert not path_of(remote).exists()
     assert fetch(remote).read_bytes() == DATA
     assert server.requests[-1].headers.get("Range") == (f"bytes={room}-" if room else None)
 
@@ -93,9 +93,9 @@ def test_a_file_that_the_system_lets_grow_no_further(server: Server, store: Path
     remote = Remote(server.add("/net", DATA), "net.h5", SHA256)
     done = run(remote, "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))")
     assert done.stdout == ""
-    assert done.stderr.startswith(f"{placed(remote)} cannot be used: File too large; CONVATLAS_HOME says")
+    assert done.stderr.startswith(f"{path_of(remote)} cannot be used: File too large; CONVATLAS_HOME says")
     assert done.stderr.count("\n") == 1
-    assert not placed(remote).exists()
+    assert not path_of(remote).exists()
     assert fetch(remote).read_bytes() == DATA
     assert server.requests[-1].headers["Range"] == "bytes=100000-"
 
@@ -146,7 +146,7 @@ def test_a_store_that_may_only_be_read_serves(server: Server, reachable: Path, v
     for folder in (reachable / "downloads", reachable):
         folder.chmod(0o555)
     done = run(remote, NOBODY)
-    assert (done.stdout, done.stderr) == (f"{placed(remote)}\n", "")
+    assert (done.stdout, done.stderr) == (f"{path_of(remote)}\n", "")
     for folder in (reachable, reachable / "downloads"):
         folder.chmod(0o755)
 
@@ -159,9 +159,9 @@ def test_a_home_that_is_a_file(server: Server, store: Path) -> None:
 @pytest.mark.parametrize("kind", ["folder", "pipe"])
 def test_something_else_in_the_place_of_the_file(server: Server, store: Path, kind: str) -> None:
     remote = Remote(server.add("/net", DATA), "net.h5", SHA256)
-    placed(remote).parent.mkdir(parents=True)
-    placed(remote).mkdir() if kind == "folder" else os.mkfifo(placed(remote))
-    with pytest.raises(StoreError, match=r"net\.h5 is not an ordinary file; take it away"):
+    path_of(remote).parent.mkdir(parents=True)
+    path_of(remote).mkdir() if kind == "folder" else os.mkfifo(path_of(remote))
+    with pytest.raises(StoreError, match=r"net\.h5 is not an ordinary file; delete it"):
         fetch(remote)
     assert server.count() == 0
 
@@ -171,7 +171,7 @@ def test_something_else_in_the_place_of_the_file(server: Server, store: Path, ki
 def test_something_else_in_the_place_of_a_note(server: Server, store: Path, name: str, kind: str) -> None:
     """Whatever happens, it does not hang, and what is under the name is the file."""
     remote = Remote(server.add("/net", DATA), "net.h5", SHA256)
-    path = placed(remote).with_name(name)
+    path = path_of(remote).with_name(name)
     path.parent.mkdir(parents=True)
     path.mkdir() if kind == "folder" else os.mkfifo(path)
     found = outcome(remote)
@@ -188,12 +188,12 @@ def test_nothing_is_written_through_a_link(
     elsewhere.write_bytes(DATA[:2000] if name.endswith(".part") else b"precious")
     before = elsewhere.read_bytes()
     remote = Remote(server.add("/net", DATA, faults=repeat(Fault(cut=1000)) if broken_off else ()), "net.h5", SHA256)
-    placed(remote).parent.mkdir(parents=True)
+    path_of(remote).parent.mkdir(parents=True)
     if broken_off:
         with pytest.raises(StoreError):
             fetch(remote)
         server.files["/net"].faults = ()
-    link = placed(remote).with_name(name)
+    link = path_of(remote).with_name(name)
     link.unlink(missing_ok=True)
     link.symlink_to(elsewhere)
     found = outcome(remote)
@@ -203,10 +203,10 @@ def test_nothing_is_written_through_a_link(
 
 def test_a_link_to_nowhere_is_replaced(server: Server, store: Path, tmp_path: Path) -> None:
     remote = Remote(server.add("/net", DATA), "net.h5", SHA256)
-    placed(remote).parent.mkdir(parents=True)
-    placed(remote).symlink_to(tmp_path / "elsewhere")
+    path_of(remote).parent.mkdir(parents=True)
+    path_of(remote).symlink_to(tmp_path / "elsewhere")
     assert fetch(remote).read_bytes() == DATA
-    assert not placed(remote).is_symlink()
+    assert not path_of(remote).is_symlink()
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -214,11 +214,11 @@ def test_a_file_kept_elsewhere_may_be_linked_by_hand(server: Server, store: Path
     elsewhere = tmp_path / "big-disk.h5"
     elsewhere.write_bytes(DATA)
     remote = Remote(server.add("/net", DATA), "net.h5", SHA256)
-    placed(remote).parent.mkdir(parents=True)
-    placed(remote).symlink_to(elsewhere)
-    assert fetch(remote) == placed(remote)
+    path_of(remote).parent.mkdir(parents=True)
+    path_of(remote).symlink_to(elsewhere)
+    assert fetch(remote) == path_of(remote)
     elsewhere.write_bytes(DATA[:-1])
-    with pytest.raises(StoreError, match="take it away"):
+    with pytest.raises(StoreError, match="delete it"):
         fetch(remote)
 
 
@@ -249,5 +249,5 @@ def test_an_interrupt_leaves_no_file_and_no_lock(server: Server, store: Path, mo
         patch.setattr(os, "replace", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             fetch(remote)
-    assert not placed(remote).exists()
+    assert not path_of(remote).exists()
     assert fetch(remote).read_bytes() == DATA

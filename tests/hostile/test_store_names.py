@@ -10,7 +10,7 @@ from tests.stores import DATA, SHA256, told
 
 from convatlas.base.errors import StoreError
 from convatlas.base.store.fetch import fetch
-from convatlas.base.store.remote import Remote, placed
+from convatlas.base.store.remote import Remote, path_of
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_names_that_climb_out(store: Path, name: str) -> None:
     assert len(str(error.value)) < 500
     remote = Remote("http://127.0.0.1/net", "net.h5")
     for folder in {name, f"downloads/{name}", f"{name}/downloads"} - {"a/b", "downloads/a/b", "a/b/downloads"}:
-        for function in (placed, fetch):
+        for function in (path_of, fetch):
             with pytest.raises(StoreError, match="the store cannot hold "):
                 function(remote, folder)
     assert not store.exists()

@@ -20,7 +20,7 @@ from convatlas.base.errors import StoreError
 from convatlas.base.store import download, http
 from convatlas.base.store.fetch import fetch
 from convatlas.base.store.http import redirected
-from convatlas.base.store.remote import Remote, placed
+from convatlas.base.store.remote import Remote, path_of
 
 # Lengths that lie
 
@@ -31,7 +31,7 @@ def test_an_answer_that_never_comes_whole(server: Server, store: Path, digest: s
     """More is announced than there is, every time: asked three times, and given up."""
     url = server.add("/net", DATA[:-1], faults=repeat(Fault(length=len(DATA))), ranges=False)
     remote = Remote(url, "net.h5", digest, size)
-    assert told(remote) == "the answer broke off after 255,999 of 256,000 bytes (3 tries)"
+    assert told(remote) == "the download broke off after 255,999 of 256,000 bytes (3 tries)"
     assert server.count() == 3
 
 
@@ -55,7 +55,7 @@ def test_longer_than_published(server: Server, store: Path, framing: str, digest
 @pytest.mark.parametrize("framing", ["chunked", "open"])
 def test_shorter_than_published(server: Server, store: Path, framing: str) -> None:
     remote = Remote(server.add("/net", DATA, framing=framing, ranges=False), "net.h5", "", len(DATA) + 1)
-    assert told(remote) == "the answer broke off after 256,000 of 256,001 bytes (3 tries)"
+    assert told(remote) == "the download broke off after 256,000 of 256,001 bytes (3 tries)"
 
 
 @pytest.mark.parametrize("framing", ["chunked", "open"])
@@ -74,7 +74,7 @@ def test_an_endless_answer(
 def test_four_gibibytes_at_most(server: Server, store: Path) -> None:
     assert download.LIMIT == 4 * 1024**3
     remote = Remote(server.add("/net", DATA, faults=repeat(Fault(length=2**32 + 1))), "net.h5", SHA256)
-    assert told(remote) == "the server announces 4,294,967,297 bytes; more than 4,294,967,296 are not taken"
+    assert told(remote) == "the server announces 4,294,967,297 bytes; the most allowed is 4,294,967,296"
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "", "1e9", "9" * 5000, "0x10", "256000, 256000", "256000\r\nX: 1"])
@@ -84,12 +84,12 @@ def test_a_length_that_is_no_number(server: Server, store: Path, length: str) ->
     assert fetch(Remote(url, "net.h5", SHA256)).read_bytes() == DATA
     if length != "256000\r\nX: 1":
         without = Remote(url, "other.h5")
-        assert told(without) == "the server does not say where the file ends, and there is no hash to tell"
+        assert told(without) == "the server does not say how long the file is, and no hash is published"
 
 
 def test_an_open_end_needs_a_hash_or_a_size(server: Server, store: Path) -> None:
     url = server.add("/net", DATA, framing="open")
-    assert "does not say where the file ends" in told(Remote(url, "net.h5"))
+    assert "does not say how long the file is" in told(Remote(url, "net.h5"))
     assert not (store / "pins.json").exists()
     assert fetch(Remote(url, "net.h5", "", len(DATA))).read_bytes() == DATA
 
@@ -111,14 +111,14 @@ def test_another_file(server: Server, store: Path, other: bytes) -> None:
 def test_a_packed_file(server: Server, store: Path, coding: str) -> None:
     faults = repeat(Fault(headers={"Content-Encoding": coding}))
     assert told(Remote(server.add("/net", DATA, faults=faults), "net.h5")) == (
-        "the server sends the file packed, which nobody asked for"
+        "the server sends the file compressed, which was not requested"
     )
 
 
 @pytest.mark.parametrize("status", [201, 204, 205, 206, 226, 299])
 def test_a_status_that_is_no_file(server: Server, store: Path, status: int) -> None:
     remote = Remote(server.add("/net", DATA, faults=repeat(Fault(status=status))), "net.h5")
-    assert told(remote) == f"the server answers {status}, which is no whole file"
+    assert told(remote) == f"the server responds {status}, which is not a whole file"
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_wider_circle(server: Server, store: Path) -> None:
 def test_redirects_to_what_is_no_web_address(server: Server, store: Path, location: str, status: int) -> None:
     fault = Fault(status=status, headers={"Location": location})
     remote = Remote(server.add("/net", DATA, faults=repeat(fault)), "net.h5")
-    assert told(remote) == f"the server redirects to {location!r}, which is no web address"
+    assert told(remote) == f"the server redirects to {location!r}, which is not a web address"
 
 
 @pytest.mark.parametrize(
@@ -354,6 +354,6 @@ def test_whatever_is_answered(raw: Raw, status: bytes, headers: list[bytes], bod
         remote = Remote(raw.url + "/net", "net.h5", digest)
         found = outcome(remote)
         if isinstance(found, str):
-            assert not placed(remote).exists()
+            assert not path_of(remote).exists()
         else:
             assert found == BODY if hashed else status == b"200"

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, ImageError, StoreError, WeightsError
-from convatlas.base.store.evaluations import evaluated
+from convatlas.base.store.evaluations import evaluations_of
 from convatlas.cli import app
 from convatlas.images.labels import labels, synsets
 from convatlas.images.samples import sample
@@ -179,7 +179,7 @@ def test_check_shows_what_was_measured(home, net, noise):
 
 def measured():
     """What `check` would show."""
-    found = evaluated("efficientnet_lite0")
+    found = evaluations_of("efficientnet_lite0")
     return found[-1]["top1"] if found else None
 
 

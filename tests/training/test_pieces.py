@@ -15,7 +15,7 @@ from torch import nn
 
 import convatlas as ca
 from convatlas.base.errors import TrainingError
-from convatlas.base.memory_format import channels_innermost
+from convatlas.base.memory_format import to_channels_last
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.training.data.affine import MAX_AMOUNTS, AffineDistortions, deslant
 from convatlas.training.data.dataset import index_batches
@@ -371,7 +371,7 @@ def test_layouts_and_precisions():
 def test_channels_innermost_whatever_else_there_is():
     """Nets may have weights of five dimensions, which PyTorch's own method refuses; foreign nets keep their layout."""
     net = ca.build("matrix_capsnet_small", channels=1)
-    channels_innermost(net)
+    to_channels_last(net)
     ranks = {weight.ndim for weight in net.parameters()}
     assert {4, 5} <= ranks
     for weight in net.parameters():

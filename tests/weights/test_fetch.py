@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 import convatlas as ca
 from convatlas.base.errors import StoreError, WeightsError
-from convatlas.base.store.remote import Remote, placed
+from convatlas.base.store.remote import Remote, path_of
 from convatlas.catalogue import lineages
 from convatlas.catalogue.lineages import Weights, all_weights, weights_of
 from convatlas.cli import app
@@ -92,7 +92,7 @@ def test_a_wrong_file_is_refused_and_nothing_is_kept(row, server):
     with pytest.raises(StoreError, match=row.hash):
         ca.load("mobilenet_v2")
     assert not kept(row).exists()
-    assert not placed(Remote(row.address, row.file)).exists()
+    assert not path_of(Remote(row.address, row.file)).exists()
 
 
 def test_a_right_hash_of_a_hostile_file(monkeypatch, store, server):
@@ -118,13 +118,13 @@ def test_without_a_network(row, server, monkeypatch, switch):
     text = str(raised.value)
     assert "\n" not in text
     assert address in text
-    assert str(placed(Remote(row.address, row.file))) in text
+    assert str(path_of(Remote(row.address, row.file))) in text
     assert ("CONVATLAS_OFFLINE" in text) is switch
 
 
 def test_a_file_put_by_hand_serves_without_a_network(row, server, monkeypatch, mobilenet):
     monkeypatch.setenv("CONVATLAS_OFFLINE", "1")
-    place = placed(Remote(row.address, row.file))
+    place = path_of(Remote(row.address, row.file))
     place.parent.mkdir(parents=True)
     place.write_bytes(mobilenet[1])
     assert same(ca.load("mobilenet_v2"), mobilenet[0])
@@ -179,7 +179,7 @@ def test_the_hub_that_is_not_there(monkeypatch, store):
     monkeypatch.setattr(
         "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/{revision}/{filename}"
     )
-    with pytest.raises(StoreError, match="by hand") as raised:
+    with pytest.raises(StoreError, match=r"save the file as .* yourself") as raised:
         ca.load("mobilenet_v2", weights="timm/ra_in1k")
     assert "\n" not in str(raised.value)
 

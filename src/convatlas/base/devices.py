@@ -13,11 +13,11 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def device_of(name: str) -> torch.device:
-    """Return the device called `name`; `auto` is the fastest of this machine.
+    """Return the device called `name`; `auto` is the fastest one of this machine.
 
     Raises:
-        UnknownName: It is not one of `DEVICES`.
-        ConvAtlasError: This machine does not have it.
+        UnknownName: `name` is not one of `DEVICES`.
+        ConvAtlasError: This machine has no such device.
     """
     import torch
 

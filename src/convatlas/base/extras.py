@@ -12,8 +12,8 @@ def installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def needed(package: str, extra: str = "engines") -> None:
-    """Refuse to continue without a package that an `extra` of convatlas installs.
+def require(package: str, extra: str = "engines") -> None:
+    """Raise an error if a package that an `extra` of convatlas installs is missing.
 
     Raises:
         ConvAtlasError: It is not installed; the message says how to install it.

@@ -12,7 +12,7 @@ from convatlas.base.errors import ConvAtlasError, StoreError
 
 
 def unusable(path: Path, error: OSError) -> StoreError:
-    """The error for a file or folder of the store that the system refuses to read or write."""
+    """Return the error for a file or folder of the store that cannot be read or written."""
     reason = error.strerror or str(error)
     # When renaming fails, the new name is the obstacle.
     where = error.filename2 or error.filename or path
@@ -21,10 +21,9 @@ def unusable(path: Path, error: OSError) -> StoreError:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of `path`, waiting as long as it takes.
+    """Hold the lock of `path`, waiting for it as long as necessary.
 
-    The lock is a hidden file beside `path`; that of a process that dies is free at once. A thread that holds it must
-    not ask for it again.
+    The lock is a hidden file beside `path`, and is released at once if its process dies. It is not reentrant.
 
     Raises:
         StoreError: Files beside `path` cannot be written.
@@ -38,11 +37,11 @@ def locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def owned(path: Path, busy: ConvAtlasError, unwritable: Callable[[Path, OSError], ConvAtlasError]) -> Iterator[None]:
-    """Hold the lock of `path` as `locked` does, but refuse at once if somebody else holds it.
+    """Hold the lock of `path` as `locked` does, but raise an error at once if another thread or process holds it.
 
     Args:
-        path: What the lock is for.
-        busy: Raised if another thread or process holds the lock.
+        path: File or folder to lock.
+        busy: Raised if the lock is held.
         unwritable: Makes the error to raise if files beside `path` cannot be written.
     """
     try:

@@ -1,4 +1,4 @@
-"""How weights lie in memory."""
+"""The order of a net's weights in memory."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 
-def channels_innermost(net: nn.Module) -> None:
-    """Lays out all weights of four dimensions so; PyTorch's own way refuses nets that have any of five."""
+def to_channels_last(net: nn.Module) -> None:
+    """Store all four-dimensional weights channels last; `Module.to` refuses nets that have five-dimensional ones."""
     for weight in chain(net.parameters(), net.buffers()):
         if weight.ndim == 4:
             weight.data = weight.data.to(memory_format=torch.channels_last)

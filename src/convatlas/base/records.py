@@ -1,4 +1,4 @@
-"""Results as records: what was found, and everything needed to find it again."""
+"""Results as records: values with the settings, versions and machine they were obtained with."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Provenance:
-    """Which versions on which machine made a record."""
+    """Versions of packages and the machine that a record was made with."""
 
     versions: Mapping[str, str]
     machine: str
 
 
 def provenance() -> Provenance:
-    """The versions that matter, and the machine; libraries that were not loaded took no part and are left out."""
+    """Return the versions of Python and of the relevant packages that are loaded, and the machine."""
     versions = {"python": platform.python_version()}
     for package in ("convatlas", "torch", "numpy", "pillow", "onnxruntime", "openvino"):
         module = {"pillow": "PIL"}.get(package, package)
@@ -35,15 +35,19 @@ def provenance() -> Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A result; subclasses add what was found and the settings it was found with."""
+    """A result; subclasses add its values and settings.
+
+    Attributes:
+        made: Versions and machine that made it.
+    """
 
     made: Provenance = field(default_factory=provenance, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, strings, lists and dicts."""
+        """Return the record as numbers, strings, lists and dicts."""
         plain: dict[str, Any] = json.loads(self.to_json())
         return plain
 
     def to_json(self) -> str:
-        """The record as JSON."""
+        """Return the record as JSON."""
         return json.dumps(dataclasses.asdict(self), default=str, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Tables that print well and go to Markdown, CSV and JSON."""
+"""Tables for the terminal, Markdown, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.text import Text
 
 
 def plain(value: Any) -> str:
-    """A cell as text; None is empty, whole numbers get thousands separators."""
+    """Format a value as text: None is empty, integers have thousands separators, floats four digits."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -30,7 +30,13 @@ def plain(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: the rows' key, the heading, and how a value is shown to a person."""
+    """A column of a table.
+
+    Attributes:
+        key: Key of its values in the rows.
+        heading: Heading that people read.
+        show: Formats a value for people.
+    """
 
     key: str
     heading: str
@@ -39,7 +45,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of values under columns; values stay what they are for JSON and CSV, and are shown nicely elsewhere."""
+    """Rows of values under columns; JSON and CSV hold the values, Markdown and the terminal formatted text."""
 
     columns: Sequence[Column]
     rows: Sequence[Mapping[str, Any]]
@@ -47,26 +53,26 @@ class Table:
     notes: Sequence[str] = field(default=())
 
     def json(self) -> str:
-        """A list of objects, one a row, with the values themselves."""
+        """Return the table as JSON: a list of objects, one per row."""
         rows = [{column.key: row.get(column.key) for column in self.columns} for row in self.rows]
         return json.dumps(rows, indent=1, ensure_ascii=False, default=str)
 
     def csv(self) -> str:
-        """Comma-separated values under the columns' keys; lists as `3 x 3`, missing values empty."""
+        """Return the table as CSV, headed by the columns' keys; lists as `3 x 3`, missing values empty."""
         rows = [[column.key for column in self.columns]]
         rows += [[_raw(row.get(column.key)) for column in self.columns] for row in self.rows]
         return "\n".join(map(_line, rows))
 
     def markdown(self) -> str:
-        """A GitHub table; numbers to the right."""
+        """Return the table as GitHub's Markdown, numbers aligned to the right."""
         lines = [[_escaped(column.heading) for column in self.columns]]
         lines.append(["---:" if self._is_number(column) else "---" for column in self.columns])
         lines += [[_escaped(column.show(row.get(column.key))) for column in self.columns] for row in self.rows]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def rich(self) -> RichTable:
-        """For the terminal."""
-        # As `Text` all is itself: a string would be searched for the terminal's markup ("[red]", ":cat:").
+        """Return the table for the terminal."""
+        # As `Text`, because rich interprets markup in strings ("[red]", ":cat:").
         title = Text(self.title, "table.title") if self.title else None
         notes = Text("\n".join(self.notes), "table.caption") if self.notes else None
         table = RichTable(title=title, caption=notes, caption_justify="left")
@@ -96,5 +102,5 @@ def _raw(value: Any) -> str:
 
 
 def _escaped(text: str) -> str:
-    """A cell that stays one: on one line, its bars and backslashes no Markdown."""
+    """Escape a cell for Markdown: on one line, with its bars and backslashes escaped."""
     return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").splitlines())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convatlas.base.errors import ConvAtlasError
-from convatlas.base.extras import needed
+from convatlas.base.extras import require
 from convatlas.base.verbs import Steps, verb
 from convatlas.bulk.job import Cluster, Job, cluster_of
 from convatlas.bulk.manifest import read_manifest
@@ -85,9 +85,9 @@ def run_job(
     job: Job, photos: str | Path, output: str | Path, shard: int = SHARD, cluster: Cluster | None = None
 ) -> Steps[Batch]:
     """Answer all photos of a job, as `batch` does: (photos done, photos in all, the result with the last one)."""
-    needed("pyarrow", "cluster")
+    require("pyarrow", "cluster")
     if cluster is not None:
-        needed("distributed", "cluster")
+        require("distributed", "cluster")
     if type(shard) is not int or not 1 <= shard <= MAX_SHARD:
         raise ConvAtlasError(f"a shard is a number of photos from 1 to {MAX_SHARD:,}; got {shard!r}")
     from convatlas.bulk.columns import columns_of, identity, shard_settings

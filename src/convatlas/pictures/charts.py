@@ -29,9 +29,9 @@ class Panel:
     height: float = 280
     frame: bool = True
 
-    def place(self, left: float, top: float) -> Place:
-        """Return the map from values to places, for a field whose corner is at (left, top)."""
-        return lambda x, y: (left + self.width * self.x.share(x), top + self.height * (1 - self.y.share(y)))
+    def place(self, x0: float, y0: float) -> Place:
+        """Return the map from values to places, for a field whose upper left corner is at (x0, y0)."""
+        return lambda x, y: (x0 + self.width * self.x.share(x), y0 + self.height * (1 - self.y.share(y)))
 
     @property
     def _turned(self) -> bool:
@@ -58,29 +58,29 @@ class Panel:
         ticks = max(text_width(text, SMALL) for _, text in self.x.ticks) + 6 if self._turned else 16.0
         return ticks + (22 if self.x.label else 0)
 
-    def shapes(self, left: float, top: float) -> list[Shape]:
-        """Return the panel's shapes, its field's corner at (left, top)."""
-        right, bottom = left + self.width, top + self.height
-        shapes: list[Shape] = [Box(left, top, self.width, self.height, FIELD, FRAME)] if self.frame else []
+    def shapes(self, x0: float, y0: float) -> list[Shape]:
+        """Return the panel's shapes, its field's upper left corner at (x0, y0)."""
+        right, bottom = x0 + self.width, y0 + self.height
+        shapes: list[Shape] = [Box(x0, y0, self.width, self.height, FIELD, FRAME)] if self.frame else []
         for value, text in self.x.ticks:
-            x = left + self.width * self.x.share(value)
-            shapes += [Line(((x, top), (x, bottom)), GRID, 1)] if self.x.grid else []
+            x = x0 + self.width * self.x.share(value)
+            shapes += [Line(((x, y0), (x, bottom)), GRID, 1)] if self.x.grid else []
             if self._turned:
                 shapes.append(Text(x + 3.2, bottom + 6, text, SMALL, anchor="end", fill=GREY, turned=True))
             else:
                 shapes.append(Text(x, bottom + 15, text, SMALL, anchor="middle", fill=GREY))
         for value, text in self.y.ticks:
-            y = top + self.height * (1 - self.y.share(value))
-            shapes += [Line(((left, y), (right, y)), GRID, 1)] if self.y.grid else []
-            shapes.append(Text(left - 8, y + 3.4, text, SMALL, anchor="end", fill=GREY))
+            y = y0 + self.height * (1 - self.y.share(value))
+            shapes += [Line(((x0, y), (right, y)), GRID, 1)] if self.y.grid else []
+            shapes.append(Text(x0 - 8, y + 3.4, text, SMALL, anchor="end", fill=GREY))
         if self.title:
-            shapes.append(Text(left, top - 8, self.title, 12, True))
+            shapes.append(Text(x0, y0 - 8, self.title, 12, True))
         if self.x.label:
-            shapes.append(Text(left + self.width / 2, bottom + self.below - 6, self.x.label, LINE, anchor="middle"))
+            shapes.append(Text(x0 + self.width / 2, bottom + self.below - 6, self.x.label, LINE, anchor="middle"))
         if self.y.label:
-            x, y = left - self.left + 11, top + self.height / 2
+            x, y = x0 - self.left + 11, y0 + self.height / 2
             shapes.append(Text(x, y, self.y.label, LINE, anchor="middle", turned=True))
-        return [*shapes, *(shape for mark in self.marks for shape in mark.shapes(self.place(left, top)))]
+        return [*shapes, *(shape for mark in self.marks for shape in mark.shapes(self.place(x0, y0)))]
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ class Chart:
         fields: list[Shape] = []
         for row in rows:
             top = y + max(panel.above for panel in row)
-            for panel, left in zip(row, lefts, strict=False):
-                fields += panel.shapes(left, top)
+            for panel, x0 in zip(row, lefts, strict=False):
+                fields += panel.shapes(x0, top)
             y = top + max(panel.height + panel.below for panel in row) + GAP / 2
         ends = [shape.bounds()[2] + MARGIN for shape in flat(fields) if isinstance(shape, Text)]
         width, height = max([width, *ends]), y + MARGIN / 2

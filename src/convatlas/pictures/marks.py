@@ -137,13 +137,13 @@ class Bars:
         for number, (at, value, colour) in enumerate(zip(self.at, self.values, self.colours, strict=True)):
             corners = [(at - self.thickness / 2, 0.0), (at + self.thickness / 2, value)]
             (x1, y1), (x2, y2) = (place(*(corner if self.vertical else reversed(corner))) for corner in corners)
-            left, top = min(x1, x2), min(y1, y2)
-            bar = Box(left, top, abs(x2 - x1), abs(y2 - y1), colour)
+            x, y = min(x1, x2), min(y1, y2)
+            bar = Box(x, y, abs(x2 - x1), abs(y2 - y1), colour)
             shapes.append(Group((bar,), self.titles[number] if self.titles else ""))
             if self.texts and self.vertical:
-                shapes.append(Text((x1 + x2) / 2, top - 4, self.texts[number], SMALL, anchor="middle", fill=GREY))
+                shapes.append(Text((x1 + x2) / 2, y - 4, self.texts[number], SMALL, anchor="middle", fill=GREY))
             elif self.texts:
-                shapes.append(Text(left + bar.width + 6, (y1 + y2) / 2 + 3.4, self.texts[number], SMALL, fill=GREY))
+                shapes.append(Text(x + bar.width + 6, (y1 + y2) / 2 + 3.4, self.texts[number], SMALL, fill=GREY))
         return shapes
 
     def swatch(self, x: float, y: float) -> list[Shape]:

@@ -17,7 +17,7 @@ from convatlas.base.devices import device_of
 from convatlas.base.errors import ConvAtlasError, ImageError
 from convatlas.base.locking import locked, unusable
 from convatlas.base.records import Record
-from convatlas.base.store.evaluations import keep
+from convatlas.base.store.evaluations import add_evaluation
 from convatlas.base.store.remote import home
 from convatlas.base.verbs import Steps, verb
 from convatlas.engines.session import Photos, Session
@@ -140,7 +140,7 @@ def evaluate(
                 yield len(ranks), len(photos), None
     result = _result(module, key, source.name, str(Path(data).absolute()), photos, ranks, empty)
     if result.published:
-        keep(result.net, result.to_dict())
+        add_evaluation(result.net, result.to_dict())
     yield len(photos), len(photos), result
 
 

@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from convatlas.base.errors import TrainingError
 from convatlas.base.fingerprint import fingerprint
-from convatlas.base.memory_format import channels_innermost
+from convatlas.base.memory_format import to_channels_last
 from convatlas.base.untouched import untouched
 from convatlas.nets.net import Net
 from convatlas.training.data.dataset import ImageDataset
@@ -53,7 +53,7 @@ class Trainer:
         # Other nets may depend on the default layout, for example by `view`.
         self.channels_last = recipe.channels_last and isinstance(net, Net)
         if self.channels_last:
-            channels_innermost(net)
+            to_channels_last(net)
         self.frozen = freeze(net, recipe.freeze)
         weights = balanced_weights(data.train.labels, self.classes) if recipe.class_weights == "balanced" else None
         self.net_with_loss = NetWithLoss(net, recipe, weights).to(device)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from convatlas.base.errors import StoreError
 from convatlas.base.store.fetch import fetch
-from convatlas.base.store.remote import Remote, offline, placed
+from convatlas.base.store.remote import Remote, offline, path_of
 from convatlas.catalogue.lineages import Weights
 
 
@@ -25,14 +25,14 @@ def download(weights: Weights) -> Path:
 
     url = hf_hub_url(weights.address, weights.file)
     name = f"{weights.address.replace('/', '--')}--{weights.file}"
-    if offline() or placed(Remote(url, name)).is_file():
+    if offline() or path_of(Remote(url, name)).is_file():
         return fetch(Remote(url, name))
     try:
         metadata = get_hf_file_metadata(url)
     # The library's HTTP client raises errors of its own, which differ from version to version.
     except Exception as error:
-        path = placed(Remote(url, name))
+        path = path_of(Remote(url, name))
         reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise StoreError(f"{url} cannot be downloaded: {reason}; put the file by hand at {path}") from None
+        raise StoreError(f"{url} cannot be downloaded: {reason}; or save the file as {path} yourself") from None
     hash = metadata.etag if metadata.etag and re.fullmatch(r"[0-9a-f]{64}", metadata.etag) else ""
     return fetch(Remote(url, name, hash, metadata.size))

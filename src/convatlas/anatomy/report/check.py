@@ -11,7 +11,7 @@ from convatlas.anatomy.measure.measure import measure
 from convatlas.anatomy.measure.records import Measurement
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.records import Record
-from convatlas.base.store.evaluations import evaluated
+from convatlas.base.store.evaluations import evaluations_of
 from convatlas.base.tables import Column, Table, plain
 from convatlas.catalogue.cards import Card, Figure, cards, find
 from convatlas.catalogue.printed import value
@@ -119,7 +119,7 @@ def _cell(card: Card, column: str, figure: Figure, anatomy: Measurement) -> Cell
 
 def _evaluated(net: str) -> dict[str, Any] | None:
     """Return the latest evaluation of a net with its weights' own preprocessing, None if there is none."""
-    own = [record for record in evaluated(net) if record["preprocessing"] == record["weights"]]
+    own = [record for record in evaluations_of(net) if record["preprocessing"] == record["weights"]]
     return own[-1] if own else None
 
 

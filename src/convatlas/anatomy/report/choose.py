@@ -11,7 +11,7 @@ from convatlas.anatomy.report.bubble_chart import bubble_chart
 from convatlas.anatomy.report.candidates import COSTS, Candidate, candidates
 from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.base.records import Record
-from convatlas.base.store.timings import best
+from convatlas.base.store.timings import best_times
 from convatlas.base.tables import Column, Table, plain
 from convatlas.catalogue.printed import value
 from convatlas.pictures.picture import Picture
@@ -101,7 +101,7 @@ def choose(
     _limit("size", size)
     if min_top1 is not None and not (_is_number(min_top1) and 0 <= min_top1 <= 100):
         raise ConvAtlasError(f"min_top1 is an accuracy in percent, 0 to 100; got {min_top1!r}")
-    times = best()
+    times = best_times()
     if (by == "time" or max_ms is not None) and not times:
         raise ConvAtlasError("no times were measured on this machine yet: run `convatlas bench`")
     checked = [replace(net, fits=_fits(net, limits, min_top1, size, by)) for net in candidates(times)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from convatlas.anatomy.measure.snapshot import measured
 from convatlas.base.errors import ConvAtlasError, unknown
-from convatlas.base.store.timings import best
+from convatlas.base.store.timings import best_times
 from convatlas.base.tables import Column, Table, plain
 from convatlas.catalogue.cards import find
 from convatlas.catalogue.listing import NUMBERS, list_nets
@@ -88,7 +88,7 @@ def net_table(
         known = [row for row in rows if row[order] is not None]
         rows = [*sorted(known, key=lambda row: row[order], reverse=sort.startswith("-")), *blank]
     title = f"{len(rows)} nets; depth, parameters and MACs are measured"
-    times = best()
+    times = best_times()
     if not any(card.name in times for card in chosen):
         return Table(COLUMNS, rows, title=title)
     for row, card in zip(rows, (find(row["name"]) for row in rows), strict=True):

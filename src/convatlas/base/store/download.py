@@ -1,4 +1,4 @@
-"""One file over HTTP, taken up again where it broke off; nothing of what the server says is believed unchecked."""
+"""Download one file over HTTP, resuming where an earlier attempt broke off; the server is not trusted."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from pathlib import Path
 
 from convatlas.base import atomic
 from convatlas.base.errors import StoreError
-from convatlas.base.store.http import Broken, ask, said
-from convatlas.base.store.progress import Tell
+from convatlas.base.store.http import TransientError, describe, get
+from convatlas.base.store.progress import ProgressCallback
 
-CHUNK = 1 << 20
-LIMIT = 4 << 30
+CHUNK = 1 << 20  # bytes read at once
+LIMIT = 4 << 30  # bytes of the largest file
 TRIES = 3
 PAUSE = 1.0  # seconds after the first try, twice as many after the second
 
 
 @dataclass(frozen=True)
 class Version:
-    """Which version of a file a server sent: what it can be asked to go on with.
+    """The version of a file that a server sent, by which a later request can resume it.
 
     Attributes:
         url: Where the file is published.
-        etag: The server's mark of the version, "" if it has none.
-        modified: When it says the file was changed last, "" if it does not.
-        total: The whole file's length in bytes, None if it does not say.
+        etag: The header ETag; "" without one.
+        modified: The header Last-Modified; "" without one.
+        total: Bytes of the whole file; None if the server does not say.
     """
 
     url: str
@@ -40,109 +40,116 @@ class Version:
 
     @property
     def condition(self) -> str:
-        """What the server has to hold the file against before it goes on; "" if it gave nothing that is exact."""
+        """Value for the header If-Range: a strong ETag, or else the time of the last change; "" without either."""
         return self.etag if self.etag.startswith('"') else self.modified
 
-    def goes_on(self, later: Version) -> bool:
-        """Whether the rest may be taken from the `later` answer."""
+    def is_continued_by(self, later: Version) -> bool:
+        """Whether a `later` response has the rest of this version."""
         same = dataclasses.replace(later, total=self.total) == self
         return same and self.total in (None, later.total)
 
 
-def download(url: str, part: Path, *, size: int | None, checked: bool, tell: Tell) -> None:
-    """Write the file at `url` to `part`, going on from what an earlier call left there.
+def download(url: str, part: Path, *, size: int | None, hashed: bool, report: ProgressCallback) -> None:
+    """Download the file at `url` to `part`, resuming what an earlier call left there.
 
     Args:
         url: An address with http or https.
-        part: Where the bytes are gathered; what broke off stays for the next call, what is no good does not.
-        size: The file's length in bytes, if it is known.
-        checked: Whether the bytes will be held against a hash: only then may an answer end without having said where.
-        tell: Is told how many bytes there are, of how many.
+        part: File for the bytes; kept for the next call if the download breaks off, deleted if it is too long.
+        size: Bytes of the file, if known.
+        hashed: Whether the caller compares the bytes with a hash; only then may the server leave the length open.
+        report: Called with the number of bytes so far and in all.
 
     Raises:
-        StoreError: They cannot be had; the text is only the reason.
+        StoreError: The file cannot be downloaded; the text is only the reason.
         OSError: `part` cannot be written.
     """
-    for tried in range(1, TRIES + 1):
+    for attempt in range(1, TRIES + 1):
         try:
-            _attempt(url, part, size, checked, tell)
+            _attempt(url, part, size, hashed, report)
             return
-        except Broken as broken:
-            if tried == TRIES:
-                raise StoreError(f"{broken} ({TRIES} tries)") from None
-        time.sleep(PAUSE * tried)
+        except TransientError as error:
+            if attempt == TRIES:
+                raise StoreError(f"{error} ({TRIES} tries)") from None
+        time.sleep(PAUSE * attempt)
 
 
 def discard(part: Path) -> None:
-    """Forget what was gathered in `part`."""
+    """Delete a partial download and the note of its version."""
     part.unlink(missing_ok=True)
     _note(part).unlink(missing_ok=True)
 
 
-def _attempt(url: str, part: Path, size: int | None, checked: bool, tell: Tell) -> None:
-    earlier, start = _gathered(part, url)
+def _attempt(url: str, part: Path, size: int | None, hashed: bool, report: ProgressCallback) -> None:
+    earlier, start = _partial(part, url)
     if earlier is not None and start == earlier.total:
         return
-    response = ask(url, {"Range": f"bytes={start}-", "If-Range": earlier.condition} if earlier else {})
+    response = get(url, {"Range": f"bytes={start}-", "If-Range": earlier.condition} if earlier else {})
     version = _version(response, url, start)
-    if earlier is not None and not (response.status == 206 and version is not None and earlier.goes_on(version)):
+    continued = version is not None and earlier is not None and earlier.is_continued_by(version)
+    if earlier is not None and not (response.status == 206 and continued):
         start = 0
         if response.status != 200:
             response.close()
-            response = ask(url, {})
+            response = get(url, {})
         version = _version(response, url, start)
     with response:
         if version is None:
-            raise StoreError(f"the server answers {response.status}, which is no whole file")
+            raise StoreError(f"the server responds {response.status}, which is not a whole file")
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise StoreError("the server sends the file packed, which nobody asked for")
-        _gather(response, version, part, start, size, checked, tell)
+            raise StoreError("the server sends the file compressed, which was not requested")
+        _append(response, version, part, start, size, hashed, report)
 
 
-def _gather(
-    response: HTTPResponse, version: Version, part: Path, start: int, size: int | None, checked: bool, tell: Tell
+def _append(
+    response: HTTPResponse,
+    version: Version,
+    part: Path,
+    start: int,
+    size: int | None,
+    hashed: bool,
+    report: ProgressCallback,
 ) -> None:
-    """Appends the answer to what is there, from byte `start` on."""
+    """Append the response to what `part` has, from byte `start` on."""
     expected = version.total if size is None else size
     if version.total not in (None, expected):
         raise StoreError(f"the server announces {version.total:,} bytes, not {size:,}")
     limit = LIMIT if expected is None else expected
     if limit > LIMIT:
-        raise StoreError(f"the server announces {limit:,} bytes; more than {LIMIT:,} are not taken")
-    if expected is None and not response.chunked and not checked:
-        raise StoreError("the server does not say where the file ends, and there is no hash to tell")
+        raise StoreError(f"the server announces {limit:,} bytes; the most allowed is {LIMIT:,}")
+    if expected is None and not response.chunked and not hashed:
+        raise StoreError("the server does not say how long the file is, and no hash is published")
     if start == 0:
-        # Never through a link: whatever has the name goes, and a new file is made.
+        # A link of this name must not be written through: it is deleted, and a new file created.
         discard(part)
     done = start
     with part.open("ab" if start else "xb") as file:
         if start == 0:
             atomic.write_bytes(_note(part), json.dumps(dataclasses.asdict(version)).encode())
-        tell(done, expected)
-        # One byte beyond the end is asked for, to see whether it is one.
+        report(done, expected)
+        # Reading one byte past the limit shows whether the file is longer.
         while done != version.total and (data := _read(response, min(CHUNK, limit - done + 1))):
             done += len(data)
             if done > limit:
                 break
             file.write(data)
-            tell(done, expected)
+            report(done, expected)
     if done > limit:
         discard(part)
         raise StoreError(f"the server sends more than {limit:,} bytes")
     if expected is not None and done < expected:
-        raise Broken(f"the answer broke off after {done:,} of {expected:,} bytes")
+        raise TransientError(f"the download broke off after {done:,} of {expected:,} bytes")
 
 
 def _read(response: HTTPResponse, most: int) -> bytes:
-    """What has arrived, at least one byte; nothing at the end."""
+    """Read what has arrived, at least one byte; nothing at the end."""
     try:
         return response.read1(most)
     except (OSError, HTTPException, ValueError) as error:
-        raise Broken(f"the answer broke off: {said(error)}") from None
+        raise TransientError(f"the download broke off: {describe(error)}") from None
 
 
 def _version(response: HTTPResponse, url: str, start: int) -> Version | None:
-    """The version that an answer carries, from byte `start` on; None if it is no such answer."""
+    """Return the version that a response has, from byte `start` on; None if it has another part or none."""
     total: int | None = response.length
     if response.status == 206:
         span = re.fullmatch(r"bytes (\d{1,15})-\d{1,15}/(\d{1,15})", response.headers.get("Content-Range", ""))
@@ -151,26 +158,26 @@ def _version(response: HTTPResponse, url: str, start: int) -> Version | None:
         total = int(span[2])
     elif response.status != 200:
         return None
-    etag, modified = (_plain(response.headers.get(name, "")) for name in ("ETag", "Last-Modified"))
+    etag, modified = (_sendable(response.headers.get(name, "")) for name in ("ETag", "Last-Modified"))
     return Version(url, etag, modified, total)
 
 
-def _plain(value: str) -> str:
-    """A header that can be sent back as it is, or nothing."""
+def _sendable(value: str) -> str:
+    """Return a header's value if it can be sent back unchanged, otherwise an empty string."""
     return value if value.isascii() and value.isprintable() else ""
 
 
-def _gathered(part: Path, url: str) -> tuple[Version | None, int]:
-    """The version of which `part` holds the beginning, and how many bytes of it; None if it is of no use."""
+def _partial(part: Path, url: str) -> tuple[Version | None, int]:
+    """The version of which `part` has the beginning, and its number of bytes; (None, 0) if it cannot be resumed."""
     try:
-        found = part.lstat()
+        status = part.lstat()
         version = Version(**atomic.read_json(_note(part)))
-        fits = version.url == url and version.condition and (version.total is None or found.st_size <= version.total)
+        fits = version.url == url and version.condition and (version.total is None or status.st_size <= version.total)
     except (OSError, ValueError, TypeError, AttributeError):
         return None, 0
-    if not fits or not found.st_size or not stat.S_ISREG(found.st_mode):
+    if not fits or not status.st_size or not stat.S_ISREG(status.st_mode):
         return None, 0
-    return version, found.st_size
+    return version, status.st_size
 
 
 def _note(part: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Accuracies measured on this machine, kept in one file per net, which `check` reads."""
+"""Accuracies measured on this machine, which `check` reads; one file per net."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.locking import locked, unusable
 from convatlas.base.store.remote import home
 
-NEEDED: dict[str, type] = {"key": str, "weights": str, "preprocessing": str, "data": str}
-NEEDED |= {"photos": int, "classes": int, "top1": float, "top5": float}
+REQUIRED: dict[str, type] = {"key": str, "weights": str, "preprocessing": str, "data": str}
+REQUIRED |= {"photos": int, "classes": int, "top1": float, "top5": float}
 INTERVALS = ("top1_interval", "top5_interval")
 """Fields of an evaluation that `check` reads."""
 
 
-def evaluated(net: str) -> list[dict[str, Any]]:
+def evaluations_of(net: str) -> list[dict[str, Any]]:
     """Return the evaluations of a net, the latest last; an empty list if there are none or the file is damaged."""
     try:
         entries = read_json(home() / "evaluated" / f"{net}.json")
@@ -26,13 +26,13 @@ def evaluated(net: str) -> list[dict[str, Any]]:
 
 
 def _is_whole(entry: object) -> bool:
-    if not isinstance(entry, dict) or not all(isinstance(entry.get(name), kind) for name, kind in NEEDED.items()):
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(name), kind) for name, kind in REQUIRED.items()):
         return False
     bounds = [bound for name in INTERVALS if isinstance(entry.get(name), list) for bound in entry[name]]
     return len(bounds) == 4 and all(isinstance(bound, float) for bound in bounds)
 
 
-def keep(net: str, evaluation: Mapping[str, Any]) -> None:
+def add_evaluation(net: str, evaluation: Mapping[str, Any]) -> None:
     """Add an evaluation, replacing an earlier one with the same key.
 
     Raises:
@@ -40,7 +40,7 @@ def keep(net: str, evaluation: Mapping[str, Any]) -> None:
     """
     path = home() / "evaluated" / f"{net}.json"
     with locked(path):
-        others = [entry for entry in evaluated(net) if entry["key"] != evaluation["key"]]
+        others = [entry for entry in evaluations_of(net) if entry["key"] != evaluation["key"]]
         try:
             write_bytes(path, json.dumps([*others, evaluation], indent=1).encode())
         except OSError as error:

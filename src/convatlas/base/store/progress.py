@@ -1,4 +1,4 @@
-"""Progress bars on the error stream, drawn by one hand at a time."""
+"""Progress bars of downloads on the error stream, drawn by one process at a time."""
 
 from __future__ import annotations
 
@@ -19,31 +19,32 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-Tell = Callable[[int, int | None], None]
+ProgressCallback = Callable[[int, int | None], None]
+"""Called with the bytes so far and in all (None if unknown)."""
 
 
 class Bars:
-    """The bars of all downloads of this process: one display, opened by the first and closed by the last.
+    """Bars of all downloads of this process: one display, opened by the first and closed by the last.
 
-    Two displays on one terminal would write over each other; threads share this one, and another process that draws
-    on the same terminal keeps it to itself.
+    Two displays on one terminal would overwrite each other: threads share this one, and while another process draws on
+    the same terminal nothing is shown.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._inside = 0
+        self._open = 0
 
     @contextmanager
-    def bar(self, name: str, quiet: bool) -> Iterator[Tell]:
-        """A function that takes how many bytes there are, of how many (None if nobody knows)."""
+    def bar(self, name: str, quiet: bool) -> Iterator[ProgressCallback]:
+        """Show a bar, unless `quiet`, and give the function that moves it."""
         if quiet:
             yield _silent
             return
         with self._lock:
-            if self._inside == 0:
-                self._opened = _display()
-                self._display = self._opened.__enter__()
-            self._inside += 1
+            if self._open == 0:
+                self._context = _display()
+                self._display = self._context.__enter__()
+            self._open += 1
             display = self._display
         try:
             if display is None:
@@ -56,17 +57,17 @@ class Bars:
                     display.remove_task(task)
         finally:
             with self._lock:
-                self._inside -= 1
-                if self._inside == 0:
-                    self._opened.__exit__(None, None, None)
+                self._open -= 1
+                if self._open == 0:
+                    self._context.__exit__(None, None, None)
 
 
 def _silent(done: int, total: int | None) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
-def say(line: str) -> None:
-    """One line on the error stream, if there is one; above the bars while they are drawn."""
+def notify(line: str) -> None:
+    """Print a line to the error stream, if there is one; it appears above the bars."""
     if sys.stderr is not None:
         print(f"convatlas: {line}", file=sys.stderr)
 
@@ -76,13 +77,13 @@ def _display() -> Iterator[Progress | None]:
     if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
-    with _terminal(sys.stderr) as ours:
-        if not ours:
+    with _lock_terminal(sys.stderr) as locked:
+        if not locked:
             yield None
             return
         columns = BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
         console = Console(stderr=True)
-        # What others print on the standard output meanwhile has to stay there.
+        # Not redirected: what is printed to the standard output must arrive there.
         with Progress(
             TextColumn("{task.description}"), *columns, console=console, transient=True, redirect_stdout=False
         ) as progress:
@@ -90,23 +91,23 @@ def _display() -> Iterator[Progress | None]:
 
 
 @contextmanager
-def _terminal(stream: TextIO) -> Iterator[bool]:
-    """Whether no other process draws on the terminal; none will inside. Where that cannot be known it is taken so."""
+def _lock_terminal(stream: TextIO) -> Iterator[bool]:
+    """Lock the terminal, and give whether no other process has it; true on systems that cannot say."""
     try:
         import fcntl
 
-        # Opened anew: a stream that was inherited shares its locks with the parent and its other children.
+        # Opened again: an inherited stream shares its locks with the parent and its other children.
         terminal = os.open(os.ttyname(stream.fileno()), os.O_RDONLY | os.O_NOCTTY)
     except (ImportError, OSError):
         yield True
         return
     try:
-        yield _is_free(lambda: fcntl.flock(terminal, fcntl.LOCK_EX | fcntl.LOCK_NB))
+        yield _try_lock(lambda: fcntl.flock(terminal, fcntl.LOCK_EX | fcntl.LOCK_NB))
     finally:
         os.close(terminal)
 
 
-def _is_free(lock: Callable[[], None]) -> bool:
+def _try_lock(lock: Callable[[], None]) -> bool:
     try:
         lock()
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Which files the store may hold, and where."""
+"""Published files, and their places in the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from convatlas.base.errors import StoreError
 
-# Windows opens devices under these names, whatever follows the dot.
+# Names of devices on Windows, with any ending.
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 _HASH = re.compile(r"([0-9a-fA-F]{8,32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64})?")
@@ -22,14 +22,14 @@ class Remote:
     """A published file.
 
     Attributes:
-        url: Its address, with http or https.
-        file: Its name in the store: letters, digits, . _ - only, the first no dot (the store's own notes have one).
-        hash: 32 hex digits are its md5, 40 its sha1, 64 its sha256, 8 to 31 the beginning of its sha256; "" if none is
-            published.
-        size: Its length in bytes as published, if it is known.
+        url: Address, with http or https.
+        file: Name in the store: letters, digits, . _ -, without a dot at the start (the store's own notes have one).
+        hash: Published hash in hex: 32 digits are an md5, 40 a sha1, 64 a sha256, 8 to 31 the beginning of a sha256; ""
+            if none is published.
+        size: Published size in bytes, if known.
 
     Raises:
-        StoreError: One of them is something else.
+        StoreError: An attribute has another form.
     """
 
     url: str
@@ -49,23 +49,23 @@ class Remote:
 
 
 def home() -> Path:
-    """Where the store is: `CONVATLAS_HOME`, or a folder among the user's caches.
+    """Return the folder of the store: `CONVATLAS_HOME`, or `convatlas` in the user's cache folder.
 
     Raises:
-        StoreError: There is no such folder, or its name would not fit on a line.
+        StoreError: The user has no home folder, or the name of the folder is not printable.
     """
     chosen = os.environ.get("CONVATLAS_HOME")
     try:
-        path = Path(chosen).expanduser().absolute() if chosen else _caches() / "convatlas"
+        path = Path(chosen).expanduser().absolute() if chosen else _cache_folder() / "convatlas"
     except RuntimeError:
-        raise StoreError("there is no home folder here; set CONVATLAS_HOME to a folder for the store") from None
+        raise StoreError("the user has no home folder; set CONVATLAS_HOME to a folder for the store") from None
     if not str(path).isprintable():
         raise StoreError(f"the store cannot be at {str(path)!r}; set CONVATLAS_HOME to a folder with a printable name")
     return path
 
 
-def _caches() -> Path:
-    """The user's caches, as the platform has it; a relative `XDG_CACHE_HOME` does not count (XDG Base Directory)."""
+def _cache_folder() -> Path:
+    """The user's cache folder on this platform; a relative `XDG_CACHE_HOME` is ignored (XDG Base Directory)."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     if sys.platform == "darwin":
@@ -79,11 +79,11 @@ def offline() -> bool:
     return os.environ.get("CONVATLAS_OFFLINE", "").strip().lower() not in ("", "0", "false", "no")
 
 
-def placed(remote: Remote, folder: str = "downloads") -> Path:
-    """Where the file is in the store, or is to be put by hand.
+def path_of(remote: Remote, folder: str = "downloads") -> Path:
+    """Return the path of a file in the store, whether it is there or not.
 
     Raises:
-        StoreError: `folder` is no name of the kind that files have here, or several with / between them.
+        StoreError: `folder` is not made of valid names with / between them.
     """
     parts = folder.split("/")
     for part in parts:

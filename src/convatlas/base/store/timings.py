@@ -1,4 +1,4 @@
-"""Times measured on this machine, kept in the store, where `list` and `choose` find them; needs no torch."""
+"""Times measured on this machine, which `list` and `choose` read; needs no torch."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from convatlas.base.store.remote import home
 FILE = "bench.json"
 
 
-def keep(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add times to the record, replacing earlier ones of the same cell; times of another CPU are dropped.
+def add_times(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add times to the file in the store; earlier ones of the same cell and those of another CPU are deleted.
 
     Args:
-        rows: A cell is "net", "size", "batch", "engine" and "precision"; `best` reads "milliseconds" where it is there.
+        rows: Times; "net", "size", "batch", "engine" and "precision" make a cell, `best_times` reads "milliseconds".
     """
     path = home() / FILE
     with locked(path):
@@ -35,8 +35,8 @@ def keep(rows: Sequence[Mapping[str, Any]]) -> None:
         write_bytes(path, json.dumps([*kept, *fresh], indent=1).encode())
 
 
-def best() -> dict[str, dict[int, float]]:
-    """Least milliseconds a photo of each net, by the side of its photos; empty without a record."""
+def best_times() -> dict[str, dict[int, float]]:
+    """Return the least milliseconds per photo of each net, by the photo's side in pixels; empty if none are stored."""
     try:
         rows = json.loads((home() / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Is a file the published one? Asked of all its bytes once, and again after any change."""
+"""Verify that a file is the published one: all its bytes once, and again after any change."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from typing import Any
 from convatlas.base import atomic
 from convatlas.base.errors import StoreError
 from convatlas.base.locking import locked
-from convatlas.base.store.progress import say
+from convatlas.base.store.progress import notify
 from convatlas.base.store.remote import Remote, home
 
-FRESH = 2_000_000_000  # ns; the coarsest clock of a file system still in use (FAT)
+FRESH = 2_000_000_000  # ns; ticks of the coarsest clock among file systems in use (FAT)
 
 
-def difference(path: Path, remote: Remote, quiet: bool) -> str:
-    """What tells the file at `path` from the published one; "" if nothing does. All its bytes are read.
+def mismatch(path: Path, remote: Remote, quiet: bool) -> str:
+    """Read a file and describe how it differs from the published one; "" if it does not.
 
-    The sha256 of a file whose whole hash is not published is pinned when it is first seen.
+    If the whole hash is not published, the sha256 of the first file is pinned.
 
     Raises:
         StoreError: The pins cannot be read or written.
         OSError: The file cannot be read.
     """
-    found = path.stat().st_size
-    if remote.size is not None and found != remote.size:
-        return f"it has {found:,} bytes, not {remote.size:,}"
+    size = path.stat().st_size
+    if remote.size is not None and size != remote.size:
+        return f"it has {size:,} bytes, not {remote.size:,}"
     kind = {32: "md5", 40: "sha1"}.get(len(remote.hash), "sha256")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
@@ -39,37 +39,39 @@ def difference(path: Path, remote: Remote, quiet: bool) -> str:
     if len(remote.hash) < 32:
         pinned = _pin(remote, digest, quiet)
         if pinned != digest:
-            return f"its sha256 is {digest}, not {pinned} as on first use; if it is right, edit {home() / 'pins.json'}"
+            return (
+                f"its sha256 is {digest}, not {pinned} as on first use; if that is right, edit {home() / 'pins.json'}"
+            )
     return ""
 
 
-def is_known(path: Path, remote: Remote) -> bool:
-    """Whether the file was verified before and has not been touched since."""
+def is_verified(path: Path, remote: Remote) -> bool:
+    """Whether the file was verified before and has not changed since."""
     try:
         return bool(atomic.read_json(_mark(path)) == _state(path, remote))
     except (OSError, ValueError):
         return False
 
 
-def remember(path: Path, remote: Remote) -> None:
-    """Note that the file was verified as it is."""
+def mark_verified(path: Path, remote: Remote) -> None:
+    """Record that the file was verified in its present state."""
     state = _state(path, remote)
-    # A change within the same tick of the clock would leave the time as it is.
+    # A change within the same tick of the clock would not change the time.
     if abs(time.time_ns() - path.stat().st_mtime_ns) > FRESH:
-        # Where that cannot be written it is verified again.
+        # If this cannot be written, the file is verified again next time.
         with suppress(OSError):
             atomic.write_bytes(_mark(path), json.dumps(state).encode())
 
 
 def _state(path: Path, remote: Remote) -> dict[str, Any]:
-    """What was verified, and all that a change of the file cannot leave as it is."""
-    found = path.stat()
+    """What was verified, and facts of the file at least one of which any change of it changes."""
+    status = path.stat()
     return {
         "published": dataclasses.asdict(remote),
-        "size": found.st_size,
-        "mtime_ns": found.st_mtime_ns,
-        "ctime_ns": found.st_ctime_ns,
-        "inode": found.st_ino,
+        "size": status.st_size,
+        "mtime_ns": status.st_mtime_ns,
+        "ctime_ns": status.st_ctime_ns,
+        "inode": status.st_ino,
     }
 
 
@@ -78,7 +80,7 @@ def _mark(path: Path) -> Path:
 
 
 def _pin(remote: Remote, sha256: str, quiet: bool) -> str:
-    """The sha256 that is pinned for the file's address; it is `sha256` from now on if there was none."""
+    """Return the sha256 that is pinned for the file's address; pin `sha256` if there is none."""
     path = home() / "pins.json"
     pins = _pins(path)
     if remote.url not in pins:
@@ -88,7 +90,7 @@ def _pin(remote: Remote, sha256: str, quiet: bool) -> str:
                 pins[remote.url] = sha256
                 atomic.write_bytes(path, json.dumps(pins, indent=1, sort_keys=True).encode())
                 if not remote.hash and not quiet:
-                    say(f"nobody publishes a hash of {remote.file}; its sha256 {sha256} is pinned in {path}")
+                    notify(f"no hash of {remote.file} is published; its sha256 {sha256} is pinned in {path}")
     return pins[remote.url]
 
 
@@ -100,5 +102,5 @@ def _pins(path: Path) -> dict[str, str]:
     except ValueError:
         pins = None
     if not isinstance(pins, dict) or not all(isinstance(pin, str) for pin in pins.values()):
-        raise StoreError(f"{path} is damaged: it must hold the sha256 of addresses as JSON; mend or delete it")
+        raise StoreError(f"{path} is damaged: it must be a JSON object from addresses to sha256; repair or delete it")
     return pins

@@ -20,13 +20,13 @@ class EagerMode:
     def __init__(self, net: nn.Module, channels_last: bool = False):
         import torch
 
-        from convatlas.base.memory_format import channels_innermost
+        from convatlas.base.memory_format import to_channels_last
 
         self.format = torch.channels_last if channels_last else torch.contiguous_format
         self.net = net
         if channels_last:
             self.net = copy.deepcopy(net)
-            channels_innermost(self.net)
+            to_channels_last(self.net)
 
     def __call__(self, x: Photos) -> Photos:
         import torch

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convatlas.base.errors import ConvAtlasError
-from convatlas.base.extras import needed
+from convatlas.base.extras import require
 from convatlas.base.machine import threads
 from convatlas.engines.backend import Backend
 from convatlas.engines.export.metadata import GRAPH
@@ -72,7 +72,7 @@ class OnnxRuntimeBackend(Backend):
 
 def inference_session(file: Path, count: int | None = None) -> onnxruntime.InferenceSession:
     """ONNX Runtime's session of a file with `count` threads, or one for each core."""
-    needed("onnxruntime")
+    require("onnxruntime")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.base.machine import cpu, threads
-from convatlas.base.store.timings import keep
+from convatlas.base.store.timings import add_times
 from convatlas.base.verbs import Steps, verb
 from convatlas.catalogue.cards import cards, find
 from convatlas.engines.bench.cells import Cells
@@ -75,7 +75,7 @@ def bench(
         cells = Cells(resolve(name, weights), name, weights, size, roofline, refused)
         for position, batch in enumerate(batches):
             measured = cells.times(batch, engines or list(backends()), precisions, vs)
-            keep([time.row() for time in measured])
+            add_times([time.row() for time in measured])
             times += measured
             if position == 0:
                 costly[name] = slowest_layers(cells.twin, sample_inputs(cells.net, batch, cells.shape))

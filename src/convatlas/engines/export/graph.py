@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from convatlas.base.errors import ConvAtlasError, SizeError
-from convatlas.base.extras import needed
+from convatlas.base.extras import require
 from convatlas.base.untouched import evaluating
 
 OPSET = 20
@@ -56,8 +56,8 @@ def onnx_bytes(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
     Raises:
         ConvAtlasError: An operation, which is named, has no counterpart in ONNX; or the exporter is not installed.
     """
-    needed("onnx")
-    needed("onnxscript")
+    require("onnx")
+    require("onnxscript")
     import onnx
 
     with quiet():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convatlas.base.errors import ConvAtlasError
-from convatlas.base.extras import needed
+from convatlas.base.extras import require
 
 if TYPE_CHECKING:
     import openvino
@@ -20,7 +20,7 @@ SECTION = "convatlas"
 @functools.cache
 def core() -> openvino.Core:
     """OpenVINO's entry point, created once in a process."""
-    needed("openvino")
+    require("openvino")
     import openvino
 
     return openvino.Core()

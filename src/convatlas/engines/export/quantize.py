@@ -21,7 +21,7 @@ import numpy as np
 
 from convatlas.base.atomic import whole
 from convatlas.base.errors import ConvAtlasError
-from convatlas.base.extras import needed
+from convatlas.base.extras import require
 from convatlas.base.worker import WorkerError, run, specification
 from convatlas.engines.agreement import LEAST, agreement
 from convatlas.engines.export.openvino_ir import read
@@ -54,8 +54,8 @@ def quantize(
     Raises:
         ConvAtlasError: NNCF is not installed, or fails.
     """
-    needed("nncf")
-    needed("openvino")
+    require("nncf")
+    require("openvino")
     with tempfile.TemporaryDirectory() as folder, whole(file, ".bin") as place:
         sources = [Path(folder) / "calibration.npy", Path(folder) / "validation.npy"]
         for source, photos in zip(sources, (calibration, validation), strict=True):
