@@ -8,7 +8,7 @@ from math import sqrt
 
 import convatlas as ca
 from convatlas.anatomy.measure.snapshot import measured
-from convatlas.catalogue.printed import value
+from convatlas.catalogue.printed import parse_figure
 from convatlas.pictures.axes import linear, logarithmic
 from convatlas.pictures.charts import Chart, Panel
 from convatlas.pictures.marks import Dots
@@ -20,7 +20,7 @@ for colour, family in zip(SERIES, dict.fromkeys(card.family for card in cards), 
     members = [card for card in cards if card.family == family]
     rows = [measured()[card.name] for card in members]
     parameters = [row["parameters"] / 1e6 for row in rows]
-    accuracies = [value(card.figures["top1"].printed) for card in members]
+    accuracies = [parse_figure(card.figures["top1"].printed) for card in members]
     radii = [2.5 + 2.4 * sqrt(row["macs"] / 1e9) for row in rows]
     dots.append(Dots(parameters, accuracies, colour, family, radii, 0.65, titles=[card.name for card in members]))
 x = logarithmic([x for mark in dots for x in mark.x], "parameters, measured", unit="M", margin=0.06)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from convatlas.base.doctor import doctor as doctor
     from convatlas.base.errors import ConvAtlasError as ConvAtlasError
     from convatlas.bulk.batch import batch as batch
-    from convatlas.catalogue.listing import list_nets as list_nets
+    from convatlas.catalogue.list_nets import list_nets as list_nets
     from convatlas.engines.accelerate import accelerate as accelerate
     from convatlas.engines.bench.bench import bench as bench
     from convatlas.engines.export.export import export as export
@@ -45,7 +45,7 @@ VERBS = {
     "evaluate": "predict.evaluate",
     "export": "engines.export.export",
     "fetch": "weights.fetch",
-    "list_nets": "catalogue.listing",
+    "list_nets": "catalogue.list_nets",
     "measure": "anatomy.anatomy",
     "reproduce": "studies.reproduce",
     "show": "anatomy.report.show",

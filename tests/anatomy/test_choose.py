@@ -18,7 +18,7 @@ from convatlas.anatomy.report.choose import Choice, _beaten
 from convatlas.base.errors import ConvAtlasError, UnknownName
 from convatlas.base.store.timings import best_times
 from convatlas.catalogue.cards import cards
-from convatlas.catalogue.listing import figure
+from convatlas.catalogue.list_nets import figure_value
 from convatlas.pictures.shapes import Disc, Group, Line, Text, flat
 
 
@@ -30,7 +30,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def by_hand(fitting: list[str], cost: str) -> set[str]:
     """Walks from the cheapest up and keeps what is more accurate than all before."""
-    rows = sorted((measured()[name][cost], -figure(cards()[name], "top1"), name) for name in fitting)
+    rows = sorted((measured()[name][cost], -figure_value(cards()[name], "top1"), name) for name in fitting)
     kept: set[str] = set()
     best, at = -math.inf, -1.0
     for value, minus, name in rows:
@@ -42,7 +42,7 @@ def by_hand(fitting: list[str], cost: str) -> set[str]:
 
 @pytest.mark.parametrize("cost", ["parameters", "macs"])
 def test_the_front_of_all(cost: str) -> None:
-    names = [name for name, card in cards().items() if not math.isnan(figure(card, "top1"))]
+    names = [name for name, card in cards().items() if not math.isnan(figure_value(card, "top1"))]
     choice = ca.choose(by=cost)
     assert {one.net for one in choice.front} == by_hand(names, cost)
     assert {one.net for one in choice.candidates} == set(names)
@@ -56,7 +56,7 @@ def test_limits() -> None:
     assert fits == {
         name
         for name, card in cards().items()
-        if measured()[name]["parameters"] <= 1e7 and figure(card, "top1") >= 75 and max(card.input[:2]) <= 224
+        if measured()[name]["parameters"] <= 1e7 and figure_value(card, "top1") >= 75 and max(card.input[:2]) <= 224
     }
     assert {one.net for one in choice.front} == by_hand(list(fits), "parameters")
     assert choice.recommended == "efficientnetv2_b0"

@@ -8,7 +8,7 @@ import pytest
 
 from convatlas.anatomy.report import check as checking
 from convatlas.anatomy.report.check import check, table
-from convatlas.catalogue.cards import Card, Figure, find
+from convatlas.catalogue.cards import Card, Figure, find_card
 from convatlas.catalogue.rules import exceptions
 
 # The rules round or cut, and count in MiB, MB or GiB: "99", "100" and "103" for 98 would be explained, these are not.
@@ -43,7 +43,7 @@ def with_figure(card: Card, column: str, printed: str) -> Card:
 
 @pytest.mark.parametrize("name", WRONG)
 def test_no_other_print_is_explained(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    anatomy, card = checking.measure(name), find(name)
+    anatomy, card = checking.measure(name), find_card(name)
     monkeypatch.setattr(checking, "measure", lambda name: anatomy)
     assert check(name).unexplained == ()
     for column, prints in WRONG[name].items():
@@ -59,7 +59,7 @@ def test_no_other_print_is_explained(monkeypatch: pytest.MonkeyPatch, name: str)
 
 def test_an_exception_is_of_one_net_one_column_and_one_print(monkeypatch: pytest.MonkeyPatch) -> None:
     listed = next(each for each in exceptions() if each.net == "efficientnet_lite0")
-    other = find("efficientnet_lite1")
+    other = find_card("efficientnet_lite1")
     monkeypatch.setattr(checking, "find", lambda name: with_figure(other, listed.column, listed.printed))
     assert [cell.column for cell in check(other.name).unexplained] == [listed.column]
 
@@ -68,7 +68,7 @@ def test_the_table_counts_what_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
     right, lite = check("resnet50"), check("efficientnet_lite0")
     (note,) = table([right, lite]).notes
     assert f"{len(right.cells) + len(lite.cells)} figures of 2 nets: 0 unexplained, 1 on the list" in note
-    wrong = with_figure(find("resnet50"), "depth", "50")
+    wrong = with_figure(find_card("resnet50"), "depth", "50")
     monkeypatch.setattr(checking, "find", lambda name: wrong)
     assert "1 unexplained, 0 on the list" in table([check("resnet50")]).notes[0]
     assert "depth: 50 | 107 | no rule" in str(check("resnet50"))

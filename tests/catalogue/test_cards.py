@@ -16,9 +16,9 @@ from tests.nets.nets import CAPSULES_AND_ANCESTORS
 
 import convatlas.catalogue.cards as home
 from convatlas.base.errors import UnknownName
-from convatlas.catalogue.cards import cards, families, find, sources
-from convatlas.catalogue.printed import value
-from convatlas.catalogue.reading import read
+from convatlas.catalogue.cards import cards, families, find_card, sources
+from convatlas.catalogue.data_files import read
+from convatlas.catalogue.printed import parse_figure
 
 SECTION_III = """
 Xception           81   22.9M   88      79.0%  94.5%
@@ -143,12 +143,12 @@ def rows(table: str) -> list[list[str]]:
 
 
 def printed(name: str, source: str) -> dict[str, str]:
-    return {column: figure.printed for column, figure in find(name).figures.items() if figure.source == source}
+    return {column: figure.printed for column, figure in find_card(name).figures.items() if figure.source == source}
 
 
 def test_every_cell_of_section_iii_stands_on_a_card_as_printed() -> None:
     for name, *cells in rows(SECTION_III):
-        assert find(name).published_name == name
+        assert find_card(name).published_name == name
         expected = {column: cell for column, cell in zip(COLUMNS, cells, strict=True) if cell != "-"}
         assert printed(name, "review") == expected, name
 
@@ -163,7 +163,7 @@ def test_section_iv_stands_on_cards_as_printed() -> None:
     expected = {}
     for net in nets:
         name, *cells = (cell.strip() for cell in net.split("|"))
-        expected[find(name).name] = dict(cell.split(" ", 1) for cell in cells)
+        expected[find_card(name).name] = dict(cell.split(" ", 1) for cell in cells)
     assert {name: printed(name, "review_iv") for name in cards() if printed(name, "review_iv")} == expected
 
 
@@ -178,11 +178,11 @@ def test_figures_of_papers_and_weights_stand_on_cards_as_printed(name: str) -> N
 def test_lite_nets_stand_on_cards_as_printed() -> None:
     for name, *cells in rows(LITE):
         assert printed(name, "lite") == dict(zip(("parameters", "madds", "top1"), cells, strict=True))
-        assert find(name).published_name == name
+        assert find_card(name).published_name == name
 
 
 def test_the_summary_of_errors_stands_on_cards_as_printed() -> None:
-    expected = {find(name).name: {"error_summary": " ".join(cells)} for name, *cells in rows(ERRORS)}
+    expected = {find_card(name).name: {"error_summary": " ".join(cells)} for name, *cells in rows(ERRORS)}
     summary = {name: printed(name, "review_errors") for name in cards() if printed(name, "review_errors")}
     assert summary == expected
 
@@ -193,8 +193,10 @@ def test_the_papers_errors_lie_within_the_summary() -> None:
         errors = printed(name, "lecun_1998")
         summary = printed(name, "review_errors").get("error_summary")
         if summary is not None:
-            ends = [value(end) for end in summary.split(" to ")]
-            assert any(min(ends) <= value(errors[column]) <= max(ends) for column in errors if "error" in column), name
+            ends = [parse_figure(end) for end in summary.split(" to ")]
+            assert any(
+                min(ends) <= parse_figure(errors[column]) <= max(ends) for column in errors if "error" in column
+            ), name
 
 
 def test_cards_come_in_the_order_of_the_review() -> None:
@@ -214,22 +216,22 @@ def test_default_inputs() -> None:
             assert card.input == (sizes.get(name, 224), sizes.get(name, 224), 1 if name in digits else 3)
     sides = [card.input[0] for card in cards().values() if card.family in ("darknet", "yolo")]
     assert sides == [256, 256, 448, 448, 608, 416, 416, 416, 608, 608, 416]
-    assert find("capsnet").input == (28, 28, 1)
-    assert find("matrix_capsnet").input == find("matrix_capsnet_small").input == (32, 32, 2)
-    assert find("neocognitron").input == (16, 16, 1)
-    assert find("cognitron").input == (12, 12, 1)
+    assert find_card("capsnet").input == (28, 28, 1)
+    assert find_card("matrix_capsnet").input == find_card("matrix_capsnet_small").input == (32, 32, 2)
+    assert find_card("neocognitron").input == (16, 16, 1)
+    assert find_card("cognitron").input == (12, 12, 1)
 
 
 def test_what_capsules_and_fukushima_s_nets_put_out() -> None:
     for name in CAPSULES_AND_ANCESTORS:
-        card = find(name)
+        card = find_card(name)
         assert (card.output_kind, card.probabilities) == {
             "capsnet": ("capsule lengths", "identity"),
             "matrix_capsnet": ("capsule activations", "identity"),
             "cognitron": ("cell responses", "none"),
             "neocognitron": ("cell responses", "none"),
         }[card.family]
-    assert [find(name).outputs for name in CAPSULES_AND_ANCESTORS] == [10, 5, 5, 144, 24]
+    assert [find_card(name).outputs for name in CAPSULES_AND_ANCESTORS] == [10, 5, 5, 144, 24]
 
 
 def test_what_is_disputed_or_reconstructed_is_said() -> None:
@@ -237,12 +239,12 @@ def test_what_is_disputed_or_reconstructed_is_said() -> None:
     lenets = ["lenet1", "lenet4", "lenet4_dense", "lenet5", "boosted_lenet4"]
     others = ["alexnet", "inception_v1", "yolo_v1", "yolo_v1_tiny"]
     assert noted == ["elman", "jordan", "feedback_chain", *lenets, *others, *CAPSULES_AND_ANCESTORS]
-    assert "generalization" in find("capsnet").note
-    assert all("reconstructed" in find(name).note for name in ("lenet4", *CAPSULES_AND_ANCESTORS[1:]))
-    assert all(number in find("lenet4").note for number in ("16,998", "258,306"))
-    assert "50,998" in find("lenet4_dense").note
+    assert "generalization" in find_card("capsnet").note
+    assert all("reconstructed" in find_card(name).note for name in ("lenet4", *CAPSULES_AND_ANCESTORS[1:]))
+    assert all(number in find_card("lenet4").note for number in ("16,998", "258,306"))
+    assert "50,998" in find_card("lenet4_dense").note
     # Where the review's description of AlexNet is not the paper's.
-    assert "the paper (section 3.5) places it after" in find("alexnet").note
+    assert "the paper (section 3.5) places it after" in find_card("alexnet").note
     assert not any(card.note.endswith(".") or "\n" in card.note for card in cards().values())
 
 
@@ -282,7 +284,7 @@ def test_cards_are_complete(name: str) -> None:
         assert figure.printed.strip() == figure.printed not in ("", "-")
         assert figure.source in sources()
         if column not in ("input", "activation", "perk", "error_summary"):
-            assert value(figure.printed) > 0
+            assert parse_figure(figure.printed) > 0
 
 
 def test_every_family_and_every_source_is_used() -> None:
@@ -342,18 +344,18 @@ def test_lineages() -> None:
     ],
 )
 def test_a_net_is_found_however_it_is_spelled(given: str, name: str) -> None:
-    assert find(given) is cards()[name]
+    assert find_card(given) is cards()[name]
 
 
 def test_every_name_and_published_name_finds_its_own_card() -> None:
     for card in cards().values():
-        assert find(card.name) is find(card.published_name) is card
+        assert find_card(card.name) is find_card(card.published_name) is card
 
 
 @pytest.mark.parametrize("wrong", ["resnt50", "ResNet51", "EficientNetV2-B0", "", "lenet", "vgg", "--"])
 def test_a_wrong_name_gets_one_line_with_other_names(wrong: str) -> None:
     with pytest.raises(UnknownName) as caught:
-        find(wrong)
+        find_card(wrong)
     text = str(caught.value)
     assert "\n" not in text
     assert repr(wrong) in text
@@ -362,13 +364,13 @@ def test_a_wrong_name_gets_one_line_with_other_names(wrong: str) -> None:
 
 def test_a_near_miss_is_told_the_name_meant() -> None:
     with pytest.raises(UnknownName, match="resnet50"):
-        find("resnt50")
+        find_card("resnt50")
     with pytest.raises(UnknownName, match="efficientnetv2_b0"):
-        find("EficientNetV2-B0")
+        find_card("EficientNetV2-B0")
 
 
 def test_cards_can_be_hashed_copied_and_pickled() -> None:
-    card = find("resnet50")
+    card = find_card("resnet50")
     assert copy.deepcopy(card) == card
     assert pickle.loads(pickle.dumps(card)) == card
     assert len(set(cards().values())) == len(cards())
@@ -395,7 +397,7 @@ SOURCE = Path(home.__file__).parents[2]
 def test_all_cards_are_read_without_heavy_libraries() -> None:
     code = """
 import sys
-import convatlas.catalogue.cards, convatlas.catalogue.listing, convatlas.catalogue.lineages, convatlas.catalogue.rules
+import convatlas.catalogue.cards, convatlas.catalogue.list_nets, convatlas.catalogue.lineages, convatlas.catalogue.rules
 convatlas.catalogue.cards.cards()
 convatlas.catalogue.lineages.all_weights()
 print(*{"torch", "numpy", "h5py", "PIL"} & set(sys.modules))

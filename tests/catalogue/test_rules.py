@@ -11,7 +11,7 @@ import numpy
 import pytest
 
 from convatlas.base.errors import UnknownName
-from convatlas.catalogue.cards import cards, find
+from convatlas.catalogue.cards import cards, find_card
 from convatlas.catalogue.rules import BOOKKEEPING, RULES, exceptions, explain
 
 # Parameters with running statistics, layers that own weights: counted in the nets of Keras.
@@ -125,7 +125,7 @@ def measured() -> dict[str, dict[str, Any]]:
     numbers: dict[str, dict[str, Any]] = {}
     for line in COUNTS.strip().splitlines():
         name, parameters, depth = line.split()
-        numbers[find(name).name] = {"parameters": int(parameters), "depth": int(depth)}
+        numbers[find_card(name).name] = {"parameters": int(parameters), "depth": int(depth)}
     for line in LITE_COUNTS.strip().splitlines():
         name, trainable, running, macs = line.split()
         numbers[name] = {
@@ -159,7 +159,7 @@ def cells() -> Iterator[tuple[str, str, str]]:
 
 
 def rule_of(name: str, column: str) -> str | None:
-    card = find(name)
+    card = find_card(name)
     rule = explain(column, card.figures[column].printed, MEASURED[card.name], card.weight_names)
     return None if rule is None else rule.name
 
@@ -194,7 +194,7 @@ def test_rules_are_told_in_one_line_each_under_their_own_name() -> None:
     ],
 )
 def test_sizes_that_are_not_mebibytes_rounded(rule: str, nets: str) -> None:
-    assert [find(name).name for name in nets.split()] == [
+    assert [find_card(name).name for name in nets.split()] == [
         name for name, column, _ in cells() if column == "size" and rule_of(name, column) == rule
     ]
 
@@ -236,9 +236,9 @@ def test_layers_and_multiply_adds() -> None:
 def test_why_two_of_darknet_s_figures_are_others() -> None:
     """Version 1 without its locally connected layer; version 2 with 512 channels passed on, not 64, at both sizes."""
     first = MEASURED["yolo_v1"]["macs"] - 7 * 7 * 256 * 3 * 3 * 1024
-    assert f"{2 * first / 1e9:.2f} Bn" == find("yolo_v1").figures["flops"].printed
+    assert f"{2 * first / 1e9:.2f} Bn" == find_card("yolo_v1").figures["flops"].printed
     second = MEASURED["yolo_v2_voc"]["macs"] - 26 * 26 * 512 * 64 + 13 * 13 * 3 * 3 * 1024 * 4 * (512 - 64)
-    assert f"{2 * second / 1e9:.2f} Bn" == find("yolo_v2_voc").figures["flops"].printed
+    assert f"{2 * second / 1e9:.2f} Bn" == find_card("yolo_v2_voc").figures["flops"].printed
     # Printed in the same table for photos of 544 x 544.
     assert f"{2 * second * (544 / 416) ** 2 / 1e9:.2f} Bn" == "59.68 Bn"
 
@@ -260,7 +260,7 @@ def test_rules_refuse_sizes_that_are_wrong_by_a_few_percent(share: float, above:
     assert len(sizes) > 8
     for name, size in sizes:
         wrong = f"{float(size) * share:.2f}" if "." in size else str(round(float(size) * share))
-        assert explain("size", wrong, MEASURED[name], find(name).weight_names) is None, (name, wrong)
+        assert explain("size", wrong, MEASURED[name], find_card(name).weight_names) is None, (name, wrong)
 
 
 def test_rules_refuse_other_counts() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from convatlas.genes.em_routing import LEAST_VARIANCE, NOBODY, EMRouting, VectorEM, Windows
+from convatlas.genes.em_routing import VARIANCE_EPSILON, WEIGHT_EPSILON, EMRouting, VectorEM, Windows
 from convatlas.genes.matrix_capsules import POSE, MatrixRouting, MatrixVotes
 
 # Grids, kernels and strides; in the third no parent reads the children of the last row and column.
@@ -69,9 +69,9 @@ def reference(routing: EMRouting, votes: np.ndarray, activations: np.ndarray):
                 weights.append(couplings[window, place, kind, parent] * activations[window, place, kind])
                 seen.append(votes[window, place, kind, parent])
             amount = sum(weights)
-            mean = sum(w * v for w, v in zip(weights, seen, strict=True)) / (amount + NOBODY)
+            mean = sum(w * v for w, v in zip(weights, seen, strict=True)) / (amount + WEIGHT_EPSILON)
             square = sum(w * (v - mean) ** 2 for w, v in zip(weights, seen, strict=True))
-            variance = square / (amount + NOBODY) + LEAST_VARIANCE
+            variance = square / (amount + WEIGHT_EPSILON) + VARIANCE_EPSILON
             cost = sum(beta_u[parent] + np.log(np.sqrt(variance))) * amount / average
             answers[window, parent] = 1 / (1 + np.exp(-(1 - 0.95**step) * (beta_a[parent] - cost)))
             means[window, parent], variances[window, parent] = mean, variance
@@ -130,7 +130,7 @@ def test_a_parent_with_one_child_stays_finite():
     votes, activations = inputs(routing)
     votes.requires_grad_()
     found = routing.trace(votes, activations)
-    assert (found[-1].variances - LEAST_VARIANCE).abs().max() < 1e-12
+    assert (found[-1].variances - VARIANCE_EPSILON).abs().max() < 1e-12
     total = sum(one.activations.sum() + one.poses.sum() for one in found)
     total.backward()
     assert torch.isfinite(total)

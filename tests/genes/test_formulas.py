@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, special
 
-from convatlas.genes.attention import kernel_of
+from convatlas.genes.attention import eca_kernel
 from convatlas.genes.genome import Genome
 from convatlas.genes.loci import LOCI, REGULARIZATIONS
 from convatlas.genes.normalization import Norm, groups_of
-from convatlas.genes.padding import Pad, same
+from convatlas.genes.padding import Pad, same_amounts
 from convatlas.genes.regularization import StochasticDepth
 
 X = np.linspace(-5, 5, 101)
@@ -61,7 +61,7 @@ def test_scaled_tanh_keeps_one():
 
 @given(st.integers(1, 300), st.integers(1, 11), st.integers(1, 5), st.integers(1, 3))
 def test_same_gives_as_many_outputs_as_strides_and_puts_the_odd_pixel_after(size, kernel, stride, dilation):
-    before, after = same(size, kernel, stride, dilation)
+    before, after = same_amounts(size, kernel, stride, dilation)
     reach = (kernel - 1) * dilation + 1
     assert after - before in (0, 1)
     outputs = -(-size // stride)
@@ -100,7 +100,7 @@ def windows(x: np.ndarray, kernel: int, stride: int, alignment, border: str) -> 
     if alignment == "valid":
         top = left = bottom = right = 0
     elif alignment == "same":
-        (top, bottom), (left, right) = same(height, kernel, stride), same(width, kernel, stride)
+        (top, bottom), (left, right) = same_amounts(height, kernel, stride), same_amounts(width, kernel, stride)
     else:
         top = left = bottom = right = (kernel - 1) // 2
     rows = []
@@ -284,7 +284,7 @@ def test_squeeze_excitation():
 
 
 def test_eca_gates_by_neighbouring_channels():
-    assert [kernel_of(channels) for channels in (64, 128, 256, 512, 2048)] == [3, 5, 5, 5, 7]
+    assert [eca_kernel(channels) for channels in (64, 128, 256, 512, 2048)] == [3, 5, 5, 5, 7]
     module = LOCI["attention"]["eca"].make(64, 4, relu).double()
     x = np.random.default_rng(0).normal(size=(2, 64, 4, 4))
     kernel = next(module.parameters()).detach().numpy().ravel()

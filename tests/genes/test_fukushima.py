@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from convatlas.genes import fukushima
-from convatlas.genes.fukushima import CCells, Excitation, Lateral, LocalCells, SCells, VCells, falloff
+from convatlas.genes.fukushima import CCells, CognitronCells, Excitation, LateralInhibition, SCells, VCells, falloff
 
 
 def photo(*shape: int, seed: int = 0) -> Tensor:
@@ -93,7 +93,7 @@ def test_c_cells():
 
 def test_local_cells():
     x = photo(2, 2, 6, 5)
-    cell = ready(LocalCells(2, (6, 5), (3, 5), 3))
+    cell = ready(CognitronCells(2, (6, 5), (3, 5), 3))
     with torch.no_grad():
         cell.weight.mul_(100)
         cell.inhibition.copy_(photo(15, seed=1))
@@ -113,7 +113,7 @@ def test_local_cells():
 
 def test_lateral_inhibition():
     u = photo(2, 1, 5, 4)
-    layer = ready(Lateral(3))
+    layer = ready(LateralInhibition(3))
     g = layer.fixed[0, 0].numpy()
     assert g[1, 1] == 0
     assert g.sum() == pytest.approx(1)
@@ -126,14 +126,14 @@ def test_lateral_inhibition():
 
 
 def test_variable_connections_start_small_positive_and_inhibition_at_nothing():
-    excite, cell, local = Excitation(3, 4, 5), SCells(4, 1.5), LocalCells(1, (4, 4), (4, 4), 3)
+    excite, cell, local = Excitation(3, 4, 5), SCells(4, 1.5), CognitronCells(1, (4, 4), (4, 4), 3)
     for module in (excite, cell, local):
         module.reset_parameters()
     assert not cell.weight.any()
     assert not local.inhibition.any()
     for weight, inputs in ((excite.weight, 75), (local.weight, 9)):
         assert (weight >= 0).all()
-        assert 0.8 * fukushima.FAINT / inputs < weight.max() < fukushima.FAINT / inputs
+        assert 0.8 * fukushima.INITIAL_WEIGHT / inputs < weight.max() < fukushima.INITIAL_WEIGHT / inputs
 
 
 def test_gradients_are_finite_where_nothing_is_seen():

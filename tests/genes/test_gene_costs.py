@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from convatlas.anatomy.measure.measure import measure
-from convatlas.genes.attention import kernel_of
-from convatlas.genes.convolution import DILATIONS, Site
+from convatlas.genes.attention import eca_kernel
+from convatlas.genes.convolution import DILATIONS, ConvSpec
 from convatlas.genes.feedback import Layer
 from convatlas.genes.loci import LOCI
 from convatlas.genes.normalization import Norm
@@ -46,7 +46,7 @@ class Routed(nn.Module):
         self.routing = routing
 
     def forward(self, votes):
-        if getattr(self.routing, "weighs_children", False):
+        if getattr(self.routing, "needs_lengths", False):
             return self.routing(votes, votes[:, :, 0, 0])
         return self.routing(votes)
 
@@ -64,11 +64,11 @@ def made(gene):
     if gene.locus == "routing":
         letters = {"I": C, "J": SIDE, "D": SIDE, "s": STEPS}
         return Routed(gene.make(C, SIDE, STEPS)), letters
-    kernel = kernel_of(C) if gene.name == "eca" else KERNEL
+    kernel = eca_kernel(C) if gene.name == "eca" else KERNEL
     letters = {"C": C, "K": K, "k": kernel, "r": SQUEEZED, "g": 32, "H": SIDE, "W": SIDE, "F": SIDE}
     if gene.locus == "convolution":
         dilation = DILATIONS.get(gene.name, 1)
-        return gene.make(Site(C, K, (KERNEL,) * 2, 1, (dilation,) * 2, dilation, "zeros", False)), letters
+        return gene.make(ConvSpec(C, K, (KERNEL,) * 2, 1, (dilation,) * 2, dilation, "zeros", False)), letters
     if gene.locus in ("padding", "alignment"):
         return (gene.make((1, 1)) if gene.locus == "padding" else gene.make((KERNEL, KERNEL), 1)), letters
     if gene.locus == "pooling":
@@ -112,7 +112,9 @@ def test_costs(gene):
 def test_a_convolution_gene_connects_what_it_says(name):
     """Which inputs an output depends on, read off the gradient."""
     dilation = DILATIONS.get(name, 1)
-    module = LOCI["convolution"][name].make(Site(64, 64, (3, 3), 1, (dilation,) * 2, dilation, "zeros", False)).double()
+    module = (
+        LOCI["convolution"][name].make(ConvSpec(64, 64, (3, 3), 1, (dilation,) * 2, dilation, "zeros", False)).double()
+    )
     x = torch.randn(1, 64, 9, 9, dtype=torch.float64, requires_grad=True)
     module(x)[0, 5, 4, 4].backward()
     seen = x.grad[0] != 0

@@ -8,14 +8,20 @@ import torch.nn.functional as F
 
 from convatlas.anatomy.measure.measure import measure
 from convatlas.anatomy.measure.tracer import trace
-from convatlas.genes.convolution import Site
+from convatlas.genes.convolution import ConvSpec
 from convatlas.genes.genome import Genome
 from convatlas.genes.loci import LOCI
-from convatlas.genes.sparse_connections import LinkedConvolution, half
+from convatlas.genes.sparse_connections import LinkedConvolution, half_table
 from convatlas.nets.families.lenet import C3, C3_OF_LENET4, F5, H3
 from convatlas.nets.module_init import init_by_fan_in
 
-TABLES = {"H3": (4, H3), "C3": (6, C3), "C3_OF_LENET4": (8, C3_OF_LENET4), "F5": (16, F5), "half": (7, half(7, 5))}
+TABLES = {
+    "H3": (4, H3),
+    "C3": (6, C3),
+    "C3_OF_LENET4": (8, C3_OF_LENET4),
+    "F5": (16, F5),
+    "half": (7, half_table(7, 5)),
+}
 
 
 def masked(conv: LinkedConvolution) -> torch.Tensor:
@@ -83,11 +89,11 @@ def test_it_pads_as_a_dense_one_does(fill):
 
 @pytest.mark.parametrize(("channels", "outputs"), [(1, 1), (1, 4), (2, 2), (6, 16), (16, 6), (64, 3), (7, 5)])
 def test_without_a_table_half_is_seen_and_all_is_used(channels, outputs):
-    links = half(channels, outputs)
+    links = half_table(channels, outputs)
     assert [len(set(seen)) for seen in links] == [(channels + 1) // 2] * outputs
     assert {channel for seen in links for channel in seen} == set(range(channels))
     assert all(list(seen) == sorted(seen) for seen in links)
-    conv = LOCI["convolution"]["linked"].make(Site(channels, outputs, (3, 3), 1, (0, 0), 1, "zeros", False))
+    conv = LOCI["convolution"]["linked"].make(ConvSpec(channels, outputs, (3, 3), 1, (0, 0), 1, "zeros", False))
     assert sum(weight.numel() for weight in conv.parameters()) == 9 * outputs * ((channels + 1) // 2)
 
 

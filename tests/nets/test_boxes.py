@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from convatlas.nets.boxes import best, decode
+from convatlas.nets.boxes import decode, select_boxes
 from convatlas.nets.build import skeleton
 
 BOXES = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30], [0, 0, 10, 10]])
@@ -15,7 +15,7 @@ SCORES = torch.tensor([[0.9, 0.1], [0.8, 0.7], [0.3, 0.2], [0.2, 0.6]])
 
 
 def chosen(threshold: float = 0.25, overlap: float = 0.45, most: int = 100) -> list[tuple[list[float], float, int]]:
-    corners, scores, classes = best(BOXES, SCORES, threshold, overlap, most)
+    corners, scores, classes = select_boxes(BOXES, SCORES, threshold, overlap, most)
     return list(zip(corners.tolist(), [round(score, 6) for score in scores.tolist()], classes.tolist(), strict=True))
 
 
@@ -30,7 +30,7 @@ def test_a_score_has_to_exceed_the_threshold():
     assert [score for _, score, _ in chosen(threshold=0.3)] == [0.9, 0.7]
     assert [score for _, score, _ in chosen(threshold=SCORES[2, 0].item() - 1e-6)] == [0.9, 0.7, 0.3]
     assert chosen(threshold=0.95) == []
-    assert best(torch.zeros(0, 4), torch.zeros(0, 3), 0.1, 0.4, 5)[0].shape == (0, 4)
+    assert select_boxes(torch.zeros(0, 4), torch.zeros(0, 3), 0.1, 0.4, 5)[0].shape == (0, 4)
 
 
 @pytest.mark.parametrize(("name", "place"), [("yolo_v3", 5), ("yolo_v2", 5), ("yolo_v3_tiny", 5)])
@@ -70,7 +70,7 @@ def test_version_1_by_the_numbers_of_the_paper():
     raw[0, 49 * 23 + (cell * 3 + box) * 4 :][:4] = torch.tensor([0.5, 0.25, 0.5, -0.5])
     boxes, scores = decode(net, raw, (448, 448))
     assert boxes.shape == (1, 147, 4)
-    corners, sure, classes = best(boxes[0], scores[0], 0.25, 0.4, 10)
+    corners, sure, classes = select_boxes(boxes[0], scores[0], 0.25, 0.4, 10)
     assert (sure.tolist(), classes.tolist()) == ([pytest.approx(0.72)], [11])
     x, y = 2.5 * 64, 3.25 * 64
     assert corners[0].tolist() == pytest.approx([x - 56, y - 56, x + 56, y + 56])
@@ -81,4 +81,4 @@ def test_boxes_beyond_all_measure_are_no_numbers_that_stop_anything():
     raw = torch.full((1, 60, 8), 1e4)
     boxes, scores = decode(net, raw, (64, 64))
     assert torch.isinf(boxes).any()
-    assert len(best(boxes[0], scores[0], 0.25, 0.45, 10)[0]) <= 10
+    assert len(select_boxes(boxes[0], scores[0], 0.25, 0.45, 10)[0]) <= 10

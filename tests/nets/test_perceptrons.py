@@ -8,7 +8,7 @@ import torch
 
 import convatlas as ca
 from convatlas.base.errors import GeneError
-from convatlas.catalogue.cards import find
+from convatlas.catalogue.cards import find_card
 
 ROWS = {
     "linear": (784, 10),
@@ -22,7 +22,7 @@ ROWS = {
 @pytest.mark.parametrize("name", ROWS)
 def test_a_perceptron_is_its_formula(name):
     widths = ROWS[name]
-    assert find("-".join(map(str, widths))).name == name
+    assert find_card("-".join(map(str, widths))).name == name
     net = ca.build(name, seed=2).double()
     x = np.random.default_rng(0).normal(size=(4, 1, 28, 28))
     y = x.reshape(4, -1)

@@ -13,7 +13,7 @@ import convatlas as ca
 from convatlas.anatomy.measure.measure import measure
 from convatlas.anatomy.measure.tracer import trace
 from convatlas.base.errors import GeneError, SizeError
-from convatlas.catalogue.cards import cards, find
+from convatlas.catalogue.cards import cards, find_card
 from convatlas.genes.genome import Genome
 from convatlas.genes.local import LocallyConnected
 from convatlas.genes.loci import LOCI, RATES
@@ -61,7 +61,7 @@ def test_counts_and_operations(name):
     assert anatomy.activation == "leaky ReLU"
     assert sum(layer.parameters for layer in anatomy.layers) == anatomy.parameters
     outputs = anatomy.output
-    assert outputs[0] * (outputs[1] if len(outputs) > 1 else 1) == find(name).outputs
+    assert outputs[0] * (outputs[1] if len(outputs) > 1 else 1) == find_card(name).outputs
 
 
 @pytest.mark.parametrize(("name", "size", "operations"), OTHER_SIZES)

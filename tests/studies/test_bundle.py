@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import convatlas as ca
 from convatlas.base.errors import TrainingError, WeightsError
 from convatlas.base.fingerprint import fingerprint
-from convatlas.catalogue.cards import find
+from convatlas.catalogue.cards import find_card
 from convatlas.catalogue.lineages import all_weights, table_text
 from convatlas.cli import app
 from convatlas.genes.digits import bitmaps
@@ -86,7 +86,7 @@ def test_the_catalogue_says_what_comes_along(row):
     net = build(row.net)
     net.load_state_dict(weights)
     assert fingerprint(net.state_dict()) == row.hash
-    assert find(row.net).lineages == ("own",)
+    assert find_card(row.net).lineages == ("own",)
     assert ca.fetch(row.net, weights="own") == kept(row)
 
 

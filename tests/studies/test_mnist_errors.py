@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 import convatlas as ca
 from convatlas.base.errors import TrainingError, UnknownName
-from convatlas.catalogue.cards import find
+from convatlas.catalogue.cards import find_card
 from convatlas.cli import app
 from convatlas.images.download import get
 from convatlas.nets.build import build
@@ -45,7 +45,7 @@ def test_rows_are_the_review_s():
     assert shown == ["12", *REVIEW.split()]
     assert len({row.key for row in ROWS}) == 10
     for row in ROWS:
-        assert find(row.net).figures[row.figure].source == "lecun_1998"
+        assert find_card(row.net).figures[row.figure].source == "lecun_1998"
         assert row.published.deslant == row.modern.deslant == (row.figure == "error_deslanted")
         assert bool(row.published.distort) == (row.figure == "error_distorted")
         assert row.published.patience == row.modern.patience == 0  # the reported epoch is the last one

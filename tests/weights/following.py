@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convatlas.catalogue.cards import find
+from convatlas.catalogue.cards import find_card
 from convatlas.nets.build import skeleton
 from convatlas.nets.initialize import initialize
 from convatlas.nets.net import Net
@@ -11,7 +11,7 @@ from convatlas.weights.registry import variant
 
 def following(name: str, lineage: str, channels: int | None = None) -> Net:
     """In evaluation mode; an empty lineage is the card's own way."""
-    net = skeleton(name, channels=channels, variant=variant(find(name), lineage))
+    net = skeleton(name, channels=channels, variant=variant(find_card(name), lineage))
     initialize(net, 0)
     net.follows = lineage
     return net.eval()

@@ -14,7 +14,7 @@ from tests.weights.following import following
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, SizeError, WeightsError
-from convatlas.catalogue.cards import find
+from convatlas.catalogue.cards import find_card
 from convatlas.catalogue.lineages import all_weights
 from convatlas.nets.net import Net
 from convatlas.weights.registry import choose
@@ -176,9 +176,9 @@ def test_odd_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["LITE", "Lite", "TIMM/RA_in1k", "timm/efficientnet_lite0.ra_in1k".upper()])
 def test_capitals_of_lineages_do_not_matter(name: str) -> None:
-    assert choose(find("efficientnet_lite0"), name) == choose(find("efficientnet_lite0"), name.lower())
-    assert choose(find("resnet50"), "torchvision/imagenet1k_v2").name == "torchvision/IMAGENET1K_V2"
-    assert choose(find("resnet50"), "TorchVision").name == "torchvision/IMAGENET1K_V2"
+    assert choose(find_card("efficientnet_lite0"), name) == choose(find_card("efficientnet_lite0"), name.lower())
+    assert choose(find_card("resnet50"), "torchvision/imagenet1k_v2").name == "torchvision/IMAGENET1K_V2"
+    assert choose(find_card("resnet50"), "TorchVision").name == "torchvision/IMAGENET1K_V2"
 
 
 def test_no_two_lineages_differ_by_capitals_alone() -> None:

@@ -9,8 +9,8 @@ from functools import cache
 from typing import Any
 
 from convatlas.base.errors import unknown
+from convatlas.catalogue.data_files import file_names, read
 from convatlas.catalogue.lineages import weights_of
-from convatlas.catalogue.reading import data_files, read
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def cards() -> dict[str, Card]:
     return dict(_cards())
 
 
-def find(name: str) -> Card:
+def find_card(name: str) -> Card:
     """The card of the net called `name`; case and punctuation do not matter.
 
     Raises:
@@ -136,7 +136,7 @@ def families() -> list[str]:
 
 @cache
 def _families() -> tuple[str, ...]:
-    order = {name: data.get("order", math.inf) for name in data_files() if "nets" in (data := read(name))}
+    order = {name: data.get("order", math.inf) for name in file_names() if "nets" in (data := read(name))}
     return tuple(sorted(order, key=lambda name: (order[name], name)))
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from convatlas.catalogue.cards import Card, cards, families
-from convatlas.catalogue.reading import read
+from convatlas.catalogue.data_files import read
 
 
 @dataclass(frozen=True)
-class Line:
+class Series:
     """A series of nets, introduced together.
 
     Attributes:
@@ -49,7 +49,7 @@ def entries() -> dict[str, dict[str, Any]]:
     return {name: net["descent"] for table in tables for name, net in table.items() if "descent" in net}
 
 
-def descent() -> list[Line]:
+def descent() -> list[Series]:
     """All series in tree order: each after its parent, siblings by year."""
     series: dict[tuple[str, str], list[Card]] = {}
     for card in cards().values():
@@ -62,12 +62,12 @@ def descent() -> list[Line]:
 
 def _line(
     group: list[Card], groups: list[list[Card]], home: dict[str, str], described: dict[str, dict[str, Any]]
-) -> Line:
+) -> Series:
     # A series without an entry stands with the first of its family.
     kin = next(other[0].name for other in groups if other[0].family == group[0].family)
     entry: dict[str, Any] = next((described[card.name] for card in group if card.name in described), {"from": [kin]})
     parents = dict.fromkeys(home[name] for name in entry.get("from", ()))
-    return Line(
+    return Series(
         nets=tuple(card.name for card in group),
         name=group[0].published_name,
         year=entry.get("year", min(card.year for card in group)),
@@ -77,7 +77,7 @@ def _line(
     )
 
 
-def _walk(lines: Sequence[Line], parent: str, depth: int) -> Iterator[Line]:
+def _walk(lines: Sequence[Series], parent: str, depth: int) -> Iterator[Series]:
     children = [line for line in lines if (line.parents or ("",))[0] == parent]
     for line in sorted(children, key=lambda line: (line.year, line.name)):
         yield replace(line, depth=depth)

@@ -12,7 +12,7 @@ UNITS = {"": 1.0, "%": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, " Bn": 1e9}
 NUMBER = re.compile(r"(\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?)(?:(?:e|×10\^)(\d+))?([%KMB]?| Bn)", re.ASCII)
 
 
-def value(printed: str) -> float:
+def parse_figure(printed: str) -> float:
     """Parse a figure as printed: "22.9M" is 22.9e6, "60,000" is 6e4, "3.8×10^9" and "3.8e9" are 3.8e9.
 
     Percentages stay in percent ("79.0%" is 79.0); a dash, which means that nothing was printed, gives nan.

@@ -20,7 +20,7 @@ from functools import cache
 from typing import Any
 
 from convatlas.base.errors import unknown
-from convatlas.catalogue.reading import read
+from convatlas.catalogue.data_files import read
 
 BOOKKEEPING = {"plain": (3550.0, 4050.0), "scoped": (5800.0, 7600.0)}
 """Least and most bytes of HDF5's bookkeeping per layer with weights, by the naming of the weights in the file."""
@@ -51,7 +51,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Exceptional:
+class UnexplainedFigure:
     """A published figure that no rule reproduces, and the reason as far as known."""
 
     net: str
@@ -92,9 +92,9 @@ def explain(column: str, printed: str, measured: Mapping[str, Any], names: str =
 
 
 @cache
-def exceptions() -> tuple[Exceptional, ...]:
+def exceptions() -> tuple[UnexplainedFigure, ...]:
     """The published figures that no rule reproduces: a closed list."""
-    return tuple(Exceptional(**each) for each in read("exceptions")["exceptions"])
+    return tuple(UnexplainedFigure(**each) for each in read("exceptions")["exceptions"])
 
 
 def _rounded(unit: float, digits: int, suffix: str) -> Callable[[float], list[str]]:

@@ -94,14 +94,14 @@ def _squeeze_excitation(channels: int, squeezed: int, activation: Callable[[int]
     )
 
 
-def kernel_of(channels: int) -> int:
+def eca_kernel(channels: int) -> int:
     """Size of ECA's kernel: the odd number next to log2(C) / 2 + 1 / 2."""
     size = int(abs(math.log2(channels) / 2 + 0.5))
     return size if size % 2 else size + 1
 
 
 def _efficient_channel(channels: int, squeezed: int, activation: Callable[[int], nn.Module]) -> nn.Module:
-    return Gated(chain(squeeze=Squeeze(), neighbours=NeighbourConvolution(kernel_of(channels)), gate=nn.Sigmoid()))
+    return Gated(chain(squeeze=Squeeze(), neighbours=NeighbourConvolution(eca_kernel(channels)), gate=nn.Sigmoid()))
 
 
 def _block_attention(channels: int, squeezed: int, activation: Callable[[int], nn.Module]) -> nn.Module:

@@ -13,7 +13,7 @@ from convatlas.genes.gene import Gene
 from convatlas.genes.layers import Convolution
 from convatlas.genes.normalization import groups_of
 from convatlas.genes.padding import Fill
-from convatlas.genes.sparse_connections import LinkedConvolution, Links, half
+from convatlas.genes.sparse_connections import LinkedConvolution, Links, half_table
 
 
 class Separable(nn.Sequential):
@@ -23,7 +23,7 @@ class Separable(nn.Sequential):
 
 
 @dataclass(frozen=True)
-class Site:
+class ConvSpec:
     """One place in a net where a convolution stands, whatever its kind; kernel and padding are (height, width).
 
     `links` is the published connection table of a sparse one; `groups` is the number of groups of a grouped one, or an
@@ -56,35 +56,35 @@ class Site:
         )
 
 
-def _separable(site: Site) -> nn.Module:
+def _separable(spec: ConvSpec) -> nn.Module:
     return Separable(
         OrderedDict(
-            depthwise=site.conv(site.channels, site.channels, bias=False),
-            pointwise=Convolution(site.channels, site.outputs, 1, bias=site.bias),
+            depthwise=spec.conv(spec.channels, spec.channels, bias=False),
+            pointwise=Convolution(spec.channels, spec.outputs, 1, bias=spec.bias),
         )
     )
 
 
-def _linked(site: Site) -> nn.Module:
-    links = site.links or half(site.channels, site.outputs)
+def _linked(spec: ConvSpec) -> nn.Module:
+    links = spec.links or half_table(spec.channels, spec.outputs)
     return LinkedConvolution(
-        site.channels, links, site.kernel, site.stride, site.padding, site.dilation, site.bias, site.fill
+        spec.channels, links, spec.kernel, spec.stride, spec.padding, spec.dilation, spec.bias, spec.fill
     )
 
 
-def _gene(name: str, formula: str, source: str, make: Callable[[Site], nn.Module], parameters: str) -> Gene:
+def _gene(name: str, formula: str, source: str, make: Callable[[ConvSpec], nn.Module], parameters: str) -> Gene:
     # Each weight is multiplied once per output position.
     macs = f"({parameters})*H*W"
     return Gene("convolution", name, formula, "(N,C,n,n) -> (N,K,H,W) by the alignment", parameters, macs, source, make)
 
 
 GENES = (
-    _gene("dense", "y_j = sum_i w_ij * x_i", "LeCun et al. 1989", lambda site: site.conv(), "k*k*C*K"),
+    _gene("dense", "y_j = sum_i w_ij * x_i", "LeCun et al. 1989", lambda spec: spec.conv(), "k*k*C*K"),
     _gene(
         "depthwise",
         "y_j = w_j * x_i, K / C outputs j for each input i",
         "Sifre 2014; Howard et al. 2017",
-        lambda site: site.conv(groups=site.channels),
+        lambda spec: spec.conv(groups=spec.channels),
         "k*k*K",
     ),
     _gene(
@@ -99,7 +99,7 @@ GENES = (
         "y_j = sum w_ij * x_i over the inputs i of j's group; g = 32 groups (AlexNet 2), or the largest number below "
         "that fits",
         "Krizhevsky et al. 2012; Xie et al. 2017",
-        lambda site: site.conv(groups=groups_of(math.gcd(site.channels, site.outputs), site.groups)),
+        lambda spec: spec.conv(groups=groups_of(math.gcd(spec.channels, spec.outputs), spec.groups)),
         "k*k*C*K/g",
     ),
     _gene(
@@ -113,7 +113,7 @@ GENES = (
         "dilated",
         "dense, with every second pixel skipped: the window reaches over 2k - 1 pixels; strided ones skip none",
         "Yu & Koltun 2016",
-        lambda site: site.conv(),
+        lambda spec: spec.conv(),
         "k*k*C*K",
     ),
 )

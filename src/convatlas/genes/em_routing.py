@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from convatlas.genes.label import Label
 from convatlas.genes.layers import SelfCounting
 
-LEAST_VARIANCE = 5e-4
+VARIANCE_EPSILON = 5e-4
 """Added to every variance, as in the authors' code: with a single child the variance is 0 and the density infinite."""
 
-NOBODY = 1e-8
+WEIGHT_EPSILON = 1e-8
 """Keeps the mean of a parent without children finite."""
 
 
@@ -142,10 +142,10 @@ class EMRouting(SelfCounting):
             couplings = self._compete(logits)
             weights = (couplings * activations.unsqueeze(-1)).unsqueeze(-1)  # (N, L, P, B, J, 1)
             amount = weights.sum((2, 3))  # (N, L, J, 1)
-            share = amount + NOBODY
+            share = amount + WEIGHT_EPSILON
             means = (weights * votes).sum((2, 3)) / share
             square = (votes - means[:, :, None, None]).square()
-            variances = (weights * square).sum((2, 3)) / share + LEAST_VARIANCE
+            variances = (weights * square).sum((2, 3)) / share + VARIANCE_EPSILON
             cost = (self.beta_u.unsqueeze(-1) + variances.log() / 2).sum(-1) * (amount.squeeze(-1) / average)
             evidence = (1 - 0.95**step) * (self.beta_a - cost)
             yield EMRound(couplings, means, variances, evidence.sigmoid())
@@ -192,7 +192,7 @@ class VectorEM(EMRouting):
     with the direction of its Gaussian's mean and the length of its activation.
     """
 
-    weighs_children = True
+    needs_lengths = True
 
     def __init__(self, children: int, parents: int, steps: int):
         super().__init__(Windows((children, 1), (children, 1)), 1, parents, steps)

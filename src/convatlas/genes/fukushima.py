@@ -3,7 +3,7 @@
 This is a reconstruction. The equations are those of the papers (Biological Cybernetics 20, 1975 and 36, 1980). The
 papers describe the fixed connections and the initial variable ones in words; the numbers are ours, chosen so that the
 patterns of the 1980 paper are distinguished. Fixed connections decay with the distance; variable ones are initially
-between 0 and `FAINT` times the weight of a mean over the window.
+between 0 and `INITIAL_WEIGHT` times the weight of a mean over the window.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from torch import Tensor, nn
 
 from convatlas.genes.label import Label
 
-WIDE, NARROW = 0.9, 0.7
+INHIBITORY_DECAY, EXCITATORY_DECAY = 0.9, 0.7
 """Decay of fixed connections per pixel: of those that inhibit S-cells, and of those that excite C-cells."""
 
-FAINT = 0.2
-STRONG = 4.0
+INITIAL_WEIGHT = 0.2
+C_CELL_WEIGHT = 4.0
 """Weight from an S-cell to the C-cell in the same place."""
 
-Pair = tuple[int, int]
+Size = tuple[int, int]
 
 
-def falloff(kernel: Pair, decay: float = WIDE) -> Tensor:
+def falloff(kernel: Size, decay: float = INHIBITORY_DECAY) -> Tensor:
     """Weights (height, width): `decay` to the power of the distance from the centre, which has weight 1."""
     rows, columns = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2 for side in kernel)
     return (decay ** (rows[:, None] ** 2 + columns**2).sqrt()).float()
@@ -66,7 +66,7 @@ class Excitation(nn.Conv2d):
         super().__init__(channels, planes, kernel, bias=False)
 
     def reset_parameters(self) -> None:
-        nn.init.uniform_(self.weight, 0, FAINT / self.weight[0].numel())
+        nn.init.uniform_(self.weight, 0, INITIAL_WEIGHT / self.weight[0].numel())
 
 
 class SCells(nn.Module):
@@ -102,7 +102,7 @@ class CCells(nn.Module):
 
     label = Label("C-cells", "pooling")
 
-    def __init__(self, kernel: Pair, alpha: float = 0.5):
+    def __init__(self, kernel: Size, alpha: float = 0.5):
         super().__init__()
         self.kernel, self.alpha = kernel, alpha
         self.register_buffer("fixed", torch.empty(1, 1, *kernel), persistent=False)
@@ -110,7 +110,7 @@ class CCells(nn.Module):
     fixed: Tensor
 
     def reset_parameters(self) -> None:
-        self.fixed.copy_(STRONG * falloff(self.kernel, NARROW))
+        self.fixed.copy_(C_CELL_WEIGHT * falloff(self.kernel, EXCITATORY_DECAY))
 
     def forward(self, u: Tensor) -> Tensor:
         planes = u.shape[1]
@@ -122,7 +122,7 @@ class CCells(nn.Module):
         return f"{self.kernel[0]} x {self.kernel[1]}, alpha {self.alpha}"
 
 
-class LocalCells(nn.Module):
+class CognitronCells(nn.Module):
     """u = positive((1 + sum a x) / (1 + b v) - 1), v = sum c x, where each cell has its own a and b.
 
     (N, C, H, W) -> (N, 1, h, w): a grid of h x w cells is spread evenly over the H x W map below; each cell reads a
@@ -131,7 +131,7 @@ class LocalCells(nn.Module):
 
     label = Label("cognitron cells", "convolution")
 
-    def __init__(self, channels: int, below: Pair, grid: Pair, kernel: int):
+    def __init__(self, channels: int, below: Size, grid: Size, kernel: int):
         super().__init__()
         self.below, self.grid, self.kernel = below, grid, kernel
         cells, inputs = grid[0] * grid[1], channels * kernel * kernel
@@ -144,7 +144,7 @@ class LocalCells(nn.Module):
     places: Tensor
 
     def reset_parameters(self) -> None:
-        nn.init.uniform_(self.weight, 0, FAINT / self.weight.shape[1])
+        nn.init.uniform_(self.weight, 0, INITIAL_WEIGHT / self.weight.shape[1])
         nn.init.zeros_(self.inhibition)
         window = falloff((self.kernel, self.kernel)).flatten()
         self.fixed.copy_((window / window.sum()).repeat(len(self.fixed) // len(window)))
@@ -169,7 +169,7 @@ class LocalCells(nn.Module):
         return f"{self.below} -> {self.grid}, {self.kernel} x {self.kernel}"
 
 
-class Lateral(nn.Module):
+class LateralInhibition(nn.Module):
     """Inhibition by the mean of the neighbours: positive((1 + u) / (1 + g * u) - 1); (N, 1, H, W), same shape.
 
     g is fixed, sums to 1 and is 0 at the centre.

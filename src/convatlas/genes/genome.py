@@ -10,7 +10,7 @@ from typing import Any, cast
 from torch import nn
 
 from convatlas.base.errors import GeneError, unknown
-from convatlas.genes.convolution import DILATIONS, Site
+from convatlas.genes.convolution import DILATIONS, ConvSpec
 from convatlas.genes.feedback import Arrow, Layer, Recurrence, arrows_of
 from convatlas.genes.gene import Gene, chain
 from convatlas.genes.loci import COUNTS, LOCI, RATES, REGULARIZATIONS
@@ -104,7 +104,7 @@ class Genome:
             return PUBLISHED
         if not isinstance(value, str):
             raise GeneError(f"{locus} is the name of a gene, or a `Gene`; got {value!r}")
-        return named(locus, value).name
+        return find_gene(locus, value).name
 
     def _gene(self, locus: str, published: str) -> Gene:
         """The gene of `locus` for a layer that has `published` in the published net."""
@@ -143,7 +143,7 @@ class Genome:
         # PyTorch's convolutions know these fills only; any other is made by the module in front.
         mode = fill if fill in MODES else "zeros"
         shape = (height, width), stride, padding, dilation, cast(Fill, mode)
-        site = Site(channels, outputs, *shape, bias, links, groups)
+        site = ConvSpec(channels, outputs, *shape, bias, links, groups)
         modules: dict[str, nn.Module] = {} if pad is None else {"pad": pad}
         modules["conv"] = gene.make(site)
         return modules
@@ -256,7 +256,7 @@ class Genome:
     def route(self, children: int, parents: int) -> nn.Module:
         """The routing between two layers of capsules; votes (N, I, J, D) -> capsules (N, J, D).
 
-        If its `weighs_children` is true, it also takes the children's lengths (N, I).
+        If its `needs_lengths` is true, it also takes the children's lengths (N, I).
         """
         return self._gene("routing", "dynamic").make(children, parents, self.iterations)
 
@@ -275,7 +275,7 @@ class Genome:
         return REGULARIZATIONS["stochastic_depth"].make(rate) if rate else None
 
 
-def named(locus: str, name: str) -> Gene:
+def find_gene(locus: str, name: str) -> Gene:
     """The gene of `locus` called `name`, or one of its aliases.
 
     Raises:

@@ -19,10 +19,10 @@ MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "c
 """Names of the fills in `torch.nn.functional.pad`."""
 
 ALIGNMENTS = ("valid", "same", "symmetric")
-"""Alignments by name that `amounts` computes."""
+"""Alignments by name that `pad_amounts` computes."""
 
 
-def same(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
+def same_amounts(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
     """Amounts (before, after) of TensorFlow's SAME: ceil(size / stride) outputs, the odd pixel after.
 
     Source: the TensorFlow documentation of `tf.nn.convolution`.
@@ -31,12 +31,12 @@ def same(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, i
     return total // 2, total - total // 2
 
 
-def amounts(x: Tensor, kernel: tuple[int, int], stride: int, alignment: Alignment) -> tuple[int, int, int, int]:
+def pad_amounts(x: Tensor, kernel: tuple[int, int], stride: int, alignment: Alignment) -> tuple[int, int, int, int]:
     """Amounts (left, right, top, bottom) for a window of `kernel` (height, width) over `x` (N, C, H, W)."""
     if alignment == "valid":
         return 0, 0, 0, 0
     if alignment == "same":
-        return *same(x.shape[3], kernel[1], stride), *same(x.shape[2], kernel[0], stride)
+        return *same_amounts(x.shape[3], kernel[1], stride), *same_amounts(x.shape[2], kernel[0], stride)
     if alignment == "symmetric":
         return (kernel[1] - 1) // 2, (kernel[1] - 1) // 2, (kernel[0] - 1) // 2, (kernel[0] - 1) // 2
     before, after = alignment
@@ -56,7 +56,7 @@ class Pad(nn.Module):
         self.alignment, self.kernel, self.stride, self.fill = alignment, kernel, stride, fill
 
     def forward(self, x: Tensor) -> Tensor:
-        border = amounts(x, self.kernel, self.stride, self.alignment)
+        border = pad_amounts(x, self.kernel, self.stride, self.alignment)
         return F.pad(x, border, mode=MODES[self.fill])  # (N, C, H + top + bottom, W + left + right)
 
     def extra_repr(self) -> str:

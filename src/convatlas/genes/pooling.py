@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from convatlas.genes.gene import Gene, Maker
 from convatlas.genes.label import Label
-from convatlas.genes.padding import Alignment, amounts
+from convatlas.genes.padding import Alignment, pad_amounts
 
 Border = Literal["outside", "zeros"]
 
@@ -31,7 +31,7 @@ class Pool(nn.Module):
 
     def padded(self, x: Tensor, value: float = 0.0) -> Tensor:
         """The padded map, with `value` outside the map, or zeros if the border is `zeros`."""
-        border = amounts(x, (self.kernel, self.kernel), self.stride, self.alignment)
+        border = pad_amounts(x, (self.kernel, self.kernel), self.stride, self.alignment)
         return F.pad(x, border, value=0.0 if self.border == "zeros" else value) if any(border) else x
 
     def extra_repr(self) -> str:

@@ -44,7 +44,7 @@ class DynamicRouting(SelfCounting):
 
     label = Label("dynamic routing", "routing")
     layers = 0
-    weighs_children = False
+    needs_lengths = False
 
     def __init__(self, children: int, steps: int):
         super().__init__()

@@ -17,7 +17,7 @@ Links = tuple[tuple[int, ...], ...]
 """Indices of the inputs that each output reads."""
 
 
-def half(channels: int, outputs: int) -> Links:
+def half_table(channels: int, outputs: int) -> Links:
     """Table in which each output reads half of the inputs, neighbours on a ring; used where none is published."""
     first = (output * channels // outputs for output in range(outputs))
     spans = ((start, start + (channels + 1) // 2) for start in first)

@@ -72,7 +72,9 @@ def _corners(middle: Tensor, sides: Tensor) -> Tensor:
     return torch.cat([middle - sides / 2, middle + sides / 2], -1)
 
 
-def best(boxes: Tensor, scores: Tensor, threshold: float, overlap: float, most: int) -> tuple[Tensor, Tensor, Tensor]:
+def select_boxes(
+    boxes: Tensor, scores: Tensor, threshold: float, overlap: float, most: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """Boxes of one photo above the threshold, after non-maximum suppression in each class.
 
     Args:

@@ -12,7 +12,7 @@ from torch import nn
 
 from convatlas.base.errors import ConvAtlasError, GeneError, SizeError
 from convatlas.base.untouched import evaluating
-from convatlas.catalogue.cards import Card, find
+from convatlas.catalogue.cards import Card, find_card
 from convatlas.genes.genome import PUBLISHED, Genome
 from convatlas.genes.loci import LOCI
 from convatlas.nets.initialize import initialize
@@ -67,7 +67,7 @@ def skeleton(
 
     `variant` replaces fields of the net's `Config` as another lineage has them (a stride, an eps, a border).
     """
-    card = name if isinstance(name, Card) else find(name)
+    card = name if isinstance(name, Card) else find_card(name)
     family = family_of(card)
     config = _config(card, variant)
     published = family.default_genome(config)

@@ -103,7 +103,7 @@ class Net(nn.Module):
         self.head = chain(**kept)
         self.classes = 0
 
-    def flattened(self, genome: Genome, width: int, channels: int, size: tuple[int, int]) -> tuple[nn.Module, int]:
+    def make_flatten(self, genome: Genome, width: int, channels: int, size: tuple[int, int]) -> tuple[nn.Module, int]:
         """The flattening of the last stage's map of `width` channels, and its number of features.
 
         If that number depends on the map, a pass on the meta device with a photo (`channels`, *`size`) determines it.
@@ -118,5 +118,5 @@ class Net(nn.Module):
 
     def add_classifier(self, genome: Genome, width: int, channels: int, size: tuple[int, int], classes: int) -> None:
         """Add the usual head: flattening, dropout, one dense layer; (N, width, H, W) -> (N, classes)."""
-        flatten, features = self.flattened(genome, width, channels, size)
+        flatten, features = self.make_flatten(genome, width, channels, size)
         self.head = chain(flatten=flatten, drop=genome.drop(), dense=Dense(features, classes))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from convatlas.anatomy.measure.shape_trace import input_shape
 from convatlas.base.errors import ConvAtlasError, StoreError, WeightsError
-from convatlas.catalogue.cards import Card, find
+from convatlas.catalogue.cards import Card, find_card
 from convatlas.catalogue.lineages import weights_of
 from convatlas.images.decoding import Source, read
 from convatlas.nets.build import Size, build, skeleton
@@ -106,7 +106,7 @@ def _resolve(
         if genes:
             raise ConvAtlasError("genes belong to nets of the atlas: your own module is looked at as it is")
         return load_user_net(name), "Weights: its own."
-    card = None if is_file(name) else find(name)
+    card = None if is_file(name) else find_card(name)
     if shape_only and card is not None and (weights is None or not is_file(weights)):
         return _skeleton(card, weights, size, genes)
     if weights != NONE:

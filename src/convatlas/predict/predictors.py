@@ -148,11 +148,11 @@ class Detector(Predictor):
         """Up to `top` objects with scores above `threshold` for each input of (N, 3, h, w), in pixels of its photo."""
         import torch
 
-        from convatlas.nets.boxes import best, decode
+        from convatlas.nets.boxes import decode, select_boxes
 
         overlap = OVERLAP[bool(self.yolo.config.cell_boxes)]
         boxes, scores = decode(self.yolo, torch.from_numpy(self.session(x)), self.lineage.preprocessing.size)
-        kept = [best(*photo, threshold, overlap, top) for photo in zip(boxes, scores, strict=True)]
+        kept = [select_boxes(*photo, threshold, overlap, top) for photo in zip(boxes, scores, strict=True)]
         return [
             self._placed(corners.double().numpy(), scores.double().numpy(), classes.tolist(), size)
             for (corners, scores, classes), size in zip(kept, sizes, strict=True)

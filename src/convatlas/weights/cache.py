@@ -8,7 +8,7 @@ from torch import Tensor
 
 from convatlas.base.errors import WeightsError
 from convatlas.base.locking import locked, unusable
-from convatlas.catalogue.cards import find
+from convatlas.catalogue.cards import find_card
 from convatlas.catalogue.lineages import Weights
 from convatlas.nets.build import skeleton
 from convatlas.weights import bundled
@@ -45,7 +45,7 @@ def converted(row: Weights) -> tuple[dict[str, Tensor], native.Description]:
 
 def convert(row: Weights, file: Path) -> tuple[dict[str, Tensor], native.Description]:
     """Read the origin's file: its tensors under our names, checked, and their description."""
-    card, source = find(row.net), origin(row.origin)
+    card, source = find_card(row.net), origin(row.origin)
     net = skeleton(card.name, classes=row.outputs or None, variant=source.variant(row))
     tensors = source.tensors(file, net)
     title = f"the {row.name} weights of {card.name}"
@@ -54,7 +54,7 @@ def convert(row: Weights, file: Path) -> tuple[dict[str, Tensor], native.Descrip
 
 
 def _description(row: Weights) -> native.Description:
-    card = find(row.net)
+    card = find_card(row.net)
     return native.Description(card.name, row.name, {}, row.outputs, card.input[2], card.input[:2], lineage(row))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from convatlas.catalogue.cards import find
+from convatlas.catalogue.cards import find_card
 from convatlas.weights.cache import converted
 from convatlas.weights.listing import kept
 from convatlas.weights.registry import choose
@@ -25,6 +25,6 @@ def fetch(net: str, *, weights: str | None = None) -> Path:
         WeightsError: The net has no such weights, or the file is damaged.
         StoreError: The file could not be downloaded; the text says where to put it by hand.
     """
-    row = choose(find(net), weights)
+    row = choose(find_card(net), weights)
     converted(row)
     return kept(row)

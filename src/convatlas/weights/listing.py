@@ -8,7 +8,7 @@ from pathlib import Path
 from convatlas.anatomy.measure.snapshot import measured
 from convatlas.base.store.remote import home
 from convatlas.base.tables import Column, Table
-from convatlas.catalogue.cards import find
+from convatlas.catalogue.cards import find_card
 from convatlas.catalogue.lineages import Weights, all_weights, weights_of
 from convatlas.weights.registry import origin
 
@@ -44,7 +44,7 @@ def lineage_table(net: str | None = None) -> Table:
     Raises:
         UnknownName: No such net.
     """
-    rows = all_weights() if net is None else weights_of(find(net).name)
+    rows = all_weights() if net is None else weights_of(find_card(net).name)
     lines = [
         {
             "net": row.net,

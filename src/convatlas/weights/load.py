@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from convatlas.base.errors import ConvAtlasError
-from convatlas.catalogue.cards import Card, find
+from convatlas.catalogue.cards import Card, find_card
 from convatlas.catalogue.lineages import Weights
 from convatlas.nets.build import Size, skeleton
 from convatlas.nets.initialize import assign
@@ -68,7 +68,7 @@ def load(
             raise ConvAtlasError(f"{name} holds its weights already: leave out weights=, which says {weights}")
         tensors, description = files.read(Path(name), None, convention)
     else:
-        card = name if isinstance(name, Card) else find(name)
+        card = name if isinstance(name, Card) else find_card(name)
         if isinstance(weights, str) and files.is_file(weights):
             tensors, description = files.read(Path(weights), card, convention, size, channels)
         elif convention is not None:
@@ -98,7 +98,7 @@ def _filled(
     seed: int,
 ) -> Net:
     """Build the net of a description and fill it, with its classes, channels and head changed as asked for."""
-    card, lineage = find(description.net), description.lineage
+    card, lineage = find_card(description.net), description.lineage
     trained = description.classes > 0
 
     def build(classes: int | None, channels: int) -> Net:

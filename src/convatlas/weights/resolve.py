@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from convatlas.base.errors import ConvAtlasError, UnknownName, WeightsError
-from convatlas.catalogue.cards import Card, find
+from convatlas.catalogue.cards import Card, find_card
 from convatlas.catalogue.lineages import Weights
 from convatlas.weights.registry import choose
 
@@ -52,7 +52,7 @@ def find_net(net: object, weights: str | os.PathLike[str] | None = None) -> Name
     if not isinstance(net, str):
         return None
     try:
-        card = find(net)
+        card = find_card(net)
     except UnknownName:
         # Paths and `package.module:callable` have signs that names lack.
         if {".", ":"} & set(net):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from convatlas.anatomy.measure.snapshot import measured
 from convatlas.catalogue.cards import cards
-from convatlas.catalogue.listing import figure
+from convatlas.catalogue.list_nets import figure_value
 
 COSTS = {"parameters": "parameters", "megabytes": "size (MB)", "macs": "MACs", "time": "time (ms)"}
 """Costs that accuracy is weighed against, with their labels."""
@@ -64,14 +64,14 @@ def candidates(times: dict[str, dict[int, float]]) -> Iterator[Candidate]:
     """Yield every net with a published and a measured figure; `times` are milliseconds by net and photo size."""
     for card in cards().values():
         row = measured().get(card.name)
-        if row is None or math.isnan(figure(card, "top1")):
+        if row is None or math.isnan(figure_value(card, "top1")):
             continue
         yield Candidate(
             net=card.name,
             family=card.family,
             year=card.year,
             photo=card.input[:2],
-            top1=figure(card, "top1"),
+            top1=figure_value(card, "top1"),
             parameters=row["parameters"],
             megabytes=4 * row["parameters"] / 1e6,
             macs=row["macs"],

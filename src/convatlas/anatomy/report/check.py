@@ -13,8 +13,8 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.base.records import Record
 from convatlas.base.store.evaluations import evaluations_of
 from convatlas.base.tables import Column, Table, plain
-from convatlas.catalogue.cards import Card, Figure, cards, find
-from convatlas.catalogue.printed import value
+from convatlas.catalogue.cards import Card, Figure, cards, find_card
+from convatlas.catalogue.printed import parse_figure
 from convatlas.catalogue.rules import MIB, exceptions, explain
 
 SAME = "the same"
@@ -83,7 +83,7 @@ def check(name: str) -> Check:
     Raises:
         UnknownName: The net is unknown.
     """
-    card = find(name)
+    card = find_card(name)
     anatomy = measure(card.name)
     figures = {column: figure for column, figure in card.figures.items() if column != "perk"}
     cells = [_cell(card, column, figure, anatomy) for column, figure in figures.items()]
@@ -103,7 +103,7 @@ def names(nets: Sequence[str]) -> list[str]:
     Raises:
         UnknownName: A name is unknown.
     """
-    return list(dict.fromkeys(find(name).name for name in nets)) or list(cards())
+    return list(dict.fromkeys(find_card(name).name for name in nets)) or list(cards())
 
 
 def _cell(card: Card, column: str, figure: Figure, anatomy: Measurement) -> Cell:
@@ -180,7 +180,7 @@ def _difference(printed: str, measured: object) -> float | None:
     if not isinstance(measured, int | float):
         return None
     try:
-        published = value(printed)
+        published = parse_figure(printed)
     except ConvAtlasError:
         return None
     return None if math.isnan(published) or not published else measured / published - 1

@@ -13,7 +13,7 @@ from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.base.records import Record
 from convatlas.base.store.timings import best_times
 from convatlas.base.tables import Column, Table, plain
-from convatlas.catalogue.printed import value
+from convatlas.catalogue.printed import parse_figure
 from convatlas.pictures.picture import Picture
 
 TOLERANCE = 1.0
@@ -152,7 +152,7 @@ def _limit(name: str, limit: float | str | None) -> float:
     """Return a limit as a number, infinity for None."""
     if limit is None:
         return math.inf
-    number = value(limit) if isinstance(limit, str) else limit
+    number = parse_figure(limit) if isinstance(limit, str) else limit
     if not _is_number(number) or number <= 0:
         raise ConvAtlasError(f"{name} is a number above 0; got {limit!r}")
     return float(number)

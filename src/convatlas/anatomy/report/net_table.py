@@ -8,8 +8,8 @@ from convatlas.anatomy.measure.snapshot import measured
 from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.base.store.timings import best_times
 from convatlas.base.tables import Column, Table, plain
-from convatlas.catalogue.cards import find
-from convatlas.catalogue.listing import NUMBERS, list_nets
+from convatlas.catalogue.cards import find_card
+from convatlas.catalogue.list_nets import NUMBERS, list_nets
 
 
 def _millions(value: int | None) -> str:
@@ -91,7 +91,7 @@ def net_table(
     times = best_times()
     if not any(card.name in times for card in chosen):
         return Table(COLUMNS, rows, title=title)
-    for row, card in zip(rows, (find(row["name"]) for row in rows), strict=True):
+    for row, card in zip(rows, (find_card(row["name"]) for row in rows), strict=True):
         row["time"] = times.get(card.name, {}).get(card.input[0])
     return Table((*COLUMNS, TIME), rows, title=title, notes=("time: for one photo on this machine, by `bench`",))
 

@@ -15,7 +15,7 @@ from convatlas.anatomy.structure.dna import dna as dna_of
 from convatlas.base.errors import ConvAtlasError, UnknownName, unknown
 from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table, plain
-from convatlas.catalogue.cards import Card, cards, find, sources
+from convatlas.catalogue.cards import Card, cards, find_card, sources
 from convatlas.genes.gene import Gene
 from convatlas.genes.genome import PUBLISHED, Genome
 from convatlas.genes.loci import COUNTS, LOCI, RATES, REGULARIZATIONS
@@ -141,7 +141,7 @@ def show_net(name: str) -> NetSummary:
     if is_user_net(name):
         return NetSummary(None, None, measure(name))
     try:
-        card = find(name)
+        card = find_card(name)
     except UnknownName:
         known = [*cards(), *genes(), *(gene for named in genes().values() for gene in named)]
         raise unknown("net or gene", name, dict.fromkeys(known)) from None

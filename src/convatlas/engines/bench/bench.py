@@ -8,7 +8,7 @@ from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.base.machine import cpu, threads
 from convatlas.base.store.timings import add_times
 from convatlas.base.verbs import Steps, verb
-from convatlas.catalogue.cards import cards, find
+from convatlas.catalogue.cards import cards, find_card
 from convatlas.engines.bench.cells import Cells
 from convatlas.engines.bench.peers import check_peers
 from convatlas.engines.bench.profile import slowest_layers
@@ -54,7 +54,7 @@ def bench(
         ConvAtlasError: A peer or an engine that is asked for is not installed.
     """
     asked = list(cards()) if nets is None else [nets] if isinstance(nets, str) else list(nets)
-    names = list(dict.fromkeys(name if is_user_net(name) else find(name).name for name in asked))
+    names = list(dict.fromkeys(name if is_user_net(name) else find_card(name).name for name in asked))
     batches = list(dict.fromkeys(batches))
     check_peers(tuple(vs))
     for engine in engines or ():

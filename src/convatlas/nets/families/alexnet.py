@@ -118,7 +118,7 @@ class AlexNet(Net):
             in_channels = width
         if config.grid is not None:
             self.grid = nn.AdaptiveAvgPool2d(config.grid)
-        flatten, features = self.flattened(genome, in_channels, channels, size)
+        flatten, features = self.make_flatten(genome, in_channels, channels, size)
         self.head = chain(
             flatten=flatten,
             drop=genome.drop() if config.drops_features else None,

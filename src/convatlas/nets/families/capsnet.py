@@ -54,7 +54,7 @@ class Capsules(nn.Module):
         super().__init__()
         self.votes = Votes(children, parents, size, wide)
         self.routing = genome.route(children, parents)
-        self.length = Length() if getattr(self.routing, "weighs_children", False) else None
+        self.length = Length() if getattr(self.routing, "needs_lengths", False) else None
 
     def forward(self, children: Tensor) -> Tensor:
         votes = self.votes(children)  # (N, children, parents, wide)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convatlas.genes.fukushima import Lateral, LocalCells
+from convatlas.genes.fukushima import CognitronCells, LateralInhibition
 from convatlas.genes.gene import chain
 from convatlas.genes.genome import Genome
 from convatlas.nets.net import Net
@@ -29,15 +29,15 @@ class Config:
         layers: Number of layers above the input.
         kernel: Size of the window that a cell reads.
         vicinity: Size of the window in which cells compete.
-        speed: q, the learning rate of the strongest cell.
-        slow: q', the learning rate of all cells where none fires.
+        learning_rate: q, the learning rate of the strongest cell.
+        idle_rate: q', the learning rate of all cells where none fires.
     """
 
     layers: int = 3
     kernel: int = 5
     vicinity: int = 3
-    speed: float = 16.0
-    slow: float = 2.0
+    learning_rate: float = 16.0
+    idle_rate: float = 2.0
 
 
 class Cognitron(Net):
@@ -60,8 +60,8 @@ class Cognitron(Net):
             last = number == config.layers
             grid = (high, classes // high) if last else size
             layer = chain(
-                cells=LocalCells(channels if number == 1 else 1, size, grid, config.kernel),
-                lateral=Lateral(config.vicinity),
+                cells=CognitronCells(channels if number == 1 else 1, size, grid, config.kernel),
+                lateral=LateralInhibition(config.vicinity),
                 flatten=nn.Flatten() if last else None,
             )
             self.add_module("head" if last else f"layer{number}", layer)
@@ -87,7 +87,7 @@ class Cognitron(Net):
                     self._reinforce(layer.cells, x[number : number + 1])  # type: ignore[arg-type]
             x = layer(x)
 
-    def _reinforce(self, cells: LocalCells, x: Tensor) -> None:
+    def _reinforce(self, cells: CognitronCells, x: Tensor) -> None:
         u = cells(x)
         around = F.max_pool2d(u, self.config.vicinity, 1, self.config.vicinity // 2)
         wins, silent = ((u == around) & (u > 0)).flatten(), (around == 0).flatten()
@@ -95,7 +95,7 @@ class Cognitron(Net):
         v = inputs @ cells.fixed
         square = inputs.square() @ cells.fixed
         # A cell without input learns nothing.
-        won = self.config.speed * wins * (v > 0)
-        idle = self.config.slow * silent
+        won = self.config.learning_rate * wins * (v > 0)
+        idle = self.config.idle_rate * silent
         cells.weight.add_((won + idle)[:, None] * cells.fixed * inputs)
         cells.inhibition.add_(won * square / (2 * v).clamp_min(1e-12) + idle * v)

@@ -111,7 +111,7 @@ class ConvNeXt(Net):
                 done += 1
             self.add_module(f"stage{number}", stage)
             in_channels = width
-        flatten, features = self.flattened(genome, in_channels, channels, size)
+        flatten, features = self.make_flatten(genome, in_channels, channels, size)
         self.head = chain(
             flatten=flatten,
             norm=LayerNorm(features, config.norm.eps),

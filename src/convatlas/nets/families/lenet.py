@@ -55,7 +55,7 @@ links and those above the totals are 16,998 and 258,306. `lenet4_dense` is the o
 
 
 @dataclass(frozen=True)
-class Maps:
+class Conv:
     """A 5 x 5 convolution to `width` maps, without padding."""
 
     width: int
@@ -63,14 +63,14 @@ class Maps:
 
 
 @dataclass(frozen=True)
-class Halve:
+class Subsample:
     """Subsampling by 2; each map feeds `times` subsampled maps."""
 
     times: int = 1
 
 
 @dataclass(frozen=True)
-class Units:
+class FullConv:
     """A 5 x 5 convolution over the remaining map of 5 x 5 pixels, which gives `width` single units."""
 
     width: int
@@ -81,30 +81,32 @@ class Units:
 class Config:
     """Layers by the papers' names, dense layers above them with their units, and the output gene."""
 
-    layers: dict[str, Maps | Halve | Units]
+    layers: dict[str, Conv | Subsample | FullConv]
     dense: dict[str, int] = field(default_factory=dict)
     output: str = "squashed"
 
 
 def _lenet4(links: Links | None) -> Config:
-    below: dict[str, Maps | Halve | Units] = {
-        "c1": Maps(4),
-        "s2": Halve(2),
-        "c3": Maps(16, C3_OF_LENET4),
-        "s4": Halve(),
+    below: dict[str, Conv | Subsample | FullConv] = {
+        "c1": Conv(4),
+        "s2": Subsample(2),
+        "c3": Conv(16, C3_OF_LENET4),
+        "s4": Subsample(),
     }
-    return Config(below | {"f5": Units(120, links)})
+    return Config(below | {"f5": FullConv(120, links)})
 
 
 class LeNet(Net):
     """Convolutions and subsampling, flattening (with dropout, if there is any), dense layers."""
 
     variants = {
-        "lenet1": Config({"h1": Maps(4), "h2": Halve(), "h3": Maps(12, H3), "h4": Halve()}),
+        "lenet1": Config({"h1": Conv(4), "h2": Subsample(), "h3": Conv(12, H3), "h4": Subsample()}),
         "lenet4": _lenet4(F5),
         "lenet4_dense": _lenet4(None),
         "lenet5": Config(
-            {"c1": Maps(6), "s2": Halve(), "c3": Maps(16, C3), "s4": Halve(), "c5": Units(120)}, {"f6": 84}, "rbf"
+            {"c1": Conv(6), "s2": Subsample(), "c3": Conv(16, C3), "s4": Subsample(), "c5": FullConv(120)},
+            {"f6": 84},
+            "rbf",
         ),
     }
 
@@ -124,7 +126,7 @@ class LeNet(Net):
         super().__init__(config, genome, classes, channels, size)
         in_channels = channels
         for name, layer in config.layers.items():
-            if isinstance(layer, Halve):
+            if isinstance(layer, Subsample):
                 in_channels *= layer.times
                 stage = chain(
                     repeat=Repeat(layer.times) if layer.times > 1 else None,
@@ -137,7 +139,7 @@ class LeNet(Net):
                     in_channels, layer.width, 5, kind=kind, bias=True, fixed=not len(self._modules), links=layer.links
                 )
                 # Single units have no map to normalize or attend to.
-                maps = isinstance(layer, Maps)
+                maps = isinstance(layer, Conv)
                 in_channels = layer.width
                 stage = chain(
                     **conv,
@@ -146,7 +148,7 @@ class LeNet(Net):
                     attention=genome.attend(in_channels) if maps else None,
                 )
             self.add_module(name, stage)
-        flatten, features = self.flattened(genome, in_channels, channels, size)
+        flatten, features = self.make_flatten(genome, in_channels, channels, size)
         self.flatten = chain(flatten=flatten, drop=genome.drop())
         for name, width in config.dense.items():
             self.add_module(name, chain(dense=Dense(features, width), act=genome.activate(width)))

@@ -21,29 +21,29 @@ from convatlas.nets.net import Net
 
 
 @dataclass(frozen=True)
-class Module:
+class LayerPair:
     """An S-layer and the C-layer after it.
 
     Attributes:
         s_border: Padding of the S-layer in pixels.
         c_border: Padding of the C-layer, negative to crop; None if its window is the whole S-plane.
         selectivity: r of the S-cells.
-        speed: q, the learning rate.
+        learning_rate: q, the learning rate.
         column: Size of the columns of S-cells that compete.
     """
 
     s_border: int
     c_border: int | None
     selectivity: float
-    speed: float
+    learning_rate: float
     column: int
 
 
 @dataclass(frozen=True)
 class Config:
-    """The modules, the planes in each of their layers, and the size of all windows."""
+    """The pairs of layers, the number of planes in each layer, and the size of all windows."""
 
-    modules: tuple[Module, ...]
+    pairs: tuple[LayerPair, ...]
     planes: int = 24
     kernel: int = 5
 
@@ -53,13 +53,13 @@ class SLayer(nn.Module):
 
     counts_as_one = True
 
-    def __init__(self, config: Config, module: Module, channels: int, planes: int):
+    def __init__(self, config: Config, pair: LayerPair, channels: int, planes: int):
         super().__init__()
-        self.speed, self.column = module.speed, module.column
-        self.pad = Pad((module.s_border, module.s_border))
+        self.learning_rate, self.column = pair.learning_rate, pair.column
+        self.pad = Pad((pair.s_border, pair.s_border))
         self.excite = Excitation(channels, planes, config.kernel)
         self.inhibit = VCells(channels, config.kernel)
-        self.cells = SCells(planes, module.selectivity)
+        self.cells = SCells(planes, pair.selectivity)
 
     def forward(self, x: Tensor) -> Tensor:
         padded = self.pad(x)  # (N, C, H + 2 border, W + 2 border)
@@ -71,8 +71,8 @@ class SLayer(nn.Module):
         v, kernel = self.inhibit(padded), self.inhibit.kernel
         for plane, row, column in representatives(self.cells(self.excite(padded), v)[0], self.column):
             window = padded[0, :, row : row + kernel, column : column + kernel]
-            self.excite.weight[plane] += self.speed * self.inhibit.fixed[0] * window
-            self.cells.weight[plane] += self.speed * v[0, 0, row, column]
+            self.excite.weight[plane] += self.learning_rate * self.inhibit.fixed[0] * window
+            self.cells.weight[plane] += self.learning_rate * v[0, 0, row, column]
 
 
 def representatives(u: Tensor, column: int) -> list[tuple[int, int, int]]:
@@ -100,7 +100,9 @@ class Neocognitron(Net):
     """
 
     variants = {
-        "neocognitron": Config((Module(2, -1, 4.0, 1.0, 5), Module(1, 1, 1.5, 16.0, 5), Module(0, None, 1.5, 16.0, 2)))
+        "neocognitron": Config(
+            (LayerPair(2, -1, 4.0, 1.0, 5), LayerPair(1, 1, 1.5, 16.0, 5), LayerPair(0, None, 1.5, 16.0, 2))
+        )
     }
 
     @staticmethod
@@ -110,18 +112,18 @@ class Neocognitron(Net):
     def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__(config, genome, classes, channels, size)
         (height, width), in_channels = size, channels
-        for number, module in enumerate(config.modules, 1):
-            planes = classes if number == len(config.modules) else config.planes
-            self.add_module(f"s{number}", SLayer(config, module, in_channels, planes))
-            shrunk = 2 * module.s_border - config.kernel + 1
+        for number, pair in enumerate(config.pairs, 1):
+            planes = classes if number == len(config.pairs) else config.planes
+            self.add_module(f"s{number}", SLayer(config, pair, in_channels, planes))
+            shrunk = 2 * pair.s_border - config.kernel + 1
             height, width, in_channels = height + shrunk, width + shrunk, planes
-            if module.c_border is None:
+            if pair.c_border is None:
                 self.head = chain(cells=_pool(genome, planes, (height, width)), flatten=nn.Flatten())
             else:
-                pad = Pad((module.c_border, module.c_border))
+                pad = Pad((pair.c_border, pair.c_border))
                 pool = _pool(genome, planes, (config.kernel, config.kernel))
                 self.add_module(f"c{number}", chain(pad=pad, cells=pool))
-                shrunk = 2 * module.c_border - config.kernel + 1
+                shrunk = 2 * pair.c_border - config.kernel + 1
                 height, width = height + shrunk, width + shrunk
 
     @torch.no_grad()

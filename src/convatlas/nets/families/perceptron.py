@@ -58,7 +58,7 @@ class Perceptron(Net):
 
     def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__(config, genome, classes, channels, size)
-        self.flatten, features = self.flattened(genome, channels, channels, size)
+        self.flatten, features = self.make_flatten(genome, channels, channels, size)
         head = genome.output_layer((features, *config.hidden)[-1], classes)
         hidden = [
             Layer(f"hidden{number}", width, genome.activate(width)) for number, width in enumerate(config.hidden, 1)

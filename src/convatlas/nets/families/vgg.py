@@ -48,7 +48,7 @@ class VGG(Net):
                 block.add_module("attention", attention)
             block.add_module("pool", genome.pool(width, 2, 2))
             self.add_module(f"block{number}", block)
-        flatten, features = self.flattened(genome, in_channels, channels, size)
+        flatten, features = self.make_flatten(genome, in_channels, channels, size)
         self.head = chain(
             flatten=flatten,
             dense1=Dense(features, 4096),

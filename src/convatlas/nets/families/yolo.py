@@ -216,7 +216,7 @@ class YOLO(Net):
             heads += [part.name] if isinstance(part.steps[-1], Boxes) else []
         if config.cell_boxes:
             cells = self.grid[0] * self.grid[1]
-            flatten, features = self.flattened(genome, width, channels, size)
+            flatten, features = self.make_flatten(genome, width, channels, size)
             outputs = cells * (classes + 5 * config.cell_boxes)
             self.head = chain(flatten=flatten, drop=genome.drop(), dense=Dense(features, outputs))
         else:

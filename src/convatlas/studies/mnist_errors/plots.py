@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from convatlas.catalogue.cards import find
+from convatlas.catalogue.cards import find_card
 from convatlas.pictures.axes import categories, linear, logarithmic
 from convatlas.pictures.charts import Chart, Panel
 from convatlas.pictures.marks import Curve, Dots, Intervals, Mark
@@ -56,7 +56,7 @@ def errors(rows: Sequence[Mapping[str, Any]]) -> Chart:
     values = [*printed.values(), *(error for result in rows for error in result["errors"])]
     values += [result["mean"] - result["deviation"] for result in rows]
     x = logarithmic(values, "error on MNIST's 10,000 test digits", unit=" %")
-    names = [find(row.net).published_name + ("" if row.data == "plain" else f" ({row.data})") for row in shown]
+    names = [find_card(row.net).published_name + ("" if row.data == "plain" else f" ({row.data})") for row in shown]
     panel = Panel(x, categories(names, downward=True), marks, width=560, height=34.0 * len(shown))
     return Chart([panel], "Printed errors and ours")
 

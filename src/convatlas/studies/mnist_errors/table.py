@@ -12,7 +12,7 @@ from typing import Any, Self
 from convatlas.base.errors import TrainingError
 from convatlas.base.records import Provenance
 from convatlas.base.tables import Column, Table
-from convatlas.catalogue.cards import find
+from convatlas.catalogue.cards import find_card
 from convatlas.studies.mnist_errors.rows import PROTOCOLS, ROWS, Row
 from convatlas.studies.study import StudyResult
 
@@ -114,7 +114,7 @@ def _mean_and_deviation(row: Mapping[str, Any]) -> str:
 
 def printed_error(row: Row) -> float:
     """Printed error of a row in percent, from the catalogue."""
-    return float(find(row.net).figures[row.figure].printed.rstrip("%"))
+    return float(find_card(row.net).figures[row.figure].printed.rstrip("%"))
 
 
 def summarize(outcomes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

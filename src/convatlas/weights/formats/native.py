@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError, WeightsError, printable
-from convatlas.catalogue.cards import find
+from convatlas.catalogue.cards import find_card
 from convatlas.genes.gene import Gene
 from convatlas.genes.regularization import StochasticDepth
 from convatlas.nets.build import published_genome, skeleton
@@ -85,7 +85,7 @@ def _settings(module: nn.Module | None) -> str:
 
 def _built(description: Description, names: Container[str]) -> Net:
     """Build the net on the meta device; a head that was cut ends where the names of its weights end."""
-    card = find(description.net)
+    card = find_card(description.net)
     net = skeleton(
         card.name,
         classes=description.classes or None,
@@ -163,7 +163,7 @@ def _description(metadata: Mapping[str, str], path: Path) -> Description:
         if {name: type(value) for name, value in data.items()} != TYPES or list(map(type, data["size"])) != [int, int]:
             raise ValueError
         description = Description(**{**data, "size": tuple(data["size"])}, lineage=lineage)
-        if find(description.net).name != description.net or description.classes < 0:
+        if find_card(description.net).name != description.net or description.classes < 0:
             raise ValueError
         names = () if lineage is None else lineage.class_names
         if lineage is not None and (lineage.net != description.net or len(names) not in (0, description.classes)):

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from convatlas.base.errors import WeightsError
-from convatlas.catalogue.cards import find
+from convatlas.catalogue.cards import find_card
 from convatlas.nets.net import Net
 from convatlas.weights.formats.key_mapping import Names, Rule, renamed, to_ours, to_theirs
 from convatlas.weights.formats.state_io import read_state, write_state
@@ -49,7 +49,7 @@ class StateDicts:
 
     def variant(self, net: str) -> Mapping[str, object]:
         """Fields of a net's configuration that differ from the card's."""
-        return self.families[find(net).family].variant
+        return self.families[find_card(net).family].variant
 
     def names(self, net: Net) -> Names:
         """Pairs (their name, our name) of every layer with weights.

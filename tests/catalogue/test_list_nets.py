@@ -8,8 +8,8 @@ import pytest
 
 from convatlas.base.errors import ConvAtlasError, UnknownName
 from convatlas.catalogue.cards import cards, families
-from convatlas.catalogue.listing import NUMBERS, figure, list_nets
-from convatlas.catalogue.printed import value
+from convatlas.catalogue.list_nets import NUMBERS, figure_value, list_nets
+from convatlas.catalogue.printed import parse_figure
 
 
 def names(**filters: object) -> list[str]:
@@ -33,11 +33,11 @@ def names(**filters: object) -> list[str]:
     ],
 )
 def test_a_figure_is_worth_its_number(printed: str, number: float) -> None:
-    assert value(printed) == pytest.approx(number, rel=1e-15)
+    assert parse_figure(printed) == pytest.approx(number, rel=1e-15)
 
 
 def test_a_dash_is_not_a_number() -> None:
-    assert math.isnan(value("-"))
+    assert math.isnan(parse_figure("-"))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_dash_is_not_a_number() -> None:
 )
 def test_what_is_no_figure_is_refused_in_one_line(wrong: str) -> None:
     with pytest.raises(ConvAtlasError, match="not a figure") as caught:
-        value(wrong)
+        parse_figure(wrong)
     assert "\n" not in str(caught.value)
 
 
@@ -96,7 +96,7 @@ def test_lineage() -> None:
 @pytest.mark.parametrize("column", NUMBERS)
 def test_sorts_put_what_is_missing_last(column: str) -> None:
     for sort in (column, f"-{column}"):
-        numbers = [figure(card, column) for card in list_nets(sort=sort)]
+        numbers = [figure_value(card, column) for card in list_nets(sort=sort)]
         present = [number for number in numbers if not math.isnan(number)]
         assert len(present) > 0
         assert not any(math.isnan(number) for number in numbers[: len(present)])

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 
-def data_files() -> list[str]:
+def file_names() -> list[str]:
     """Names of all files `data/<name>.toml`, sorted."""
     entries = (files(__package__) / "data").iterdir()
     return sorted(entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml"))

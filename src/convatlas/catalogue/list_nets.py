@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from convatlas.base.errors import unknown
 from convatlas.catalogue.cards import Card, cards, families
-from convatlas.catalogue.printed import value
+from convatlas.catalogue.printed import parse_figure
 
 NUMBERS = ("depth", "parameters", "size", "top1", "top5", "flops", "madds")
 """Numeric columns of the cards that can be sorted by."""
@@ -59,28 +59,28 @@ def list_nets(
         chosen = [card for card in chosen if first <= card.year <= last]
     if max_parameters is not None:
         most = _limit(max_parameters)
-        chosen = [card for card in chosen if figure(card, "parameters") <= most]
+        chosen = [card for card in chosen if figure_value(card, "parameters") <= most]
     if min_top1 is not None:
         least = _limit(min_top1)
-        chosen = [card for card in chosen if figure(card, "top1") >= least]
+        chosen = [card for card in chosen if figure_value(card, "top1") >= least]
     return _sorted(chosen, sort)
 
 
-def figure(card: Card, column: str) -> float:
+def figure_value(card: Card, column: str) -> float:
     """Number printed in a column of a card; nan if nothing is."""
-    return value(card.figures[column].printed) if column in card.figures else math.nan
+    return parse_figure(card.figures[column].printed) if column in card.figures else math.nan
 
 
 def _limit(limit: float | str) -> float:
-    return value(limit) if isinstance(limit, str) else float(limit)
+    return parse_figure(limit) if isinstance(limit, str) else float(limit)
 
 
 def _sorted(chosen: list[Card], sort: str) -> list[Card]:
     down, column = sort.startswith("-"), sort.removeprefix("-")
     if column in NUMBERS:
-        missing = [card for card in chosen if math.isnan(figure(card, column))]
-        present = [card for card in chosen if not math.isnan(figure(card, column))]
-        return sorted(present, key=lambda card: figure(card, column), reverse=down) + missing
+        missing = [card for card in chosen if math.isnan(figure_value(card, column))]
+        present = [card for card in chosen if not math.isnan(figure_value(card, column))]
+        return sorted(present, key=lambda card: figure_value(card, column), reverse=down) + missing
     if column == "family":
         return chosen[::-1] if down else chosen
     words: dict[str, Callable[[Card], tuple[str | int, ...]]] = {
