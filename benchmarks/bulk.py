@@ -30,7 +30,7 @@ from convatlas.bulk.job import Job
 from convatlas.engines.accelerate import accelerate
 from convatlas.engines.accelerated_net import Accelerated
 from convatlas.engines.sample_inputs import crops
-from convatlas.engines.session import Photos, Session
+from convatlas.engines.session import Float32Array, Session
 from convatlas.images.decoding import read
 from convatlas.images.preprocessing import Preprocessing
 
@@ -60,7 +60,7 @@ def resident() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def alone(session: Session, callers: int, x: Photos) -> dict[str, float]:
+def alone(session: Session, callers: int, x: Float32Array) -> dict[str, float]:
     """Photos a second of the engine on arrays that are ready, and processor seconds for a thousand of them."""
     session(x)
     wall, busy = time.perf_counter(), time.process_time()
@@ -78,7 +78,7 @@ def alone(session: Session, callers: int, x: Photos) -> dict[str, float]:
     return {"a second": photos / taken, "cpu s per 1000": 1000 * used / photos}
 
 
-def pure(columns: Columns, fast: Accelerated, x: Photos) -> dict[str, dict[str, float]]:
+def pure(columns: Columns, fast: Accelerated, x: Float32Array) -> dict[str, dict[str, float]]:
     """The engine as `accelerate` gives it, and as `batch` calls it."""
     return {"accelerate": alone(fast.session, 1, x), "side by side": alone(columns.session, columns.callers, x)}
 

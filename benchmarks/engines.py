@@ -36,9 +36,9 @@ from convatlas.base.atomic import write_bytes
 from convatlas.base.machine import cpu, threads
 from convatlas.engines.agreement import MARGIN, agreement
 from convatlas.engines.backends.openvino import OpenVINO
-from convatlas.engines.bench.timing import rounds
+from convatlas.engines.bench.rounds import rounds
 from convatlas.engines.sample_inputs import sample_inputs
-from convatlas.engines.session import Photos
+from convatlas.engines.session import Float32Array
 from convatlas.images.samples import sample
 
 RESULTS = Path(__file__).with_name("results") / "engines.json"
@@ -62,15 +62,17 @@ ROUNDS, SECONDS = (5, 15), 10
 CROPS = 1500
 
 
-def eager(net: torch.nn.Module) -> Callable[[Photos], Photos]:
-    def run(x: Photos) -> Photos:
+def eager(net: torch.nn.Module) -> Callable[[Float32Array], Float32Array]:
+    def run(x: Float32Array) -> Float32Array:
         with torch.inference_mode():
             return net(torch.from_numpy(x)).numpy()
 
     return run
 
 
-def by_hand(net: torch.nn.Module, twin: torch.nn.Module, x: Photos) -> dict[str, Callable[[Photos], Photos]]:
+def by_hand(
+    net: torch.nn.Module, twin: torch.nn.Module, x: Float32Array
+) -> dict[str, Callable[[Float32Array], Float32Array]]:
     """Sessions of the engines, opened as a user would open them."""
     file = io.BytesIO()
     example = torch.zeros(2, *x.shape[1:])

@@ -26,7 +26,7 @@ from convatlas.base import extras, machine
 from convatlas.base.errors import ConvAtlasError, SizeError, StoreError, UnknownName
 from convatlas.base.machine import threads
 from convatlas.engines import accelerate as accelerating
-from convatlas.engines import backend, cache, sandbox, search, workspace
+from convatlas.engines import backend, sandbox, search, store_folder, workspace
 from convatlas.engines.accelerated_net import Accelerated, Acceleration
 from convatlas.engines.backends import openvino
 from convatlas.engines.backends.eager import EagerMode
@@ -146,13 +146,13 @@ def test_what_was_measured_is_remembered(net: Net, store: Path, monkeypatch) -> 
 
 def test_the_folder_depends_on_all_that_a_net_computes_with() -> None:
     net = ca.build("neocognitron")
-    first = cache.folder_of(net, (1, 16, 16))
-    assert cache.folder_of(ca.build("neocognitron"), (1, 16, 16)) == first
+    first = store_folder.folder_of(net, (1, 16, 16))
+    assert store_folder.folder_of(ca.build("neocognitron"), (1, 16, 16)) == first
     cells = next(module for module in net.modules() if hasattr(module, "selectivity"))
     for change in (lambda: setattr(cells, "selectivity", 9.0), lambda: cells.weight.data.add_(1), net.half):
         change()
-        assert cache.folder_of(net, (1, 16, 16)) != first
-        first = cache.folder_of(net, (1, 16, 16))
+        assert store_folder.folder_of(net, (1, 16, 16)) != first
+        first = store_folder.folder_of(net, (1, 16, 16))
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'{"options": 1}'])
@@ -320,15 +320,15 @@ def test_nets_that_no_engine_can_run(work, message: str) -> None:
 
 def test_the_folder_depends_on_tensors_and_functions_of_a_net() -> None:
     net = Odd(torch.relu)
-    folders = [cache.folder_of(net, (3, 8, 8))]
+    folders = [store_folder.folder_of(net, (3, 8, 8))]
     for work in (nn.functional.gelu, nn.functional.silu):
         net.work = work
-        folders.append(cache.folder_of(net, (3, 8, 8)))
+        folders.append(store_folder.folder_of(net, (3, 8, 8)))
     for number in (1, 2):
         net.scale = torch.tensor(number)
-        folders.append(cache.folder_of(net, (3, 8, 8)))
+        folders.append(store_folder.folder_of(net, (3, 8, 8)))
     assert len(set(folders)) == 5
-    assert cache.folder_of(net, (3, 8, 8)) == folders[-1]
+    assert store_folder.folder_of(net, (3, 8, 8)) == folders[-1]
 
 
 def test_a_crash_is_survived_and_named(net: Net, store: Path, no_compiler: None, tmp_path: Path, monkeypatch) -> None:
@@ -376,7 +376,7 @@ def test_a_net_of_the_user(store: Path) -> None:
     with pytest.raises(ConvAtlasError, match="of your own, which has no card"):
         fast.card
     # The same weights in another net: its code is part of the key.
-    assert cache.folder_of(net, (3, 8, 9)) != cache.folder_of(Fft(), (3, 8, 9))
+    assert store_folder.folder_of(net, (3, 8, 9)) != store_folder.folder_of(Fft(), (3, 8, 9))
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])

@@ -27,8 +27,8 @@ from convatlas.engines.bench.footprint import measure_footprint
 from convatlas.engines.bench.profile import slowest_layers
 from convatlas.engines.bench.records import Bench
 from convatlas.engines.bench.roofline import Roofline, measure_roofline
+from convatlas.engines.bench.rounds import medians, rounds
 from convatlas.engines.bench.times import Time
-from convatlas.engines.bench.timing import medians, rounds
 from convatlas.engines.options import Options
 from convatlas.pictures.shapes import Box, Group
 

@@ -24,7 +24,7 @@ from convatlas.catalogue.cards import cards
 from convatlas.engines.export import export as exporting
 from convatlas.engines.export.graph import export_program, onnx_bytes
 from convatlas.engines.export.metadata import Description, metadata_of
-from convatlas.engines.parity import Reference, doubled
+from convatlas.engines.parity import Reference, float64_copy
 from convatlas.genes.local import LocallyConnected
 from convatlas.nets.net import Net
 
@@ -55,7 +55,7 @@ def check_onnx(net: Net, data: bytes) -> None:
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     x = photos(net, 3)
     with torch.no_grad():
-        single, double = net(x).numpy(), doubled(net)(x.double()).numpy()
+        single, double = net(x).numpy(), float64_copy(net)(x.double()).numpy()
     bound = 10 * max(np.abs(single - double).max(), np.finfo("f4").eps * np.abs(double).max())
     for count in (1, 2, 3):
         y = session.run(None, {"photos": x[:count].numpy()})[0]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from convatlas.base.errors import WeightsError
 from convatlas.catalogue.cards import cards
-from convatlas.engines.probabilities import MAPS, map_of
+from convatlas.engines.probabilities import MAPS, probability_map_of
 from convatlas.nets.build import build, skeleton
 from convatlas.nets.net import Net
 from convatlas.predict.nets import classifying_net
@@ -19,7 +19,7 @@ Y = torch.tensor([[0.5, -1.0, 3.0], [-1.0, -1.0, 1.0]])
 
 
 def probabilities(net: Net, y: Tensor) -> Tensor:
-    array: NDArray[np.float32] = MAPS[map_of(net)](y.numpy())
+    array: NDArray[np.float32] = MAPS[probability_map_of(net)](y.numpy())
     return torch.from_numpy(array)
 
 
@@ -39,7 +39,7 @@ def test_outputs_that_are_probabilities_already():
 
 
 def test_outputs_that_score_no_class():
-    assert map_of(skeleton("neocognitron")) == "none"
+    assert probability_map_of(skeleton("neocognitron")) == "none"
     assert "none" not in MAPS
     with pytest.raises(WeightsError, match="neocognitron"):
         classifying_net(build("neocognitron"))

@@ -24,20 +24,20 @@ from convatlas.weights.origin import Origin, Pixels
 class Toy(Origin):
     """The `toy` lineage."""
 
-    reads = writes = (".toy",)
+    read_endings = write_endings = (".toy",)
     pixels = {"dark": Pixels(510.0, (0.25,), (0.5,))}
     labels = {10: "digits"}
 
     def file(self, weights: Weights) -> Path:
         return Path(weights.address)
 
-    def tensors(self, file: Path, net: Net):
+    def read(self, file: Path, net: Net):
         import torch
 
         with np.load(file) as arrays:
             return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
 
-    def save(self, net: Net, file: Path) -> None:
+    def write(self, net: Net, file: Path) -> None:
         with file.open("wb") as opened:
             np.savez(opened, **{name: tensor.numpy() for name, tensor in net.state_dict().items()})
 

@@ -12,7 +12,7 @@ import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, UnknownName, WeightsError
 from convatlas.images.samples import sample
 from convatlas.weights import resolve as resolving
-from convatlas.weights.resolve import NONE, find_net, resolve
+from convatlas.weights.resolve import RANDOM, find_net, resolve
 
 
 def test_names_of_nets_and_weights() -> None:
@@ -22,7 +22,7 @@ def test_names_of_nets_and_weights() -> None:
     assert named.published is not None
     assert named.published.name == "own/mnist"
     assert find_net(named) is named
-    assert find_net("lenet5", NONE).published is None
+    assert find_net("lenet5", RANDOM).published is None
     assert find_net("lenet5", "somewhere/mine.safetensors").weights == "somewhere/mine.safetensors"
     for other in ("mine.safetensors", "package.module:net", "net.pt2", Path("mine.safetensors"), nn.Linear(2, 2)):
         assert find_net(other) is None
@@ -40,7 +40,7 @@ def test_whatever_names_a_net_gives_it(tmp_path: Path) -> None:
         assert not same.training
         assert all(torch.equal(tensor, same.state_dict()[key]) for key, tensor in net.state_dict().items())
     assert resolve(net) is net
-    assert resolve("lenet5", NONE).lineage is None
+    assert resolve("lenet5", RANDOM).lineage is None
     assert isinstance(resolve("torchvision.models:squeezenet1_0"), nn.Module)
     with pytest.raises(ConvAtlasError, match="weights go with a net's name"):
         resolve(net, "own/mnist")

@@ -24,10 +24,10 @@ from convatlas.nets.build import build
 from convatlas.studies.mnist_errors import bundle
 from convatlas.training.data.digits import digit_preprocessing, preprocess_digits
 from convatlas.weights import bundled
-from convatlas.weights.bundled import LIMIT
+from convatlas.weights.bundled import MAX_BYTES
 from convatlas.weights.formats import native
 from convatlas.weights.lineage import Lineage, lineage
-from convatlas.weights.listing import kept
+from convatlas.weights.listing import local_path
 
 OWN = [row for row in all_weights() if row.origin == "own"]
 NAMES = [row.net for row in OWN]
@@ -64,14 +64,14 @@ def test_runs_that_are_done_are_shipped(tmp_path, monkeypatch):
     assert listed == table_text([row if other.net == "lenet5" else other for other in OWN])
     with pytest.raises(TrainingError, match="no finished run of lenet1"):
         bundle.bundle_weights(tmp_path / "package", tmp_path / "package")
-    monkeypatch.setattr(bundle, "LIMIT", 1000)
+    monkeypatch.setattr(bundle, "MAX_BYTES", 1000)
     with pytest.raises(TrainingError, match="at most 1,000 may"):
         bundle.bundle_weights(tmp_path / "runs", tmp_path / "package")
 
 
 def test_what_comes_along_is_small():
     folder = files("convatlas.weights") / "data" / "own"
-    assert sum(len(path.read_bytes()) for path in folder.iterdir()) <= LIMIT
+    assert sum(len(path.read_bytes()) for path in folder.iterdir()) <= MAX_BYTES
     assert {path.name for path in folder.iterdir()} == {row.file for row in OWN}
     assert {row.net for row in OWN} <= set(bundle.NETS)
     assert "lenet5" in NAMES
@@ -80,14 +80,14 @@ def test_what_comes_along_is_small():
 @pytest.mark.parametrize("row", OWN, ids=lambda row: row.net)
 def test_the_catalogue_says_what_comes_along(row):
     """The catalogue's rows are those that `studies.mnist_errors.bundle` wrote with the files."""
-    weights, described = native.read(kept(row))
+    weights, described = native.read(local_path(row))
     assert described.lineage == lineage(row)
-    assert kept(row).stat().st_size == row.bytes
+    assert local_path(row).stat().st_size == row.bytes
     net = build(row.net)
     net.load_state_dict(weights)
     assert fingerprint(net.state_dict()) == row.hash
     assert find_card(row.net).lineages == ("own",)
-    assert ca.fetch(row.net, weights="own") == kept(row)
+    assert ca.fetch(row.net, weights="own") == local_path(row)
 
 
 def test_they_are_listed_as_others_are():
@@ -102,11 +102,11 @@ def test_they_are_listed_as_others_are():
 def test_a_damaged_file_in_the_package(tmp_path, monkeypatch):
     row = next(row for row in OWN if row.net == "lenet5")
     path = tmp_path / row.file
-    monkeypatch.setattr(bundled, "kept", lambda row: path)
+    monkeypatch.setattr(bundled, "local_path", lambda row: path)
     with pytest.raises(WeightsError, match="reinstall convatlas"):
         ca.load("lenet5")
     other = next(one for one in OWN if one.net == "lenet1")
-    path.write_bytes(kept(other).read_bytes())
+    path.write_bytes(local_path(other).read_bytes())
     with pytest.raises(WeightsError, match="not the file that belongs to this version; reinstall convatlas"):
         ca.load("lenet5")
 

@@ -26,7 +26,7 @@ from convatlas.base.store.remote import Remote, path_of
 from convatlas.catalogue import lineages
 from convatlas.catalogue.lineages import Weights, all_weights, weights_of
 from convatlas.cli import app
-from convatlas.weights.listing import kept
+from convatlas.weights.listing import local_path
 
 
 def pth(net: torch.nn.Module) -> bytes:
@@ -66,15 +66,15 @@ def test_loading_downloads_once(row, server, mobilenet):
     net = ca.load("mobilenet_v2")
     assert same(net, mobilenet[0])
     assert (net.lineage.name, net.lineage.licence) == ("torchvision/IMAGENET1K_V1", "BSD-3-Clause")
-    assert ca.fetch("mobilenet_v2") == kept(row)
-    assert same(ca.load(str(kept(row))), mobilenet[0])
+    assert ca.fetch("mobilenet_v2") == local_path(row)
+    assert same(ca.load(str(local_path(row))), mobilenet[0])
     assert server.count() == 1
 
 
 def test_fetching_from_the_command_line(row, server):
     done = CliRunner().invoke(app, ["fetch", "mobilenet_v2", "--weights", "torchvision"])
     assert done.exit_code == 0, done.output
-    assert done.stdout.strip() == str(kept(row))
+    assert done.stdout.strip() == str(local_path(row))
     listed = json.loads(CliRunner().invoke(app, ["fetch", "mobilenet_v2", "--list", "--json"]).stdout)
     assert [(entry["weights"], entry["here"], entry["licence"]) for entry in listed] == [
         (row.name, True, "BSD-3-Clause")
@@ -91,7 +91,7 @@ def test_a_wrong_file_is_refused_and_nothing_is_kept(row, server):
     server.files[f"/{row.file}"].data = b"another"
     with pytest.raises(StoreError, match=row.hash):
         ca.load("mobilenet_v2")
-    assert not kept(row).exists()
+    assert not local_path(row).exists()
     assert not path_of(Remote(row.address, row.file)).exists()
 
 
@@ -103,7 +103,7 @@ def test_a_right_hash_of_a_hostile_file(monkeypatch, store, server):
     row = publish(monkeypatch, server, "torchvision/IMAGENET1K_V1", file.getvalue())
     with pytest.raises(WeightsError, match=r"not finite, in head\.dense\.bias"):
         ca.load("mobilenet_v2")
-    assert not kept(row).exists()
+    assert not local_path(row).exists()
 
 
 @pytest.mark.parametrize("switch", [True, False])
@@ -133,7 +133,7 @@ def test_a_file_put_by_hand_serves_without_a_network(row, server, monkeypatch, m
 
 def test_a_damaged_cache_is_made_again(row, server, mobilenet):
     ca.fetch("mobilenet_v2")
-    kept(row).write_bytes(kept(row).read_bytes()[:1000])
+    local_path(row).write_bytes(local_path(row).read_bytes()[:1000])
     assert same(ca.load("mobilenet_v2"), mobilenet[0])
     assert server.count() == 1
 
@@ -153,7 +153,7 @@ print(ca.fetch("mobilenet_v2"))
 def test_processes_that_ask_at_once_download_once(row, server):
     command = [sys.executable, "-c", MANY, row.address, row.hash]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) for _ in range(3)]
-    assert [process.communicate()[0].strip() for process in running] == [str(kept(row))] * 3
+    assert [process.communicate()[0].strip() for process in running] == [str(local_path(row))] * 3
     assert server.count() == 1
 
 
@@ -171,7 +171,7 @@ def test_the_hub_of_timm(monkeypatch, store, server):
     assert net.lineage.name == "timm/ra_in1k"
     assert endpoint
     server.close()
-    kept(next(row for row in weights_of("mobilenet_v2") if row.name == "timm/ra_in1k")).unlink()
+    local_path(next(row for row in weights_of("mobilenet_v2") if row.name == "timm/ra_in1k")).unlink()
     assert same(ca.load("mobilenet_v2", weights="timm/ra_in1k"), peer)
 
 

@@ -18,7 +18,7 @@ from convatlas.base.errors import WeightsError
 from convatlas.catalogue.lineages import weights_of
 from convatlas.nets.net import Net
 from convatlas.weights.formats.native import read
-from convatlas.weights.listing import kept
+from convatlas.weights.listing import local_path
 
 
 @pytest.fixture(autouse=True)
@@ -178,7 +178,7 @@ def test_descriptions_that_lie(home: Path, lite: Path, case: str) -> None:
 @pytest.mark.parametrize("case", list(HOSTILE)[::7])
 def test_a_cache_that_lies_is_made_again(home: Path, lite: Path, case: str) -> None:
     part, change, _ = HOSTILE[case]
-    path = kept(weights_of("efficientnet_lite0")[0])
+    path = local_path(weights_of("efficientnet_lite0")[0])
     path.parent.mkdir(parents=True)
     altered(lite, path, change, part)
     assert same(ca.load("efficientnet_lite0"), ca.load(lite))
@@ -186,7 +186,7 @@ def test_a_cache_that_lies_is_made_again(home: Path, lite: Path, case: str) -> N
 
 
 def test_a_folder_in_place_of_the_cache(home: Path) -> None:
-    path = kept(weights_of("efficientnet_lite0")[0])
+    path = local_path(weights_of("efficientnet_lite0")[0])
     path.mkdir(parents=True)
     with pytest.raises(ca.ConvAtlasError, match="cannot be used: Is a directory; CONVATLAS_HOME says") as raised:
         ca.load("efficientnet_lite0")

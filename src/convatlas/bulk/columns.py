@@ -14,7 +14,7 @@ from convatlas.base.errors import ConvAtlasError, printable
 from convatlas.base.fingerprint import fingerprint
 from convatlas.base.records import provenance
 from convatlas.bulk.job import Job
-from convatlas.engines.session import Photos
+from convatlas.engines.session import Float32Array
 from convatlas.nets.net import Net
 from convatlas.predict.nets import check_channels, classifying_net, detecting_net, embedding_net
 from convatlas.predict.predictors import BATCH, Classifier, Detector, Embedder, Sizes
@@ -42,7 +42,7 @@ class Columns:
         check_channels(net)
         self.job, self.net, self.session = job, net, session
 
-    def __call__(self, x: Photos, sizes: Sizes) -> Answers:
+    def __call__(self, x: Float32Array, sizes: Sizes) -> Answers:
         """Answer photos given as inputs (N, C, h, w) and their own (height, width)."""
         raise NotImplementedError
 
@@ -56,7 +56,7 @@ class Columns:
         """How many threads may call this at the same time; the engine is started if it was not."""
         return self.session.callers
 
-    def run(self, x: Photos) -> Photos:
+    def run(self, x: Float32Array) -> Float32Array:
         """Run the net on inputs (N, C, h, w).
 
         Raises:
@@ -93,7 +93,7 @@ class ClassifyColumns(Columns):
             raise ConvAtlasError(f"top is a number of classes up to {classes}; got {job.top}")
         self.predictor = Classifier.of(net, self.run)
 
-    def __call__(self, x: Photos, sizes: Sizes) -> Answers:
+    def __call__(self, x: Float32Array, sizes: Sizes) -> Answers:
         indices, probabilities = self.predictor.best(x, self.job.limit)
         names = self.net.lineage.class_names
         labels = [[names[index] for index in row] for row in indices.tolist()]
@@ -111,7 +111,7 @@ class EmbedColumns(Columns):
         self.types: Mapping[str, pa.DataType] = {"embedding": pa.list_(pa.float32(), example[0].numel())}
         self.predictor = Embedder.of(net, self.run)
 
-    def __call__(self, x: Photos, sizes: Sizes) -> Answers:
+    def __call__(self, x: Float32Array, sizes: Sizes) -> Answers:
         return {"embedding": list(self.predictor.embeddings(x))}
 
 
@@ -131,7 +131,7 @@ class DetectColumns(Columns):
         super().__init__(job, net, EagerSession(net, device_of(job.device)))
         self.predictor = Detector.of(net, self.run)
 
-    def __call__(self, x: Photos, sizes: Sizes) -> Answers:
+    def __call__(self, x: Float32Array, sizes: Sizes) -> Answers:
         photos = self.predictor.objects(x, sizes, self.job.threshold, self.job.limit)
         return {
             "boxes": [[thing.box for thing in objects] for objects in photos],

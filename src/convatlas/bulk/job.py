@@ -9,7 +9,7 @@ from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.engines.options import AUTO, EAGER
 from convatlas.engines.registry import check_request
 from convatlas.predict.results import check_limits
-from convatlas.weights.files import is_file
+from convatlas.weights.files import is_weights_file
 
 NETS = {"classify": "efficientnet_lite0", "embed": "efficientnet_lite0", "detect": "yolo_v3"}
 """Default net of each task."""
@@ -79,7 +79,7 @@ class Job:
 
 
 def _absolute(name: str) -> str:
-    return os.path.abspath(name) if is_file(name) else name
+    return os.path.abspath(name) if is_weights_file(name) else name
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from convatlas.base.machine import machine_key
 from convatlas.catalogue.lineages import Weights
 from convatlas.engines import cached
 from convatlas.engines.accelerated_net import Accelerated, Acceleration
-from convatlas.engines.cache import folder_of
 from convatlas.engines.export.metadata import metadata_of
 from convatlas.engines.options import AUTO, Options
 from convatlas.engines.parity import Reference
@@ -22,6 +21,7 @@ from convatlas.engines.registry import backends, check_request, packages, withou
 from convatlas.engines.sample_inputs import evaluation_copy, shape_of
 from convatlas.engines.search import Search
 from convatlas.engines.session import Session
+from convatlas.engines.store_folder import folder_of
 from convatlas.engines.workspace import Workspace
 from convatlas.images.decoding import Source
 from convatlas.images.sources import sources
@@ -101,7 +101,7 @@ def _index(weights: Weights, folder: Path, net: nn.Module, shape: tuple[int, ...
     with suppress(OSError):
         for engine in without_torch():
             if any(name.startswith(f"{engine} float32,") for name in record.milliseconds):
-                cached.index(weights, folder, metadata_of(net, shape), engine)
+                cached.add_to_index(weights, folder, metadata_of(net, shape), engine)
 
 
 def _remembered(file: Path, folder: Path, reference: Reference) -> tuple[Session, Acceleration] | None:

@@ -15,14 +15,14 @@ from convatlas.base.records import Record
 from convatlas.base.untouched import evaluating
 from convatlas.engines.agreement import Agreement
 from convatlas.engines.options import Options
-from convatlas.engines.session import Photos, Session
+from convatlas.engines.session import Float32Array, Session
 from convatlas.nets.net import Net
 
 if TYPE_CHECKING:
     from convatlas.catalogue.cards import Card
     from convatlas.weights.lineage import Lineage
 
-Inputs = TypeVar("Inputs", Tensor, Photos)
+Inputs = TypeVar("Inputs", Tensor, Float32Array)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from convatlas.engines.probabilities import MAPS
-from convatlas.engines.session import Photos
+from convatlas.engines.session import Float32Array
 
 MARGIN = 0.2
 """Float32 is sure of its first answer if the highest probability leads the second by more than this."""
 
-LEAST = 0.99
+MIN_SHARE = 0.99
 """Share of these photos on which a faster precision has to agree for "auto" to choose it."""
 
 
@@ -26,7 +26,7 @@ class Agreement:
     @property
     def holds(self) -> bool:
         """Whether the precision may replace float32; never if float32 is sure of nothing."""
-        return self.sure > 0 and self.share >= LEAST
+        return self.sure > 0 and self.share >= MIN_SHARE
 
     def __add__(self, other: Agreement) -> Agreement:
         sure = self.sure + other.sure
@@ -36,7 +36,7 @@ class Agreement:
         return f"{100 * self.share:.1f} % of {self.sure} photos"
 
 
-def agreement(float32: Photos, reduced: Photos, map: str = "softmax") -> Agreement:
+def agreement(float32: Float32Array, reduced: Float32Array, map: str = "softmax") -> Agreement:
     """Compare outputs (N, classes) in two precisions; `map` makes them probabilities, as in `Card.probabilities`."""
     float32, reduced = float32.reshape(len(float32), -1), reduced.reshape(len(reduced), -1)
     shares = MAPS[map](float32)

@@ -59,7 +59,7 @@ def cached_net(net: NamedNet, engine: str | None = None) -> CachedNet | None:
     return None
 
 
-def index(weights: Weights, folder: Path, metadata: Mapping[str, str], engine: str) -> None:
+def add_to_index(weights: Weights, folder: Path, metadata: Mapping[str, str], engine: str) -> None:
     """Record that `engine` runs published weights from the files in `folder`, and was verified."""
     entry = {
         "folder": folder.name,

@@ -64,7 +64,7 @@ class Reference:
     @cached_property
     def double(self) -> Array:
         """Outputs with the same weights and all arithmetic in float64."""
-        y: Array = outputs_of(doubled(self.net), self.x.double()).numpy()
+        y: Array = outputs_of(float64_copy(self.net), self.x.double()).numpy()
         return y
 
     @cached_property
@@ -99,7 +99,7 @@ class Reference:
         return Deviation(float(np.abs(y.astype(np.float64) - expected).max()) / self.scale, bound)
 
 
-def doubled(net: nn.Module) -> nn.Module:
+def float64_copy(net: nn.Module) -> nn.Module:
     """A copy with the same parameters and buffers in float64 (`Module.double` may compute constants again)."""
     with torch.no_grad():
         twin = copy.deepcopy(net)

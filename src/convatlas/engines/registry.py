@@ -29,7 +29,7 @@ def without_torch() -> tuple[str, ...]:
     return tuple(name for name, backend in backends().items() if not backend.needs_torch)
 
 
-def computing_in(precision: str) -> tuple[str, ...]:
+def with_precision(precision: str) -> tuple[str, ...]:
     """Names of the engines that have a precision."""
     return tuple(name for name, backend in backends().items() if precision in backend.precisions)
 
@@ -54,7 +54,7 @@ def check_request(engine: str, precision: str, batch: object) -> None:
         raise unknown("precision", str(precision), precisions)
     if engine != AUTO and precision not in backends()[engine].precisions:
         own = ", ".join(backends()[engine].precisions)
-        raise ConvAtlasError(f"{engine} computes in {own}; {precision} has {', '.join(computing_in(precision))}")
+        raise ConvAtlasError(f"{engine} computes in {own}; {precision} has {', '.join(with_precision(precision))}")
     if not isinstance(batch, int) or isinstance(batch, bool) or not 1 <= batch <= 4096:
         raise ConvAtlasError(f"a batch is a number of photos from 1 to 4096; got {batch!r}")
 

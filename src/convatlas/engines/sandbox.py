@@ -15,13 +15,13 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.base.worker import WorkerError, run, specification
 from convatlas.engines.options import Options
 from convatlas.engines.registry import backends
-from convatlas.engines.session import Photos
+from convatlas.engines.session import Float32Array
 
 TIMEOUT = 900.0
 """Seconds after which an engine that hangs is stopped."""
 
 
-def run_in_sandbox(folder: Path, options: Options, x: Photos) -> Photos:
+def run_in_sandbox(folder: Path, options: Options, x: Float32Array) -> Float32Array:
     """Outputs of an engine for `x`, from the files in `folder`.
 
     Raises:
@@ -34,7 +34,7 @@ def run_in_sandbox(folder: Path, options: Options, x: Photos) -> Photos:
             run(__name__, [str(folder), options.to_dict(), str(source), str(target)], timeout=TIMEOUT)
         except WorkerError as error:
             raise ConvAtlasError(f"{options.engine} {error}") from None
-        y: Photos = np.load(target)
+        y: Float32Array = np.load(target)
         return y
 
 

@@ -13,16 +13,16 @@ from torch import nn
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.machine import cpu
 from convatlas.engines.accelerated_net import Acceleration
-from convatlas.engines.agreement import LEAST, Agreement, agreement
+from convatlas.engines.agreement import MIN_SHARE, Agreement, agreement
 from convatlas.engines.backends.eager import EagerMode
-from convatlas.engines.bench.timing import medians
+from convatlas.engines.bench.rounds import medians
 from convatlas.engines.options import AUTO, EAGER, Options
 from convatlas.engines.parity import Deviation, Reference
 from convatlas.engines.probabilities import MAPS
-from convatlas.engines.registry import backends, candidates, computing_in
+from convatlas.engines.registry import backends, candidates, with_precision
 from convatlas.engines.sample_inputs import sample_inputs
 from convatlas.engines.sandbox import run_in_sandbox
-from convatlas.engines.session import Photos, Session
+from convatlas.engines.session import Float32Array, Session
 from convatlas.engines.workspace import Workspace
 from convatlas.nets.net import Net
 
@@ -31,8 +31,11 @@ T = TypeVar("T")
 PHOTOS = 2
 """Photos that an engine is checked on."""
 
-CONFIDENT, MOST, PART = 500, 2048, 64
-"""Photos on which float32 has to be sure before the agreement counts; crops that are tried at most, and at a time."""
+MIN_SURE = 500
+"""Photos on which float32 has to be sure before no more are compared."""
+
+MAX_CROPS, CHUNK = 2048, 64
+"""Crops of the sample photographs that are compared at most, and at a time."""
 
 CLOSE = 1.2
 """Options that take no longer than the fastest times this factor are timed once more, by themselves."""
@@ -77,7 +80,7 @@ class Search:
             times |= medians({options: self.sessions[options] for options in close}, self.x)
         options = min(times, key=times.__getitem__)
         if options.precision != precision:
-            for name in computing_in(precision):
+            for name in with_precision(precision):
                 self.refused.setdefault(f"{name} {precision}", "it is not faster")
         return self.sessions[options], self.record(options, times)
 
@@ -156,7 +159,7 @@ class Search:
     def try_reduced(self, engine: str, precision: str, reference: Session) -> None:
         """Open sessions in less than float32, and compare their first answers with those of `reference`."""
         options = candidates(engine, precision, self.batch)
-        for name in computing_in(precision):
+        for name in with_precision(precision):
             if engine not in (AUTO, name):
                 continue
             try:
@@ -185,7 +188,7 @@ class Search:
             if engine == AUTO and not (measured := self.agreements[key]).holds:
                 if measured.sure == 0:
                     raise ConvAtlasError("float32 is sure of its first answer on none of the photos")
-                raise ConvAtlasError(f"it gives float32's first answer on {measured}; {100 * LEAST:g} % is asked")
+                raise ConvAtlasError(f"it gives float32's first answer on {measured}; {100 * MIN_SHARE:g} % is asked")
             y = session(self.reference.x.numpy())
             self.sessions[options] = session
             self.deviations[options] = Deviation(self.reference.distance(y), math.inf)
@@ -195,18 +198,18 @@ class Search:
         total = Agreement(0, 0.0)
         for x in self.validation():
             total += agreement(reference(x), session(x), self.workspace.probability_map)
-            if total.sure >= CONFIDENT:
+            if total.sure >= MIN_SURE:
                 break
         return total
 
-    def validation(self) -> Iterator[Photos]:
+    def validation(self) -> Iterator[Float32Array]:
         """Prepared photos in parts: crops of the sample photographs, or half of the user's photos."""
         if self.workspace.sources is not None:
             yield self.workspace.photos[1]
             return
         self.workspace.trained_lineage()
-        for seed in range(MOST // PART):
-            yield sample_inputs(self.net, PART, self.workspace.shape, 3 + seed).numpy()
+        for seed in range(MAX_CROPS // CHUNK):
+            yield sample_inputs(self.net, CHUNK, self.workspace.shape, 3 + seed).numpy()
 
     def record(self, options: Options, times: dict[Options, float]) -> Acceleration:
         """The record of the search, with the options that were chosen."""

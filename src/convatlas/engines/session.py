@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-Photos = NDArray[np.float32]
+Float32Array = NDArray[np.float32]
 
-Session = Callable[[Photos], Photos]
+Session = Callable[[Float32Array], Float32Array]
 """A net in an engine: (N, ...) float32, contiguous -> (N, ...) float32, for any N from 1 up."""
 
 
-def batches(x: Photos, size: int) -> list[Photos]:
+def batches(x: Float32Array, size: int) -> list[Float32Array]:
     """Split `x` into batches of exactly `size`; the last one is padded with copies of its last input."""
     result = [x[start : start + size] for start in range(0, len(x), size)]
     if missing := size - len(result[-1]):
@@ -21,6 +21,6 @@ def batches(x: Photos, size: int) -> list[Photos]:
     return result
 
 
-def join(outputs: list[Photos], count: int) -> Photos:
+def join(outputs: list[Float32Array], count: int) -> Float32Array:
     """Put the outputs of `batches` together again, without those of the padding."""
     return outputs[0][:count] if len(outputs) == 1 else np.concatenate(outputs)[:count]

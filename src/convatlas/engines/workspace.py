@@ -17,15 +17,18 @@ from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import ConvAtlasError, ImageError
 from convatlas.engines.export.graph import export_program, onnx_bytes
 from convatlas.engines.export.metadata import GRAPH, metadata_of
-from convatlas.engines.probabilities import map_of
+from convatlas.engines.probabilities import probability_map_of
 from convatlas.engines.sample_inputs import resized, sample_inputs
-from convatlas.engines.session import Photos
+from convatlas.engines.session import Float32Array
 from convatlas.images.decoding import Source
 from convatlas.nets.net import Net
 from convatlas.weights.lineage import Lineage
 
-CALIBRATION, VALIDATION, MEMORY = 300, 400, 2**28
-"""Photos that int8 takes its ranges from, and photos that its answers are compared on; and bytes they may take."""
+CALIBRATION, VALIDATION = 300, 400
+"""Photos that the ranges of int8 come from, and other photos on which its answers are compared with float32's."""
+
+MAX_BYTES = 2**28
+"""Memory that the photos of either purpose may take."""
 
 
 class Workspace:
@@ -55,7 +58,7 @@ class Workspace:
     @property
     def probability_map(self) -> str:
         """Name of the map from the net's outputs to probabilities; empty for a net of the user."""
-        return map_of(self.net) if isinstance(self.net, Net) else ""
+        return probability_map_of(self.net) if isinstance(self.net, Net) else ""
 
     @property
     def routes(self) -> bool:
@@ -74,14 +77,14 @@ class Workspace:
         return lineage
 
     @cached_property
-    def photos(self) -> tuple[Photos, Photos]:
+    def photos(self) -> tuple[Float32Array, Float32Array]:
         """Inputs that the ranges of int8 come from, and other inputs for validation.
 
         Raises:
             ConvAtlasError: The weights are random, or too few photos can be read.
         """
         lineage = self.trained_lineage()
-        most = max(8, MEMORY // (4 * math.prod(self.shape)))
+        most = max(8, MAX_BYTES // (4 * math.prod(self.shape)))
         if self.sources is None:
             counts = min(CALIBRATION, most), min(VALIDATION, most)
             first, second = (

@@ -20,7 +20,7 @@ from convatlas.base.records import Record
 from convatlas.base.store.evaluations import add_evaluation
 from convatlas.base.store.remote import home
 from convatlas.base.verbs import Steps, verb
-from convatlas.engines.session import Photos, Session
+from convatlas.engines.session import Float32Array, Session
 from convatlas.images.labelled import Labelled, labelled
 from convatlas.images.letterbox import DarknetPreprocessing
 from convatlas.images.preprocessing import Preprocessing
@@ -159,7 +159,7 @@ def _shard(
     ranks = [UNREADABLE] * len(photos)
     with ThreadPoolExecutor(2) as pool:
         inputs = pool.map(lambda photo: prepare(preprocessing, [photo.path]).x, photos)
-        batch: list[tuple[int, Photos]] = []
+        batch: list[tuple[int, Float32Array]] = []
         for place, x in enumerate(inputs):
             if len(x):
                 batch.append((place, x))
@@ -175,7 +175,7 @@ def _shard(
     return ranks
 
 
-def _rank(output: Photos, index: int) -> int:
+def _rank(output: Float32Array, index: int) -> int:
     """Rank of one class among the outputs (classes,), from 0; NaN is never right, of equal outputs the first wins."""
     right = output[index]
     return int((~(output <= right)).sum() + (output[:index] == right).sum())

@@ -13,7 +13,7 @@ from convatlas.images.labelled import Labelled
 from convatlas.nets.net import Net
 from convatlas.weights.formats.native import describe
 from convatlas.weights.lineage import lineage
-from convatlas.weights.listing import kept
+from convatlas.weights.listing import local_path
 from convatlas.weights.load import load
 from convatlas.weights.registry import choose
 
@@ -43,7 +43,7 @@ def is_published(net: Net) -> bool:
     """Whether a net is the one that its lineage published: built in the same way, with the same weights to the bit."""
     try:
         row = choose(net.card, net.lineage.name)
-        if net.lineage != lineage(row) or not kept(row).is_file():
+        if net.lineage != lineage(row) or not local_path(row).is_file():
             return False
         published = load(net.card, weights=row)
         if describe(net) != describe(published):

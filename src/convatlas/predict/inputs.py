@@ -19,11 +19,11 @@ from convatlas.images.decoding import Source, read
 from convatlas.nets.build import Size, build, skeleton
 from convatlas.nets.net import Net
 from convatlas.nets.user_net import is_user_net, load_user_net
-from convatlas.weights.files import is_file
+from convatlas.weights.files import is_weights_file
 from convatlas.weights.lineage import lineage as lineage_of
 from convatlas.weights.load import load
 from convatlas.weights.registry import choose, origin
-from convatlas.weights.resolve import NONE
+from convatlas.weights.resolve import RANDOM
 
 Genes = Mapping[str, object] | None
 
@@ -87,7 +87,7 @@ def net_input(
         if size is not None and shape != x.shape:
             raise ConvAtlasError(
                 f"the {lineage.name} weights prepare photos of {x.shape[1]} x {x.shape[2]}, not of {shape[1]} x "
-                f"{shape[2]}: leave the size, or take {NONE} for the weights"
+                f"{shape[2]}: leave the size, or take {RANDOM} for the weights"
             )
         pixels = lineage.preprocessing.to_pixels(x)
     else:
@@ -106,10 +106,10 @@ def _resolve(
         if genes:
             raise ConvAtlasError("genes belong to nets of the atlas: your own module is looked at as it is")
         return load_user_net(name), "Weights: its own."
-    card = None if is_file(name) else find_card(name)
-    if shape_only and card is not None and (weights is None or not is_file(weights)):
+    card = None if is_weights_file(name) else find_card(name)
+    if shape_only and card is not None and (weights is None or not is_weights_file(weights)):
         return _skeleton(card, weights, size, genes)
-    if weights != NONE:
+    if weights != RANDOM:
         try:
             net = load(card or name, weights=weights, size=size, genes=genes)
             return net, f"Weights: {net.lineage.name}."
@@ -118,14 +118,14 @@ def _resolve(
             if weights is not None:
                 raise
         except StoreError as error:
-            raise StoreError(f"{error}; or take {NONE} for the weights") from None
+            raise StoreError(f"{error}; or take {RANDOM} for the weights") from None
     return build(name, size=size, genes=genes), "Weights: random, of seed 0."
 
 
 def _skeleton(card: Card, weights: str | None, size: Size | None, genes: Genes) -> tuple[Net, str]:
     """The net on the meta device, with strides and preprocessing of its weights."""
     # Weights' preprocessing has one size: for any other the photo is simply resized.
-    if weights == NONE or (weights is None and (size is not None or not weights_of(card.name))):
+    if weights == RANDOM or (weights is None and (size is not None or not weights_of(card.name))):
         return skeleton(card, size=size, genes=genes), ""
     row = choose(card, weights)
     net = skeleton(card, size=size, genes=genes, variant=origin(row.origin).variant(row))

@@ -18,9 +18,9 @@ from convatlas.base.devices import device_of
 from convatlas.base.errors import ConvAtlasError, ImageError, WeightsError, unknown
 from convatlas.engines.cached import cached_net, classifies
 from convatlas.engines.options import AUTO, EAGER
-from convatlas.engines.probabilities import MAPS, map_of
+from convatlas.engines.probabilities import MAPS, probability_map_of
 from convatlas.engines.registry import without_torch
-from convatlas.engines.session import Photos, Session
+from convatlas.engines.session import Float32Array, Session
 from convatlas.images.decoding import Source, read
 from convatlas.images.letterbox import DarknetPreprocessing
 from convatlas.images.preprocessing import Preprocessing
@@ -54,7 +54,7 @@ class Prepared:
         errors: For each photo of the batch why it could not be read; None if it could.
     """
 
-    x: Photos
+    x: Float32Array
     sizes: Sizes
     errors: list[str | None]
 
@@ -103,13 +103,13 @@ class Classifier(Predictor):
     @classmethod
     def of(cls, net: Net, session: Session) -> Self:
         """Make the classifier of a net that `session` runs."""
-        return cls(net.card.name, net.lineage, session, map_of(net))
+        return cls(net.card.name, net.lineage, session, probability_map_of(net))
 
-    def probabilities(self, x: Photos) -> Photos:
+    def probabilities(self, x: Float32Array) -> Float32Array:
         """Class probabilities (N, classes), 0 to 1, of inputs (N, C, h, w)."""
         return MAPS[self.map](self.session(x))
 
-    def best(self, x: Photos, top: int) -> tuple[NDArray[np.intp], Photos]:
+    def best(self, x: Float32Array, top: int) -> tuple[NDArray[np.intp], Float32Array]:
         """Indices and probabilities of the `top` most probable classes of each input, (N, top) both."""
         shares = self.probabilities(x)
         indices = np.argsort(-shares, axis=1, kind="stable")[:, :top]
@@ -124,7 +124,7 @@ class Embedder(Predictor):
         """Make the embedder of a net that `session` runs."""
         return cls(net.card.name, net.lineage, session)
 
-    def embeddings(self, x: Photos) -> Photos:
+    def embeddings(self, x: Float32Array) -> Float32Array:
         """Embeddings (N, features) of inputs (N, C, h, w)."""
         return self.session(x).reshape(len(x), -1)
 
@@ -144,7 +144,7 @@ class Detector(Predictor):
         """Make the detector of a net that `session` runs."""
         return cls(net.card.name, net.lineage, session, net)
 
-    def objects(self, x: Photos, sizes: Sizes, threshold: float, top: int) -> list[tuple[DetectedObject, ...]]:
+    def objects(self, x: Float32Array, sizes: Sizes, threshold: float, top: int) -> list[tuple[DetectedObject, ...]]:
         """Up to `top` objects with scores above `threshold` for each input of (N, 3, h, w), in pixels of its photo."""
         import torch
 

@@ -14,7 +14,7 @@ from convatlas.base.machine import threads
 from convatlas.engines.accelerate import accelerate
 from convatlas.engines.options import AUTO, EAGER
 from convatlas.engines.registry import backends
-from convatlas.engines.session import Photos, Session
+from convatlas.engines.session import Float32Array, Session
 from convatlas.nets.net import Net
 
 STREAMS = 8
@@ -30,11 +30,11 @@ class EagerSession:
         self.net = net.to(device).eval()
         self.engine = "eager float32" if device.type == "cpu" else f"eager float32 on {device}"
 
-    def __call__(self, x: Photos) -> Photos:
+    def __call__(self, x: Float32Array) -> Float32Array:
         with torch.inference_mode():
             y = self.net(torch.from_numpy(x).to(next(self.net.parameters()))).cpu()
         # numpy has no bfloat16, and halves are too coarse for probabilities.
-        outputs: Photos = (y.float() if y.dtype.itemsize < 4 else y).numpy()
+        outputs: Float32Array = (y.float() if y.dtype.itemsize < 4 else y).numpy()
         return outputs
 
 
@@ -85,5 +85,5 @@ class EngineSession:
         """How many threads may call the session at the same time; the engine is started if it was not."""
         return self._started[2]
 
-    def __call__(self, x: Photos) -> Photos:
+    def __call__(self, x: Float32Array) -> Float32Array:
         return self._started[0](x)

@@ -17,7 +17,7 @@ CLASSIFIER = "head.dense"
 """Path of the last layer in every net whose weights others published."""
 
 
-def for_classes(
+def adapt_to_classes(
     weights: Mapping[str, Tensor], before: Mapping[str, Tensor], after: Mapping[str, Tensor], net: str
 ) -> dict[str, Tensor]:
     """Return the weights that do not depend on the number of classes; all others start at random.
@@ -31,7 +31,7 @@ def for_classes(
     return {name: tensor for name, tensor in weights.items() if name not in changed}
 
 
-def embedding(net: Net, names: Container[str]) -> list[str]:
+def embedding_modules(net: Net, names: Container[str]) -> list[str]:
     """Return the modules of the head to keep for an embedding: those before the last layer that owns weights.
 
     They end earlier where a module owns weights whose names are not among `names`.
@@ -51,7 +51,7 @@ def embedding(net: Net, names: Container[str]) -> list[str]:
     return kept
 
 
-def for_channels(
+def adapt_to_channels(
     weights: Mapping[str, Tensor], before: Mapping[str, Tensor], after: Mapping[str, Tensor], net: str, channels: int
 ) -> dict[str, Tensor]:
     """Return the weights for photos of another number of channels.

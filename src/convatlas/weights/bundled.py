@@ -9,9 +9,9 @@ from convatlas.catalogue.lineages import Weights
 from convatlas.weights.formats import native
 from convatlas.weights.formats.state_io import finite_float32
 from convatlas.weights.lineage import lineage
-from convatlas.weights.listing import kept
+from convatlas.weights.listing import local_path
 
-LIMIT = 3_000_000
+MAX_BYTES = 3_000_000
 """Bytes that all of them may have together."""
 
 
@@ -21,7 +21,7 @@ def read(row: Weights) -> tuple[dict[str, Tensor], native.Description]:
     Raises:
         WeightsError: The installed file is damaged, or is not the one that the catalogue describes.
     """
-    path = kept(row)
+    path = local_path(row)
     try:
         tensors, description = native.read(path)
         weights = finite_float32(tensors, path.name)

@@ -15,11 +15,11 @@ from convatlas.weights import bundled
 from convatlas.weights.formats import native
 from convatlas.weights.formats.state_io import check_fit, finite_float32
 from convatlas.weights.lineage import lineage
-from convatlas.weights.listing import kept
+from convatlas.weights.listing import local_path
 from convatlas.weights.registry import origin
 
 
-def converted(row: Weights) -> tuple[dict[str, Tensor], native.Description]:
+def load_converted(row: Weights) -> tuple[dict[str, Tensor], native.Description]:
     """Return the tensors of published weights under our names, and their description; convert them if need be.
 
     Raises:
@@ -28,7 +28,7 @@ def converted(row: Weights) -> tuple[dict[str, Tensor], native.Description]:
     """
     if origin(row.origin).bundled:
         return bundled.read(row)
-    path = kept(row)
+    path = local_path(row)
     if (cached := _read(path, row)) is not None:
         return cached
     with locked(path):
@@ -47,7 +47,7 @@ def convert(row: Weights, file: Path) -> tuple[dict[str, Tensor], native.Descrip
     """Read the origin's file: its tensors under our names, checked, and their description."""
     card, source = find_card(row.net), origin(row.origin)
     net = skeleton(card.name, classes=row.outputs or None, variant=source.variant(row))
-    tensors = source.tensors(file, net)
+    tensors = source.read(file, net)
     title = f"the {row.name} weights of {card.name}"
     check_fit(tensors, net.state_dict(), title, headless=row.outputs == 0)
     return finite_float32(tensors, title), _description(row)

@@ -19,7 +19,9 @@ NATIVE = "native"
 
 def layouts() -> dict[str, tuple[str, ...]]:
     """Endings of the files of each layout, by its name: the native one, and those of the origins."""
-    return {NATIVE: (native.ENDING,)} | {name: origin(name).writes for name in origins() if origin(name).writes}
+    return {NATIVE: (native.ENDING,)} | {
+        name: origin(name).write_endings for name in origins() if origin(name).write_endings
+    }
 
 
 def export(net: Net, file: str | Path, *, layout: str | None = None) -> Path:
@@ -61,7 +63,7 @@ def export(net: Net, file: str | Path, *, layout: str | None = None) -> Path:
             native.write({name: tensor.clone() for name, tensor in weights.items()}, native.describe(net), path)
         else:
             _refuse_other_nets(net, layout)
-            origin(layout).save(net, path)
+            origin(layout).write(net, path)
     except OSError as error:
         raise WeightsError(f"{str(path)!r:.300} cannot be written: {error.strerror or error}") from None
     return path

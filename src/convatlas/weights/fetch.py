@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from convatlas.catalogue.cards import find_card
-from convatlas.weights.cache import converted
-from convatlas.weights.listing import kept
+from convatlas.weights.cache import load_converted
+from convatlas.weights.listing import local_path
 from convatlas.weights.registry import choose
 
 
@@ -26,5 +26,5 @@ def fetch(net: str, *, weights: str | None = None) -> Path:
         StoreError: The file could not be downloaded; the text says where to put it by hand.
     """
     row = choose(find_card(net), weights)
-    converted(row)
-    return kept(row)
+    load_converted(row)
+    return local_path(row)

@@ -36,7 +36,7 @@ class Candidate:
     classes: int
 
 
-def is_file(name: str) -> bool:
+def is_weights_file(name: str) -> bool:
     """Whether a name is a path: by its ending, which no net and no lineage has in its name."""
     return name.lower().endswith(native.ENDING) or any(origin(known).can_read(name) for known in origins())
 
@@ -47,7 +47,7 @@ def read(
     """Read the tensors of a file, and their description.
 
     Args:
-        path: Path of the file; its name satisfies `is_file`.
+        path: Path of the file; its name satisfies `is_weights_file`.
         card: Card of the net that the user names; None where only the path is given.
         convention: Lineage whose conventions the file follows, if it is not native; None to find it by trying.
         size: Size of the photos that the file's net was made for, where it flattens a map whole; the card's if None.
@@ -131,7 +131,7 @@ def _variant(row: Weights) -> object:
 def _candidate(path: Path, card: Card, row: Weights, size: Size | None, channels: int) -> Candidate:
     source = origin(row.origin)
     net = skeleton(card.name, channels=channels, size=size, variant=source.variant(row))
-    tensors = source.tensors(path, net)
+    tensors = source.read(path, net)
     last, expected = tensors.get(f"{CLASSIFIER}.weight"), net.state_dict().get(f"{CLASSIFIER}.weight")
     # A detector's last layer counts boxes too.
     counts_classes = last is not None and expected is not None and len(expected) == net.classes

@@ -13,7 +13,7 @@ from convatlas.catalogue.lineages import Weights, all_weights, weights_of
 from convatlas.weights.registry import origin
 
 
-def kept(row: Weights) -> Path:
+def local_path(row: Weights) -> Path:
     """Path of published weights on this machine once they were loaded or fetched; bundled ones are always there."""
     if origin(row.origin).bundled:
         return Path(str(files(__package__))) / "data" / row.origin / row.file
@@ -54,7 +54,7 @@ def lineage_table(net: str | None = None) -> Table:
             "top1": row.top1 or None,
             "top5": row.top5 or None,
             "classes": row.outputs,
-            "here": kept(row).is_file(),
+            "here": local_path(row).is_file(),
             "source": row.address,
         }
         for row in rows

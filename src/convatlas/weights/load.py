@@ -16,8 +16,8 @@ from convatlas.nets.build import Size, skeleton
 from convatlas.nets.initialize import assign
 from convatlas.nets.net import Net
 from convatlas.weights import files
-from convatlas.weights.adapt import embedding, for_channels, for_classes
-from convatlas.weights.cache import converted
+from convatlas.weights.adapt import adapt_to_channels, adapt_to_classes, embedding_modules
+from convatlas.weights.cache import load_converted
 from convatlas.weights.formats import native
 from convatlas.weights.formats.state_io import check_fit
 from convatlas.weights.registry import choose, variant
@@ -63,20 +63,20 @@ def load(
     """
     weights = weights if isinstance(weights, Weights | None) else _text(weights)
     name = name if isinstance(name, Card) else _text(name)
-    if isinstance(name, str) and files.is_file(name):
+    if isinstance(name, str) and files.is_weights_file(name):
         if weights is not None:
             raise ConvAtlasError(f"{name} holds its weights already: leave out weights=, which says {weights}")
         tensors, description = files.read(Path(name), None, convention)
     else:
         card = name if isinstance(name, Card) else find_card(name)
-        if isinstance(weights, str) and files.is_file(weights):
+        if isinstance(weights, str) and files.is_weights_file(weights):
             tensors, description = files.read(Path(weights), card, convention, size, channels)
         elif convention is not None:
             raise ConvAtlasError(
                 f"convention= says how to read a foreign file, and none is named: leave it out ({convention})"
             )
         else:
-            tensors, description = converted(weights if isinstance(weights, Weights) else choose(card, weights))
+            tensors, description = load_converted(weights if isinstance(weights, Weights) else choose(card, weights))
     return _filled(tensors, description, classes, channels, head, genes, size, seed)
 
 
@@ -118,13 +118,13 @@ def _filled(
     fresh = not trained
     if trained and classes is not None and classes != description.classes:
         before, net = net, build(classes, description.channels)
-        tensors = for_classes(tensors, before.state_dict(), net.state_dict(), card.name)
+        tensors = adapt_to_classes(tensors, before.state_dict(), net.state_dict(), card.name)
         fresh = True
     if channels is not None and channels != description.channels:
         before, net = net, build(net.classes, channels)
-        tensors = for_channels(tensors, before.state_dict(), net.state_dict(), card.name, channels)
+        tensors = adapt_to_channels(tensors, before.state_dict(), net.state_dict(), card.name, channels)
     if not head or (not trained and classes is None):
-        net.cut_head(embedding(net, tensors))
+        net.cut_head(embedding_modules(net, tensors))
         fresh = True
         kept = net.state_dict()
         tensors = {name: tensor for name, tensor in tensors.items() if name in kept}

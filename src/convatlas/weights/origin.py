@@ -49,22 +49,22 @@ class Origin(ABC):
     """A publisher of weights: how its files are fetched, read and written, and how its nets differ from the cards'.
 
     Attributes:
-        reads: Endings of the files that are read by their path, in lower case.
-        writes: Endings of the files that `export` writes in its layout; empty if it writes none.
+        read_endings: Endings of the files that are read by their path, in lower case.
+        write_endings: Endings of the files that `export` writes in its layout; empty if it writes none.
         pixels: Scalings of pixels by the names in the origin's table.
         labels: Set of class names (`images.labels`) by the number of outputs.
         bundled: Whether its files are inside this package, in our native format, and are read where they are.
     """
 
-    reads: ClassVar[tuple[str, ...]] = ()
-    writes: ClassVar[tuple[str, ...]] = ()
+    read_endings: ClassVar[tuple[str, ...]] = ()
+    write_endings: ClassVar[tuple[str, ...]] = ()
     pixels: ClassVar[Mapping[str, Pixels]] = {}
     labels: ClassVar[Mapping[int, str]] = {}
     bundled: ClassVar[bool] = False
 
     def can_read(self, name: str) -> bool:
         """Whether a file of this name may be one of the origin's, by its ending."""
-        return name.lower().endswith(self.reads)
+        return name.lower().endswith(self.read_endings)
 
     def preferred(self, rows: Sequence[Weights]) -> Weights:
         """Weights to take where only the origin is named; `rows` are all it has of the net, in the table's order."""
@@ -91,22 +91,22 @@ class Origin(ABC):
         return fetch(Remote(weights.address, weights.file, weights.hash))
 
     @abstractmethod
-    def tensors(self, file: Path, net: Net) -> dict[str, Tensor]:
+    def read(self, file: Path, net: Net) -> dict[str, Tensor]:
         """Read the tensors of a file by our names, in our layouts; `net` (maybe on the meta device) gives the shapes.
 
         Raises:
             WeightsError: The file is damaged, or holds another net.
         """
 
-    def save(self, net: Net, file: Path) -> None:
-        """Write the net's weights as the origin's own code reads them, with one of the endings in `writes`."""
+    def write(self, net: Net, file: Path) -> None:
+        """Write the net's weights as the origin's own code reads them, with one of the endings in `write_endings`."""
         raise NotImplementedError
 
 
 class TorchOrigin(Origin):
     """An origin whose files are state_dicts of PyTorch."""
 
-    reads = writes = (".pth", ".pt", ".bin", ".safetensors")
+    read_endings = write_endings = (".pth", ".pt", ".bin", ".safetensors")
 
     @abstractmethod
     def converter(self) -> StateDicts:
@@ -115,8 +115,8 @@ class TorchOrigin(Origin):
     def variant(self, weights: Weights) -> Mapping[str, object]:
         return self.converter().variant(weights.net)
 
-    def tensors(self, file: Path, net: Net) -> dict[str, Tensor]:
+    def read(self, file: Path, net: Net) -> dict[str, Tensor]:
         return self.converter().read(file, net)
 
-    def save(self, net: Net, file: Path) -> None:
+    def write(self, net: Net, file: Path) -> None:
         self.converter().write(net, file)

@@ -14,7 +14,7 @@ from convatlas.weights.registry import choose
 if TYPE_CHECKING:
     from torch import nn
 
-NONE = "none"
+RANDOM = "none"
 """Asks for random weights."""
 
 
@@ -58,15 +58,15 @@ def find_net(net: object, weights: str | os.PathLike[str] | None = None) -> Name
         if {".", ":"} & set(net):
             return None
         raise
-    if weights == NONE:
-        return NamedNet(card, NONE)
+    if weights == RANDOM:
+        return NamedNet(card, RANDOM)
     name = None if weights is None else os.fspath(weights)
     try:
         return NamedNet(card, choose(card, name))
     except WeightsError:
-        from convatlas.weights.files import is_file
+        from convatlas.weights.files import is_weights_file
 
-        if name is not None and is_file(name):
+        if name is not None and is_weights_file(name):
             return NamedNet(card, name)
         raise
 
@@ -99,6 +99,6 @@ def resolve(net: object, weights: str | os.PathLike[str] | None = None) -> nn.Mo
         if not isinstance(net, str | os.PathLike):
             raise ConvAtlasError(f"a net is a name, or what `load` gave, not {type(net).__name__}")
         return load(net, weights=weights)
-    if named.weights == NONE:
+    if named.weights == RANDOM:
         return build(named.card.name).eval()
     return load(named.card, weights=named.weights)

@@ -11,7 +11,7 @@ from convatlas.base.atomic import whole
 from convatlas.base.errors import ConvAtlasError
 from convatlas.engines.backend import Backend
 from convatlas.engines.options import Options
-from convatlas.engines.session import Photos, batches, join
+from convatlas.engines.session import Float32Array, batches, join
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,7 +34,7 @@ class Compiled:
         with quiet():
             self.run = torch._inductor.aoti_load_package(str(file))
 
-    def __call__(self, x: Photos) -> Photos:
+    def __call__(self, x: Float32Array) -> Float32Array:
         import torch
 
         with torch.inference_mode():
@@ -47,11 +47,11 @@ class CompiledBackend(Backend):
     colour = "#54a24b"
 
     def check_machine(self, folder: Path, options: Options) -> None:
-        if not package(folder, options.batch).is_file():
+        if not package_path(folder, options.batch).is_file():
             check_compiler()
 
     def files(self, folder: Path, options: Options) -> tuple[Path, ...]:
-        return folder / PROGRAM, package(folder, options.batch)
+        return folder / PROGRAM, package_path(folder, options.batch)
 
     def build(self, workspace: Workspace, options: Options) -> None:
         """Write the program; the first `open` compiles it."""
@@ -63,13 +63,13 @@ class CompiledBackend(Backend):
                 torch.export.save(workspace.program(), place)
 
     def open(self, folder: Path, options: Options, net: nn.Module | None = None) -> Compiled:
-        file = package(folder, options.batch)
+        file = package_path(folder, options.batch)
         if not file.is_file():
             compile_package(folder, options.batch)
         return Compiled(file, options.batch)
 
 
-def package(folder: Path, batch: int) -> Path:
+def package_path(folder: Path, batch: int) -> Path:
     """Path of the compiled net for a batch size."""
     return folder / f"compiled-{batch}.pt2"
 
@@ -98,7 +98,7 @@ def compile_package(folder: Path, batch: int) -> None:
     first = program.graph_signature.user_inputs[0]
     shape = next(node.meta["val"].shape for node in program.graph.nodes if node.name == first)
     example = torch.zeros(batch, *(int(side) for side in shape[1:]))
-    with torch.no_grad(), whole(package(folder, batch)) as place:
+    with torch.no_grad(), whole(package_path(folder, batch)) as place:
         fixed = torch.export.export(module, (example,))
         torch._inductor.aoti_compile_and_package(fixed, package_path=str(place), inductor_configs={"freezing": True})
 

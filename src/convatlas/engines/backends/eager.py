@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from convatlas.engines.backend import Backend
 from convatlas.engines.options import Options
-from convatlas.engines.session import Photos
+from convatlas.engines.session import Float32Array
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,11 +28,11 @@ class EagerMode:
             self.net = copy.deepcopy(net)
             to_channels_last(self.net)
 
-    def __call__(self, x: Photos) -> Photos:
+    def __call__(self, x: Float32Array) -> Float32Array:
         import torch
 
         with torch.inference_mode():
-            y: Photos = self.net(torch.from_numpy(x).contiguous(memory_format=self.format)).contiguous().numpy()
+            y: Float32Array = self.net(torch.from_numpy(x).contiguous(memory_format=self.format)).contiguous().numpy()
         return y
 
 

@@ -11,7 +11,7 @@ from convatlas.base.machine import threads
 from convatlas.engines.backend import Backend
 from convatlas.engines.export.metadata import GRAPH
 from convatlas.engines.options import Options
-from convatlas.engines.session import Photos, Session
+from convatlas.engines.session import Float32Array, Session
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -36,8 +36,8 @@ class OnnxRuntime:
         self.session = inference_session(file, threads)
         self.input = self.session.get_inputs()[0].name
 
-    def __call__(self, x: Photos) -> Photos:
-        y: Photos = self.session.run(None, {self.input: x})[0]
+    def __call__(self, x: Float32Array) -> Float32Array:
+        y: Float32Array = self.session.run(None, {self.input: x})[0]
         return y
 
     def shared(self, callers: int) -> OnnxRuntime:

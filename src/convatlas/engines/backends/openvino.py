@@ -11,10 +11,10 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.base.machine import threads
 from convatlas.engines.backend import Backend
 from convatlas.engines.export.metadata import GRAPH
-from convatlas.engines.export.openvino_ir import capabilities, core, read, refused
+from convatlas.engines.export.openvino_ir import capabilities, core, read, refusal
 from convatlas.engines.export.quantize import quantize
 from convatlas.engines.options import Options
-from convatlas.engines.session import Photos, Session, batches, join
+from convatlas.engines.session import Float32Array, Session, batches, join
 
 if TYPE_CHECKING:
     import openvino
@@ -51,14 +51,14 @@ class OpenVINO:
         try:
             compiled = core().compile_model(model, "CPU", config)
         except RuntimeError as error:
-            raise refused(file, error) from None
+            raise refusal(file, error) from None
         # Each caller takes requests for itself: another one would overwrite results that were not copied yet.
         self.idle: queue.SimpleQueue[list[openvino.InferRequest]] = queue.SimpleQueue()
         for number in range(callers):
             self.idle.put([compiled.create_infer_request() for _ in range(number, streams, callers)])
 
-    def __call__(self, x: Photos) -> Photos:
-        outputs: list[Photos] = []
+    def __call__(self, x: Float32Array) -> Float32Array:
+        outputs: list[Float32Array] = []
         waiting = batches(x, self.batch)
         requests = self.idle.get()
         try:

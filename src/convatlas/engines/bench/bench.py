@@ -9,7 +9,7 @@ from convatlas.base.machine import cpu, threads
 from convatlas.base.store.timings import add_times
 from convatlas.base.verbs import Steps, verb
 from convatlas.catalogue.cards import cards, find_card
-from convatlas.engines.bench.cells import Cells
+from convatlas.engines.bench.net_timer import NetTimer
 from convatlas.engines.bench.peers import check_peers
 from convatlas.engines.bench.profile import slowest_layers
 from convatlas.engines.bench.records import Bench
@@ -72,13 +72,13 @@ def bench(
     costly: dict[str, list[tuple[str, float]]] = {}
     roofline = measure_roofline()
     for number, name in enumerate(names):
-        cells = Cells(resolve(name, weights), name, weights, size, roofline, refused)
+        timer = NetTimer(resolve(name, weights), name, weights, size, roofline, refused)
         for position, batch in enumerate(batches):
-            measured = cells.times(batch, engines or list(backends()), precisions, vs)
+            measured = timer.times(batch, engines or list(backends()), precisions, vs)
             add_times([time.row() for time in measured])
             times += measured
             if position == 0:
-                costly[name] = slowest_layers(cells.twin, sample_inputs(cells.net, batch, cells.shape))
+                costly[name] = slowest_layers(timer.twin, sample_inputs(timer.net, batch, timer.shape))
             done = number * len(batches) + position + 1
             if done < len(names) * len(batches):
                 yield done, len(names) * len(batches), None

@@ -10,7 +10,7 @@ from convatlas.base.extras import installed
 from convatlas.catalogue.lineages import weights_of
 from convatlas.engines.backends.eager import EagerMode
 from convatlas.engines.export.graph import first_line
-from convatlas.engines.session import Photos, Session
+from convatlas.engines.session import Float32Array, Session
 
 PEERS = ("timm", "torchvision")
 
@@ -29,7 +29,7 @@ def check_peers(names: tuple[str, ...]) -> None:
             raise ConvAtlasError(f"{name} is not installed: pip install {name}")
 
 
-def peer(name: str, net: str, x: Photos) -> Session | None:
+def peer(name: str, net: str, x: Float32Array) -> Session | None:
     """A peer's own net with random weights, after a first run on `x`; None if it has no such net.
 
     Raises:

@@ -18,7 +18,7 @@ from convatlas.engines.backends.openvino import OpenVINO
 from convatlas.engines.export import openvino_ir
 from convatlas.engines.export.graph import export_program, onnx_bytes
 from convatlas.engines.export.metadata import metadata_of
-from convatlas.engines.parity import Deviation, Reference, doubled
+from convatlas.engines.parity import Deviation, Reference, float64_copy
 from convatlas.engines.sample_inputs import evaluation_copy, sample_inputs, shape_of
 from convatlas.engines.session import Session
 from convatlas.genes.normalization import Standardize
@@ -75,7 +75,7 @@ def export(net: nn.Module, file: str | Path, *, layout: str | None = None, size:
         raise ConvAtlasError(f"a layout is for files of weights; {path.name!r:.99} holds a graph")
     try:
         if ending in GRAPHS:
-            with whole(path, *OTHERS.get(ending, ())) as place:
+            with whole(path, *COMPANIONS.get(ending, ())) as place:
                 # The formats' own libraries accept endings in lower case only.
                 lower = place.with_suffix(ending)
                 GRAPHS[ending](evaluation_copy(net), shape_of(net, size), lower)
@@ -98,7 +98,7 @@ def _write_weights(net: nn.Module, path: Path, layout: str | None) -> None:
     with whole(path) as place:
         layout = layout_of(net, path) if layout is None else layout
         export_weights(net, place, layout=layout)
-        _read_back(net, place, layout)
+        _check_weights(net, place, layout)
 
 
 def _onnx(net: nn.Module, shape: tuple[int, ...], place: Path) -> None:
@@ -124,23 +124,23 @@ def _pt2(net: nn.Module, shape: tuple[int, ...], place: Path) -> None:
     metadata = json.dumps(metadata_of(net, shape), ensure_ascii=False)
     torch.export.save(export_program(net, shape), place, extra_files={METADATA: metadata})
     reference = Reference(net, sample_inputs(net, PHOTOS, shape))
-    program = doubled(torch.export.load(place).module())
+    program = float64_copy(torch.export.load(place).module())
     x = reference.x.double()
     with torch.no_grad():
         together = program(x).numpy()
         apart = np.concatenate([program(photo[None]).numpy() for photo in x])
     for y in (together, apart):
-        _require(reference.exact_deviation(y), place)
+        _check_deviation(reference.exact_deviation(y), place)
 
 
 def _check(net: nn.Module, shape: tuple[int, ...], session: Session, place: Path) -> None:
     reference = Reference(net, sample_inputs(net, PHOTOS, shape))
     x = reference.x.numpy()
-    _require(reference.deviation(session(x)), place)
-    _require(reference.deviation(np.concatenate([session(x[n : n + 1]) for n in range(PHOTOS)])), place)
+    _check_deviation(reference.deviation(session(x)), place)
+    _check_deviation(reference.deviation(np.concatenate([session(x[n : n + 1]) for n in range(PHOTOS)])), place)
 
 
-def _require(deviation: Deviation, place: Path) -> None:
+def _check_deviation(deviation: Deviation, place: Path) -> None:
     if not deviation.holds:
         raise ConvAtlasError(
             f"{place.name} was not written: what it computes is {deviation.error:.1e} deviations from what the net "
@@ -148,9 +148,9 @@ def _require(deviation: Deviation, place: Path) -> None:
         )
 
 
-def _read_back(net: Net, place: Path, layout: str) -> None:
+def _check_weights(net: Net, place: Path, layout: str) -> None:
     """Refuse a file of weights whose tensors are not the net's."""
-    tensors = native.read(place)[0] if layout == NATIVE else origin(layout).tensors(place, net)
+    tensors = native.read(place)[0] if layout == NATIVE else origin(layout).read(place, net)
     for name, tensor in net.state_dict().items():
         # Keras folds the steps in front of an EfficientNet into one with other statistics; the logits are equal.
         if layout == "keras" and isinstance(net.get_submodule(name.rpartition(".")[0]), Standardize):
@@ -164,5 +164,5 @@ def _read_back(net: Net, place: Path, layout: str) -> None:
 GRAPHS: dict[str, Writer] = {".onnx": _onnx, ".xml": _openvino, ".pt2": _pt2}
 """Functions that write and check the graph of a net, by the file's ending."""
 
-OTHERS = {".xml": (".bin",)}
+COMPANIONS = {".xml": (".bin",)}
 """Endings of the files that are written beside a graph."""

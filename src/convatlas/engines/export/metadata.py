@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from convatlas.base.errors import ConvAtlasError, WeightsError
-from convatlas.engines.probabilities import map_of
+from convatlas.engines.probabilities import probability_map_of
 from convatlas.weights.lineage import Lineage
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def metadata_of(net: nn.Module, shape: tuple[int, ...]) -> dict[str, str]:
         return Description(name, "", "", shape, None).metadata()
     card = net.card
     kind = card.output_kind if net.classes else "embedding"
-    description = Description(card.name, kind, map_of(net), shape, net.lineage)
+    description = Description(card.name, kind, probability_map_of(net), shape, net.lineage)
     genes = {field.name: getattr(net.genome, field.name) for field in dataclasses.fields(net.genome)}
     return description.metadata() | {
         "card": json.dumps(dataclasses.asdict(card), ensure_ascii=False),

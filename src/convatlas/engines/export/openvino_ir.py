@@ -44,11 +44,11 @@ def read(file: Path, batch: int | None = None) -> openvino.Model:
             shape[0] = batch
             model.reshape(shape)
     except RuntimeError as error:
-        raise refused(file, error) from None
+        raise refusal(file, error) from None
     return model
 
 
-def refused(file: Path, error: RuntimeError) -> ConvAtlasError:
+def refusal(file: Path, error: RuntimeError) -> ConvAtlasError:
     """OpenVINO's error about a file in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and "Exception from" not in line]
     return ConvAtlasError(f"OpenVINO refuses {file.name}: {' '.join(lines)[:300]}")

@@ -23,10 +23,10 @@ from convatlas.base.atomic import whole
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.extras import require
 from convatlas.base.worker import WorkerError, run, specification
-from convatlas.engines.agreement import LEAST, agreement
+from convatlas.engines.agreement import MIN_SHARE, agreement
 from convatlas.engines.export.openvino_ir import read
 from convatlas.engines.probabilities import MAPS
-from convatlas.engines.session import Photos
+from convatlas.engines.session import Float32Array
 
 FLOAT = ("MVN", "Gelu", "SoftMax", "Softmax", "LogSoftmax")
 """OpenVINO's operations that stay in float32; MVN is layer normalization."""
@@ -39,7 +39,7 @@ CONFIG = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
 def quantize(
-    graph: Path, file: Path, calibration: Photos, validation: Photos, *, routes: bool, map: str = "softmax"
+    graph: Path, file: Path, calibration: Float32Array, validation: Float32Array, *, routes: bool, map: str = "softmax"
 ) -> None:
     """Write the graph of an .onnx file in int8 as .xml and .bin, whole or not at all.
 
@@ -86,7 +86,7 @@ def main() -> None:
     openvino.save_model(model, target, compress_to_fp16=False)
 
 
-def without_control(graph: str, calibration: Photos, *, routes: bool) -> Any:
+def without_control(graph: str, calibration: Float32Array, *, routes: bool) -> Any:
     """Quantize the graph of an .onnx file, with the ranges that it has for `calibration`."""
     import nncf
 
@@ -95,12 +95,18 @@ def without_control(graph: str, calibration: Photos, *, routes: bool) -> Any:
 
 
 def with_control(
-    graph: str, calibration: Photos, photos: Sequence[Photos], outputs: Photos, *, routes: bool, map: str
+    graph: str,
+    calibration: Float32Array,
+    photos: Sequence[Float32Array],
+    outputs: Float32Array,
+    *,
+    routes: bool,
+    map: str,
 ) -> Any:
     """Quantize with those layers in float32 that keep it from the first answers of `outputs` for `photos`."""
     import nncf
 
-    def validate(model: Any, data: Iterable[tuple[Photos, Photos]]) -> float:
+    def validate(model: Any, data: Iterable[tuple[Float32Array, Float32Array]]) -> float:
         # NNCF passes all photos, or those that it ranks the layers with.
         inputs, expected = zip(*data, strict=True)
         return agreement(np.stack(expected), _outputs(model, inputs), map).share
@@ -110,20 +116,20 @@ def with_control(
         nncf.Dataset([part[None] for part in calibration]),
         nncf.Dataset(list(zip(photos, outputs, strict=True)), operator.itemgetter(0)),
         validate,
-        max_drop=1 - LEAST,
+        max_drop=1 - MIN_SHARE,
         drop_type=nncf.DropType.ABSOLUTE,
         **_settings(calibration, routes),
     )
 
 
-def _settings(calibration: Photos, routes: bool) -> dict[str, Any]:
+def _settings(calibration: Float32Array, routes: bool) -> dict[str, Any]:
     import nncf
 
     ignored = nncf.IgnoredScope(types=[*FLOAT, *(ROUTING if routes else ())], validate=False)
     return {"preset": nncf.QuantizationPreset.MIXED, "subset_size": len(calibration), "ignored_scope": ignored}
 
 
-def _outputs(compiled: Any, photos: Iterable[Photos]) -> Photos:
+def _outputs(compiled: Any, photos: Iterable[Float32Array]) -> Float32Array:
     return np.concatenate([compiled(photo)[0] for photo in photos])
 
 

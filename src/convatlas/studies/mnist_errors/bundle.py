@@ -16,7 +16,7 @@ from convatlas.base.errors import TrainingError
 from convatlas.catalogue.lineages import Weights, all_weights, table_text
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.studies.mnist_errors.rows import ROWS
-from convatlas.weights.bundled import LIMIT
+from convatlas.weights.bundled import MAX_BYTES
 from convatlas.weights.formats import native
 from convatlas.weights.formats.state_io import read_safetensors
 from convatlas.weights.lineage import lineage
@@ -40,8 +40,8 @@ def bundle_weights(runs: Path, package: Path) -> list[Weights]:
         raise TrainingError(f"{runs} holds no finished run of {', '.join(NETS)}")
     by_net = {row.net: row for row in all_weights() if row.origin == "own"} | written
     rows = [by_net[net] for net in NETS if net in by_net]
-    if (total := sum(row.bytes or 0 for row in rows)) > LIMIT:
-        raise TrainingError(f"the weights have {total:,} bytes together; at most {LIMIT:,} may")
+    if (total := sum(row.bytes or 0 for row in rows)) > MAX_BYTES:
+        raise TrainingError(f"the weights have {total:,} bytes together; at most {MAX_BYTES:,} may")
     write_bytes(package / "catalogue" / "data" / "weights" / "own.csv", table_text(rows).encode())
     return list(written.values())
 

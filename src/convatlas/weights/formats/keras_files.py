@@ -22,10 +22,10 @@ from convatlas.weights.formats.keras_hdf5 import (
     check_names,
     dataset_of,
     group_of,
-    item,
-    names,
-    numbers,
-    opened,
+    object_at,
+    open_root,
+    read_array,
+    read_names,
 )
 from convatlas.weights.formats.keras_layers import Layer
 
@@ -48,7 +48,7 @@ def read(path: Path, layers: Sequence[Layer]) -> dict[str, Tensor]:
         WeightsError: The file is damaged, hostile, or holds another net.
     """
     tensors = {}
-    with opened(path) as root:
+    with open_root(path) as root:
         for layer, datasets in _modern(root, path, layers) if _container(root) else _legacy(root, path, layers):
             if len(datasets) != len(layer.arrays):
                 name = layer.arrays[0].name
@@ -56,14 +56,18 @@ def read(path: Path, layers: Sequence[Layer]) -> dict[str, Tensor]:
             for array, dataset in zip(layer.arrays, datasets, strict=True):
                 if layer.classifies and dataset.shape and dataset.shape[-1]:
                     array = array.for_classes(dataset.shape[-1])
-                tensors[array.name] = array.ours(torch.from_numpy(numbers(dataset, array.stored, array.name)))
+                tensors[array.name] = array.to_ours(torch.from_numpy(read_array(dataset, array.stored, array.name)))
     return tensors
 
 
 def layer_names(path: Path) -> list[str]:
     """Names of all layers in the file, also of those without weights."""
-    with opened(path) as root:
-        return [name for name, _ in _members(root)] if _container(root) else names(_weights(root, path), "layer_names")
+    with open_root(path) as root:
+        return (
+            [name for name, _ in _members(root)]
+            if _container(root)
+            else read_names(_weights(root, path), "layer_names")
+        )
 
 
 def write(path: Path, layers: Sequence[Layer], weights: Mapping[str, Tensor]) -> None:
@@ -75,7 +79,7 @@ def write(path: Path, layers: Sequence[Layer], weights: Mapping[str, Tensor]) ->
             group = root.create_group(f"{CONTAINERS[0]}/{layer.kind}" + (f"_{number}" if number else ""))
             group.create_group("vars")
             for array in layer.arrays:
-                group[array.place] = array.theirs(weights[array.name]).numpy()
+                group[array.place] = array.to_theirs(weights[array.name]).numpy()
             counts[layer.kind] += 1
     write_bytes(path, buffer.getvalue())
 
@@ -83,9 +87,9 @@ def write(path: Path, layers: Sequence[Layer], weights: Mapping[str, Tensor]) ->
 def _legacy(root: h5py.Group, path: Path, layers: Sequence[Layer]) -> Arrays:
     """Yield the arrays of a legacy file: its k-th layer with weights is the net's k-th, whatever its name is."""
     weights, arrays = _weights(root, path), []
-    for name in names(weights, "layer_names"):
+    for name in read_names(weights, "layer_names"):
         group = group_of(weights, name)
-        if weight_names := names(group, "weight_names"):
+        if weight_names := read_names(group, "weight_names"):
             arrays.append([dataset_of(group, weight) for weight in weight_names])
     yield from zip(_selected(layers, len(arrays), path), arrays, strict=True)
 
@@ -95,7 +99,7 @@ def _weights(root: h5py.Group, path: Path) -> h5py.Group:
     if path.suffix.lower() == ".keras":
         raise WeightsError(f"holds no layers in its {MEMBER}")
     check_names(path)
-    return root if item(root, "model_weights") is None else group_of(root, "model_weights")
+    return root if object_at(root, "model_weights") is None else group_of(root, "model_weights")
 
 
 def _modern(root: h5py.Group, path: Path, layers: Sequence[Layer]) -> Arrays:
@@ -124,7 +128,7 @@ def _modern(root: h5py.Group, path: Path, layers: Sequence[Layer]) -> Arrays:
 
 def _container(group: h5py.Group) -> str:
     """Name of the group inside `group` (a `.weights.h5`, or one of its layers) that holds layers; "" without one."""
-    return next((name for name in CONTAINERS if item(group, name) is not None), "")
+    return next((name for name in CONTAINERS if object_at(group, name) is not None), "")
 
 
 def _members(root: h5py.Group) -> list[tuple[str, h5py.Group]]:
@@ -135,7 +139,7 @@ def _members(root: h5py.Group) -> list[tuple[str, h5py.Group]]:
 
 def _owns_weights(group: h5py.Group) -> bool:
     """Whether a layer has weights itself, or consists of layers."""
-    return bool(_container(group)) or (item(group, "vars") is not None and len(group_of(group, "vars")) > 0)
+    return bool(_container(group)) or (object_at(group, "vars") is not None and len(group_of(group, "vars")) > 0)
 
 
 def _selected(layers: Sequence[Layer], count: int, path: Path) -> Sequence[Layer]:

@@ -33,7 +33,7 @@ MAX_HEAP = 2**21
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[h5py.Group]:
+def open_root(path: Path) -> Iterator[h5py.Group]:
     """Open a `.h5` file, or the one inside a `.keras` archive, and give its root.
 
     Every error inside the `with` becomes a `WeightsError` in one line that names the file.
@@ -61,7 +61,7 @@ def _archived(path: Path) -> io.BytesIO:
         return io.BytesIO(archive.read(MEMBER))
 
 
-def item(group: h5py.Group, name: str) -> Any:
+def object_at(group: h5py.Group, name: str) -> Any:
     """Return the object at a path below a group, None if there is none; soft and external links are refused."""
     current: Any = group
     for part in name.split("/"):
@@ -77,7 +77,7 @@ def item(group: h5py.Group, name: str) -> Any:
 
 def group_of(parent: h5py.Group, name: str) -> h5py.Group:
     """Return the group at a path."""
-    group = item(parent, name)
+    group = object_at(parent, name)
     if not isinstance(group, h5py.Group):
         raise WeightsError(f"has no group {name}")
     return group
@@ -85,13 +85,13 @@ def group_of(parent: h5py.Group, name: str) -> h5py.Group:
 
 def dataset_of(parent: h5py.Group, name: str) -> h5py.Dataset:
     """Return the array at a path, not read yet."""
-    dataset = item(parent, name)
+    dataset = object_at(parent, name)
     if not isinstance(dataset, h5py.Dataset):
         raise WeightsError(f"has no array {name}")
     return dataset
 
 
-def numbers(dataset: h5py.Dataset, shape: tuple[int, ...], name: str) -> np.ndarray:
+def read_array(dataset: h5py.Dataset, shape: tuple[int, ...], name: str) -> np.ndarray:
     """Read an array in float32, after checking that its header is as expected and the file holds all of its bytes."""
     if dataset.shape != shape:
         raise WeightsError(f"holds another net: {name} is {dataset.shape} for {shape}")
@@ -107,7 +107,7 @@ def numbers(dataset: h5py.Dataset, shape: tuple[int, ...], name: str) -> np.ndar
         return np.asarray(dataset[()], np.float32)
 
 
-def names(group: h5py.Group, attribute: str) -> list[str]:
+def read_names(group: h5py.Group, attribute: str) -> list[str]:
     """Read a list of names; a long one is split over several attributes, numbered from 0. Call `check_names` first."""
     parts = (f"{attribute}{number}" for number in itertools.count())
     keys = [attribute] if attribute in group.attrs else itertools.takewhile(group.attrs.__contains__, parts)

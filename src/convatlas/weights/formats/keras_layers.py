@@ -57,12 +57,12 @@ class Array:
         permuted = tuple(self.view[axis] for axis in self.axes)
         return (prod(permuted[:-1]), permuted[-1]) if self.flat else permuted
 
-    def ours(self, array: Tensor) -> Tensor:
+    def to_ours(self, array: Tensor) -> Tensor:
         """Turn the file's array into our tensor."""
         back = [self.axes.index(axis) for axis in range(len(self.axes))]
         return array.reshape([self.view[axis] for axis in self.axes]).permute(back).reshape(self.shape).contiguous()
 
-    def theirs(self, tensor: Tensor) -> Tensor:
+    def to_theirs(self, tensor: Tensor) -> Tensor:
         """Turn our tensor into the file's array."""
         return tensor.reshape(self.view).permute(self.axes).reshape(self.stored).contiguous()
 

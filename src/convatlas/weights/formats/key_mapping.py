@@ -27,18 +27,18 @@ BARE = ("layer_scale", "gamma")
 """Names that are a parameter's own, not a layer's."""
 
 
-def owners(net: nn.Module) -> list[str]:
+def layer_paths(net: nn.Module) -> list[str]:
     """Paths of all layers with an entry in the state_dict, in the order in which the net was built."""
     return list(dict.fromkeys(name.rpartition(".")[0] for name in net.state_dict()))
 
 
-def renamed(net: nn.Module, rules: Sequence[Rule]) -> Iterator[tuple[str, str]]:
+def name_pairs(net: nn.Module, rules: Sequence[Rule]) -> Iterator[tuple[str, str]]:
     """Yield the names of all layers; each follows the first of the rules that matches its whole path.
 
     Raises:
         WeightsError: No rule matches a layer: the library has no such layer.
     """
-    for path in owners(net):
+    for path in layer_paths(net):
         for pattern, their in rules:
             if match := re.fullmatch(pattern, path):
                 groups = [int(part) if part.isdecimal() else part for part in match.groups()]

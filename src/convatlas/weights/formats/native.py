@@ -18,7 +18,7 @@ from convatlas.genes.gene import Gene
 from convatlas.genes.regularization import StochasticDepth
 from convatlas.nets.build import published_genome, skeleton
 from convatlas.nets.net import Net
-from convatlas.weights.adapt import embedding
+from convatlas.weights.adapt import embedding_modules
 from convatlas.weights.formats.state_io import check_fit, read_safetensors, write_safetensors
 from convatlas.weights.lineage import Lineage
 from convatlas.weights.registry import variant
@@ -95,7 +95,7 @@ def _built(description: Description, names: Container[str]) -> Net:
         variant=variant(card, description.follows),
     )
     if not description.classes:
-        net.cut_head(embedding(net, names))
+        net.cut_head(embedding_modules(net, names))
     return net
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from convatlas.base.errors import WeightsError
 from convatlas.catalogue.cards import find_card
 from convatlas.nets.net import Net
-from convatlas.weights.formats.key_mapping import Names, Rule, renamed, to_ours, to_theirs
+from convatlas.weights.formats.key_mapping import Names, Rule, name_pairs, to_ours, to_theirs
 from convatlas.weights.formats.state_io import read_state, write_state
 
 
@@ -39,13 +39,13 @@ class StateDicts:
         library: Name for error messages.
         families: Differences by the family of the card.
         ignored: Prefixes of the names that are skipped: auxiliary classifiers, which only training uses.
-        modern: Map from the names in older files to the current ones.
+        current_name: Map from the names in older files to the current ones.
     """
 
     library: str
     families: Mapping[str, Family]
     ignored: tuple[str, ...] = ()
-    modern: Callable[[str], str] = str
+    current_name: Callable[[str], str] = str
 
     def variant(self, net: str) -> Mapping[str, object]:
         """Fields of a net's configuration that differ from the card's."""
@@ -60,11 +60,13 @@ class StateDicts:
         if net.card.family not in self.families:
             raise WeightsError(f"{self.library} has no {net.card.name}")
         names = self.families[net.card.family].names
-        return renamed(net, names) if isinstance(names, tuple) else names(net)
+        return name_pairs(net, names) if isinstance(names, tuple) else names(net)
 
     def read(self, file: Path, net: Net) -> dict[str, Tensor]:
         """Read the tensors of a file by our names."""
-        state = {self.modern(name): x for name, x in read_state(file).items() if not name.startswith(self.ignored)}
+        state = {
+            self.current_name(name): x for name, x in read_state(file).items() if not name.startswith(self.ignored)
+        }
         return to_ours(state, self.names(net), net.state_dict())
 
     def write(self, net: Net, file: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from convatlas.nets.families.vgg import VGG
 from convatlas.nets.net import Net
 from convatlas.weights.formats import torchvision_names
-from convatlas.weights.formats.key_mapping import Rule, renamed
+from convatlas.weights.formats.key_mapping import Rule, name_pairs
 
 
 def _bn(part: str) -> str:
@@ -50,7 +50,7 @@ def vgg(net: VGG) -> Iterator[tuple[str, str]]:
     return ((head.get(their, their), our) for their, our in torchvision_names.vgg(net))
 
 
-def _mobile(stage: int, block: int, part: str, layer: str, parts: tuple[str, ...]) -> str:
+def _mbconv(stage: int, block: int, part: str, layer: str, parts: tuple[str, ...]) -> str:
     kinds = {"expand": "conv_pw", "spatial": "conv_dw", "project": "conv_pwl" if "expand" in parts else "conv_pw"}
     if "spatial" not in parts:  # a fused block
         kinds = {"expand": "conv_exp", "project": "conv_pwl" if "expand" in parts else "conv"}
@@ -58,21 +58,21 @@ def _mobile(stage: int, block: int, part: str, layer: str, parts: tuple[str, ...
     return f"blocks.{stage - 1}.{block - 1}.{name}"
 
 
-def mobile(net: Net) -> Iterator[tuple[str, str]]:
+def mbconv_nets(net: Net) -> Iterator[tuple[str, str]]:
     """Yield the names of MobileNetV2 and the EfficientNets; a part's name depends on which others its block has."""
     parts: dict[tuple[int, int], tuple[str, ...]] = {}
     for path, module in net.named_modules():
         if match := re.fullmatch(r"stage(\d+)\.block(\d+)\.branch", path):
             names = [name for name, _ in module.named_children() if name in ("expand", "spatial", "project")]
             parts[int(match[1]), int(match[2])] = tuple(names)
-    return renamed(
+    return name_pairs(
         net,
         (
             (r"stem\.conv", "conv_stem"),
             (r"stem\.norm", "bn1"),
             (
                 r"stage(\d)\.block(\d+)\.branch\.(\w+)\.(conv|norm)",
-                lambda stage, block, part, layer: _mobile(stage, block, part, layer, parts[stage, block]),
+                lambda stage, block, part, layer: _mbconv(stage, block, part, layer, parts[stage, block]),
             ),
             (
                 r"stage(\d)\.block(\d+)\.branch\.attention\.gate\.(reduce|expand)",
@@ -190,7 +190,7 @@ def nasnet(net: Net) -> Iterator[tuple[str, str]]:
                 return f"{cells[cell]}." + re.sub(r"comb_iter_(\d)", lambda m: f"comb_iter_{int(m[1]) - 1}", name)
         return rest
 
-    return renamed(
+    return name_pairs(
         net,
         (
             (r"stem\.(conv|norm)", lambda part: f"conv0.{_bn(part)}"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from convatlas.nets.families.shufflenet_v2 import Unit
 from convatlas.nets.families.vgg import VGG
 from convatlas.nets.net import Net
-from convatlas.weights.formats.key_mapping import Rule, renamed
+from convatlas.weights.formats.key_mapping import Rule, name_pairs
 
 
 def _bn(part: str) -> str:
@@ -149,7 +149,7 @@ def efficientnet(net: Net) -> Iterator[tuple[str, str]]:
         if path.endswith(".branch"):
             parts = [name for name, _ in module.named_children() if name != "drop"]
             places[path.removesuffix(".branch")] = {name: place for place, name in enumerate(parts)}
-    return renamed(net, rules)
+    return name_pairs(net, rules)
 
 
 def vgg(net: VGG) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Darknet(Origin):
     """The `darknet` lineage; the cards' own nets compute as darknet's do."""
 
-    reads = writes = (".weights",)
+    read_endings = write_endings = (".weights",)
     pixels = {"unit": Pixels(255.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))}
     labels = {1000: "imagenet1k_darknet", 80: "coco", 20: "voc"}
 
@@ -27,7 +27,7 @@ class Darknet(Origin):
 
         return super().can_read(name) or PARTIAL.search(name) is not None
 
-    def tensors(self, file: Path, net: Net) -> dict[str, Tensor]:
+    def read(self, file: Path, net: Net) -> dict[str, Tensor]:
         from convatlas.weights.formats import darknet_files
         from convatlas.weights.formats.state_io import COUNTER
 
@@ -41,7 +41,7 @@ class Darknet(Origin):
             )
         return {name: tensor for name, tensor in filled.state_dict().items() if not name.endswith(COUNTER)}
 
-    def save(self, net: Net, file: Path) -> None:
+    def write(self, net: Net, file: Path) -> None:
         from convatlas.weights.formats import darknet_files
 
         darknet_files.write(net, file)

@@ -22,8 +22,8 @@ VARIANCE = "stem.standardize.variance"
 class Keras(Origin):
     """The `keras` lineages; most cards describe Keras' own nets."""
 
-    reads = (".h5", ".keras")
-    writes = (".weights.h5",)
+    read_endings = (".h5", ".keras")
+    write_endings = (".weights.h5",)
     pixels = {
         "raw": Pixels(1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
         "caffe": Pixels(1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0), "bgr"),
@@ -63,13 +63,13 @@ class Keras(Origin):
         published = variance.shape == deviation.shape and torch.allclose(variance, deviation, rtol=0, atol=1e-3)
         return weights.name if len(rescalings) > 1 or published else ""
 
-    def tensors(self, file: Path, net: Net) -> dict[str, Tensor]:
+    def read(self, file: Path, net: Net) -> dict[str, Tensor]:
         """Read the tensors of a `.h5`, `.weights.h5` or `.keras` file by our names."""
         from convatlas.weights.formats import keras_files, keras_layers
 
         return keras_files.read(file, keras_layers.layers(net))
 
-    def save(self, net: Net, file: Path) -> None:
+    def write(self, net: Net, file: Path) -> None:
         """Write the `.weights.h5` that the net of `keras.applications` loads when it is built with weights=None.
 
         Raises:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convatlas.catalogue.lineages import Weights
-from convatlas.weights.listing import kept
+from convatlas.weights.listing import local_path
 from convatlas.weights.origin import Origin, Pixels
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ class Own(Origin):
     bundled = True
 
     def file(self, weights: Weights) -> Path:
-        return kept(weights)
+        return local_path(weights)
 
-    def tensors(self, file: Path, net: Net) -> dict[str, Tensor]:
+    def read(self, file: Path, net: Net) -> dict[str, Tensor]:
         from convatlas.weights.formats import native
 
         return native.read(file)[0]

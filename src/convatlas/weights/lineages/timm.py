@@ -59,9 +59,9 @@ def _converter() -> StateDicts:
         "inception_resnet": Family({"norm": tensorflow}, names.INCEPTION_RESNET),
         "xception": Family({"norm": norm, "pool_alignment": "symmetric"}, names.XCEPTION),
         "mobilenet": Family({"norm": norm, "alignments": ("symmetric", "symmetric")}, names.MOBILENET),
-        "mobilenet_v2": Family({"norm": norm, "alignment": "symmetric"}, names.mobile),
+        "mobilenet_v2": Family({"norm": norm, "alignment": "symmetric"}, names.mbconv_nets),
         "nasnet": Family({"norm": tensorflow, "pool_border": "outside"}, names.nasnet),
-        "efficientnet": Family({"norm": norm, "alignment": "symmetric", "photo": "nothing"}, names.mobile),
+        "efficientnet": Family({"norm": norm, "alignment": "symmetric", "photo": "nothing"}, names.mbconv_nets),
         "convnext": Family({"photo": False}, names.CONVNEXT, names.CONVNEXT_SHAPES),
     }
     return StateDicts("timm", families, ignored=("AuxLogits.",))

@@ -48,10 +48,10 @@ class Torchvision(TorchOrigin):
             changes["norm"] = Norm(eps=1e-3, momentum=0.1)
         return changes
 
-    def tensors(self, file: Path, net: Net) -> dict[str, Tensor]:
+    def read(self, file: Path, net: Net) -> dict[str, Tensor]:
         from convatlas.nets.families.vgg import VGG
 
-        tensors = super().tensors(file, net)
+        tensors = super().read(file, net)
         head = [tensor for name, tensor in tensors.items() if name.startswith("head.")]
         if isinstance(net, VGG) and any(tensor.isnan().all() for tensor in head):
             # The classifier in the file of features alone is filled with NaN.
@@ -80,10 +80,10 @@ def _converter() -> StateDicts:
         "efficientnet": Family({"norm": norm, "alignment": "symmetric", "photo": "nothing"}, names.efficientnet),
         "convnext": Family({"photo": False}, names.CONVNEXT, names.CONVNEXT_SHAPES),
     }
-    return StateDicts("torchvision", families, ignored=("AuxLogits.", "aux1.", "aux2."), modern=_modern)
+    return StateDicts("torchvision", families, ignored=("AuxLogits.", "aux1.", "aux2."), current_name=_current_name)
 
 
-def _modern(name: str) -> str:
+def _current_name(name: str) -> str:
     """Current name of a layer of DenseNet, whose files have older ones: "denselayer1.norm.1" is "denselayer1.norm1"."""
     return re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.", r"\1\2.", name)
 

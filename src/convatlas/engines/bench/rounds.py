@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import TypeVar
 
-from convatlas.engines.session import Photos, Session
+from convatlas.engines.session import Float32Array, Session
 
 Name = TypeVar("Name")
 
@@ -22,7 +22,7 @@ WARM_UP = 0.03
 
 
 def rounds(
-    sessions: Mapping[Name, Session], x: Photos, fewest: int = FEWEST, most: int = MOST, seconds: float = SECONDS
+    sessions: Mapping[Name, Session], x: Float32Array, fewest: int = FEWEST, most: int = MOST, seconds: float = SECONDS
 ) -> dict[Name, list[float]]:
     """Milliseconds of a call of each session in every round, after one call that does not count."""
     milliseconds: dict[Name, list[float]] = {name: [] for name in sessions}
@@ -39,12 +39,12 @@ def rounds(
     return milliseconds
 
 
-def medians(sessions: Mapping[Name, Session], x: Photos) -> dict[Name, float]:
+def medians(sessions: Mapping[Name, Session], x: Float32Array) -> dict[Name, float]:
     """Median milliseconds of a call of each session."""
     return {name: median(calls) for name, calls in rounds(sessions, x).items()}
 
 
-def _seconds(session: Session, x: Photos) -> float:
+def _seconds(session: Session, x: Float32Array) -> float:
     start = time.perf_counter()
     session(x)
     return time.perf_counter() - start

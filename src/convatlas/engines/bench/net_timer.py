@@ -15,17 +15,17 @@ from convatlas.engines.accelerated_net import Accelerated
 from convatlas.engines.bench.footprint import Footprint, measure_footprint
 from convatlas.engines.bench.peers import peer
 from convatlas.engines.bench.roofline import Roofline
+from convatlas.engines.bench.rounds import rounds
 from convatlas.engines.bench.times import Time
-from convatlas.engines.bench.timing import rounds
-from convatlas.engines.cache import folder_of
 from convatlas.engines.options import Options
 from convatlas.engines.registry import backends
 from convatlas.engines.sample_inputs import evaluation_copy, sample_inputs, shape_of
 from convatlas.engines.session import Session
+from convatlas.engines.store_folder import folder_of
 from convatlas.nets.build import Size
 
 
-class Cells:
+class NetTimer:
     """One net to measure.
 
     Args:
