@@ -71,7 +71,7 @@ def test_a_recurrence_says_what_it_applies() -> None:
     loop = loop_of(words)
     assert (loop.widths, loop.steps) == ((784, 300, 10), 4)
     assert loop.functions == ("scaled tanh", "scaled tanh")
-    assert loop.told == ["hidden1 → hidden1", "output → hidden1"]
+    assert loop.feedback == ["hidden1 → hidden1", "output → hidden1"]
     assert loop.names == ["input", "hidden1", "output"]
 
 

@@ -215,8 +215,8 @@ def test_the_sum_is_what_the_layer_gives(name: str) -> None:
     places = [(0, 0, 0), (5, y.shape[2] - 1, y.shape[3] - 1), (3, y.shape[2] // 2, 1)]
     for channel, row, column in places:
         found = explain_pixel(nn.Sequential(net), x, "0", channel, row, column)
-        assert found.given == y[0, channel, row, column]
-        assert abs(found.total - found.given) <= 1e-12
+        assert found.output == y[0, channel, row, column]
+        assert abs(found.total - found.output) <= 1e-12
         products = [
             sum(p * k for ps, ks in zip(one.patch, one.kernel, strict=True) for p, k in zip(ps, ks, strict=True))
             for one in found.channels
@@ -246,8 +246,8 @@ def test_a_number_of_our_nets(name: str, layer: str, size: int) -> None:
     net.get_submodule(found.layer).register_forward_hook(lambda module, given, output: kept.append(output))
     with torch.no_grad():
         net(x)
-    assert found.given == kept[0][0, 3, 2, 1]
-    assert abs(found.total - found.given) <= 1e-12 * max(1, abs(found.given))
+    assert found.output == kept[0][0, 3, 2, 1]
+    assert abs(found.total - found.output) <= 1e-12 * max(1, abs(found.output))
 
 
 def test_a_number_of_a_foreign_net() -> None:
@@ -256,7 +256,7 @@ def test_a_number_of_a_foreign_net() -> None:
     found = explain_pixel(net, x, "stages.1.blocks.0.conv_dw", 7, 2, 2)
     assert found.groups == 80
     assert [one.number for one in found.channels] == [7]
-    assert abs(found.total - found.given) <= 1e-12
+    assert abs(found.total - found.output) <= 1e-12
     check_words(draw_pixel(found))
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import convatlas as ca
 from convatlas.anatomy.measure import tracer
-from convatlas.anatomy.measure.meta_shortcuts import QUICK, known
+from convatlas.anatomy.measure.meta_shortcuts import LIKE_INPUT, predicted
 from convatlas.base.errors import SizeError
 
 
@@ -46,7 +46,7 @@ ASKED = [
 
 @pytest.mark.parametrize(("func", "args", "kwargs"), SHORT)
 def test_the_answer_is_the_one_of_pytorch(func, args, kwargs):
-    ours, theirs = known(func, args, kwargs), func(*args, **kwargs)
+    ours, theirs = predicted(func, args, kwargs), func(*args, **kwargs)
     for what in ("shape", "dtype", "device"):
         assert getattr(ours, what) == getattr(theirs, what)
     assert ours.stride() == theirs.stride()
@@ -55,16 +55,16 @@ def test_the_answer_is_the_one_of_pytorch(func, args, kwargs):
 
 @pytest.mark.parametrize(("func", "args", "kwargs"), ASKED)
 def test_the_rest_is_left_to_pytorch(func, args, kwargs):
-    assert known(func, args, kwargs) is None
+    assert predicted(func, args, kwargs) is None
 
 
 @pytest.mark.parametrize("name", ["resnet50", "inception_resnet_v2"])
 def test_the_anatomy_is_the_same_without(monkeypatch, name):
     short = ca.measure(name, size=128)
     asked = []
-    monkeypatch.setattr(tracer, "known", lambda func, args, kwargs: asked.append(func))
+    monkeypatch.setattr(tracer, "predicted", lambda func, args, kwargs: asked.append(func))
     assert ca.measure(name, size=128) == short
-    assert set(QUICK) <= set(asked)
+    assert set(LIKE_INPUT) <= set(asked)
 
 
 def test_a_net_that_pytorch_refuses_is_refused():

@@ -67,11 +67,11 @@ def test_a_pixel_and_maps_are_those_before_a_later_write() -> None:
     with torch.no_grad():
         conv, last = net.conv(x), net.last(net.conv(x).relu())
     apart = explain_pixel(net, x, "conv", 1, 2, 3)
-    assert apart.given == conv[0, 1, 2, 3]
-    assert apart.total == pytest.approx(apart.given, abs=1e-12)
+    assert apart.output == conv[0, 1, 2, 3]
+    assert apart.total == pytest.approx(apart.output, abs=1e-12)
     apart = explain_pixel(net, x, "last", 1, 2, 3)
-    assert apart.given == last[0, 1, 2, 3]
-    assert apart.total == pytest.approx(apart.given, abs=1e-12)
+    assert apart.output == last[0, 1, 2, 3]
+    assert apart.total == pytest.approx(apart.output, abs=1e-12)
     images = [shape for shape in flat(draw_maps(net, x, "conv").shapes) if isinstance(shape, Image)]
     assert images[2].png == png(shaded(conv[0, 2].numpy()))
 

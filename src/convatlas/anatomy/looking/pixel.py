@@ -50,7 +50,7 @@ class Pixel(Record):
         channels: Contribution of each of those input channels.
         bias: Bias, bias_value to the sum of the contributions.
         total: Sum of contributions and bias, in float64.
-        given: The number that the layer itself computed.
+        output: The number that the layer itself computed.
     """
 
     layer: str
@@ -61,13 +61,13 @@ class Pixel(Record):
     channels: tuple[Channel, ...]
     bias: float
     total: float
-    given: float
+    output: float
 
     def __str__(self) -> str:
         return (
             f"{self.layer}, map {self.channel}, row {self.row}, column {self.column}: {len(self.channels)} channels "
             f"add {self.total - self.bias:.6g}, the bias {self.bias:.6g}: {self.total:.6g}; "
-            f"the layer gives {self.given:.6g}"
+            f"the layer gives {self.output:.6g}"
         )
 
 

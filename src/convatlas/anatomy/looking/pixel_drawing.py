@@ -49,7 +49,7 @@ def draw_pixel(pixel: Pixel, caption: str = "") -> Picture:
         shapes.append(Text(x2, level, _number(channel.total), 11))
     y = y0 + step * len(shown)
     sums = [(f"{len(rest)} more channels", sum(channel.total for channel in rest))] if rest else []
-    sums += [("bias", pixel.bias), ("sum, in float64", pixel.total), ("the layer gives", pixel.given)]
+    sums += [("bias", pixel.bias), ("sum, in float64", pixel.total), ("the layer gives", pixel.output)]
     for index, (name, value) in enumerate(sums):
         shapes.append(Text(x2 - 12, y + 10 + 17 * index, name, 11, index >= len(sums) - 2, "end"))
         shapes.append(Text(x2, y + 10 + 17 * index, _number(value, index >= len(sums) - 2), 11, index >= len(sums) - 2))

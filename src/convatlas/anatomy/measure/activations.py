@@ -1,4 +1,4 @@
-"""The values of a net's layers for an input."""
+"""Compute the outputs of a net's layers for an input."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from convatlas.base.errors import unknown
 
 
 def activations(net: nn.Module, x: Tensor, layers: Iterable[str | int] | None = None) -> dict[str | int, Tensor]:
-    """Return the outputs of layers for an input, as the layers gave them, even if something is written there later.
+    """Compute the outputs of layers for an input, as they were before any later in-place operation.
 
     The net runs in evaluation mode, without gradients, and is not changed.
 
     Args:
         net: Any module.
         x: Its input, (N, C, H, W) for photos, on the device of its weights.
-        layers: Names as in `measure(net).layers`, of layers or of modules that hold them (their last layer counts), or
-            numbers from 1; all layers by default.
+        layers: Numbers of layers from 1, or names as in `measure(net).layers`; the name of a module stands for its last
+            layer. By default all layers, by number.
 
     Returns:
-        For each of `layers` as it was asked for, or for each number, the layer's output; the first one if it has more.
+        The output of each layer, by the name or number in `layers`; the first output of a layer that has several.
 
     Raises:
-        UnknownName: There is no such layer.
+        UnknownName: No such layer.
     """
     if layers is None:
         return {number: operation.outputs[0] for number, operation in enumerate(trace(net, x, keep="values"), 1)}

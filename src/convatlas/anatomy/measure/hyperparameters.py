@@ -1,4 +1,4 @@
-"""Settings of an operation beside its window and its weights: a slope, a rate, what fills a border."""
+"""Describe the hyperparameters of an operation beyond its window and weights: a slope, a rate, a kind of border."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ CALLS: dict[str, tuple[tuple[int, str, Any], ...]] = {
     "gelu": ((1, "approximate", "none"),),
     "pad": ((2, "mode", "constant"),),
 }
-"""For a function, which of its arguments matter: place, name and PyTorch's default."""
+"""Arguments of each function that are hyperparameters: position, name and PyTorch's default."""
 
 USUAL = ("constant", "none")
-
+"""Values that are not written, since they are the usual ones."""
 
 STEPS = "steps"
-"""Ending of the setting of a layer that repeats itself."""
+"""Ending of the number of steps in the setting of a recurrent layer."""
 
 
 @dataclass(frozen=True)
 class Loop:
-    """What the setting of a recurrence says.
+    """Hyperparameters of a recurrence.
 
     Attributes:
-        widths: Units of each layer, those of the input first.
-        functions: What each layer above the input applies, by its kind.
-        arrows: Which lead back, by the names of the layers.
-        steps: How many.
+        widths: Number of units of each layer, the input first.
+        functions: Kind of the activation of each layer above the input.
+        arrows: Feedback connections, as (source, target) by the names of the layers.
+        steps: Number of steps.
     """
 
     widths: tuple[int, ...]
@@ -57,13 +57,13 @@ class Loop:
         return ["input", *(f"hidden{number}" for number in range(1, len(self.widths) - 1)), "output"]
 
     @property
-    def told(self) -> list[str]:
-        """The feedback arrows as text."""
+    def feedback(self) -> list[str]:
+        """Feedback connections as text: "hidden1 → hidden1"."""
         return [f"{source} → {target}" for source, target in self.arrows]
 
 
 def loop_of(setting: str) -> Loop:
-    """The reverse of what `setting_of` writes for a recurrence."""
+    """Parse what `setting_of` writes for a recurrence."""
     widths, functions, *arrows, steps = setting.split()
     numbers, kinds = widths.split("-"), functions.replace("_", " ").split("/")
     return Loop(
@@ -75,9 +75,10 @@ def loop_of(setting: str) -> Loop:
 
 
 def setting_of(operation: Operation) -> str:
-    """The settings in the order of their arguments, "0.1" or "5 0.0001 0.75 1"; "" where there are none.
+    """Write the hyperparameters of an operation in the order of its arguments: "0.1", "5 0.0001 0.75 1"; "" if none.
 
-    Of a recurrence the units of its layers, what they apply, its arrows and steps: "784-300-10 tanh h->h 4steps".
+    For a recurrence these are the widths of its layers, its activations, its feedback connections and its steps:
+    "784-300-10 tanh h->h 4steps".
     """
     module = operation.module if operation.is_leaf else None
     if isinstance(module, Pool):
@@ -94,14 +95,14 @@ def setting_of(operation: Operation) -> str:
     if isinstance(module, SelfCounting) and module.steps > 1:
         return f"{module.steps}{STEPS}"
     if isinstance(module, nn.Module) and len(operation.calls) > 2:
-        # Of a leaf that calls much, the calls are how it works, not what it is set to.
+        # The arguments of a leaf with many calls are its implementation, not its hyperparameters.
         return ""
     values = [value for call in operation.calls for value in _values(call)]
     return " ".join(_written(value) for value in values if value not in USUAL)
 
 
 def _functions(module: Recurrence) -> str:
-    """What the layers of a recurrence apply: once if it is the same for all."""
+    """Activations of the layers of a recurrence; a single one if all are the same."""
     kinds = [_kind(act).replace(" ", "_") for act in module.functions[1:]]
     return kinds[0] if len(set(kinds)) == 1 else "/".join(kinds)
 

@@ -1,7 +1,7 @@
-"""Multiply-accumulate operations of each PyTorch function, and its window.
+"""Count the multiply-accumulate operations of each PyTorch function, and read its window.
 
-Multiply-accumulates are counted as papers do ("FLOPs" in the ResNet paper): convolutions, dense layers and matrix
-products; comparisons, sums, scalings and elementwise functions count as none.
+They are counted as papers do ("FLOPs" in the ResNet paper): convolutions, dense layers and matrix products count;
+comparisons, sums, scalings and elementwise functions do not.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from convatlas.genes.pooling import Subsampling
 
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
 TRANSPOSED = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-LEFT = {
+FIRST_FACTORS = {
     "matmul": (0, "input"),
     "mm": (0, "input"),
     "bmm": (0, "input"),
@@ -30,11 +30,11 @@ LEFT = {
     "baddbmm": (1, "batch1"),
     "addbmm": (1, "batch1"),
 }
-"""Products of matrices, and which argument is the left one: its last side is summed over."""
+"""Position and name of the first factor of each matrix product, whose last side is summed over."""
 
 
 def cost(operation: Operation) -> tuple[int, int, int]:
-    """(multiply-accumulates, connections, units) of one operation."""
+    """(MACs, connections, units) of one operation, as in `Layer`."""
     module, shape = operation.module, (operation.shapes or [()])[0]
     if operation.is_leaf and isinstance(module, SelfCounting):
         return module.macs(shape), module.connections(shape), module.units(shape)
@@ -47,14 +47,14 @@ def cost(operation: Operation) -> tuple[int, int, int]:
 
 
 def _biases(call: Call) -> int:
-    """Units of a convolution or dense layer that have a bias."""
+    """Number of units with a bias, if the call is a convolution or dense layer."""
     if call.name not in (*CONVOLUTIONS, "linear"):
         return 0
     return 0 if argument(call, 2, "bias", None) is None else call.output.numel()
 
 
 def macs(call: Call) -> int:
-    """Multiply-accumulates of one call."""
+    """Multiply-accumulate operations of one call."""
     name, output = call.name, call.output
     if name in CONVOLUTIONS:
         return output.numel() * prod(argument(call, 1, "weight").shape[1:])  # type: ignore[no-any-return]
@@ -64,15 +64,15 @@ def macs(call: Call) -> int:
         return argument(call, 0, "input").numel() * prod(argument(call, 1, "weight").shape[1:])  # type: ignore[no-any-return]
     if name == "linear":
         return output.numel() * argument(call, 1, "weight").shape[-1]  # type: ignore[no-any-return]
-    if name in LEFT:
-        matrix = argument(call, *LEFT[name])
+    if name in FIRST_FACTORS:
+        matrix = argument(call, *FIRST_FACTORS[name])
         summed = matrix.shape[0] if name == "addbmm" else 1
         return output.numel() * matrix.shape[-1] * summed  # type: ignore[no-any-return]
     if name == "rmatmul":
         return output.numel() * call.args[0].shape[-2:][0]  # type: ignore[no-any-return]
     if name == "tensordot":
         first, second = argument(call, 0, "a"), argument(call, 1, "b")
-        # Each summed side is counted in both factors and missing from the result.
+        # A side that is summed over is in both factors, any other in one factor and the result: each occurs twice.
         return isqrt(first.numel() * second.numel() * output.numel())
     if name == "einsum":
         return _einsum(*call.args)
@@ -89,7 +89,7 @@ def _triple(call: Call) -> tuple[Any, Any, Any]:
 
 
 def _einsum(equation: str, *operands: Any) -> int:
-    """The product of all sides that have a letter; a single tensor is only turned or summed."""
+    """Product of the sizes of all letters; 0 for a single tensor, which is only permuted or summed."""
     if len(operands) == 1 and isinstance(operands[0], tuple | list):
         operands = tuple(operands[0])
     if len(operands) == 1:
@@ -104,7 +104,7 @@ def _einsum(equation: str, *operands: Any) -> int:
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor) -> int:
-    """Four projections, then queries times keys and weights times values; inputs are (length, N, width)."""
+    """MACs of four projections, queries times keys, and weights times values; the inputs are (length, N, width)."""
     width = query.shape[-1]
     projections = sum(tensor.numel() for tensor in (query, key, value, query)) * width
     return projections + 2 * query.numel() * key.shape[0]
@@ -112,7 +112,14 @@ def _attention(query: Tensor, key: Tensor, value: Tensor) -> int:
 
 @dataclass(frozen=True)
 class Window:
-    """What one output position of a call sees: kernel, stride and dilation, as (height, width)."""
+    """Extent of what one output position of a call reads; each field is (height, width).
+
+    Attributes:
+        kernel: Size in positions that are read.
+        stride: Distance between the windows of neighbouring output positions.
+        dilation: Distance between the positions of a window.
+        padding: Border added at the top and on the left.
+    """
 
     kernel: tuple[int, int] = (1, 1)
     stride: tuple[int, int] = (1, 1)
@@ -121,7 +128,7 @@ class Window:
 
 
 def window(call: Call) -> Window | None:
-    """The window of a convolution or pooling; None for what has none."""
+    """Window of a convolution, pooling or unfolding; None for any other call."""
     if call.name == "conv2d" or (call.name == "convolution" and not argument(call, 6, "transposed")):
         kernel = argument(call, 1, "weight").shape[2:]
         dilation = argument(call, 5, "dilation", 1)
@@ -130,7 +137,7 @@ def window(call: Call) -> Window | None:
         kernel = argument(call, 1, "kernel_size")
         stride = argument(call, 2, "stride", None) or kernel
         return _window(kernel, stride, argument(call, 4, "dilation", 1), argument(call, 3, "padding", 0))
-    # The function that cuts a map into patches; the tensor's method of that name, which adds a side, is another one.
+    # The function that cuts a map into patches, not the method of tensors of the same name, which adds a side.
     if call.name == "unfold" and call.output.ndim < argument(call, 0, "input").ndim:
         stride, padding = argument(call, 4, "stride", 1), argument(call, 3, "padding", 0)
         return _window(argument(call, 1, "kernel_size"), stride, argument(call, 2, "dilation", 1), padding)
@@ -139,17 +146,13 @@ def window(call: Call) -> Window | None:
         kernel = argument(call, first, "kernel_size")
         stride = argument(call, first + 1, "stride", None) or kernel
         return _window(kernel, stride, 1, argument(call, 3, "padding", 0) if first == 1 else 0)
-    # The method of a tensor goes by the same name, but gives a side more, not one less.
-    if call.name == "unfold" and argument(call, 0, "input").ndim == 4 and call.output.ndim == 3:
-        kernel, dilation = argument(call, 1, "kernel_size"), argument(call, 2, "dilation", 1)
-        return _window(kernel, argument(call, 4, "stride", 1), dilation, argument(call, 3, "padding", 0))
     return None
 
 
 def _window(kernel: Any, stride: Any, dilation: Any, padding: Any) -> Window:
     sides, steps = _pair(kernel), _pair(dilation)
     if padding == "same":
-        # An odd pixel goes below and to the right.
+        # PyTorch puts the odd pixel below and to the right.
         padding = [(side - 1) * step // 2 for side, step in zip(sides, steps, strict=True)]
     return Window(sides, _pair(stride), steps, (0, 0) if padding == "valid" else _pair(padding))
 
@@ -165,7 +168,11 @@ _missing = object()
 
 
 def argument(call: Call, position: int, name: str, default: Any = _missing) -> Any:
-    """An argument of a call, given by place or by name."""
+    """Return an argument of a call, passed by position or by name.
+
+    Raises:
+        KeyError: It was not passed and has no default.
+    """
     if len(call.args) > position:
         return call.args[position]
     if default is _missing:

@@ -1,4 +1,4 @@
-"""Parameters and depth as Keras counts them, for any net."""
+"""Count parameters and depth as Keras does, for any net."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 RUNNING = ("running_mean", "running_var")
-"""What PyTorch's normalizations, and those of others after them, call their statistics."""
+"""Names of the running statistics in PyTorch's normalizations, and in most others."""
 
 
 def statistics(module: nn.Module) -> list[Tensor]:
-    """The module's own running statistics: numbers that training fills, but no gradient does."""
+    """Running statistics of a module itself: buffers that training updates without gradients."""
     named = getattr(module, "statistics", ())
-    # In a net that is not ours, `statistics` may be anything.
+    # An attribute `statistics` of a foreign module may be anything.
     names = (*RUNNING, *named) if isinstance(named, tuple) else RUNNING
     # A TorchScript module has no dictionary of its buffers.
     buffers = dict(module.named_buffers(recurse=False))
@@ -21,15 +21,15 @@ def statistics(module: nn.Module) -> list[Tensor]:
 
 
 def parameters(module: nn.Module) -> tuple[int, int]:
-    """(all, trainable) parameters of a module and all below it; running statistics belong to the first."""
+    """Numbers of (all, trainable) parameters of a module and its submodules; the first includes running statistics."""
     weights = list(module.parameters())
-    still = sum(tensor.numel() for part in module.modules() for tensor in statistics(part))
+    running = sum(tensor.numel() for part in module.modules() for tensor in statistics(part))
     trainable = sum(weight.numel() for weight in weights if weight.requires_grad)
-    return sum(weight.numel() for weight in weights) + still, trainable
+    return sum(weight.numel() for weight in weights) + running, trainable
 
 
 def weighted_layers(module: nn.Module) -> Iterator[nn.Module]:
-    """The layers that own weights; a composite that declares `counts_as_one` is one of them."""
+    """Yield the layers that own weights; a composite that declares `counts_as_one` is one layer."""
     children = list(module.children())
     if getattr(module, "counts_as_one", False) or not children:
         if parameters(module)[0]:
@@ -40,5 +40,5 @@ def weighted_layers(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def depth(net: nn.Module) -> int:
-    """How many layers own weights: what Keras' table calls depth."""
+    """Number of layers that own weights: what Keras' table calls depth."""
     return len({id(layer) for layer in weighted_layers(net)})

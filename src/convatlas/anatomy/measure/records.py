@@ -1,4 +1,4 @@
-"""Records of a measured net and its layers."""
+"""Records of a measured net and of its layers."""
 
 from __future__ import annotations
 
@@ -19,28 +19,30 @@ class Layer:
     """One operation of a net.
 
     Attributes:
-        number: From 1, in the order of execution.
-        name: The path of the module that runs it.
-        kind: What it is: "convolution", "batch normalization", "ReLU", ...
-        locus: Which gene it expresses: "convolution", "normalization", "activation", ...
-        kernel: Height and width of its window; None if it has none. So for stride and padding (top and left).
-        stride: Step of the window.
-        padding: What the border adds before (top, left).
-        dilation: Step between the pixels of the window.
-        groups: Of a convolution: in how many the channels are kept apart.
-        setting: What else its function depends on: the slope of a leaky ReLU, a rate of dropout; "" if nothing.
-        output: Shape of what it gives, without the batch.
-        parameters: All of them (running statistics too). A layer that runs twice owns them the first time.
-        trainable: Those that training changes: the review's "refinable" ones.
-        macs: Multiply-accumulates an image.
-        connections: Links into its units for an image, those of biases among them, as LeCun et al. 1990 count: a
-            weight that is shared counts at each place. 0 for what has no weights.
-        units: The units that these links lead to.
-        memory: Bytes of its output, one image.
+        number: Number in the order of execution, from 1.
+        name: Path of the module that runs it.
+        kind: Kind of operation: "convolution", "batch normalization", "ReLU", ...
+        locus: Locus of the gene that decides it: "convolution", "normalization", "activation", ...
+        kernel: Height and width of its window; None if it has no window.
+        stride: Step of the window, (rows, columns); None if it has no window.
+        padding: Size of the border (top, left); None if it has no window and adds no border.
+        dilation: Distance between the pixels of the window, (rows, columns); None if it has no window.
+        groups: Groups of a convolution; None for any other operation.
+        setting: Other hyperparameters, such as the slope of a leaky ReLU or the rate of a dropout; "" if there are
+            none.
+        output: Shape of its output, without the batch.
+        parameters: Number of parameters, running statistics included. They count for the first of the layers that use
+            them.
+        trainable: Number of trainable parameters: the review's "refinable" ones.
+        macs: Multiply-accumulate operations for one photo.
+        connections: Connections into its units for one photo, biases included, as LeCun et al. 1990 count them: a
+            shared weight counts at each place. 0 for an operation without weights.
+        units: Number of units that these connections lead to.
+        memory: Bytes of its outputs for one photo.
         field: Height and width of its receptive field in pixels of the photo; None where it sees the whole photo.
-        field_stride: Pixels between the fields of neighbouring positions, a fraction where a map is larger than the
-            photo; None where no grid remains.
-        sees_all: Whether some path from the whole photo reaches it (a gate from a global pooling, say).
+        field_stride: Pixels between the fields of neighbouring positions, (rows, columns), below 1 where a map is
+            larger than the photo; None where no grid remains.
+        sees_all: Whether the whole photo reaches it on some path, such as a gate computed by global pooling.
         inputs: Numbers of the layers that feed it; 0 is the photo.
     """
 
@@ -100,22 +102,22 @@ class Measurement(Record):
     """Measured figures of a net.
 
     Attributes:
-        name: The net's name in the atlas, or its class.
-        input: Shape of the photo, (C, H, W).
-        output: Shape of the answer.
-        layers: Every operation, in order.
-        parameters: Trainable parameters and running statistics, as Keras counts.
-        trainable: Trainable parameters: the review's "refinable" ones.
-        depth: Layers that own weights, as Keras' table counts.
-        path: Convolutions and dense layers on the longest way from the photo to the answer, gates not counted: the
-            review's number of layers, with projections left aside. A dense layer of fixed weights counts, subsampling
+        name: Name of the net in the atlas, or its class.
+        input: Shape of the input without the batch, (C, H, W) for photos.
+        output: Shape of the first output, without the batch.
+        layers: All operations, in the order of execution.
+        parameters: Number of parameters, running statistics included, as Keras counts them.
+        trainable: Number of trainable parameters: the review's "refinable" ones.
+        depth: Number of layers that own weights, as in Keras' table.
+        path: Number of convolutions and dense layers on the longest path from the photo to the output, without those
+            that only compute a gate: the review's number of layers. Dense layers with fixed weights count, subsampling
             does not.
-        macs: Multiply-accumulates an image: what papers call FLOPs.
-        memory: Bytes of all layers' outputs, one image: what training has to keep.
-        activation: The transfer function that occurs most, "-" if there is none.
-        weighted: For each layer that owns weights, how many arrays it has.
-        aside: Parts of the net that the answer does not need, with the parameters that no layer has: a decoder, the
-            heads that only help training.
+        macs: Multiply-accumulate operations for one photo: what papers call FLOPs.
+        memory: Bytes of the outputs of all layers for one photo: what training has to keep.
+        activation: Most frequent activation; "-" if there is none.
+        weighted: Number of arrays of each layer that owns weights.
+        aside: Parts of the net that no layer uses, with their number of parameters, such as a decoder or auxiliary
+            heads.
     """
 
     name: str
@@ -134,22 +136,22 @@ class Measurement(Record):
 
     @property
     def connections(self) -> int:
-        """Links between units, biases and fixed weights among them."""
+        """Number of connections between units, those of biases and fixed weights included."""
         return sum(layer.connections for layer in self.layers)
 
     @property
     def units(self) -> int:
-        """Pixels, units of all layers with weights, and the constant 1 on which biases hang."""
+        """Number of units: pixels, units of all layers with weights, and the constant 1 that feeds biases."""
         return prod(self.input) + sum(layer.units for layer in self.layers) + 1
 
     @property
     def receptive_field(self) -> tuple[int, int] | None:
-        """The largest field of a layer that still has a grid: of the last map before the flattening."""
+        """Field (height, width) of the last layer that still has a grid, before the flattening; None without one."""
         sides = [layer.field for layer in self.layers if layer.field_stride is not None]
         return sides[-1] if sides else None
 
     def row(self) -> dict[str, Any]:
-        """The net in one row: totals, and the review's own columns."""
+        """Totals of the net, by column of the review's tables."""
         return {
             "name": self.name,
             "input": (self.input[1], self.input[2], self.input[0]) if len(self.input) == 3 else self.input,
@@ -164,12 +166,12 @@ class Measurement(Record):
         }
 
     def table(self) -> Table:
-        """One row a layer."""
+        """Table with one row for each layer."""
         rows = [{column.key: getattr(layer, column.key) for column in COLUMNS} for layer in self.layers]
         return Table(COLUMNS, rows, title=f"{self.name}: {len(rows)} layers", notes=(str(self),))
 
     def stages(self) -> Table:
-        """One row a stage: the layers that share the first part of their name."""
+        """Table with one row for each stage: the layers that share the first part of their name."""
         rows: dict[str, dict[str, Any]] = {}
         for layer in self.layers:
             row = rows.setdefault(
@@ -199,7 +201,10 @@ def _bytes(number: int) -> str:
 
 
 def most_common_activation(layers: tuple[Layer, ...], within: Iterable[str] = ()) -> str:
-    """The activation that occurs most, gates aside, those `within` layers too; the first if there is a draw."""
+    """Most frequent activation outside gates, counting those `within` layers too; "-" if none.
+
+    Of several that are equally frequent, the first.
+    """
     counts = Counter(layer.kind for layer in layers if layer.locus == "activation" and ".gate." not in layer.name)
     counts.update(within)
     return counts.most_common(1)[0][0] if counts else "-"

@@ -1,6 +1,6 @@
-"""The measured figures of every net of the atlas, kept in a file so that a list needs no torch.
+"""Read the measured figures of every net of the atlas from a file, so that listing nets does not import torch.
 
-`python -m convatlas.anatomy.measure.snapshot` writes them again; a test compares.
+`python -m convatlas.anatomy.measure.snapshot` writes the file again; a test compares it with new measurements.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ FILE = "measured.json"
 
 @functools.cache
 def measured() -> dict[str, dict[str, Any]]:
-    """For each net its row: input, output, path, depth, parameters, trainable, macs, memory, activation."""
+    """Row of each net by its name: input, output, path, depth, parameters, trainable, macs, memory, activation."""
     rows: dict[str, dict[str, Any]] = json.loads(files(__package__).joinpath(FILE).read_text("utf-8"))
     return rows
 
 
 def text() -> str:
-    """What the file should hold: one line a net, measured now."""
+    """Measure all nets and return the contents of the file, one line for each net."""
     from convatlas.anatomy.measure.measure import measure
     from convatlas.catalogue.cards import cards
 

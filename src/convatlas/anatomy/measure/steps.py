@@ -1,4 +1,4 @@
-"""Steps along one side of a map: which input positions each output position of a call reads."""
+"""Determine which input positions each output position of a call reads, along one side of a map."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from torch import Tensor
 from convatlas.anatomy.measure.macs import TRANSPOSED, argument, window
 from convatlas.anatomy.measure.tracer import Call
 
-CUBIC = ("bicubic",)
-
 
 @dataclass(frozen=True)
 class Steps:
-    """First and last input position of each output position, both included.
+    """First and last input position that each output position reads, both inclusive.
 
-    They are listed for as many output positions as there are before the pattern repeats, `advance` input positions
-    further on: (0,), (2,), 2 is a window of 3 at stride 2; (0, 0), (0, 0), 1 is a nearest neighbour at twice the size.
-    Positions outside the map, where borders lie, follow the same rule.
+    They are listed for one period of output positions, after which the pattern repeats `advance` input positions
+    further on: (0,), (2,), 2 is a window of 3 at stride 2; (0, 0), (0, 0), 1 is nearest-neighbour upsampling by 2.
+    Positions may lie outside the map, in its border.
+
+    Attributes:
+        first: First input position of each output position of a period.
+        last: Last input position of each output position of a period.
+        advance: Input positions from one period to the next.
     """
 
     first: tuple[int, ...] = (0,)
@@ -30,27 +33,27 @@ class Steps:
 
     @property
     def side(self) -> int:
-        """The largest number of input positions that an output position reads, gaps included."""
+        """Largest number of input positions that an output position reads, gaps included."""
         return max(last - first for first, last in zip(self.first, self.last, strict=True)) + 1
 
     @property
     def stride(self) -> float:
-        """Input positions from one output position to the next, on average; an int if it is whole."""
+        """Average number of input positions from one output position to the next; an int if it is whole."""
         stride = self.advance / len(self.first)
         return int(stride) if stride.is_integer() else stride
 
     def start_of(self, position: int) -> int:
-        """The first input position that an output position reads."""
+        """First input position that an output position reads."""
         repeats, place = divmod(position, len(self.first))
         return self.first[place] + repeats * self.advance
 
     def end_of(self, position: int) -> int:
-        """The last input position that an output position reads."""
+        """Last input position that an output position reads."""
         repeats, place = divmod(position, len(self.last))
         return self.last[place] + repeats * self.advance
 
     def after(self, before: Steps) -> Steps:
-        """These steps on the outputs of others: what output positions read of the others' inputs."""
+        """Compose two calls: the steps from the outputs of this call to the inputs of the one before it."""
         repeats = len(before.first) // gcd(len(before.first), self.advance)
         positions = range(repeats * len(self.first))
         return Steps(
@@ -62,30 +65,30 @@ class Steps:
 
 SAME = Steps()
 ONE_FOR_ALL = Steps(advance=0)
-"""All output positions read the one input position."""
+"""All output positions read the same single input position."""
 
 
 def union(paths: Iterable[Steps]) -> Steps:
-    """Join the steps of several paths; only those of the largest stride count."""
-    every = list(paths)
-    stride = max(steps.stride for steps in every)
-    every = [steps for steps in every if steps.stride == stride]
-    period = lcm(*(len(steps.first) for steps in every))
+    """Join the steps of several paths, of which only those with the largest stride count."""
+    candidates = list(paths)
+    stride = max(steps.stride for steps in candidates)
+    candidates = [steps for steps in candidates if steps.stride == stride]
+    period = lcm(*(len(steps.first) for steps in candidates))
     return Steps(
-        tuple(min(steps.start_of(position) for steps in every) for position in range(period)),
-        tuple(max(steps.end_of(position) for steps in every) for position in range(period)),
+        tuple(min(steps.start_of(position) for steps in candidates) for position in range(period)),
+        tuple(max(steps.end_of(position) for steps in candidates) for position in range(period)),
         round(stride * period),
     )
 
 
 def steps_of(call: Call) -> tuple[Steps, Steps] | None:
-    """The steps of a call along rows and columns; None if it does not move or mix positions in a known way."""
-    seen = window(call)
-    if seen is not None:
+    """Steps of a call along rows and columns; None if it is not known to move or mix positions."""
+    extent = window(call)
+    if extent is not None:
         rows, columns = (
             Steps((-border,), (-border + (kernel - 1) * dilation,), stride)
             for border, kernel, dilation, stride in zip(
-                seen.padding, seen.kernel, seen.dilation, seen.stride, strict=True
+                extent.padding, extent.kernel, extent.dilation, extent.stride, strict=True
             )
         )
         return rows, columns
@@ -111,16 +114,16 @@ def steps_of(call: Call) -> tuple[Steps, Steps] | None:
 
 
 Sizes = tuple[int, int]
-"""Input and output positions along one side."""
+"""Numbers of input and output positions along one side."""
 
 
 def _sides(call: Call) -> tuple[Sizes, Sizes] | None:
-    """Sizes of the first tensor and of the result along rows and columns, if both are maps."""
-    given = next((value for value in (*call.args, *call.kwargs.values()) if isinstance(value, Tensor)), None)
+    """Sizes of the first tensor and of the result along rows and columns; None if one of them is not a map."""
+    x = next((value for value in (*call.args, *call.kwargs.values()) if isinstance(value, Tensor)), None)
     output = call.output[0] if isinstance(call.output, tuple | list) and call.output else call.output
-    if given is None or not isinstance(output, Tensor) or given.ndim < 3 or output.ndim < 3:
+    if x is None or not isinstance(output, Tensor) or x.ndim < 3 or output.ndim < 3:
         return None
-    return (given.shape[-2], output.shape[-2]), (given.shape[-1], output.shape[-1])
+    return (x.shape[-2], output.shape[-2]), (x.shape[-1], output.shape[-1])
 
 
 def _each(sides: tuple[Sizes, Sizes], steps: Callable[[int, int], Steps]) -> tuple[Steps, Steps]:
@@ -132,9 +135,9 @@ def _shift(offset: int, stride: int = 1) -> Steps:
 
 
 def _crop(call: Call) -> tuple[Steps, Steps] | None:
-    """The steps of slices `x[..., 1::2, :5]`."""
-    given = call.args[0]
-    if not isinstance(given, Tensor) or given.ndim != 4:
+    """Steps of slices, such as `x[..., 1::2, :5]`; None for any other index."""
+    x = call.args[0]
+    if not isinstance(x, Tensor) or x.ndim != 4:
         return None
     slices = [slice(None)] * 4
     if call.name == "narrow":
@@ -146,24 +149,26 @@ def _crop(call: Call) -> tuple[Steps, Steps] | None:
         place = index.index(Ellipsis) if Ellipsis in index else len(index)
         front, back = index[:place], index[place + 1 :]
         slices = [*front, *[slice(None)] * (4 - len(front) - len(back)), *back]
-    (top, _, rows), (left, _, columns) = (slices[side].indices(given.shape[side]) for side in (2, 3))
-    return _shift(top, rows), _shift(left, columns)
+    (first_row, _, row_step), (first_column, _, column_step) = (slices[side].indices(x.shape[side]) for side in (2, 3))
+    return _shift(first_row, row_step), _shift(first_column, column_step)
 
 
-def _ratio(size: int, after: int) -> tuple[int, int]:
-    """How many output positions repeat, and by how many input positions."""
-    common = gcd(size, after)
-    return after // common, size // common
+def _ratio(size: int, output: int) -> tuple[int, int]:
+    """Output positions of a period, and input positions from one period to the next."""
+    common = gcd(size, output)
+    return output // common, size // common
 
 
-def _nearest(size: int, after: int) -> Steps:
-    period, advance = _ratio(size, after)
+def _nearest(size: int, output: int) -> Steps:
+    """Steps of nearest-neighbour resizing from `size` to `output` positions."""
+    period, advance = _ratio(size, output)
     places = tuple(position * advance // period for position in range(period))
     return Steps(places, places, advance)
 
 
-def _area(size: int, after: int) -> Steps:
-    period, advance = _ratio(size, after)
+def _area(size: int, output: int) -> Steps:
+    """Steps of an average over equal areas, from `size` to `output` positions."""
+    period, advance = _ratio(size, output)
     return Steps(
         tuple(position * advance // period for position in range(period)),
         tuple(-(-(position + 1) * advance // period) - 1 for position in range(period)),
@@ -172,43 +177,46 @@ def _area(size: int, after: int) -> Steps:
 
 
 def _interpolation(call: Call) -> Callable[[int, int], Steps]:
+    """Function from sizes of input and output to the steps of a resizing call."""
     mode = argument(call, 3, "mode", "nearest") if call.name == "interpolate" else call.name
     if "nearest" in mode:
         return _nearest
     if mode == "area":
         return _area
     corners = bool(argument(call, 4 if call.name == "interpolate" else 2, "align_corners", False))
-    wide = 1 if mode in CUBIC or "bicubic" in mode else 0
+    extra = 1 if "bicubic" in mode else 0
 
-    def steps(size: int, after: int) -> Steps:
-        if corners and after > 1:
-            period, advance = after, size
-            places = [position * (size - 1) / (after - 1) for position in range(period)]
+    def steps(size: int, output: int) -> Steps:
+        if corners and output > 1:
+            period, advance = output, size
+            places = [position * (size - 1) / (output - 1) for position in range(period)]
         else:
-            period, advance = _ratio(size, after)
+            period, advance = _ratio(size, output)
             places = [(position + 0.5) * advance / period - 0.5 for position in range(period)]
         return Steps(
-            tuple(floor(place) - wide for place in places), tuple(ceil(place) + wide for place in places), advance
+            tuple(floor(place) - extra for place in places), tuple(ceil(place) + extra for place in places), advance
         )
 
     return steps
 
 
 def _transposed(call: Call, side: int) -> Steps:
+    """Steps of a transposed convolution along rows (0) or columns (1)."""
     kernel = argument(call, 1, "weight").shape[2 + side]
     places = {"stride": 3, "padding": 4, "dilation": 7 if call.name in TRANSPOSED else 5}
     stride, padding, dilation = (
-        _one(argument(call, place, name, 0 if name == "padding" else 1), side) for name, place in places.items()
+        _on_side(argument(call, place, name, 0 if name == "padding" else 1), side) for name, place in places.items()
     )
     spans = []
     for position in range(stride):
         reads = [position + padding - tap * dilation for tap in range(kernel)]
         whole = [place // stride for place in reads if place % stride == 0]
-        # A position between the windows reads nothing; its neighbour stands for it.
+        # A position between the windows reads nothing; the steps of its neighbour are taken.
         spans.append((min(whole), max(whole)) if whole else ((position + padding) // stride,) * 2)
     return Steps(tuple(first for first, _ in spans), tuple(last for _, last in spans), 1)
 
 
-def _one(value: Any, side: int) -> int:
+def _on_side(value: Any, side: int) -> int:
+    """Value of an argument, one number or a pair, for rows (0) or columns (1)."""
     values: Sequence[int] = [value] if isinstance(value, int) else value
     return int(values[side % len(values)])

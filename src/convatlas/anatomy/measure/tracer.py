@@ -1,9 +1,9 @@
-"""The call tracer: which operations a net runs, in which order, on which tensors.
+"""Trace the calls of a net: which operations it runs, in which order, on which tensors.
 
-A leaf module is one operation, whatever it calls inside. What a composite module calls by itself (a functional ReLU, a
-sum, a concatenation) is an operation too, owned by that module. So a foreign net is traced as well as ours, in which
-the operations are the calls of its leaves. What runs below the level of calls (a TorchScript function) or outside of
-PyTorch (a NumPy function in between) is an operation called "unknown".
+A leaf module is one operation, however many functions it calls. A function that a composite module calls itself (a
+functional ReLU, a sum, a concatenation) is also an operation, owned by that module. In nets of the atlas each operation
+is a leaf; foreign nets mix both. Work below the level of calls (a TorchScript function) or outside PyTorch (a NumPy
+function) becomes an operation called "unknown".
 """
 
 from __future__ import annotations
@@ -19,25 +19,31 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from convatlas.anatomy.measure.meta_shortcuts import known
+from convatlas.anatomy.measure.meta_shortcuts import predicted
 from convatlas.anatomy.measure.twin import Twin, twin
 from convatlas.base.untouched import same_random_state
 
 UNKNOWN = "unknown"
-"""The name of the call that stands for what the tracer cannot see."""
+"""Name of the call that stands for work that cannot be traced."""
 
 LEAVE = ("numpy", "tolist", "array", "dlpack")
-"""Methods by which numbers leave PyTorch."""
+"""Methods by which values leave PyTorch."""
 
 RETURN = ("tensor", "as_tensor", "asarray", "from_dlpack")
-"""Functions by which numbers may come back."""
+"""Functions by which values may return to PyTorch."""
 
 
 @dataclass
 class Call:
-    """One call of a PyTorch function: its name, its arguments, its result.
+    """One call of a PyTorch function.
 
-    Tensors in it are on the meta device if only shapes are kept, but for the net's own; copies if values are.
+    Its tensors are copies if values are kept, else on the meta device; those of the net itself are not copied.
+
+    Attributes:
+        name: Name of the function.
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+        output: Result.
     """
 
     name: str
@@ -51,16 +57,17 @@ class Operation:
     """One operation of a net.
 
     Attributes:
-        path: The owning module's path ("conv2.block1.branch.conv1.conv"; "" for the net itself).
-        module: The owning module; a leaf, or the composite that called a function by itself.
-        is_leaf: Whether the operation is a leaf's whole call.
-        calls: The functions called; one for a composite's, any number for a leaf's.
-        inputs: Numbers of the operations that fed it, in the order of its arguments; -1 is the net's input.
-        weights: Parameters it reads: a leaf's own, and those among its arguments, reshaped or computed with or not.
+        path: Path of the owning module: "conv2.block1.branch.conv1.conv"; "" for the net itself.
+        module: The owning module: a leaf, or the composite that called a function itself.
+        is_leaf: Whether the operation is the whole call of a leaf.
+        calls: The functions called: one for an operation of a composite, any number for a leaf.
+        inputs: Indices of the operations that feed it, in the order of its arguments; -1 is the net's input.
+        weights: Parameters that it reads: those of a leaf, and those among its arguments or from which these were
+            computed.
         buffers: Buffers of the net among its arguments.
-        shapes_in: Shapes of those inputs.
+        shapes_in: Shape of each of `inputs`.
         outputs: Its results, with values if they are kept, else on the meta device.
-        answer: Its place among the net's outputs, from 0; None if only other operations read it.
+        answer: Its position among the net's outputs, from 0; None if only other operations read it.
     """
 
     path: str
@@ -81,7 +88,7 @@ class Operation:
 
     @property
     def itemsize(self) -> int:
-        """Bytes of one number of its output."""
+        """Bytes of one number of its last output."""
         return self.outputs[-1].element_size()
 
 
@@ -92,17 +99,17 @@ def trace(
     only: Container[int] | None = None,
     observers: bool = False,
 ) -> list[Operation]:
-    """The operations of one forward pass of `net` over `inputs`, in order; in evaluation mode, without gradients.
+    """Run one forward pass in evaluation mode, without gradients, and return its operations in order.
 
-    A copy of the net's structure runs, on the meta device if the inputs are there: the net itself is only read, and
-    PyTorch's random state is restored. Of hooks, those that are plain functions do not run.
+    A copy of the net's structure runs, on the meta device if the inputs are there; the net itself is only read, and
+    PyTorch's random state is restored. Hooks that are plain functions do not run by default.
 
     Args:
         net: Any module.
         inputs: Its arguments.
-        keep: "shapes", which takes no memory, or "values": copies of all tensors as each operation read and gave them,
-            whatever is written into them later.
-        only: Numbers, from 0, of the operations whose values are kept; all by default.
+        keep: "shapes", which takes no memory, or "values": copies of the tensors that each operation read and returned,
+            made before any later in-place operation.
+        only: Indices, from 0, of the operations whose values are kept; by default all.
         observers: Whether hooks that are plain functions run too.
     """
     copied = twin(net, bool(inputs) and all(tensor.is_meta for tensor in inputs), observers)
@@ -116,16 +123,24 @@ def trace(
         stack.enter_context(_Below(tracer))
         stack.enter_context(tracer)
         output = copied.net(*inputs)
-    for place, tensor in enumerate(tensors_in(output)):
+    for position, tensor in enumerate(tensors_in(output)):
         number = tracer.maker(tensor)
         if number is not None and number >= 0 and tracer.operations[number].answer is None:
-            tracer.operations[number].answer = place
+            tracer.operations[number].answer = position
     return tracer.operations
 
 
 @dataclass
 class _Hidden:
-    """Work that no call shows: by which module, what it read, which ATen operations it ran."""
+    """Work that no function call shows.
+
+    Attributes:
+        path: Path of the module that runs it.
+        module: That module.
+        reads: Traced tensors that it reads.
+        calls: ATen operations that it runs.
+        number: Index of its operation, once something reads its result.
+    """
 
     path: str
     module: nn.Module
@@ -135,6 +150,17 @@ class _Hidden:
 
 
 class _Tracer(TorchFunctionMode):
+    """Record the operations of a twin while it runs.
+
+    Attributes:
+        makers: Index of the operation that computed each tensor; -1 for an input of the net.
+        remade: Parameters from which each untraced tensor was computed.
+        hidden: Work that computed each tensor without a function call.
+        stand_ins: Latest copy of each tensor, with the version that was copied.
+        group: Work without a function call that is still going on.
+        gone: Indices of the operations whose values left PyTorch.
+    """
+
     def __init__(self, copied: Twin, inputs: tuple[Tensor, ...], values: bool, only: Container[int] | None):
         super().__init__()
         self.originals, self.constants = copied.originals, copied.constants
@@ -148,8 +174,8 @@ class _Tracer(TorchFunctionMode):
         self.remade, self.hidden, self.stand_ins = _ByTensor(), _ByTensor(), _ByTensor()
         self.group: _Hidden | None = None
         self.gone: list[int] = []
-        # While a call runs, what it calls in turn is part of it; but if it reads none of the photo's tensors itself (a
-        # function under `torch.vmap` reads wrappers of them), the ATen operations below tell what it reads.
+        # Calls inside a call are part of it. But if its arguments include no traced tensor (under `torch.vmap` they
+        # are wrappers), only the ATen operations below show what it reads.
         self.busy, self.blind = False, False
 
     @contextmanager
@@ -190,10 +216,10 @@ class _Tracer(TorchFunctionMode):
         path, module, operation = self.stack[-1]
         name = _name(func)
         before = [(tensor, _version(tensor)) for tensor in tensors_in((args, kwargs))]
-        given = self._kept((args, kwargs)) if self.values else None
+        kept_inputs = self._kept((args, kwargs)) if self.values else None
         self.blind = operation is None and bool(before) and not any(self._followed(tensor) for tensor, _ in before)
         with self.quiet():
-            output = known(func, args, kwargs)
+            output = predicted(func, args, kwargs)
             if output is None:
                 output = func(*args, **kwargs)
         self.blind = False
@@ -203,21 +229,21 @@ class _Tracer(TorchFunctionMode):
                 self.gone += [number for tensor, _ in before if (number := self.maker(tensor)) is not None]
             return output
         own = None if operation is not None else self._begin(path, module, False, (args, kwargs))
-        kept_args, kept_kwargs = self._kept((args, kwargs)) if given is None else given
-        # An assignment to a part of a map (`y[:, :2] = x`) gives nothing; what it makes is the map.
-        made = written if output is None else output
+        kept_args, kept_kwargs = self._kept((args, kwargs)) if kept_inputs is None else kept_inputs
+        # An assignment to a part of a map (`y[:, :2] = x`) returns nothing; its result is the map.
+        results = written if output is None else output
         (operation or own).calls.append(Call(name, kept_args, kept_kwargs, self._kept(output)))  # type: ignore[union-attr]
         if own is not None:
             if own.inputs or not (self.gone and name in RETURN):
-                self._end(own, made)
-            # What is written into a view is written into the map it views.
+                self._end(own, results)
+            # Writing into a view writes into the map that it views.
             number = self.makers.get(written[0]) if written else None
             if number is not None and (whole := written[0]._base) is not None:
                 self.makers[whole] = number
         return output
 
     def below(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        """Note an ATen operation that no call shows."""
+        """Record an ATen operation that no function call shows."""
         path, module, operation = self.stack[-1]
         with self.quiet():
             call = Call(_name(func), self._kept(args), self._kept(kwargs), self._kept(output))
@@ -234,9 +260,9 @@ class _Tracer(TorchFunctionMode):
                 self.hidden[tensor] = self.group
 
     def maker(self, tensor: Tensor, outside: bool = False) -> int | None:
-        """The number of the operation that made a tensor, -1 for an input of the net; None for a constant.
+        """Index of the operation that computed a tensor; -1 for an input of the net, None for a constant.
 
-        With `outside`, a tensor of unknown origin is taken for made of the numbers that left PyTorch before, if any.
+        With `outside`, a tensor of unknown origin is assumed to be computed from the values that left PyTorch before.
         """
         group = self.hidden.get(tensor)
         if group is not None:
@@ -278,11 +304,12 @@ class _Tracer(TorchFunctionMode):
         self.operations.append(operation)
         return len(self.operations) - 1
 
-    def _begin(self, path: str, module: nn.Module, is_leaf: bool, given: Any) -> Operation:
+    def _begin(self, path: str, module: nn.Module, is_leaf: bool, arguments: Any) -> Operation:
+        """Start an operation whose inputs, weights and buffers are among `arguments`."""
         self.group = None
         operation = Operation(path, module, is_leaf)
         weights = list(module.parameters()) if is_leaf else []
-        for tensor in tensors_in(given):
+        for tensor in tensors_in(arguments):
             number = self.maker(tensor, outside=True)
             if number is not None:
                 operation.inputs.append(number)
@@ -293,25 +320,25 @@ class _Tracer(TorchFunctionMode):
                 weights += self.remade.get(tensor)
             elif id(tensor) in self.originals:
                 operation.buffers.append(self.originals[id(tensor)])
-        # Each once: what is computed again and again, with itself, would double them each time.
+        # Without duplicates, whose number would double each time a tensor is combined with itself.
         operation.weights = list({id(weight): weight for weight in weights}.values())
         return operation
 
     def _end(self, operation: Operation, output: Any) -> None:
-        made = list(tensors_in(output))
-        # What reads no traced tensor (a parameter reshaped, a constant made) is not a step on the photo's way, nor is
-        # what gives nothing.
-        if not operation.inputs or not made:
-            for tensor in made:
+        """Record an operation, unless it reads no traced tensor or returns none."""
+        results = list(tensors_in(output))
+        # A reshaped parameter or a new constant does not depend on the photo.
+        if not operation.inputs or not results:
+            for tensor in results:
                 self.remade[tensor] = operation.weights
             return
-        operation.outputs = [self._kept(tensor) for tensor in made]
+        operation.outputs = [self._kept(tensor) for tensor in results]
         self.operations.append(operation)
-        for tensor in made:
+        for tensor in results:
             self.makers[tensor] = len(self.operations) - 1
 
     def _kept(self, value: Any) -> Any:
-        """What a record keeps of a value: each tensor as its stand-in, a copy or one on the meta device."""
+        """Replace each tensor in a value by its stand-in."""
         if isinstance(value, Tensor):
             return self._stand_in(value)
         if isinstance(value, tuple | list):
@@ -320,6 +347,7 @@ class _Tracer(TorchFunctionMode):
         return {key: self._kept(part) for key, part in value.items()} if isinstance(value, dict) else value
 
     def _stand_in(self, tensor: Tensor) -> Tensor:
+        """Copy of a tensor if its values are kept, else a tensor of its shape on the meta device."""
         if tensor.is_meta or id(tensor) in self.originals:
             return tensor
         copied = self.values and (self.only is None or len(self.operations) in self.only)
@@ -334,7 +362,7 @@ class _Tracer(TorchFunctionMode):
 
 
 class _Below(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees the ATen operations that run without a call of a function, in TorchScript for one."""
+    """Report ATen operations that run without a function call, as in TorchScript."""
 
     def __init__(self, tracer: _Tracer):
         super().__init__()  # type: ignore[no-untyped-call]
@@ -353,7 +381,7 @@ class _Below(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class _ByTensor:
-    """A mapping by the identity of tensors that does not keep them alive."""
+    """Mapping by the identity of tensors that does not keep them alive."""
 
     def __init__(self) -> None:
         self.entries: dict[int, tuple[weakref.ref[Tensor], Any]] = {}
@@ -366,7 +394,7 @@ class _ByTensor:
 
     def __contains__(self, tensor: Tensor) -> bool:
         entry = self.entries.get(id(tensor))
-        # Another tensor may have come to lie where one was freed.
+        # The id of a tensor that was freed may be that of another one now.
         return entry is not None and entry[0]() is tensor
 
     def get(self, tensor: Tensor) -> Any:
@@ -374,19 +402,19 @@ class _ByTensor:
 
 
 def _version(tensor: Tensor) -> int:
-    """How often it was written to; a tensor of the inference mode does not count that."""
+    """Number of in-place writes so far; -1 for tensors of inference mode, which do not count them."""
     return -1 if tensor.is_inference() else tensor._version
 
 
 def _name(func: Callable[..., Any]) -> str:
     name = getattr(func, "__name__", str(func))
-    # A property is known by its path alone. A function is not: `torch.mm` is found as `torch.spmm` too. Those in a net
-    # from `torch.export` are called "conv2d.default".
+    # Only the path of a property contains its name. That of a function may contain another: for `torch.mm` it is
+    # `torch.spmm`. Functions in a net from `torch.export` are called "conv2d.default".
     return (resolve_name(func) or name).split(".")[-2] if name == "__get__" else name.split(".")[0].strip("_")
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
-    """The tensors in nested tuples, lists and dicts, and those that an object of another kind has as attributes."""
+    """Yield the tensors in nested tuples, lists and dicts, and the tensor attributes of any other object."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, tuple | list):
@@ -395,5 +423,5 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, dict):
         yield from tensors_in(tuple(value.values()))
     elif attributes := getattr(value, "__dict__", None):
-        # No deeper: an object may hold anything, even itself.
+        # Not recursively: an object may contain itself.
         yield from (part for part in attributes.values() if isinstance(part, Tensor))

@@ -1,4 +1,4 @@
-"""A copy of a net's structure that runs instead of the net, so that the net itself is never changed."""
+"""Copy a net's structure, so that the copy runs and the net itself is never changed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type, torch.dtype, torch.device, torch.Size)
 SHARED = (torch.fx.Graph, types.ModuleType)
-"""What a forward pass only reads: a copy would take long and change nothing."""
+"""Types of values that a forward pass only reads, and that are slow to copy."""
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Twin:
 
     Attributes:
         net: The copy.
-        originals: For the id of each module, parameter and buffer of the copy, that of the net.
+        originals: Modules, parameters and buffers of the net, by the id of their copy.
         constants: Ids of all tensors that the copy holds.
     """
 
@@ -34,14 +34,14 @@ class Twin:
 
 
 def twin(net: nn.Module, meta: bool, observers: bool = False) -> Twin:
-    """Copy a net's modules, attributes and buffers; parameters are shared, or all its tensors are on the meta device.
+    """Copy a net's modules, attributes and buffers; the copy shares the net's parameters unless `meta` is set.
 
-    Hooks that are plain functions, which can reach anything outside the net, are left out but for PyTorch's own.
+    Hooks that are plain functions can reach anything outside the net; except for PyTorch's own they are not copied.
 
     Args:
         net: Any module; it is only read.
-        meta: Whether parameters and buffers are to be on the meta device.
-        observers: Whether hooks that are plain functions are kept too.
+        meta: Whether the copy's parameters and buffers are on the meta device.
+        observers: Whether hooks that are plain functions are copied too.
     """
     memo: dict[int, Any] = {}
     modules: dict[int, tuple[nn.Module, nn.Module]] = {}
@@ -50,7 +50,7 @@ def twin(net: nn.Module, meta: bool, observers: bool = False) -> Twin:
             scripted = isinstance(module, torch.jit.ScriptModule)
             memo[id(module)] = _Scripted(module, meta) if scripted else object.__new__(type(module))
             modules[id(module)] = module, memo[id(module)]
-            # What lies in a TorchScript module is not called by itself.
+            # Submodules of a TorchScript module are not called separately.
             for part in module.modules() if scripted else ():
                 memo.setdefault(id(part), part)
     for module, _ in modules.values():
@@ -68,7 +68,7 @@ def twin(net: nn.Module, meta: bool, observers: bool = False) -> Twin:
 
 
 def has_observers(net: nn.Module) -> bool:
-    """Whether some hook of a net's forward pass is a plain function."""
+    """Whether any hook of a net's forward pass is a plain function not from PyTorch."""
     return any(
         _observes(hook)
         for module in net.modules()
@@ -78,11 +78,11 @@ def has_observers(net: nn.Module) -> bool:
 
 
 class _Scripted(nn.Module):
-    """A copy of a TorchScript module as one layer; such modules take no hooks, this one does."""
+    """Copy of a TorchScript module as one layer that accepts hooks, which TorchScript modules do not."""
 
     def __init__(self, script: nn.Module, meta: bool):
         super().__init__()
-        # Moving one makes PyTorch warn of gradients that it does not have.
+        # Moving a TorchScript module makes PyTorch warn about gradients that it does not have.
         with warnings.catch_warnings(action="ignore"):
             copied = copy.deepcopy(script).eval()
             # In a list, so that it is not a submodule.
@@ -109,7 +109,7 @@ def _copy_tensors(module: nn.Module, meta: bool, memo: dict[int, Any]) -> None:
 
 
 def _copy(name: str, value: Any, memo: dict[int, Any], observers: bool) -> Any:
-    """An attribute's copy, in which modules and tensors of the net are those of its twin."""
+    """Copy an attribute, replacing the net's modules and tensors by those of the twin."""
     if isinstance(value, (*PLAIN, *SHARED)):
         return value
     if isinstance(value, Tensor):
@@ -124,11 +124,11 @@ def _copy(name: str, value: Any, memo: dict[int, Any], observers: bool) -> Any:
 
 
 def _deep(value: Any, memo: dict[int, Any]) -> Any:
-    """A deep copy, or the thing itself if it cannot be copied (a lock, a generator, an open file)."""
+    """Deep copy of a value, or the value itself if it cannot be copied (a lock, a generator, an open file)."""
     known = len(memo)
     try:
         return copy.deepcopy(value, memo)
-    # What a class of the user's own raises is anything at all.
+    # A user's own class can raise anything.
     except Exception:
         while len(memo) > known:
             memo.popitem()
@@ -136,6 +136,7 @@ def _deep(value: Any, memo: dict[int, Any]) -> Any:
 
 
 def _observes(hook: Any) -> bool:
+    """Whether a hook is a plain function not from PyTorch."""
     while isinstance(hook, functools.partial):
         hook = hook.func
     plain = isinstance(hook, types.FunctionType | types.BuiltinFunctionType)

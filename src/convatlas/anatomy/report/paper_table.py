@@ -175,7 +175,7 @@ def _line(layer: Layer, words: Words, strides: bool) -> Iterator[str]:
     elif layer.kind == "recurrence":
         loop = loop_of(layer.setting)
         yield from (f"{width}-d fc" for width in loop.widths[1:])
-        yield f"feedback {', '.join(loop.told)}, {loop.steps} steps"
+        yield f"feedback {', '.join(loop.feedback)}, {loop.steps} steps"
     elif layer.kernel is not None and layer.stride is not None:
         yield _window(layer, words, strides)
     elif layer.kind == VOTES:

@@ -119,8 +119,8 @@ def _looped(old: Loop, new: Loop) -> Iterator[str]:
     kinds = [", ".join(dict.fromkeys(loop.functions)) for loop in (old, new)]
     if kinds[0] != kinds[1]:
         yield f"{kinds[0]} → {kinds[1]}"
-    yield from (f"no arrow {feedback}" for feedback in old.told if feedback not in new.told)
-    yield from (f"an arrow {feedback}" for feedback in new.told if feedback not in old.told)
+    yield from (f"no arrow {feedback}" for feedback in old.feedback if feedback not in new.feedback)
+    yield from (f"an arrow {feedback}" for feedback in new.feedback if feedback not in old.feedback)
     if old.steps != new.steps:
         yield f"{old.steps} → {new.steps} steps"
 
