@@ -25,8 +25,8 @@ from PIL import Image
 from convatlas.base.atomic import write_bytes
 from convatlas.base.machine import cpu, threads
 from convatlas.bulk.batch import run_job
-from convatlas.bulk.columns import BATCH, Columns, columns_of
 from convatlas.bulk.job import Job
+from convatlas.bulk.tasks import BATCH, Task, load_task
 from convatlas.engines.accelerate import accelerate
 from convatlas.engines.accelerated_net import Accelerated
 from convatlas.engines.sample_inputs import crops
@@ -78,9 +78,9 @@ def alone(session: Session, callers: int, x: Float32Array) -> dict[str, float]:
     return {"a second": photos / taken, "cpu s per 1000": 1000 * used / photos}
 
 
-def pure(columns: Columns, fast: Accelerated, x: Float32Array) -> dict[str, dict[str, float]]:
+def pure(task: Task, fast: Accelerated, x: Float32Array) -> dict[str, dict[str, float]]:
     """The engine as `accelerate` gives it, and as `batch` calls it."""
-    return {"accelerate": alone(fast.session, 1, x), "side by side": alone(columns.session, columns.callers, x)}
+    return {"accelerate": alone(fast.session, 1, x), "side by side": alone(task.session, task.callers, x)}
 
 
 def preparing(preprocessing: Preprocessing, paths: list[Path]) -> dict[str, float]:
@@ -107,12 +107,12 @@ def main() -> None:
         folder.mkdir()
         made(folder, options.photos)
         job = Job("classify", "efficientnet_lite0", engine=options.engine)
-        columns = columns_of(job)
-        preprocessing = columns.net.lineage.preprocessing
+        task = load_task(job)
+        preprocessing = task.net.lineage.preprocessing
         some = sorted(folder.rglob("*.jpg"))[:200]
         x = np.stack([preprocessing(read(path)) for path in some[:BATCH]])
-        fast = accelerate(columns.net, options.engine, batch=BATCH)
-        before, memory, shards, busy = pure(columns, fast, x), [], [time.perf_counter()], 0.0
+        fast = accelerate(task.net, options.engine, batch=BATCH)
+        before, memory, shards, busy = pure(task, fast, x), [], [time.perf_counter()], 0.0
         for done, _, found in run_job(job, folder, out):  # noqa: B007 - the last one counts
             if done == 0:
                 shards, busy = [time.perf_counter()], time.process_time()
@@ -120,7 +120,7 @@ def main() -> None:
                 memory.append(round(resident(), 1))
                 shards.append(time.perf_counter())
         used = time.process_time() - busy
-        after = pure(columns, fast, x)
+        after = pure(task, fast, x)
         prepared = preparing(preprocessing, some)
     assert found is not None
     assert found.answered == options.photos

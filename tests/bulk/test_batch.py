@@ -26,8 +26,8 @@ from convatlas.base import extras
 from convatlas.base.errors import ConvAtlasError, ImageError
 from convatlas.base.verbs import Steps
 from convatlas.bulk.batch import run_job
-from convatlas.bulk.columns import ClassifyColumns
 from convatlas.bulk.job import Job
+from convatlas.bulk.tasks import ClassifyTask
 from convatlas.cli import app, terminal
 from convatlas.engines.backends.onnxruntime import OnnxRuntime
 from convatlas.engines.backends.openvino import OpenVINO
@@ -191,7 +191,7 @@ def test_a_folder_that_is_not_ours(folder: Path, tmp_path: Path) -> None:
         wish = {"task": "classify", "photos": folder, "output": out} | NET | change
         ca.batch(**wish)
         shutil.copy(wish["output"] / "shard-000000.parquet", tmp_path / "two")
-        with pytest.raises(ConvAtlasError, match=r"shard-000000\.parquet' holds other answers: remove it"):
+        with pytest.raises(ConvAtlasError, match=r"shard-000000\.parquet' belongs to another shard or job: remove it"):
             ca.batch("classify", folder, tmp_path / "two", **NET)
     (tmp_path / "file").write_text("")
     with pytest.raises(ConvAtlasError, match="cannot be written"):
@@ -335,7 +335,7 @@ def test_another_device_than_the_cpu() -> None:
         ({"top": 11}, "up to 10; got 11"),
         ({"task": "detect", "net": "yolo_v3_tiny", "threshold": 1}, "threshold"),
         ({"task": "detect", "net": "yolo_v3_tiny", "engine": "openvino"}, "detect runs in eager mode"),
-        ({"task": "detect"}, "finds no boxes"),
+        ({"task": "detect"}, "is not a detector"),
         ({"shard": 0}, "from 1 to 1,000,000"),
         ({"shard": True}, "from 1 to 1,000,000"),
         ({"workers": 0}, "1 or more"),
@@ -396,8 +396,8 @@ def test_wrong_photos(tmp_path: Path) -> None:
 
 def test_random_weights_and_headless_nets_do_not_classify(tmp_path: Path) -> None:
     ca.export(ca.load("lenet1", head=False), tmp_path / "mine.safetensors")
-    with pytest.raises(ConvAtlasError, match="names no classes"):
-        ClassifyColumns(Job("classify", str(tmp_path / "mine.safetensors")))
+    with pytest.raises(ConvAtlasError, match="has no class names"):
+        ClassifyTask(Job("classify", str(tmp_path / "mine.safetensors")))
 
 
 @pytest.mark.parametrize("package", ["pyarrow", "distributed"])

@@ -178,15 +178,15 @@ def test_what_a_worker_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             raise ConvAtlasError("cannot be written (No space left on device)")
 
         with monkeypatch.context() as patch:
-            patch.setattr(clusters, "fill", full)
+            patch.setattr(clusters, "write_shards", full)
             with pytest.raises(ConvAtlasError, match="No space left on device"):
                 list(run_job(JOB, folder, tmp_path / "out", 10, where))
         with monkeypatch.context() as patch:
-            patch.setattr(clusters, "fill", None)
+            patch.setattr(clusters, "write_shards", None)
             with pytest.raises(ConvAtlasError, match=r"a worker failed at shard-000000\.parquet: TypeError"):
                 list(run_job(JOB, folder, tmp_path / "out", 10, where))
         with monkeypatch.context() as patch:
-            patch.setattr(clusters, "_columns", lambda job: (None, {"sha256": "another"}))
+            patch.setattr(clusters, "_load_task_once", lambda job: (None, {"sha256": "another"}))
             with pytest.raises(ConvAtlasError, match="on a worker, lenet5 with own/mnist weights is another net"):
                 list(run_job(JOB, folder, tmp_path / "out", 10, where))
         # In a folder of its own: the worker may still be at what the others left.
@@ -196,7 +196,7 @@ def test_what_a_worker_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("ended", "said"),
     [
-        (clusters.KilledWorker("shard", None, 3), r"shard-000000\.parquet ended several workers"),
+        (clusters.KilledWorker("shard", None, 3), r"shard-000000\.parquet crashed several workers"),
         (clusters.CancelledError(), "the scheduler is gone"),
         (clusters.CommClosedError(), "the scheduler is gone"),
         (ModuleNotFoundError("No module named 'convatlas'"), "a worker failed at shard-000000.*No module"),

@@ -18,7 +18,7 @@ from convatlas.base.errors import ConvAtlasError, ImageError, StoreError, Unknow
 from convatlas.images import download
 from convatlas.images.digits import DATA_SETS, FILES
 from convatlas.images.download import digits, get
-from convatlas.images.labelled import Labelled
+from convatlas.images.labelled import LabelledPhoto
 from convatlas.images.photosets import read_splits
 
 
@@ -170,13 +170,13 @@ def test_folders_of_classes(tmp_path):
     photo(tmp_path / "parts/val/dog/3.png")
     assert read_splits(tmp_path / "all") == {
         "train": [
-            Labelled(tmp_path / "all/cat/1.png", "cat"),
-            Labelled(tmp_path / "all/dog/2.png", "dog"),
+            LabelledPhoto(tmp_path / "all/cat/1.png", "cat"),
+            LabelledPhoto(tmp_path / "all/dog/2.png", "dog"),
         ]
     }
     found = read_splits(tmp_path / "parts")
     assert set(found) == {"train", "validation"}
-    assert found["validation"] == [Labelled(tmp_path / "parts/val/dog/3.png", "dog")]
+    assert found["validation"] == [LabelledPhoto(tmp_path / "parts/val/dog/3.png", "dog")]
     photo(tmp_path / "parts/test/bird/4.png")
     with pytest.raises(ImageError, match=r"test split .* not trained: 'bird'"):
         read_splits(tmp_path / "parts")
@@ -188,8 +188,8 @@ def test_tables(tmp_path):
         photo(tmp_path / name)
     table.write_text("path,label,split\na/1.png,cat,\nb.png,dog,train\nc.png,cat,val\n")
     assert read_splits(table) == {
-        "train": [Labelled(tmp_path / "a/1.png", "cat"), Labelled(tmp_path / "b.png", "dog")],
-        "validation": [Labelled(tmp_path / "c.png", "cat")],
+        "train": [LabelledPhoto(tmp_path / "a/1.png", "cat"), LabelledPhoto(tmp_path / "b.png", "dog")],
+        "validation": [LabelledPhoto(tmp_path / "c.png", "cat")],
     }
     for text, said in [
         ("path,label\na.png\n", r"line 2 .* lacks a path or a label"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from convatlas.base.errors import ImageError
-from convatlas.images.labelled import labelled, read_map
+from convatlas.images.labelled import list_labelled, read_map
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def flat(tmp_path: Path) -> Path:
 def told(flat: Path, text: str) -> dict[str, str]:
     truth = flat.parent / "truth.txt"
     truth.write_text(text, encoding="utf-8")
-    found, empty = labelled(flat, truth)
+    found, empty = list_labelled(flat, truth)
     assert empty == []
     return {one.path.relative_to(flat).as_posix(): one.label for one in found}
 
@@ -117,12 +117,12 @@ def test_what_is_no_file_of_truths(flat: Path) -> None:
     truth.write_bytes(b"\xff\xfe\x00")
     for path in (truth, flat, flat / "none", "a" * 5000, "a\0", 5, b"a"):
         with pytest.raises(ImageError) as error:
-            labelled(flat, path)
+            list_labelled(flat, path)
         assert str(error.value).isprintable()
         assert len(str(error.value)) < 600
     for path in (flat / "none", truth, "a" * 5000, "a\0", 5, None, b"a"):
         with pytest.raises(ImageError) as error:
-            labelled(path)
+            list_labelled(path)
         assert str(error.value).isprintable()
         assert len(str(error.value)) < 600
 
@@ -132,10 +132,10 @@ def test_folders_of_classes_without_photos(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     (tmp_path / "2" / "notes.txt").write_text("")
     with pytest.raises(ImageError, match=r"none of the 3 folders of classes in .* holds a photo"):
-        labelled(tmp_path)
+        list_labelled(tmp_path)
     (tmp_path / "1" / "a.png").write_bytes(b"")
     (tmp_path / "stray.png").write_bytes(b"")
-    found, empty = labelled(tmp_path)
+    found, empty = list_labelled(tmp_path)
     assert [(one.path.name, one.label) for one in found] == [("a.png", "1")]
     assert [path.name for path in empty] == ["2", "3"]
 

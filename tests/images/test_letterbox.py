@@ -110,7 +110,7 @@ def test_boxes_find_back(height, width, size, kind):
     boxes = np.concatenate([draw.random((4, 2)), 1 + draw.random((4, 2))], 1) * [width, height, width, height]
     there = boxes / [width, height, width, height] * [place.width, place.height, place.width, place.height]
     there += [place.left, place.top, place.left, place.top]
-    np.testing.assert_allclose(fitting.back(there, height, width), boxes, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(fitting.boxes_to_photo(there, height, width), boxes, rtol=1e-9, atol=1e-9)
 
 
 @given(sides, sides)
@@ -137,7 +137,7 @@ def test_a_box_of_a_bright_spot_finds_the_spot():
             fitting = DarknetPreprocessing((608, 608), kind)
             rows, columns = np.nonzero(fitting(photo)[0] > 0.75)
             box = np.array([[columns.min(), rows.min(), columns.max() + 1.0, rows.max() + 1.0]])
-            found = fitting.back(box, height, width)[0]
+            found = fitting.boxes_to_photo(box, height, width)[0]
             place = place_of(fitting, height, width)
             pixel = max(height / place.height, width / place.width) + 1
             assert np.abs(found - [left, top, left + width // 5, top + height // 4]).max() <= pixel

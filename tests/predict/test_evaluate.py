@@ -300,7 +300,7 @@ def test_photos_that_become_other_channels_than_the_net_takes(home, noise):
     Image.fromarray(noise[0]).save(home / "data" / "1" / "a.png")
     with pytest.raises(ConvAtlasError, match="photos become 3 channels; this net takes 1"):
         ca.evaluate(net, home / "data")
-    with pytest.raises(ConvAtlasError, match="a photo becomes 3 channels, this net takes 1"):
+    with pytest.raises(ConvAtlasError, match="photos become 3 channels; this net takes 1"):
         ca.classify(noise[0], net)
 
 
@@ -347,7 +347,7 @@ def test_what_another_preprocessing_costs(home, net, noise):
     assert (own.preprocessing, other.preprocessing) == ("lite", "timm/ra_in1k")
     assert own.top1 == 100 > other.top1
     assert "lite weights, 12" in str(own)
-    assert "lite weights seen as timm/ra_in1k prepares photos, 12" in str(other)
+    assert "lite weights with the preprocessing of timm/ra_in1k, 12" in str(other)
     cell = next(cell for cell in ca.check("efficientnet_lite0").cells if cell.column == "top1")
     assert cell.measured == 100, "the wrong preprocessing is no measurement of the net"
     assert json.loads(own.to_json())["top1"] == 100

@@ -29,7 +29,7 @@ def test_weights_bring_their_own_preparation() -> None:
 
 def test_without_weights_the_photo_is_resized() -> None:
     found = net_input("lenet4_dense", sample("coffee"))
-    assert found.caption.startswith("Weights: random, of seed 0. The photo was resized")
+    assert found.caption.startswith("Weights: random, seed 0. The photo was resized")
     assert found.x.shape == (1, 1, 32, 32)
     assert 0 <= float(found.x.min()) < float(found.x.max()) <= 1
     grey = Image.fromarray(read(sample("coffee"))).resize((32, 32), Image.Resampling.BICUBIC).convert("L")
@@ -99,7 +99,7 @@ def test_the_shape_alone_is_prepared_as_the_weights_are() -> None:
 
 
 def test_another_size_than_the_weights_have_is_told_of() -> None:
-    with pytest.raises(ConvAtlasError, match="prepare photos of 224 x 224, not of 128 x 128"):
+    with pytest.raises(ConvAtlasError, match="photos for the lite weights have 224 x 224 pixels, not 128 x 128"):
         look("efficientnet_lite0", sample("chelsea"), maps="stem", size=128)
     assert "32 maps of 64×64" in words(
         look("efficientnet_lite0", sample("chelsea"), maps="stem", size=128, weights="none")
@@ -123,7 +123,7 @@ def test_kernels_are_no_matter_of_the_photo() -> None:
 def test_weights_that_are_not_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CONVATLAS_HOME", str(tmp_path))
     monkeypatch.setenv("CONVATLAS_OFFLINE", "1")
-    with pytest.raises(StoreError, match="or take none for the weights"):
+    with pytest.raises(StoreError, match="or choose 'none' as weights"):
         look("resnet18", sample("chelsea"), maps="stem")
 
 

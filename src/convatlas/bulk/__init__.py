@@ -1,1 +1,1 @@
-"""Nets on folders of any number of photos: shards of answers, in this process or on a Dask cluster."""
+"""Run nets on any number of photos, shard by shard, in this process or on a Dask cluster."""

@@ -16,15 +16,15 @@ from convatlas.bulk.manifest import read_manifest
 from convatlas.bulk.result import Batch
 
 if TYPE_CHECKING:
-    from convatlas.bulk.columns import Columns
     from convatlas.bulk.shards import Shard
+    from convatlas.bulk.tasks import Task
 
 MAX_SHARD = 1_000_000
 SHARD = 1000
-"""Photos in a file of answers."""
+"""Default number of photos in a shard."""
 
-RANGES = 256
-"""Photos of the job, evenly spread, from which int8 takes its ranges."""
+CALIBRATION = 256
+"""Number of photos, evenly spread over the job, that calibrate int8."""
 
 
 @verb
@@ -48,71 +48,72 @@ def batch(
     tls_cert: str | None = None,
     tls_key: str | None = None,
 ) -> Steps[Batch]:
-    """Classify, embed or detect on many photos; the answers are Parquet files in a folder, each whole or absent.
+    """Classify, embed or detect on many photos; write the results to a folder of Parquet files.
 
-    The same call again continues after the finished shards, however the run before ended. Photos that cannot be read
-    have an `error` in their row. A script that starts processes has to be guarded by `__name__ == "__main__"`.
+    Each file, a shard, is written whole or not at all. The same call continues after the finished shards, however the
+    previous run ended. Photos that cannot be read have an `error` in their row. A script that starts processes must
+    call this below `if __name__ == "__main__":`.
 
     Args:
         task: "classify", "embed" or "detect".
         photos: A folder, or a manifest: a text file with a path on each line, or a .csv file with a column "path".
-        output: The folder of the answers; `pyarrow.parquet.read_table(output)` reads all of it.
-        net: A net's name, or a file that `export` wrote; by default EfficientNet-Lite0, or YOLOv3 to detect.
+        output: The folder of the results; `pyarrow.parquet.read_table(output)` reads all of them.
+        net: A net's name, or a file that `export` wrote; by default EfficientNet-Lite0, for "detect" YOLOv3.
         weights: As in `load`.
-        top: How many classes of each photo (by default 5), or how many objects at most (100).
+        top: Number of classes of each photo (by default 5), or largest number of objects (by default 100).
         threshold: The score that an object has to exceed.
         engine: As in `accelerate`; detectors run in eager mode.
-        precision: As in `accelerate`; int8 takes its ranges from the photos.
+        precision: As in `accelerate`; int8 is calibrated on the photos.
         device: "auto", "cpu", "cuda" or "mps".
-        shard: Photos in a file.
-        cluster: Whether shards are answered side by side, on Dask: in processes on this machine without a `scheduler`.
+        shard: Number of photos in a shard.
+        cluster: Whether to process shards in parallel on Dask, in processes on this machine unless `scheduler` is set.
         workers: Number of processes; by default as many as the cores suggest.
         scheduler: Address of a Dask scheduler whose workers see the same files.
-        tls_ca: For a scheduler at tls://..., a file with the certificate of the authority that signed the others.
-        tls_cert: A file with our certificate, for the same case.
-        tls_key: A file with the key of our certificate.
+        tls_ca: For a scheduler at tls://..., file with the certificate of the authority.
+        tls_cert: For the same, file with your certificate.
+        tls_key: For the same, file with the key of your certificate.
 
     Raises:
-        ConvAtlasError: A setting is invalid; the folder holds another job or another run works in it; the disk is full;
-            the cluster does not answer. Finished shards are whole.
+        ConvAtlasError: A setting is invalid, the folder holds another job or is in use, the disk is full, or the
+            cluster does not answer. Finished shards are kept.
     """
     job = Job(task, net, weights, top, threshold, engine, precision, device)
-    where = cluster_of(cluster, workers, scheduler, (tls_ca, tls_cert, tls_key))
-    return run_job(job, photos, output, shard, where)
+    dask_cluster = cluster_of(cluster, workers, scheduler, (tls_ca, tls_cert, tls_key))
+    return run_job(job, photos, output, shard, dask_cluster)
 
 
 def run_job(
     job: Job, photos: str | Path, output: str | Path, shard: int = SHARD, cluster: Cluster | None = None
 ) -> Steps[Batch]:
-    """Answer all photos of a job, as `batch` does: (photos done, photos in all, the result with the last one)."""
+    """Run a job, as `batch` does; yield (photos done, photos in all, None), and the result with the last photo."""
     require("pyarrow", "cluster")
     if cluster is not None:
         require("distributed", "cluster")
     if type(shard) is not int or not 1 <= shard <= MAX_SHARD:
-        raise ConvAtlasError(f"a shard is a number of photos from 1 to {MAX_SHARD:,}; got {shard!r}")
-    from convatlas.bulk.columns import columns_of, identity, shard_settings
+        raise ConvAtlasError(f"shard is a number of photos from 1 to {MAX_SHARD:,}; got {shard!r}")
     from convatlas.bulk.output import check_job, own_folder, split, unreadable
+    from convatlas.bulk.tasks import load_task, net_identity, shard_settings
 
     manifest, folder = read_manifest(photos), Path(output).absolute()
     if job.precision == "int8":
-        job = replace(job, ranges=manifest.sample(RANGES))
+        job = replace(job, ranges=manifest.sample(CALIBRATION))
     with own_folder(folder):
-        columns = columns_of(job)
-        net = identity(columns)
+        task = load_task(job)
+        net = net_identity(task)
         check_job(folder, {**job.settings(), **net, **manifest.summary(), "shard": shard})
         shards = split(folder, manifest, shard)
         missing = [part for part in shards if not part.file.exists()]
         settings, new = shard_settings(job, net), {part.file for part in missing}
-        # Damaged files are reported before the work, not after it.
+        # Before the work, so that damaged files are reported at once.
         unread = {part.file: unreadable(part, settings) for part in shards if part.file not in new}
         total = len(manifest.names)
         first = done = total - sum(len(part.names) for part in missing)
         yield done, total, None
         engines: dict[str, None] = {}
-        steps = _run_here(columns, net, missing) if cluster is None else _run_on(cluster, job, net, missing)
+        steps = _run_here(task, net, missing) if cluster is None else _run_on(cluster, job, net, missing)
         start = time.monotonic()
         for count, engine in steps:
-            if done == first and not count:  # engine or workers have started; only the photos' time is measured
+            if done == first and not count:  # start-up of engine or workers does not count
                 start = time.monotonic()
             done += count
             engines |= {engine: None} if engine else {}
@@ -134,22 +135,22 @@ def run_job(
     yield total, total, result
 
 
-def _run_here(columns: Columns, net: Mapping[str, object], shards: Sequence[Shard]) -> Iterator[tuple[int, str]]:
-    """Answer shards in this process: (photos done, engine) after each batch."""
-    from convatlas.bulk.shards import fill
+def _run_here(task: Task, net: Mapping[str, object], shards: Sequence[Shard]) -> Iterator[tuple[int, str]]:
+    """Process shards in this process; yield (photos done, engine) after each batch."""
+    from convatlas.bulk.shards import write_shards
 
     if shards:
-        yield 0, columns.engine
+        yield 0, task.engine
     before = 0
-    for shard, done in fill(shards, columns, net):
-        yield done - before, columns.engine
+    for shard, done in write_shards(shards, task, net):
+        yield done - before, task.engine
         before = done % len(shard.names)
 
 
 def _run_on(
     cluster: Cluster, job: Job, net: Mapping[str, object], shards: Sequence[Shard]
 ) -> Iterator[tuple[int, str]]:
-    """Answer shards on a cluster: (photos done, engine) after each shard."""
+    """Process shards on a cluster; yield (photos done, engine) after each shard."""
     from convatlas.bulk.dask import run_shards
     from convatlas.bulk.dask_cluster import connect
 

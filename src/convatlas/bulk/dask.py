@@ -12,33 +12,33 @@ from distributed import Client, Future, KilledWorker, wait
 from distributed.comm.core import CommClosedError
 
 from convatlas.base.errors import ConvAtlasError, printable
-from convatlas.bulk.columns import Columns, columns_of, identity
 from convatlas.bulk.dask_cluster import TIMEOUT
 from convatlas.bulk.job import Job
-from convatlas.bulk.shards import Shard, fill
+from convatlas.bulk.shards import Shard, write_shards
+from convatlas.bulk.tasks import Task, load_task, net_identity
 
 KEPT = "finished shards are whole, and the same call continues after them"
 
 GONE = f"the scheduler is gone; {KEPT}"
 
-ONE_AT_A_TIME = threading.Lock()
-"""A worker answers one shard at a time, however many threads it has: engines are not made to be shared."""
+ENGINE_LOCK = threading.Lock()
+"""Held while a worker processes a shard: engines are not made to be shared by its threads."""
 
 
 def run_shards(
     client: Client, job: Job, net: Mapping[str, object], shards: Sequence[Shard]
 ) -> Iterator[tuple[Shard, str]]:
-    """Yield each shard when it is finished, and its engine; only a few shards wait at the scheduler at any time.
+    """Yield each finished shard and its engine; only a few shards wait at the scheduler at any time.
 
     Raises:
-        ConvAtlasError: A worker raised it; or a shard ended several workers and is given up; or the scheduler or all of
-            its workers are gone.
+        ConvAtlasError: A worker raised it, a shard crashed several workers, or the scheduler or all of its workers are
+            gone.
     """
     waiting, running = iter(shards), dict[Future[str], Shard]()
     while True:
-        # After a worker died, more shards may be running than the remaining workers would be given.
+        # After a worker died, more shards may be submitted already than twice the number of remaining threads.
         for shard in islice(waiting, max(0, 2 * _threads(client) - len(running))):
-            running[client.submit(answer_shard, job, dict(net), shard, pure=False)] = shard
+            running[client.submit(process_shard, job, dict(net), shard, pure=False)] = shard
         if not running:
             return
         future = _first_finished(client, list(running))
@@ -46,9 +46,7 @@ def run_shards(
         try:
             yield shard, future.result()
         except KilledWorker:
-            raise ConvAtlasError(
-                f"{shard.file.name} ended several workers, one after the other, and is given up"
-            ) from None
+            raise ConvAtlasError(f"{shard.file.name} crashed several workers, one after the other") from None
         except (CancelledError, CommClosedError):
             raise ConvAtlasError(GONE) from None
         except ConvAtlasError:
@@ -78,32 +76,32 @@ def _first_finished(client: Client, futures: list[Future[str]]) -> Future[str]:
 
 
 def _threads(client: Client) -> int:
-    """Number of shards that can be answered at a time; 1 without workers."""
+    """Number of shards that can be processed at a time; 1 without workers."""
     try:
         return max(1, sum(map(int, client.nthreads().values())))
     except OSError:
         raise ConvAtlasError(GONE) from None
 
 
-def answer_shard(job: Job, net: Mapping[str, object], shard: Shard) -> str:
-    """Answer a shard on a worker, unless its file exists; return the engine, or "" if it did.
+def process_shard(job: Job, net: Mapping[str, object], shard: Shard) -> str:
+    """Process a shard on a worker and return the engine; "" if the shard's file exists already.
 
     Raises:
-        ConvAtlasError: This machine has other weights by the same name, or `fill` or `columns_of` raises it.
+        ConvAtlasError: The weights of this name differ on this machine, or `write_shards` or `load_task` raises it.
     """
-    with ONE_AT_A_TIME:
+    with ENGINE_LOCK:
         if shard.file.exists():
             return ""
-        columns, here = _columns(job)
-        if here != net:
+        task, identity = _load_task_once(job)
+        if identity != net:
             raise ConvAtlasError(f"on a worker, {net['net']} with {net['weights']} weights is another net than here")
-        for _ in fill([shard], columns, net):
+        for _ in write_shards([shard], task, net):
             pass
-        return columns.engine
+        return task.engine
 
 
 @lru_cache(maxsize=1)
-def _columns(job: Job) -> tuple[Columns, dict[str, object]]:
-    """Load the net of a worker, once."""
-    columns = columns_of(job)
-    return columns, identity(columns)
+def _load_task_once(job: Job) -> tuple[Task, dict[str, object]]:
+    """Load the task on a worker, once for all shards of the job; also return its net's identity."""
+    task = load_task(job)
+    return task, net_identity(task)

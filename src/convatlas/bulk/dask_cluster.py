@@ -1,4 +1,4 @@
-"""Connect to a Dask cluster: processes on this machine, or a scheduler that runs already."""
+"""Connect to a Dask cluster: new processes on this machine, or a running scheduler."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from convatlas.base.sigint import ignore_sigint
 from convatlas.bulk.job import Cluster
 
 TIMEOUT = 30
-"""Seconds until a scheduler answers and has a worker, at the start and whenever no worker remains."""
+"""Seconds to wait for a scheduler to answer, and for its first worker, also after all workers were lost."""
 
 
 @contextmanager
 def connect(cluster: Cluster) -> Iterator[Client]:
-    """Connect to a cluster with at least one worker; processes that are started for it end with the context.
+    """Connect to a cluster with at least one worker; processes started for it end with the context.
 
     Raises:
         ConvAtlasError: The scheduler does not answer, or has no workers.
@@ -40,7 +40,7 @@ def connect(cluster: Cluster) -> Iterator[Client]:
         tls_client_key=cluster.tls_key,
         require_encryption=cluster.scheduler.startswith("tls://"),
     )
-    with silence_logging_cmgr(logging.CRITICAL):  # it logs a traceback; one line is raised instead
+    with silence_logging_cmgr(logging.CRITICAL):  # the error raised below replaces its traceback
         try:
             client = Client(cluster.scheduler, security=security, timeout=TIMEOUT)
         except (OSError, ValueError, TypeError) as error:
@@ -57,12 +57,12 @@ def connect(cluster: Cluster) -> Iterator[Client]:
 
 @contextmanager
 def _local_cluster(workers: int | None) -> Iterator[LocalCluster]:
-    """Start processes on this machine that share its cores and listen on this machine only."""
+    """Start a cluster of processes that share this machine's cores and cannot be reached from other machines."""
     count = workers or nprocesses_nthreads(threads())[0]
     share = str(max(1, threads() // count))
     before = dict(os.environ)
-    # Only processes that are not daemons may have children, which an engine needs to compile.
-    with dask.config.set({"distributed.worker.daemon": False}), TemporaryDirectory(prefix="convatlas-") as place:
+    # Daemons may not have child processes, which an engine needs to compile.
+    with dask.config.set({"distributed.worker.daemon": False}), TemporaryDirectory(prefix="convatlas-") as scratch:
         try:
             # The processes inherit this environment.
             os.environ |= {"OMP_NUM_THREADS": share, "MKL_NUM_THREADS": share}
@@ -74,9 +74,9 @@ def _local_cluster(workers: int | None) -> Iterator[LocalCluster]:
                         processes=True,
                         host="127.0.0.1",
                         dashboard_address=None,
-                        # Any free port: two clusters on one machine must not warn about each other.
+                        # Any free port, so that two clusters on one machine do not warn about each other.
                         scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-                        local_directory=place,
+                        local_directory=scratch,
                         memory_limit=0,
                         silence_logs=logging.CRITICAL,
                     )
@@ -88,6 +88,6 @@ def _local_cluster(workers: int | None) -> Iterator[LocalCluster]:
             with cluster:
                 yield cluster
         finally:
-            for name in os.environ.keys() - before.keys():  # Dask sets some too
+            for name in os.environ.keys() - before.keys():  # Dask sets variables too
                 del os.environ[name]
             os.environ.update(before)

@@ -1,4 +1,4 @@
-"""Jobs: what is asked of a net about each photo, and where it runs; all that a worker needs to start."""
+"""The settings of a job and of the cluster that runs it, in plain values that can be sent to workers."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from convatlas.weights.files import is_weights_file
 NETS = {"classify": "efficientnet_lite0", "embed": "efficientnet_lite0", "detect": "yolo_v3"}
 """Default net of each task."""
 
-TOPS = {"classify": 5, "embed": 1, "detect": 100}
+DEFAULT_TOP = {"classify": 5, "embed": 1, "detect": 100}
 """Default number of classes or objects of each task."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One task for one net.
+    """Settings of a job: a task, a net, and how to run it.
 
     Attributes:
         task: "classify", "embed" or "detect".
         net: The net's name, or the path of a file that `export` wrote; None for the default.
-        weights: As in `load`; None for the net's first ones.
-        top: How many classes of each photo, or how many objects at most; None for the default.
+        weights: As in `load`; None for the net's first lineage.
+        top: Number of classes of each photo, or largest number of objects; None for the default.
         threshold: The score that an object has to exceed.
         engine: As in `accelerate`.
         precision: As in `accelerate`.
         device: "auto", "cpu", "cuda" or "mps".
-        ranges: Paths of the photos from which int8 takes its ranges; empty for other precisions.
+        ranges: Paths of the photos that calibrate int8; empty for other precisions.
 
     Raises:
         ConvAtlasError: A setting is invalid.
@@ -59,17 +59,17 @@ class Job:
 
     @property
     def source(self) -> tuple[str, str | None]:
-        """The net and its weights by names and absolute paths, which are valid in any working directory."""
+        """The net and its weights, as names or as absolute paths, which are valid in any working directory."""
         net = NETS[self.task] if self.net is None else self.net
         return _absolute(net), None if self.weights is None else _absolute(self.weights)
 
     @property
     def limit(self) -> int:
-        """Number of classes, or largest number of objects."""
-        return TOPS[self.task] if self.top is None else self.top
+        """Number of classes or largest number of objects: `top`, or its default."""
+        return DEFAULT_TOP[self.task] if self.top is None else self.top
 
     def settings(self) -> dict[str, object]:
-        """Settings that the answers depend on, beside the net; not the engine, which another run may change."""
+        """Settings that the results depend on, except the net; the engine may differ between runs."""
         values: dict[str, object] = {"task": self.task, "precision": self.precision}
         if self.task != "embed":
             values["top"] = self.limit
@@ -84,14 +84,14 @@ def _absolute(name: str) -> str:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A Dask cluster that answers shards side by side.
+    """Settings of a Dask cluster.
 
     Attributes:
-        workers: Number of processes on this machine; None for as many as its cores suggest.
-        scheduler: Address of a Dask scheduler that runs already, instead of processes on this machine.
-        tls_ca: For a scheduler at tls://..., a file with the certificate of the authority that signed the others.
-        tls_cert: A file with our certificate, for the same case.
-        tls_key: A file with the key of our certificate.
+        workers: Number of processes on this machine; None to derive it from the number of cores.
+        scheduler: Address of a running Dask scheduler; None for processes on this machine.
+        tls_ca: For a scheduler at tls://..., file with the certificate of the authority.
+        tls_cert: For the same, file with your certificate.
+        tls_key: For the same, file with the key of your certificate.
 
     Raises:
         ConvAtlasError: Settings contradict each other.
@@ -110,7 +110,7 @@ class Cluster:
         secure = self.scheduler is not None and self.scheduler.startswith("tls://")
         if secure != all(tls) or secure != any(tls):
             raise ConvAtlasError(
-                "a scheduler at tls://... takes tls_ca, tls_cert and tls_key, all of them, and no other does"
+                "a scheduler at tls://... takes all of tls_ca, tls_cert and tls_key; any other takes none of them"
             )
         for file in tls:
             if file is not None and not os.path.isfile(file):
@@ -120,7 +120,7 @@ class Cluster:
 def cluster_of(
     enabled: bool, workers: int | None, scheduler: str | None, tls: tuple[str | None, str | None, str | None]
 ) -> Cluster | None:
-    """Return the cluster that any of its settings asks for; None to run in this process."""
+    """Return the cluster, if `enabled` or if any of its settings is given; None to run in this process."""
     if not enabled and all(setting is None for setting in (workers, scheduler, *tls)):
         return None
     return Cluster(workers, scheduler, *tls)

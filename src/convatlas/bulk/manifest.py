@@ -1,4 +1,4 @@
-"""Manifests: the photos of a job, below a folder or listed in a file."""
+"""List the photos of a job: all below a folder, or those that a manifest file names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Manifest:
 
     Attributes:
         root: The folder that relative names start from.
-        names: Paths, relative or absolute; bytes that are not UTF-8 as `os.fsdecode` returns them.
+        names: Paths, relative or absolute, as `os.fsdecode` returns them.
     """
 
     root: str
@@ -30,7 +30,7 @@ class Manifest:
         return tuple(os.path.join(self.root, name) for name in self.names[::step][:count])
 
     def summary(self) -> dict[str, object]:
-        """Describe the photos by their names alone: the folder, their number, and a hash of the names in order."""
+        """Describe the photos in plain values: the folder, their number, and a hash of their names in order."""
         digest = hashlib.sha256()
         for name in self.names:
             digest.update(os.fsencode(name) + b"\0")
@@ -42,7 +42,7 @@ class Manifest:
 
 
 def read_manifest(photos: str | Path) -> Manifest:
-    """List the photos below a folder in the order of their names, or those of a manifest in its order.
+    """List the photos below a folder, sorted by name, or those of a manifest, in its order.
 
     A manifest is a text file with a path on each line, or a .csv file with a column "path"; paths are relative to the
     manifest's folder, or absolute. Blank lines are skipped, a photo that is listed twice counts twice.
@@ -73,7 +73,7 @@ def _lines(manifest: Path) -> list[str]:
         raise ImageError(f"{str(manifest)!r} is neither a folder nor a manifest of photos")
     if b"\0" in data[:65536]:
         raise ImageError(f"{str(manifest)!r} is not a manifest: a text file with a path on each line, or .csv")
-    # Not by `splitlines`, which also ends lines at characters that names may hold.
+    # `splitlines` would also split at characters that names may contain.
     lines = os.fsdecode(data.removeprefix(b"\xef\xbb\xbf")).split("\n")
     if manifest.suffix.lower() != ".csv":
         return [line.rstrip("\r") for line in lines if line.strip()]
@@ -83,7 +83,7 @@ def _lines(manifest: Path) -> list[str]:
         raise ImageError(f"the manifest {str(manifest)!r} is damaged ({error})") from None
     if not rows:
         return []
-    if "path" not in rows[0]:  # a guess could take labels for photos
+    if "path" not in rows[0]:  # guessing the column could take labels for photos
         first = printable(", ".join(rows[0]))
         raise ImageError(f"the manifest {str(manifest)!r} has no column 'path'; its first row is {first!r}")
     column = rows[0].index("path")

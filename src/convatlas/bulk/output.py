@@ -1,4 +1,4 @@
-"""The folder of the answers: one run at a time works in it, on one job, which a file in it describes."""
+"""The output folder of a job: its lock, its description and its shards' files."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from convatlas.bulk.result import Unreadable
 from convatlas.bulk.shards import Shard, printable_name, unwritable
 
 JOB = "_job.json"
-"""The leading underscore makes readers of Parquet folders skip it."""
+"""File that describes the job; readers of Parquet folders skip names with a leading underscore."""
 
 
 @contextmanager
 def own_folder(folder: Path) -> Iterator[None]:
-    """Create the folder and hold it; a second run is refused as long as this one lives.
+    """Create the folder and lock it; a second run is refused as long as this one lives.
 
     Raises:
-        ConvAtlasError: Another run works in the folder, or it cannot be written.
+        ConvAtlasError: Another run is using the folder, or it cannot be written.
     """
     busy = ConvAtlasError(f"another run is at work in {str(folder)!r}: wait for it, or name another folder")
     with owned(folder / "batch", busy, unwritable):
         try:
-            for path in folder.glob(".shard-*.parquet.*"):  # of a run that was killed while it wrote
+            for path in folder.glob(".shard-*.parquet.*"):  # left by a run that was killed while writing
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise unwritable(folder, error) from None
@@ -39,7 +39,7 @@ def own_folder(folder: Path) -> Iterator[None]:
 
 
 def shard_file(folder: Path, number: int) -> Path:
-    """Path of a shard's file; photos' names are not part of it."""
+    """Path of a shard's file."""
     return folder / f"shard-{number:06}.parquet"
 
 
@@ -51,7 +51,7 @@ def split(folder: Path, manifest: Manifest, size: int) -> list[Shard]:
 
 
 def check_job(folder: Path, job: Mapping[str, object]) -> None:
-    """Write the job's description into the folder, or check that it is the same as before.
+    """Write the job's description to the folder, or check that it equals the description there.
 
     Raises:
         ConvAtlasError: The folder holds another job; names the first difference.
@@ -83,7 +83,7 @@ def unreadable(shard: Shard, settings: Mapping[str, object]) -> list[Unreadable]
 
     Args:
         shard: The shard.
-        settings: What its file has to record, as `shard_settings` returns it.
+        settings: Settings that its file has to record, as `shard_settings` returns them.
 
     Raises:
         ConvAtlasError: The file is damaged, or belongs to another shard or job.
@@ -96,10 +96,10 @@ def unreadable(shard: Shard, settings: Mapping[str, object]) -> list[Unreadable]
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
         raise _unusable(shard, "is damaged") from None
     if not same or table["path"].to_pylist() != [printable_name(name) for name in shard.names]:
-        raise _unusable(shard, "holds other answers")
+        raise _unusable(shard, "belongs to another shard or job")
     rows = table.filter(table["error"].is_valid()).to_pylist()
     return [Unreadable(row["path"], row["error"]) for row in rows]
 
 
 def _unusable(shard: Shard, reason: str) -> ConvAtlasError:
-    return ConvAtlasError(f"{str(shard.file)!r} {reason}: remove it, and the same call makes it again")
+    return ConvAtlasError(f"{str(shard.file)!r} {reason}: remove it, and the same call writes it again")

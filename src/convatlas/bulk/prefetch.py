@@ -1,4 +1,4 @@
-"""Prefetching: threads work ahead, and only a few results wait to be taken."""
+"""Compute results ahead of their use in threads, a bounded number at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 def prefetch(work: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int) -> Iterator[Result]:
-    """Apply `work` to each item in turn; up to `ahead` items are started or done before their results are taken."""
+    """Yield `work(item)` for each item in order, computed in threads up to `ahead` items in advance."""
     pool = ThreadPoolExecutor(threads)
     waiting: deque[Future[Result]] = deque()
     try:

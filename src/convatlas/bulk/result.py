@@ -1,4 +1,4 @@
-"""The result of a job."""
+"""Record of a finished job."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Batch(Record):
-    """A finished job.
+    """Record of a finished job.
 
     Attributes:
         task: "classify", "embed" or "detect".
         net: The card's name.
         weights: The lineage's name.
         engines: Engines of this run; those of earlier runs are recorded in the files.
-        output: The folder of the answers.
-        photos: Number of photos.
-        shards: Number of files.
-        answered: Photos of this run; the others were answered before.
+        output: The folder of the results.
+        photos: Number of photos of the job.
+        shards: Number of shards, each in a file.
+        answered: Number of photos that this run processed; earlier runs processed the others.
         seconds: Duration of this run, from the first photo on.
         unread: All photos that could not be read, and why.
     """

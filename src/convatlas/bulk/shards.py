@@ -1,4 +1,4 @@
-"""Shards: photos are decoded ahead, answered in batches, and written as one Parquet file, whole or not at all."""
+"""Process shards: decode photos ahead, run the net on batches, write each shard as one Parquet file."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ import pyarrow.parquet as pq
 from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.machine import threads
-from convatlas.bulk.columns import Answers, Columns, metadata
 from convatlas.bulk.prefetch import prefetch
+from convatlas.bulk.tasks import ColumnValues, Task, shard_metadata
 from convatlas.predict.predictors import Prepared, prepare
 
 PHOTO_COLUMNS = {"path": pa.string(), "raw_path": pa.binary(), "error": pa.string()}
-"""Columns of all tables: the photo, its name as bytes if that is not UTF-8, and why it could not be read."""
+"""Columns of all tasks: the photo, its name as bytes if that is not UTF-8, and why it could not be read."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Photos that are answered together.
+    """Photos whose results are written to one file.
 
     Attributes:
         root: The folder that the names are relative to.
         names: Names of the photos.
-        file: Path of the file of answers.
+        file: Path of the file.
     """
 
     root: str
@@ -37,63 +37,63 @@ class Shard:
     file: Path
 
 
-def fill(shards: Sequence[Shard], columns: Columns, net: Mapping[str, object]) -> Iterator[tuple[Shard, int]]:
-    """Answer shards in turn and write each; yield after each batch the shard and how many of its photos are done.
+def write_shards(shards: Sequence[Shard], task: Task, net: Mapping[str, object]) -> Iterator[tuple[Shard, int]]:
+    """Process and write shards in turn; yield after each batch the shard and how many of its photos are done.
 
     Args:
         shards: The shards.
-        columns: The net at work.
-        net: What the files record of the net, as `identity` returns it.
+        task: The task, with its net.
+        net: Identity of the net that the files record, as `net_identity` returns it.
 
     Raises:
         ConvAtlasError: A file cannot be written.
     """
-    rows = _empty_rows(columns)
-    for shard, errors, answers in _batches(shards, columns):
+    rows = _empty_rows(task)
+    for shard, errors, values in _batches(shards, task):
         readable = iter(range(len(errors)))
         for error in errors:
-            place = next(readable) if error is None else None
+            index = next(readable) if error is None else None
             rows["error"].append(error)
-            for name in columns.types:
-                rows[name].append(None if place is None else answers[name][place])
+            for name in task.column_types:
+                rows[name].append(None if index is None else values[name][index])
         yield shard, len(rows["error"])
         if len(rows["error"]) == len(shard.names):
             rows["path"] = [printable_name(name) for name in shard.names]
             rows["raw_path"] = [None if _is_utf8(name) else os.fsencode(name) for name in shard.names]
-            schema = pa.schema({**PHOTO_COLUMNS, **columns.types}, metadata(columns, net))
+            schema = pa.schema({**PHOTO_COLUMNS, **task.column_types}, shard_metadata(task, net))
             arrays = [pa.array(rows[name], schema.field(name).type) for name in schema.names]
             write(shard.file, pa.table(arrays, schema=schema))
-            rows = _empty_rows(columns)
+            rows = _empty_rows(task)
 
 
-def _empty_rows(columns: Columns) -> dict[str, list[Any]]:
-    return {name: [] for name in (*PHOTO_COLUMNS, *columns.types)}
+def _empty_rows(task: Task) -> dict[str, list[Any]]:
+    return {name: [] for name in (*PHOTO_COLUMNS, *task.column_types)}
 
 
-def _batches(shards: Sequence[Shard], columns: Columns) -> Iterator[tuple[Shard, list[str | None], Answers]]:
-    """Answer the batches in order: the shard, for each photo why it could not be read, the answers to the others.
+def _batches(shards: Sequence[Shard], task: Task) -> Iterator[tuple[Shard, list[str | None], ColumnValues]]:
+    """Yield for each batch its shard, the error of each photo (None if it could be read), and the values of the others.
 
-    While a batch is answered, others are decoded; where the engine takes several callers, each thread goes all the way
-    from the files to the answers.
+    Photos are decoded in threads while the net runs; if the engine takes several callers, each thread decodes its
+    photos and runs the net on them.
     """
-    preprocessing, size = columns.net.lineage.preprocessing, columns.batch
+    preprocessing, size = task.net.lineage.preprocessing, task.batch
     parts = ((shard, shard.names[at : at + size]) for shard in shards for at in range(0, len(shard.names), size))
 
     def decode(part: tuple[Shard, Sequence[str]]) -> tuple[Shard, Prepared]:
         shard, names = part
         return shard, prepare(preprocessing, [os.path.join(shard.root, name) for name in names])
 
-    def answer(decoded: tuple[Shard, Prepared]) -> tuple[Shard, list[str | None], Answers]:
+    def predict(decoded: tuple[Shard, Prepared]) -> tuple[Shard, list[str | None], ColumnValues]:
         shard, batch = decoded
-        return shard, batch.errors, columns(batch.x, batch.sizes) if len(batch.x) else {}
+        return shard, batch.errors, task(batch.x, batch.sizes) if len(batch.x) else {}
 
-    if columns.callers > 1:
-        return prefetch(lambda part: answer(decode(part)), parts, columns.callers, columns.callers + 2)
-    return map(answer, prefetch(decode, parts, threads(), threads() + 2))
+    if task.callers > 1:
+        return prefetch(lambda part: predict(decode(part)), parts, task.callers, task.callers + 2)
+    return map(predict, prefetch(decode, parts, threads(), threads() + 2))
 
 
 def printable_name(name: str) -> str:
-    r"""Return a photo's name as the table has it: bytes that are not UTF-8 are written as `\xff`."""
+    r"""Return a photo's name as the column `path` has it: bytes that are not UTF-8 are written as `\xff`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 

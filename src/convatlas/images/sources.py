@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from convatlas.images.decoding import Source
-from convatlas.images.folders import photos
+from convatlas.images.folders import list_photos
 
 
-def stands_for_many(photos: Source | Sequence[Source]) -> bool:
+def is_collection(photos: Source | Sequence[Source]) -> bool:
     """Whether `photos` is a list, a tuple or a folder; anything else is one photo."""
     return isinstance(photos, list | tuple) or (isinstance(photos, str | Path) and Path(photos).is_dir())
 
@@ -23,10 +23,10 @@ def sources(source: Source | Sequence[Source]) -> list[Source]:
     entries: Sequence[Source] = source if isinstance(source, list | tuple) else [source]  # type: ignore[list-item]
     result: list[Source] = []
     for entry in entries:
-        result += photos([entry]) if isinstance(entry, str | Path) else [entry]
+        result += list_photos([entry]) if isinstance(entry, str | Path) else [entry]
     return result
 
 
-def name(source: Source) -> str:
+def source_name(source: Source) -> str:
     """Name of a photo in records: its path, or the type it was given as."""
     return str(source) if isinstance(source, str | Path) else type(source).__name__

@@ -1,1 +1,1 @@
-"""From a photo to an answer: classify, detect, evaluate, look inside."""
+"""Run nets on photos: classify, detect, evaluate accuracy, and draw what happens inside."""

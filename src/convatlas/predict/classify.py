@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from convatlas.images.decoding import Source
-from convatlas.images.sources import name, sources
+from convatlas.images.sources import source_name, sources
 from convatlas.predict.photo_verb import photo_verb
 from convatlas.predict.predictors import BATCH, classifier, prepare
 from convatlas.predict.results import Answer, Classification, check_top
@@ -25,17 +25,17 @@ def classify(
     device: str = "auto",
     engine: str = "auto",
 ) -> Iterator[Classification]:
-    """Find the most probable classes of a photo, or of each of several.
+    """Find the most probable classes of one photo or of several.
 
     Args:
         photos: A path, bytes, an array (H, W, 3) or a PIL image; or a folder, or a list of any of these.
         net: A net's name, or a net that `load` returned.
-        weights: Weights of a net by its name, as in `load`; its first ones by default.
+        weights: Lineage or file of weights if `net` is a name, as in `load`; by default the net's first lineage.
         top: How many classes, from 1 up to all of them.
         device: "auto", "cpu", "cuda" or "mps".
-        engine: Engine of a net by its name. "auto": ONNX Runtime or OpenVINO without loading PyTorch, if `accelerate`
-            made their files for these weights before, otherwise eager mode; "eager"; or one of these two, whose files
-            are made if they are missing.
+        engine: "auto": ONNX Runtime or OpenVINO, without loading PyTorch, if `net` is a name and `accelerate` has
+            exported these weights before, otherwise eager mode. "eager": PyTorch. "onnxruntime" or "openvino": that
+            engine, for a `net` given by name; the weights are exported first if necessary.
 
     Returns:
         A `Classification` for a single photo; a list of them for a folder or a list, in which photos that cannot be
@@ -53,11 +53,13 @@ def classify(
     for start in range(0, len(photos), BATCH):
         batch = photos[start : start + BATCH]
         prepared = prepare(lineage.preprocessing, batch)
-        indices, shares = predictor.best(prepared.x, top) if len(prepared.x) else ((), ())
-        rows = iter(zip(indices, shares, strict=True))
+        indices, probabilities = predictor.top_classes(prepared.x, top) if len(prepared.x) else ((), ())
+        rows = iter(zip(indices, probabilities, strict=True))
         for photo, error in zip(batch, prepared.errors, strict=True):
             answers: tuple[Answer, ...] = ()
             if error is None:
-                pairs = zip(*next(rows), strict=True)
-                answers = tuple(Answer(lineage.class_names[index], int(index), float(share)) for index, share in pairs)
-            yield Classification(name(photo), predictor.net, lineage.name, answers, error)
+                answers = tuple(
+                    Answer(lineage.class_names[index], int(index), float(probability))
+                    for index, probability in zip(*next(rows), strict=True)
+                )
+            yield Classification(source_name(photo), predictor.net, lineage.name, answers, error)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from convatlas.base.devices import device_of
 from convatlas.images.decoding import Source
-from convatlas.images.sources import name, sources
+from convatlas.images.sources import source_name, sources
 from convatlas.nets.net import Net
 from convatlas.predict.nets import detecting_net
 from convatlas.predict.photo_verb import photo_verb
@@ -26,14 +26,14 @@ def detect(
     top: int = 100,
     device: str = "auto",
 ) -> Iterator[Detection]:
-    """Find the objects on a photo, or on each of several, with their boxes.
+    """Find the objects on one photo or on several, with their boxes.
 
     Args:
         photos: A path, bytes, an array (H, W, 3) or a PIL image; or a folder, or a list of any of these.
         net: A detector's name, or a net that `load` returned.
-        weights: Weights of a net by its name: a lineage or a file, as in `load`.
-        threshold: The score that an object has to exceed, from 0 up to, but not including, 1.
-        top: How many objects at most, 1 or more.
+        weights: Lineage or file of weights if `net` is a name, as in `load`; by default the net's first lineage.
+        threshold: Score that an object has to exceed, at least 0 and below 1.
+        top: Largest number of objects, 1 or more.
         device: "auto", "cpu", "cuda" or "mps".
 
     Returns:
@@ -49,11 +49,11 @@ def detect(
     check_limits(threshold, top)
     module = detecting_net(net, weights)
     predictor = Detector.of(module, EagerSession(module, place))
-    unread = Detection("", predictor.net, predictor.lineage.name, float(threshold), None, ())
+    template = Detection("", predictor.net, predictor.lineage.name, float(threshold), None, ())
     for photo in sources(photos):
         prepared = prepare(predictor.lineage.preprocessing, [photo])
         if prepared.errors[0] is not None:
-            yield replace(unread, photo=name(photo), error=prepared.errors[0])
+            yield replace(template, photo=source_name(photo), error=prepared.errors[0])
         else:
             (objects,) = predictor.objects(prepared.x, prepared.sizes, threshold, top)
-            yield replace(unread, photo=name(photo), size=prepared.sizes[0], objects=objects)
+            yield replace(template, photo=source_name(photo), size=prepared.sizes[0], objects=objects)

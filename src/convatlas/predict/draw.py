@@ -1,4 +1,4 @@
-"""Draw a net, or what happens in it when it sees a photo."""
+"""Draw a net, or what it computes from a photo."""
 
 from __future__ import annotations
 
@@ -29,33 +29,33 @@ def draw(
     photo: Source | None = None,
     weights: str | None = None,
 ) -> Picture:
-    """Draw a net, or with one of `field`, `maps`, `filters` and `pixel` what happens in it when it sees a photo.
+    """Draw a net; with one of `field`, `maps`, `filters` and `pixel`, draw what it computes from a photo.
 
     Args:
         net: Name of a net, `package.module:callable`, or a .pt2 file.
-        output: File to write, .svg or .png; by default none.
-        style: "blocks", or "boxes": stacks of maps as LeNet-5 was drawn.
-        expand: Stage, or block of a stage, to draw with every layer by itself.
+        output: File to write, .svg or .png; None to write none.
+        style: "blocks", or "boxes" for stacks of feature maps, as LeNet-5 was drawn.
+        expand: Stage, or block of a stage, whose layers are drawn one by one.
         size: Side of the net's input in pixels, or (height, width); by default as published.
         genes: Genes to change, as in `build`.
-        field: "LAYER" or "LAYER,ROW,COLUMN": draw what a unit sees of the photo.
-        maps: "LAYER": draw its feature maps.
+        field: "LAYER" or "LAYER,ROW,COLUMN": draw the receptive field of a unit on the photo.
+        maps: "LAYER": draw the feature maps of this layer.
         filters: Whether to draw the kernels of the first convolution.
-        pixel: "LAYER,CHANNEL,ROW,COLUMN": draw how a convolution computes one number of its map.
+        pixel: "LAYER,CHANNEL,ROW,COLUMN": draw how a convolution computes one value of its output.
         photo: A path, bytes, an array or a PIL image; by default a sample photograph.
         weights: Lineage or file, or "none" for random weights; by default the net's first lineage.
 
     Raises:
         UnknownName: There is no such net, style, stage or layer.
-        ConvAtlasError: Arguments that do not go together, or a file that cannot be written.
+        ConvAtlasError: Arguments contradict each other, or the file cannot be written.
     """
     looks = (field is not None) + (maps is not None) + filters + (pixel is not None)
     if looks > 1:
-        raise ConvAtlasError("say one of field, maps, filters and pixel")
+        raise ConvAtlasError("choose one of field, maps, filters and pixel")
     if looks and (style != "blocks" or expand is not None):
-        raise ConvAtlasError("style and expand are for pictures of a net alone, without a photo")
+        raise ConvAtlasError("style and expand cannot be combined with field, maps, filters or pixel")
     if not looks and (photo is not None or weights is not None):
-        raise ConvAtlasError("photo and weights go with one of field, maps, filters and pixel")
+        raise ConvAtlasError("photo and weights need one of field, maps, filters and pixel")
     if looks:
         picture = look(
             net,

@@ -1,4 +1,4 @@
-"""Evaluate the accuracy of a net on photos whose classes are known."""
+"""Measure the accuracy of a net on labelled photos."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from convatlas.base.store.evaluations import add_evaluation
 from convatlas.base.store.remote import home
 from convatlas.base.verbs import Steps, verb
 from convatlas.engines.session import Float32Array, Session
-from convatlas.images.labelled import Labelled, labelled
+from convatlas.images.labelled import LabelledPhoto, list_labelled
 from convatlas.images.letterbox import DarknetPreprocessing
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.nets.net import Net
@@ -43,22 +43,22 @@ class Evaluation(Record):
     """Accuracy of a net on one data set.
 
     Attributes:
-        key: Hash of all that the result depends on: the net to the bit, its preprocessing, the photos, the right
-            answers.
+        key: Hash of everything the result depends on: architecture, weights, preprocessing, photos and labels.
         net: The card's name.
         weights: The lineage's name.
-        published: Whether the net is to the bit the one that the lineage published; `check` shows no other.
+        published: Whether architecture and weights are exactly those that the lineage published; `check` shows only
+            such results.
         hash: Hash of the weights' file.
         preprocessing: The lineage whose preprocessing was used.
         data: The folder.
-        photos: Number of photos, without those that could not be read.
-        classes: Number of classes that they belong to.
-        top1: Share of photos whose class was the net's first answer, in percent.
-        top5: Share of photos whose class was among the net's first five answers, in percent.
+        photos: Number of photos that could be read.
+        classes: Number of classes of these photos.
+        top1: Share of photos whose class is the most probable one, in percent.
+        top5: Share of photos whose class is among the five most probable ones, in percent.
         top1_interval: 95 % confidence interval of `top1` (Wilson 1927), in percent.
-        top5_interval: 95 % confidence interval of `top5`.
-        unreadable: Photos that could not be read.
-        empty: Folders of classes that hold no photo; they are left out.
+        top5_interval: 95 % confidence interval of `top5`, in percent.
+        unreadable: Paths of the photos that could not be read.
+        empty: Class folders without photos; these classes are left out.
     """
 
     key: str
@@ -78,13 +78,14 @@ class Evaluation(Record):
     empty: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        first, five = self.top1_interval, self.top5_interval
-        otherwise = "" if self.published else " (not as published)"
-        otherwise += "" if self.preprocessing == self.weights else f" seen as {self.preprocessing} prepares photos"
+        low1, high1 = self.top1_interval
+        low5, high5 = self.top5_interval
+        note = "" if self.published else " (not as published)"
+        note += "" if self.preprocessing == self.weights else f" with the preprocessing of {self.preprocessing}"
         return (
-            f"{self.net}, {self.weights} weights{otherwise}, {self.photos} photos of {self.classes} classes: "
-            f"top-1 {self.top1:.2f} % ({first[0]:.2f} to {first[1]:.2f}), "
-            f"top-5 {self.top5:.2f} % ({five[0]:.2f} to {five[1]:.2f})"
+            f"{self.net}, {self.weights} weights{note}, {self.photos} photos of {self.classes} classes: "
+            f"top-1 {self.top1:.2f} % ({low1:.2f} to {high1:.2f}), "
+            f"top-5 {self.top5:.2f} % ({low5:.2f} to {high5:.2f})"
         )
 
 
@@ -99,31 +100,31 @@ def evaluate(
     preprocessing: str | None = None,
     device: str = "auto",
 ) -> Steps[Evaluation]:
-    """Measure the accuracy of a net on photos whose classes are known, with its lineage's own preprocessing.
+    """Measure the accuracy of a net on labelled photos, with its lineage's own preprocessing.
 
-    Results are stored shard by shard: the same call after an interruption continues where it stopped. The result of a
-    net that is to the bit the one its lineage published is stored too; `check` shows it beside the published figure.
+    Finished shards are stored, so the same call continues after an interruption. If architecture and weights are
+    exactly those that the lineage published, the result is stored too; `check` shows it beside the published figure.
 
     Args:
         net: A net's name, or a net that `load` returned.
-        data: A folder of folders of classes (named by synset, by number or by label), or of photos, with `truth`.
-            Numbers count from 0: ImageNet's classes in the order of their synsets, others in that of the net's outputs.
-        weights: Weights of a net by its name, as in `load`.
+        data: A folder with a folder for each class (named by synset, number or label) or, with `truth`, a folder of
+            photos. Numbers start at 0, in the order of the synsets for ImageNet, of the net's outputs otherwise.
+        weights: Lineage or file of weights if `net` is a name, as in `load`; by default the net's first lineage.
         truth: A file with the name and the class of each photo.
-        classes: Names of the net's classes (or synsets, or numbers) by those of the data set, where they differ.
-        preprocessing: Another lineage of the net whose preprocessing is used, to compare the two.
+        classes: Map from class names of the data set to the net's names (or synsets, or numbers), where they differ.
+        preprocessing: Another lineage of the net, whose preprocessing is used instead.
         device: "auto", "cpu", "cuda" or "mps".
 
     Raises:
-        ImageError: There are no such photos, or none of them can be read.
-        ConvAtlasError: The net does not know a class of the data set, or does not classify.
+        ImageError: There are no photos, or none of them can be read.
+        ConvAtlasError: The net has no such class as the data set, or is not a classifier.
         WeightsError: The net has no weights, or no class names.
-        StoreError: The store cannot be written.
+        StoreError: The store is not writable.
     """
     place = device_of(device)
     module = classifying_net(net, weights)
     source = module.lineage if preprocessing is None else lineage(choose(module.card, preprocessing))
-    photos, empty = labelled(data, truth)
+    photos, empty = list_labelled(data, truth)
     indices = class_indices({photo.label for photo in photos}, module.lineage.class_names, classes)
     used = source.preprocessing.for_channels(module.channels)
     if used.channels != module.channels:
@@ -135,7 +136,7 @@ def evaluate(
     with locked(folder):
         for start in range(0, len(photos), SHARD):
             shard = photos[start : start + SHARD]
-            ranks += _shard(session, used, shard, indices, folder / f"{start:08}.json")
+            ranks += _shard_ranks(session, used, shard, indices, folder / f"{start:08}.json")
             if len(ranks) < len(photos):
                 yield len(ranks), len(photos), None
     result = _result(module, key, source.name, str(Path(data).absolute()), photos, ranks, empty)
@@ -144,14 +145,14 @@ def evaluate(
     yield len(photos), len(photos), result
 
 
-def _shard(
+def _shard_ranks(
     session: Session,
     preprocessing: Preprocessing | DarknetPreprocessing,
-    photos: Sequence[Labelled],
+    photos: Sequence[LabelledPhoto],
     indices: Mapping[str, int],
     file: Path,
 ) -> list[int]:
-    """Rank of the right answer for each photo, from 0; read from `file` if an earlier run wrote it."""
+    """Rank of the true class of each photo, from 0; read from `file` if an earlier run wrote it."""
     with suppress(OSError, ValueError):
         ranks = read_json(file)
         if isinstance(ranks, list) and len(ranks) == len(photos) and all(type(rank) is int for rank in ranks):
@@ -160,10 +161,10 @@ def _shard(
     with ThreadPoolExecutor(2) as pool:
         inputs = pool.map(lambda photo: prepare(preprocessing, [photo.path]).x, photos)
         batch: list[tuple[int, Float32Array]] = []
-        for place, x in enumerate(inputs):
+        for position, x in enumerate(inputs):
             if len(x):
-                batch.append((place, x))
-            if batch and (len(batch) == BATCH or place == len(photos) - 1):
+                batch.append((position, x))
+            if batch and (len(batch) == BATCH or position == len(photos) - 1):
                 outputs = session(np.concatenate([x for _, x in batch]))
                 for (at, _), output in zip(batch, outputs, strict=True):
                     ranks[at] = _rank(output, indices[photos[at].label])
@@ -176,9 +177,9 @@ def _shard(
 
 
 def _rank(output: Float32Array, index: int) -> int:
-    """Rank of one class among the outputs (classes,), from 0; NaN is never right, of equal outputs the first wins."""
-    right = output[index]
-    return int((~(output <= right)).sum() + (output[:index] == right).sum())
+    """Rank of a class among the outputs (classes,), from 0; an equal output before it, or any NaN, counts against it."""
+    value = output[index]
+    return int((~(output <= value)).sum() + (output[:index] == value).sum())
 
 
 def _result(
@@ -186,14 +187,14 @@ def _result(
     key: str,
     preprocessing: str,
     data: str,
-    photos: Sequence[Labelled],
+    photos: Sequence[LabelledPhoto],
     ranks: Sequence[int],
     empty: Sequence[Path],
 ) -> Evaluation:
     readable = [rank for rank in ranks if rank != UNREADABLE]
     if not readable:
         raise ImageError(f"none of the {len(photos)} photos of {data!r} can be read")
-    first, five = sum(rank == 0 for rank in readable), sum(rank < TOP for rank in readable)
+    correct1, correct5 = sum(rank == 0 for rank in readable), sum(rank < TOP for rank in readable)
     return Evaluation(
         key=key,
         net=net.card.name,
@@ -204,18 +205,18 @@ def _result(
         data=data,
         photos=len(readable),
         classes=len({photo.label for photo, rank in zip(photos, ranks, strict=True) if rank != UNREADABLE}),
-        top1=100 * first / len(readable),
-        top5=100 * five / len(readable),
-        top1_interval=wilson(first, len(readable)),
-        top5_interval=wilson(five, len(readable)),
+        top1=100 * correct1 / len(readable),
+        top5=100 * correct5 / len(readable),
+        top1_interval=wilson(correct1, len(readable)),
+        top5_interval=wilson(correct5, len(readable)),
         unreadable=tuple(str(p.path) for p, rank in zip(photos, ranks, strict=True) if rank == UNREADABLE),
         empty=tuple(map(str, empty)),
     )
 
 
-def wilson(right: int, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """95 % confidence interval of the share `right / count`, in percent (Wilson 1927)."""
-    share = right / count
+def wilson(correct: int, count: int, z: float = 1.959964) -> tuple[float, float]:
+    """95 % confidence interval of the share `correct / count`, in percent (Wilson 1927)."""
+    share = correct / count
     centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    reach = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return 100 * max(0.0, centre - reach), 100 * min(1.0, centre + reach)
+    half_width = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return 100 * max(0.0, centre - half_width), 100 * min(1.0, centre + half_width)

@@ -1,4 +1,4 @@
-"""Identity of an evaluation: a hash of everything it depends on, and whether its net is the published one."""
+"""Identify an evaluation by a hash of everything it depends on, and tell whether its net is the published one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.fingerprint import add_tensors
-from convatlas.images.labelled import Labelled
+from convatlas.images.labelled import LabelledPhoto
 from convatlas.nets.net import Net
 from convatlas.weights.formats.native import describe
 from convatlas.weights.lineage import lineage
@@ -18,14 +18,14 @@ from convatlas.weights.load import load
 from convatlas.weights.registry import choose
 
 
-def key_of(net: Net, preprocessing: str, photos: Sequence[Labelled], classes: Mapping[str, int]) -> str:
-    """Return a short hash of everything a result depends on: net, preprocessing, photos, and the right answers.
+def key_of(net: Net, preprocessing: str, photos: Sequence[LabelledPhoto], classes: Mapping[str, int]) -> str:
+    """Return a short hash of everything a result depends on: net, preprocessing, photos and labels.
 
     Args:
         net: The net, with its weights.
         preprocessing: Name of the lineage whose preprocessing is used.
         photos: Photos with their labels.
-        classes: Output of the net for each label.
+        classes: Index of the net's output for each label.
     """
     digest = hashlib.sha256(repr((net, net.lineage, net.genome, preprocessing, sorted(classes.items()))).encode())
     add_tensors(digest, net.state_dict().items())
@@ -40,7 +40,7 @@ def key_of(net: Net, preprocessing: str, photos: Sequence[Labelled], classes: Ma
 
 
 def is_published(net: Net) -> bool:
-    """Whether a net is the one that its lineage published: built in the same way, with the same weights to the bit."""
+    """Whether a net is the one that its lineage published: the same architecture and bit-identical weights."""
     try:
         row = choose(net.card, net.lineage.name)
         if net.lineage != lineage(row) or not local_path(row).is_file():
@@ -48,10 +48,11 @@ def is_published(net: Net) -> bool:
         published = load(net.card, weights=row)
         if describe(net) != describe(published):
             return False
-    # The net cannot be described, or the published weights are not here.
+    # The net cannot be described, or the published weights are not in the store.
     except ConvAtlasError:
         return False
-    here, there = net.state_dict(), published.state_dict()
-    return here.keys() == there.keys() and all(
-        tensor.dtype == there[name].dtype and torch.equal(tensor.cpu(), there[name]) for name, tensor in here.items()
+    tensors, expected = net.state_dict(), published.state_dict()
+    return tensors.keys() == expected.keys() and all(
+        tensor.dtype == expected[name].dtype and torch.equal(tensor.cpu(), expected[name])
+        for name, tensor in tensors.items()
     )

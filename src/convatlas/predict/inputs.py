@@ -1,4 +1,4 @@
-"""A net and a photo as its input, for pictures of what goes on inside."""
+"""Load a net and prepare a photo as its input, for pictures of what the net computes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class NetInput:
         x: The photo as the net's input, (1, C, H, W).
         pixels: The input as pixels to look at, (H, W, 3), uint8.
         weights: A sentence that says which weights the net has.
-        preprocessing: A sentence that says how the photo was prepared; empty where the weights' name says it.
+        preprocessing: A sentence that says how the photo was prepared; empty for the preprocessing of the weights.
     """
 
     net: nn.Module
@@ -63,22 +63,22 @@ def net_input(
 ) -> NetInput:
     """Load a net with its weights and prepare a photo for it.
 
-    Weights bring their own preprocessing. For a net without weights, or of the user's own, the photo is resized to the
-    net's input, with values from 0 to 1, grey if the net takes one channel.
+    With published weights, the photo is preprocessed as they require. With random weights, and for a user's own net, it
+    is resized to the net's input, with values from 0 to 1, in grey if the net takes one channel.
 
     Args:
         name: A net of the atlas, `package.module:callable`, or a .pt2 file.
         photo: A path, bytes, an array or a PIL image.
-        weights: A lineage, as in `load`; "none" for random weights, which a net without lineages has in any case.
-        size: Height and width of the input; with weights only those they were made for.
+        weights: A lineage, as in `load`; "none" for random weights, which are also used for a net without lineages.
+        size: Height and width of the input; with published weights, only the size that they were trained for.
         genes: As in `build`; only for a net of the atlas.
-        shape_only: Whether only the net's shape matters: it is on the meta device then, and its weights are not
-            fetched, but decide on strides and on the preprocessing.
+        shape_only: Whether to load the net on the meta device, without fetching its weights; these still determine the
+            strides and the preprocessing.
 
     Raises:
-        ConvAtlasError: As `load`, `build`, `load_user_net` and `read` do; or `size` is not that of the weights' photos.
+        ConvAtlasError: As `load`, `build`, `load_user_net` and `read` do; or `size` does not suit the weights.
     """
-    net, sentence = _resolve(name, weights, size, genes, shape_only)
+    net, sentence = _load_net(name, weights, size, genes, shape_only)
     net.eval()
     lineage, preprocessing = net.lineage if isinstance(net, Net) else None, ""
     if lineage is not None:
@@ -86,8 +86,8 @@ def net_input(
         shape = input_shape(net, size, None)
         if size is not None and shape != x.shape:
             raise ConvAtlasError(
-                f"the {lineage.name} weights prepare photos of {x.shape[1]} x {x.shape[2]}, not of {shape[1]} x "
-                f"{shape[2]}: leave the size, or take {RANDOM} for the weights"
+                f"photos for the {lineage.name} weights have {x.shape[1]} x {x.shape[2]} pixels, not {shape[1]} x "
+                f"{shape[2]}: leave out the size, or choose {RANDOM!r} as weights"
             )
         pixels = lineage.preprocessing.to_pixels(x)
     else:
@@ -98,13 +98,13 @@ def net_input(
     return NetInput(net, torch.from_numpy(x)[None].to(dtype), pixels, sentence, preprocessing)
 
 
-def _resolve(
+def _load_net(
     name: str, weights: str | None, size: Size | None, genes: Genes, shape_only: bool
 ) -> tuple[nn.Module, str]:
     """The net, and a sentence that says which weights it has."""
     if is_user_net(name):
         if genes:
-            raise ConvAtlasError("genes belong to nets of the atlas: your own module is looked at as it is")
+            raise ConvAtlasError("genes can be changed in nets of the atlas only, not in your own module")
         return load_user_net(name), "Weights: its own."
     card = None if is_weights_file(name) else find_card(name)
     if shape_only and card is not None and (weights is None or not is_weights_file(weights)):
@@ -114,17 +114,17 @@ def _resolve(
             net = load(card or name, weights=weights, size=size, genes=genes)
             return net, f"Weights: {net.lineage.name}."
         except WeightsError:
-            # Weights that are asked for must exist.
+            # Weights that were asked for must exist.
             if weights is not None:
                 raise
         except StoreError as error:
-            raise StoreError(f"{error}; or take {RANDOM} for the weights") from None
-    return build(name, size=size, genes=genes), "Weights: random, of seed 0."
+            raise StoreError(f"{error}; or choose {RANDOM!r} as weights") from None
+    return build(name, size=size, genes=genes), "Weights: random, seed 0."
 
 
 def _skeleton(card: Card, weights: str | None, size: Size | None, genes: Genes) -> tuple[Net, str]:
-    """The net on the meta device, with strides and preprocessing of its weights."""
-    # Weights' preprocessing has one size: for any other the photo is simply resized.
+    """The net on the meta device, with strides and preprocessing of its weights, and a sentence that says so."""
+    # The preprocessing of published weights has one size; for any other the photo is simply resized.
     if weights == RANDOM or (weights is None and (size is not None or not weights_of(card.name))):
         return skeleton(card, size=size, genes=genes), ""
     row = choose(card, weights)
@@ -134,12 +134,12 @@ def _skeleton(card: Card, weights: str | None, size: Size | None, genes: Genes) 
 
 
 def _resized(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Resize a photo to (C, H, W); return values from 0 to 1 and pixels (H, W, 3)."""
+    """Resize a photo to (C, H, W), values from 0 to 1; also return its pixels (H, W, 3)."""
     if len(shape) != 3 or shape[0] not in (1, 3):
         raise ConvAtlasError(
             f"a photo has 1 or 3 channels, height and width; this net takes {' x '.join(map(str, shape))}"
         )
     image = Image.fromarray(pixels).resize((shape[2], shape[1]), Image.Resampling.BICUBIC)
-    grey = image.convert("L" if shape[0] == 1 else "RGB")
-    values = np.asarray(grey, np.float32).reshape(shape[1], shape[2], shape[0]).transpose(2, 0, 1) / 255
-    return np.ascontiguousarray(values), np.array(grey.convert("RGB"))
+    image = image.convert("L" if shape[0] == 1 else "RGB")
+    values = np.asarray(image, np.float32).reshape(shape[1], shape[2], shape[0]).transpose(2, 0, 1) / 255
+    return np.ascontiguousarray(values), np.array(image.convert("RGB"))

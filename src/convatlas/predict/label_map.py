@@ -1,4 +1,4 @@
-"""Map the classes of a data set to the indices of a net's outputs."""
+"""Map the class labels of a data set to the indices of a net's outputs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ def class_indices(
 ) -> dict[str, int]:
     """Return the index of the net's output for each label of the data set.
 
-    Labels that are numbers count the net's outputs; but ImageNet's classes in the order of their synsets, as its data
-    sets do, for darknet's nets too, whose outputs have another order.
+    A label that is a number is the index of an output. For ImageNet it counts the classes in the order of their
+    synsets, as its data sets do, even for darknet's nets, whose outputs have another order.
 
     Args:
         labels: Labels of the data set: synsets, numbers, or class names of the net.
         names: Class names of the net's outputs, in their order.
-        classes: The net's name or number for labels that it calls otherwise.
+        classes: The net's class name or number for each label that the net calls differently.
 
     Raises:
-        ConvAtlasError: The net does not know a class, or `classes` is not such a map.
+        ConvAtlasError: The net has no such class, or `classes` is not such a map.
     """
     if not isinstance(classes, Mapping | None):
-        raise ConvAtlasError(f"classes are a map from the data set's names to the net's; got {classes!r:.100}")
+        raise ConvAtlasError(f"classes is a mapping from the data set's class names to the net's; got {classes!r:.100}")
     for label, name in (classes or {}).items():
         if not isinstance(name, str | int) or isinstance(name, bool):
             raise ConvAtlasError(f"a class is mapped to a name or a number; got {name!r:.100} for {label!r:.100}")

@@ -1,4 +1,4 @@
-"""Look inside a net: pictures of what it makes of a photo, as the command line draws them."""
+"""Draw what a net computes from a photo, as `draw` and the command line do."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from convatlas.nets.build import Size
 from convatlas.pictures.picture import Picture
 from convatlas.predict.inputs import net_input
 
-WIDE = 100_000_000
-"""Parameters up to which `pixel` computes in float64."""
+MAX_FLOAT64_PARAMETERS = 100_000_000
+"""Largest number of parameters with which `pixel` computes in float64; larger nets stay in float32."""
 
 
 def look(
@@ -30,7 +30,7 @@ def look(
     size: Size | None = None,
     genes: Mapping[str, object] | None = None,
 ) -> Picture:
-    """Draw one picture of a net and a photo; which one, exactly one of `field`, `maps`, `filters` and `pixel` says.
+    """Draw what a net computes from a photo, selected by exactly one of `field`, `maps`, `filters` and `pixel`.
 
     Args:
         net: A net of the atlas, `package.module:callable`, or a .pt2 file.
@@ -38,7 +38,7 @@ def look(
         field: "LAYER" or "LAYER,ROW,COLUMN": the receptive field of a unit; no weights are fetched for it.
         maps: "LAYER": the feature maps of a layer.
         filters: Whether to draw the kernels of the first convolution.
-        pixel: "LAYER,CHANNEL,ROW,COLUMN": how a convolution computes one number of its map.
+        pixel: "LAYER,CHANNEL,ROW,COLUMN": how a convolution computes one value of its output.
         weights: A lineage, or "none" for random weights, as in `net_input`.
         size: Height and width of the net's input.
         genes: As in `build`.
@@ -48,25 +48,26 @@ def look(
     """
     subject = net_input(net, photo, weights=weights, size=size, genes=genes, shape_only=field is not None)
     if field is not None:
-        layer, *places = _places(field, (0, 2), "LAYER or LAYER,ROW,COLUMN")
-        row, column = map(int, places) if places else (None, None)
+        layer, *numbers = _split_position(field, (0, 2), "LAYER or LAYER,ROW,COLUMN")
+        row, column = map(int, numbers) if numbers else (None, None)
         return draw_field(subject.net, subject.pixels, subject.x.shape[1], layer, row, column, subject.caption)
     if maps is not None:
         return draw_maps(subject.net, subject.x, maps, subject.caption)
     if pixel is not None:
-        layer, *places = _places(pixel, (3,), "LAYER,CHANNEL,ROW,COLUMN")
-        channel, row, column = map(int, places)
-        exact = sum(weight.numel() for weight in subject.net.parameters()) <= WIDE
-        chosen, x = (subject.net.double(), subject.x.double()) if exact else (subject.net, subject.x)
-        return draw_pixel(explain_pixel(chosen, x, layer, channel, row, column), subject.caption)
+        layer, *numbers = _split_position(pixel, (3,), "LAYER,CHANNEL,ROW,COLUMN")
+        channel, row, column = map(int, numbers)
+        module, x = subject.net, subject.x
+        if sum(weight.numel() for weight in module.parameters()) <= MAX_FLOAT64_PARAMETERS:
+            module, x = module.double(), x.double()
+        return draw_pixel(explain_pixel(module, x, layer, channel, row, column), subject.caption)
     if filters:
         return draw_filters(subject.net, subject.x, caption=subject.weights)
-    raise ConvAtlasError("say what to look at: a field, maps, filters or a pixel")
+    raise ConvAtlasError("choose one of field, maps, filters and pixel")
 
 
-def _places(text: str, counts: tuple[int, ...], form: str) -> list[str]:
-    """Split a layer's name from the numbers after it."""
-    layer, *places = text.split(",")
-    if len(places) not in counts or not all(place.strip().isdecimal() for place in places) or not layer:
+def _split_position(text: str, counts: tuple[int, ...], form: str) -> list[str]:
+    """Split "LAYER,NUMBER,..." at its commas; `counts` are the allowed numbers of numbers."""
+    layer, *numbers = text.split(",")
+    if len(numbers) not in counts or not all(number.strip().isdecimal() for number in numbers) or not layer:
         raise ConvAtlasError(f"expected {form}, with numbers from 0; got {text!r}")
-    return [layer, *places]
+    return [layer, *numbers]

@@ -1,4 +1,4 @@
-"""Nets that can answer: resolved from what the caller gave, and checked for the task."""
+"""Resolve the caller's net for classifying, embedding or detecting; refuse one that cannot do the task."""
 
 from __future__ import annotations
 
@@ -10,29 +10,33 @@ from convatlas.weights.resolve import find_net, resolve
 
 
 def classifying_net(net: object, weights: str | None = None) -> Net:
-    """Resolve a net whose outputs are named classes: a name, published weights, or what `load` returned.
+    """Resolve a net to classify with: a name, published weights, or a net that `load` returned.
 
     Raises:
-        ConvAtlasError: It is something else, or a detector.
+        ConvAtlasError: It is none of these, or a detector.
         WeightsError: Its weights are random, or its classes have no names.
     """
     module = resolve(net, weights)
     if not isinstance(module, Net):
-        raise ConvAtlasError(f"a net to classify with is a name, or what `load` gave, not {type(module).__name__}")
+        raise ConvAtlasError(
+            f"classifying takes a net's name, or a net that `load` returned, not {type(module).__name__}"
+        )
     if module.card.output_kind == "raw detector heads":
-        raise ConvAtlasError(f"{module.card.name} finds boxes, it does not classify: detect with it")
+        raise ConvAtlasError(f"{module.card.name} is a detector, not a classifier: use detect")
     if module.lineage is None:
-        raise WeightsError(f"{module.card.name} has random weights, whose answers mean nothing; load it with weights")
+        raise WeightsError(
+            f"{module.card.name} has random weights, whose predictions mean nothing; load it with weights"
+        )
     if not module.lineage.class_names:
-        raise WeightsError(f"this {module.card.name} names no classes: its head is fresh, or cut off")
+        raise WeightsError(f"this {module.card.name} has no class names: its head is new or was removed")
     return module
 
 
 def embedding_net(net: str, weights: str | None = None) -> Net:
-    """Resolve a net by its name or file, and cut its last layer off.
+    """Resolve a net by its name or file, and remove its last layer.
 
     Raises:
-        ConvAtlasError: It has no last layer to cut off.
+        ConvAtlasError: It has no last layer to remove.
         WeightsError: It has no weights.
     """
     named = find_net(net, weights)
@@ -42,10 +46,10 @@ def embedding_net(net: str, weights: str | None = None) -> Net:
 
 
 def detecting_net(net: object, weights: str | None = None) -> YOLO:
-    """Resolve a net whose boxes have named classes: a name, or what `load` returned.
+    """Resolve a net to detect with: a name, or a net that `load` returned.
 
     Raises:
-        ConvAtlasError: It finds no boxes, or reads no photos.
+        ConvAtlasError: It is not a detector, or does not take three channels.
         WeightsError: Its weights are random, or its classes have no names.
     """
     named = find_net(net, weights)
@@ -55,19 +59,25 @@ def detecting_net(net: object, weights: str | None = None) -> YOLO:
     if not isinstance(module, YOLO):
         raise _not_a_detector(module.card.name if isinstance(module, Net) else type(module).__name__)
     if module.lineage is None:
-        raise WeightsError(f"{module.card.name} has random weights, whose answers mean nothing; load it with weights")
+        raise WeightsError(
+            f"{module.card.name} has random weights, whose predictions mean nothing; load it with weights"
+        )
     if not module.lineage.class_names:
-        raise WeightsError(f"this {module.card.name} names no classes: its last layer is fresh")
+        raise WeightsError(f"this {module.card.name} has no class names: its last layer is new")
     check_channels(module)
     return module
 
 
 def check_channels(net: Net) -> None:
-    """Refuse a net whose input has other channels than a photo has after the preprocessing of its weights."""
+    """Refuse a net that takes another number of channels than its preprocessing produces."""
     channels = net.lineage.preprocessing.channels
     if net.channels != channels:
-        raise ConvAtlasError(f"a photo becomes {channels} channels, this net takes {net.channels}")
+        raise ConvAtlasError(f"photos become {channels} channels; this net takes {net.channels}")
 
 
 def _not_a_detector(name: str) -> ConvAtlasError:
-    return ConvAtlasError(f"{name} finds no boxes; these do: {', '.join(YOLO.variants)}")
+    return ConvAtlasError(f"{name} is not a detector; these are: {', '.join(YOLO.variants)}")
+
+
+def _random_weights(net: Net) -> WeightsError:
+    return WeightsError(f"{net.card.name} has random weights, whose predictions mean nothing; load it with weights")

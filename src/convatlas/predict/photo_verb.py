@@ -1,4 +1,4 @@
-"""Verbs that answer one photo or many."""
+"""Make verbs that take one photo or many, and return one record or a list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from convatlas.base.errors import ImageError
 from convatlas.base.verbs import with_steps
-from convatlas.images.sources import stands_for_many
+from convatlas.images.sources import is_collection
 
 
 class PhotoRecord(Protocol):
@@ -20,37 +20,37 @@ class PhotoRecord(Protocol):
 
 
 P = ParamSpec("P")
-A = TypeVar("A", bound=PhotoRecord)
-A_co = TypeVar("A_co", bound=PhotoRecord, covariant=True)
+R = TypeVar("R", bound=PhotoRecord)
+R_co = TypeVar("R_co", bound=PhotoRecord, covariant=True)
 
 
-class PhotoVerb(Protocol[P, A_co]):
+class PhotoVerb(Protocol[P, R_co]):
     """A function that returns one record for one photo, and a list of records for a folder or a list."""
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> A_co | list[A_co]: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co | list[R_co]: ...
 
     @property
-    def steps(self) -> Callable[P, Iterator[A_co]]:
-        """Do the work photo by photo: a generator of the records."""
+    def steps(self) -> Callable[P, Iterator[R_co]]:
+        """Generator function of the same work, which yields one record a photo."""
 
 
-def photo_verb(steps: Callable[P, Iterator[A]]) -> PhotoVerb[P, A]:
-    """Make a verb from a generator of one record a photo, whose first argument says which photos.
+def photo_verb(steps: Callable[P, Iterator[R]]) -> PhotoVerb[P, R]:
+    """Make a verb from a generator function that yields one record a photo; its first argument is the photos.
 
-    A single photo that cannot be read is an `ImageError`; among many, its record has the error.
+    A single photo that cannot be read raises an `ImageError`; one among many has the error in its record.
     """
     signature = inspect.signature(steps)
     first = next(iter(signature.parameters))
 
-    def run(*args: P.args, **kwargs: P.kwargs) -> A | list[A]:
+    def run(*args: P.args, **kwargs: P.kwargs) -> R | list[R]:
         photos = signature.bind(*args, **kwargs).arguments[first]
         records = list(steps(*args, **kwargs))
-        if stands_for_many(photos):
+        if is_collection(photos):
             return records
         (record,) = records
         if record.error is not None:
             raise ImageError(record.error)
         return record
 
-    verb: PhotoVerb[P, A] = with_steps(run, steps, lambda result: f"{result} | list[{result}]")
+    verb: PhotoVerb[P, R] = with_steps(run, steps, lambda result: f"{result} | list[{result}]")
     return verb

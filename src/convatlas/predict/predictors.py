@@ -1,7 +1,7 @@
-"""Predictors: a net in a session, with its weights' preprocessing and the map from outputs to answers. Needs no torch.
+"""Predictors: a net in a session, with its preprocessing and the decoding of its outputs. Needs no torch.
 
-Every answer takes this path: `prepare` makes inputs of photos, a predictor makes probabilities, embeddings or boxes of
-them, whatever runs the net: eager mode is one session among the others.
+All predictions are made here: `prepare` turns photos into inputs, and a predictor turns inputs into probabilities,
+embeddings or boxes, in any session; eager mode is a session too.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from convatlas.nets.net import Net
 
 BATCH = 16
-"""Photos that are classified at a time."""
+"""Photos in a batch."""
 
-OVERLAP = {True: 0.4, False: 0.45}
-"""Largest overlap of two boxes of one class, in version 1 of YOLO and in the others, as in darknet's commands."""
+MAX_OVERLAP = {True: 0.4, False: 0.45}
+"""IoU above which non-maximum suppression drops a box, by whether boxes belong to cells (YOLOv1); as in darknet."""
 
 Sizes = Sequence[tuple[int, int]]
 """Height and width of each photo in pixels."""
@@ -51,7 +51,7 @@ class Prepared:
     Attributes:
         x: Inputs of the photos that could be read, (n, C, h, w), float32.
         sizes: Height and width of each of these photos in pixels.
-        errors: For each photo of the batch why it could not be read; None if it could.
+        errors: For each photo of the batch, why it could not be read; None if it could.
     """
 
     x: Float32Array
@@ -81,7 +81,7 @@ class Predictor:
 
     Attributes:
         net: The card's name.
-        lineage: Lineage of its weights, with preprocessing and class names.
+        lineage: Lineage of the net's weights, with preprocessing and class names.
         session: The session that runs it.
     """
 
@@ -92,7 +92,7 @@ class Predictor:
 
 @dataclass(frozen=True)
 class Classifier(Predictor):
-    """A net that names classes.
+    """A net that classifies.
 
     Attributes:
         map: Name of the map from outputs to probabilities, as in `Card.probabilities`.
@@ -109,11 +109,11 @@ class Classifier(Predictor):
         """Class probabilities (N, classes), 0 to 1, of inputs (N, C, h, w)."""
         return MAPS[self.map](self.session(x))
 
-    def best(self, x: Float32Array, top: int) -> tuple[NDArray[np.intp], Float32Array]:
+    def top_classes(self, x: Float32Array, top: int) -> tuple[NDArray[np.intp], Float32Array]:
         """Indices and probabilities of the `top` most probable classes of each input, (N, top) both."""
-        shares = self.probabilities(x)
-        indices = np.argsort(-shares, axis=1, kind="stable")[:, :top]
-        return indices, np.take_along_axis(shares, indices, axis=1)
+        probabilities = self.probabilities(x)
+        indices = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+        return indices, np.take_along_axis(probabilities, indices, axis=1)
 
 
 class Embedder(Predictor):
@@ -131,7 +131,7 @@ class Embedder(Predictor):
 
 @dataclass(frozen=True)
 class Detector(Predictor):
-    """A net that finds objects.
+    """A net that detects objects.
 
     Attributes:
         yolo: The net itself, whose anchors and classes decode the outputs.
@@ -150,40 +150,40 @@ class Detector(Predictor):
 
         from convatlas.nets.boxes import decode, select_boxes
 
-        overlap = OVERLAP[bool(self.yolo.config.cell_boxes)]
+        overlap = MAX_OVERLAP[bool(self.yolo.config.cell_boxes)]
         boxes, scores = decode(self.yolo, torch.from_numpy(self.session(x)), self.lineage.preprocessing.size)
         kept = [select_boxes(*photo, threshold, overlap, top) for photo in zip(boxes, scores, strict=True)]
         return [
-            self._placed(corners.double().numpy(), scores.double().numpy(), classes.tolist(), size)
+            self._to_objects(corners.double().numpy(), scores.double().numpy(), classes.tolist(), size)
             for (corners, scores, classes), size in zip(kept, sizes, strict=True)
         ]
 
-    def _placed(
+    def _to_objects(
         self, corners: Doubles, scores: Doubles, classes: list[int], size: tuple[int, int]
     ) -> tuple[DetectedObject, ...]:
-        """Objects in pixels of a photo of `size`."""
+        """Objects of one photo of `size`, with their boxes in its pixels."""
         height, width = size
         preprocessing = self.lineage.preprocessing
         assert isinstance(preprocessing, DarknetPreprocessing)
-        boxes = preprocessing.back(corners, height, width).clip(0, [width, height, width, height])
+        boxes = preprocessing.boxes_to_photo(corners, height, width).clip(0, [width, height, width, height])
         names = self.lineage.class_names
         objects = (
             DetectedObject(names[index], index, float(score), tuple(box.tolist()))
             for box, score, index in zip(boxes, scores, classes, strict=True)
         )
-        # Boxes in the grey around the photo have no area left.
+        # Boxes in the grey border around the photo have no area after clipping.
         return tuple(thing for thing in objects if thing.box[0] < thing.box[2] and thing.box[1] < thing.box[3])
 
 
 def classifier(net: object, weights: str | None, device: str, engine: str) -> Classifier:
-    """Open a net to classify with, in the quickest way.
+    """Start a net to classify with, without PyTorch if that is possible.
 
     Args:
         net: A net's name, or a net that `load` returned.
-        weights: Weights of a net by its name, as in `load`.
+        weights: Lineage or file of weights if `net` is a name, as in `load`.
         device: "auto", "cpu", "cuda" or "mps".
-        engine: "auto": an engine that needs no PyTorch, if `accelerate` left its files for these weights, otherwise
-            eager mode; "eager"; or such an engine, whose files are made if they are missing.
+        engine: "auto": an engine that needs no PyTorch, if `accelerate` has exported these weights for it, otherwise
+            eager mode. "eager": PyTorch. Name of an engine: that one; the weights are exported first if necessary.
 
     Raises:
         UnknownName: There is no such net, device or engine.
@@ -194,7 +194,7 @@ def classifier(net: object, weights: str | None, device: str, engine: str) -> Cl
     if engine not in engines:
         raise unknown("engine to classify with", engine, engines)
     named: NamedNet | None = None
-    # An engine that is asked for refuses nets without published weights below, as it refuses files.
+    # For a named engine, nets without published weights are refused below, together with files.
     with suppress(WeightsError) if engine not in (AUTO, EAGER) else nullcontext():
         named = find_net(net, weights)
     if named is not None and engine != EAGER and device in (AUTO, "cpu"):

@@ -1,4 +1,4 @@
-"""Results of classifying and detecting: the records, how they print, and their tables. Needs no torch."""
+"""Records of classified photos and detected objects, and their tables. Needs no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from convatlas.images.decoding import Source, read
 
 @dataclass(frozen=True)
 class Answer:
-    """One class: its name, its index among the outputs, its probability (0 to 1)."""
+    """A predicted class: its name, its index among the outputs, its probability (0 to 1)."""
 
     label: str
     index: int
@@ -28,7 +28,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Classification(Record):
-    """The most probable classes of one photo; or, where it could not be read, why.
+    """The most probable classes of one photo, or why it could not be read.
 
     Attributes:
         photo: Path of the photo, or the type it was given as.
@@ -52,9 +52,9 @@ class Classification(Record):
 
 @dataclass(frozen=True)
 class DetectedObject:
-    """One object: its class by name and index, its score (0 to 1), its box in pixels of the photo.
+    """A detected object: its class by name and index, its score (0 to 1), its box in pixels of the photo.
 
-    The box is left, top, right and bottom, from the photo's left and top edges, and lies within the photo.
+    The box is (left, top, right, bottom), measured from the photo's left and top edges, and lies within the photo.
     """
 
     label: str
@@ -65,7 +65,7 @@ class DetectedObject:
 
 @dataclass(frozen=True)
 class Detection(Record):
-    """The objects on one photo, the one with the highest score first; or, where it could not be read, why.
+    """The objects on one photo, or why it could not be read.
 
     Attributes:
         photo: Path of the photo, or the type it was given as.
@@ -73,7 +73,7 @@ class Detection(Record):
         weights: The lineage's name.
         threshold: The score that each object exceeds.
         size: Height and width of the photo in pixels.
-        objects: The objects.
+        objects: The objects, the one with the highest score first.
         error: Why the photo could not be read; None if it could.
     """
 
@@ -86,17 +86,17 @@ class Detection(Record):
     error: str | None = None
 
     def draw(self, photo: Source | None = None) -> Image.Image:
-        """Draw the photo with a box around each object and its name and score on it.
+        """Draw the photo with a labelled box around each object.
 
         Args:
-            photo: The photo, if it was not given as a file.
+            photo: The photo; needed if it was not given as a file.
 
         Raises:
-            ImageError: It cannot be read, or has another size than the photo of this detection.
+            ImageError: The photo cannot be read, or its size differs from that of the photo of this detection.
         """
         pixels = read(self.photo if photo is None else photo)
         if self.error is not None or pixels.shape[:2] != self.size:
-            raise ImageError(self.error or f"the photo has {pixels.shape[:2]} pixels, the one searched had {self.size}")
+            raise ImageError(self.error or f"the photo has {pixels.shape[:2]} pixels, not {self.size} as when detected")
         return draw_boxes(
             pixels, [LabelledBox(thing.box, f"{thing.label} {thing.score:.2f}", thing.index) for thing in self.objects]
         )
@@ -109,31 +109,31 @@ class Detection(Record):
 
 
 TOP = 5
-"""Classes of a photo that are returned by default; fewer where the net has fewer."""
+"""Default number of classes of a photo; a net with fewer classes returns all of them."""
 
 
 def check_top(top: object, classes: int) -> None:
-    """Refuse a number of classes that is not from 1 to `classes`; up to `TOP` stands for all classes there are."""
+    """Refuse a number of classes below 1, or above both `classes` and `TOP`."""
     if not isinstance(top, int) or isinstance(top, bool) or not 1 <= top <= max(classes, TOP):
         raise ConvAtlasError(f"top is a number of classes from 1 to {classes}; got {top!r}")
 
 
 def check_limits(threshold: object, top: object) -> None:
-    """Refuse a threshold that is not a score below 1, and a number of objects below 1."""
+    """Refuse a threshold outside of 0 <= threshold < 1, and a number of objects below 1."""
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold < 1:
         raise ConvAtlasError(f"a threshold is a score from 0 up to, but not including, 1; got {threshold!r}")
     if not isinstance(top, int) or isinstance(top, bool) or top < 1:
         raise ConvAtlasError(f"top is a number of objects, 1 or more; got {top!r}")
 
 
-CLASSES = (
+CLASS_COLUMNS = (
     Column("photo", "photo"),
     Column("label", "class"),
     Column("probability", "probability", lambda share: f"{share:.3f}"),
     Column("index", "index", str),
 )
 
-OBJECTS = (
+OBJECT_COLUMNS = (
     Column("photo", "photo"),
     Column("label", "class"),
     Column("score", "score", lambda share: "" if share is None else f"{share:.3f}"),
@@ -142,34 +142,34 @@ OBJECTS = (
 
 
 def class_table(results: Sequence[Classification]) -> Table:
-    """Make a table with a row for each answer; the photo is named in its first row, relative to the common folder."""
+    """Make a table with a row for each class; the photo's path, relative to the common folder, is in its first row."""
     rows = [
-        {"photo": photo if place == 0 else ""}
+        {"photo": photo if position == 0 else ""}
         | {key: getattr(answer, key) for key in ("label", "probability", "index")}
         for photo, result in zip(_short_names(results), results, strict=True)
-        for place, answer in enumerate(result.answers)
+        for position, answer in enumerate(result.answers)
     ]
     title = f"{results[0].net}, {results[0].weights} weights" if results else ""
-    return Table(CLASSES, rows, title=title)
+    return Table(CLASS_COLUMNS, rows, title=title)
 
 
 def object_table(results: Sequence[Detection]) -> Table:
-    """Make a table with a row for each object; the photo is named in its first row, relative to the common folder."""
+    """Make a table with a row for each object; the photo's path, relative to the common folder, is in its first row."""
     rows: list[dict[str, Any]] = []
     for photo, result in zip(_short_names(results), results, strict=True):
         if not result.objects:
             rows.append({"photo": photo, "label": "nothing", "score": None, "box": None})
-        for place, thing in enumerate(result.objects):
+        for position, thing in enumerate(result.objects):
             values = {key: getattr(thing, key) for key in ("label", "score", "box")}
-            rows.append({"photo": photo if place == 0 else ""} | values)
+            rows.append({"photo": photo if position == 0 else ""} | values)
     title = ""
     if results:
         title = f"{results[0].net}, {results[0].weights} weights, scores above {results[0].threshold:g}"
-    return Table(OBJECTS, rows, title=title)
+    return Table(OBJECT_COLUMNS, rows, title=title)
 
 
 def _short_names(results: Sequence[Classification] | Sequence[Detection]) -> list[str]:
-    """Paths of the photos relative to the folder that all have in common."""
+    """Paths of the photos relative to their common folder."""
     paths = [Path(result.photo).absolute() for result in results]
     shared = os.path.commonpath([path.parent for path in paths] or [Path.cwd()])
     return [os.path.relpath(path, shared) for path in paths]

@@ -1,4 +1,4 @@
-"""Sessions of nets that are in memory: eager mode on any device, and engines that start with the first photos."""
+"""Sessions of nets in memory: eager mode on any device, and engines that start with the first batch."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from convatlas.engines.session import Float32Array, Session
 from convatlas.nets.net import Net
 
 STREAMS = 8
-"""Runs side by side at most, since each needs memory of its own; more cores than that share them."""
+"""Largest number of concurrent runs, each of which needs memory of its own; further cores are shared among them."""
 
 
 class EagerSession:
-    """The net itself, in evaluation mode, on a device and in the precision that it has."""
+    """The net in PyTorch, in evaluation mode, on a device, in the dtype of its weights."""
 
     callers = 1
 
@@ -39,15 +39,15 @@ class EagerSession:
 
 
 class EngineSession:
-    """A net in the engine that was asked for, which starts with the first photos.
+    """A net in the requested engine, which starts with the first batch.
 
     Args:
         net: The net.
         engine: As in `accelerate`.
         precision: As in `accelerate`.
-        device: "auto", "cpu", "cuda" or "mps"; on other devices than the CPU nets run in eager mode in float32.
-        batch: Photos at a time.
-        photos: Paths of photos from which int8 takes its ranges; empty for other precisions.
+        device: "auto", "cpu", "cuda" or "mps"; except on the CPU, nets run in eager mode in float32.
+        batch: Photos in a batch.
+        photos: Paths of the photos that calibrate int8; empty for other precisions.
     """
 
     def __init__(self, net: Net, engine: str, precision: str, device: str, batch: int, photos: Sequence[str] = ()):
@@ -56,19 +56,19 @@ class EngineSession:
 
     @cached_property
     def _started(self) -> tuple[Session, str, int]:
-        """The session, its engine in words, and how many threads may call it at the same time."""
+        """The session, its engine in words, and the number of threads that may call it at the same time."""
         plain = self._engine in (AUTO, EAGER) and self._precision == "float32"
         device = device_of("cpu" if self._device == AUTO and not plain else self._device)
         if device.type != "cpu":
             if not plain:
                 raise ConvAtlasError(
-                    f"on {device} nets run in eager mode, in float32: not in {self._engine} in {self._precision}"
+                    f"on {device} nets run in eager mode in float32, not in {self._engine} in {self._precision}"
                 )
             eager = EagerSession(self.net, device)
             return eager, eager.engine, 1
-        ranges = list(self.photos) or None
-        net = accelerate(self.net, self._engine, self._precision, batch=self.batch, photos=ranges)
-        # Threads that each answer photos of their own wait neither for each other nor for those that prepare photos.
+        calibration = list(self.photos) or None
+        net = accelerate(self.net, self._engine, self._precision, batch=self.batch, photos=calibration)
+        # Threads with a run each wait neither for each other nor for threads that prepare photos.
         callers, options = min(threads(), STREAMS), net.record.options
         session = backends()[options.engine].share(net.session, callers)
         if session is None:
@@ -77,12 +77,12 @@ class EngineSession:
 
     @property
     def engine(self) -> str:
-        """The engine in words; it is started if it was not."""
+        """The engine in words; this starts the engine if necessary."""
         return self._started[1]
 
     @property
     def callers(self) -> int:
-        """How many threads may call the session at the same time; the engine is started if it was not."""
+        """Number of threads that may call the session at the same time; this starts the engine if necessary."""
         return self._started[2]
 
     def __call__(self, x: Float32Array) -> Float32Array:

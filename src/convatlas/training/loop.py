@@ -145,13 +145,15 @@ class _Run:
 
     def _train_epoch(self) -> Iterator[int]:
         """Take the remaining steps of the epoch; yield the number of steps done in all."""
-        here, recipe = self.position, self.recipe
+        position, recipe = self.position, self.recipe
         self.trainer.set_train_mode()
         started = time.perf_counter()
-        for batch in load_batches(self.data.train, recipe, len(self.data.classes), self.world, here.epoch, here.step):
+        for batch in load_batches(
+            self.data.train, recipe, len(self.data.classes), self.world, position.epoch, position.step
+        ):
             self._train_step(batch)
-            here.step += 1
-            here.seconds, started = here.seconds + time.perf_counter() - started, time.perf_counter()
+            position.step += 1
+            position.seconds, started = position.seconds + time.perf_counter() - started, time.perf_counter()
             if self._is_checkpoint_step():
                 self._save(self.folder)
             yield self._steps_done()
@@ -162,27 +164,27 @@ class _Run:
         return bool(interval) and step % interval == 0 and step < self.steps_per_epoch
 
     def _train_step(self, batch: Batch) -> None:
-        here, recipe, done = self.position, self.recipe, self._steps_done()
+        position, recipe, done = self.position, self.recipe, self._steps_done()
         self.lr = learning_rate(recipe, done, self.steps_per_epoch)
-        seed_torch(Stream.STEP, recipe.seed, here.epoch, here.step, self.world.rank)
+        seed_torch(Stream.STEP, recipe.seed, position.epoch, position.step, self.world.rank)
         loss = self.trainer.train_step(batch, self.lr, done / (self.steps_per_epoch * recipe.epochs))
         if not math.isfinite(loss):
             photos = ", ".join(map(str, batch.indices[:4].tolist())) + ", ..." * (len(batch.indices) > 4)
             raise self._failure(f"the loss is {loss}", f", photos {photos} of {self.data.name}")
-        here.loss += loss * len(batch.indices)
+        position.loss += loss * len(batch.indices)
 
     def _finish_epoch(self) -> None:
         """Evaluate the epoch on the validation split, log it, and save it, also as the best if it improved."""
-        here, validation = self.position, None
+        position, validation = self.position, None
         if self.data.validation is not None:
             with self.trainer.ema_weights():
                 validation = self.trainer.score(self.data.validation)
-        loss = here.loss / len(self.data.train.labels)
-        improved = validation is not None and validation.top1 > here.best
+        loss = position.loss / len(self.data.train.labels)
+        improved = validation is not None and validation.top1 > position.best
         if validation is not None and improved:
-            here.best, here.best_epoch = validation.top1, here.epoch
-        self.log.add_epoch(here.epoch, self.lr, loss, here.seconds, validation)
-        here.epoch, here.step, here.loss = here.epoch + 1, 0, 0.0
+            position.best, position.best_epoch = validation.top1, position.epoch
+        self.log.add_epoch(position.epoch, self.lr, loss, position.seconds, validation)
+        position.epoch, position.step, position.loss = position.epoch + 1, 0, 0.0
         if improved:
             self._save(self.folder / "best", keep=1)
         self._save(self.folder)
@@ -193,7 +195,7 @@ class _Run:
 
     def _finish(self) -> TrainingResult:
         """Put the weights to report into the net, test them once, and write them and the result."""
-        here, data = self.position, self.data
+        position, data = self.position, self.data
         if data.validation is not None:
             best = checkpoints.load_latest(self.folder / "best")
             if best is None:
@@ -203,15 +205,15 @@ class _Run:
         validation, test = (
             None if dataset is None else self.trainer.score(dataset) for dataset in (data.validation, data.test)
         )
-        reported, epoch = test or validation, here.epoch if validation is None else here.best_epoch + 1
+        reported, epoch = test or validation, position.epoch if validation is None else position.best_epoch + 1
         result = TrainingResult(
             net=self.net.card.name if isinstance(self.net, Net) else type(self.net).__name__,
             data=data.name,
             recipe=self.recipe.to_dict(),
-            epochs=here.epoch,
+            epochs=position.epoch,
             epoch=epoch,
-            steps=here.epoch * self.steps_per_epoch,
-            seconds=here.seconds,
+            steps=position.epoch * self.steps_per_epoch,
+            seconds=position.seconds,
             loss=self.log.lines[epoch - 1]["loss"],
             validation_top1=validation.top1 if validation else None,
             test_top1=test.top1 if test else None,
@@ -249,6 +251,6 @@ class _Run:
         return self.position.epoch * self.steps_per_epoch + self.position.step
 
     def _failure(self, problem: str, photos: str = "") -> TrainingError:
-        here, newest = self.position, sorted(self.folder.glob(CHECKPOINTS))
+        position, newest = self.position, sorted(self.folder.glob(CHECKPOINTS))
         kept = f"the last good checkpoint is {newest[-1]}" if newest else "no checkpoint has been written yet"
-        return TrainingError(f"{problem} at step {here.step + 1} of epoch {here.epoch + 1}{photos}; {kept}")
+        return TrainingError(f"{problem} at step {position.step + 1} of epoch {position.epoch + 1}{photos}; {kept}")

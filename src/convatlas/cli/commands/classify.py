@@ -36,11 +36,11 @@ def command(
     paths = [*(photos or []), *([str(sample(name)) for name in SAMPLES] if samples else [])]
     if not paths:
         raise ConvAtlasError("nothing to classify: name photos or folders, or say --samples")
-    from convatlas.images.folders import photos as photos_in
+    from convatlas.images.folders import list_photos
     from convatlas.predict.classify import classify
     from convatlas.predict.results import class_table
 
-    files = photos_in(paths)
+    files = list_photos(paths)
     steps = classify.steps(files, net, weights=weights, top=top, device=device, engine=engine)
     answers = list(with_progress(steps, len(files), "classifying"))
     print_answers(answers, class_table, as_json, markdown, csv)

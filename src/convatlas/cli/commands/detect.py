@@ -28,11 +28,11 @@ def command(
     """Detect objects. Photos that cannot be read are named on the error stream; the others are still searched."""
     check_formats(as_json, markdown, csv)
     from convatlas.images.annotate import output_paths, save
-    from convatlas.images.folders import photos as photos_in
+    from convatlas.images.folders import list_photos
     from convatlas.predict.detect import detect
     from convatlas.predict.results import object_table
 
-    files = photos_in(photos)
+    files = list_photos(photos)
     detections: list[Any] = []
     pictures = [] if output is None else output_paths(files, output)
     steps = detect.steps(files, net, weights=weights, threshold=threshold, top=top, device=device)

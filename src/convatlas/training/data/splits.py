@@ -11,7 +11,7 @@ from torch import nn
 
 from convatlas.base.errors import TrainingError
 from convatlas.images.digits import DATA_SETS
-from convatlas.images.labelled import Labelled
+from convatlas.images.labelled import LabelledPhoto
 from convatlas.images.photosets import read_splits
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.training.data.dataset import ImageDataset, check_labels
@@ -104,12 +104,12 @@ def load_splits(data: str | Path, net: nn.Module, recipe: Recipe, size: tuple[in
     return Splits(name, train, validation, splits.get("test"), classes, preprocessing, fingerprint)
 
 
-def _class_names(rows: list[Labelled]) -> tuple[str, ...]:
+def _class_names(rows: list[LabelledPhoto]) -> tuple[str, ...]:
     return tuple(sorted({row.label for row in rows}))
 
 
 def _file_dataset(
-    rows: list[Labelled], classes: tuple[str, ...], preprocessing: Preprocessing, recipe: Recipe, workers: int
+    rows: list[LabelledPhoto], classes: tuple[str, ...], preprocessing: Preprocessing, recipe: Recipe, workers: int
 ) -> FileDataset:
     indices = {name: index for index, name in enumerate(classes)}
     labels = torch.tensor([indices[row.label] for row in rows])

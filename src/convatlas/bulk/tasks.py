@@ -1,4 +1,4 @@
-"""The columns of a job's table: what a predictor answers, in pyarrow's types."""
+"""Tasks of a job: a net that classifies, embeds or detects, and the columns of the Parquet files that it fills."""
 
 from __future__ import annotations
 
@@ -20,40 +20,40 @@ from convatlas.predict.nets import check_channels, classifying_net, detecting_ne
 from convatlas.predict.predictors import BATCH, Classifier, Detector, Embedder, Sizes
 from convatlas.predict.sessions import EagerSession, EngineSession
 
-Answers = dict[str, Sequence[Any]]
-"""Values of each column, one for each photo."""
+ColumnValues = dict[str, Sequence[Any]]
+"""Values by column name, one for each photo."""
 
 
-class Columns:
-    """A net at work on a job, and the columns that it fills.
+class Task:
+    """The task of a job, with its net loaded; calling it on photos returns the values of its columns.
 
     Attributes:
         job: The job.
         net: The net.
         session: The session that runs it.
-        types: Type of each column, beside those of the photos themselves.
-        batch: Photos at a time.
+        column_types: Types of the columns by name, without those that all tasks have.
+        batch: Number of photos in a batch.
     """
 
-    types: Mapping[str, pa.DataType]
+    column_types: Mapping[str, pa.DataType]
     batch: ClassVar[int] = BATCH
 
     def __init__(self, job: Job, net: Net, session: EngineSession | EagerSession):
         check_channels(net)
         self.job, self.net, self.session = job, net, session
 
-    def __call__(self, x: Float32Array, sizes: Sizes) -> Answers:
-        """Answer photos given as inputs (N, C, h, w) and their own (height, width)."""
+    def __call__(self, x: Float32Array, sizes: Sizes) -> ColumnValues:
+        """Values of the columns for inputs (N, C, h, w) of photos with these (height, width)."""
         raise NotImplementedError
 
     @property
     def engine(self) -> str:
-        """The engine in words; it is started if it was not."""
+        """The engine in words; this starts the engine if necessary."""
         return self.session.engine
 
     @property
     def callers(self) -> int:
-        """How many threads may call this at the same time; the engine is started if it was not."""
+        """Number of threads that may call this at the same time; this starts the engine if necessary."""
         return self.session.callers
 
     def run(self, x: Float32Array) -> Float32Array:
@@ -66,7 +66,7 @@ class Columns:
             return self.session(x)
         except ConvAtlasError:
             raise
-        # The engines' errors have no common base class; most often memory is missing.
+        # The engines' errors have no common base class; most often they are out of memory.
         except Exception as error:
             raise ConvAtlasError(
                 f"{self.engine} fails ({printable(error)}); finished shards are whole, and the same call continues"
@@ -77,10 +77,10 @@ def _engine_session(job: Job, net: Net) -> EngineSession:
     return EngineSession(net, job.engine, job.precision, job.device, BATCH, job.ranges)
 
 
-class ClassifyColumns(Columns):
+class ClassifyTask(Task):
     """The most probable classes of a photo."""
 
-    types: Mapping[str, pa.DataType] = {
+    column_types: Mapping[str, pa.DataType] = {
         "labels": pa.list_(pa.string()),
         "indices": pa.list_(pa.int32()),
         "probabilities": pa.list_(pa.float32()),
@@ -93,14 +93,14 @@ class ClassifyColumns(Columns):
             raise ConvAtlasError(f"top is a number of classes up to {classes}; got {job.top}")
         self.predictor = Classifier.of(net, self.run)
 
-    def __call__(self, x: Float32Array, sizes: Sizes) -> Answers:
-        indices, probabilities = self.predictor.best(x, self.job.limit)
+    def __call__(self, x: Float32Array, sizes: Sizes) -> ColumnValues:
+        indices, probabilities = self.predictor.top_classes(x, self.job.limit)
         names = self.net.lineage.class_names
         labels = [[names[index] for index in row] for row in indices.tolist()]
         return {"labels": labels, "indices": indices.tolist(), "probabilities": list(probabilities)}
 
 
-class EmbedColumns(Columns):
+class EmbedTask(Task):
     """The input of a net's last layer."""
 
     def __init__(self, job: Job):
@@ -108,18 +108,18 @@ class EmbedColumns(Columns):
         super().__init__(job, net, _engine_session(job, net))
         with torch.inference_mode():
             example = net(torch.zeros(1, net.channels, *net.lineage.preprocessing.size))
-        self.types: Mapping[str, pa.DataType] = {"embedding": pa.list_(pa.float32(), example[0].numel())}
+        self.column_types: Mapping[str, pa.DataType] = {"embedding": pa.list_(pa.float32(), example[0].numel())}
         self.predictor = Embedder.of(net, self.run)
 
-    def __call__(self, x: Float32Array, sizes: Sizes) -> Answers:
+    def __call__(self, x: Float32Array, sizes: Sizes) -> ColumnValues:
         return {"embedding": list(self.predictor.embeddings(x))}
 
 
-class DetectColumns(Columns):
+class DetectTask(Task):
     """The objects on a photo, with boxes in its pixels: left, top, right, bottom."""
 
     batch: ClassVar[int] = 4
-    types: Mapping[str, pa.DataType] = {
+    column_types: Mapping[str, pa.DataType] = {
         "boxes": pa.list_(pa.list_(pa.float32(), 4)),
         "labels": pa.list_(pa.string()),
         "indices": pa.list_(pa.int32()),
@@ -131,7 +131,7 @@ class DetectColumns(Columns):
         super().__init__(job, net, EagerSession(net, device_of(job.device)))
         self.predictor = Detector.of(net, self.run)
 
-    def __call__(self, x: Float32Array, sizes: Sizes) -> Answers:
+    def __call__(self, x: Float32Array, sizes: Sizes) -> ColumnValues:
         photos = self.predictor.objects(x, sizes, self.job.threshold, self.job.limit)
         return {
             "boxes": [[thing.box for thing in objects] for objects in photos],
@@ -141,15 +141,15 @@ class DetectColumns(Columns):
         }
 
 
-TASKS: dict[str, type[ClassifyColumns] | type[EmbedColumns] | type[DetectColumns]] = {
-    "classify": ClassifyColumns,
-    "embed": EmbedColumns,
-    "detect": DetectColumns,
+TASKS: dict[str, type[ClassifyTask] | type[EmbedTask] | type[DetectTask]] = {
+    "classify": ClassifyTask,
+    "embed": EmbedTask,
+    "detect": DetectTask,
 }
 
 
-def columns_of(job: Job) -> Columns:
-    """Load the net of a job; its engine starts with the first photos.
+def load_task(job: Job) -> Task:
+    """Load the net of a job; its engine starts with the first batch.
 
     Raises:
         ConvAtlasError: The net has no weights, or cannot do the task.
@@ -157,26 +157,26 @@ def columns_of(job: Job) -> Columns:
     return TASKS[job.task](job)
 
 
-def identity(columns: Columns) -> dict[str, object]:
-    """Identify the net, to the bit of its weights."""
-    lineage = columns.net.lineage
+def net_identity(task: Task) -> dict[str, object]:
+    """Identify the net: name, lineage, hash of the weights and preprocessing."""
+    lineage = task.net.lineage
     return {
-        "net": columns.net.card.name,
+        "net": task.net.card.name,
         "weights": lineage.name,
-        "sha256": fingerprint(columns.net.state_dict()),
+        "sha256": fingerprint(task.net.state_dict()),
         "preprocessing": lineage.preprocessing.to_dict(),
     }
 
 
 def shard_settings(job: Job, net: Mapping[str, object]) -> dict[str, object]:
-    """Return the settings and the identity of the net that each shard's file records."""
+    """Return the job's settings and the net's identity, as each shard's file records them."""
     return {name: value for name, value in job.settings().items() if name != "ranges"} | dict(net)
 
 
-def metadata(columns: Columns, net: Mapping[str, object]) -> dict[str, str]:
-    """Return the metadata of a shard's file: settings, net, engine, source and versions."""
-    lineage, record = columns.net.lineage, provenance()
-    values = {**shard_settings(columns.job, net), "engine": columns.engine}
+def shard_metadata(task: Task, net: Mapping[str, object]) -> dict[str, str]:
+    """Return the metadata of a shard's file: settings, net, engine, source, licence and versions."""
+    lineage, record = task.net.lineage, provenance()
+    values = {**shard_settings(task.job, net), "engine": task.engine}
     values |= {
         "source": lineage.source,
         "licence": lineage.licence,
