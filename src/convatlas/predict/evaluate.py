@@ -177,7 +177,7 @@ def _shard_ranks(
 
 
 def _rank(output: Float32Array, index: int) -> int:
-    """Rank of a class among the outputs (classes,), from 0; an equal output before it, or any NaN, counts against it."""
+    """Rank of a class among the outputs (classes,), from 0; an equal earlier output, or any NaN, ranks before it."""
     value = output[index]
     return int((~(output <= value)).sum() + (output[:index] == value).sum())
 
