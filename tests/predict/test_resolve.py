@@ -44,7 +44,7 @@ def test_whatever_names_a_net_gives_it(tmp_path: Path) -> None:
     assert isinstance(resolve("torchvision.models:squeezenet1_0"), nn.Module)
     with pytest.raises(ConvAtlasError, match="weights go with a net's name"):
         resolve(net, "own/mnist")
-    with pytest.raises(ConvAtlasError, match="a net is a name, or what `load` gave, not int"):
+    with pytest.raises(ConvAtlasError, match="a net is a name, or a net from `load`, not int"):
         resolve(5)
 
 

@@ -135,9 +135,9 @@ def test_a_digit_is_classified(tmp_path):
 
 
 def test_others_have_none():
-    with pytest.raises(WeightsError, match=r"nobody published weights of mlp_300"):
+    with pytest.raises(WeightsError, match=r"no published weights of mlp_300"):
         ca.load("mlp_300", weights="own")
-    with pytest.raises(WeightsError, match="nobody published weights of mlp_300"):
+    with pytest.raises(WeightsError, match="no published weights of mlp_300"):
         ca.load("mlp_300")
 
 

@@ -230,5 +230,5 @@ def test_photos_of_a_size_that_the_net_cannot_take(home: Path, tmp_path: Path) -
 
 
 def test_a_convention_has_no_place_beside_a_description(home: Path, lite: Path) -> None:
-    with pytest.raises(WeightsError, match=r"lite\.safetensors says itself .*: leave out convention="):
+    with pytest.raises(WeightsError, match=r"lite\.safetensors is a native file, .*: leave out convention="):
         ca.load(lite, convention="lite")

@@ -1,1 +1,1 @@
-"""Published weights: where they come from, and how they enter our nets."""
+"""Published weights: where they come from, and how they are loaded into our nets."""

@@ -1,6 +1,7 @@
-"""Published weights for nets with other inputs, or another head, than they were published for.
+"""Adapt published weights to another number of classes or input channels, or to a net without its last layer.
 
-The state_dicts of the net as published (`before`) and of the adapted one (`after`) show which weights change shape.
+`before` is the state_dict of the net as published, `after` that of the changed net: they differ in the shapes of the
+weights to adapt.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from convatlas.base.errors import WeightsError
 from convatlas.nets.net import Net
 
 CLASSIFIER = "head.dense"
-"""Path of the last layer in every net whose weights others published."""
+"""Path of the last layer in every net that has weights of another publisher."""
 
 
 def adapt_to_classes(
     weights: Mapping[str, Tensor], before: Mapping[str, Tensor], after: Mapping[str, Tensor], net: str
 ) -> dict[str, Tensor]:
-    """Return the weights that do not depend on the number of classes; all others start at random.
+    """Return the weights whose shape does not depend on the number of classes, without the others.
 
     Raises:
-        WeightsError: None depend on it; the text names the net.
+        WeightsError: No weights depend on it; the text names the net.
     """
     changed = {name for name, tensor in after.items() if tensor.shape != before[name].shape}
     if not changed:
@@ -32,9 +33,9 @@ def adapt_to_classes(
 
 
 def embedding_modules(net: Net, names: Container[str]) -> list[str]:
-    """Return the modules of the head to keep for an embedding: those before the last layer that owns weights.
+    """Return the names of the head's modules that give an embedding: all before the last layer that has weights.
 
-    They end earlier where a module owns weights whose names are not among `names`.
+    The list ends earlier, before the first module with weights that are not among `names`.
 
     Raises:
         WeightsError: The head has no layer with weights.
@@ -42,7 +43,7 @@ def embedding_modules(net: Net, names: Container[str]) -> list[str]:
     parts = [(name, list(module.state_dict())) for name, module in net.head.named_children()]
     last = next((name for name, keys in reversed(parts) if keys), None)
     if last is None:
-        raise WeightsError(f"{net.card.name} has no last layer that could be cut off")
+        raise WeightsError(f"{net.card.name} has no last layer with weights that could be cut off")
     kept = []
     for name, keys in parts:
         if name == last or any(f"head.{name}.{key}" not in names for key in keys):
@@ -54,14 +55,14 @@ def embedding_modules(net: Net, names: Container[str]) -> list[str]:
 def adapt_to_channels(
     weights: Mapping[str, Tensor], before: Mapping[str, Tensor], after: Mapping[str, Tensor], net: str, channels: int
 ) -> dict[str, Tensor]:
-    """Return the weights for photos of another number of channels.
+    """Return the weights for inputs with another number of channels.
 
-    The kernels of the first convolution are summed for one channel (a grey photo then gives what three equal channels
-    gave). For more channels they are repeated in turn, and scaled so that the sum over the channels keeps its size (as
-    timm does). Statistics of photos are averaged, or repeated.
+    For one channel, the kernels of the first convolution are summed over the channels, so that a grey photo gives the
+    same as three equal channels. For more channels they are repeated in turn and scaled by old / new channels, as timm
+    does. The mean and variance of the photos are averaged, or repeated.
 
     Raises:
-        WeightsError: Other weights depend on the channels too; the text names net and weights.
+        WeightsError: Weights of another kind depend on the channels too; the text names the net and the weights.
     """
     adapted = dict(weights)
     for name in weights:
@@ -72,7 +73,7 @@ def adapt_to_channels(
         is_statistic = len(old) == 1 and new == (channels,)
         if not is_kernel and not is_statistic:
             raise WeightsError(
-                f"{net} keeps its channels: {name} has weights for each pixel, and no kernels that could be adapted"
+                f"{net} keeps its channels: {name} has weights for each pixel, not kernels that could be adapted"
             )
         adapted[name] = _adapted(weights[name], channels)
     return adapted

@@ -1,4 +1,4 @@
-"""Weights that are bundled with the package: small enough for the wheel, read where they are."""
+"""Read the weights that are bundled with the package, which are small enough for the wheel."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from convatlas.weights.lineage import lineage
 from convatlas.weights.listing import local_path
 
 MAX_BYTES = 3_000_000
-"""Bytes that all of them may have together."""
+"""Limit on the total size of all bundled files."""
 
 
 def read(row: Weights) -> tuple[dict[str, Tensor], native.Description]:
-    """Read the tensors of bundled weights, and their description.
+    """Return the tensors of bundled weights, and their description.
 
     Raises:
         WeightsError: The installed file is damaged, or is not the one that the catalogue describes.

@@ -1,4 +1,4 @@
-"""Cache of published weights: converted once, kept in our native format, loaded without a copy."""
+"""Cache of published weights: converted once to our native format, then mapped into memory without a copy."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from convatlas.weights.registry import origin
 
 
 def load_converted(row: Weights) -> tuple[dict[str, Tensor], native.Description]:
-    """Return the tensors of published weights under our names, and their description; convert them if need be.
+    """Return the tensors of published weights under our names, and their description; download and convert if needed.
 
     Raises:
-        WeightsError: The file is damaged, or is not what the catalogue says.
-        StoreError: It is not on this machine and could not be downloaded, or could not be kept.
+        WeightsError: The file is damaged, or does not hold what the catalogue says.
+        StoreError: The file could not be downloaded, or the store cannot be written to.
     """
     if origin(row.origin).bundled:
         return bundled.read(row)
@@ -32,7 +32,7 @@ def load_converted(row: Weights) -> tuple[dict[str, Tensor], native.Description]
     if (cached := _read(path, row)) is not None:
         return cached
     with locked(path):
-        # Another process may have converted them while this one waited.
+        # Another process may have converted them while this one waited for the lock.
         if (cached := _read(path, row)) is not None:
             return cached
         tensors, description = convert(row, origin(row.origin).file(row))
@@ -44,7 +44,7 @@ def load_converted(row: Weights) -> tuple[dict[str, Tensor], native.Description]
 
 
 def convert(row: Weights, file: Path) -> tuple[dict[str, Tensor], native.Description]:
-    """Read the origin's file: its tensors under our names, checked, and their description."""
+    """Read a publisher's file: its tensors under our names, checked against the net, and their description."""
     card, source = find_card(row.net), origin(row.origin)
     net = skeleton(card.name, classes=row.outputs or None, variant=source.variant(row))
     tensors = source.read(file, net)
@@ -59,7 +59,7 @@ def _description(row: Weights) -> native.Description:
 
 
 def _read(path: Path, row: Weights) -> tuple[dict[str, Tensor], native.Description] | None:
-    """Read a cached file; None if there is none, if it was made for other weights, or if it is damaged."""
+    """Read a cached file; None if it does not exist, belongs to other weights, or is damaged."""
     if not path.is_file():
         return None
     try:

@@ -1,4 +1,4 @@
-"""A net's weights as a file: in our native format, or as the code of another publisher reads them."""
+"""Write a net's weights to a file: in our native format, or in the layout of another publisher's code."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from convatlas.weights.formats.state_io import finite_float32
 from convatlas.weights.registry import origin, variant
 
 NATIVE = "native"
-"""Layout of our native format, which holds everything that `load` needs to build the net again."""
+"""Name of the layout that is our native format, with everything that `load` needs to build the net again."""
 
 
 def layouts() -> dict[str, tuple[str, ...]]:
-    """Endings of the files of each layout, by its name: the native one, and those of the origins."""
+    """File endings of each layout by its name: "native", and the origins whose files can be written."""
     return {NATIVE: (native.ENDING,)} | {
         name: origin(name).write_endings for name in origins() if origin(name).write_endings
     }
@@ -29,22 +29,22 @@ def export(net: Net, file: str | Path, *, layout: str | None = None) -> Path:
 
     Args:
         net: A net of the atlas.
-        file: Path of the file; its ending says what is written: .safetensors, .weights.h5, .weights or .pth.
+        file: Path of the file; its ending selects the format: .safetensors, .weights.h5, .weights or .pth.
         layout: "native" (the file holds everything that `load` needs to build the net again), or the origin whose code
-            shall read it: "keras", "torchvision", "timm", "lite" or "darknet". If None, the ending decides, and for
-            .pth the origin of the net's weights.
+            will read the file: "keras", "torchvision", "timm", "lite" or "darknet". If None, it follows from the
+            ending, and for .pth from the origin of the net's weights.
 
     Returns:
         The path of the file.
 
     Raises:
-        ConvAtlasError: The net is not one of the atlas, or the file is not a path.
+        ConvAtlasError: `net` is not a net of the atlas, or `file` is not a path.
         UnknownName: There is no such layout.
-        WeightsError: The ending does not belong to the layout, the origin's net computes something else than this one,
-            the weights hold numbers that could not be loaded again, or the file cannot be written.
+        WeightsError: The ending does not belong to the layout, the origin's net computes something else,
+            the weights hold numbers that `load` would refuse, or the file cannot be written.
     """
     if not isinstance(net, Net):
-        raise ConvAtlasError(f"a net to export is what `load` or `build` gave, not {type(net).__name__}")
+        raise ConvAtlasError(f"`export` takes a net from `load` or `build`, not {type(net).__name__}")
     if not isinstance(file, str | os.PathLike) or "\0" in str(file):
         raise ConvAtlasError(f"weights are written to a path; got {file!r:.100}")
     path, endings = Path(file), layouts()
@@ -70,7 +70,11 @@ def export(net: Net, file: str | Path, *, layout: str | None = None) -> Path:
 
 
 def layout_of(net: Net, path: Path) -> str:
-    """Layout that the file's ending implies, and where it fits several, the origin of the net's weights."""
+    """Layout that fits the file's ending; if several do, the one of the origin of the net's weights.
+
+    Raises:
+        WeightsError: No layout has this ending, or several have, and the net follows none of them.
+    """
     name, endings = path.name.lower(), layouts()
     fitting = [layout for layout, known in endings.items() if name.endswith(known)]
     if not fitting:
@@ -80,20 +84,21 @@ def layout_of(net: Net, path: Path) -> str:
         return fitting[0]
     follows = net.follows.partition("/")[0]
     if follows not in fitting:
-        raise WeightsError(f"say for whom {path.name} is written (layout=): {', '.join(fitting)}")
+        raise WeightsError(f"{path.name} fits several layouts; choose one with layout=: {', '.join(fitting)}")
     return follows
 
 
 def _refuse_other_nets(net: Net, layout: str) -> None:
-    """Refuse a net that the origin has not, or that computes something else there."""
+    """Refuse a net that the origin does not have, or computes differently."""
     source, here = origin(layout), variant(net.card, net.follows)
     rows = [row for row in weights_of(net.card.name) if row.origin == layout]
     if not rows:
         raise WeightsError(f"{layout} has no {net.card.name}")
     if not any(source.builds(row, here) for row in rows):
-        conventions = net.follows or "the card's own"
+        conventions = net.follows or "its card"
         raise WeightsError(
-            f"{layout}'s {net.card.name} computes something else than this net, which follows {conventions}"
+            f"{layout}'s {net.card.name} computes something else than this net, which follows the conventions "
+            f"of {conventions}"
         )
     if genes := [locus for locus in native.describe(net).genes if locus not in RATES]:
         raise WeightsError(f"{layout}'s {net.card.name} has other genes at {', '.join(genes)}")

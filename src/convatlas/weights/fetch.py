@@ -1,4 +1,4 @@
-"""Published weights, downloaded ahead of their use."""
+"""Download published weights before they are used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def fetch(net: str, *, weights: str | None = None) -> Path:
 
     Args:
         net: Name of the net, as in `list_nets()`, or as published.
-        weights: Name of the weights, as in `load`; the net's first ones if None.
+        weights: Name of the weights, as in `load`; the net's default weights if None.
 
     Returns:
         Path of the converted file, which `load` also takes.

@@ -1,4 +1,4 @@
-"""Weights from a file by its path, whoever wrote it."""
+"""Read weights from a file given by its path, in our native format or another publisher's."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from convatlas.weights.registry import choose, origin
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file as one convention reads it.
+    """A file read by the conventions of one lineage.
 
     Attributes:
-        row: Published weights whose convention it is.
-        tensors: The file's tensors by our names.
-        classes: Number of classes they tell apart; 0 if the last layer is missing.
+        row: Published weights of that lineage.
+        tensors: The file's tensors under our names.
+        classes: Number of classes; 0 if the last layer is missing.
     """
 
     row: Weights
@@ -37,39 +37,41 @@ class Candidate:
 
 
 def is_weights_file(name: str) -> bool:
-    """Whether a name is a path: by its ending, which no net and no lineage has in its name."""
+    """Whether a name is the path of a file of weights, by its ending, which no name of a net or lineage has."""
     return name.lower().endswith(native.ENDING) or any(origin(known).can_read(name) for known in origins())
 
 
 def read(
     path: Path, card: Card | None, convention: str | None, size: Size | None = None, channels: int | None = None
 ) -> tuple[dict[str, Tensor], native.Description]:
-    """Read the tensors of a file, and their description.
+    """Return the tensors of a file under our names, and their description.
 
     Args:
         path: Path of the file; its name satisfies `is_weights_file`.
         card: Card of the net that the user names; None where only the path is given.
-        convention: Lineage whose conventions the file follows, if it is not native; None to find it by trying.
-        size: Size of the photos that the file's net was made for, where it flattens a map whole; the card's if None.
-        channels: Number of channels that the file may be for besides that of the card.
+        convention: Lineage whose conventions the file follows, if it is not native; None to try each one.
+        size: Size of the photos that the file's net was made for, if its dense layers depend on it; the card's if None.
+        channels: Number of input channels to try if the file does not fit the card's.
 
     Raises:
         WeightsError: The file is damaged, holds another net, or does not say which one.
     """
-    # Not `Path.is_file`, which lets the system's errors through, for example for a name that is too long.
+    # `Path.is_file` raises the system's errors, for example if the name is too long.
     if not os.path.isfile(path):
-        raise WeightsError(f"no file is at {str(path)!r:.300}")
+        raise WeightsError(f"there is no file {str(path)!r:.300}")
     if path.suffix.lower() == native.ENDING:
         tensors, description = native.read(path)
         if description is not None:
             if card is not None and description.net != card.name:
                 raise WeightsError(f"{path.name} holds a {description.net}, not a {card.name}")
             if convention is not None:
-                raise WeightsError(f"{path.name} says itself whose conventions its net follows: leave out convention=")
+                raise WeightsError(f"{path.name} is a native file, which states its conventions: leave out convention=")
             native.check(tensors, description, path)
             return finite_float32(tensors, f"the weights in {path.name}"), description
     if card is None:
-        raise WeightsError(f"{path.name} does not say which net it holds: name the net, and the file as its weights")
+        raise WeightsError(
+            f"{path.name} does not say which net it holds: give the name of the net, and the file as weights="
+        )
     return _read_foreign(path, card, convention, size, channels)
 
 
@@ -90,8 +92,8 @@ def _read_foreign(
     different = [other.row.name for other in candidates if _variant(other.row) != _variant(first.row)]
     if different:
         raise WeightsError(
-            f"{path.name} fits the names of {first.row.name} and {different[0]}, which compute different things: say "
-            "which (convention=)"
+            f"{path.name} fits the names of {first.row.name} and {different[0]}, which compute different things: "
+            "choose one with convention="
         )
     follows = (
         first.row.name if convention is not None else origin(first.row.origin).follows(first.row, path, first.tensors)
@@ -115,7 +117,7 @@ def _candidates(
 
 
 def _conventions(path: Path, card: Card) -> list[Weights]:
-    """Return one row for each way to compute the net among the origins that write files with this ending."""
+    """Return the weights to try: one row for each origin and variant of the net whose files have this ending."""
     rows: list[Weights] = []
     for row in weights_of(card.name):
         known = any(other.origin == row.origin and _variant(other) == _variant(row) for other in rows)
@@ -133,7 +135,7 @@ def _candidate(path: Path, card: Card, row: Weights, size: Size | None, channels
     net = skeleton(card.name, channels=channels, size=size, variant=source.variant(row))
     tensors = source.read(path, net)
     last, expected = tensors.get(f"{CLASSIFIER}.weight"), net.state_dict().get(f"{CLASSIFIER}.weight")
-    # A detector's last layer counts boxes too.
+    # The outputs of a detector's last layer are boxes too, so their number is not the number of classes.
     counts_classes = last is not None and expected is not None and len(expected) == net.classes
     if last is not None and counts_classes and last.shape[:1] not in ((), (0,), (net.classes,)):
         try:

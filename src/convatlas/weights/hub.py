@@ -1,4 +1,4 @@
-"""Downloads from the Hugging Face hub: its own library finds the files, our store keeps and verifies them."""
+"""Download from the Hugging Face hub: its library gives address and hash, our store fetches and verifies the file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from convatlas.catalogue.lineages import Weights
 
 
 def download(weights: Weights) -> Path:
-    """Return the file of weights whose address is a repository on the hub ("timm/resnet50.a1_in1k") or a plain URL.
+    """Return the path of the downloaded file; the address is a repository ("timm/resnet50.a1_in1k") or a plain URL.
 
-    The hub announces the sha256 of a large file before it sends it.
+    For a large file the hub states the sha256 before the download.
 
     Raises:
         StoreError: The hub cannot be reached, or does not have the file.

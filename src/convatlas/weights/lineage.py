@@ -1,4 +1,4 @@
-"""Provenance of a net's weights, with everything that belongs to them: preprocessing, class names, licence, hash."""
+"""Provenance of a net's weights: source, licence, hash, preprocessing and class names."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Lineage:
         net: The card's name of the net they belong to.
         source: Address, package or file they were read from.
         licence: Licence as stated by the publisher; empty where none is stated.
-        hash: Hash of the file, verified before it was read: sha256, or whichever the publisher gives.
-        preprocessing: Map from a photo (H, W, 3) to the net's input (C, h, w).
+        hash: Hash of the file, verified before it was read: sha256, or the one that the publisher gives.
+        preprocessing: Converts a photo (H, W, 3) to the net's input (C, h, w).
         class_names: Names of the classes in the order of the outputs; empty for an untrained head, or without a head.
-        top1: Accuracy in percent, as printed by the publisher; empty where none is.
-        top5: Accuracy of the first five answers, likewise.
+        top1: Top-1 accuracy in percent, as printed by the publisher; empty if not printed.
+        top5: Top-5 accuracy, likewise.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Lineage:
         return replace(self, class_names=(), top1="", top5="")
 
     def to_json(self) -> str:
-        """Return the lineage as JSON; `from_json` makes an equal one of it."""
+        """Return the lineage as JSON, which `from_json` reads."""
         return json.dumps(dataclasses.asdict(self) | {"preprocessing": self.preprocessing.to_dict()})
 
     @classmethod
@@ -66,7 +66,7 @@ class Lineage:
         """Read the lineage that `to_json` wrote.
 
         Raises:
-            WeightsError: The text is something else.
+            WeightsError: The text is not such JSON.
         """
         try:
             data: dict[str, Any] = json.loads(text)
@@ -74,7 +74,7 @@ class Lineage:
             names, settings = fields.pop("class_names"), fields.pop("preprocessing")
             kind = DarknetPreprocessing if "kind" in settings else Preprocessing
             preprocessing = kind.from_dict(settings)
-            # They are printed: none may contain a character that controls a terminal.
+            # They are printed, so control characters of terminals are refused.
             texts = [*fields.values(), *names]
             if data or not isinstance(names, list) or not all(isinstance(t, str) and t.isprintable() for t in texts):
                 raise ValueError
@@ -84,7 +84,7 @@ class Lineage:
 
 
 def lineage(weights: Weights, hash: str = "") -> Lineage:
-    """Lineage of a row of the catalogue; `hash` is that of the file that was read, if it is not the row's."""
+    """Lineage of published weights; `hash` is that of the file that was read, if it is another one."""
     return Lineage(
         name=weights.name,
         net=weights.net,

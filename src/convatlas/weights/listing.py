@@ -1,4 +1,4 @@
-"""Table of the published weights, and where each set is on this machine; needs no torch."""
+"""Table of the published weights, and the path of each set on this machine. Needs no torch."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from convatlas.weights.registry import origin
 
 
 def local_path(row: Weights) -> Path:
-    """Path of published weights on this machine once they were loaded or fetched; bundled ones are always there."""
+    """Path of the converted file of published weights, which `load` or `fetch` writes; bundled files always exist."""
     if origin(row.origin).bundled:
         return Path(str(files(__package__))) / "data" / row.origin / row.file
     return home() / "converted" / row.net / f"{row.name.replace('/', '--')}.safetensors"
 
 
 def megabytes(row: Weights) -> float:
-    """Size of the published file in MB; where nobody states it, 4 bytes a parameter."""
+    """Size of the published file in MB; 4 bytes a parameter if the publisher does not state it."""
     return (row.bytes or 4 * measured()[row.net]["parameters"]) / 1e6
 
 
@@ -39,7 +39,7 @@ COLUMNS = (
 
 
 def lineage_table(net: str | None = None) -> Table:
-    """Table of all published weights, or of one net's: sizes in MB, accuracies in percent as the publishers print them.
+    """Table of all published weights, or those of one net: size in MB, accuracy in percent as printed by the publisher.
 
     Raises:
         UnknownName: No such net.

@@ -1,4 +1,4 @@
-"""Load a net with published weights, or with those of a file, by its name."""
+"""Load a net by its name, with published weights or those of a file."""
 
 from __future__ import annotations
 
@@ -35,37 +35,37 @@ def load(
     convention: str | None = None,
     seed: int = 0,
 ) -> Net:
-    """Load a net with weights, in evaluation mode, on the CPU; `net.lineage` says where they come from.
+    """Load a net with trained weights, on the CPU and in evaluation mode; `net.lineage` says where they come from.
 
     Args:
-        name: Name of the net, as in `list_nets()` or as published; or its card; or path of a native file, which
-            `export` wrote.
+        name: Name of the net, as in `list_nets()` or as published; its card; or the path of a native file, as written by
+            `export`.
         weights: Lineage ("keras", "torchvision/IMAGENET1K_V2", "timm/a1_in1k", "lite", or "own/mnist" for bundled
-            weights), or path of a file: a native one, or one of Keras (.h5, .weights.h5, .keras), PyTorch (.pth,
-            .safetensors) or darknet (.weights). The net's first lineage if None.
-        classes: Number of outputs. If the weights have another one, a fresh last layer starts on pretrained features.
-        channels: Number of input channels. If the weights have another one, the layers that read the photo are adapted;
-            a file of others that holds weights for so many channels is loaded as it is.
-        head: False for the embedding: (N, features), the input of the last layer.
+            weights), or the path of a file: a native one, or one of Keras (.h5, .weights.h5, .keras), PyTorch (.pth,
+            .safetensors) or darknet (.weights). The net's default lineage if None.
+        classes: Number of outputs. If it differs from that of the weights, the last layer starts at random.
+        channels: Number of input channels. If it differs from that of the weights, the layers that read the photo are
+            adapted; a foreign file with weights for this number is loaded unchanged.
+        head: False to cut off the last layer, so that the net gives the embedding (N, features).
         genes: Genes that differ from the published ones, as in `build`; those that add or change weights do not fit
             published weights.
-        size: Size of the photos, as in `build`; `net.preprocess` keeps to the size that the lineage published.
-        convention: Lineage whose conventions a foreign file follows, where its names fit several.
-        seed: Seed of everything that starts at random.
+        size: Size of the photos, as in `build`; `net.preprocess` still gives the size that the lineage published.
+        convention: Lineage whose conventions a foreign file follows, if its tensors fit several.
+        seed: Seed of the weights that start at random.
 
     Raises:
         UnknownName: No such net or gene.
-        GeneError: A gene that does not fit the net.
+        GeneError: A gene does not fit the net.
         WeightsError: The net has no such weights; they are not installed, are damaged, or do not fit the genes; or
             weights that depend on its classes or channels cannot be adapted to others.
-        ConvAtlasError: An argument that does not go with the others.
+        ConvAtlasError: An argument contradicts another one, or has the wrong type.
         StoreError: The weights are not on this machine and could not be downloaded.
     """
     weights = weights if isinstance(weights, Weights | None) else _text(weights)
     name = name if isinstance(name, Card) else _text(name)
     if isinstance(name, str) and files.is_weights_file(name):
         if weights is not None:
-            raise ConvAtlasError(f"{name} holds its weights already: leave out weights=, which says {weights}")
+            raise ConvAtlasError(f"{name} already holds weights: leave out weights={weights}")
         tensors, description = files.read(Path(name), None, convention)
     else:
         card = name if isinstance(name, Card) else find_card(name)
@@ -73,7 +73,7 @@ def load(
             tensors, description = files.read(Path(weights), card, convention, size, channels)
         elif convention is not None:
             raise ConvAtlasError(
-                f"convention= says how to read a foreign file, and none is named: leave it out ({convention})"
+                f"convention= is only for a foreign file of weights: leave out convention={convention}"
             )
         else:
             tensors, description = load_converted(weights if isinstance(weights, Weights) else choose(card, weights))
@@ -97,7 +97,7 @@ def _filled(
     size: Size | None,
     seed: int,
 ) -> Net:
-    """Build the net of a description and fill it, with its classes, channels and head changed as asked for."""
+    """Build the described net with the requested classes, channels and head, and load the tensors into it."""
     card, lineage = find_card(description.net), description.lineage
     trained = description.classes > 0
 
@@ -106,7 +106,7 @@ def _filled(
             card,
             classes=classes,
             channels=channels,
-            # Anything but a table of genes is refused by `skeleton`.
+            # `skeleton` refuses `genes` that are not a mapping.
             genes={**description.genes, **genes} if isinstance(genes, Mapping) else genes or description.genes,
             size=description.size if size is None else size,
             variant=variant(card, description.follows),

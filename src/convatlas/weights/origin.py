@@ -1,7 +1,7 @@
-"""What a publisher of weights is: the description that each module in `lineages` gives of one.
+"""Base classes for publishers of weights; each module in `lineages` describes one.
 
-Modules of lineages import torch only inside their methods, because names, class labels and preprocessing are read where
-torch is not loaded.
+Modules in `lineages` import torch inside their methods only, because names, class labels and preprocessing must be
+available without torch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Pixels(NamedTuple):
-    """Scaling of pixels from 0 to 255: (pixel / scale - mean) / std, with a mean and a std for each channel.
+    """Scaling of pixels in 0..255: (pixel / scale - mean) / std, for each channel.
 
     Attributes:
         scale: Divisor of all pixels.
@@ -39,21 +39,21 @@ class Pixels(NamedTuple):
 
 
 IMAGENET = Pixels(255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""Statistics of ImageNet's training photos."""
+"""Scaling by the mean and standard deviation of ImageNet's training photos."""
 
 HALF = Pixels(255.0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-"""From -1 to 1."""
+"""Scaling of pixels to -1..1."""
 
 
 class Origin(ABC):
-    """A publisher of weights: how its files are fetched, read and written, and how its nets differ from the cards'.
+    """A publisher of weights: how its files are fetched, read and written, and how its nets differ from ours.
 
     Attributes:
-        read_endings: Endings of the files that are read by their path, in lower case.
-        write_endings: Endings of the files that `export` writes in its layout; empty if it writes none.
-        pixels: Scalings of pixels by the names in the origin's table.
-        labels: Set of class names (`images.labels`) by the number of outputs.
-        bundled: Whether its files are inside this package, in our native format, and are read where they are.
+        read_endings: Endings, in lower case, of the files that `load` reads by their path.
+        write_endings: Endings of the files that `export` writes in this layout; empty if it cannot write any.
+        pixels: Scalings of pixels, by their names in the column `pixels` of the origin's table.
+        labels: Name of the set of class names (`images.labels`), by the number of outputs.
+        bundled: Whether its files are inside this package, in our native format.
     """
 
     read_endings: ClassVar[tuple[str, ...]] = ()
@@ -63,15 +63,15 @@ class Origin(ABC):
     bundled: ClassVar[bool] = False
 
     def can_read(self, name: str) -> bool:
-        """Whether a file of this name may be one of the origin's, by its ending."""
+        """Whether the origin's files have the ending of this name."""
         return name.lower().endswith(self.read_endings)
 
     def preferred(self, rows: Sequence[Weights]) -> Weights:
-        """Weights to take where only the origin is named; `rows` are all it has of the net, in the table's order."""
+        """Weights that the bare name of the origin stands for; `rows` are all that it has of the net, in the table's order."""
         return rows[0]
 
     def variant(self, weights: Weights) -> Mapping[str, object]:
-        """Fields of the net's configuration that differ from the card's: {"stride_in": "second"}."""
+        """Fields of the net's configuration that differ from the card's, such as {"stride_in": "second"}."""
         return {}
 
     def builds(self, weights: Weights, variant: Mapping[str, object]) -> bool:
@@ -79,38 +79,38 @@ class Origin(ABC):
         return self.variant(weights) == variant
 
     def follows(self, weights: Weights, file: Path, tensors: Mapping[str, Tensor]) -> str:
-        """Lineage whose conventions a file given by its path follows; empty for those of the card."""
+        """Lineage whose conventions a file given by its path follows; empty for the card's own."""
         return weights.name
 
     def file(self, weights: Weights) -> Path:
-        """Path of the published file on this machine, whole and verified; downloaded if it is not here yet.
+        """Path of the published file on this machine, verified; it is downloaded if necessary.
 
         Raises:
-            StoreError: It cannot be downloaded or kept.
+            StoreError: It cannot be downloaded or stored.
         """
         return fetch(Remote(weights.address, weights.file, weights.hash))
 
     @abstractmethod
     def read(self, file: Path, net: Net) -> dict[str, Tensor]:
-        """Read the tensors of a file by our names, in our layouts; `net` (maybe on the meta device) gives the shapes.
+        """Return the tensors of a file under our names and in our shapes, those of `net` (which may be on the meta device).
 
         Raises:
             WeightsError: The file is damaged, or holds another net.
         """
 
     def write(self, net: Net, file: Path) -> None:
-        """Write the net's weights as the origin's own code reads them, with one of the endings in `write_endings`."""
+        """Write the net's weights to a file that the origin's own code reads; its ending is one of `write_endings`."""
         raise NotImplementedError
 
 
 class TorchOrigin(Origin):
-    """An origin whose files are state_dicts of PyTorch."""
+    """An origin whose files hold state_dicts of PyTorch."""
 
     read_endings = write_endings = (".pth", ".pt", ".bin", ".safetensors")
 
     @abstractmethod
     def converter(self) -> StateDicts:
-        """Names of the layers and differences of the nets, by family."""
+        """Converter between the origin's state_dicts and ours."""
 
     def variant(self, weights: Weights) -> Mapping[str, object]:
         return self.converter().variant(weights.net)

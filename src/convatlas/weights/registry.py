@@ -1,4 +1,4 @@
-"""Look-up of publishers by name, and of the weights that a name means."""
+"""Find publishers and weights by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from convatlas.weights.origin import Origin
 
 
 def origin(name: str) -> Origin:
-    """Description of a publisher, one of `catalogue.lineages.origins()`: the `ORIGIN` of its module in `lineages`."""
+    """Publisher of this name, one of `catalogue.lineages.origins()`: the `ORIGIN` of its module in `lineages`."""
     described: Origin = importlib.import_module(f"convatlas.weights.lineages.{name}").ORIGIN
     return described
 
@@ -20,8 +20,8 @@ def origin(name: str) -> Origin:
 def choose(card: Card, name: str | None) -> Weights:
     """Find the weights of a net by their name; the net's default if None.
 
-    The origin alone stands for its preferred weights ("torchvision": the last of its table), "timm/a1_in1k" for that
-    tag; the publisher's full name of a net ("timm/resnet50.a1_in1k") works too. Capitals do not matter.
+    An origin's name means its preferred weights ("torchvision": the last in its table), "timm/a1_in1k" those with that
+    tag; the publisher's full name ("timm/resnet50.a1_in1k") is accepted too. Case is ignored.
 
     Raises:
         WeightsError: The net has no weights of this name; the text lists those that it has.
@@ -36,7 +36,7 @@ def choose(card: Card, name: str | None) -> Weights:
     if same := [row for row in published if row.origin == key]:
         return origin(key).preferred(same)
     if not published:
-        raise WeightsError(f"nobody published weights of {card.name} that are known here")
+        raise WeightsError(f"no published weights of {card.name} are known")
     names = [row.name for row in published]
     shown = ", ".join(names if len(names) <= 12 else [*names[:12], f"{len(names) - 12} more (convatlas fetch --list)"])
     raise WeightsError(f"no {name!s:.100} weights of {card.name} are known; these are: {shown}")

@@ -1,4 +1,4 @@
-"""Resolve what a caller names: the one place where `net` and `weights` become a net, once, at the edge of a verb."""
+"""Resolve the arguments `net` and `weights` of the public functions to a card, weights and a net."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from torch import nn
 
 RANDOM = "none"
-"""Asks for random weights."""
+"""Value of `weights` for random weights."""
 
 
 @dataclass(frozen=True)
 class NamedNet:
-    """A net of the catalogue and its weights, found by their names. Needs no torch.
+    """A net of the catalogue with its weights, found by name. Needs no torch.
 
     Attributes:
         card: The net.
-        weights: Its published weights; or the path of a file; or "none" for random ones.
+        weights: Its published weights, the path of a file, or "none" for random weights.
     """
 
     card: Card
@@ -32,19 +32,19 @@ class NamedNet:
 
     @property
     def published(self) -> Weights | None:
-        """Its published weights; None for a file or random ones."""
+        """Its published weights; None if they are a file or random."""
         return self.weights if isinstance(self.weights, Weights) else None
 
 
 def find_net(net: object, weights: str | os.PathLike[str] | None = None) -> NamedNet | None:
-    """Find the net that a caller names; None for the path of a file, a net of the user's own, and a net itself.
+    """Find a net by its name; None if `net` is the path of a file, a net of the user, or a module.
 
     Args:
-        net: What the caller gave.
+        net: The argument `net` of a public function, see `resolve`.
         weights: Weights of a net by its name, as in `load`; "none" for random ones.
 
     Raises:
-        UnknownName: No net is called so.
+        UnknownName: No net has this name.
         WeightsError: The net has no such weights.
     """
     if isinstance(net, NamedNet):
@@ -54,7 +54,7 @@ def find_net(net: object, weights: str | os.PathLike[str] | None = None) -> Name
     try:
         card = find_card(net)
     except UnknownName:
-        # Paths and `package.module:callable` have signs that names lack.
+        # Paths and `package.module:callable` contain a dot or a colon, names of nets do not.
         if {".", ":"} & set(net):
             return None
         raise
@@ -72,7 +72,7 @@ def find_net(net: object, weights: str | os.PathLike[str] | None = None) -> Name
 
 
 def resolve(net: object, weights: str | os.PathLike[str] | None = None) -> nn.Module:
-    """Return the net that a caller means; nets that are loaded or built here are in evaluation mode.
+    """Return the net that `net` and `weights` stand for; in evaluation mode if it is loaded or built here.
 
     Args:
         net: The name of a net, the path of a file that `export` wrote, `package.module:callable`, the path of a .pt2
@@ -80,7 +80,7 @@ def resolve(net: object, weights: str | os.PathLike[str] | None = None) -> nn.Mo
         weights: Weights of a net by its name: a lineage or a file, as in `load`; "none" for random ones.
 
     Raises:
-        ConvAtlasError: As `load`, `build` and `load_user_net` do; or weights are given for a net that has its own.
+        ConvAtlasError: As in `load`, `build` and `load_user_net`; or weights are given for a net that has its own.
     """
     from torch import nn
 
@@ -90,14 +90,14 @@ def resolve(net: object, weights: str | os.PathLike[str] | None = None) -> nn.Mo
 
     if isinstance(net, nn.Module):
         if weights is not None:
-            raise ConvAtlasError("weights go with a net's name: a net that `load` gave has its own")
+            raise ConvAtlasError("weights go with a net's name: a net from `load` has its own")
         return net
     if isinstance(net, str) and is_user_net(net):
         return load_user_net(net).eval()
     named = find_net(net, weights)
     if named is None:
         if not isinstance(net, str | os.PathLike):
-            raise ConvAtlasError(f"a net is a name, or what `load` gave, not {type(net).__name__}")
+            raise ConvAtlasError(f"a net is a name, or a net from `load`, not {type(net).__name__}")
         return load(net, weights=weights)
     if named.weights == RANDOM:
         return build(named.card.name).eval()
