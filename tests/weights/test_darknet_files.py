@@ -273,7 +273,7 @@ def test_a_start_for_training_is_not_loaded_as_a_net(tmp_path):
     last = sum(tensor.numel() for tensor in layers[-1].arrays.values())
     cut = tmp_path / "darknet19.conv.23"
     cut.write_bytes((tmp_path / "whole.weights").read_bytes()[: -4 * last])
-    with pytest.raises(WeightsError, match=r"holds the first 18 of 19 layers of darknet19: a start for training"):
+    with pytest.raises(WeightsError, match=r"holds the first 18 of 19 layers of darknet19, from which training starts"):
         ca.load("darknet19", weights=str(cut))
     whole = ca.load("darknet19", weights=str(tmp_path / "whole.weights"))
     assert (whole.lineage.preprocessing.kind, whole.lineage.class_names[0]) == ("crop", "kit fox")

@@ -130,7 +130,7 @@ def test_other_ends_are_not_written(tmp_path: Path, name: str, keep: list[str], 
     net = ca.build(name)
     net.cut_head(keep)
     with pytest.raises(
-        WeightsError, match=rf"^this {name} was changed by hand at {where}, which no file can describe$"
+        WeightsError, match=rf"^this {name} was changed by hand at {where}, which a file cannot describe$"
     ):
         ca.export(net, tmp_path / "a.safetensors")
     assert not list(tmp_path.iterdir())

@@ -83,8 +83,12 @@ HOSTILE: dict[str, tuple[str, Callable[[dict[str, Any]], object], str]] = {
     "too many classes": ("net", lambda d: d.update(classes=10**9), "its description is damaged"),
     "a size of text": ("net", lambda d: d.update(size=["a", 28]), "its description is damaged"),
     "a size of one": ("net", lambda d: d.update(size=[28]), "its description is damaged"),
-    "a size without end": ("net", lambda d: d.update(size=[28, 10**12]), "does not describe any efficientnet_lite0"),
-    "no channels": ("net", lambda d: d.update(channels=0), "does not describe any efficientnet_lite0"),
+    "a size without end": (
+        "net",
+        lambda d: d.update(size=[28, 10**12]),
+        "does not describe a valid efficientnet_lite0",
+    ),
+    "no channels": ("net", lambda d: d.update(channels=0), "does not describe a valid efficientnet_lite0"),
     "channels of half": ("net", lambda d: d.update(channels=1.5), "its description is damaged"),
     "genes in a row": ("net", lambda d: d.update(genes=["relu"]), "its description is damaged"),
     "an unknown gene": (
@@ -100,12 +104,12 @@ HOSTILE: dict[str, tuple[str, Callable[[dict[str, Any]], object], str]] = {
     "a gene of genes": (
         "net",
         lambda d: d.update(genes={"activation": {"a": []}}),
-        "does not describe any efficientnet_lite0",
+        "does not describe a valid efficientnet_lite0",
     ),
     "an unknown lineage": (
         "net",
         lambda d: d.update(follows="kears"),
-        "does not describe any efficientnet_lite0: no kears",
+        "does not describe a valid efficientnet_lite0: no kears",
     ),
     "an unknown net": ("net", lambda d: d.update(net="lenet0"), "its description is damaged"),
     "a net of another kind": ("net", lambda d: d.update(net=["lenet5"]), "its description is damaged"),

@@ -38,8 +38,8 @@ def load(
     """Load a net with trained weights, on the CPU and in evaluation mode; `net.lineage` says where they come from.
 
     Args:
-        name: Name of the net, as in `list_nets()` or as published; its card; or the path of a native file, as written by
-            `export`.
+        name: Name of the net, as in `list_nets()` or as published; its card; or the path of a native file, as
+            written by `export`.
         weights: Lineage ("keras", "torchvision/IMAGENET1K_V2", "timm/a1_in1k", "lite", or "own/mnist" for bundled
             weights), or the path of a file: a native one, or one of Keras (.h5, .weights.h5, .keras), PyTorch (.pth,
             .safetensors) or darknet (.weights). The net's default lineage if None.

@@ -67,7 +67,7 @@ class Origin(ABC):
         return name.lower().endswith(self.read_endings)
 
     def preferred(self, rows: Sequence[Weights]) -> Weights:
-        """Weights that the bare name of the origin stands for; `rows` are all that it has of the net, in the table's order."""
+        """Weights that the origin's name alone means; `rows` are all that it has of a net, in the table's order."""
         return rows[0]
 
     def variant(self, weights: Weights) -> Mapping[str, object]:
@@ -92,7 +92,7 @@ class Origin(ABC):
 
     @abstractmethod
     def read(self, file: Path, net: Net) -> dict[str, Tensor]:
-        """Return the tensors of a file under our names and in our shapes, those of `net` (which may be on the meta device).
+        """Return the tensors of a file under the names and in the shapes of `net`, which may be on the meta device.
 
         Raises:
             WeightsError: The file is damaged, or holds another net.

@@ -2,12 +2,12 @@
 
 A file is a header followed by little-endian float32 only. The header has three int32, the version's major, minor and
 revision, and the number of photos the net was trained on: uint64 from version 0.2 on, int32 before. The layers follow
-in the net's order. A convolution has biases, then, if it is normalized, gamma, mean and variance (its biases are beta),
-then weights (outputs, inputs, height, width). A dense layer has biases, weights (outputs, inputs), or (inputs, outputs)
-where major or minor exceeds 1000, and its normalization last. A locally connected layer has biases (outputs, rows,
-columns) and weights (positions, outputs, inputs, height, width).
+in the net's order. A convolution has biases, weights (outputs, inputs, height, width), and, if it is normalized, gamma,
+mean and variance between them; its biases are then beta. A dense layer has biases, weights (outputs, inputs), or
+(inputs, outputs) if major or minor exceeds 1000, and its normalization last. A locally connected layer has biases
+(outputs, rows, columns) and weights (positions, outputs, inputs, height, width).
 
-Source: darknet, `parser.c`. Files that hold the first layers only are named after where darknet cut them:
+Source: darknet, `parser.c`. A file with the first layers only is named after the layer where it ends:
 `darknet53.conv.74`.
 """
 
@@ -48,7 +48,7 @@ class Header:
         minor: Minor version.
         revision: Revision.
         photos: Number of photos that the net was trained on.
-        layers: Number of the net's layers that the file holds; None for a header that was not read from a file.
+        layers: Number of layers with weights in the file; None if the header was not read from a file.
     """
 
     major: int = 0
@@ -71,12 +71,12 @@ class Header:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of a net.
+    """A layer of a net as a file holds it.
 
     Attributes:
         name: Path of the layer in the net.
         arrays: Tensors of the net by the names of the file's arrays, in the order of the file.
-        dense: Whether its weights are a matrix, which some files hold transposed.
+        dense: Whether its weights are a matrix, which files of some versions hold transposed.
     """
 
     name: str
@@ -89,10 +89,10 @@ class Layer:
 
 
 def read(path: str | Path, net: nn.Module) -> Header:
-    """Fill `net` from a file; one named `*.conv.N` may end early, and then fills the first layers only.
+    """Load a file into `net`; a file named `*.conv.N` may hold the first layers only.
 
     Returns:
-        The header; its `layers` says how many layers were filled.
+        The header; its `layers` is the number of layers that were loaded.
 
     Raises:
         WeightsError: There is no such file, it does not fit the net, or it holds numbers that are not finite, or
@@ -146,7 +146,7 @@ def write(net: nn.Module, path: str | Path, header: Header = Header()) -> None:
 
 
 def layers(net: nn.Module) -> list[Layer]:
-    """Layers of a net that own weights, in order, as a file holds them.
+    """Layers of a net that have weights, in the order of a file.
 
     Raises:
         WeightsError: Darknet's format has no place for one of them.
@@ -165,7 +165,7 @@ def layers(net: nn.Module) -> list[Layer]:
 
 def _layer(net: nn.Module, name: str, module: nn.Module, norm: nn.Module | None) -> Layer:
     parameters = dict(module.named_parameters(recurse=False))
-    # The last layer of Darknet-53, which is dense here, is a 1 x 1 convolution there.
+    # The last layer of Darknet-53, a dense layer in our net, is a 1 x 1 convolution in darknet.
     dense = isinstance(module, nn.Linear) and not isinstance(net, Darknet)
     has_bias, is_normalized = "bias" in parameters, norm is not None
     if has_bias == is_normalized or (is_normalized and isinstance(module, LocallyConnected)):

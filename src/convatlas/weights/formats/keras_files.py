@@ -1,4 +1,4 @@
-"""Keras' files of weights: the legacy `.h5`, and the `.weights.h5` and `.keras` of Keras 3.
+"""Read and write Keras' files of weights: the legacy `.h5`, and the `.weights.h5` and `.keras` of Keras 3.
 
 Source of the layouts: `legacy_h5_format.py` and `saving_lib.py` in keras/src.
 """
@@ -30,19 +30,19 @@ from convatlas.weights.formats.keras_hdf5 import (
 from convatlas.weights.formats.keras_layers import Layer
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
-"""Names of the group of a `.weights.h5` that holds the layers; the second one is TensorFlow 2.13's."""
+"""Names that the group of the layers in a `.weights.h5` may have; the second one is from TensorFlow 2.13."""
 
 SHARD = re.compile(r"_\d{5}\.weights\.h5$")
-"""Ending of the files into which Keras splits weights on request."""
+"""Ending of shards, the files into which Keras can split weights."""
 
 Arrays = Iterator[tuple[Layer, list[h5py.Dataset]]]
-"""Layers of the net, each with its arrays in the file, not read yet."""
+"""Layers of the net, each with its arrays in the file, which are not read yet."""
 
 
 def read(path: Path, layers: Sequence[Layer]) -> dict[str, Tensor]:
-    """Read the tensors of a file under our names, in float32; those of the top are missing where the file has none.
+    """Return the tensors of a file under our names, in float32, without those of the top if the file has none.
 
-    The number of classes is the file's own.
+    The number of classes is that of the file, not of `layers`.
 
     Raises:
         WeightsError: The file is damaged, hostile, or holds another net.
@@ -61,7 +61,7 @@ def read(path: Path, layers: Sequence[Layer]) -> dict[str, Tensor]:
 
 
 def layer_names(path: Path) -> list[str]:
-    """Names of all layers in the file, also of those without weights."""
+    """Names of all layers in the file, including those without weights."""
     with open_root(path) as root:
         return (
             [name for name, _ in _members(root)]
@@ -85,7 +85,7 @@ def write(path: Path, layers: Sequence[Layer], weights: Mapping[str, Tensor]) ->
 
 
 def _legacy(root: h5py.Group, path: Path, layers: Sequence[Layer]) -> Arrays:
-    """Yield the arrays of a legacy file: its k-th layer with weights is the net's k-th, whatever its name is."""
+    """Yield the arrays of a legacy file; its k-th layer with weights is the net's k-th, regardless of names."""
     weights, arrays = _weights(root, path), []
     for name in read_names(weights, "layer_names"):
         group = group_of(weights, name)
@@ -95,7 +95,7 @@ def _legacy(root: h5py.Group, path: Path, layers: Sequence[Layer]) -> Arrays:
 
 
 def _weights(root: h5py.Group, path: Path) -> h5py.Group:
-    """Group that holds the layers of a legacy file: the root, or one below it if the file holds a whole model."""
+    """Group that holds the layers of a legacy file: the root, or "model_weights" if the file holds a whole model."""
     if path.suffix.lower() == ".keras":
         raise WeightsError(f"holds no layers in its {MEMBER}")
     check_names(path)
@@ -103,7 +103,7 @@ def _weights(root: h5py.Group, path: Path) -> h5py.Group:
 
 
 def _modern(root: h5py.Group, path: Path, layers: Sequence[Layer]) -> Arrays:
-    """Yield the arrays of a `.weights.h5`: the k-th layer of a class with weights is the net's k-th of that class."""
+    """Yield the arrays of a `.weights.h5`; the k-th layer of a class (with weights) is the net's k-th of that class."""
     members: dict[str, list[tuple[int, h5py.Group]]] = {}
     for name, group in _members(root):
         if _owns_weights(group):
@@ -127,7 +127,7 @@ def _modern(root: h5py.Group, path: Path, layers: Sequence[Layer]) -> Arrays:
 
 
 def _container(group: h5py.Group) -> str:
-    """Name of the group inside `group` (a `.weights.h5`, or one of its layers) that holds layers; "" without one."""
+    """Name of the group in `group` (a `.weights.h5`, or a layer in it) that holds layers; "" if there is none."""
     return next((name for name in CONTAINERS if object_at(group, name) is not None), "")
 
 
@@ -138,12 +138,12 @@ def _members(root: h5py.Group) -> list[tuple[str, h5py.Group]]:
 
 
 def _owns_weights(group: h5py.Group) -> bool:
-    """Whether a layer has weights itself, or consists of layers."""
+    """Whether a layer has weights of its own, or contains layers."""
     return bool(_container(group)) or (object_at(group, "vars") is not None and len(group_of(group, "vars")) > 0)
 
 
 def _selected(layers: Sequence[Layer], count: int, path: Path) -> Sequence[Layer]:
-    """Return all layers, or only those below the top, depending on how many the file has."""
+    """Return all layers, or those without the top, whichever are as many as the file has."""
     below = [layer for layer in layers if not layer.top]
     if count == len(layers):
         return layers

@@ -1,4 +1,4 @@
-"""HDF5 files that may be hostile: nothing outside of a file is opened, and nothing is read before its size is known."""
+"""Read HDF5 files that may be hostile: links out of the file are refused, and sizes are checked before data is read."""
 
 from __future__ import annotations
 
@@ -20,36 +20,37 @@ MEMBER = "model.weights.h5"
 """Member of a `.keras` archive that holds the weights."""
 
 MAX_NAMES = 2_000
-"""Names that a list in a file may have; the largest net has about a thousand layers."""
+"""Limit on the names in a list; the largest net has about a thousand layers."""
 
 MAX_LENGTH = 2_000
-"""Bytes that a name of fixed length may have."""
+"""Limit on the bytes of a name, for names of fixed length."""
 
 HEAP = b"GCOL\x01\0\0\0"
 """First bytes of a heap of strings (HDF5 file format specification, section III.E); its size follows in 8 bytes."""
 
 MAX_HEAP = 2**21
-"""Bytes of one heap of strings: 4 kB, or what a longer string needs; a model's description takes up to 1 MB."""
+"""Limit on the bytes of a heap of strings. HDF5 takes 4 kB, or as much as a longer string, such as the description of a
+model (up to 1 MB)."""
 
 
 @contextlib.contextmanager
 def open_root(path: Path) -> Iterator[h5py.Group]:
-    """Open a `.h5` file, or the one inside a `.keras` archive, and give its root.
+    """Open a `.h5` file, or the one inside a `.keras` archive, and yield its root group.
 
-    Every error inside the `with` becomes a `WeightsError` in one line that names the file.
+    Any error inside the `with` block is raised as a `WeightsError` of one line that names the file.
     """
     try:
         with h5py.File(_archived(path) if path.suffix.lower() == ".keras" else path, "r") as root:
             yield root
     except WeightsError as error:
         raise WeightsError(f"{path.name} {printable(error)}") from None
-    # On a damaged file HDF5 fails in nearly any way: OSError, KeyError, RuntimeError, UnicodeDecodeError, ...
+    # HDF5 raises nearly anything for a damaged file: OSError, KeyError, RuntimeError, UnicodeDecodeError, ...
     except Exception as error:
         raise WeightsError(f"{path.name} is damaged: {printable(error) or type(error).__name__}") from None
 
 
 def _archived(path: Path) -> io.BytesIO:
-    """Read the weights inside a `.keras` archive; Keras stores them uncompressed, so a compressed member is refused."""
+    """Read the weights in a `.keras` archive; compressed members are refused, since Keras never compresses."""
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             if entry.compress_type != zipfile.ZIP_STORED:
@@ -62,10 +63,10 @@ def _archived(path: Path) -> io.BytesIO:
 
 
 def object_at(group: h5py.Group, name: str) -> Any:
-    """Return the object at a path below a group, None if there is none; soft and external links are refused."""
+    """Return the object at a path below a group, or None; soft and external links are refused."""
     current: Any = group
     for part in name.split("/"):
-        # The link itself is looked up first: following it might open another file.
+        # The link is examined before it is followed, which might open another file.
         link = current.get(part, getlink=True) if isinstance(current, h5py.Group) and part not in ("", ".") else None
         if link is None:
             return None
@@ -84,7 +85,7 @@ def group_of(parent: h5py.Group, name: str) -> h5py.Group:
 
 
 def dataset_of(parent: h5py.Group, name: str) -> h5py.Dataset:
-    """Return the array at a path, not read yet."""
+    """Return the dataset at a path, without reading it."""
     dataset = object_at(parent, name)
     if not isinstance(dataset, h5py.Dataset):
         raise WeightsError(f"has no array {name}")
@@ -92,7 +93,7 @@ def dataset_of(parent: h5py.Group, name: str) -> h5py.Dataset:
 
 
 def read_array(dataset: h5py.Dataset, shape: tuple[int, ...], name: str) -> np.ndarray:
-    """Read an array in float32, after checking that its header is as expected and the file holds all of its bytes."""
+    """Read an array as float32, after a check of its shape, type and storage; `name` is our tensor's, for errors."""
     if dataset.shape != shape:
         raise WeightsError(f"holds another net: {name} is {dataset.shape} for {shape}")
     if dataset.dtype.kind not in "fiu" or dataset.dtype.itemsize > 8:
@@ -103,12 +104,12 @@ def read_array(dataset: h5py.Dataset, shape: tuple[int, ...], name: str) -> np.n
         raise WeightsError(f"has {name} in compressed or chunked pieces, as Keras' files have not")
     if dataset.id.get_storage_size() < dataset.nbytes:
         raise WeightsError(f"declares {dataset.nbytes} bytes for {name} and holds fewer")
-    with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite, which is refused later
+    with np.errstate(over="ignore"):  # numbers too large for float32 become infinite, which is refused later
         return np.asarray(dataset[()], np.float32)
 
 
 def read_names(group: h5py.Group, attribute: str) -> list[str]:
-    """Read a list of names; a long one is split over several attributes, numbered from 0. Call `check_names` first."""
+    """Read a list of names, which may be split over attributes numbered from 0. Call `check_names` first."""
     parts = (f"{attribute}{number}" for number in itertools.count())
     keys = [attribute] if attribute in group.attrs else itertools.takewhile(group.attrs.__contains__, parts)
     result: list[str] = []
@@ -125,9 +126,9 @@ def read_names(group: h5py.Group, attribute: str) -> list[str]:
 
 
 def check_names(path: Path) -> None:
-    """Refuse heaps of strings that HDF5 cannot cope with.
+    """Refuse heaps of strings that would make HDF5 hang or fill the memory.
 
-    HDF5 loops for ever on an object of size 0; and all names of a long list may be one and the same long string.
+    HDF5 loops for ever on an object of size 0, and all names of a long list may refer to one long string.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         start = data.find(HEAP)

@@ -1,4 +1,4 @@
-"""A net as Keras' files hold it: layers in the order of the file, each with the layout of its arrays."""
+"""Layers of a net in the order of Keras' files, each with the layout of its arrays."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ KINDS: dict[type[nn.Module], str] = {
     LayerScale: "layer_scale",
     Standardize: "normalization",
 }
-"""Keras' class for each of ours, as its files spell it; that of convolutions and dense layers depends on the net."""
+"""Keras' class for each of our modules, as its files spell it; for convolutions and dense layers see `_kind`."""
 
 
 @dataclass(frozen=True)
 class Array:
-    """One array of a file.
+    """An array in a file.
 
     Attributes:
         name: Name of our tensor.
-        place: Path in a `.weights.h5`, inside the layer: "vars/0", "layers/conv2d/vars/0".
+        place: Path below the layer in a `.weights.h5`: "vars/0", "layers/conv2d/vars/0".
         shape: Shape of our tensor.
-        view: Shape of a kernel or matrix as (outputs, inputs, height, width); of other arrays `shape`.
-        axes: Keras' order of the axes of `view`.
-        flat: Whether Keras writes a matrix (inputs, outputs); the inputs of a flattened map are in the order H, W, C.
+        view: (outputs, inputs, height, width) for a kernel or matrix; `shape` for other arrays.
+        axes: Axes of `view` in Keras' order.
+        flat: Whether Keras stores a matrix (inputs, outputs), with the inputs of a flattened map in the order H, W, C.
     """
 
     name: str
@@ -73,12 +73,12 @@ class Array:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer of Keras' net that owns weights.
+    """A layer with weights, as Keras counts layers.
 
     Attributes:
         kind: Class of the layer, as a `.weights.h5` spells it: "conv2d".
         arrays: Arrays in the order of the file.
-        top: Whether it belongs to what Keras calls the top of the net.
+        top: Whether it belongs to what Keras calls the top: the dense layers of the head.
     """
 
     kind: str
@@ -92,10 +92,11 @@ class Layer:
 
 
 def layers(net: Net) -> list[Layer]:
-    """Layers of the net that own weights, in the order of Keras' files; the top comes last.
+    """Layers of the net that have weights, in the order of Keras' files; the top comes last.
 
-    Keras sorts the layers of a net by their depth below the output, not by their calls, so that the layers of parallel
-    branches alternate. `data/keras_order.json` holds that order as numbers of our layers, for nets where it differs.
+    Keras sorts layers by their depth below the output, not by the order of calls, so that the layers of parallel
+    branches alternate. `data/keras_order.json` holds that order, as indices of our layers in the order of calls, for
+    nets where it differs.
     """
     names = {module: name for name, module in net.named_modules()}
     called = [_layer(net, names[module], module) for module in weighted_layers(net)]

@@ -1,7 +1,7 @@
-"""Map between the keys of a PyTorch file and ours, layer by layer.
+"""Map between the keys of another library's state_dicts and ours, layer by layer.
 
-A library's names are given as rules: a pattern of our layer's path, and what makes their name of its groups. Numbers
-among the groups are passed as integers, because most other libraries count from 0.
+A rule is a regular expression for our layer's path, and the other library's name, or a function that makes it from the
+matched groups. Groups of digits are passed as integers, because most libraries count from 0 and we from 1.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ Names = Iterable[tuple[str, str]]
 """Pairs (their name, our name) of every layer with weights."""
 
 Rule = tuple[str, str | Callable[..., str]]
-"""(pattern of our path, their name or the function that makes it of the groups)."""
+"""(regular expression for our path, their name or a function from its groups to their name)."""
 
 PARTS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+"""Tensors of a layer, in the order of other libraries' state_dicts."""
 
 BARE = ("layer_scale", "gamma")
-"""Names that are a parameter's own, not a layer's."""
+"""Endings of their names that are names of parameters, to which no ".weight" is added."""
 
 
 def layer_paths(net: nn.Module) -> list[str]:
-    """Paths of all layers with an entry in the state_dict, in the order in which the net was built."""
+    """Paths of all layers with entries in the state_dict, in its order."""
     return list(dict.fromkeys(name.rpartition(".")[0] for name in net.state_dict()))
 
 
 def name_pairs(net: nn.Module, rules: Sequence[Rule]) -> Iterator[tuple[str, str]]:
-    """Yield the names of all layers; each follows the first of the rules that matches its whole path.
+    """Yield (their name, our path) of all layers, by the first rule that matches the whole path.
 
     Raises:
         WeightsError: No rule matches a layer: the library has no such layer.
@@ -45,13 +46,13 @@ def name_pairs(net: nn.Module, rules: Sequence[Rule]) -> Iterator[tuple[str, str
                 yield their if isinstance(their, str) else their(*groups), path
                 break
         else:
-            raise WeightsError(f"nothing like our layer {path} is in the published net")
+            raise WeightsError(f"the published net has no layer like our {path}")
 
 
 def to_ours(state: Mapping[str, Tensor], names: Names, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a file's tensors under our names, reshaped to ours where only axes of length 1 or a flattening differ.
+    """Return a file's tensors under our names, reshaped to our shapes if they have as many rows and numbers.
 
-    A tensor that no pair names keeps its name, so that the check of the keys refuses it.
+    A tensor without a pair in `names` keeps its name, so that `check_fit` refuses it.
     """
     known = dict(names)
     tensors = {}
@@ -70,10 +71,10 @@ def _same_numbers(tensor: Tensor, expected: Tensor) -> bool:
 
 
 def to_theirs(net: nn.Module, names: Names, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
-    """Return the net's tensors under their names, in their order, each in memory of its own.
+    """Return copies of the net's tensors under their names, in the order of `names`.
 
-    `shapes` maps patterns of their names to the shapes of those tensors after the first axis, in which -1 is the side
-    of a square map; () flattens the tensor.
+    `shapes` maps regular expressions for their names to shapes without the first axis, in which -1 is the side of a
+    square map; () flattens all axes after the first.
     """
     state, tensors = net.state_dict(), {}
     for their, our in names:

@@ -1,4 +1,4 @@
-"""Our native format: a safetensors file with everything in it that is needed to build its net again."""
+"""Our native format: a safetensors file with everything that is needed to build its net again."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from convatlas.weights.registry import variant
 ENDING = ".safetensors"
 
 FORMAT = "1"
-"""Version of the format; a file of another one is refused."""
+"""Version of the format; files of other versions are refused."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a file says about its net besides the tensors: all arguments of `skeleton`.
+    """Description of a net in its file: all arguments of `skeleton`, and the lineage.
 
     Attributes:
         net: The card's name.
         follows: Lineage whose conventions the net follows, as in `Net.follows`.
-        genes: Genes that differ from the published ones, by locus.
-        classes: Number of outputs; 0 where the last layer was cut off and the net gives an embedding.
+        genes: Genes that differ from the published ones, by their locus (their field in the genome).
+        classes: Number of outputs; 0 if the last layer was cut off, so that the net gives an embedding.
         channels: Number of input channels.
         size: (height, width) of the photos that the net was made for.
         lineage: Provenance of the weights; None for random ones.
@@ -53,10 +53,10 @@ class Description:
 
 
 def describe(net: Net) -> Description:
-    """Describe a net.
+    """Return the description of a net.
 
     Raises:
-        WeightsError: No description fits it: a gene has no name, or a module was replaced by hand.
+        WeightsError: It cannot be described: a gene has no name, or a module was replaced by hand.
     """
     published = published_genome(net.card, variant(net.card, net.follows))
     genes = {
@@ -68,15 +68,15 @@ def describe(net: Net) -> Description:
         raise WeightsError(f"the net has a gene of your own at {custom[0]}, which cannot be written; genes by name can")
     description = Description(net.card.name, net.follows, genes, net.classes, net.channels, net.size, net.lineage)
     here, there = (dict(each.named_modules()) for each in (net, _built(description, net.state_dict())))
-    # Where the end was cut off, a dropout in front of it may be missing: it does nothing for an embedding.
+    # If the last layer was cut off, the dropout in front of it may be missing; it has no effect in evaluation.
     there = {name: module for name, module in there.items() if name in here or not isinstance(module, nn.Dropout)}
     if changed := [name for name in {**here, **there} if _settings(here.get(name)) != _settings(there.get(name))]:
-        raise WeightsError(f"this {net.card.name} was changed by hand at {changed[0]}, which no file can describe")
+        raise WeightsError(f"this {net.card.name} was changed by hand at {changed[0]}, which a file cannot describe")
     return description
 
 
 def _settings(module: nn.Module | None) -> str:
-    """What a module does in evaluation mode, without the modules inside it."""
+    """Class and settings of a module that matter in evaluation mode, without its submodules."""
     if module is None:
         return ""
     settings = "" if isinstance(module, nn.Dropout | StochasticDepth) else module.extra_repr()
@@ -84,7 +84,7 @@ def _settings(module: nn.Module | None) -> str:
 
 
 def _built(description: Description, names: Container[str]) -> Net:
-    """Build the net on the meta device; a head that was cut ends where the names of its weights end."""
+    """Build the described net on the meta device; `names` of the weights show where a cut head ends."""
     card = find_card(description.net)
     net = skeleton(
         card.name,
@@ -103,7 +103,7 @@ def write(weights: Mapping[str, Tensor], description: Description, path: Path) -
     """Write the file, whole or not at all.
 
     Raises:
-        WeightsError: The description could not be read again.
+        WeightsError: `read` would refuse the description.
     """
     fields = {field.name: getattr(description, field.name) for field in dataclasses.fields(description)}
     lineage = fields.pop("lineage")
@@ -115,7 +115,7 @@ def write(weights: Mapping[str, Tensor], description: Description, path: Path) -
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], Description | None]:
-    """Read the tensors of a safetensors file, mapped into memory, and their description; None if the file has none.
+    """Return the tensors of a safetensors file, mapped into memory, and its description or None.
 
     Raises:
         WeightsError: The file is damaged, or has another version of the format.
@@ -124,25 +124,27 @@ def read(path: Path) -> tuple[dict[str, Tensor], Description | None]:
     if "convatlas" not in metadata:
         return weights, None
     if metadata["convatlas"] != FORMAT:
-        raise WeightsError(f"{path.name} is of format {metadata['convatlas']!r:.20}; this version reads {FORMAT}")
+        raise WeightsError(
+            f"{path.name} is of format {metadata['convatlas']!r:.20}; this version of convatlas reads {FORMAT}"
+        )
     return weights, _description(metadata, path)
 
 
 def check(weights: Mapping[str, Tensor], description: Description, path: Path) -> None:
-    """Refuse a file whose description does not give a net, or whose weights or preprocessing do not fit that net.
+    """Refuse a file whose description is not that of a net, or whose weights or preprocessing do not fit the net.
 
     Raises:
-        WeightsError: It is such a file; the text names it.
+        WeightsError: The file is refused; the text says why.
     """
     try:
         net = _built(description, weights)
     except ConvAtlasError as error:
-        raise WeightsError(f"{path.name} does not describe any {description.net}: {printable(error)}") from None
+        raise WeightsError(f"{path.name} does not describe a valid {description.net}: {printable(error)}") from None
     check_fit(weights, net.state_dict(), f"the weights in {path.name}")
     if description.lineage is None or (size := description.lineage.preprocessing.size) == description.size:
         return
     try:
-        # On the meta device: nets that flatten a map whole take photos of one size only.
+        # Some nets take photos of one size only; a run on the meta device shows it.
         net.eval()(torch.empty(1, description.channels, *size, device="meta"))
     except (RuntimeError, ValueError):
         here, there = ("{} x {}".format(*each) for each in (size, description.size))
@@ -156,7 +158,7 @@ TYPES = {"net": str, "follows": str, "genes": dict, "classes": int, "channels": 
 
 
 def _description(metadata: Mapping[str, str], path: Path) -> Description:
-    """Read the description in a file's metadata; `check` says whether the net can be built from it."""
+    """Read the description in a file's metadata; `check` builds the net from it."""
     try:
         data = json.loads(metadata["net"])
         lineage = Lineage.from_json(metadata["lineage"]) if "lineage" in metadata else None

@@ -1,4 +1,4 @@
-"""Converter between the state_dicts of a library's nets and ours, family by family."""
+"""Convert state_dicts between another library's nets and ours, family by family."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Family:
 
     Attributes:
         variant: Fields of the nets' configurations that differ from the cards'.
-        names: Names of the layers: rules over our paths, or a function from a net to its pairs of names.
-        shapes: Shapes of weights that differ from ours, see `key_mapping.to_theirs`.
+        names: Names of the layers: rules (see `key_mapping`), or a function from a net to its pairs of names.
+        shapes: Shapes of weights that differ from ours, as in `key_mapping.to_theirs`.
     """
 
     variant: Mapping[str, object]
@@ -37,9 +37,9 @@ class StateDicts:
 
     Attributes:
         library: Name for error messages.
-        families: Differences by the family of the card.
-        ignored: Prefixes of the names that are skipped: auxiliary classifiers, which only training uses.
-        current_name: Map from the names in older files to the current ones.
+        families: How the nets differ from ours, by the family of the card.
+        ignored: Prefixes of names that are skipped: auxiliary classifiers, which only training uses.
+        current_name: Function from a name in a file, which may be an older one, to the current name.
     """
 
     library: str
@@ -63,7 +63,7 @@ class StateDicts:
         return name_pairs(net, names) if isinstance(names, tuple) else names(net)
 
     def read(self, file: Path, net: Net) -> dict[str, Tensor]:
-        """Read the tensors of a file by our names."""
+        """Return the tensors of a file under our names."""
         state = {
             self.current_name(name): x for name, x in read_state(file).items() if not name.startswith(self.ignored)
         }

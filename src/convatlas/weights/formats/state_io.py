@@ -1,4 +1,4 @@
-"""State_dicts in files that may be hostile, read with care and written whole."""
+"""Read state_dicts from files that may be hostile, check them, and write them atomically."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import WeightsError, printable
 
 ALIGNMENT = 64
-"""Bytes: PyTorch's own tensors start at multiples of this address."""
+"""Alignment of PyTorch's own tensors in memory, in bytes."""
 
 VARIANCES = (".running_var", ".variance")
-"""Endings of the names of variances, whose roots are divisors."""
+"""Endings of the names of variances, which must not be negative."""
 
 COUNTER = "num_batches_tracked"
-"""BatchNorm's count of batches, which nothing here needs; files may lack it."""
+"""BatchNorm's counter of batches, which evaluation does not need and files may lack."""
 
 
 def verify_hash(path: Path, sha256: str) -> None:
@@ -47,7 +47,7 @@ def write_state(weights: Mapping[str, Tensor], file: Path) -> None:
 
 
 def read_pickle(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a PyTorch file (.pth, .pt, .bin); code in it is never run."""
+    """Read the tensors of a PyTorch file (.pth, .pt, .bin), without running code in it."""
     data = _bytes(path)
     try:
         _refuse_bombs(data)
@@ -67,18 +67,18 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
 
 
 def _refuse_bombs(data: bytes) -> None:
-    """Refuse a file that may become arbitrarily large in memory; PyTorch stores tensors uncompressed."""
+    """Refuse compressed archives and bytearrays: they may become arbitrarily large, and PyTorch writes neither."""
     if zipfile.is_zipfile(io.BytesIO(data)):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                 raise WeightsError("is compressed, as PyTorch's files are not")
-    # The unpickler creates a bytearray of any length; tensors do not need it.
+    # The unpickler creates a bytearray of any length that the file states.
     if b"bytearray" in data:
         raise WeightsError("holds a bytearray, which no tensor needs")
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a safetensors file: its tensors, mapped into memory and not read until used, and its metadata."""
+    """Return the tensors of a safetensors file, mapped into memory and read when used, and its metadata."""
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -86,7 +86,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except (SafetensorError, OSError, ValueError, RuntimeError, OverflowError, MemoryError, TypeError) as error:
         reason = printable(error) or type(error).__name__
         raise WeightsError(f"{path.name} is not a whole safetensors file: {reason}") from None
-    # Kernels round differently where memory is not aligned as PyTorch aligns it.
+    # On unaligned memory, kernels round differently.
     return {
         name: tensor.clone() if tensor.data_ptr() % ALIGNMENT else tensor for name, tensor in tensors.items()
     }, metadata
@@ -100,7 +100,7 @@ def write_pickle(weights: Mapping[str, Tensor], path: Path) -> None:
 
 
 def write_safetensors(weights: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path) -> None:
-    """Write a safetensors file, whole or not at all, aligned so that its tensors can be used where they are mapped."""
+    """Write a safetensors file, whole or not at all, padded so that its tensors are aligned when mapped into memory."""
     padded = dict(metadata, padding="")
     data = safetensors_bytes(dict(weights), padded)
     # Integers come first in the file, then floats.
@@ -113,9 +113,9 @@ def write_safetensors(weights: Mapping[str, Tensor], metadata: Mapping[str, str]
 def check_fit(
     weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], title: str, headless: bool = False
 ) -> None:
-    """Refuse weights whose names or shapes are not those of a net's state_dict; `title` is the weights' name in errors.
+    """Refuse weights whose names or shapes are not those of a net's state_dict; errors call them `title`.
 
-    Counters (`num_batches_tracked`) may be missing; where the weights are `headless`, the head may be missing too.
+    Counters (`num_batches_tracked`) may be missing, and if `headless` the head's weights too.
 
     Raises:
         WeightsError: They do not fit.
@@ -137,13 +137,13 @@ def check_fit(
 
 
 def finite_float32(weights: Mapping[str, Tensor], title: str) -> dict[str, Tensor]:
-    """Return weights in float32, contiguous; `title` is their name in errors.
+    """Return the weights in float32, contiguous; errors call them `title`.
 
     Raises:
         WeightsError: They hold complex numbers, numbers that are not finite in float32, or a negative variance.
     """
     for name, tensor in weights.items():
-        # In float32, which is what is kept: a float64 may be too large for it.
+        # Checked in float32, the result's type, for which a float64 may be too large.
         if tensor.is_complex() or not torch.isfinite(tensor.float()).all():
             raise WeightsError(f"{title} hold numbers that are not finite, in {printable(name)}")
         if name.endswith(VARIANCES) and (tensor < 0).any():
@@ -163,7 +163,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _is_weight(name: object, value: object) -> bool:
-    """Whether an entry is a named tensor whose numbers are all in the file, not a few repeated without end."""
+    """Whether an entry is a named tensor that is stored in full, not a few numbers repeated by strides of 0."""
     if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
         return False
     if value.is_meta or value.is_quantized or value.is_nested:

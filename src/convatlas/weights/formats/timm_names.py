@@ -1,4 +1,4 @@
-"""Timm's names for the layers of its nets (as of 1.0), as rules over our paths, where torchvision's differ."""
+"""Timm's names of layers (as of 1.0), as rules for our paths; for some nets they are those in `torchvision_names`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ VGG_SHAPES: dict[str, tuple[int, ...]] = {
 
 
 def vgg(net: VGG) -> Iterator[tuple[str, str]]:
-    """Return the names of VGG: torchvision's, but for the dense layers, which timm writes as convolutions."""
+    """Yield the names of VGG: torchvision's, except for the dense layers, which are convolutions in timm."""
     head = {"classifier.0": "pre_logits.fc1", "classifier.3": "pre_logits.fc2", "classifier.6": "head.fc"}
     return ((head.get(their, their), our) for their, our in torchvision_names.vgg(net))
 
@@ -59,7 +59,7 @@ def _mbconv(stage: int, block: int, part: str, layer: str, parts: tuple[str, ...
 
 
 def mbconv_nets(net: Net) -> Iterator[tuple[str, str]]:
-    """Yield the names of MobileNetV2 and the EfficientNets; a part's name depends on which others its block has."""
+    """Yield the names of MobileNetV2 and the EfficientNets, where a layer's name depends on the others in its block."""
     parts: dict[tuple[int, int], tuple[str, ...]] = {}
     for path, module in net.named_modules():
         if match := re.fullmatch(r"stage(\d+)\.block(\d+)\.branch", path):
@@ -107,7 +107,7 @@ MOBILENET: tuple[Rule, ...] = (
 
 
 def _xception(block: int, unit: int, part: str) -> str:
-    # A block's activation is counted too, but block 2 starts without one.
+    # Each unit is activation, convolution and norm in one Sequential; block 2 starts without an activation.
     place = 3 * unit - 2 - (block == 2)
     return f"block{block - 1}.rep." + (f"{place + 1}" if part == "norm" else f"{place}.{_SEPARABLE[part]}")
 
@@ -130,7 +130,7 @@ _STEPS = {
     "block17": ((1, 3), (1, 3)),
     "block8": ((2, 2, 3), (1, 3)),
 }
-"""Number of steps in each branch of the opening block and of the residual ones, poolings included."""
+"""Number of layers (convolutions and poolings) in each branch of a stage's first block, and of its residual blocks."""
 
 
 def _branch(stage: str, opening: bool, branch: int, conv: int) -> str:
@@ -174,7 +174,7 @@ _CELL = (
 
 
 def nasnet(net: Net) -> Iterator[tuple[str, str]]:
-    """Yield the names of NASNet: normal cells are numbered throughout, other cells have names of their own."""
+    """Yield the names of NASNet: normal cells are numbered through all stages, other cells have their own names."""
     cells = {"stem1": "cell_stem_0", "stem2": "cell_stem_1", "reduction1": "reduction_cell_0"}
     cells["reduction2"] = "reduction_cell_1"
     normal = [name for name, _ in net.named_children() if name.startswith("stage")]

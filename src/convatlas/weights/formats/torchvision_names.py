@@ -1,4 +1,4 @@
-"""Torchvision's names for the layers of its nets (as of 0.24), as rules over our paths; timm shares some of them."""
+"""Torchvision's names of layers (as of 0.24), as rules for our paths; timm shares some of them."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _mbconv(stage: int, block: int, part: str, layer: str) -> str:
 
 
 def efficientnet(net: Net) -> Iterator[tuple[str, str]]:
-    """Yield the names of EfficientNet, which numbers the parts of a block: their number differs from block to block."""
+    """Yield the names of EfficientNet, which numbers the parts of a block; blocks differ in their parts."""
     places: dict[str, dict[str, int]] = {}
     last = 1 + max(int(name.removeprefix("stage")) for name, _ in net.named_children() if name.startswith("stage"))
     rules: tuple[Rule, ...] = (
@@ -167,7 +167,7 @@ def vgg(net: VGG) -> Iterator[tuple[str, str]]:
 
 
 def alexnet(net: Net) -> Iterator[tuple[str, str]]:
-    """Yield the names of the one-tower AlexNet, whose features are one Sequential too."""
+    """Yield the names of the one-tower AlexNet, whose features are one Sequential."""
     for block, number in enumerate((0, 3, 6, 8, 10), 1):
         yield f"features.{number}", f"block{block}.conv"
     yield "classifier.1", "head.dense1"
@@ -176,7 +176,7 @@ def alexnet(net: Net) -> Iterator[tuple[str, str]]:
 
 
 def googlenet(net: Net) -> Iterator[tuple[str, str]]:
-    """Yield the names of GoogLeNet: branches are numbered from 1; auxiliary heads are named if our net has them."""
+    """Yield the names of GoogLeNet, and of its auxiliary classifiers if our net has them."""
     for number in (1, 2, 3):
         yield from _unit(f"conv{number}", f"stem.conv{number}")
     for name, _ in net.named_children():

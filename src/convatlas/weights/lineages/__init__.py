@@ -1,1 +1,1 @@
-"""Publishers of weights, one module each: its name is that of the publisher's table in the catalogue."""
+"""Publishers of weights, one module each, named like the publisher's table in the catalogue."""

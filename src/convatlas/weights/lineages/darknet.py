@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Darknet(Origin):
-    """The `darknet` lineage; the cards' own nets compute as darknet's do."""
+    """The `darknet` lineage; nets built by their cards compute the same as darknet's."""
 
     read_endings = write_endings = (".weights",)
     pixels = {"unit": Pixels(255.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))}
@@ -36,8 +36,8 @@ class Darknet(Origin):
         count = len(darknet_files.layers(filled))
         if header.layers != count:
             raise WeightsError(
-                f"{file.name} holds the first {header.layers} of {count} layers of {net.card.name}: a start for "
-                "training; fill a net that you built with convatlas.weights.formats.darknet_files.read"
+                f"{file.name} holds the first {header.layers} of {count} layers of {net.card.name}, from which "
+                "training starts: read it into a net from `build` with convatlas.weights.formats.darknet_files.read"
             )
         return {name: tensor for name, tensor in filled.state_dict().items() if not name.endswith(COUNTER)}
 

@@ -20,7 +20,7 @@ VARIANCE = "stem.standardize.variance"
 
 
 class Keras(Origin):
-    """The `keras` lineages; most cards describe Keras' own nets."""
+    """The `keras` lineages; most cards describe the nets of `keras.applications`."""
 
     read_endings = (".h5", ".keras")
     write_endings = (".weights.h5",)
@@ -33,23 +33,24 @@ class Keras(Origin):
     labels = {1000: "imagenet1k"}
 
     def variant(self, weights: Weights) -> Mapping[str, object]:
-        """The published EfficientNets normalize a photo in two steps, see `follows`."""
+        """Fields of the configuration that differ: the published EfficientNets normalize twice, see `follows`."""
         from convatlas.nets.families.efficientnet import EfficientNet
 
         config = EfficientNet.variants.get(weights.net)
         return {"photo": "rescaled"} if config is not None and config.photo == "learned" else {}
 
     def builds(self, weights: Weights, variant: Mapping[str, object]) -> bool:
-        """Keras builds the cards' own nets too."""
+        """Whether Keras builds the net with these fields: also without any, for its nets built with weights=None."""
         return not variant or super().builds(weights, variant)
 
     def follows(self, weights: Weights, file: Path, tensors: Mapping[str, Tensor]) -> str:
         """Lineage whose conventions a file given by its path follows; empty for those of the card.
 
-        The variances inside the published EfficientNets are standard deviations (tensorflow/tensorflow#49930). Keras
-        therefore divides once more by the roots of the usual deviations, but only in the net that it builds for
-        weights="imagenet"; the layer that does it owns no weights. A file belongs to such a net if it names that layer,
-        or if its variances are those deviations: pixels in 0..1 never vary so much. All others belong to plain nets.
+        The published files of EfficientNets hold standard deviations as variances (tensorflow/tensorflow#49930). A net
+        that Keras builds with weights="imagenet" therefore has a second Rescaling layer, which has no weights and
+        divides by the square roots of ImageNet's deviations. A file belongs to such a net if it names two Rescaling
+        layers, or if its variances are ImageNet's deviations, which are too large for variances of pixels in 0..1. All
+        other files belong to plain nets.
         """
         import torch
 
@@ -64,16 +65,16 @@ class Keras(Origin):
         return weights.name if len(rescalings) > 1 or published else ""
 
     def read(self, file: Path, net: Net) -> dict[str, Tensor]:
-        """Read the tensors of a `.h5`, `.weights.h5` or `.keras` file by our names."""
+        """Return the tensors of a `.h5`, `.weights.h5` or `.keras` file under our names."""
         from convatlas.weights.formats import keras_files, keras_layers
 
         return keras_files.read(file, keras_layers.layers(net))
 
     def write(self, net: Net, file: Path) -> None:
-        """Write the `.weights.h5` that the net of `keras.applications` loads when it is built with weights=None.
+        """Write a `.weights.h5` for the net that `keras.applications` builds with weights=None.
 
         Raises:
-            WeightsError: The net's head was cut where Keras has no net that ends there.
+            WeightsError: The net's head was cut where no net of Keras ends.
         """
         import torch
 
@@ -84,7 +85,7 @@ class Keras(Origin):
         weights = {name: x if x.dtype == torch.float64 else x.float() for name, x in weights.items()}
         second = dict(net.named_modules()).get("stem.rescale_again")
         if isinstance(second, Standardize):
-            # The plain net divides once: by the product of the roots, kept in float64 to be the same division.
+            # The plain net divides once, by the root of the product of both variances; float64 keeps the result equal.
             weights[VARIANCE] = weights[VARIANCE].double() * torch.tensor(second.constants[1], dtype=torch.float64)
         layers = keras_layers.layers(net)
         if not net.classes and any(layer.top for layer in layers):

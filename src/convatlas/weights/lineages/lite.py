@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class Lite(TorchOrigin):
-    """The `lite` lineage; the cards' own EfficientNet-Lites compute as its nets do."""
+    """The `lite` lineage; nets built by their cards compute the same."""
 
     pixels = {"lite": Pixels(1.0, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))}
     labels = {1000: "imagenet1k"}
 
     def file(self, weights: Weights) -> Path:
-        """Path of the file in the installed package, verified.
+        """Path of the file in the installed package, after its hash is verified.
 
         Raises:
             WeightsError: The package is not installed (the text says which one to install), or its file is damaged.

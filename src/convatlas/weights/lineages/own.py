@@ -1,4 +1,4 @@
-"""Digit nets that were trained with this package and are bundled with it.
+"""Weights of digit nets that were trained with this package and are bundled with it.
 
 `studies.mnist_errors.bundle` writes their files and their table, `catalogue/data/weights/own.csv`.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Own(Origin):
-    """The `own` lineage: native files, which are read where they are installed."""
+    """The `own` lineage: native files inside the package."""
 
     pixels = {"lenet": Pixels(255.0, (0.1 / (1.175 + 0.1),), (1 / (1.175 + 0.1),))}
     labels = {10: "digits"}

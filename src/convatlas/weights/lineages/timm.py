@@ -1,4 +1,4 @@
-"""Weights on the Hugging Face hub that timm's nets load."""
+"""Weights of timm's nets, on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Timm(TorchOrigin):
         from convatlas.genes.normalization import Norm
 
         changes = super().variant(weights)
-        # Nets trained in TensorFlow keep its constants and borders.
+        # Weights converted from TensorFlow need its epsilon and its padding.
         tensorflow = {"norm": Norm(eps=1e-3, momentum=0.1), "alignment": "same"}
         return {**changes, **tensorflow} if weights.model.startswith("tf_efficientnet") else changes
 

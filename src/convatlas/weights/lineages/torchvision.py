@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from convatlas.weights.formats.state_dicts import StateDicts
 
 TENSORFLOW_NORMS = ("efficientnet_b5", "efficientnet_b6", "efficientnet_b7")
-"""Nets that were trained in TensorFlow, and so with its constants."""
+"""Nets whose weights were converted from TensorFlow, with its epsilon of batch normalization."""
 
 
 class Torchvision(TorchOrigin):
@@ -32,7 +32,7 @@ class Torchvision(TorchOrigin):
     labels = {1000: "imagenet1k"}
 
     def preferred(self, rows: Sequence[Weights]) -> Weights:
-        """Return the newest weights, which are the most accurate."""
+        """Return the last weights in the table: the newest and most accurate."""
         return rows[-1]
 
     def converter(self) -> StateDicts:
@@ -54,7 +54,7 @@ class Torchvision(TorchOrigin):
         tensors = super().read(file, net)
         head = [tensor for name, tensor in tensors.items() if name.startswith("head.")]
         if isinstance(net, VGG) and any(tensor.isnan().all() for tensor in head):
-            # The classifier in the file of features alone is filled with NaN.
+            # In the file of features only, the classifier is filled with NaN.
             return {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")}
         return tensors
 
@@ -70,7 +70,7 @@ def _converter() -> StateDicts:
     families = {
         "alexnet": Family({}, names.alexnet),
         "vgg": Family({}, names.vgg),
-        # Version 1.5: the 3 x 3 convolution strides.
+        # Version 1.5: the stride is in the 3 x 3 convolution.
         "resnet": Family({"stride_in": "second", "bias": False, "norm": norm, "pool_border": "outside"}, names.RESNET),
         "densenet": Family({"norm": norm, "pool_border": "outside"}, names.DENSENET),
         "inception": Family({"norm": inception, "average_border": "zeros", "photo": "imagenet"}, names.INCEPTION),
@@ -84,7 +84,7 @@ def _converter() -> StateDicts:
 
 
 def _current_name(name: str) -> str:
-    """Current name of a layer of DenseNet, whose files have older ones: "denselayer1.norm.1" is "denselayer1.norm1"."""
+    """Current name for a name in a file of DenseNet: "denselayer1.norm1.weight" for "denselayer1.norm.1.weight"."""
     return re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.", r"\1\2.", name)
 
 
