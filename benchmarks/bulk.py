@@ -28,7 +28,7 @@ from convatlas.bulk.batch import run_job
 from convatlas.bulk.job import Job
 from convatlas.bulk.tasks import BATCH, Task, load_task
 from convatlas.engines.accelerate import accelerate
-from convatlas.engines.accelerated_net import Accelerated
+from convatlas.engines.accelerated_net import AcceleratedNet
 from convatlas.engines.sample_inputs import crops
 from convatlas.engines.session import Float32Array, Session
 from convatlas.images.decoding import read
@@ -78,7 +78,7 @@ def alone(session: Session, callers: int, x: Float32Array) -> dict[str, float]:
     return {"a second": photos / taken, "cpu s per 1000": 1000 * used / photos}
 
 
-def pure(task: Task, fast: Accelerated, x: Float32Array) -> dict[str, dict[str, float]]:
+def pure(task: Task, fast: AcceleratedNet, x: Float32Array) -> dict[str, dict[str, float]]:
     """The engine as `accelerate` gives it, and as `batch` calls it."""
     return {"accelerate": alone(fast.session, 1, x), "side by side": alone(task.session, task.callers, x)}
 

@@ -97,7 +97,7 @@ WRONG = [
     (["check", "resnet50", "resnet5"], "resnet50"),
     (["classify"], "--samples"),
     (["classify", "nowhere.jpg"], "nowhere.jpg"),
-    (["classify", COFFEE, "--net", "resnet50"], "CONVATLAS_OFFLINE is set"),
+    (["classify", COFFEE, "--net", "resnet50"], "CONVATLAS_OFFLINE forbids"),
     (["classify", COFFEE, "--top", "0"], "1 to 1000"),
     (["classify", COFFEE, "--device", "abacus"], "cpu"),
 ]

@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -52,6 +53,11 @@ def modules_after(code: str) -> set[str]:
         "import convatlas.images.download, convatlas.images.photosets",
         "import convatlas; convatlas.doctor()",
         "import convatlas; convatlas.__all__; dir(convatlas)",
+        "from convatlas.catalogue import Card",
+        "from convatlas.images import Preprocessing; from convatlas.pictures import Chart, Panel, Picture",
+        "from convatlas.base import Diagnosis, Record, Table; from convatlas.weights import Lineage",
+        "from convatlas.engines import Bench, Options; from convatlas.predict import Classification, Detection",
+        "from convatlas.bulk import Batch; from convatlas.studies import Study; from convatlas.training import Recipe",
     ],
 )
 def test_light_doors_stay_light(code):
@@ -74,6 +80,60 @@ def test_type_checkers_see_the_names_of_the_table():
     seen = {alias.name: node.module for node in block.body for alias in node.names}
     assert all(alias.asname == alias.name for node in block.body for alias in node.names)
     assert seen == {name: f"convatlas.{home}" for name, home in ca._HOMES.items()}
+
+
+ROOMS = {
+    "anatomy": "Anatomy Check Choice Comparison Dna Layer Measurement NetSummary Pixel",
+    "base": "Diagnosis Record Table",
+    "bulk": "Batch Unreadable",
+    "catalogue": "Card",
+    "engines": "AcceleratedNet Acceleration Bench Options",
+    "genes": "Gene Genome",
+    "images": "Preprocessing",
+    "nets": "Net",
+    "pictures": "Chart Panel Picture",
+    "predict": "Answer Classification DetectedObject Detection Evaluation",
+    "studies": "Study StudyResult",
+    "training": "Recipe TrainingResult",
+    "weights": "Lineage",
+}
+"""Classes that each room exports: results of the verbs, and what users hand to them."""
+
+
+@pytest.mark.parametrize(("room", "names"), ROOMS.items(), ids=ROOMS)
+def test_a_room_exports_its_classes(room, names):
+    package = importlib.import_module(f"convatlas.{room}")
+    assert package.__all__ == names.split()
+    assert set(package.__all__) <= set(dir(package))
+    for name in package.__all__:
+        exported = getattr(package, name)
+        assert isinstance(exported, type)
+        assert exported.__name__ == name
+        assert exported.__module__.startswith(f"{package.__name__}.")
+    assert not set(package.__all__) & {module.name for module in pkgutil.iter_modules(package.__path__)}
+    with pytest.raises(AttributeError, match=names.split()[0]):
+        package.nothing
+
+
+@pytest.mark.parametrize(("room", "names"), ROOMS.items(), ids=ROOMS)
+def test_type_checkers_see_the_classes_of_a_room(room, names):
+    tree = ast.parse(Path(importlib.import_module(f"convatlas.{room}").__file__).read_text("utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    (table,) = (node for node in ast.walk(block) if isinstance(node, ast.Dict))
+    homes = {name: f"convatlas.{room}.{module}" for name, module in ast.literal_eval(table).items()}
+    imported = {alias.asname: node.module for node in block.body for alias in node.names}
+    assert imported == homes
+    assert sorted(homes) == names.split()
+
+
+def test_every_room_exports_and_every_result_is_exported():
+    rooms = {module.name for module in pkgutil.iter_modules(ca.__path__) if module.ispkg}
+    assert set(ROOMS) == rooms - {"cli"}
+    exported = set(" ".join(ROOMS.values()).split())
+    for verb in ca.VERBS:
+        returned = str(inspect.signature(getattr(ca, verb)).return_annotation)
+        classes = {name for name in re.findall(r"\w+", returned) if name not in ("list", "str", "Path")}
+        assert classes <= exported, verb
 
 
 TERMINAL = {"as_json", "markdown", "csv", "output"}

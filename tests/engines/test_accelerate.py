@@ -27,7 +27,7 @@ from convatlas.base.errors import ConvAtlasError, SizeError, StoreError, Unknown
 from convatlas.base.machine import threads
 from convatlas.engines import accelerate as accelerating
 from convatlas.engines import backend, sandbox, search, store_folder, workspace
-from convatlas.engines.accelerated_net import Accelerated, Acceleration
+from convatlas.engines.accelerated_net import AcceleratedNet, Acceleration
 from convatlas.engines.backends import openvino
 from convatlas.engines.backends.eager import EagerMode
 from convatlas.engines.export.graph import export_program, onnx_bytes
@@ -51,7 +51,7 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
 
 
-def check(fast: Accelerated, net: nn.Module) -> None:
+def check(fast: AcceleratedNet, net: nn.Module) -> None:
     for count in (1, 2, 5):
         x = torch.rand(count, *fast.record.shape, generator=torch.Generator().manual_seed(count))
         reference = Reference(net, x)
@@ -251,7 +251,7 @@ def test_later_changes_to_the_net_do_not_affect_it(net: Net) -> None:
         assert net.training
     drops = ca.build("alexnet", classes=2, size=64)
     x = torch.rand(1, 3, 64, 64)
-    features = Accelerated(drops, None, fast.record).features
+    features = AcceleratedNet(drops, None, fast.record).features
     assert all(torch.equal(features(x)[name], y) for name, y in features(x).items())
     assert drops.training
 

@@ -97,5 +97,5 @@ def test_a_gene_reaches_the_command_line(house: House) -> None:
     (row,) = json.loads(house.command("show", "toy", "--json"))
     assert (row["locus"], row["name"], row["source"]) == ("activation", "toy", "nobody")
     assert "| activation | toy | 1 / (1 + exp(-3 x)) |" in house.command("show", "activation", "--markdown")
-    measured = json.loads(house.command("measure", "lenet5", "--gene", "activation=toy", "--json"))
+    measured = json.loads(house.command("measure", "lenet5", "--genes", "activation=toy", "--json"))
     assert measured["activation"] == "toy function"

@@ -13,7 +13,7 @@ from convatlas.base.locking import locked, unusable
 from convatlas.base.machine import machine_key
 from convatlas.catalogue.lineages import Weights
 from convatlas.engines import cached
-from convatlas.engines.accelerated_net import Accelerated, Acceleration
+from convatlas.engines.accelerated_net import AcceleratedNet, Acceleration
 from convatlas.engines.export.metadata import metadata_of
 from convatlas.engines.options import AUTO, Options
 from convatlas.engines.parity import Reference
@@ -38,7 +38,7 @@ def accelerate(
     weights: str | None = None,
     size: Size | None = None,
     photos: Source | Sequence[Source] | None = None,
-) -> Accelerated:
+) -> AcceleratedNet:
     """Open a net in the engine that runs it fastest on this machine.
 
     "auto" chooses less than float32 if it is faster and its first answers agree with float32's on 99 % of the photos
@@ -92,7 +92,7 @@ def accelerate(
         raise unusable(folder, error) from None
     if named is not None and named.published is not None and size is None:
         _index(named.published, folder, twin, shape, result[1])
-    return Accelerated(original, *result)
+    return AcceleratedNet(original, *result)
 
 
 def _index(weights: Weights, folder: Path, net: nn.Module, shape: tuple[int, ...], record: Acceleration) -> None:

@@ -66,7 +66,7 @@ class Acceleration(Record):
         return text + "".join(f"; not {name}: {reason}" for name, reason in self.refused.items())
 
 
-class Accelerated:
+class AcceleratedNet:
     """A callable with the net's own interface: (N, C, H, W) -> the net's outputs.
 
     Arrays give arrays, tensors give tensors on the CPU, without gradients. Threads may share it; another process
@@ -149,4 +149,4 @@ class Accelerated:
         raise ConvAtlasError("an engine cannot be copied or pickled: pass its .net on, and accelerate that there")
 
     def __repr__(self) -> str:
-        return f"Accelerated({self.record})"
+        return f"AcceleratedNet({self.record})"

@@ -1,1 +1,17 @@
 """The components a net is built from; `loci.py` lists them and `genome.py` chooses among them."""
+
+from typing import TYPE_CHECKING
+
+from convatlas.base.lazy import exports
+
+if TYPE_CHECKING:
+    from convatlas.genes.gene import Gene as Gene
+    from convatlas.genes.genome import Genome as Genome
+else:
+    __all__, __getattr__, __dir__ = exports(
+        __name__,
+        {
+            "Gene": "gene",
+            "Genome": "genome",
+        },
+    )

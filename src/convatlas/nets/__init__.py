@@ -1,1 +1,15 @@
 """The nets: one file for each family, and what all nets have in common."""
+
+from typing import TYPE_CHECKING
+
+from convatlas.base.lazy import exports
+
+if TYPE_CHECKING:
+    from convatlas.nets.net import Net as Net
+else:
+    __all__, __getattr__, __dir__ = exports(
+        __name__,
+        {
+            "Net": "net",
+        },
+    )

@@ -11,7 +11,7 @@ from torch import nn
 from convatlas.anatomy.measure.measure import measure
 from convatlas.base.errors import ConvAtlasError
 from convatlas.engines.accelerate import accelerate
-from convatlas.engines.accelerated_net import Accelerated
+from convatlas.engines.accelerated_net import AcceleratedNet
 from convatlas.engines.bench.footprint import Footprint, measure_footprint
 from convatlas.engines.bench.peers import peer
 from convatlas.engines.bench.roofline import Roofline
@@ -49,7 +49,7 @@ class NetTimer:
 
     def times(self, batch: int, engines: Sequence[str], precisions: Sequence[str], vs: Sequence[str]) -> list[Time]:
         """Measure all engines and peers in the same rounds."""
-        ours: dict[tuple[str, str], Accelerated] = {}
+        ours: dict[tuple[str, str], AcceleratedNet] = {}
         for engine in engines:
             for precision in precisions:
                 if precision not in backends()[engine].precisions:
@@ -69,7 +69,7 @@ class NetTimer:
         calls = rounds(sessions, x)
         return [self.time(batch, key, calls[key], ours.get(key)) for key in sessions]
 
-    def time(self, batch: int, key: tuple[str, str], calls: Sequence[float], fast: Accelerated | None) -> Time:
+    def time(self, batch: int, key: tuple[str, str], calls: Sequence[float], fast: AcceleratedNet | None) -> Time:
         """Summary of the milliseconds of all calls of one engine or peer."""
         low, _, high = quantiles(calls, n=4, method="inclusive")
         options = None if fast is None else fast.record.options
