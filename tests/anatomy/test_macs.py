@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 from torch import Tensor, nn
 
 import convatlas as ca
@@ -42,6 +43,9 @@ PRODUCTS: list[tuple[Callable[[Tensor], Tensor], int]] = [
     (lambda x: torch.bmm(x[0], ones(x, 3, 8, 5)), 3 * 6 * 8 * 5),
     (lambda x: torch.mv(x[0, 0], ones(x, 8)), 6 * 8),
     (lambda x: torch.dot(x[0, 0, 0], ones(x, 8)), 8),
+    (lambda x: torch.vdot(x[0, 0, 0], ones(x, 8)), 8),
+    (lambda x: torch.linalg.matmul(x, ones(x, 8, 5)), 3 * 6 * 8 * 5),
+    (lambda x: torch.linalg.vecdot(x, ones(x, 8)), 3 * 6 * 8),
     (lambda x: torch.inner(x, ones(x, 5, 8)), 3 * 6 * 5 * 8),
     (lambda x: torch.addmm(ones(x, 5), x[0, 0], ones(x, 8, 5)), 6 * 8 * 5),
     (lambda x: torch.addmv(ones(x, 6), x[0, 0], ones(x, 8)), 6 * 8),
@@ -106,6 +110,110 @@ def test_attention_of_several_heads(options: dict[str, int]) -> None:
     assert anatomy.macs == projections + 2 * 3 * 6 * 5 * 8
     # The projections' weights and biases stand in the one row.
     assert anatomy.layers[-1].trainable == anatomy.trainable == 8 * (8 + keys + values + 8) + 4 * 8
+
+
+class Sequence(nn.Module):
+    """A recurrent layer over the photo's rows; its steps are the pixels of a row."""
+
+    def __init__(self, layer: nn.Module, packed: bool = False) -> None:
+        super().__init__()
+        self.layer, self.packed = layer, packed
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = x[0].permute(2, 1, 0)  # (steps, N, C)
+        if self.packed:
+            lengths = torch.tensor([8, 5, 5, 3, 2, 1])
+            return self.layer(nn.utils.rnn.pack_padded_sequence(steps, lengths))[0].data
+        return self.layer(steps)[0]
+
+
+def gates(layer: int, width: int, output: int | None = None) -> int:
+    """Weights of one gate's two matrices: from the input (3 numbers, or both directions below) and from the state."""
+    output = output or width
+    return width * (3 if layer == 0 else 2 * output) + width * output
+
+
+@pytest.mark.parametrize(
+    ("layer", "each_step"),
+    [
+        (nn.LSTM(3, 20), 4 * gates(0, 20)),
+        (nn.LSTM(3, 20, bias=False), 4 * gates(0, 20)),
+        (nn.LSTM(3, 20, proj_size=5), 4 * gates(0, 20, 5) + 20 * 5),
+        (nn.LSTM(3, 20, 2, bidirectional=True), 2 * 4 * (gates(0, 20) + gates(1, 20))),
+        (nn.GRU(3, 20), 3 * gates(0, 20)),
+        (nn.GRU(3, 20, 2, bidirectional=True), 2 * 3 * (gates(0, 20) + gates(1, 20))),
+        (nn.RNN(3, 20), gates(0, 20)),
+        (nn.RNN(3, 20, nonlinearity="relu"), gates(0, 20)),
+    ],
+    ids=str,
+)
+def test_recurrent_layers_count_at_every_step(layer: nn.Module, each_step: int) -> None:
+    anatomy = ca.measure(Sequence(layer), size=(6, 8), channels=3)
+    assert anatomy.macs == 6 * 8 * each_step
+    assert anatomy.uncounted == ()
+    # The six sequences have 24 steps in all.
+    packed = ca.measure(Sequence(layer, packed=True), size=(6, 8), channels=3)
+    assert packed.macs == 24 * each_step
+
+
+def test_an_lstm_over_a_sequence_of_256() -> None:
+    assert ca.measure(Sequence(nn.LSTM(3, 20)), size=(1, 256), channels=3).macs == 471_040
+
+
+@pytest.mark.parametrize(
+    ("cell", "each_step"),
+    [(nn.LSTMCell(3, 20), 4 * gates(0, 20)), (nn.GRUCell(3, 20), 3 * gates(0, 20)), (nn.RNNCell(3, 20), gates(0, 20))],
+    ids=str,
+)
+def test_cells_of_recurrent_layers(cell: nn.Module, each_step: int) -> None:
+    class Step(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = cell
+
+        def forward(self, x: Tensor) -> Tensor:
+            state = self.cell(x[0, :, :, 0].T)  # (6, 3)
+            return state[0] if isinstance(state, tuple) else state
+
+    assert ca.measure(Step(), size=(6, 8), channels=3).macs == 6 * each_step
+
+
+def test_deformable_convolutions_and_bilinear_layers() -> None:
+    class Deformed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = torchvision.ops.DeformConv2d(4, 6, 3, padding=1, groups=2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(x, ones(x, 1, 18, *x.shape[2:]))
+
+    class Pairs(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pairs = nn.Bilinear(8, 7, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.pairs(x, x[..., 1:])
+
+    assert macs(Deformed(), channels=4) == 6 * 6 * 8 * 2 * 3 * 3
+    assert macs(Pairs()) == 3 * 6 * 5 * 8 * 7
+
+
+def test_a_layer_with_a_kernel_of_unknown_cost_is_named() -> None:
+    class Strange(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(5, 8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cdist(x[0, 0], self.weight)
+
+    anatomy = ca.measure(nn.Sequential(nn.Conv2d(3, 3, 1), Strange()), size=(6, 8))
+    assert anatomy.uncounted == ("1",)
+    assert anatomy.macs == 3 * 3 * 6 * 8
+    assert str(anatomy).endswith("; MACs without those of 1")
+    plain = nn.Sequential(nn.Conv2d(3, 3, 1), nn.LayerNorm((3, 6, 8)), nn.PReLU(3))
+    assert ca.measure(plain, size=(6, 8)).uncounted == ()
 
 
 def test_attention_without_a_batch() -> None:

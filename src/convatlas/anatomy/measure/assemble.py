@@ -8,7 +8,7 @@ from math import prod
 from torch import nn
 
 from convatlas.anatomy.measure.hyperparameters import setting_of
-from convatlas.anatomy.measure.macs import CONVOLUTIONS, TRANSPOSED, Window, argument, cost, window
+from convatlas.anatomy.measure.macs import CONVOLUTIONS, TRANSPOSED, Window, argument, cost, is_uncounted, window
 from convatlas.anatomy.measure.operation_kinds import kind_of, kind_of_module
 from convatlas.anatomy.measure.parameters import depth, parameters, statistics, weighted_layers
 from convatlas.anatomy.measure.receptive_field import Field, fields, relative
@@ -46,6 +46,7 @@ def assemble(net: nn.Module, shape: tuple[int, ...], operations: Sequence[Operat
         activation=most_common_activation(layers, _recurrent_activations(operations)),
         weighted=tuple(_count_arrays(layer) for layer in weighted_layers(net)),
         aside=tuple(_unused_parts(net, counted)),
+        uncounted=tuple(dict.fromkeys(operation.path for operation in operations if is_uncounted(operation))),
     )
 
 

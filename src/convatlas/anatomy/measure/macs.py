@@ -10,11 +10,20 @@ from dataclasses import dataclass
 from math import isqrt, prod
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from convatlas.anatomy.measure.tracer import Call, Operation
 from convatlas.genes.layers import SelfCounting
 from convatlas.genes.pooling import Subsampling
+
+RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+"""Recurrent layers run over a whole sequence."""
+
+CELLS = ("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")
+"""One step of a recurrent layer."""
+
+ELEMENTWISE = ("layer_norm", "rms_norm", "prelu", "add", "mul")
+"""Functions that may read weights with several sides, one for each number."""
 
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
 TRANSPOSED = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -24,6 +33,9 @@ FIRST_FACTORS = {
     "bmm": (0, "input"),
     "mv": (0, "input"),
     "dot": (0, "input"),
+    "vdot": (0, "input"),
+    "linalg_matmul": (0, "input"),
+    "linalg_vecdot": (0, "x"),
     "inner": (0, "input"),
     "addmm": (1, "mat1"),
     "addmv": (1, "mat"),
@@ -46,6 +58,15 @@ def cost(operation: Operation) -> tuple[int, int, int]:
     return products, products + sum(map(_biases, operation.calls)), prod(shape)
 
 
+def is_uncounted(operation: Operation) -> bool:
+    """Whether a layer owns a matrix or kernel but has no known MACs; a look-up and a scaling have none."""
+    if not operation.is_leaf or isinstance(operation.module, SelfCounting | nn.Embedding | nn.EmbeddingBag):
+        return False
+    known = any(call.name in ELEMENTWISE for call in operation.calls)
+    matrices = [weight for weight in operation.weights if sum(side > 1 for side in weight.shape) > 1]
+    return bool(matrices) and not known and not cost(operation)[0]
+
+
 def _biases(call: Call) -> int:
     """Number of units with a bias, if the call is a convolution or dense layer."""
     if call.name not in (*CONVOLUTIONS, "linear"):
@@ -56,7 +77,7 @@ def _biases(call: Call) -> int:
 def macs(call: Call) -> int:
     """Multiply-accumulate operations of one call."""
     name, output = call.name, call.output
-    if name in CONVOLUTIONS:
+    if name in (*CONVOLUTIONS, "deform_conv2d"):
         return output.numel() * prod(argument(call, 1, "weight").shape[1:])  # type: ignore[no-any-return]
     if name == "convolution" and not argument(call, 6, "transposed"):
         return output.numel() * prod(argument(call, 1, "weight").shape[1:])  # type: ignore[no-any-return]
@@ -81,7 +102,26 @@ def macs(call: Call) -> int:
         return query.numel() * key.shape[-2] + output.numel() * value.shape[-2]  # type: ignore[no-any-return]
     if name == "multi_head_attention_forward":
         return _attention(*_triple(call))
+    if name in RECURRENT:
+        return _recurrent(call)
+    if name in CELLS:
+        batch = prod(argument(call, 0, "input").shape[:-1])
+        return batch * (argument(call, 2, "w_ih").numel() + argument(call, 3, "w_hh").numel())  # type: ignore[no-any-return]
+    if name == "bilinear":
+        return output.numel() * prod(argument(call, 2, "weight").shape[1:])  # type: ignore[no-any-return]
     return 0
+
+
+def _recurrent(call: Call) -> int:
+    """MACs of a recurrent layer: at each step, each of its matrices times one vector.
+
+    Packed sequences have a tensor of batch sizes as second argument, and all their steps in one side.
+    """
+    x = argument(call, 0, "input")
+    packed = len(call.args) > 3 and isinstance(call.args[3], tuple | list)
+    weights = call.args[3] if packed else argument(call, 2, "params")
+    steps = x.shape[0] if packed else prod(x.shape[:-1])
+    return steps * sum(weight.numel() for weight in weights if weight.ndim == 2)  # type: ignore[no-any-return]
 
 
 def _triple(call: Call) -> tuple[Any, Any, Any]:

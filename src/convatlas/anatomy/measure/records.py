@@ -118,6 +118,7 @@ class Measurement(Record):
         weighted: Number of arrays of each layer that owns weights.
         aside: Parts of the net that no layer uses, with their number of parameters, such as a decoder or auxiliary
             heads.
+        uncounted: Names of the layers that own a matrix or kernel but whose MACs are unknown; they count as 0.
     """
 
     name: str
@@ -133,6 +134,7 @@ class Measurement(Record):
     activation: str
     weighted: tuple[int, ...]
     aside: tuple[tuple[str, int], ...] = ()
+    uncounted: tuple[str, ...] = ()
 
     @property
     def connections(self) -> int:
@@ -185,10 +187,11 @@ class Measurement(Record):
         return Table(STAGE_COLUMNS, list(rows.values()), title=f"{self.name}: stages")
 
     def __str__(self) -> str:
+        uncounted = f"; MACs without those of {', '.join(self.uncounted)}" if self.uncounted else ""
         return (
             f"{self.name}: {self.parameters:,} parameters ({self.trainable:,} trainable), depth {self.depth}, "
             f"{self.path} layers on the longest path, {_macs(self.macs)}, "
-            f"{_bytes(self.memory)} of activations for {plain(self.input)}"
+            f"{_bytes(self.memory)} of activations for {plain(self.input)}{uncounted}"
         )
 
 
