@@ -50,7 +50,7 @@ def test_no_other_print_is_explained(monkeypatch: pytest.MonkeyPatch, name: str)
         for printed in prints:
             assert card.figures.get(column) != Figure(printed, "review")
             wrong = with_figure(card, column, printed)
-            monkeypatch.setattr(checking, "find", lambda name, wrong=wrong: wrong)
+            monkeypatch.setattr(checking, "find_card", lambda name, wrong=wrong: wrong)
             (cell,) = check(name).unexplained
             assert (cell.column, cell.published) == (column, printed)
             assert cell.rule in ("no rule", "differs", checking.NOT_HERE)
@@ -60,7 +60,7 @@ def test_no_other_print_is_explained(monkeypatch: pytest.MonkeyPatch, name: str)
 def test_an_exception_is_of_one_net_one_column_and_one_print(monkeypatch: pytest.MonkeyPatch) -> None:
     listed = next(each for each in exceptions() if each.net == "efficientnet_lite0")
     other = find_card("efficientnet_lite1")
-    monkeypatch.setattr(checking, "find", lambda name: with_figure(other, listed.column, listed.printed))
+    monkeypatch.setattr(checking, "find_card", lambda name: with_figure(other, listed.column, listed.printed))
     assert [cell.column for cell in check(other.name).unexplained] == [listed.column]
 
 
@@ -69,7 +69,7 @@ def test_the_table_counts_what_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
     (note,) = table([right, lite]).notes
     assert f"{len(right.cells) + len(lite.cells)} figures of 2 nets: 0 unexplained, 1 on the list" in note
     wrong = with_figure(find_card("resnet50"), "depth", "50")
-    monkeypatch.setattr(checking, "find", lambda name: wrong)
+    monkeypatch.setattr(checking, "find_card", lambda name: wrong)
     assert "1 unexplained, 0 on the list" in table([check("resnet50")]).notes[0]
     assert "depth: 50 | 107 | no rule" in str(check("resnet50"))
 

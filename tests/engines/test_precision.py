@@ -1,4 +1,4 @@
-"""Less than float32: agreement is measured where float32 is sure, and "auto" never chooses what does not agree."""
+"""Reduced precision: agreement is measured where float32 is sure, and "auto" never chooses what does not agree."""
 
 from __future__ import annotations
 
@@ -140,20 +140,20 @@ def test_auto_chooses_only_what_agrees(
     record = ca.accelerate(digits, precision="bfloat16").record
     assert (record.options.precision == "bfloat16") == taken
     assert record.top1 == (share if taken else None)
-    message = "it gives float32's first answer on 98.0 % of 500 photos; 99 % is asked"
+    message = "its top-1 class is float32's on 98.0 % of 500 photos; 99 % is required"
     assert record.refused.get("openvino bfloat16") == (None if taken else message)
     # An engine that is asked for runs in the precision, and reports the agreement.
     asked = ca.accelerate(digits, "openvino", "bfloat16").record
     assert (asked.options.precision, asked.top1) == ("bfloat16", share)
     assert asked.bound is None
-    assert f"{100 * share:.1f} % of 500 photos with float32's first answer" in str(asked)
+    assert f"{100 * share:.1f} % of 500 photos with float32's top-1 class" in str(asked)
     assert json.loads(asked.to_json(), parse_constant=pytest.fail)["bound"] is None
     assert ca.accelerate(digits, "openvino", "bfloat16").record == asked
 
 
 @pytest.mark.parametrize(
     ("share", "message"),
-    [(Agreement(500, 1.0), "it is not faster"), (Agreement(0, 0.0), "float32 is sure of its first answer on none")],
+    [(Agreement(500, 1.0), "it is not faster"), (Agreement(0, 0.0), "float32 is sure of its top-1 class on none")],
 )
 def test_why_auto_stays_in_float32(
     share: Agreement, message: str, digits: Net, store: Path, quick: None, monkeypatch

@@ -55,8 +55,8 @@ def test_whatever_names_a_net_gives_it(tmp_path: Path) -> None:
 ])  # fmt: skip
 def test_a_name_is_looked_up_once(call, monkeypatch: pytest.MonkeyPatch) -> None:
     names: list[str] = []
-    find = resolving.find
-    monkeypatch.setattr(resolving, "find", lambda name: names.append(name) or find(name))
+    find_card = resolving.find_card
+    monkeypatch.setattr(resolving, "find_card", lambda name: names.append(name) or find_card(name))
     monkeypatch.setattr("convatlas.weights.load.choose", None)
     call()
     assert names == ["lenet5"]

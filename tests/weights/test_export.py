@@ -51,13 +51,13 @@ def net() -> Net:
 
 
 ODD: dict[str, tuple[Callable[[Net, Path], Any], str]] = {
-    "a name": (lambda net, at: ca.export("resnet50", at / "a.pth"), "what `load` or `build` gave, not str"),
+    "a name": (lambda net, at: ca.export("resnet50", at / "a.pth"), "a net from `load` or `build`, not str"),
     "a module": (
         lambda net, at: ca.export(nn.Linear(2, 2), at / "a.pth"),
         "only nets of the atlas have files of weights",
     ),
-    "nothing": (lambda net, at: ca.export(None, at / "a.pth"), "what `load` or `build` gave, not NoneType"),
-    "a class": (lambda net, at: ca.export(Net, at / "a.pth"), "what `load` or `build` gave, not type"),
+    "nothing": (lambda net, at: ca.export(None, at / "a.pth"), "a net from `load` or `build`, not NoneType"),
+    "a class": (lambda net, at: ca.export(Net, at / "a.pth"), "a net from `load` or `build`, not type"),
     "a file by number": (lambda net, at: ca.export(net, 5), "nets are written to a path; got 5"),
     "a layout by number": (lambda net, at: ca.export(net, at / "a.pth", layout=5), "no layout is called 5; known"),
     "layouts": (lambda net, at: ca.export(net, at / "a.pth", layout=["lite"]), r"no layout is called \['lite'\]; did"),

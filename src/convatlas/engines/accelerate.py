@@ -1,4 +1,4 @@
-"""The fastest engine for a net on this machine: tried, checked against eager mode, measured, remembered."""
+"""Find the fastest engine for a net on this machine; results are kept in the store."""
 
 from __future__ import annotations
 
@@ -41,32 +41,33 @@ def accelerate(
 ) -> AcceleratedNet:
     """Open a net in the engine that runs it fastest on this machine.
 
-    "auto" chooses less than float32 if it is faster and its first answers agree with float32's on 99 % of the photos
-    where float32 is sure (leads by 0.2); otherwise `record.refused` says why not. An engine that is asked for by name
-    runs in the precision in any case. `record.top1` is that agreement.
+    Every engine is checked against PyTorch's eager mode when it is first tried, and whenever it is opened. In float32
+    its error may be ten times that of eager mode, which is eager's distance from float64. Results and the engines'
+    files are kept in the store, by net, weights, size, batch, precision, CPU and versions.
 
-    Every engine is checked against PyTorch's eager mode when it is first tried, and whenever it is opened; float32
-    means float32, within ten times eager's own distance from float64. Results are remembered in the store, by net,
-    weights, size, batch, precision, CPU and versions; so are the engines' files.
+    "auto" chooses a reduced precision (bfloat16, int8) only if it is faster than float32, and its top-1 class is
+    float32's on 99 % of the photos where float32 is sure (its highest probability leads the second by 0.2). Otherwise
+    it chooses float32, and `record.refused` says why. An engine given by name always uses the precision;
+    `record.top1` is the agreement.
 
     Args:
-        net: A net, whose weights are taken as they are now; or its name, as in `load`.
-        engine: "auto" for the fastest one that is installed and right; or "eager", "compiled", "onnxruntime",
+        net: A net, of which a copy is made; or its name, as in `load`.
+        engine: "auto" for the fastest installed one that passes the check; or "eager", "compiled", "onnxruntime",
             "openvino".
         precision: "float32", "bfloat16" or "int8".
-        batch: Number of photos that a call will mostly have; any number is accepted.
+        batch: Number of photos in most calls, for which the engine is chosen; calls may have any number.
         weights: Weights of a net by its name, as in `load`; "none" for random ones.
         size: Height and width of the photos; by default those of the weights' preprocessing, or those the net was
             built for.
-        photos: Photos of the kind that the net will see, some hundreds, from which int8 takes its ranges: a folder, or
-            a list of files, folders or arrays. By default crops of the sample photographs.
+        photos: Some hundred photos of the kind that the net will see, from which int8 takes its activation ranges: a
+            folder, or a list of files, folders or arrays. By default crops of the sample photographs.
 
     Raises:
         UnknownName: There is no such engine, precision or net.
         SizeError: The net cannot take photos of this size.
-        ConvAtlasError: The engine is not installed, does not have the precision, or refuses the net (a missing
-            operation is named); "auto" chooses another one then, and `record.refused` says why.
-        StoreError: The store cannot be written to, and has no result of an earlier search.
+        ConvAtlasError: The engine is not installed, does not have the precision, or cannot run the net; the text names
+            a missing operation. "auto" chooses another engine instead, and `record.refused` says why.
+        StoreError: The store is read-only, and has no earlier result.
     """
     check_request(engine, precision, batch)
     named = find_net(net, weights)
@@ -79,11 +80,11 @@ def accelerate(
     key = machine_key(packages())
     file = folder / f"{engine}-{precision}{workspace.ranges(precision)}-{batch}-{key}.json"
     try:
-        # Without the lock, so that a read-only store serves as well.
+        # Tried without the lock first, so that a read-only store suffices.
         result = _remembered(file, folder, search.reference)
         if result is None:
             with locked(folder):
-                # Another process may have finished its search meanwhile.
+                # Another process may have finished its search while this one waited for the lock.
                 result = _remembered(file, folder, search.reference)
                 if result is None:
                     result = search.fastest(engine, precision)
@@ -96,8 +97,8 @@ def accelerate(
 
 
 def _index(weights: Weights, folder: Path, net: nn.Module, shape: tuple[int, ...], record: Acceleration) -> None:
-    """Let `cached` find the engines that start without PyTorch, for unchanged published weights."""
-    # A store that cannot be written to only makes the next start slower.
+    """Let `cached_net` find the engines that need no PyTorch, for a net with its published weights."""
+    # Without the index, only the next start is slower.
     with suppress(OSError):
         for engine in without_torch():
             if any(name.startswith(f"{engine} float32,") for name in record.milliseconds):
@@ -105,7 +106,7 @@ def _index(weights: Weights, folder: Path, net: nn.Module, shape: tuple[int, ...
 
 
 def _remembered(file: Path, folder: Path, reference: Reference) -> tuple[Session, Acceleration] | None:
-    """Session and record of an earlier search, if it still opens and deviates no more than it did then."""
+    """Session and record of an earlier search; None if it does not open, or deviates too much from eager mode."""
     try:
         values = read_json(file)
         options = Options(**values.pop("options"))
@@ -113,9 +114,9 @@ def _remembered(file: Path, folder: Path, reference: Reference) -> tuple[Session
         record = Acceleration(**values | {"options": options, "shape": tuple(values["shape"])})
         session = backends()[options.engine].open(folder, options, reference.net)
         y = session(reference.x.numpy())
-    # Damaged or foreign files can make an engine raise anything.
+    # Engines raise nearly anything for damaged files.
     except Exception:
         return None
-    # Less than float32 has no bound, but must not deviate much more than it did.
+    # Reduced precisions have no bound, but must not deviate much more than in the search.
     bound = 1.5 * record.error if record.bound is None else record.bound
     return (session, record) if reference.distance(y) <= bound else None

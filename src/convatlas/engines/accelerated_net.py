@@ -1,4 +1,4 @@
-"""A net in an engine, with the interface of the net."""
+"""A net that runs in an engine, with the interface of the net itself."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ Inputs = TypeVar("Inputs", Tensor, Float32Array)
 
 @dataclass(frozen=True)
 class Acceleration(Record):
-    """The engine that runs a net, and why.
+    """The engine that runs a net, and why it was chosen.
 
     Attributes:
-        net: The card's name; the class of a net of the user.
-        weights: The lineage; empty for random weights or a net of the user.
+        net: The card's name, or the class of a net of the user.
+        weights: Name of the lineage; empty for random weights or a net of the user.
         shape: (C, H, W) of an input.
-        batch: Photos in a call for which the engine was chosen.
+        batch: Number of photos in a call for which the engine was chosen.
         options: The engine and its options.
-        milliseconds: Median time of a call with `batch` photos, by the options that were tried.
+        milliseconds: Median time of a call with `batch` photos, for all options that were timed.
         error: Largest difference from eager's outputs, in units of their standard deviation.
-        bound: Largest error that is allowed; None for less than float32.
-        top1: Share of the photos where float32 is sure on which less than float32 has the same first answer; None in
-            float32, and for nets whose outputs are not classes.
-        sure: Number of those photos.
-        refused: Why other engines are not used, by engine and precision.
+        bound: Largest error allowed; None for reduced precisions.
+        top1: Share of photos with float32's top-1 class, among those where float32 is sure; None in float32,
+            and for nets whose outputs are not classes.
+        sure: Number of photos where float32 is sure.
+        refused: Why other engines were not chosen, by engine and precision.
         cpu: Name of the CPU.
     """
 
@@ -62,19 +62,19 @@ class Acceleration(Record):
         time = self.milliseconds.get(str(self.options))
         text = f"{self.net}: {self.options}" + ("" if time is None else f", {time / self.batch:.2f} ms a photo")
         if self.top1 is not None:
-            text += f", {Agreement(self.sure or 0, self.top1)} with float32's first answer"
+            text += f", {Agreement(self.sure or 0, self.top1)} with float32's top-1 class"
         return text + "".join(f"; not {name}: {reason}" for name, reason in self.refused.items())
 
 
 class AcceleratedNet:
-    """A callable with the net's own interface: (N, C, H, W) -> the net's outputs.
+    """Callable like the net: (N, C, H, W) -> the net's outputs.
 
-    Arrays give arrays, tensors give tensors on the CPU, without gradients. Threads may share it; another process
-    has to accelerate `net` again.
+    It takes arrays and returns arrays, or takes tensors and returns tensors on the CPU, without gradients. Threads may
+    share it; another process has to accelerate `net` again.
 
     Attributes:
-        net: The original net; later changes to it do not change the answers.
-        record: The engine that runs it, and why.
+        net: The original net; later changes to it do not affect the engine.
+        record: The engine that runs it, and why it was chosen.
     """
 
     def __init__(self, net: nn.Module, session: Session, record: Acceleration):
@@ -96,7 +96,7 @@ class AcceleratedNet:
             raise SizeError(f"this engine takes (N, {', '.join(map(str, shape))}), N from 1; got {tuple(x.shape)}")
         if isinstance(x, Tensor):
             return torch.from_numpy(self.session(np.ascontiguousarray(x.detach().cpu().float().numpy())))
-        # PyTorch only wraps writable arrays, so that others (a mapped file) are copied.
+        # `torch.from_numpy` warns about read-only arrays (a mapped file), so they are copied.
         return self.session(np.require(x, np.float32, ("C", "W")))
 
     @property
@@ -126,27 +126,29 @@ class AcceleratedNet:
         return self.record.shape[1:]
 
     def preprocess(self, photo: Any) -> Tensor:
-        """The input (C, h, w), float32, for a photo, as `Net.preprocess`."""
+        """Input (C, h, w), float32, for a photo, as from `Net.preprocess`."""
         return self._atlas_net.preprocess(photo)
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
-        """Outputs of all stages by the stage's name; computed in eager mode, since engines give the last one only."""
+        """Outputs of all stages by name, computed in eager mode, since engines return only the net's output."""
         with evaluating(self.net), torch.inference_mode():
             return self._atlas_net.features(x)
 
     @property
     def _atlas_net(self) -> Net:
         if not isinstance(self.net, Net):
-            raise ConvAtlasError(f"{type(self.net).__name__} is a net of your own, which has no card and no lineage")
+            raise ConvAtlasError(f"{type(self.net).__name__} is a net of your own, without card and lineage")
         return self.net
 
     def __reduce__(self) -> NoReturn:
-        """Refuse to be copied or pickled.
+        """Refuse copying and pickling.
 
         Raises:
-            ConvAtlasError: Always; says what to do instead.
+            ConvAtlasError: Always; the text says what to do instead.
         """
-        raise ConvAtlasError("an engine cannot be copied or pickled: pass its .net on, and accelerate that there")
+        raise ConvAtlasError(
+            "an engine cannot be copied or pickled: pass its .net instead, and call `accelerate` there"
+        )
 
     def __repr__(self) -> str:
         return f"AcceleratedNet({self.record})"

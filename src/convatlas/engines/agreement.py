@@ -1,4 +1,4 @@
-"""How often less than float32 has float32's first answer, on photos where float32 is sure. Needs no torch."""
+"""Compare the top-1 classes of a reduced precision with float32's, on photos where float32 is sure. Needs no torch."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from convatlas.engines.probabilities import MAPS
 from convatlas.engines.session import Float32Array
 
 MARGIN = 0.2
-"""Float32 is sure of its first answer if the highest probability leads the second by more than this."""
+"""Float32 is sure of its top-1 class if the highest probability exceeds the second by more than this."""
 
 MIN_SHARE = 0.99
-"""Share of these photos on which a faster precision has to agree for "auto" to choose it."""
+"""Least share of these photos on which a reduced precision has to agree for "auto" to choose it."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Number of photos on which float32 is sure, and the share of these on which the first answers are the same."""
+    """Number of photos where float32 is sure, and the share of these on which the top-1 classes are equal."""
 
     sure: int
     share: float
 
     @property
     def holds(self) -> bool:
-        """Whether the precision may replace float32; never if float32 is sure of nothing."""
+        """Whether the precision may replace float32; False if float32 is sure on none of the photos."""
         return self.sure > 0 and self.share >= MIN_SHARE
 
     def __add__(self, other: Agreement) -> Agreement:
@@ -37,7 +37,7 @@ class Agreement:
 
 
 def agreement(float32: Float32Array, reduced: Float32Array, map: str = "softmax") -> Agreement:
-    """Compare outputs (N, classes) in two precisions; `map` makes them probabilities, as in `Card.probabilities`."""
+    """Compare outputs (N, classes) in two precisions; `map` converts them to probabilities, as `Card.probabilities`."""
     float32, reduced = float32.reshape(len(float32), -1), reduced.reshape(len(reduced), -1)
     shares = MAPS[map](float32)
     second, first = np.sort(shares, 1)[:, -2:].T if shares.shape[1] > 1 else (0 * shares[:, 0], shares[:, 0])

@@ -1,4 +1,4 @@
-"""What every engine tells about itself and can do; each file of `backends/` has one subclass. Needs no torch."""
+"""Base class of engines; each file in `backends/` defines one subclass. Needs no torch."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 class Backend:
-    """An engine that runs nets. Importing its file must not import PyTorch.
+    """An engine that runs nets. Importing a subclass must not import PyTorch.
 
     Attributes:
-        precisions: What it computes in.
-        packages: Packages it needs beside PyTorch.
-        optional_packages: Packages it uses where they are installed.
-        extra: The extra of convatlas that installs them.
+        precisions: Precisions that it computes in.
+        packages: Packages that it needs besides PyTorch.
+        optional_packages: Packages that it uses if they are installed.
+        extra: Extra of convatlas that installs them.
         needs_torch: Whether a session needs PyTorch.
-        preparation: Rough seconds until a net is ready for the first time; engines are listed and tried in this order.
-        speedup: How many times faster than eager mode it can be; where this is finite, "auto" tries the engine last
-            and only if it could still win.
+        preparation: Rough seconds to prepare a net for the first time; engines are listed and tried in this order.
+        speedup: Most times that it is faster than eager mode; if finite, "auto" tries the engine last, and only if it
+            could still be the fastest.
         colour: Colour of its bars in charts.
     """
 
@@ -42,28 +42,28 @@ class Backend:
 
     @property
     def name(self) -> str:
-        """Its name, which is the name of its file."""
+        """Name of the engine, which is that of its module."""
         return type(self).__module__.rpartition(".")[2]
 
     @property
     def installed(self) -> bool:
-        """Whether all packages it needs are installed."""
+        """Whether all packages that it needs are installed."""
         return all(map(installed, self.packages))
 
     def check_installed(self) -> None:
-        """Refuse to continue without the packages it needs.
+        """Check that the packages that it needs are installed.
 
         Raises:
-            ConvAtlasError: One is missing; says how to install it.
+            ConvAtlasError: One is missing; the text says how to install it.
         """
         if not self.installed:
             raise ConvAtlasError(f"the engine {self.name} is not installed: pip install 'convatlas[{self.extra}]'")
 
     def check_machine(self, folder: Path, options: Options) -> None:
-        """Refuse options that this machine cannot run.
+        """Check that this machine can run the options.
 
         Raises:
-            ConvAtlasError: A compiler or an instruction set is missing; says which.
+            ConvAtlasError: A compiler or an instruction set is missing; the text says which.
         """
 
     def candidates(self, precision: str, batch: int, convolves: bool) -> list[Options]:
@@ -71,24 +71,24 @@ class Backend:
         return [Options(self.name, precision, batch)]
 
     def files(self, folder: Path, options: Options) -> tuple[Path, ...]:
-        """Files that a session is opened from; none for an engine that runs the net object itself."""
+        """Files that a session is opened from; empty for an engine that runs the module itself."""
         return ()
 
     def build(self, workspace: Workspace, options: Options) -> None:
-        """Write those of its files that are missing; what takes longer or may crash is left to the first `open`.
+        """Write the files that are missing; the first `open` does what takes longer or may crash.
 
         Raises:
-            ConvAtlasError: The net has no counterpart in the engine's format; names the operation.
+            ConvAtlasError: An operation, which is named, has no counterpart in the engine's format.
         """
 
     def open(self, folder: Path, options: Options, net: nn.Module | None = None) -> Session:
         """Open a session from the files in `folder`, or for `net` itself if the engine has no files.
 
         Raises:
-            ConvAtlasError: A package is not installed, or the engine refuses the files.
+            ConvAtlasError: A package is not installed, or the engine cannot read the files.
         """
         raise NotImplementedError
 
     def share(self, session: Session, callers: int) -> Session | None:
-        """A session that `callers` threads may call at the same time; None if calls have to wait for each other."""
+        """Session that `callers` threads may call at the same time; None if the engine has no such sessions."""
         return None

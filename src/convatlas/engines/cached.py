@@ -1,4 +1,4 @@
-"""Nets by name in engines that need no PyTorch, from the files that `accelerate` left in the store."""
+"""Open nets in engines that need no PyTorch, from the files that `accelerate` wrote to the store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from convatlas.weights.resolve import NamedNet
 
 @dataclass(frozen=True)
 class CachedNet:
-    """A net that is ready to classify.
+    """A net in an engine, with what is needed to classify.
 
     Attributes:
         net: The card's name.
@@ -39,7 +39,7 @@ class CachedNet:
 
 
 def cached_net(net: NamedNet, engine: str | None = None) -> CachedNet | None:
-    """A net with published weights in `engine`, or in the first engine with valid files; None without any."""
+    """Open a net with published weights in `engine`, or in the first engine with valid files; None if there is none."""
     row = net.published
     if row is None:
         return None
@@ -60,7 +60,7 @@ def cached_net(net: NamedNet, engine: str | None = None) -> CachedNet | None:
 
 
 def add_to_index(weights: Weights, folder: Path, metadata: Mapping[str, str], engine: str) -> None:
-    """Record that `engine` runs published weights from the files in `folder`, and was verified."""
+    """Record that `engine` was verified to run published weights from the files in `folder`."""
     entry = {
         "folder": folder.name,
         "machine": machine_key(packages()),
@@ -84,6 +84,6 @@ def _index_file(weights: Weights, engine: str) -> Path:
 
 
 def _stamp(folder: Path, engine: str) -> list[list[int]]:
-    """Size and time of the engine's files, which change when a file is replaced."""
+    """Size and modification time of the engine's files, which change when a file is replaced."""
     stats = [path.stat() for path in backends()[engine].files(folder, _options(engine))]
     return [[stat.st_size, stat.st_mtime_ns] for stat in stats]

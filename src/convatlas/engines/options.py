@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 AUTO = "auto"
-"""The engine that stands for whichever is fastest."""
+"""Value of `engine` for the fastest one."""
 
 EAGER = "eager"
-"""The engine that every other one is checked against."""
+"""Name of the engine that the others are checked against."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class Options:
     Attributes:
         engine: Name of a backend in `registry.backends`.
         precision: One of the backend's precisions.
-        batch: Photos in a run; more are split into several runs, in sequence or in parallel.
-        streams: Parallel runs, which share the threads.
-        ranges: Source of the activation ranges in int8; part of the file's name.
-        channels_last: Memory layout in eager mode: whether the channels of a pixel are adjacent.
+        batch: Number of photos in a run; more are split into several runs, in sequence or in parallel.
+        streams: Number of parallel runs, which share the threads.
+        ranges: Name of the photos that the activation ranges of int8 come from; part of the file's name.
+        channels_last: Whether eager mode uses the memory layout in which the channels of a pixel are adjacent.
     """
 
     engine: str
@@ -38,5 +38,5 @@ class Options:
         return f"{self.engine} {self.precision}, {self.batch} a run{rest}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain strings and numbers, from which `Options(**...)` restores the options."""
+        """Options as strings and numbers; `Options(**...)` restores them."""
         return asdict(self)

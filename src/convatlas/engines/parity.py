@@ -1,4 +1,4 @@
-"""Whether an engine or a file computes what the net computes in PyTorch's eager mode (invariant 11)."""
+"""Compare the outputs of an engine or a file with the net's in PyTorch's eager mode."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.engines.export.graph import outputs_of
 
 FACTOR = 10.0
-"""How many times farther from float64 than eager mode another engine may be in float32."""
+"""Bound on the error of an engine in float32, in units of eager mode's own distance from float64."""
 
 EXACT = 1e-9
-"""Largest error in float64, in units of the outputs' standard deviation."""
+"""Bound on the error in float64, in units of the outputs' standard deviation."""
 
 Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """How far outputs are from those of eager mode.
+    """Difference of outputs from those of eager mode.
 
     Attributes:
         error: Largest difference, in units of the standard deviation of eager's outputs; NaN for another shape.
-        bound: Largest error that is allowed; infinite where only agreement counts.
+        bound: Largest error allowed; infinite for reduced precisions, where agreement counts instead.
     """
 
     error: float
@@ -37,12 +37,12 @@ class Deviation:
 
     @property
     def holds(self) -> bool:
-        """Whether the error is within the bound; NaN never is."""
+        """Whether the error is within the bound; False for NaN."""
         return self.error <= self.bound
 
 
 class Reference:
-    """A net's outputs for some inputs in eager mode, in float32 and in float64.
+    """Outputs of a net in eager mode, in float32 and in float64, for the same inputs.
 
     Args:
         net: The net, on the CPU and in float32.
@@ -57,13 +57,13 @@ class Reference:
         self.single: Array = outputs_of(net, x).numpy()
         if not np.isfinite(self.single).all():
             raise ConvAtlasError(
-                f"{type(net).__name__} has outputs that are not finite (infinite or NaN): nothing can be compared "
-                "with them"
+                f"{type(net).__name__} has outputs that are not finite (infinite or NaN), with which nothing "
+                "can be compared"
             )
 
     @cached_property
     def double(self) -> Array:
-        """Outputs with the same weights and all arithmetic in float64."""
+        """Outputs of the same weights, computed in float64."""
         y: Array = outputs_of(float64_copy(self.net), self.x.double()).numpy()
         return y
 
@@ -74,23 +74,23 @@ class Reference:
 
     @cached_property
     def bound(self) -> float:
-        """Largest error allowed in float32: ten times eager's own, which is at least the rounding of its outputs."""
+        """Largest error allowed in float32: ten times eager's own, or ten times the outputs' rounding if larger."""
         rounding = float(np.finfo(np.float32).eps) * float(np.abs(self.double).max())
         own = max(float(np.abs(self.single - self.double).max()), rounding)
         return FACTOR * own / self.scale
 
     def distance(self, y: Array) -> float:
-        """Largest difference from the outputs in float32, in units of their deviation; infinite for another shape."""
+        """Largest difference from the outputs in float32, in their standard deviations; infinite for another shape."""
         if y.shape != self.single.shape:
             return float("inf")
         return float(np.abs(y - self.single).max()) / (float(self.single.astype(np.float64).std()) or 1.0)
 
     def deviation(self, y: Array) -> Deviation:
-        """Deviation of outputs in float32 (or less)."""
+        """Deviation of an engine's outputs from those in float32."""
         return self._deviation(y, self.single, self.bound)
 
     def exact_deviation(self, y: Array) -> Deviation:
-        """Deviation of outputs in float64."""
+        """Deviation of outputs computed in float64 from those in float64."""
         return self._deviation(y, self.double, EXACT)
 
     def _deviation(self, y: Array, expected: Array, bound: float) -> Deviation:
@@ -100,7 +100,7 @@ class Reference:
 
 
 def float64_copy(net: nn.Module) -> nn.Module:
-    """A copy with the same parameters and buffers in float64 (`Module.double` may compute constants again)."""
+    """Copy a net with its parameters and buffers in float64; `Module.double` may compute constants again instead."""
     with torch.no_grad():
         twin = copy.deepcopy(net)
         for module in twin.modules():

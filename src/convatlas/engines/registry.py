@@ -1,4 +1,4 @@
-"""The engines, found by listing `backends/`, and what can be asked of them. Needs no torch."""
+"""All engines, found by listing `backends/`, and checks of what a user requests. Needs no torch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from convatlas.engines.options import AUTO, Options
 
 
 def names() -> tuple[str, ...]:
-    """Names of all engines in alphabetical order; imports none of them."""
+    """Names of all engines in alphabetical order, without importing them."""
     return tuple(module.name for module in pkgutil.iter_modules(folder.__path__))
 
 
 @cache
 def backends() -> dict[str, Backend]:
-    """All backends by name, in the order in which a net is ready in them."""
+    """All engines by name, in the order of their `preparation` time."""
     unsorted: list[Backend] = [importlib.import_module(f"{folder.__name__}.{name}").BACKEND for name in names()]
     return {backend.name: backend for backend in sorted(unsorted, key=lambda backend: backend.preparation)}
 
@@ -30,18 +30,18 @@ def without_torch() -> tuple[str, ...]:
 
 
 def with_precision(precision: str) -> tuple[str, ...]:
-    """Names of the engines that have a precision."""
+    """Names of the engines that compute in a precision."""
     return tuple(name for name, backend in backends().items() if precision in backend.precisions)
 
 
 def packages() -> tuple[str, ...]:
-    """Packages whose versions decide whether an engine's files and times are still valid."""
+    """Packages of all engines; files and times are valid for their versions only."""
     used = [(*backend.packages, *backend.optional_packages) for backend in backends().values()]
     return ("torch", *sorted({package for group in used for package in group}))
 
 
 def check_request(engine: str, precision: str, batch: object) -> None:
-    """Refuse an engine, a precision or a batch size that does not exist.
+    """Check that an engine, a precision and a batch size are valid.
 
     Raises:
         UnknownName: There is no such engine or precision.
@@ -60,10 +60,10 @@ def check_request(engine: str, precision: str, batch: object) -> None:
 
 
 def candidates(engine: str, precision: str, batch: int, convolves: bool = True) -> list[Options]:
-    """Options worth trying for a batch size, in the order in which engines are ready; "auto" skips what is missing.
+    """Options worth trying for a batch size, in the order of `backends`; "auto" skips engines that are not installed.
 
     Raises:
-        ConvAtlasError: The engine that is asked for is not installed.
+        ConvAtlasError: The requested engine is not installed.
     """
     result: list[Options] = []
     for name, backend in backends().items():

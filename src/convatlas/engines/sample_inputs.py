@@ -1,4 +1,4 @@
-"""Inputs to try an engine with: photographs prepared as the net's weights need them, or noise."""
+"""Inputs to try an engine with: crops of photographs, prepared as the net's weights need them, or noise."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIDE = 0.5
 
 
 def crops(count: int, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
-    """Random square crops (h, h, 3) of the sample photographs, of each photo in turn."""
+    """Yield random square crops (h, h, 3) of the sample photographs, from one photo after the other."""
     photos = [read(sample(name)) for name in SAMPLES]
     generator = np.random.default_rng(seed)
     for number in range(count):
@@ -33,7 +33,7 @@ def crops(count: int, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
 
 
 def sample_inputs(net: nn.Module, count: int, shape: tuple[int, ...], seed: int = 0) -> Tensor:
-    """(count, *shape), float32: crops of photos if the net's weights say how to prepare them, else noise in 0..1."""
+    """Inputs (count, *shape), float32: prepared crops of photos if the net has a lineage, else noise in 0..1."""
     lineage = net.lineage if isinstance(net, Net) else None
     if lineage is not None:
         try:
@@ -52,7 +52,7 @@ def resized(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def shape_of(net: nn.Module, size: int | tuple[int, int] | None = None) -> tuple[int, ...]:
-    """(C, H, W) of a net's inputs, or (features,); H and W by default as its weights prepare photos.
+    """Shape (C, H, W) or (features,) of a net's inputs; H and W are by default those of the weights' preprocessing.
 
     Raises:
         SizeError: The size is invalid.
@@ -63,13 +63,13 @@ def shape_of(net: nn.Module, size: int | tuple[int, int] | None = None) -> tuple
 
 
 def evaluation_copy(net: nn.Module) -> nn.Module:
-    """A copy on the CPU, in float32 and in evaluation mode, which later changes to the net do not affect.
+    """Copy a net to the CPU, in float32 and in evaluation mode.
 
     Raises:
-        ConvAtlasError: It is not a net, or cannot be copied.
+        ConvAtlasError: `net` is not a module, or cannot be copied.
     """
     if not isinstance(net, nn.Module):
-        raise ConvAtlasError(f"a net is what `load` or `build` gave, not {type(net).__name__}")
+        raise ConvAtlasError(f"a net is a torch.nn.Module, as from `load` or `build`, not {type(net).__name__}")
     try:
         return copy.deepcopy(net).cpu().float().eval()
     # A net of the user can raise anything.

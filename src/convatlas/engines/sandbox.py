@@ -1,4 +1,4 @@
-"""An engine's first run with a net, in a process of its own, so that a crash or hang cannot take the caller down.
+"""Run an engine for the first time in a process of its own, so that a crash or hang cannot take the caller down.
 
 `python -m convatlas.engines.sandbox SPECIFICATION` is that process.
 """
@@ -22,10 +22,10 @@ TIMEOUT = 900.0
 
 
 def run_in_sandbox(folder: Path, options: Options, x: Float32Array) -> Float32Array:
-    """Outputs of an engine for `x`, from the files in `folder`.
+    """Return the outputs for `x` of an engine that is opened from the files in `folder`.
 
     Raises:
-        ConvAtlasError: It refused, crashed, or took longer than `TIMEOUT`; says which.
+        ConvAtlasError: The engine raised an error, crashed, or took longer than `TIMEOUT`; the text says which.
     """
     with tempfile.TemporaryDirectory() as place:
         source, target = Path(place) / "x.npy", Path(place) / "y.npy"

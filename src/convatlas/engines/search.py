@@ -1,4 +1,4 @@
-"""The search for the fastest engine: each one is tried in a process of its own, checked, and timed in rounds."""
+"""Search for the fastest engine: each one is tried in a process of its own, checked, and timed in rounds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from convatlas.nets.net import Net
 T = TypeVar("T")
 
 PHOTOS = 2
-"""Photos that an engine is checked on."""
+"""Number of photos that an engine is checked on."""
 
 MIN_SURE = 500
 """Photos on which float32 has to be sure before no more are compared."""
@@ -38,15 +38,15 @@ MAX_CROPS, CHUNK = 2048, 64
 """Crops of the sample photographs that are compared at most, and at a time."""
 
 CLOSE = 1.2
-"""Options that take no longer than the fastest times this factor are timed once more, by themselves."""
+"""Options that take less than this factor times the fastest are timed again, among themselves."""
 
 
 class Search:
-    """A search for one net and batch size.
+    """Search for one net and batch size.
 
     Attributes:
-        sessions: Sessions whose answers are right, by their options.
-        refused: Why other options are not used, by engine and precision.
+        sessions: Sessions that passed the check, by their options.
+        refused: Why others are not used, by engine and precision.
     """
 
     def __init__(self, workspace: Workspace, batch: int):
@@ -60,19 +60,19 @@ class Search:
         self.written: set[Path] = set()
 
     def fastest(self, engine: str, precision: str) -> tuple[Session, Acceleration]:
-        """The fastest of the sessions whose answers are right, and the record of the search.
+        """Fastest session that passed the check, and the record of the search.
 
         Raises:
-            ConvAtlasError: There is none; says why the first engine was refused.
+            ConvAtlasError: There is none; the text says why the first engine was refused.
         """
         times = self.time_float32(engine) if engine == AUTO or precision == "float32" else {}
         if precision != "float32":
             best = min(times, key=times.__getitem__) if times else None
             self.try_reduced(engine, precision, EagerMode(self.net) if best is None else self.sessions[best])
-            raced = {options: session for options, session in self.sessions.items() if options not in times}
+            contenders = {options: session for options, session in self.sessions.items() if options not in times}
             if best is not None:
-                raced = {best: self.sessions[best]} | raced
-            times |= medians(raced, self.x)
+                contenders = {best: self.sessions[best]} | contenders
+            times |= medians(contenders, self.x)
         if not times:
             raise ConvAtlasError(next(iter(self.refused.values())))
         close = [options for options in self.sessions if times.get(options, math.inf) < CLOSE * min(times.values())]
@@ -85,16 +85,18 @@ class Search:
         return self.sessions[options], self.record(options, times)
 
     def time_float32(self, engine: str) -> dict[Options, float]:
-        """Milliseconds of a call in float32, by options."""
+        """Try all options in float32; return the milliseconds of a call by options."""
         convolves = any(isinstance(module, nn.Conv2d) for module in self.net.modules())
         options = candidates(engine, "float32", self.batch, convolves)
-        # These may take a minute to build, and can only win where eager mode is not far behind.
-        late = [option for option in options if engine == AUTO and math.isfinite(backends()[option.engine].speedup)]
+        # These take up to a minute to build, and can only win if eager mode is not much slower than the fastest.
+        slow_to_build = [
+            option for option in options if engine == AUTO and math.isfinite(backends()[option.engine].speedup)
+        ]
         for option in options:
-            if option not in late:
+            if option not in slow_to_build:
                 self.try_option(option)
         times = medians(self.sessions, self.x)
-        for option in late:
+        for option in slow_to_build:
             eager = min(time for timed, time in times.items() if timed.engine == EAGER)
             if eager < backends()[option.engine].speedup * min(times.values()) and self.try_option(option):
                 fastest = min(times, key=times.__getitem__)
@@ -102,7 +104,7 @@ class Search:
         return times
 
     def try_option(self, options: Options) -> bool:
-        """Open and check a session in float32; whether it is right. A refusal is recorded."""
+        """Open and check a session in float32; return whether it passed. A refusal is recorded."""
         name = f"{options.engine} {options.precision}"
         if name in self.refused:
             return False
@@ -114,7 +116,7 @@ class Search:
         return True
 
     def verified(self, options: Options) -> tuple[Session, Deviation]:
-        """A session in float32 and its deviation from eager mode.
+        """Open a session in float32, and return it with its deviation from eager mode.
 
         Raises:
             ConvAtlasError: The deviation exceeds the bound.
@@ -123,15 +125,15 @@ class Search:
         deviation = self.reference.deviation(session(self.reference.x.numpy()))
         if not deviation.holds:
             raise ConvAtlasError(
-                f"it is {deviation.error:.1e} deviations from eager, and {deviation.bound:.1e} is allowed"
+                f"it differs from eager by {deviation.error:.1e} standard deviations; {deviation.bound:.1e} is allowed"
             )
         return session, deviation
 
     def with_retry(self, options: Options, work: Callable[[Options], T]) -> T:
-        """Result of `work`, which is tried again without the files of earlier searches, since these may be damaged.
+        """Return the result of `work`; after an error delete files of earlier searches (maybe damaged) and try again.
 
         Raises:
-            ConvAtlasError: The machine cannot run the options, or `work` fails with files of this search.
+            ConvAtlasError: The machine cannot run the options, or `work` fails with new files.
         """
         backend, folder = backends()[options.engine], self.workspace.folder
         backend.check_machine(folder, options)
@@ -146,7 +148,7 @@ class Search:
             return work(options)
 
     def open(self, options: Options) -> Session:
-        """Open a session; the first one of an engine and precision has to survive in a process of its own before."""
+        """Open a session; the first one of an engine and precision must first run in a process of its own."""
         backend, folder = backends()[options.engine], self.workspace.folder
         files = backend.files(folder, options)
         self.written |= {path for path in files if not path.is_file()}
@@ -157,7 +159,7 @@ class Search:
         return backend.open(folder, options, self.net)
 
     def try_reduced(self, engine: str, precision: str, reference: Session) -> None:
-        """Open sessions in less than float32, and compare their first answers with those of `reference`."""
+        """Open sessions in a reduced precision, and compare their top-1 classes with those of `reference`."""
         options = candidates(engine, precision, self.batch)
         for name in with_precision(precision):
             if engine not in (AUTO, name):
@@ -174,27 +176,29 @@ class Search:
         """Open the candidates of one engine.
 
         Raises:
-            ConvAtlasError: One cannot be opened, or does not agree with `reference` and "auto" chooses.
+            ConvAtlasError: One cannot be opened, or `engine` is "auto" and it does not agree with `reference`.
         """
-        judged = self.workspace.probability_map in MAPS
-        for plain in candidates:
-            if not judged and engine == AUTO:
-                raise ConvAtlasError("less than float32 is judged by first answers, and this net's outputs are none")
-            options = replace(plain, ranges=self.workspace.ranges(plain.precision))
+        has_classes = self.workspace.probability_map in MAPS
+        for candidate in candidates:
+            if not has_classes and engine == AUTO:
+                raise ConvAtlasError(
+                    "reduced precision is judged by top-1 classes, and this net's outputs are not classes"
+                )
+            options = replace(candidate, ranges=self.workspace.ranges(candidate.precision))
             session = self.with_retry(options, self.open)
             key = options.engine, options.precision
-            if judged and key not in self.agreements:
+            if has_classes and key not in self.agreements:
                 self.agreements[key] = self.agreement(reference, session)
             if engine == AUTO and not (measured := self.agreements[key]).holds:
                 if measured.sure == 0:
-                    raise ConvAtlasError("float32 is sure of its first answer on none of the photos")
-                raise ConvAtlasError(f"it gives float32's first answer on {measured}; {100 * MIN_SHARE:g} % is asked")
+                    raise ConvAtlasError("float32 is sure of its top-1 class on none of the photos")
+                raise ConvAtlasError(f"its top-1 class is float32's on {measured}; {100 * MIN_SHARE:g} % is required")
             y = session(self.reference.x.numpy())
             self.sessions[options] = session
             self.deviations[options] = Deviation(self.reference.distance(y), math.inf)
 
     def agreement(self, reference: Session, session: Session) -> Agreement:
-        """How often a session has the first answer of `reference`, on photos that its ranges do not come from."""
+        """Compare the top-1 classes of two sessions, on photos that the ranges of int8 do not come from."""
         total = Agreement(0, 0.0)
         for x in self.validation():
             total += agreement(reference(x), session(x), self.workspace.probability_map)
@@ -203,7 +207,7 @@ class Search:
         return total
 
     def validation(self) -> Iterator[Float32Array]:
-        """Prepared photos in parts: crops of the sample photographs, or half of the user's photos."""
+        """Yield chunks of prepared photos: crops of the sample photographs, or half of the user's photos."""
         if self.workspace.sources is not None:
             yield self.workspace.photos[1]
             return
@@ -212,7 +216,7 @@ class Search:
             yield sample_inputs(self.net, CHUNK, self.workspace.shape, 3 + seed).numpy()
 
     def record(self, options: Options, times: dict[Options, float]) -> Acceleration:
-        """The record of the search, with the options that were chosen."""
+        """Record of the search, for the options that were chosen."""
         deviation = self.deviations[options]
         agreed = self.agreements.get((options.engine, options.precision))
         lineage = self.net.lineage if isinstance(self.net, Net) else None

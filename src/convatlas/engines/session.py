@@ -1,4 +1,4 @@
-"""The type of every engine's session, and batches of fixed size. Needs no torch."""
+"""Type of an engine's sessions, and the split of inputs into batches of fixed size. Needs no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Float32Array = NDArray[np.float32]
 
 Session = Callable[[Float32Array], Float32Array]
-"""A net in an engine: (N, ...) float32, contiguous -> (N, ...) float32, for any N from 1 up."""
+"""A net opened in an engine: contiguous inputs (N, ...) -> outputs (N, ...), for any N from 1."""
 
 
 def batches(x: Float32Array, size: int) -> list[Float32Array]:
@@ -22,5 +22,5 @@ def batches(x: Float32Array, size: int) -> list[Float32Array]:
 
 
 def join(outputs: list[Float32Array], count: int) -> Float32Array:
-    """Put the outputs of `batches` together again, without those of the padding."""
+    """Concatenate the outputs of all batches, without those of the padding."""
     return outputs[0][:count] if len(outputs) == 1 else np.concatenate(outputs)[:count]

@@ -1,4 +1,4 @@
-"""The folder in which a net's files are found again: a hash of the net, its weights and code, and all versions."""
+"""Folder of a net's files in the store, named by a hash of the net, its weights, its code and package versions."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from convatlas.nets.net import Net
 
 
 def folder_of(net: nn.Module, shape: tuple[int, ...]) -> Path:
-    """Folder of a net for inputs of `shape`: its name, and a hash of everything that its outputs depend on."""
+    """Folder of a net for inputs of `shape`: the net's name, and a hash of all that its outputs depend on."""
     digest = hashlib.sha256(repr((shape, versions(packages()), getattr(net, "lineage", None))).encode())
     for path, module in net.named_modules():
         digest.update(repr((path, type(module).__qualname__, _attributes(module))).encode())
     classes = {type(module) for module in net.modules()}
     for cls in sorted(classes, key=lambda cls: f"{cls.__module__}.{cls.__name__}"):
         digest.update(_code(cls).encode())
-    # Including non-persistent buffers, which `state_dict` leaves out.
+    # Not from `state_dict`, which leaves out non-persistent buffers.
     add_tensors(digest, [*net.named_parameters(), *net.named_buffers()])
     name = net.card.name if isinstance(net, Net) else type(net).__name__
     return home() / "engines" / f"{name}-{digest.hexdigest()[:20]}"
 
 
 def _attributes(module: nn.Module) -> list[tuple[str, str]]:
-    """Plain attributes that a module may compute with: numbers, strings, tensors that are not buffers, functions."""
+    """Attributes that a module may compute with, by name: numbers, strings, tensors that are not buffers, functions."""
     result = []
     for name, value in vars(module).items():
         if isinstance(value, torch.Tensor):

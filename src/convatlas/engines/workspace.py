@@ -1,4 +1,4 @@
-"""A net, the folder in which engines put their files for it, and the photos that int8 takes its ranges from."""
+"""What engines build their files from: a net, its folder in the store, and photos for the ranges of int8."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ MAX_BYTES = 2**28
 
 
 class Workspace:
-    """What a backend builds its files from.
+    """A net to build files from.
 
     Attributes:
-        folder: The net's folder.
+        folder: The net's folder in the store.
         net: The net, on the CPU, in float32 and in evaluation mode.
         shape: (C, H, W) or (features,) of one input.
         sources: Photos of the user for int8; None for crops of the sample photographs.
@@ -49,7 +49,7 @@ class Workspace:
         return export_program(self.net, self.shape)
 
     def graph(self) -> Path:
-        """Path of the net's ONNX file, which is written if it is missing."""
+        """Path of the net's ONNX file, which is written if missing."""
         path = self.folder / GRAPH
         if not path.is_file():
             write_bytes(path, onnx_bytes(self.program(), metadata_of(self.net, self.shape)))
@@ -62,23 +62,25 @@ class Workspace:
 
     @property
     def routes(self) -> bool:
-        """Whether the net has capsules, between which it routes."""
+        """Whether the net routes between capsules."""
         return isinstance(self.net, Net) and self.net.genome.routing is not None
 
     def trained_lineage(self) -> Lineage:
         """Lineage of the net's weights.
 
         Raises:
-            ConvAtlasError: They are random, and no answer means anything.
+            ConvAtlasError: The weights are random, so that answers mean nothing.
         """
         if not isinstance(self.net, Net) or self.net.lineage is None:
-            raise ConvAtlasError("less than float32 is judged by answers to photos, which random weights do not have")
+            raise ConvAtlasError(
+                "reduced precision is judged by answers to photos, which mean nothing with random weights"
+            )
         lineage: Lineage = self.net.lineage
         return lineage
 
     @cached_property
     def photos(self) -> tuple[Float32Array, Float32Array]:
-        """Inputs that the ranges of int8 come from, and other inputs for validation.
+        """Inputs for calibration, which the ranges of int8 come from, and other inputs for validation.
 
         Raises:
             ConvAtlasError: The weights are random, or too few photos can be read.
@@ -98,9 +100,13 @@ class Workspace:
             except ImageError:
                 continue
         if len(prepared) < 2:
-            raise ConvAtlasError(f"less than float32 is judged by photos, of which {len(prepared)} could be read")
+            raise ConvAtlasError(
+                f"reduced precision is judged by photos: two are needed at least, and {len(prepared)} could be read"
+            )
         if len(prepared[0]) != self.shape[0]:
-            raise ConvAtlasError(f"a photo becomes {len(prepared[0])} channels, this net takes {self.shape[0]}")
+            raise ConvAtlasError(
+                f"photos are prepared with {len(prepared[0])} channels, and this net takes {self.shape[0]}"
+            )
         x = resized(torch.stack(prepared), self.shape).numpy()
         return np.ascontiguousarray(x[::2][:CALIBRATION]), np.ascontiguousarray(x[1::2])
 

@@ -1,1 +1,1 @@
-"""The engines that can run a net: one file each, which is found by being here; the file's name is the engine's."""
+"""Engines that can run a net: one module each, found by listing this folder; its name is the engine's."""

@@ -1,4 +1,4 @@
-"""PyTorch's compiler ahead of time (AOTInductor): the net as machine code for this CPU and one batch size."""
+"""PyTorch's ahead-of-time compiler (AOTInductor): machine code for this CPU and one batch size."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from convatlas.engines.workspace import Workspace
 
 PROGRAM = "net.pt2"
-"""File in a net's folder: its exported program, which is compiled."""
+"""Name of the file in a net's folder with its exported program, from which it is compiled."""
 
 
 class Compiled:
-    """A compiled package; weights and layouts were folded in by the compiler."""
+    """A compiled package, with the weights in it, which the compiler folds and lays out."""
 
     def __init__(self, file: Path, batch: int):
         import torch
@@ -43,7 +43,7 @@ class Compiled:
 
 class CompiledBackend(Backend):
     preparation = 60.0
-    speedup = 3.0  # its convolutions are eager's own
+    speedup = 3.0  # it uses eager mode's convolutions
     colour = "#54a24b"
 
     def check_machine(self, folder: Path, options: Options) -> None:
@@ -54,7 +54,7 @@ class CompiledBackend(Backend):
         return folder / PROGRAM, package_path(folder, options.batch)
 
     def build(self, workspace: Workspace, options: Options) -> None:
-        """Write the program; the first `open` compiles it."""
+        """Write the exported program; the first `open` compiles it."""
         import torch
 
         path = workspace.folder / PROGRAM
@@ -75,7 +75,7 @@ def package_path(folder: Path, batch: int) -> Path:
 
 
 def check_compiler() -> None:
-    """Refuse to continue without a C++ compiler.
+    """Check that there is a C++ compiler.
 
     Raises:
         ConvAtlasError: There is none.
@@ -85,7 +85,7 @@ def check_compiler() -> None:
 
 
 def compile_package(folder: Path, batch: int) -> None:
-    """Compile the program in `folder`, which takes about a minute.
+    """Compile the exported program in `folder`, which takes about a minute.
 
     Raises:
         ConvAtlasError: A C++ compiler is missing.

@@ -1,4 +1,4 @@
-"""PyTorch's eager mode: the net itself; every other engine is checked against it."""
+"""PyTorch's eager mode: runs the module itself; the other engines are checked against it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class EagerMode:
-    """A net on the CPU, in evaluation mode; with `channels_last` a copy of it in that memory layout."""
+    """Session of a net on the CPU, in evaluation mode; with `channels_last`, of a copy in that memory layout."""
 
     def __init__(self, net: nn.Module, channels_last: bool = False):
         import torch
@@ -41,7 +41,7 @@ class EagerBackend(Backend):
     colour = "#bab0ac"
 
     def candidates(self, precision: str, batch: int, convolves: bool) -> list[Options]:
-        """Options for both memory layouts if the net has convolutions, which can gain from the second."""
+        """Options for both memory layouts if the net has convolutions, which channels last may make faster."""
         contiguous = Options(self.name, precision, batch)
         return [contiguous, Options(self.name, precision, batch, channels_last=True)] if convolves else [contiguous]
 

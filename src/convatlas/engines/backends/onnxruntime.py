@@ -1,4 +1,4 @@
-"""ONNX Runtime: reads our ONNX files directly. Needs no torch."""
+"""ONNX Runtime: runs our ONNX files. Needs no torch."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class OnnxRuntime:
-    """An .onnx file on the CPU; takes any number of photos at a time.
+    """Session of an .onnx file on the CPU; takes any number of photos at a time.
 
     Args:
         file: The .onnx file.
         threads: Threads that share a run; one for each core if None.
 
     Raises:
-        ConvAtlasError: ONNX Runtime is not installed, or refuses the file; says why.
+        ConvAtlasError: ONNX Runtime is not installed, or refuses the file; the text says why.
     """
 
     def __init__(self, file: Path, threads: int | None = None):
@@ -41,13 +41,13 @@ class OnnxRuntime:
         return y
 
     def shared(self, callers: int) -> OnnxRuntime:
-        """Another session of the file, for `callers` threads that call it at the same time."""
-        # The callers compute too, beside the session's threads, which they share.
+        """Open another session of the file, for `callers` threads that call it at the same time."""
+        # Calling threads compute too, besides the session's own threads.
         return OnnxRuntime(self.file, max(1, threads() - callers + 1))
 
     @property
     def metadata(self) -> dict[str, str]:
-        """The metadata that the file was exported with."""
+        """Metadata in the file."""
         return dict(self.session.get_modelmeta().custom_metadata_map)
 
 
@@ -71,7 +71,7 @@ class OnnxRuntimeBackend(Backend):
 
 
 def inference_session(file: Path, count: int | None = None) -> onnxruntime.InferenceSession:
-    """ONNX Runtime's session of a file with `count` threads, or one for each core."""
+    """Open a file in ONNX Runtime with `count` threads; one for each core if None."""
     require("onnxruntime")
     import onnxruntime
 
@@ -80,7 +80,7 @@ def inference_session(file: Path, count: int | None = None) -> onnxruntime.Infer
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    # Its errors have one class for each status code, and no common base class.
+    # ONNX Runtime has one error class for each status code, without a common base class.
     except Exception as error:
         raise ConvAtlasError(f"ONNX Runtime refuses {file.name}: {' '.join(str(error).split())[:300]}") from None
 

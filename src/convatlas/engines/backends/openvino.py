@@ -1,4 +1,4 @@
-"""OpenVINO: reads our ONNX files and its own, compiled for a batch size and a precision. Needs no torch."""
+"""OpenVINO: runs our ONNX files and its own, compiled for a batch size and a precision. Needs no torch."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from convatlas.engines.workspace import Workspace
 
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
-"""Precision of what is not quantized. Without a hint OpenVINO takes bfloat16 wherever the CPU has it."""
+"""Hint for layers that are not quantized. Without it, OpenVINO uses bfloat16 on CPUs that support it."""
 
 
 class OpenVINO:
-    """An .onnx or .xml file on the CPU.
+    """Session of an .onnx or .xml file on the CPU.
 
     Args:
         file: The file.
-        batch: Photos in a run.
+        batch: Number of photos in a run.
         precision: "float32", "bfloat16", or "int8" for a quantized file.
-        streams: Parallel runs, which share the threads.
-        callers: Threads that may call it at the same time; they share the streams.
+        streams: Number of parallel runs, which share the threads.
+        callers: Number of threads that may call it at the same time; they share the streams.
 
     Raises:
-        ConvAtlasError: OpenVINO is not installed, or refuses the file; says why.
+        ConvAtlasError: OpenVINO is not installed, or refuses the file; the text says why.
     """
 
     def __init__(self, file: Path, batch: int = 1, precision: str = "float32", streams: int = 1, callers: int = 1):
@@ -52,7 +52,7 @@ class OpenVINO:
             compiled = core().compile_model(model, "CPU", config)
         except RuntimeError as error:
             raise refusal(file, error) from None
-        # Each caller takes requests for itself: another one would overwrite results that were not copied yet.
+        # Each caller has requests of its own, so that no other overwrites its results before they are copied.
         self.idle: queue.SimpleQueue[list[openvino.InferRequest]] = queue.SimpleQueue()
         for number in range(callers):
             self.idle.put([compiled.create_infer_request() for _ in range(number, streams, callers)])
@@ -72,7 +72,7 @@ class OpenVINO:
                     outputs.append(request.get_output_tensor(0).data.copy())
                 del waiting[: len(requests)]
         except BaseException:
-            # Requests that were started still read these photos; they have to end before others use them.
+            # Requests that were started still read these photos; they must end before another caller gets them.
             for request in requests:
                 with suppress(RuntimeError):
                     request.wait()
@@ -82,7 +82,7 @@ class OpenVINO:
         return join(outputs, len(x))
 
     def shared(self, callers: int) -> OpenVINO:
-        """Another session of the file, for `callers` threads that call it at the same time."""
+        """Open another session of the file, for `callers` threads that call it at the same time."""
         return OpenVINO(self.file, self.batch, self.precision, max(self.streams, callers), callers)
 
 
@@ -99,10 +99,10 @@ class OpenVINOBackend(Backend):
             raise ConvAtlasError("this CPU does not compute in bfloat16")
 
     def candidates(self, precision: str, batch: int, convolves: bool) -> list[Options]:
-        """All photos in one run, and smaller runs in parallel."""
+        """Options for all photos in one run, and for smaller runs in parallel."""
         result, count = [Options(self.name, precision, batch)], threads()
         if batch > 1 and count > 1:
-            # Threads that work on photos of their own wait less for each other, and small maps stay in the caches.
+            # Threads with photos of their own wait less for each other, and small batches fit into the caches.
             result += [Options(self.name, precision, size, count) for size in dict.fromkeys((1, -(-batch // count)))]
         elif batch > 1:
             result.append(Options(self.name, precision, 1))
@@ -112,7 +112,7 @@ class OpenVINOBackend(Backend):
         return (folder / (f"int8-{options.ranges}.xml" if options.precision == "int8" else GRAPH),)
 
     def build(self, workspace: Workspace, options: Options) -> None:
-        """Write the graph, and for int8 the quantized one."""
+        """Write the graph, and for int8 the quantized graph."""
         graph, (file,) = workspace.graph(), self.files(workspace.folder, options)
         if not file.is_file():
             calibration, validation = workspace.photos

@@ -1,1 +1,1 @@
-"""Measured times of nets in every engine, beside their peers and the machine's limit."""
+"""Benchmark of nets in every engine, beside the same nets of other libraries and the machine's limit."""

@@ -1,4 +1,4 @@
-"""Measure how fast nets are on this machine: every engine, beside the net's peers and the machine's limit."""
+"""Measure how fast nets are on this machine, in every engine, beside other libraries and the machine's limit."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def bench(
     weights: str = "none",
     size: Size | None = None,
 ) -> Steps[Bench]:
-    """Measure nets in every engine, and keep the times for `list` and `choose`.
+    """Measure nets in every engine, and store the times for `list` and `choose`.
 
     Args:
-        nets: Names of nets, by default all of the atlas; nets of your own as `package.module:callable` or a .pt2 file.
+        nets: Names of nets, by default all of the atlas; your own nets as `package.module:callable` or a .pt2 file.
         engines: Names of engines, by default all that are installed.
         precisions: "float32", "bfloat16", "int8"; each is measured in the engines that have it.
         batches: Batch sizes.
-        vs: Peers to measure in the same rounds: "timm", "torchvision", in eager mode.
-        weights: Weights as in `load`, by default random ones, which take as long. Agreement in less than float32 means
-            something only with trained ones.
+        vs: Libraries ("timm", "torchvision") whose net is measured in the same rounds, in eager mode.
+        weights: Weights as in `load`; by default random ones, which take the same time. The agreement of reduced
+            precisions needs trained weights.
         size: Height and width of the photos; as published by default.
 
     Raises:
         UnknownName: There is no such net, engine, precision or peer.
-        ConvAtlasError: A peer or an engine that is asked for is not installed.
+        ConvAtlasError: A requested library or engine is not installed, or there is nothing to measure.
     """
     asked = list(cards()) if nets is None else [nets] if isinstance(nets, str) else list(nets)
     names = list(dict.fromkeys(name if is_user_net(name) else find_card(name).name for name in asked))

@@ -1,4 +1,4 @@
-"""The bar chart of a bench: milliseconds for a photo."""
+"""Bar chart of a bench: milliseconds for a photo."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from convatlas.pictures.marks import Bars, Mark, Rule
 from convatlas.pictures.picture import Picture
 
 WIDTH, STEP = 620.0, 18.0
-"""Length of a group's longest bar, and the distance between bars."""
+"""Length of the longest bar of a group, and the distance between bars, in pixels."""
 
 PEER_COLOURS = {"timm": "#eeca3b", "torchvision": "#f58518"}
 

@@ -1,4 +1,4 @@
-"""Load time and peak memory of an engine, in a process of its own that does nothing else.
+"""Measure load time and peak memory of an engine, in a process of its own that does nothing else.
 
 `python -m convatlas.engines.bench.footprint SPECIFICATION` is that process.
 """
@@ -22,10 +22,10 @@ from convatlas.engines.session import Session
 
 @dataclass(frozen=True)
 class Footprint:
-    """What an engine needs beside time.
+    """Load time and memory of an engine.
 
     Attributes:
-        load: Milliseconds to load a net, including the import of the engine.
+        load: Milliseconds to import the engine and open the net.
         memory: Peak memory of the process in MB.
     """
 
@@ -36,7 +36,7 @@ class Footprint:
 def measure_footprint(
     options: Options, folder: Path, net: tuple[str, str | None], shape: tuple[int, ...], batch: int
 ) -> Footprint:
-    """Load a net in a new process and run it twice on `batch` photos; `net` is its name and its weights.
+    """Open a net in a new process and run it twice on `batch` photos; `net` is (name, weights).
 
     Raises:
         ConvAtlasError: The process failed.
@@ -49,7 +49,7 @@ def measure_footprint(
 
 
 def main() -> None:
-    """Print milliseconds and megabytes as JSON."""
+    """Open and run the net; print the load time in ms and the peak memory in MB as JSON."""
     options, folder, net, shape, batch = specification()
     start = time.perf_counter()
     session = _session(Options(**options), Path(folder), *net)
@@ -72,7 +72,7 @@ def _session(options: Options, folder: Path, name: str, weights: str | None) -> 
 def peak_memory() -> float:
     """Peak memory of this process in MB; 0 on systems that do not report it."""
     try:
-        # Not from `resource`, since on Linux a process inherits its parent's peak there.
+        # Not `resource` on Linux, where a process inherits its parent's peak.
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
     except (OSError, StopIteration):

@@ -1,4 +1,4 @@
-"""The measurements of one net in every engine and in its peers."""
+"""Measure one net in every engine, and the same net of other libraries."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from convatlas.nets.build import Size
 
 
 class NetTimer:
-    """One net to measure.
+    """Measurements of one net.
 
     Args:
         net: The net.
-        name: Its name, with which another process loads it.
+        name: Its name, by which another process loads it.
         weights: Its weights, as in `load`.
         size: Height and width of the photos.
         roofline: The machine's peaks.
@@ -48,7 +48,7 @@ class NetTimer:
         self.anatomy = measure(self.twin, size=self.size)
 
     def times(self, batch: int, engines: Sequence[str], precisions: Sequence[str], vs: Sequence[str]) -> list[Time]:
-        """Measure all engines and peers in the same rounds."""
+        """Measure all engines and peers (`vs`) in the same rounds."""
         ours: dict[tuple[str, str], AcceleratedNet] = {}
         for engine in engines:
             for precision in precisions:
@@ -70,7 +70,7 @@ class NetTimer:
         return [self.time(batch, key, calls[key], ours.get(key)) for key in sessions]
 
     def time(self, batch: int, key: tuple[str, str], calls: Sequence[float], fast: AcceleratedNet | None) -> Time:
-        """Summary of the milliseconds of all calls of one engine or peer."""
+        """Summarize the milliseconds of the calls of one engine or peer."""
         low, _, high = quantiles(calls, n=4, method="inclusive")
         options = None if fast is None else fast.record.options
         footprint = None if options is None else self.footprint(options, batch)
@@ -91,12 +91,12 @@ class NetTimer:
         )
 
     def limit(self, batch: int) -> float:
-        """Least milliseconds on this machine: all arithmetic at its peak, weights and inputs read, outputs written."""
+        """Least milliseconds on this machine: arithmetic at its peak; weights and inputs read, outputs written."""
         numbers = self.anatomy.parameters + batch * (prod(self.shape) + prod(self.anatomy.output))
         return self.roofline.milliseconds(batch * self.anatomy.macs, 4 * numbers)
 
     def footprint(self, options: Options, batch: int) -> Footprint | None:
-        """Load time and memory of a process of its own; None if it fails, which is added to `refused`."""
+        """Load time and memory in a process of its own; None after an error, which is added to `refused`."""
         try:
             return measure_footprint(options, self.folder, (self.name, self.weights), self.shape, batch)
         except ConvAtlasError as error:

@@ -1,4 +1,4 @@
-"""The same nets as timm and torchvision build them, in PyTorch's eager mode, as most people run them."""
+"""Build the same nets of timm and torchvision (peers), in PyTorch's eager mode."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PEERS = ("timm", "torchvision")
 
 
 def check_peers(names: tuple[str, ...]) -> None:
-    """Refuse peers that are unknown or not installed.
+    """Check that peers are known and installed.
 
     Raises:
         UnknownName: There is no such peer.
-        ConvAtlasError: It is not installed.
+        ConvAtlasError: A peer is not installed.
     """
     for name in names:
         if name not in PEERS:
@@ -30,10 +30,10 @@ def check_peers(names: tuple[str, ...]) -> None:
 
 
 def peer(name: str, net: str, x: Float32Array) -> Session | None:
-    """A peer's own net with random weights, after a first run on `x`; None if it has no such net.
+    """Session of a peer's net with random weights, after a first run on `x`; None if the peer has no such net.
 
     Raises:
-        ConvAtlasError: It cannot be built, or does not take such inputs; quotes the peer's error.
+        ConvAtlasError: The net cannot be built or run on `x`; the text quotes the error.
     """
     row = next((row for row in weights_of(net) if row.origin == name and row.outputs), None)
     if row is None:
@@ -46,7 +46,7 @@ def peer(name: str, net: str, x: Float32Array) -> Session | None:
     try:
         session = EagerMode((create(model, init_weights=False) if slow else create(model)).eval())
         session(x)
-    # Foreign code can raise anything.
+    # Other libraries may raise anything.
     except Exception as error:
         raise ConvAtlasError(f"{net} in {name}: {first_line(error)}") from None
     return session

@@ -1,4 +1,4 @@
-"""The layers of a net that cost most time in eager mode."""
+"""Measure which layers of a net take the most time in eager mode."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RUNS = 3
 
 
 def slowest_layers(net: nn.Module, x: Tensor, count: int = 3) -> list[tuple[str, float]]:
-    """Names of the slowest layers with their shares of the time of all layers, by medians of a few runs."""
+    """Return the slowest layers by name, with their shares of the time of all layers (medians of a few runs)."""
     leaves = {name: module for name, module in net.named_modules() if not list(module.children())}
     seconds: dict[str, list[float]] = {name: [] for name in leaves}
     started: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""The record of a bench, as a table and as a chart."""
+"""Record of a bench, with its table and its chart."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Bench(Record):
         times: Times of every net, batch size and engine.
         costly: For each net the slowest layers in eager mode, with their shares of the time.
         refused: What could not be measured, and why.
-        peak: The machine's peak of multiply-accumulates, in 10^9 a second.
-        bandwidth: The machine's memory bandwidth, in 10^9 bytes a second.
+        peak: The machine's peak rate in 10^9 multiply-accumulates a second.
+        bandwidth: The machine's memory bandwidth in 10^9 bytes a second.
         cpu: Name of the CPU.
-        threads: Threads that an engine may start.
+        threads: Number of threads that an engine may use.
     """
 
     times: tuple[Time, ...]
@@ -51,7 +51,7 @@ class Bench(Record):
     threads: int
 
     def table(self) -> Table:
-        """One row for each time; the fastest of each net and batch size is marked."""
+        """Return a table with a row for each time; the fastest of each net and batch size is marked."""
         fastest: dict[tuple[str, int], float] = {}
         for time in self.times:
             cell = time.net, time.batch
@@ -70,7 +70,7 @@ class Bench(Record):
         return Table(COLUMNS, rows, title=title, notes=(*notes, *self.refused))
 
     def draw(self) -> Picture:
-        """Bars of the milliseconds for a photo, a group for each net and batch size."""
+        """Draw the milliseconds for a photo as bars, in a group for each net and batch size."""
         note = (
             f"{self.cpu}, threads: {self.threads}. Medians; each group has its own scale; dashed: the machine's limit."
         )

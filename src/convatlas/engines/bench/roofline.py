@@ -1,4 +1,4 @@
-"""The machine's peaks, measured on the spot: multiply-accumulates and bytes in a second."""
+"""Measure the machine's peak rates: multiply-accumulates and bytes in a second."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import torch
 
 SIDE = 1024
-"""Side of the square matrices whose product shows the peak of arithmetic."""
+"""Side of the square matrices whose product gives the peak of arithmetic."""
 
 BYTES = 2**27
-"""Size of the array whose copy shows the bandwidth: more than any cache holds."""
+"""Size of the array whose copy gives the bandwidth, larger than any cache."""
 
 
 @dataclass(frozen=True)
 class Roofline:
-    """Peaks of a machine.
+    """Peak rates of a machine.
 
     Attributes:
         macs: Float32 multiply-accumulates in a second.
@@ -28,12 +28,12 @@ class Roofline:
     bandwidth: float
 
     def milliseconds(self, macs: float, traffic: float) -> float:
-        """Least time for so many multiply-accumulates and bytes of memory traffic."""
+        """Return the least time for a number of multiply-accumulates and bytes of memory traffic."""
         return 1e3 * max(macs / self.macs, traffic / self.bandwidth)
 
 
 def measure_roofline() -> Roofline:
-    """Take the best of several matrix products, and of several copies."""
+    """Measure the fastest of several matrix products, and of several copies."""
     a, b = torch.ones(SIDE, SIDE), torch.ones(SIDE, SIDE)
     source, target = torch.ones(BYTES // 4), torch.empty(BYTES // 4)
     return Roofline(SIDE**3 / _least_seconds(lambda: a @ b), 2 * BYTES / _least_seconds(lambda: target.copy_(source)))

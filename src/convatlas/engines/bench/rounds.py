@@ -1,4 +1,4 @@
-"""Time sessions in interleaved rounds, so that other load on the machine affects all of them. Needs no torch."""
+"""Time sessions in interleaved rounds, so that other load on the machine affects all of them alike. Needs no torch."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ FEWEST, MOST = 3, 15
 """Limits on the number of rounds."""
 
 WARM_UP = 0.03
-"""Seconds that a quicker session runs before it is timed: threads of the session before may still be spinning."""
+"""Seconds that a session with shorter calls runs before it is timed, while threads of the one before may still spin."""
 
 
 def rounds(
     sessions: Mapping[Name, Session], x: Float32Array, fewest: int = FEWEST, most: int = MOST, seconds: float = SECONDS
 ) -> dict[Name, list[float]]:
-    """Milliseconds of a call of each session in every round, after one call that does not count."""
+    """Milliseconds of a call of each session, in every round, after a warm-up call."""
     milliseconds: dict[Name, list[float]] = {name: [] for name in sessions}
     quick = {name: _seconds(session, x) < WARM_UP for name, session in sessions.items()}
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The time of one engine for a net and a batch size."""
+"""Record of the time of one engine for a net and a batch size."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class Time:
     Attributes:
         net: The card's name.
         size: Height of the photos in pixels; 0 for a net that takes no photos.
-        batch: Photos in a call.
+        batch: Number of photos in a call.
         engine: One of our engines, or a peer in eager mode: "timm", "torchvision".
-        precision: What it computes in.
+        precision: Precision that it computes in.
         call: Median milliseconds of a call.
         low: Lower quartile of the milliseconds.
         high: Upper quartile of the milliseconds.
-        limit: Milliseconds that the machine needs at least in float32, by its measured peaks.
+        limit: Least milliseconds of a call in float32, by the machine's measured peaks.
         load: Milliseconds to load the net in a new process; None for peers.
-        memory: Peak memory of a process that only runs this net, in MB; None for peers.
-        top1: Share of photos on which less than float32 has float32's first answer.
-        how: Photos in a run, and parallel runs.
+        memory: Peak memory in MB of a process that only runs this net; None for peers.
+        top1: Share of photos on which a reduced precision has float32's top-1 class.
+        how: Number of photos in a run, and of parallel runs.
     """
 
     net: str
@@ -44,7 +44,7 @@ class Time:
 
     @property
     def milliseconds(self) -> float:
-        """Milliseconds for one photo of a call."""
+        """Milliseconds for a photo."""
         return self.call / self.batch
 
     @property
@@ -54,11 +54,11 @@ class Time:
 
     @property
     def share(self) -> float | None:
-        """Share of the call that the machine's limit explains; None below float32, for which it is not measured."""
+        """The limit as a share of the call; None for reduced precisions, whose peak is not measured."""
         return self.limit / self.call if self.precision == "float32" else None
 
     def row(self) -> dict[str, Any]:
-        """Row for `base.store.timings`; only float32 for one photo has "milliseconds", which `choose` compares."""
+        """Row for `base.store.timings`; "milliseconds", which `choose` compares, is for one photo in float32 only."""
         row = vars(self) | {"photos_per_second": self.photos_per_second}
         if self.batch == 1 and self.precision == "float32" and self.engine in names():
             row["milliseconds"] = self.milliseconds

@@ -1,1 +1,1 @@
-"""Nets as files that other programs read."""
+"""Export nets to files that other programs read."""

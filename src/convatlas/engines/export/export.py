@@ -1,4 +1,4 @@
-"""Export of a net to a file: its graph for other engines, or its weights; read back and compared before it is kept."""
+"""Export a net to a file, as a graph for other engines or as weights; the file is read back and compared."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ from convatlas.weights.formats.state_io import COUNTER
 from convatlas.weights.registry import origin
 
 PHOTOS = 3
-"""Photos on which a file is compared with the net, as one batch and one by one."""
+"""Number of photos on which a graph is compared with the net, in one batch and one by one."""
 
 METADATA = "convatlas.json"
-"""Extra file in a .pt2 that holds its metadata."""
+"""Name of the extra file in a .pt2 that holds the metadata."""
 
 Writer = Callable[[nn.Module, tuple[int, ...], Path], None]
 
 
 def export(net: nn.Module, file: str | Path, *, layout: str | None = None, size: Size | None = None) -> Path:
-    """Write a net to a file, whole or not at all; kept only if the file, read back, computes the same.
+    """Write a net to a file, whole or not at all, and only if the file computes the same when it is read back.
 
     Graphs take any number of photos at a time, and contain the net's card, labels and preprocessing: .onnx for ONNX
-    Runtime and most others, .xml (with a .bin beside it) for OpenVINO, .pt2 for PyTorch. A .pt2 agrees with eager in
-    float64 to 1e-9 of the outputs' deviation; an .onnx and .xml in float32 to ten times eager's own error there.
-    Files of weights are those of `weights/export.py`; the tensors that are read back are equal.
+    Runtime and most other programs, .xml (with a .bin beside it) for OpenVINO, .pt2 for PyTorch. A .pt2 is compared
+    with eager mode in float64 and may differ by 1e-9 standard deviations of the outputs; .onnx and .xml in float32, by
+    ten times eager mode's own error. Files of weights must hold the same tensors when they are read back.
 
     Args:
-        net: A net from `load` or `build`; for graphs any `torch.nn.Module` that gives one tensor.
+        net: A net from `load` or `build`; for graphs any `torch.nn.Module` with one tensor as output.
         file: Path to write to; its ending selects the format: .onnx, .xml, .pt2, .safetensors, .weights.h5, .weights
             or .pth.
-        layout: Convention of a file of weights: "native", "keras", "torchvision", "timm", "lite" or "darknet"; by
+        layout: Layout of a file of weights: "native", "keras", "torchvision", "timm", "lite" or "darknet"; by
             default chosen by the ending, and for .pth by the origin of the net's weights.
         size: Height and width of a graph's photos, in pixels; by default those of the weights' preprocessing, or those
             the net was built for.
@@ -62,21 +62,21 @@ def export(net: nn.Module, file: str | Path, *, layout: str | None = None, size:
     Raises:
         UnknownName: There is no such layout.
         WeightsError: The ending does not fit the layout, or the net of that origin computes something else.
-        ConvAtlasError: A package is not installed, the net cannot be traced, has no counterpart in the format (the
-            operation is named), or the file computes something else.
+        ConvAtlasError: A package is not installed, the net cannot be traced, an operation (which is named) has no
+            counterpart in the format, or the file computes something else.
     """
     if not isinstance(net, nn.Module):
-        raise ConvAtlasError(f"a net to export is what `load` or `build` gave, not {type(net).__name__}")
+        raise ConvAtlasError(f"`export` takes a net from `load` or `build`, not {type(net).__name__}")
     if not isinstance(file, str | os.PathLike) or "\0" in str(file):
         raise ConvAtlasError(f"nets are written to a path; got {file!r:.100}")
     path = Path(file)
     ending = path.suffix.lower()
     if layout is not None and ending in GRAPHS:
-        raise ConvAtlasError(f"a layout is for files of weights; {path.name!r:.99} holds a graph")
+        raise ConvAtlasError(f"layout= is for files of weights, and {path.name!r:.99} is a graph")
     try:
         if ending in GRAPHS:
             with whole(path, *COMPANIONS.get(ending, ())) as place:
-                # The formats' own libraries accept endings in lower case only.
+                # The libraries that write the formats accept endings in lower case only.
                 lower = place.with_suffix(ending)
                 GRAPHS[ending](evaluation_copy(net), shape_of(net, size), lower)
                 lower.rename(place)
@@ -143,8 +143,8 @@ def _check(net: nn.Module, shape: tuple[int, ...], session: Session, place: Path
 def _check_deviation(deviation: Deviation, place: Path) -> None:
     if not deviation.holds:
         raise ConvAtlasError(
-            f"{place.name} was not written: what it computes is {deviation.error:.1e} deviations from what the net "
-            f"computes, and {deviation.bound:.1e} is allowed"
+            f"{place.name} was not written: its outputs differ from the net's by {deviation.error:.1e} standard "
+            f"deviations; {deviation.bound:.1e} is allowed"
         )
 
 
@@ -152,17 +152,17 @@ def _check_weights(net: Net, place: Path, layout: str) -> None:
     """Refuse a file of weights whose tensors are not the net's."""
     tensors = native.read(place)[0] if layout == NATIVE else origin(layout).read(place, net)
     for name, tensor in net.state_dict().items():
-        # Keras folds the steps in front of an EfficientNet into one with other statistics; the logits are equal.
+        # For Keras, two normalizations of an EfficientNet are merged into one with another variance.
         if layout == "keras" and isinstance(net.get_submodule(name.rpartition(".")[0]), Standardize):
             continue
         if name.endswith(COUNTER) and name not in tensors:
             continue
         if not torch.equal(tensors[name].float(), tensor.float()):
-            raise WeightsError(f"{place.name} was not written: {name} is not what the net has when it is read back")
+            raise WeightsError(f"{place.name} was not written: when read back, {name} differs from the net's")
 
 
 GRAPHS: dict[str, Writer] = {".onnx": _onnx, ".xml": _openvino, ".pt2": _pt2}
-"""Functions that write and check the graph of a net, by the file's ending."""
+"""Functions that write the graph of a net and check the file, by its ending."""
 
 COMPANIONS = {".xml": (".bin",)}
-"""Endings of the files that are written beside a graph."""
+"""Endings of further files that are written beside a graph, by its ending."""

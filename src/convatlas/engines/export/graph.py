@@ -1,4 +1,4 @@
-"""A net as a graph: the program of `torch.export`, and its translation to ONNX."""
+"""Export a net as a graph: a program of `torch.export`, and its translation to ONNX."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from convatlas.base.extras import require
 from convatlas.base.untouched import evaluating
 
 OPSET = 20
-"""Operator set of the ONNX files: the first one with GELU as an operation."""
+"""Version of ONNX's operator set: the first one that has GELU."""
 
 VERBOSE = (
     "torch.onnx",
@@ -32,26 +32,26 @@ VERBOSE = (
 
 INPUT, OUTPUT = "photos", "outputs"
 EXAMPLE = 2
-"""Batch size of the example to trace with; 1 would be taken for a constant."""
+"""Batch size of the example for tracing; `torch.export` would treat 1 as a constant."""
 
 
 def export_program(net: nn.Module, shape: tuple[int, ...]) -> ExportedProgram:
     """Export a net on the CPU in float32, for any number of inputs of `shape`.
 
     Raises:
-        ConvAtlasError: PyTorch cannot trace the net; says where.
+        ConvAtlasError: PyTorch cannot trace the net; the text quotes its error.
     """
     example = torch.zeros(EXAMPLE, *shape)
     with evaluating(net), quiet(), torch.no_grad():
         try:
             return torch.export.export(net, (example,), dynamic_shapes=({0: Dim("batch", min=1)},))
-        # `torch.export` can raise anything about foreign code.
+        # `torch.export` raises nearly anything for code that it cannot trace.
         except Exception as error:
             raise ConvAtlasError(f"{type(net).__name__} cannot be exported: {first_line(error)}") from None
 
 
 def onnx_bytes(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
-    """Translate a program to an ONNX file with `metadata`; its input is "photos", its output "outputs".
+    """Translate a program to an ONNX file with `metadata`, input "photos" and output "outputs"; return its bytes.
 
     Raises:
         ConvAtlasError: An operation, which is named, has no counterpart in ONNX; or the exporter is not installed.
@@ -75,7 +75,7 @@ def onnx_bytes(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
             root: BaseException = error
             while root.__cause__ is not None:
                 root = root.__cause__
-            raise ConvAtlasError(f"the net has no ONNX: {' '.join(str(root).split())[:300]}") from None
+            raise ConvAtlasError(f"the net cannot be exported to ONNX: {' '.join(str(root).split())[:300]}") from None
     assert exported is not None
     model = exported.model_proto
     onnx.helper.set_model_props(model, dict(metadata) | {"opset": str(OPSET)})
@@ -85,7 +85,7 @@ def onnx_bytes(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
 
 
 def _with_plain_pools(program: ExportedProgram) -> ExportedProgram:
-    """Replace sums over windows by scaled means: ONNX has no divisor, which its exporter drops silently."""
+    """Replace average pooling with a divisor by scaled means: ONNX has none, and its exporter drops it silently."""
     graph = program.graph
     for node in list(graph.nodes):
         if node.target is not torch.ops.aten.avg_pool2d.default or len(node.args) < 7 or node.args[6] is None:
@@ -121,13 +121,13 @@ def outputs_of(net: nn.Module, x: Tensor) -> Tensor:
     """Run a net on `x` in evaluation mode, without gradients.
 
     Raises:
-        SizeError: It cannot take such inputs; quotes its error.
-        ConvAtlasError: It does not give one tensor with a row for each photo.
+        SizeError: The net raises an error for such inputs; the text quotes it.
+        ConvAtlasError: The output is not one tensor with a row for each photo.
     """
     with evaluating(net), torch.no_grad():
         try:
             y: Any = net(x)
-        # A net of the user can raise anything.
+        # A net of the user may raise anything.
         except Exception as error:
             shape = " x ".join(map(str, x.shape[1:]))
             raise SizeError(f"{type(net).__name__} cannot take an input of {shape}: {first_line(error)}") from None
@@ -142,5 +142,5 @@ def outputs_of(net: nn.Module, x: Tensor) -> Tensor:
 
 
 def first_line(error: Exception) -> str:
-    """Class and first line of an error of foreign code."""
+    """Class of an error, and the first line of its text."""
     return f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": ")

@@ -1,4 +1,4 @@
-"""Metadata in the file of a net's graph: card, labels, preprocessing; read without torch."""
+"""Metadata in an exported graph: card, labels, preprocessing. Read without torch."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 FORMAT = "1"
 
 GRAPH = "net.onnx"
-"""File in a net's folder: its graph in float32, from which every engine that reads ONNX starts."""
+"""Name of the ONNX file in a net's folder, in float32, which all engines that read ONNX share."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What is needed to use a graph.
+    """Description of a net in the file of its graph, which is all that is needed to use it.
 
     Attributes:
-        net: The card's name; the class or file of a net of the user.
-        kind: Kind of the outputs, as `Card.output_kind`; empty if unknown.
-        probabilities: Name of the map from outputs to probabilities, as `Card.probabilities`; empty if unknown.
+        net: The card's name, or the class or file of a net of the user.
+        kind: Kind of the outputs, as in `Card.output_kind`; empty if unknown.
+        probabilities: Name of the map from outputs to probabilities, as in `Card.probabilities`; empty if unknown.
         shape: (C, H, W) or (features,) of one input.
         lineage: Lineage of the weights, with labels and preprocessing; None for random ones.
     """
@@ -41,7 +41,7 @@ class Description:
     lineage: Lineage | None
 
     def metadata(self) -> dict[str, str]:
-        """The description as strings by name, for the metadata of a file."""
+        """Return the description as strings by name, for the metadata of a file."""
         result = {
             "convatlas": FORMAT,
             "net": self.net,
@@ -58,14 +58,16 @@ class Description:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], file: str) -> Description:
-        """Read what `metadata` wrote; `file` is named in errors.
+        """Read the strings that `metadata` gives; `file` is its name in errors.
 
         Raises:
             WeightsError: convatlas did not write the metadata, or another version did.
         """
         try:
             if metadata["convatlas"] != FORMAT:
-                raise WeightsError(f"{file} is of format {metadata['convatlas']!r}; this version reads {FORMAT}")
+                raise WeightsError(
+                    f"{file} is of format {metadata['convatlas']!r}; this version of convatlas reads {FORMAT}"
+                )
             lineage = None
             if "lineage" in metadata:
                 values = json.loads(metadata["lineage"])

@@ -1,4 +1,4 @@
-"""Models of OpenVINO: read from .onnx and .xml files, written as .xml with our metadata. Needs no torch."""
+"""Read OpenVINO models from .onnx and .xml files, and write them as .xml with our metadata. Needs no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECTION = "convatlas"
 
 @functools.cache
 def core() -> openvino.Core:
-    """OpenVINO's entry point, created once in a process."""
+    """Return OpenVINO's `Core`, created once in a process."""
     require("openvino")
     import openvino
 
@@ -27,15 +27,15 @@ def core() -> openvino.Core:
 
 
 def capabilities() -> tuple[str, ...]:
-    """Number formats that the CPU computes with natively: "FP32", "BF16", "INT8", ..."""
+    """Number formats with instructions in this CPU: "FP32", "BF16", "INT8", ..."""
     return tuple(core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 def read(file: Path, batch: int | None = None) -> openvino.Model:
-    """The model in an .onnx or .xml file, for a fixed batch size or for any.
+    """Read the model in an .onnx or .xml file, for a fixed batch size, or for any if None.
 
     Raises:
-        ConvAtlasError: OpenVINO is not installed, or does not know an operation of the file.
+        ConvAtlasError: OpenVINO is not installed, or cannot read the file, for example an operation in it.
     """
     try:
         model = core().read_model(str(file))
@@ -49,13 +49,13 @@ def read(file: Path, batch: int | None = None) -> openvino.Model:
 
 
 def refusal(file: Path, error: RuntimeError) -> ConvAtlasError:
-    """OpenVINO's error about a file in one line."""
+    """Return OpenVINO's error about a file as ours, in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and "Exception from" not in line]
     return ConvAtlasError(f"OpenVINO refuses {file.name}: {' '.join(lines)[:300]}")
 
 
 def metadata(file: Path) -> dict[str, str]:
-    """The metadata that an .xml file was exported with."""
+    """Return the metadata in an .xml file that we exported."""
     info = read(file).get_rt_info()
     return {name: str(value.astype(str)) for name, value in info[SECTION].items()} if SECTION in info else {}
 

@@ -1,9 +1,9 @@
-"""int8 by NNCF's post-training quantization, in a process of its own.
+"""Quantize nets to int8 by NNCF's post-training quantization, in a process of its own.
 
-A net in int8 is only as good as its ranges. Each channel of a convolution's weights has its own, since those of
-depthwise convolutions differ much; each activation map has one, from photos that are preprocessed as the net needs
-them; biases are corrected for the shift that rounding causes. Layer normalization, GELU, softmax and all routing stay
-in float32. Where too few answers agree with float32's, the most harmful layers return to float32 (accuracy control).
+Accuracy in int8 depends on the ranges. Weights have one for each channel, since the channels of depthwise convolutions
+differ much; activations have one for each map, from photos with the net's preprocessing; biases are corrected for the
+shift that rounding causes. Layer normalization, GELU, softmax and all routing stay in float32. If too few top-1 classes
+agree with float32's, the most harmful layers return to float32 (accuracy control).
 
 `python -m convatlas.engines.export.quantize SPECIFICATION` is that process.
 """
@@ -29,27 +29,27 @@ from convatlas.engines.probabilities import MAPS
 from convatlas.engines.session import Float32Array
 
 FLOAT = ("MVN", "Gelu", "SoftMax", "Softmax", "LogSoftmax")
-"""OpenVINO's operations that stay in float32; MVN is layer normalization."""
+"""Types of OpenVINO's operations that stay in float32; MVN is layer normalization."""
 
 ROUTING = ("MatMul", "Add", "Subtract", "Multiply", "Divide", "ReduceSum", "ReduceMean", "Sqrt", "Power", "Squeeze")
-"""Further operations that stay in float32 in nets that route: all but the convolutions."""
+"""Types that stay in float32 too in nets with routing, which leaves only convolutions in int8."""
 
 CONFIG = {"INFERENCE_PRECISION_HINT": "f32"}
-"""How OpenVINO computes what is not quantized."""
+"""Configuration by which OpenVINO computes in float32 what is not quantized."""
 
 
 def quantize(
     graph: Path, file: Path, calibration: Float32Array, validation: Float32Array, *, routes: bool, map: str = "softmax"
 ) -> None:
-    """Write the graph of an .onnx file in int8 as .xml and .bin, whole or not at all.
+    """Quantize the graph of an .onnx file, and write it as .xml and .bin, whole or not at all.
 
     Args:
-        graph: The net in float32.
+        graph: The .onnx file, in float32.
         file: Path of the .xml file.
         calibration: Prepared photos that the ranges come from.
-        validation: Other prepared photos, on which first answers are compared.
-        routes: Whether the net has capsules.
-        map: Name of the map from outputs to probabilities; unless it is one of `MAPS`, answers are not compared.
+        validation: Other prepared photos, on which top-1 classes are compared.
+        routes: Whether the net routes between capsules.
+        map: Name of the map from outputs to probabilities; if it is not in `MAPS`, top-1 classes are not compared.
 
     Raises:
         ConvAtlasError: NNCF is not installed, or fails.
@@ -62,14 +62,14 @@ def quantize(
             np.save(source, photos)
         task = [str(graph), str(place), *(str(source) for source in sources), routes, map]
         try:
-            # The variable switches NNCF's telemetry off.
+            # NNCF_CI switches NNCF's telemetry off.
             run(__name__, task, environment={"NNCF_CI": "1"})
         except WorkerError as error:
             raise ConvAtlasError(f"NNCF cannot quantize this net: {error.reason}") from None
 
 
 def main() -> None:
-    """Quantize, with accuracy control if that alone does not agree."""
+    """Quantize, with accuracy control if plain quantization does not agree with float32."""
     graph, target, calibration, validation, routes, map = specification()
     import openvino
 
@@ -82,12 +82,12 @@ def main() -> None:
         if not agreement(float32, int8, map).holds:
             model = with_control(graph, ranges, photos, float32, routes=routes, map=map)
     if not any(node.get_type_name() == "FakeQuantize" for node in model.get_ops()):
-        sys.exit("its first answers are float32's only with all of its layers in float32")
+        sys.exit("its top-1 classes agree with float32's only with all layers in float32")
     openvino.save_model(model, target, compress_to_fp16=False)
 
 
 def without_control(graph: str, calibration: Float32Array, *, routes: bool) -> Any:
-    """Quantize the graph of an .onnx file, with the ranges that it has for `calibration`."""
+    """Quantize the graph of an .onnx file by its ranges on `calibration`, without accuracy control."""
     import nncf
 
     dataset = nncf.Dataset([part[None] for part in calibration])
@@ -103,11 +103,11 @@ def with_control(
     routes: bool,
     map: str,
 ) -> Any:
-    """Quantize with those layers in float32 that keep it from the first answers of `outputs` for `photos`."""
+    """Quantize with accuracy control: layers that harm agreement with `outputs` for `photos` stay in float32."""
     import nncf
 
     def validate(model: Any, data: Iterable[tuple[Float32Array, Float32Array]]) -> float:
-        # NNCF passes all photos, or those that it ranks the layers with.
+        # NNCF passes all photos, or the part by which it ranks layers.
         inputs, expected = zip(*data, strict=True)
         return agreement(np.stack(expected), _outputs(model, inputs), map).share
 
