@@ -202,7 +202,7 @@ def test_the_command(store: Path, tmp_path: Path, monkeypatch) -> None:
     assert (tmp_path / "a.svg").read_text().startswith("<svg")
     with pytest.raises(ConvAtlasError, match="none of these engines computes in int8"):
         CliRunner().invoke(app, [*words, "--precisions", "int8"], catch_exceptions=False)
-    with pytest.raises(ConvAtlasError, match="say --batches or --sweep"):
+    with pytest.raises(ConvAtlasError, match="use either --batches or --sweep"):
         CliRunner().invoke(app, [*words, "--sweep"], catch_exceptions=False)
     # Before minutes are spent.
     monkeypatch.setattr(benching.bench, "steps", None)

@@ -192,7 +192,7 @@ def test_a_photo_that_is_none(tmp_path):
 def test_nothing_to_resume(mnist):
     words = ["train", "mlp_300", "--data", "mnist", "--epochs", "1", "-o", str(mnist / "run"), "--resume"]
     first, again = (CliRunner().invoke(app, words, catch_exceptions=False) for _ in range(2))
-    assert first.stderr == f"convatlas: {mnist / 'run'} holds no run to resume: it begins there\n"
+    assert first.stderr == f"convatlas: {mnist / 'run'} has no run to resume: training starts from the beginning\n"
     assert again.stderr == ""
     assert again.stdout == first.stdout
 

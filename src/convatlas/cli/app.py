@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 from typing import Annotated, Any
 
@@ -29,7 +30,7 @@ class Commands(TyperGroup):
         return command_names()
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Look up a command by its name; None if there is none."""
+        """Return the command of a name; None if it does not exist."""
         if cmd_name not in command_names():
             return None
         if importlib.util.find_spec(f"{commands.__name__}.{cmd_name}"):

@@ -50,7 +50,7 @@ def command_for(function: Callable[..., Any]) -> Callable[..., None]:
 
 
 def _terminal_type(hint: Any) -> Any:
-    """Type that typer takes for a type hint; None if there is none."""
+    """Return the type that typer uses for a type hint; None if it has none."""
     members = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     for member in members:
         kind = str if member is Path else member

@@ -35,7 +35,7 @@ def main() -> None:
         print_error("stopped")
         sys.exit(130)
     except OSError as error:
-        # Nothing more can be written, not even by Python at exit. Whoever closes a pipe knows why.
+        # Nothing more can be written, not even by Python at exit. A closed pipe is not reported.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             print_error(str(error))

@@ -54,10 +54,10 @@ def parse_list(texts: list[str] | None) -> list[str]:
 
 
 def parse_genes(texts: list[str] | None) -> dict[str, object]:
-    """Read "LOCUS=NAME", or several with commas between them; a name may have commas of its own.
+    """Read "LOCUS=NAME", or several separated by commas; a name may contain commas.
 
     Raises:
-        GeneError: It is not such a text, or names a locus twice.
+        GeneError: The text has another form, or names a locus twice.
     """
     genes: dict[str, object] = {}
     for text in (part for option in texts or [] for part in re.split(r",(?=\s*\w+=)", option)):

@@ -67,13 +67,17 @@ class Rate(ProgressColumn):
 
 
 def check_formats(as_json: bool, markdown: bool, csv: bool) -> None:
-    """Refuse two formats at once."""
+    """Check that at most one format is chosen.
+
+    Raises:
+        ConvAtlasError: Several are.
+    """
     if as_json + markdown + csv > 1:
-        raise ConvAtlasError("say one of --json, --markdown and --csv")
+        raise ConvAtlasError("use only one of --json, --markdown and --csv")
 
 
 def print_table(table: Table, as_json: bool, markdown: bool, csv: bool) -> None:
-    """Print a table in the chosen format, or for a person."""
+    """Print a table in the chosen format, by default formatted for reading."""
     if as_json:
         print(table.json())
     elif markdown:
@@ -81,7 +85,7 @@ def print_table(table: Table, as_json: bool, markdown: bool, csv: bool) -> None:
     elif csv:
         print(table.csv())
     else:
-        # A pipe has no width of its own, and a table cut at 80 columns is of no use to the next program.
+        # A pipe has no width; a table cut at 80 columns would be useless to the next program.
         console = Console(width=None if sys.stdout is not None and sys.stdout.isatty() else 240)
         console.print(table.rich())
 

@@ -24,11 +24,11 @@ def command(
     top: Annotated[
         int | None, typer.Option(help="Number of classes for each photo (5), or of objects at most (100).")
     ] = None,
-    threshold: Annotated[float, typer.Option(help="Score that an object has to exceed, from 0 to below 1.")] = 0.25,
+    threshold: Annotated[float, typer.Option(help="Only objects with a score above this, from 0 to below 1.")] = 0.25,
     engine: Annotated[str, typer.Option(help=f"auto, or one of {', '.join(names())}.")] = "auto",
     precision: Annotated[str, typer.Option(help="float32, bfloat16 or int8.")] = "float32",
     device: Device = "auto",
-    shard: Annotated[int, typer.Option(help="Photos in a file of answers.")] = 1000,
+    shard: Annotated[int, typer.Option(help="Photos per file.")] = 1000,
     cluster: Annotated[bool, typer.Option("--cluster", help="Answer shards in parallel, in processes here.")] = False,
     workers: Annotated[int | None, typer.Option("-j", "--workers", help="Number of processes.")] = None,
     scheduler: Annotated[

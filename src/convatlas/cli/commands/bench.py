@@ -15,16 +15,16 @@ from convatlas.engines.registry import names
 def command(
     nets: Annotated[
         list[str] | None,
-        typer.Argument(help="Names of nets, package.module:callable, or .pt2 files; by default all of the atlas."),
+        typer.Argument(help="Names of nets, package.module:callable, or .pt2 files; by default all nets of the atlas."),
     ] = None,
     engines: Annotated[
         list[str] | None, typer.Option(help=f"{','.join(names())}; by default all that are installed.")
     ] = None,
     precisions: Annotated[list[str] | None, typer.Option(help="float32,bfloat16,int8; by default float32.")] = None,
-    batches: Annotated[list[str] | None, typer.Option(help="Photos in a call; by default 1,16.")] = None,
-    sweep: Annotated[bool, typer.Option("--sweep", help="Measure 1, 2, 4, 8, 16 and 32 photos in a call.")] = False,
+    batches: Annotated[list[str] | None, typer.Option(help="Batch sizes; by default 1,16.")] = None,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Measure batches of 1, 2, 4, 8, 16 and 32 photos.")] = False,
     vs: Annotated[list[str] | None, typer.Option(help="Peers to measure in the same rounds: timm,torchvision.")] = None,
-    weights: Annotated[str, typer.Option(help="Lineage, as in classify; random weights take as long.")] = "none",
+    weights: Annotated[str, typer.Option(help="Lineage, as in classify; random weights are as fast.")] = "none",
     size: Size = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="Draw a bar chart to a .svg or .png file.")
@@ -36,7 +36,7 @@ def command(
     """Measure how fast nets are on this machine, in every engine; `list` and `choose` then show it."""
     check_formats(as_json, markdown, csv)
     if sweep and batches:
-        raise ConvAtlasError("say --batches or --sweep")
+        raise ConvAtlasError("use either --batches or --sweep")
     counts = parse_list(batches)
     if not all(count.isdecimal() for count in counts):
         raise ConvAtlasError(f"batches are numbers of photos, as 1,16; got {','.join(counts)!r}")

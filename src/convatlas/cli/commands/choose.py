@@ -11,18 +11,16 @@ from convatlas.cli.terminal import check_formats, print_table
 
 
 def command(
-    max_parameters: Annotated[str | None, typer.Option(help="At most so many parameters: 10M.")] = None,
+    max_parameters: Annotated[str | None, typer.Option(help="Maximum number of parameters: 10M.")] = None,
     max_megabytes: Annotated[
-        float | None, typer.Option(help="At most so large weights, at 4 bytes a parameter.")
+        float | None, typer.Option(help="Maximum size of the weights, at 4 bytes per parameter.")
     ] = None,
-    max_macs: Annotated[str | None, typer.Option(help="At most so many multiply-accumulates for a photo: 4B.")] = None,
+    max_macs: Annotated[str | None, typer.Option(help="Maximum multiply-accumulates per photo: 4B.")] = None,
     max_ms: Annotated[
-        float | None, typer.Option(help="At most so many milliseconds for a photo, as `bench` measured here.")
+        float | None, typer.Option(help="Maximum milliseconds per photo, as `bench` measured here.")
     ] = None,
-    min_top1: Annotated[float | None, typer.Option(help="At least this published top-1 accuracy in percent.")] = None,
-    size: Annotated[
-        int | None, typer.Option(help="Only nets whose photos have sides of at most so many pixels.")
-    ] = None,
+    min_top1: Annotated[float | None, typer.Option(help="Minimum published top-1 accuracy in percent.")] = None,
+    size: Annotated[int | None, typer.Option(help="Maximum side of the net's photos in pixels.")] = None,
     by: Annotated[str | None, typer.Option(help="The cost: parameters, megabytes, macs or time.")] = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="Draw a bubble chart to a .svg or .png file.")

@@ -23,7 +23,7 @@ def command(
     device: Device = "auto",
     engine: Annotated[
         str,
-        typer.Option(help="onnxruntime, openvino or eager; auto: one whose files are there already, or else eager."),
+        typer.Option(help="onnxruntime, openvino or eager; auto: one whose files are in the store, otherwise eager."),
     ] = "auto",
     as_json: Json = False,
     markdown: Markdown = False,
@@ -35,7 +35,7 @@ def command(
 
     paths = [*(photos or []), *([str(sample(name)) for name in SAMPLES] if samples else [])]
     if not paths:
-        raise ConvAtlasError("nothing to classify: name photos or folders, or say --samples")
+        raise ConvAtlasError("nothing to classify: name photos or folders, or use --samples")
     from convatlas.images.folders import list_photos
     from convatlas.predict.classify import classify
     from convatlas.predict.results import class_table

@@ -15,8 +15,8 @@ def command(
     photos: Annotated[list[str], typer.Argument(help="Photos, or folders of photos.")],
     net: Annotated[str, typer.Option(help="Name of the detector.")] = "yolo_v3",
     weights: Weights = None,
-    threshold: Annotated[float, typer.Option(help="Score that an object has to exceed, from 0 to below 1.")] = 0.25,
-    top: Annotated[int, typer.Option(help="At most so many objects for each photo.")] = 100,
+    threshold: Annotated[float, typer.Option(help="Only objects with a score above this, from 0 to below 1.")] = 0.25,
+    top: Annotated[int, typer.Option(help="Maximum number of objects per photo.")] = 100,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="Picture, or folder of pictures, to draw the boxes to.")
     ] = None,

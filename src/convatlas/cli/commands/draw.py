@@ -12,27 +12,30 @@ from convatlas.cli.options import AnyNet, AnyWeights, Genes, Size, parse_genes, 
 def command(
     net: AnyNet,
     output: Annotated[str, typer.Option("-o", "--output", help="File to write: .svg or .png.")],
-    style: Annotated[str, typer.Option(help="blocks, or boxes: stacks of maps as LeNet-5 was drawn.")] = "blocks",
+    style: Annotated[str, typer.Option(help="blocks, or boxes: stacks of maps, as in the LeNet-5 paper.")] = "blocks",
     expand: Annotated[
         str | None, typer.Option(help="Stage, or block of a stage, to draw with every layer by itself.")
     ] = None,
     size: Size = None,
     genes: Genes = None,
     field: Annotated[
-        str | None, typer.Option(metavar="LAYER[,ROW,COLUMN]", help="Draw what a unit sees of the photo.")
+        str | None, typer.Option(metavar="LAYER[,ROW,COLUMN]", help="Draw a unit's receptive field on the photo.")
     ] = None,
     maps: Annotated[str | None, typer.Option(metavar="LAYER", help="Draw a layer's feature maps.")] = None,
     filters: Annotated[bool, typer.Option("--filters", help="Draw the kernels of the first convolution.")] = False,
     pixel: Annotated[
         str | None,
-        typer.Option(metavar="LAYER,CHANNEL,ROW,COLUMN", help="Draw how a convolution computes one number of its map."),
+        typer.Option(
+            metavar="LAYER,CHANNEL,ROW,COLUMN",
+            help="Draw the sum that makes one pixel of a map.",
+        ),
     ] = None,
     photo: Annotated[
         str | None, typer.Option(help="Photo for --field, --maps, --filters and --pixel; by default a sample.")
     ] = None,
     weights: AnyWeights = None,
 ) -> None:
-    """Draw a net, or what happens in it when it sees a photo."""
+    """Draw a net, or its receptive fields, filters and feature maps."""
     from convatlas.predict.draw import draw
 
     draw(

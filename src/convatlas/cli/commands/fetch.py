@@ -28,7 +28,7 @@ def command(
         print_table(lineage_table(net), as_json, markdown, csv)
         return
     if net is None:
-        raise ConvAtlasError("nothing to fetch: name a net, or say --list")
+        raise ConvAtlasError("nothing to fetch: name a net, or use --list")
     from convatlas.weights.fetch import fetch
 
     path = str(fetch(net, weights=weights))

@@ -15,12 +15,12 @@ from convatlas.cli.terminal import check_formats, print_table
 def command(
     family: Annotated[str | None, typer.Option(help="Only this family: resnet, vgg, ...")] = None,
     year: Annotated[str | None, typer.Option(help="Only nets of this year, or of FIRST-LAST.")] = None,
-    max_parameters: Annotated[str | None, typer.Option(help="At most so many published parameters: 10M.")] = None,
-    min_top1: Annotated[float | None, typer.Option(help="At least this published top-1 accuracy in percent.")] = None,
+    max_parameters: Annotated[str | None, typer.Option(help="Maximum number of published parameters: 10M.")] = None,
+    min_top1: Annotated[float | None, typer.Option(help="Minimum published top-1 accuracy in percent.")] = None,
     lineage: Annotated[str | None, typer.Option(help="Only nets with weights of this lineage: lite.")] = None,
     sort: Annotated[str, typer.Option(help="Column to sort by; with a minus before it, largest first.")] = "family",
     family_tree: Annotated[
-        bool, typer.Option("--family-tree", help="Show which net built on which, and what each introduced.")
+        bool, typer.Option("--family-tree", help="Show which nets are based on which, and what each introduced.")
     ] = False,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="Draw the family tree to a .svg or .png file.")

@@ -15,13 +15,13 @@ from convatlas.cli.terminal import check_formats, print_table, print_tables
 def command(
     name: Annotated[str, typer.Argument(metavar="NET|GENE", help="A net, a gene or a locus: resnet50, gelu, pooling.")],
     layers: Annotated[bool, typer.Option("--layers", help="List every layer instead of the stages.")] = False,
-    dna: Annotated[bool, typer.Option("--dna", help="Print the net as one short sequence, a stage a line.")] = False,
-    latex: Annotated[bool, typer.Option("--latex", help="Print the stages as papers do, for LaTeX.")] = False,
+    dna: Annotated[bool, typer.Option("--dna", help="Print the net as a short sequence, one stage per line.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print the table of stages, as in papers, for LaTeX.")] = False,
     as_json: Json = False,
     markdown: Markdown = False,
     csv: Csv = False,
 ) -> None:
-    """Show a net: its card, its genes, its anatomy; or what a gene is."""
+    """Show a net: its card, its genes, its anatomy; or describe a gene."""
     check_formats(as_json, markdown, csv)
     if (dna or latex) and ((dna and latex) or layers or markdown or csv or (latex and as_json)):
         raise ConvAtlasError("--dna goes with --json alone, --latex with nothing else")

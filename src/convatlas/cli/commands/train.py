@@ -42,7 +42,7 @@ def command(
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write logs for TensorBoard too.")] = False,
     device: Device = "auto",
     epochs: Annotated[Whole, typer.Option(help="Number of epochs.")] = None,
-    batch_size: Annotated[Whole, typer.Option("-b", "--batch-size", help="Photos in a step.")] = None,
+    batch_size: Annotated[Whole, typer.Option("-b", "--batch-size", help="Photos per step.")] = None,
     opt: Annotated[str | None, typer.Option(help="Optimizer: sgd, nesterov or adamw.")] = None,
     lr: Annotated[Number, typer.Option(help="Largest learning rate.")] = None,
     momentum: Annotated[Number, typer.Option(help="Momentum of the optimizer.")] = None,
@@ -81,12 +81,12 @@ def command(
     val_split: Annotated[
         Number, typer.Option(help="Share of the training photos held out to choose the best epoch.")
     ] = None,
-    patience: Annotated[Whole, typer.Option(help="Stop after so many epochs without improvement.")] = None,
+    patience: Annotated[Whole, typer.Option(help="Epochs without improvement after which training stops.")] = None,
     checkpoint_steps: Annotated[Whole, typer.Option(help="Steps between checkpoints within an epoch.")] = None,
     seed: Annotated[Whole, typer.Option(help="Seed of weights, order, augmentation and dropout.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Train a net; --resume continues a run to the same bits. For several processes: torchrun -m convatlas."""
+    """Train a net; --resume continues a run bit-identically. For several processes: torchrun -m convatlas."""
     freeze = parse_list(freeze)
     options = dict(locals())
     from convatlas.training.distributed import is_main_process
@@ -97,7 +97,7 @@ def command(
     settings |= {field.name: options[field.name] for field in fields(Recipe) if options[field.name] not in (None, [])}
     folder = output_folder(net, data, output)
     if resume and is_main_process() and not (folder / "run.json").exists():
-        print_error(f"{folder} holds no run to resume: it starts from the beginning")
+        print_error(f"{folder} has no run to resume: training starts from the beginning")
     steps = train.steps(
         net,
         data,
