@@ -104,7 +104,9 @@ def test_a_map_of_classes(home, net, noise):
         with pytest.raises(ConvAtlasError, match="a class is mapped to a name or a number; got"):
             ca.evaluate(net, folder, classes={**names, some: wrong})
     for wrong in ([*names], "map.csv", 5):
-        with pytest.raises(ConvAtlasError, match="classes are a map from the data set's names to the net's; got"):
+        with pytest.raises(
+            ConvAtlasError, match="classes is a mapping from the data set's class names to the net's; got"
+        ):
             ca.evaluate(net, folder, classes=wrong)
     with pytest.raises(ConvAtlasError, match="the net has no class '1000'"):
         ca.evaluate(net, folder, classes={**names, some: 1000})
@@ -362,9 +364,9 @@ def test_what_another_preprocessing_costs(home, net, noise):
         (lambda net, folder: ca.evaluate(net, folder, device="tpu"), ConvAtlasError, "cpu"),
         (lambda net, folder: ca.evaluate(net, folder, preprocessing="keras"), WeightsError, "timm/ra_in1k"),
         (lambda net, folder: ca.evaluate(net, folder, truth=folder / "none"), ImageError, "file of labels"),
-        (lambda net, folder: ca.evaluate(5, folder), ConvAtlasError, "a name, or what `load` gave, not int"),
-        (lambda net, folder: ca.evaluate(torch.nn.ReLU(), folder), ConvAtlasError, "`load` gave, not ReLU"),
-        (lambda net, folder: ca.evaluate(ca.build("yolo_v2_tiny"), folder), ConvAtlasError, "finds boxes"),
+        (lambda net, folder: ca.evaluate(5, folder), ConvAtlasError, "a name, or a net that `load` returned, not int"),
+        (lambda net, folder: ca.evaluate(torch.nn.ReLU(), folder), ConvAtlasError, "`load` returned, not ReLU"),
+        (lambda net, folder: ca.evaluate(ca.build("yolo_v2_tiny"), folder), ConvAtlasError, "is a detector"),
         (lambda net, folder: ca.evaluate(net, folder, weights="lite"), ConvAtlasError, "weights go with a net's name"),
         (lambda net, folder: ca.evaluate(net, 5), ImageError, "given as paths of a folder and a file; got 5"),
         (lambda net, folder: ca.evaluate(net, "a" * 5000), ImageError, "folder .* does not exist"),

@@ -131,7 +131,7 @@ def test_weights_that_are_not_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     "wish", [{"field": "stem,1"}, {"field": ",1,1"}, {"pixel": "stem"}, {"pixel": "stem,1,2,x"}, {}]
 )
 def test_wishes_that_are_none(wish: dict[str, str]) -> None:
-    with pytest.raises(ConvAtlasError, match=r"LAYER|say what"):
+    with pytest.raises(ConvAtlasError, match=r"LAYER|choose one"):
         look("efficientnet_lite0", sample("chelsea"), **wish)
 
 
