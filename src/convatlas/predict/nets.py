@@ -18,9 +18,7 @@ def classifying_net(net: object, weights: str | None = None) -> Net:
     """
     module = resolve(net, weights)
     if not isinstance(module, Net):
-        raise ConvAtlasError(
-            f"classifying takes a net's name, or a net that `load` returned, not {type(module).__name__}"
-        )
+        raise ConvAtlasError(f"a net is a name, or a net from `load`, not {type(module).__name__}")
     if module.card.output_kind == "raw detector heads":
         raise ConvAtlasError(f"{module.card.name} is a detector, not a classifier: use detect")
     if module.lineage is None:
