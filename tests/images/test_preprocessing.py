@@ -84,7 +84,7 @@ def test_wrong_dicts_are_refused() -> None:
     good = lite(224).to_dict()
     with pytest.raises(UnknownName, match="geometry"):
         Preprocessing.from_dict(good | {"geometry": "shuffle"})
-    with pytest.raises(ConvAtlasError, match="values of another kind"):
+    with pytest.raises(ConvAtlasError, match="values of the wrong type"):
         Preprocessing.from_dict(good | {"size": 7})
     for wrong in ({key: good[key] for key in good if key != "mean"}, good | {"colour": "BGR"}):
         with pytest.raises(ConvAtlasError, match="size, geometry, resize, interpolation, scale, mean, std, order"):

@@ -1,4 +1,4 @@
-"""Read photos with Pillow and numpy alone: decoding, folders, preprocessing, class names, samples."""
+"""Read, list, label and preprocess photos, with Pillow and NumPy alone."""
 
 from typing import TYPE_CHECKING
 

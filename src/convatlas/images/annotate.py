@@ -1,4 +1,4 @@
-"""Annotated photos: boxes drawn onto a photo, each class in its own colour, with a label."""
+"""Draw labelled boxes on photos, in a colour for each class, and save the pictures."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from convatlas.base.errors import ImageError
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 GOLDEN = 0.6180339887
-"""Step around the circle of hues, by the golden section: hues of a few neighbours lie far apart."""
+"""Step of the hue from one class to the next, by the golden ratio, so that neighbouring classes differ clearly."""
 
 
 @dataclass(frozen=True)
 class LabelledBox:
-    """One box to draw.
+    """A box to draw.
 
     Attributes:
         box: Left, top, right and bottom in pixels of the photo.
-        text: The label on it.
-        index: The index of its class, which gives its colour.
+        text: The label.
+        index: Index of the class, which selects the colour.
     """
 
     box: tuple[float, float, float, float]
@@ -37,13 +37,13 @@ class LabelledBox:
 
 
 def colour(index: int) -> tuple[int, int, int]:
-    """RGB colour of a class; after 21 classes the hue is almost the same again, and darker."""
+    """RGB colour of a class; after 21 classes the hues almost repeat, in darker shades."""
     red, green, blue = colorsys.hsv_to_rgb((0.02 + index * GOLDEN) % 1, 0.85, 0.95 - 0.17 * (index // 21 % 4))
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def draw_boxes(photo: NDArray[np.uint8], boxes: Sequence[LabelledBox]) -> Image.Image:
-    """Draw boxes on a photo (H, W, 3), the first ones on top; lines and letters grow with the photo."""
+    """Draw boxes on a photo (H, W, 3), the first ones on top; lines and text scale with the photo."""
     image = Image.fromarray(photo)
     draw = ImageDraw.Draw(image)
     line = max(2, round(min(image.size) / 200))
@@ -62,7 +62,7 @@ def _draw_label(
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     line: int,
 ) -> None:
-    """Draw the label on its class's colour: above the box, or inside it where there is not enough room."""
+    """Draw the label on a background of its class's colour: above the box, or inside it if there is no room above."""
     x0, y0, x1, y1 = draw.textbbox((0, 0), box.text, font=font)
     width, height = x1 - x0 + 2 * line, y1 - y0 + 2 * line
     x = min(max(box.box[0], 0), max(size[0] - width, 0))
@@ -79,7 +79,7 @@ def _text_colour(background: tuple[int, int, int]) -> str:
 
 
 def output_paths(photos: Sequence[Path], output: str) -> list[Path]:
-    """Return where to save a picture of each photo: `output` itself if it names a picture, else PNGs in that folder.
+    """Return the path for each photo's picture: `output` itself if it ends as a picture, else a PNG in that folder.
 
     Raises:
         ImageError: `output` names one picture, but there are several photos.
@@ -102,7 +102,7 @@ def save(image: Image.Image, path: Path) -> None:
     """Save a picture atomically, in the format that its extension names.
 
     Raises:
-        ImageError: It cannot be written there.
+        ImageError: The file cannot be written.
     """
     data = io.BytesIO()
     image.save(data, FORMATS[path.suffix.lower()])

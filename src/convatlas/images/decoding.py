@@ -1,4 +1,4 @@
-"""Decoding: a photo from a file, bytes, an array or a PIL image, as RGB pixels."""
+"""Decode a photo from a file, bytes, an array or a PIL image to RGB pixels."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def read(source: Source) -> Pixels:
     """Read one photo as a new array (H, W, 3), uint8, RGB.
 
     `source` is a path, the bytes of a file, an array or a PIL image. Files may be JPEG, MPO, PNG, GIF, BMP, TIFF,
-    WebP, PPM or AVIF, whatever their extension; of several frames or pages the first one is read. Arrays are uint8, or
+    WebP, PPM or AVIF, whatever their extension; of several frames or pages only the first is read. Arrays are uint8, or
     floats in 0..1, and (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
 
-    The photo is rotated by its EXIF orientation, transparency is laid on white, grey becomes RGB. Integers of more than
+    The photo is rotated by its EXIF orientation, composited on white, and converted to RGB. Integers of more than
     8 bits are scaled from 0..65535 (12-bit TIFF from 0..4095); files of floats are scaled from 0..1 or, if their
     largest value exceeds 1, from 0..255. Colour profiles are not applied: the numbers are taken as sRGB.
 
@@ -103,13 +103,13 @@ def _from_file(file: IO[bytes]) -> Pixels:
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """Formats that this Pillow has (AVIF came with 11.3)."""
+    """Those of `FORMATS` that the installed Pillow can read (AVIF since 11.3)."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _scale_transparent_colour(image: Image.Image) -> None:
-    """Scale the transparent colour of a PNG to 8 bits: Pillow scales the pixels only."""
+    """Scale the transparent colour of a PNG to 8 bits, as Pillow scales the pixels but not this colour."""
     if not isinstance(image, PngImageFile) or "transparency" not in image.info:
         return
     colour = image.info["transparency"]
@@ -150,7 +150,7 @@ def _repeat(grey: Pixels) -> Pixels:
 
 
 def _on_white(image: Image.Image) -> Pixels:
-    """Lay an RGBA image over white."""
+    """Composite an RGBA image on white."""
     white = Image.new("RGB", image.size, "white")
     white.paste(image, mask=image)
     return np.array(white)
@@ -183,7 +183,7 @@ def _from_integers(image: Image.Image) -> Pixels:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8; to be read after loading, since Pillow turns TIFF pages itself."""
+    """EXIF orientation, 1 to 8; valid after loading only, since Pillow rotates TIFF pages itself."""
     try:
         value = image.getexif().get(0x0112, 1)
     except Exception:  # a photo that decodes is not refused for a damaged EXIF block

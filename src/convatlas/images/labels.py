@@ -2,14 +2,14 @@
 
 `data/imagenet1k.csv` holds the 1000 classes of ILSVRC 2012 (Russakovsky et al. 2015), sorted by synset, as keras,
 torchvision, timm and TensorFlow's nets order their outputs. A name is the first lemma of the synset in WordNet 3.0
-(Princeton University, 2006). Where two classes share it, one with a second lemma shows that too ("maillot, tank suit"),
-and one without adds in brackets what WordNet defines it as ("crane (bird)", "crane (machine)").
+(Princeton University, 2006). Where two classes share it, the second lemma is added ("maillot, tank suit") or, if there
+is none, a word of WordNet's definition in brackets ("crane (bird)", "crane (machine)").
 
 `data/imagenet1k_darknet.csv` holds the same classes in the order of ILSVRC's own numbers, the order of the outputs of
 darknet's classifiers (darknet, `data/imagenet.labels.list`).
 
-`data/coco.csv` holds the 80 classes of COCO's boxes (Lin et al. 2014) with the data set's own numbers, which skip some
-between 1 and 90; `data/voc.csv` the 20 classes of PASCAL VOC 2007 (Everingham et al. 2010), in alphabetical order.
+`data/coco.csv` holds the 80 classes of COCO's boxes (Lin et al. 2014) with the data set's own numbers, 1 to 90 with
+gaps; `data/voc.csv` the 20 classes of PASCAL VOC 2007 (Everingham et al. 2010), in alphabetical order.
 `data/digits.csv` holds the ten classes of MNIST.
 """
 

@@ -1,4 +1,4 @@
-"""Darknet's preprocessing: a photo of any shape to an input of a fixed one, and boxes, places and pixels back."""
+"""Preprocess photos as darknet does (letterbox, stretch or crop), and map boxes and pixels back to the photo."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ GREY = 0.5
 class DarknetPreprocessing:
     """Resize a photo to the net's input as darknet does, and scale its levels to 0..1.
 
-    Resizing is bilinear with the centres of the corner pixels on each other, and without averaging when it shrinks.
+    Resizing is bilinear with aligned corners, and without antialiasing.
     Source: darknet, `image.c`, of 2018.
 
     Attributes:
         size: (h, w) of the net's input in pixels.
-        kind: "letterbox": the photo keeps its shape, as large as fits, amid grey (versions 2 and 3 of YOLO).
-            "stretch": it fills the input, whatever its shape (version 1). "crop": it keeps its shape, as small as
-            covers the input, and what stands out is cut off evenly (the classifiers).
+        kind: "letterbox": keep the aspect ratio, fit the photo into the input, and pad with grey (YOLOv2 and v3).
+            "stretch": fill the input, whatever the photo's aspect ratio (YOLOv1). "crop": keep the aspect ratio, cover
+            the input, and crop the centre (the classifiers).
 
     Raises:
         SizeError: `size` is not positive, or too large.
@@ -70,7 +70,7 @@ class DarknetPreprocessing:
         return 3
 
     def for_channels(self, channels: int) -> DarknetPreprocessing:
-        """Return this preprocessing, whatever the channels: these nets read colour."""
+        """Return this preprocessing, whatever the channels: darknet's nets take colour."""
         return self
 
     def to_pixels(self, x: NDArray[Any]) -> NDArray[np.uint8]:
@@ -93,7 +93,7 @@ class DarknetPreprocessing:
             raise ImageError(f"a photo has at least 1 x 1 pixels, not {height} x {width}")
         h, w = self.size
         rows, columns = h, w
-        # By whole numbers: a side that has to fit exactly must not miss by a rounding.
+        # In integers, so that a side that has to fit exactly is not off by a rounding error.
         if self.kind != "stretch" and (w * height < h * width) == (self.kind == "letterbox"):
             rows = max(1, height * w // width)
         elif self.kind != "stretch":
@@ -106,15 +106,15 @@ class DarknetPreprocessing:
     def boxes_to_photo(self, boxes: NDArray[Any], height: int, width: int) -> NDArray[Any]:
         """Map boxes (N, 4) of left, top, right, bottom from pixels of the input to pixels of the photo.
 
-        Darknet maps boxes by the outer edges of photo and input, though it resizes by the centres of the corner pixels,
-        as `view` has it.
+        Darknet maps boxes with the outer edges of photo and input aligned, though it resizes, as `view` does, with the
+        centres of their corner pixels aligned.
         """
         view = self.view(height, width)
         rows, columns = view.rows, view.columns
         corner = np.array([-columns.offset, -rows.offset] * 2, boxes.dtype)
         scale = np.array([width / columns.resized, height / rows.resized] * 2, boxes.dtype)
-        placed: NDArray[Any] = (boxes - corner) * scale
-        return placed
+        mapped: NDArray[Any] = (boxes - corner) * scale
+        return mapped
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dictionary for JSON, from which `from_dict` makes an equal object."""
@@ -137,18 +137,18 @@ class DarknetPreprocessing:
 
 
 def _between(first: NDArray[Any], second: NDArray[Any], share: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Levels that lie between two arrays of pixels, nearer to the second the larger the share."""
+    """Linear interpolation between two arrays of pixels; a share of 0 gives the first, 1 the second."""
     start = first.astype(np.float32)
     return start + (second - start) * share
 
 
 def _half(room: int) -> int:
-    """Half of it, cut toward 0 as C divides; negative for a photo that is larger than the input."""
+    """Half of `room`, rounded toward 0 as in C; it is negative for a photo that is larger than the input."""
     return -(-room // 2) if room < 0 else room // 2
 
 
 def _neighbours(axis: Axis) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """The pixels of the photo before and after each shown pixel of the input, and how near the second one is."""
+    """Pixels of the photo before and after each shown pixel of the input, and the weight of the second one."""
     start, end = axis.shown
     resized = np.arange(start, end) + axis.offset
     position = resized * ((axis.length - 1) / max(axis.resized - 1, 1))

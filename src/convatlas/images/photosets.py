@@ -1,4 +1,4 @@
-"""Data sets of photos with their splits: folders of classes, or a table of files."""
+"""List the photos of a data set by split, from folders or from a CSV file."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ SPLITS = {
     "validation": ("validation", "val", "valid"),
     "test": ("test",),
 }
-"""Names of the three splits."""
+"""Accepted names of each split."""
 
 
 def read_splits(data: str | Path) -> dict[str, list[LabelledPhoto]]:
     """List the photos of a data set by split; "train" is always among them, and has every class.
 
     Args:
-        data: A folder of folders of classes (all of it is "train"); a folder with such a folder for each split, the
-            layout of torchvision's ImageFolder; or a CSV file with the header "path,label" or "path,label,split", its
-            paths relative to the file's folder or absolute.
+        data: A folder with a folder for each class (all of it is "train"); a folder with such a folder for each split,
+            as torchvision's ImageFolder; or a CSV file with the header "path,label" or "path,label,split", and paths
+            that are absolute or relative to the file's folder.
 
     Raises:
-        ImageError: There is no such folder or file, a photo that the file names does not exist, the folder of a class
-            in the training split is empty, or a split has a class that the training split lacks.
+        ImageError: The folder, the file or a photo in it does not exist, a class folder of the training split is empty,
+            or a split has a class that the training split lacks.
     """
     path = Path(data)
     splits = _from_table(path) if path.suffix.lower() == ".csv" else _from_folders(path)
@@ -69,7 +69,7 @@ def _from_table(table: Path) -> dict[str, list[LabelledPhoto]]:
         if split is None:
             raise ImageError(f"line {number} of {str(table)!r} belongs to {name!r}; splits are {', '.join(split_of)}")
         photo = table.parent / path
-        # Checked now, and not when training reads the photo, which may be hours later.
+        # Checked now, since training may read the photo hours later.
         if not os.path.isfile(photo):
             raise ImageError(f"line {number} of {str(table)!r} names a photo that does not exist: {str(photo)!r}")
         splits.setdefault(split, []).append(LabelledPhoto(photo, label))

@@ -1,4 +1,4 @@
-"""Silence Pillow's messages on standard error, in any number of threads."""
+"""Silence Pillow's warnings and messages on standard error, in any number of threads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import _imaging
 
-# Without a handler, Python prints what a library logs on standard error.
+# Without a handler, Python prints log messages on standard error.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
@@ -26,7 +26,7 @@ def _libtiff_setter() -> Any:
 
 
 class Quiet:
-    """Context in which Pillow does not warn and libtiff does not print; other modules' warnings stay as they are.
+    """Context in which Pillow does not warn and libtiff does not print; other modules' warnings are unaffected.
 
     `warnings.catch_warnings` alone restores the wrong filters when threads leave it in another order than they entered.
     Here the first thread in sets the filter and the last one out removes it.

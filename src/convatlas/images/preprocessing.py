@@ -1,4 +1,4 @@
-"""Preprocessing: from a photo to the input of a net, and from the input back to pixels and places of the photo."""
+"""Preprocess photos for a net, and map its input back to pixels and positions of the photo."""
 
 from __future__ import annotations
 
@@ -23,34 +23,35 @@ INTERPOLATIONS = {
 GEOMETRIES = ("squash", "resize_crop", "crop_resize")
 ORDERS = ("rgb", "bgr")
 MAX_SIDE = 8192
-"""Pixels of a side at most."""
+"""Largest side in pixels."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The preprocessing that a net was evaluated with: which part of a photo it sees, and on which scale.
+    """Preprocessing of a net: crop, resize and normalize a photo, as in the net's published evaluation.
 
-    Three geometries are in use. "squash" resizes the photo to `resize` x `resize` whatever its shape (Keras, with
-    `resize` the net's own side). "resize_crop" brings the shorter side to `resize` pixels, keeping the shape, and cuts
-    the centre out (torchvision, timm). "crop_resize" cuts a centre square whose side is n / (n + `resize`) of the
-    shorter one, n the net's side, and resizes that (EfficientNet, in tensorflow/tpu); no photo is too long for it.
+    There are three geometries. "squash" resizes the photo to `resize` x `resize`, whatever its aspect ratio (Keras,
+    where `resize` is the side of the net's input). "resize_crop" resizes the shorter side to `resize` pixels, keeping
+    the aspect ratio, and crops the centre (torchvision, timm). "crop_resize" crops a centre square whose side is
+    n / (n + `resize`) of the shorter side, where n is the side of the net's input, and resizes it to n (EfficientNet in
+    tensorflow/tpu).
 
     Then x = (pixel / scale - mean) / std, in float32 and in this order, as the lineages' own code computes it.
 
     Attributes:
         size: (h, w) of the net's input in pixels.
         geometry: One of the three.
-        resize: Pixels, as above.
-        interpolation: "nearest", "bilinear", "bicubic" or "lanczos", as Pillow does them.
-        scale: What the pixels, 0..255, are divided by.
-        mean: What is subtracted from each channel after scaling; three numbers for colour, one for grey.
-        std: What each channel is divided by after that.
+        resize: Pixels, as explained above.
+        interpolation: "nearest", "bilinear", "bicubic" or "lanczos", as in Pillow.
+        scale: Divisor of the pixels, which are 0..255.
+        mean: Number subtracted from each channel after scaling; three for colour, one for grey.
+        std: Divisor of each channel after that.
         order: Order of the channels: "rgb", or "bgr" for nets that came from Caffe.
 
     Raises:
-        SizeError: A side is not positive or too long, or "crop_resize" is asked for an oblong.
+        SizeError: A side is not positive or too large, or `size` is not a square with "crop_resize".
         UnknownName: The geometry, interpolation or order is unknown.
-        ConvAtlasError: The scale or the statistics are not finite, or 0 would be divided by.
+        ConvAtlasError: `scale`, `mean` or `std` is not finite, or a divisor is 0.
     """
 
     size: tuple[int, int]
@@ -80,7 +81,7 @@ class Preprocessing:
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
             raise ConvAtlasError(f"mean and std are for 1 or 3 channels, not {len(self.mean)} and {len(self.std)}")
         if not all(map(math.isfinite, (self.scale, *self.mean, *self.std))) or 0 in (self.scale, *self.std):
-            raise ConvAtlasError("scale, mean and std are finite numbers, and no photo is divided by 0")
+            raise ConvAtlasError("scale, mean and std are finite numbers; scale and std are not 0")
 
     def __call__(self, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Turn a photo (H, W, 3), uint8, RGB, into the net's input (C, h, w), float32; C is 3, or 1 for grey.
@@ -91,7 +92,7 @@ class Preprocessing:
         pixels = self.pixels(photo)
         if self.order == "bgr":
             pixels = pixels[:, :, ::-1]
-        # In place: to allocate an array of this size costs more than to fill it.
+        # In place, since allocating an array of this size costs more than filling it.
         x = np.array(pixels.transpose(2, 0, 1), np.float32, order="C")  # (C, h, w)
         x /= np.float32(self.scale)
         x -= np.array(self.mean, np.float32)[:, None, None]
@@ -124,15 +125,12 @@ class Preprocessing:
             image = image.resize((columns.resized, rows.resized), INTERPOLATIONS[self.interpolation])
         if image.size == (columns.input, rows.input):
             return image
-        # Black where the image is smaller, as torchvision pads.
+        # Padded with black where the image is smaller, as in torchvision.
         x, y = columns.offset, rows.offset
         return image.crop((x, y, x + columns.input, y + rows.input))
 
     def for_channels(self, channels: int) -> Preprocessing:
-        """Return the preprocessing of a net that reads grey photos instead of colour, with the mean of the statistics.
-
-        For any other number of channels it is this one.
-        """
+        """Return this preprocessing; for 1 channel instead of 3, a grey one with the channels' average mean and std."""
         if channels != 1 or len(self.mean) == 1:
             return self
         return replace(self, mean=(sum(self.mean) / 3,), std=(sum(self.std) / 3,), order="rgb")
@@ -140,8 +138,8 @@ class Preprocessing:
     def to_pixels(self, x: NDArray[Any]) -> NDArray[np.uint8]:
         """Turn an input (C, h, w) of the net back into pixels to look at, (h, w, 3), uint8, RGB.
 
-        Of an input that this preprocessing made these are the pixels that `pixels` gave, grey ones three times; values
-        of other inputs that no pixel has are cut to 0..255.
+        For an input that this preprocessing made, they are those of `pixels`, grey repeated three times. Values of
+        other inputs are rounded and clipped to 0..255.
 
         Raises:
             ImageError: `x` has another number of channels.
@@ -170,15 +168,15 @@ class Preprocessing:
             rows, columns = (side, n), (side, n)
         else:
             short = min(height, width)
-            # Only the centre will be seen: an extremely long photo costs no more than one eight times as long as wide.
+            # Only the centre is seen, so an extremely long photo is cropped before it is resized.
             longest = 8 * short * max(1, -(-max(self.size) // self.resize))
             kept = min(height, longest), min(width, longest)
             rows, columns = ((length, int(self.resize * length / short)) for length in kept)
         return View(self._axis(height, *rows, self.size[0]), self._axis(width, *columns, self.size[1]))
 
     def _axis(self, photo: int, length: int, resized: int, size: int) -> Axis:
-        """The axis whose `length` central pixels are resized, and of which the central `size` are seen."""
-        # Where the margins are not equal, TensorFlow's crop has the larger one in front.
+        """Axis whose `length` central pixels are resized to `resized`, of which the input shows the central `size`."""
+        # Of two unequal margins, TensorFlow's crop puts the larger one first.
         start = (photo - length + (self.geometry == "crop_resize")) // 2
         return Axis(photo, size, start, length, resized, round((resized - size) / 2))
 
@@ -202,4 +200,4 @@ class Preprocessing:
         try:
             return cls(**values)
         except (TypeError, ValueError, OverflowError):
-            raise ConvAtlasError(f"preprocessing has values of another kind: {data!s:.300}") from None
+            raise ConvAtlasError(f"preprocessing has values of the wrong type: {data!s:.300}") from None

@@ -1,4 +1,4 @@
-"""Sample photographs, of those that scikit-image brings."""
+"""Find the sample photos, which are those of scikit-image."""
 
 from __future__ import annotations
 

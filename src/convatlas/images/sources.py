@@ -1,4 +1,4 @@
-"""Sources of photos: one photo, a folder, or a list of them, as callers give them."""
+"""List the photos that a caller gives as one photo, a folder, or a list of both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def is_collection(photos: Source | Sequence[Source]) -> bool:
 
 
 def sources(source: Source | Sequence[Source]) -> list[Source]:
-    """List the photos that `source` stands for: the files below each folder, everything else as it is.
+    """List the photos of `source`: a folder is replaced by the photos below it, everything else is kept.
 
     Raises:
         ImageError: A folder cannot be listed, or holds no photo.
@@ -28,5 +28,5 @@ def sources(source: Source | Sequence[Source]) -> list[Source]:
 
 
 def source_name(source: Source) -> str:
-    """Name of a photo in records: its path, or the type it was given as."""
+    """Name of a photo in records: its path, or the type of the object."""
     return str(source) if isinstance(source, str | Path) else type(source).__name__

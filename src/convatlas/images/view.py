@@ -1,27 +1,27 @@
-"""Which part of a photo a net's input shows: places on the input as places on the photo, and back."""
+"""Map positions on a net's input to positions on the photo that it shows, and back."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-Place = Any
-"""A place along an axis: a number, a `Fraction` (mapped exactly), or an array of numbers."""
+Position = Any
+"""A position along an axis: a number, a `Fraction` (mapped exactly), or an array of numbers."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of a view: which pixels of the photo are resized to how many, and which of these the input shows.
+    """One axis of a view: the range of the photo that is resized, to how many pixels, and which of them are shown.
 
     Attributes:
         photo: Length of the photo in pixels.
         input: Length of the input in pixels.
         start: First pixel of the photo that is resized.
         length: How many pixels of the photo are resized.
-        resized: To how many pixels.
-        offset: Which of the resized pixels is the input's first; negative where the input begins with border.
-        corners: Whether resizing puts the centres of the first and of the last pixel on each other, as darknet does;
-            otherwise the outer edges, as Pillow does.
+        resized: Number of pixels that they are resized to.
+        offset: Index among the resized pixels of the input's first one; negative if the input begins with padding.
+        corners: Whether resizing aligns the centres of the corner pixels, as darknet does, instead of the outer edges,
+            as Pillow does.
     """
 
     photo: int
@@ -32,26 +32,26 @@ class Axis:
     offset: int
     corners: bool = False
 
-    def to_photo(self, place: Place) -> Place:
-        """Map a place on the input to the photo."""
-        place = place + self.offset
+    def to_photo(self, position: Position) -> Position:
+        """Map a position on the input to the photo."""
+        position = position + self.offset
         scale, over, centre = self._scale
-        return ((2 * place - centre) * scale / over + centre) / 2 + self.start
+        return ((2 * position - centre) * scale / over + centre) / 2 + self.start
 
-    def to_input(self, place: Place) -> Place:
-        """Map a place on the photo to the input."""
+    def to_input(self, position: Position) -> Position:
+        """Map a position on the photo to the input."""
         scale, over, centre = self._scale
-        return ((2 * (place - self.start) - centre) * over / scale + centre) / 2 - self.offset
+        return ((2 * (position - self.start) - centre) * over / scale + centre) / 2 - self.offset
 
     @property
     def shown(self) -> tuple[int, int]:
-        """First pixel of the input that shows the photo, and the one behind the last."""
+        """Pixels of the input that show the photo: the first one, and the one after the last."""
         return max(0, -self.offset), min(self.input, self.resized - self.offset)
 
     @property
     def _scale(self) -> tuple[int, int, int]:
-        """Pixels of the photo for how many of the input, and twice the place that resizing leaves where it is."""
-        # A single pixel has no second corner: its edges are put on those of what it is resized to.
+        """Scale from resized to original pixels, as a fraction, and twice the position that resizing keeps fixed."""
+        # A single pixel has no two corners to align: its outer edges are aligned instead.
         if self.corners and self.length > 1:
             return self.length - 1, max(self.resized - 1, 1), 1
         return self.length, self.resized, 0
@@ -59,35 +59,35 @@ class Axis:
 
 @dataclass(frozen=True)
 class View:
-    """The view of one photo that a net's input shows; `Preprocessing.view` gives it.
+    """The part of one photo that a net's input shows, as `Preprocessing.view` returns it.
 
-    Places are in pixels from the top and left edges, of the photo or of the input: the pixel in row 3 covers 3 to 4,
-    and its centre is 3.5. A place is a number, a `Fraction` (mapped exactly) or an array of numbers.
+    Positions are in pixels from the top and left edges of the photo or of the input: the pixel in row 3 covers 3 to 4,
+    and its centre is 3.5. A position is a number, a `Fraction` (mapped exactly) or an array of numbers.
 
     Attributes:
         rows: The vertical axis.
-        columns: The horizontal one.
+        columns: The horizontal axis.
     """
 
     rows: Axis
     columns: Axis
 
-    def to_photo(self, row: Place, column: Place) -> tuple[Place, Place]:
-        """Map a place on the input to its place on the photo; beyond the photo's edges where the input shows border."""
+    def to_photo(self, row: Position, column: Position) -> tuple[Position, Position]:
+        """Map a position on the input to the photo; it lies outside of the photo where the input shows padding."""
         return self.rows.to_photo(row), self.columns.to_photo(column)
 
-    def to_input(self, row: Place, column: Place) -> tuple[Place, Place]:
-        """Map a place on the photo to its place on the input; beyond the input's edges where it is cropped away."""
+    def to_input(self, row: Position, column: Position) -> tuple[Position, Position]:
+        """Map a position on the photo to the input; it lies outside of the input where the photo is cropped."""
         return self.rows.to_input(row), self.columns.to_input(column)
 
-    def shows_photo(self, row: Place, column: Place) -> Any:
-        """Whether the input shows the photo at a place (bool, or an array of bool), and not border."""
+    def shows_photo(self, row: Position, column: Position) -> Any:
+        """Whether the input shows the photo, and not padding, at a position (bool, or an array of bool)."""
         x1, y1, x2, y2 = self.shown
         return (row >= y1) & (row < y2) & (column >= x1) & (column < x2)
 
     @property
     def shown(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of the photo on the input; the rest of the input is border."""
+        """Left, top, right and bottom of the photo on the input; the rest of the input is padding."""
         (y1, y2), (x1, x2) = self.rows.shown, self.columns.shown
         return x1, y1, x2, y2
 
