@@ -111,7 +111,7 @@ def readme(text: str, path: Path = RESULT) -> str:
 
 
 def speed() -> str:
-    """Page with the results of `benchmarks/engines.py`."""
+    """Page with the results of the benchmarks of speed."""
     report: dict[str, Any] = json.loads((RESULTS / "engines.json").read_text("utf-8"))
     machine, columns = report["machine"], [Column("net", "net"), Column("batch", "batch")]
     columns += [Column(name, f"{name} (ms)", lambda time: f"{time:.1f}") for name in PEERS]
@@ -136,14 +136,14 @@ def speed() -> str:
             (Column("name", "a new process"), Column("seconds", "seconds")),
             [{"name": name, "seconds": f"{value:.2f}"} for name, value in report["first answer, s"].items()],
         ).markdown(),
-        less=less(report["less than float32"]),
+        reduced=reduced_precision(report["less than float32"]),
         bulk=bulk(),
         training=training(),
     )
 
 
-def less(report: dict[str, Any]) -> str:
-    """Section on precisions below float32."""
+def reduced_precision(report: dict[str, Any]) -> str:
+    """Section on reduced precisions."""
     agreed = [
         {"name": name} | cell | {"time": cell["ms"][name], "float32": cell["ms"]["float32"]}
         for name, cell in report["efficientnet_lite0"].items()
@@ -173,7 +173,7 @@ BEST = "float32's best"
 
 
 def bulk() -> str:
-    """Result of `benchmarks/bulk.py` in a sentence."""
+    """Return the result of `benchmarks/bulk.py` as a sentence."""
     report: dict[str, Any] = json.loads((RESULTS / "bulk.json").read_text("utf-8"))
     memory = report["resident MB after each shard"]
     return (
@@ -184,7 +184,7 @@ def bulk() -> str:
 
 
 def training() -> str:
-    """Result of `benchmarks/training.py` in a sentence."""
+    """Return the result of `benchmarks/training.py` as a sentence."""
     report: dict[str, Any] = json.loads((RESULTS / "training.json").read_text("utf-8"))
     digits, steps = report["lenet5 on mnist, images a second"], report["resnet18, seconds a step"]
     return (
@@ -192,32 +192,33 @@ def training() -> str:
         f"as many as with torchvision's data set and a DataLoader with two workers, "
         f"{digits['ratio to plain loop']:.2f} times as many as in a plain loop over tensors. "
         f"ResNet-18, 8 photos of 224 pixels: {steps['convatlas']:.2f} "
-        f"seconds a step, {steps['ratio to timm']:.2f} of the time of timm's net in a plain loop."
+        f"seconds a step, {steps['ratio to timm']:.2f} times that of timm's net in a plain loop."
     )
 
 
-SPEED = """# How fast
+SPEED = """# Speed
 
-`python benchmarks/engines.py` and its options `--first` and `--precision`; in float32, on {cpu}, threads: {threads}.
+Measured by `python benchmarks/engines.py`, also with `--first` and `--precision`, in float32 on {cpu}, {threads} threads.
 
 `convatlas` is `ca.accelerate(net, batch=...)`; the others are set up by hand on the same net, as in their guides: eager
 mode (of the same net in timm or torchvision, if they have it), `torch.compile`, ONNX Runtime, OpenVINO. Times are
-milliseconds per photo, medians of interleaved rounds; ratios are medians over the rounds, above 1 where convatlas is
-faster.
+milliseconds per photo, medians of interleaved rounds. `against the best` is the time of the fastest of these divided by
+that of convatlas, `against eager` that of eager mode: medians over the rounds, above 1 if convatlas is faster.
 
 {cells}
 
 {means}
 
-## The first answer
+## Time to the first answer
 
-`convatlas classify coffee.png` in a new process, with a cached engine or in eager mode, and the same with timm.
+Wall time of a new process: `convatlas classify coffee.png` with a cached engine or in eager mode, and the same net in
+timm.
 
 {first}
 
-## Below float32
+## Reduced precision
 
-{less}
+{reduced}
 
 ## Many photos
 
