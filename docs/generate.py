@@ -198,7 +198,7 @@ def training() -> str:
 
 SPEED = """# Speed
 
-Measured by `python benchmarks/engines.py`, also with `--first` and `--precision`, in float32 on {cpu}, {threads} threads.
+By `python benchmarks/engines.py`, also with `--first` and `--precision`, in float32 on {cpu}, {threads} threads.
 
 `convatlas` is `ca.accelerate(net, batch=...)`; the others are set up by hand on the same net, as in their guides: eager
 mode (of the same net in timm or torchvision, if they have it), `torch.compile`, ONNX Runtime, OpenVINO. Times are
