@@ -204,7 +204,7 @@ def test_no_run_outlives_its_program(tmp_path, number):
         ({"seeds": 0}, "seeds is a whole number from 1 up; got 0"),
         ({"jobs": 0}, "jobs is a whole number from 1 up; got 0"),
         ({"threads": -1}, "threads is a whole number from 1 up; got -1"),
-        ({"rows": "lenet5-error"}, r"rows are several keys, as \['lenet5-error'\]"),
+        ({"rows": "lenet5-error"}, r"rows is a list of keys, such as \['lenet5-error'\]"),
         ({"rows": ["lenet6-error"]}, "did you mean lenet"),
         ({"study": "error"}, "did you mean errors?"),
     ],

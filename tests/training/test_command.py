@@ -87,7 +87,7 @@ def test_photos_in_folders(tmp_path, monkeypatch):
         (["lenet5", "--data", "nowhere"], "folder 'nowhere' does not exist"),
         (["lenet55", "--data", "mnist"], "lenet5"),
         (["lenet5", "--data", "mnist", "--lr", "0"], "lr is a number above 0"),
-        (["torch.nn:Identity", "--data", "mnist"], "say size"),
+        (["torch.nn:Identity", "--data", "mnist"], "set size"),
         (["lenet5", "--data", "mnist", "--freeze", "stem"], "the stages are c1"),
         (["yolo_v3_tiny", "--data", "mnist"], "raw detector heads"),
         (["lenet5", "--data", "mnist", "--workers", "-1"], "workers is a whole number from 0 up; got -1"),
@@ -123,7 +123,7 @@ def pictures(folder: Path, **classes: int) -> str:
 @pytest.mark.parametrize(
     ("classes", "settings", "said"),
     [
-        ({"dark": 3}, {}, "has one class, 'dark': there is nothing to tell apart"),
+        ({"dark": 3}, {}, "has only one class, 'dark'; training needs two or more"),
         ({"dark": 3, "light": 3}, {"val_split": 0.05}, r"val_split=0\.05 holds out 0 of 6 photos"),
         ({"dark": 3, "light": 3}, {"val_split": 0.95}, r"val_split=0\.95 holds out 6 of 6 photos"),
         ({"dark": 3, "light": 2}, {"batch_size": 4}, "the last batch of 5 photos has 1"),
@@ -147,7 +147,7 @@ def test_a_folder_that_is_called_as_digits_are(mnist, name):
 
 def test_channels_that_no_photo_has(tmp_path):
     data = pictures(tmp_path / "data", dark=3, light=3)
-    with pytest.raises(ConvAtlasError, match="the net takes 2 channels, which no photo has"):
+    with pytest.raises(ConvAtlasError, match="the net takes 2 channels; photos have 1 or 3"):
         ca.train("matrix_capsnet_small", data, output=tmp_path / "run")
 
 

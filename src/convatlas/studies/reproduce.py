@@ -1,4 +1,4 @@
-"""Reproduce a published experiment: its runs side by side in processes, then their summary."""
+"""Reproduce a published experiment: run its tasks in parallel processes and summarize their outcomes."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ def reproduce(
     jobs: int = 2,
     threads: int = 1,
 ) -> Steps[StudyResult]:
-    """Reproduce a published experiment; runs that were interrupted are resumed, finished ones are kept.
+    """Reproduce a published experiment; resume interrupted runs and keep finished ones.
 
     Writes a folder for each run, and the summary: for "errors" `errors.json`, `errors.png` and `boosted.png` (with
-    `quick`, `errors-quick.json` and so on). With `rows` no summary is written, so that the one of all rows stays. Each
-    run is a Python process of its own: a program that calls this must do so below `if __name__ == "__main__":`.
+    `quick`, `errors-quick.json` and so on). With `rows` no summary is written, so that a summary of all rows is not
+    overwritten. Runs are Python processes of their own, so a script must call this below
+    `if __name__ == "__main__":`.
 
     Args:
         study: Name of the study; "errors" is the review's table of errors on MNIST.
@@ -45,7 +46,7 @@ def reproduce(
         seeds: Number of seeds; by default the study's (3 for "errors"), or 1 if quick.
         rows: Keys of the rows to run ("lenet5-error"); by default all.
         jobs: Number of runs at a time, each in a process of its own.
-        threads: Threads of each run; another number changes the last bits.
+        threads: Threads of each run; another number changes the last bits of the results.
 
     Raises:
         UnknownName: There is no such study or row.
@@ -53,7 +54,7 @@ def reproduce(
     """
     description = find_study(study)
     if isinstance(rows, str):
-        raise TrainingError(f"rows are several keys, as [{rows!r}]; got a text")
+        raise TrainingError(f"rows is a list of keys, such as [{rows!r}]; got a string")
     seeds = (1 if quick else description.seeds) if seeds is None else seeds
     for name, value in (("seeds", seeds), ("jobs", jobs), ("threads", threads)):
         if type(value) is not int or value < 1:
@@ -84,7 +85,7 @@ def _run_all(
     Raises:
         ConvAtlasError: A task fails, or its process is killed; the other processes are ended.
     """
-    # A new Python for each process: a fork would share the threads of this one.
+    # Spawned, since forking a process with threads is unsafe.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(jobs, context, initializer=_initialize, initargs=(threads,)) as pool:
@@ -100,8 +101,8 @@ def _run_all(
                         'below if __name__ == "__main__"); finished runs are kept: start it again'
                     ) from None
         except BaseException:
-            # Nobody waits for the other runs any more, and they can be resumed. (Cancelling the futures too would
-            # crash the pool's own thread.)
+            # The other runs are no longer needed, and can be resumed. (Cancelling the futures too would crash the
+            # pool's own thread.)
             for child in set(multiprocessing.active_children()) - others:
                 child.terminate()
             raise

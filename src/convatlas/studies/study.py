@@ -1,4 +1,4 @@
-"""What a study consists of, and the list of all studies: each folder of this package has one in its `study.py`."""
+"""The description of a study, and the list of all studies, one in the `study.py` of each folder here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Task = TypeVar("Task")
 
 @dataclass(frozen=True)
 class StudyResult(Record):
-    """Summary of all runs of a study.
+    """Record of all runs of a study, summarized.
 
     Attributes:
         rows: Rows of the table, in plain values.
@@ -45,13 +45,13 @@ class Study(Generic[Task]):
         name: Public name, as in `convatlas reproduce NAME`.
         shows: What the study shows, in one line.
         seeds: Default number of seeds.
-        prepare: Downloads what the tasks need, once, before they start.
-        tasks: (quick, seeds, keys of rows, or none for all) -> tasks, the longest first. They must be picklable.
-        run: (task, output folder) -> its outcome in plain values. Called in a process of its own; resumes a task that
-            was interrupted, and returns the outcome of one that is done.
-        summarize: Outcomes of all tasks -> rows of the result.
+        prepare: Function that downloads what the tasks need, once, before they start.
+        tasks: Function (quick, seeds, keys of rows, empty for all) -> picklable tasks, the longest first.
+        run: Function (task, output folder) -> outcome in plain values. It is called in a process of its own, resumes an
+            interrupted task, and reads the outcome of a finished one.
+        summarize: Function outcomes of all tasks -> rows of the result.
         result: Type of the result.
-        draw: (folder, rows, suffix of the file names) -> figures written.
+        draw: Function (folder, rows, suffix of the file names) that writes the charts.
     """
 
     name: str

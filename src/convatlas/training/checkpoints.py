@@ -1,4 +1,4 @@
-"""Checkpoints: each is written whole or not at all, and a damaged one gives way to the one before."""
+"""Write checkpoints atomically, and load the newest one that is not damaged."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def save(folder: Path, step: int, content: Mapping[str, Any], keep: int) -> None
 
 
 def load_latest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """Path and content of the newest checkpoint that can be read; None in a folder without any.
+    """Load the newest checkpoint that can be read: its path and content; None if the folder has no checkpoint.
 
     Raises:
         TrainingError: All checkpoints are damaged.

@@ -1,4 +1,4 @@
-"""The processes that train one net together, as `torchrun` starts them; usually there is only one."""
+"""Distribute a training over the processes that `torchrun` starts; usually there is only one."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from convatlas.base.errors import TrainingError
 
 @dataclass(frozen=True)
 class World:
-    """All processes of one training, seen from one of them.
+    """The process group of a training, as one of its processes sees it.
 
     Attributes:
-        rank: Number of this process, from 0.
+        rank: Index of this process, from 0.
         size: Number of processes.
     """
 
@@ -42,7 +42,7 @@ class World:
         return number
 
     def barrier(self) -> None:
-        """Wait until all processes have come this far."""
+        """Wait for all processes to reach this point."""
         if self.size > 1:
             dist.barrier()
 

@@ -1,7 +1,7 @@
 """Run ReLUs in place during training, where nothing else reads their input.
 
-Nets of the atlas do nothing in place, so that every value can be inspected. A training inspects nothing, and saving
-the memory takes a twentieth off a step of ResNet-18. The results are the same bits.
+Nets of the atlas never run in place, so that all activations can be inspected. Training does not inspect them; running
+ReLUs in place saves memory and 5 % of the time of a step of ResNet-18, with bit-identical results.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from convatlas.genes.structural import Add
 from convatlas.nets.net import Net
 
 PRODUCERS = (nn.Conv2d, _BatchNorm, Add)
-"""Modules whose backward pass does not need their output, so that it may be overwritten."""
+"""Modules whose output may be overwritten, since their backward pass does not need it."""
 
 
 @contextmanager

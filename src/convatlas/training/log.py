@@ -1,4 +1,4 @@
-"""The metrics of a run, logged while it trains: one line of JSON an epoch, and TensorBoard on request."""
+"""Log the metrics of each epoch, as JSON lines and optionally for TensorBoard."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from convatlas.training.run_folder import write_lines
 
 
 class MetricsLog:
-    """The log of a run; checkpoints hold its lines too, so that a resumed run repeats none.
+    """The log of a run; checkpoints store its lines too, so that a resumed run does not repeat any.
 
     Args:
         folder: Folder of the run.

@@ -1,8 +1,8 @@
 """The training loop.
 
-Order, augmentation and dropout are functions of (seed, epoch, index of the photo or step), so that a checkpoint is all
-that a run needs to resume: killed at any moment, it ends with the same bits as without interruption, on the same
-device, with the same number of processes and threads and the same version of PyTorch.
+Order, augmentation and dropout are functions of (seed, epoch, index of the photo or step), so a run can resume from a
+checkpoint alone: killed at any moment, it ends with the same bits as without interruption, given the same device,
+numbers of processes and threads, and version of PyTorch.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ from convatlas.training.trainer import Trainer
 
 @dataclass
 class Position:
-    """Position of a run, which a checkpoint holds beside the trainer's state.
+    """Progress of a run, which a checkpoint stores beside the trainer's state.
 
     Attributes:
         epoch: Current epoch, from 0.
-        step: Steps of it that are done.
-        loss: Sum of the loss over its photos so far.
+        step: Number of finished steps of this epoch.
+        loss: Sum of the loss over the photos of these steps.
         seconds: Training time so far, without interruptions.
         best: Best validation accuracy so far; -1 before there is one.
         best_epoch: Epoch of the best validation accuracy; -1 before there is one.
@@ -77,19 +77,19 @@ def fit(
     device: str = "auto",
     tensorboard: bool = False,
 ) -> Steps[TrainingResult]:
-    """Train a net; write its weights, result, metrics and last checkpoints to `folder`.
+    """Train a net; write weights, result, metrics and the last checkpoints to `folder`.
 
     Args:
-        net: A net of the atlas, or any module (N, C, H, W) -> (N, classes). It holds the reported weights afterwards.
+        net: A net of the atlas, or any module (N, C, H, W) -> (N, classes). Afterwards it holds the reported weights.
         data: Data from `load_splits`.
         recipe: Settings of the training.
-        folder: Folder of this run alone.
+        folder: Folder of the run, for no other use.
         resume: Whether to resume from the folder's newest checkpoint, if there is one.
         device: "auto", "cpu", "cuda" or "mps".
         tensorboard: Whether to write TensorBoard's file too.
 
     Raises:
-        TrainingError: The run cannot start or continue; the message says what is kept.
+        TrainingError: The run cannot start or continue; the message says which checkpoint is kept.
     """
     chosen, folder = device_of(device), Path(folder)
     with process_group(chosen) as world:
@@ -112,7 +112,7 @@ class _Run:
         tensorboard: bool,
     ):
         if recipe.patience and data.validation is None:
-            raise TrainingError("patience needs photos to choose by: hold some out with val_split")
+            raise TrainingError("patience needs a validation split: hold photos out with val_split")
         for split, dataset in (("training", data.train), ("validation", data.validation), ("test", data.test)):
             if dataset is not None:
                 check_labels(dataset.labels, len(data.classes), split)
@@ -144,7 +144,7 @@ class _Run:
         yield total, total, self._finish()
 
     def _train_epoch(self) -> Iterator[int]:
-        """Take the remaining steps of the epoch; yield the number of steps done in all."""
+        """Take the remaining steps of the epoch; after each, yield the number of steps done in the whole run."""
         position, recipe = self.position, self.recipe
         self.trainer.set_train_mode()
         started = time.perf_counter()
@@ -174,7 +174,7 @@ class _Run:
         position.loss += loss * len(batch.indices)
 
     def _finish_epoch(self) -> None:
-        """Evaluate the epoch on the validation split, log it, and save it, also as the best if it improved."""
+        """Evaluate on the validation split, log the epoch, and save a checkpoint, also as the best if it improved."""
         position, validation = self.position, None
         if self.data.validation is not None:
             with self.trainer.ema_weights():
@@ -194,12 +194,12 @@ class _Run:
         return bool(self.recipe.patience) and self.position.epoch - self.position.best_epoch > self.recipe.patience
 
     def _finish(self) -> TrainingResult:
-        """Put the weights to report into the net, test them once, and write them and the result."""
+        """Load the reported weights into the net, test them once, and write weights and result."""
         position, data = self.position, self.data
         if data.validation is not None:
             best = checkpoints.load_latest(self.folder / "best")
             if best is None:
-                raise TrainingError(f"{self.folder / 'best'}, which held the best checkpoint, is empty")
+                raise TrainingError(f"the best checkpoint is missing from {self.folder / 'best'}")
             self.trainer.load_weights(best[1])
         sha256 = self.trainer.finalize()
         validation, test = (

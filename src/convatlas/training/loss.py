@@ -1,4 +1,4 @@
-"""The losses, and a net together with its loss as one module, so that both are compiled and distributed as one."""
+"""Losses, and a module that joins a net with its loss, so that both are compiled and distributed together."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from convatlas.nets.net import Net
 from convatlas.training.recipe import Recipe
 
 GARBAGE = 1.0
-"""j of LeNet-5's criterion: the distance assumed between an image without a digit and its class (LeCun et al. 1998,
-eq. 9)."""
+"""The constant j of LeNet-5's criterion: the distance of the class "not a digit" (LeCun et al. 1998, eq. 9)."""
 
 
 def _mse(y: Tensor, target: Tensor) -> Tensor:
@@ -32,7 +31,7 @@ CRITERIA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": _mse,
     "map": _map,
 }
-"""Outputs (N, classes) and target probabilities (N, classes) -> losses (N,)."""
+"""Functions (outputs (N, classes), target probabilities (N, classes)) -> losses (N,), by name."""
 
 CRITERION_BY_OUTPUT = {"squashed": "mse", "rbf": "map"}
 """Criterion for each output gene; cross-entropy for all others."""
@@ -47,7 +46,7 @@ class NetWithLoss(nn.Module):
     Args:
         net: The net; (N, C, H, W) -> (N, classes).
         recipe: Recipe that names the loss.
-        class_weights: Weight of each class (classes,); None to weight all alike.
+        class_weights: Weight of each class (classes,); None for equal weights.
 
     Raises:
         TrainingError: The loss does not fit the net or, on the first batch, the net does not fit the classes.
@@ -104,7 +103,7 @@ class NetWithLoss(nn.Module):
         if y.shape != target.shape:
             outputs, classes = ("x".join(map(str, tensor.shape[1:])) for tensor in (y, target))
             raise TrainingError(f"the net has {outputs} outputs for a photo; the data have {classes} classes")
-        # In full precision, whatever the net computes in.
+        # In float32, even if the net computes in less.
         losses = self.criterion(y.float() if y.dtype in (torch.bfloat16, torch.float16) else y, target.to(y.device))
         return (losses if self.class_weights is None else losses * (target @ self.class_weights)).mean()
 

@@ -1,4 +1,4 @@
-"""Loss, accuracy and confusion matrix of a net on a data set, over all processes."""
+"""Measure loss, accuracy and confusion matrix of a net on a data set, over all processes."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Score:
     """Metrics of a net on a data set.
 
     Attributes:
-        loss: Mean over the photos.
-        confusion: Number of photos of class i classified as class j, at [i][j].
+        loss: Mean loss over the photos.
+        confusion: Confusion matrix: photos of class i classified as class j, at [i][j].
     """
 
     loss: float
@@ -44,7 +44,7 @@ class Score:
 
 @torch.no_grad()
 def score(module: NetWithLoss, dataset: ImageDataset, classes: int, world: World, device: torch.device) -> Score:
-    """Evaluate a net on all photos; each of its modules is then in the mode it was in."""
+    """Evaluate a net on all photos; the mode of its modules is restored."""
     mean, confusion = MeanMetric().to(device), MulticlassConfusionMatrix(classes).to(device)
     batches = index_batches(world.shard(torch.arange(len(dataset.labels))), BATCH)
     with evaluating(module):

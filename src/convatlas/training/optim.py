@@ -1,4 +1,4 @@
-"""Which weights are trained, and how fast: freezing, parameter groups, the optimizer, the learning rate, the EMA."""
+"""Freeze modules, build the optimizer with its parameter groups, schedule the learning rate, average the weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from convatlas.base.errors import TrainingError
 from convatlas.training.recipe import Recipe
 
 RISE, START_DIVISOR, END_DIVISOR = 0.3, 25.0, 1e4
-"""One cycle: share of the steps in which the rate rises; ratio of top to start rate; ratio of start to end rate."""
+"""One-cycle schedule: share of steps with a rising rate; ratio of top to start rate; ratio of start to end rate."""
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
@@ -60,7 +60,7 @@ def freeze(net: nn.Module, patterns: tuple[str, ...]) -> list[nn.Module]:
 
 
 def build_optimizer(net: nn.Module, recipe: Recipe) -> Optimizer:
-    """Optimizer over the weights that are trained; each parameter group holds its `scale` of the learning rate."""
+    """Build the optimizer of the trained weights; each parameter group has its `scale` of the learning rate."""
     groups: dict[tuple[float, float], list[Tensor]] = {}
     scales = _lr_scales(net, recipe.layer_decay)
     for name, weight in net.named_parameters():
@@ -77,13 +77,13 @@ def build_optimizer(net: nn.Module, recipe: Recipe) -> Optimizer:
 
 
 def _lr_scales(net: nn.Module, decay: float) -> dict[str, float]:
-    """Scale of the learning rate for each child with weights, by name; the last one has 1."""
+    """Scale of the learning rate of each child module with weights, by name; 1 for the last one."""
     names = list(dict.fromkeys(name.partition(".")[0] for name, _ in net.named_parameters()))
     return {name: decay ** (len(names) - 1 - position) for position, name in enumerate(names)}
 
 
 def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
-    """Set the learning rate of the next step, in each group by its scale."""
+    """Set the learning rate of each parameter group to `lr` times its scale."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["scale"]
 

@@ -1,4 +1,4 @@
-"""The charts of a training: its curves, and the confusion of classes."""
+"""Draw the charts of a training: loss and error curves, and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from convatlas.training.result import TrainingResult
 from convatlas.training.run_folder import read_lines, write_file
 
 MAX_NAMES = 25
-"""Classes up to which a confusion matrix shows names and counts."""
+"""Largest number of classes with which a confusion matrix shows names and counts."""
 
 
 def draw(folder: Path, result: TrainingResult) -> list[Path]:
-    """Write curves.png and, if anything was tested, confusion.png beside a run's result; return their paths.
+    """Write curves.png and, if there is a confusion matrix, confusion.png to a run's folder; return their paths.
 
     Raises:
         TrainingError: They cannot be written.
@@ -31,7 +31,7 @@ def draw(folder: Path, result: TrainingResult) -> list[Path]:
 
 
 def curves(lines: Sequence[dict[str, Any]], result: TrainingResult) -> Chart:
-    """Return the loss of each epoch and, beside it, the error on the validation photos."""
+    """Return curves of the loss and, with a validation split, of the validation error, by epoch."""
     epochs = [line["epoch"] for line in lines]
     losses: list[Mark] = [Curve(epochs, [line["loss"] for line in lines], SERIES[0], "loss, training")]
     panels: list[Panel] = []
@@ -51,7 +51,7 @@ def _by_epoch(epochs: Sequence[int], curves: Sequence[Mark], label: str, chosen:
 
 
 def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Chart:
-    """Return a heat map with a row for each class and a column for each prediction; few classes show their counts."""
+    """Return a heat map with a row for each class and a column for each prediction, with counts if there is room."""
     shares = [[count / max(sum(row), 1) for count in row] for row in counts]
     if len(classes) <= MAX_NAMES:
         texts = [[str(count) if count else "" for count in row] for row in counts]

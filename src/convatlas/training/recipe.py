@@ -1,4 +1,4 @@
-"""The settings of a training, under the names that timm's flags have."""
+"""Settings of a training, with the names of timm's command line options."""
 
 from __future__ import annotations
 
@@ -25,47 +25,47 @@ class Recipe:
 
     Attributes:
         epochs: Number of passes over the training photos.
-        batch_size: Photos a step, over all processes together.
+        batch_size: Photos in a step, over all processes.
         opt: "sgd" (with momentum), "nesterov" or "adamw".
         lr: Largest learning rate.
         momentum: Momentum of the gradient; with adamw the first beta.
-        weight_decay: Decay of weights; norms and biases have none.
-        sched: "constant"; "cosine" down to `min_lr`; "onecycle" (Smith & Topin 2017: up by a cosine for 30 % of the
-            steps from lr / 25, down by another to lr / 250,000); "step", times `decay_rate` every `decay_epochs`.
+        weight_decay: Weight decay; not applied to norms and biases.
+        sched: "constant"; "cosine" down to `min_lr`; "onecycle" (Smith & Topin 2017: up from lr / 25 for 30 % of the
+            steps, then down to lr / 250,000, both by a cosine); "step", times `decay_rate` every `decay_epochs`.
         warmup_epochs: Epochs in which the rate grows from 0; ignored with onecycle, which has a warmup of its own.
         min_lr: Final rate of the cosine.
         decay_epochs: Epochs between two steps of `sched` = "step".
         decay_rate: Factor of each step of `sched` = "step".
-        layer_decay: Factor from each stage's rate to the one of the stage before it; 1 for the same rate everywhere.
+        layer_decay: Ratio of each stage's learning rate to that of the next stage; 1 for equal rates.
         freeze: Names or patterns of stages and modules ("stem", "block1.*") whose weights are not trained.
         clip_grad: Largest norm of the gradient; 0 for no limit.
         loss: "auto": the net's own if it has one, else the one for its kind of outputs; "cross_entropy"; "mse", to
             targets of 1 and -1; "map", on LeNet-5's distances (LeCun et al. 1998, eq. 9); "net".
         smoothing: Label smoothing: share of the target that is spread over all classes.
-        class_weights: "balanced" to weight all classes alike, however many photos each has; "none".
+        class_weights: "balanced" to give all classes equal weight, however many photos each has; "none".
         mixup: Alpha of the Beta distribution that mixup draws its shares from; 0 for none.
         cutmix: Alpha of the Beta distribution that CutMix draws its shares from; 0 for none. With both, each step
             uses one of the two at random.
-        aa: Magnitude of RandAugment's two operations a photo, 1 to 30; 0 for none.
+        aa: Magnitude of RandAugment, which applies two operations to each photo, 1 to 30; 0 for none.
         distort: Strength of random shifts, scalings, squeezes and shears of digits; 0 for none, 1 is strong.
-        deslant: Whether to deslant the digits of all splits, by their moments.
+        deslant: Whether to deslant the digits of all splits.
         hflip: Probability of a horizontal flip.
         scale: Smallest share of a photo that a random crop keeps; 1 for the centre crop, as in testing.
         model_ema: Decay of the exponential moving average of the weights, which is reported instead of them; 0 for
             none.
-        amp: "bfloat16" or "float16" to compute in it where that is safe; "none".
-        channels_last: Whether to lay out photos and weights with channels last, if the net is one of the atlas: on a
-            CPU a step of ResNet-18 takes 0.9 of the time, one of MobileNetV2 0.6.
-        torchcompile: Whether to compile net and loss.
+        amp: Dtype of automatic mixed precision, "bfloat16" or "float16"; "none".
+        channels_last: Whether to use the memory format channels last, for nets of the atlas: on a CPU a step of
+            ResNet-18 takes 0.9 of the time, one of MobileNetV2 0.6.
+        torchcompile: Whether to compile net and loss with `torch.compile`.
         val_split: Share of the training photos that is held out to choose the best epoch, if the data set has no
             validation split.
         patience: Epochs without improvement after which to stop; 0 to never stop early.
-        checkpoint_steps: Steps between two checkpoints within an epoch; 0 for one after each epoch alone.
+        checkpoint_steps: Steps between two checkpoints within an epoch; 0 for checkpoints after each epoch only.
         seed: Seed of order, augmentation and dropout.
 
     Raises:
-        TrainingError: A value out of its range.
-        UnknownName: An unknown optimizer, schedule, loss, precision or class weighting.
+        TrainingError: A value is out of its range.
+        UnknownName: The optimizer, schedule, loss, precision or class weighting is unknown.
     """
 
     epochs: int = 10
@@ -137,12 +137,12 @@ class Recipe:
             raise TrainingError(f"{name} is a number {allowed}; got {value!r}")
 
     def to_dict(self) -> dict[str, Any]:
-        """All settings as plain values; `from_dict` is the inverse."""
+        """Return all settings as plain values; `from_dict` is the inverse."""
         return dataclasses.asdict(self) | {"freeze": list(self.freeze)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Recipe with these settings, and defaults for all others.
+        """Make a recipe with these settings, and defaults for all others.
 
         Raises:
             TrainingError: A setting has a value of the wrong type.
@@ -161,7 +161,7 @@ class Recipe:
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
-    """Read the settings in a TOML file.
+    """Read settings from a TOML file.
 
     Raises:
         TrainingError: The file cannot be read, or is not TOML.

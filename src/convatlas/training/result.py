@@ -1,4 +1,4 @@
-"""The result of a training, and the lineage that it gives the net."""
+"""Record of a finished training, and the lineage of the trained net."""
 
 from __future__ import annotations
 
@@ -21,19 +21,18 @@ class TrainingResult(Record):
     """Result of a finished training.
 
     Attributes:
-        net: Name of the card, or class of the user's own net.
+        net: The card's name, or the class name of a user's own net.
         data: Name of the data set.
         recipe: All settings.
         epochs: Number of epochs trained; fewer than the recipe's after early stopping.
-        epoch: Epoch of the weights, from 1: the last, or the best on the validation split. Never chosen by the test
-            split.
+        epoch: Epoch of the weights, from 1: the best on the validation split, or the last one without such a split.
         steps: Number of steps taken.
         seconds: Training time, without interruptions.
-        loss: Mean training loss of that epoch, on the photos as augmented.
+        loss: Mean training loss of that epoch, on augmented photos.
         validation_top1: Validation accuracy in percent; None without a validation split.
         test_top1: Test accuracy in percent; None without a test split.
-        confusion: Confusion matrix on the test split, or else the validation split: photos of class i classified as
-            class j, at [i][j].
+        confusion: Confusion matrix on the test split, or on the validation split if there is no test split: photos of
+            class i classified as class j, at [i][j].
         classes: Class names.
         sha256: Hash of the weights, and of their moving average if there is one.
         weights: Path of the weight file.

@@ -1,4 +1,4 @@
-"""The folder of a run: which process owns it, which run it holds, and the files in it."""
+"""The folder of a run: its lock, the identity of the run, and the files in it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHECKPOINTS = "checkpoint-*.pt"
 
 @contextmanager
 def own_folder(folder: Path, resume: bool) -> Iterator[None]:
-    """Create the folder of a run and hold its lock; a second run in it is refused meanwhile.
+    """Create the folder of a run and lock it, so that a second run in it is refused.
 
     Raises:
         TrainingError: Another run is using the folder, it holds a run and `resume` is false, or it cannot be written.
@@ -75,7 +75,7 @@ def read_identity(folder: Path) -> dict[str, Any]:
     """
     lines = read_lines(folder / "run.json")
     if not lines or not isinstance(lines[0], dict):
-        raise TrainingError(f"{folder / 'run.json'}, which says what this run is, is damaged or gone")
+        raise TrainingError(f"{folder / 'run.json'}, which identifies the run, is damaged or missing")
     return lines[0]
 
 
@@ -91,7 +91,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
-    """Write a JSON lines file as a whole: it is small, and never ends in half a line."""
+    """Write a JSON lines file atomically, so that it never ends in half a line."""
     write_file(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
 
 

@@ -1,4 +1,4 @@
-"""Seeds of everything random in a training, as functions of (seed, epoch, index of the photo or step)."""
+"""Seed everything random in a training, as functions of (seed, epoch, index of the photo or step)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Stream(enum.IntEnum):
 
 
 def generator(stream: Stream, *key: int) -> np.random.Generator:
-    """NumPy generator of one stream and key; equal arguments give equal numbers, wherever they are drawn."""
+    """Make the NumPy generator of a stream and key; equal arguments give equal numbers in any process."""
     return np.random.default_rng([int(stream), *key])
 
 
@@ -36,10 +36,10 @@ def permutation(seed: int, epoch: int, count: int) -> Tensor:
 
 
 def seed_torch(stream: Stream, *key: int) -> None:
-    """Seed PyTorch's own generators, on all devices, for one stream and key."""
-    # Not by NumPy, whose construction of a generator takes a thirtieth of a small step.
+    """Seed PyTorch's global generators, on all devices, for a stream and key."""
+    # Hashed here: constructing a NumPy generator would take 3 % of a small step.
     seed = int.from_bytes(hashlib.blake2b(repr((int(stream), *key)).encode(), digest_size=7).digest())
-    # `torch.manual_seed` records the whole call stack for each device that is not in use: a third of a small step.
+    # `torch.manual_seed` records the call stack for each unused device, which takes a third of a small step.
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(seed)
@@ -57,7 +57,7 @@ def deterministic(device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=None if device.type == "cuda" else []):
         # On GPUs some layers have no deterministic algorithm; PyTorch warns and names them.
         torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
-        # Filling finds layers that read uninitialized memory, which ours do not; it costs a twelfth of a step.
+        # Filling would reveal reads of uninitialized memory, which our layers do not do; it takes 8 % of a step.
         settings.fill_uninitialized_memory = False
         try:
             yield

@@ -39,16 +39,16 @@ def train(
     workers: int = 0,
     tensorboard: bool = False,
 ) -> Steps[TrainingResult]:
-    """Train a net on a data set; write weights, metrics, figures and checkpoints to the folder of the run.
+    """Train a net on a data set; write weights, metrics, charts and checkpoints to the folder of the run.
 
     Args:
         net: Name of a net, or `package.module:callable` for your own.
         data: "mnist", "fashion_mnist", a folder with a folder for each class (or with a folder for each split), or a
             CSV file of path, label and split.
-        recipe: Settings by name; defaults of `Recipe` for all others.
+        recipe: A `Recipe`, or its settings by name, with defaults for all others.
         output: Folder of the run; by default "runs/NET-DATA".
         weights: Pretrained weights to start from, as in `load`; by default random ones.
-        genes: Genes to swap, as in `build`.
+        genes: Genes to change, as in `build`.
         size: Size of the photos, as in `build`.
         resume: Whether to resume the run in the folder.
         device: "auto", "cpu", "cuda" or "mps".
@@ -56,7 +56,7 @@ def train(
         tensorboard: Whether to write TensorBoard's file too.
 
     Raises:
-        ConvAtlasError: The training cannot start or continue; the message says why, and what is kept.
+        ConvAtlasError: The training cannot start or continue; the message says why, and which checkpoint is kept.
     """
     settings = recipe if isinstance(recipe, Recipe) else Recipe.from_dict(recipe or {})
     if type(workers) is not int or workers < 0:
@@ -94,7 +94,7 @@ def build_net(
     sides = (size, size) if isinstance(size, int) else size
     if is_user_net(net):
         if sides is None:
-            raise TrainingError("your own net does not say how large its photos are: say size")
+            raise TrainingError("your own net does not define the size of its input: set size")
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             return load_user_net(net), sides

@@ -1,4 +1,4 @@
-"""A net in training: one step, evaluation, and the state that a checkpoint holds."""
+"""Take training steps, evaluate a net, and save or restore the state of its training."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Trainer:
         self.net, self.recipe, self.device, self.world = net, recipe, device, world
         self.classes = len(data.classes)
         self.net.to(device)
-        # Other nets may depend on the default layout, for example by `view`.
+        # A user's own net may depend on the default memory format, for example by `view`.
         self.channels_last = recipe.channels_last and isinstance(net, Net)
         if self.channels_last:
             to_channels_last(net)
@@ -67,10 +67,10 @@ class Trainer:
         self.ema = {name: value.clone() for name, value in net.state_dict().items()} if recipe.model_ema else {}
 
     def check_smallest_batch(self, train: ImageDataset) -> None:
-        """Refuse batches of one photo if the net cannot train on one: a batch norm of maps of one pixel.
+        """Refuse batches of one photo if the net cannot train on them, because of a batch norm of 1 x 1 feature maps.
 
         Raises:
-            TrainingError: The last batch of an epoch, or each, would have one photo.
+            TrainingError: The last batch of an epoch, or every batch, would have one photo.
         """
         batch_size, count = self.recipe.batch_size, len(train.labels)
         last = count % batch_size or min(batch_size, count)
@@ -133,7 +133,7 @@ class Trainer:
 
     @contextmanager
     def ema_weights(self) -> Iterator[None]:
-        """Give the net the moving average of its weights, if there is one, and the weights themselves afterwards."""
+        """Use the moving average of the weights, if there is one, within the context; then restore the weights."""
         if not self.ema:
             yield
             return
@@ -145,7 +145,7 @@ class Trainer:
             self.net.load_state_dict(weights)
 
     def finalize(self) -> str:
-        """Leave the weights to report in the net, in evaluation mode; return the hash of weights and average."""
+        """Load the reported weights into the net, in evaluation mode; return the hash of weights and moving average."""
         sha256 = fingerprint(self.net.state_dict(), self.ema)
         if self.ema:
             self.net.load_state_dict(self.ema)
@@ -153,7 +153,7 @@ class Trainer:
         return sha256
 
     def state_dict(self) -> dict[str, Any]:
-        """State to resume from, in plain values and tensors."""
+        """Return the state to resume from, in plain values and tensors."""
         return {
             "net": self.net.state_dict(),
             "ema": self.ema,

@@ -1,8 +1,8 @@
-"""Boosted LeNet-4 (Drucker, Schapire & Simard 1993): each net is trained on what those before it find hard.
+"""Boosted LeNet-4 (Drucker, Schapire & Simard 1993): each net learns digits that are hard for the nets before it.
 
-Half of the second net's photos are such as the first gets wrong, half such as it gets right; the third's are those on
-which the two disagree. So few are wrong that they are searched for among distorted digits. Each net is one training of
-the usual loop in a folder of its own, so that the whole can be interrupted and resumed.
+Half of the second net's photos are misclassified by the first, half are not; the third net's are those on which the
+first two disagree. As few digits are misclassified, hard ones are searched for among distorted digits. Each net is
+trained by the usual loop in a folder of its own, so that the whole can be interrupted and resumed.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from convatlas.training.recipe import Recipe
 from convatlas.training.run_folder import write_file
 
 HARD_PHOTOS = 20_000
-"""Photos that the second and the third net are trained on."""
+"""Number of photos that the second and the third net are each trained on."""
 
 MAX_PASSES = 40
-"""Largest number of passes over all digits, distorted differently each time, in the search for hard photos."""
+"""Largest number of passes over all digits, distorted differently in each, to search for hard photos."""
 
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.375, 0.5, 0.75, 1.0)
-"""Shares of the digits that are passed on to nets 2 and 3. With 0.375 a photo costs 1.75 nets, the paper's average."""
+"""Shares of the digits that are passed on to nets 2 and 3. With 0.375 a digit takes 1.75 nets on average, as in the paper."""
 
 PUBLISHED_SHARE = 0.375
 SEARCH_EPOCH = 1_000_000
-"""Epoch whose distortions the first search uses (the second twice this): none that a net was trained on."""
+"""Epoch that seeds the first search's distortions (twice this for the second), far from those of training."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class OperatingPoint:
     """The boosted net at one threshold.
 
     Attributes:
-        requested: Share of the held-out digits to pass on to nets 2 and 3, by which the threshold was chosen.
-        threshold: Margin of the first net's best output below which a digit is passed on.
+        requested: Share of the held-out digits that the threshold was chosen to pass on to nets 2 and 3.
+        threshold: Margin between the first net's two largest outputs below which a digit is passed on.
         share: Share of the test digits that is passed on.
         error: Test error in percent.
-        cost: Nets evaluated a photo.
+        cost: Mean number of nets evaluated for a digit.
         seconds: CPU time for all test digits; the smallest of three measurements.
     """
 
@@ -77,9 +77,9 @@ def train_boosted(
         data: Digits; the threshold is chosen on the validation split.
         recipe: Recipe of each net's training; it also says how far digits are distorted.
         genes: Genes of the nets.
-        folder: Folder of this run; what it holds already is resumed.
+        folder: Folder of this run, which is resumed if it was interrupted.
         hard_photos: Number of photos to train nets 2 and 3 on.
-        redistort: Whether those are distorted again in each epoch.
+        redistort: Whether to distort these photos again in each epoch.
 
     Returns:
         The net with the threshold of `PUBLISHED_SHARE`, and the curve.
@@ -118,7 +118,7 @@ def train_boosted(
 
 
 def _load_or_find(train: InMemoryDataset, nets: Sequence[nn.Module], count: int, path: Path) -> tuple[Tensor, Tensor]:
-    """Hard photos and labels from `path`, or found and kept there, so that a resumed run need not search again."""
+    """Load hard photos and labels from `path`, or find and save them there, so that a resumed run need not search."""
     if path.exists():
         photos, labels = torch.load(path, weights_only=True)
         return photos, labels

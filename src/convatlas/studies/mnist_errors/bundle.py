@@ -1,7 +1,7 @@
 """Bundle the trained digit nets with the package: `python -m convatlas.studies.mnist_errors.bundle RUNS`.
 
-Bundled are the runs as published, whose genes are the card's, with seed 0, whichever seed did best on the test digits.
-Nets whose runs are not finished keep the file that is bundled already.
+It takes the runs of the protocol as published, which have the card's genes, with seed 0, whichever seed has the lowest
+test error. Nets whose runs are not finished keep the file that is bundled already.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The charts of the error table: printed errors beside ours, and what the boosted net's second and third nets add."""
+"""Draw the charts of the error table: printed errors beside ours, and the error curve of the boosted net."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from convatlas.training.plots import save_chart
 
 COLOURS = {"published": SERIES[0], "modern": SERIES[1]}
 OFFSETS = {"published": -0.16, "modern": 0.16}
-"""How far below its row each protocol's errors stand, in rows."""
+"""Vertical offset of each protocol's errors from their row, in rows."""
 
 
 def draw(folder: Path, rows: Sequence[Mapping[str, Any]], suffix: str = "") -> list[Path]:
@@ -39,7 +39,7 @@ def draw(folder: Path, rows: Sequence[Mapping[str, Any]], suffix: str = "") -> l
 
 
 def errors(rows: Sequence[Mapping[str, Any]]) -> Chart:
-    """Return printed errors beside ours of both protocols, on a logarithmic scale: mean, deviation, a dot a seed."""
+    """Return printed errors beside ours of both protocols, on a log scale: mean, deviation, a dot for each seed."""
     shown = [row for row in ROWS if any(result["row"] == row.key for result in rows)]
     places = {row.key: place for place, row in enumerate(shown)}
     printed = {places[result["row"]]: result["printed"] for result in rows}
@@ -62,7 +62,7 @@ def errors(rows: Sequence[Mapping[str, Any]]) -> Chart:
 
 
 def boosting(curves: Mapping[str, Sequence[Sequence[Mapping[str, float]]]]) -> Chart:
-    """Return the boosted net's error by the share of digits that go on, and its time beside that of all three nets.
+    """Return the boosted net's error, and its time relative to three nets, by the share of digits passed on.
 
     Args:
         curves: The points of each seed by protocol; thin lines are seeds, thick ones their mean.

@@ -1,18 +1,18 @@
-"""The rows of the error table, and how each net is trained by two protocols.
+"""The rows of the error table, and the recipe of each by two protocols.
 
 "As published" keeps what LeCun et al. 1998 say: targets of 1 and -1 or distances to bitmaps, 1.7159 tanh(2x / 3),
 squared errors, gradient descent, and the data that each figure was measured on (784-10's 8.4 % on deslanted digits, the
 one hidden layer's 3.6 and 3.8 % and the boosted net's 0.7 % on distorted ones). What the paper leaves open is chosen
-here: the criterion of the linear classifier (the same squashed outputs as all others have); momentum or AdamW instead
-of second derivatives, by which each weight had a rate of its own (AdamW for the LeNets and most of the perceptrons,
-which momentum leaves unfinished after as long a time); the length of training; the strength of the distortions. Rates
-and lengths were chosen on a sixth of the training digits, held out; a net trained on the other five sixths has 1.1 to
-1.3 times the error there that it has on the test digits after training on all six.
+here: the criterion of the linear classifier (squashed outputs, as all others have); momentum or AdamW instead of
+learning rates by second derivatives for each weight (AdamW for the LeNets and most of the perceptrons, which do not
+converge in the same time with momentum); the length of training; the strength of the distortions. Learning rates and
+lengths were chosen on a held-out sixth of the training digits; the error there, after training on the other five
+sixths, is 1.1 to 1.3 times the test error after training on all digits.
 
-"Modern" is cross-entropy on dense outputs, AdamW and one cycle. The boosted net's targets are smoothed: its outputs are
-added, and one overconfident net would outvote the two others. The photos that its second and third net are trained on
-are distorted again in each epoch, since they are memorized otherwise (on held-out digits the error of all three is
-0.58 % instead of 0.76 %).
+"Modern" has cross-entropy on dense outputs, AdamW and one cycle. The boosted net has label smoothing: the outputs of
+its nets are added, and one overconfident net would outvote the two others. The photos for its second and third net are
+distorted again in each epoch, because they would be memorized otherwise (the held-out error of all three nets is 0.58 %
+instead of 0.76 %).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DENSE = {"output": "dense"}
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table.
+    """A row of the table.
 
     Attributes:
         net: Name of the card.
@@ -37,7 +37,7 @@ class Row:
         published: Recipe of the protocol as published.
         modern: Recipe of the modern protocol.
         genes: Genes that differ from the card's in the protocol as published.
-        why: Reason why the protocol as published misses the printed error; empty if it does not.
+        why: Reason why the protocol as published misses the printed error; empty if it meets it.
     """
 
     net: str
@@ -54,7 +54,7 @@ class Row:
         return f"{self.net}-{self.figure}"
 
     def recipe(self, protocol: str, seed: int, quick: bool) -> Recipe:
-        """Recipe of one run; with a tenth of the epochs if quick."""
+        """Recipe of one run; if quick, with a tenth of the epochs."""
         recipe = replace(self.published if protocol == "published" else self.modern, seed=seed)
         return replace(recipe, epochs=max(1, recipe.epochs // 10)) if quick else recipe
 

@@ -1,4 +1,4 @@
-"""The runs of the error table: every row by two protocols with several seeds, each of which can be resumed."""
+"""List and execute the runs of the error table: each row by two protocols with several seeds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUICK_HARD_PHOTOS = 2000
 
 @dataclass(frozen=True)
 class Task:
-    """One run.
+    """A run of the error table.
 
     Attributes:
         key: Key of the row.
@@ -47,7 +47,7 @@ class Task:
 
 
 def list_tasks(quick: bool, seeds: int, rows: Sequence[str]) -> list[Task]:
-    """All runs, the longest first, so that none is left to run alone at the end.
+    """List all runs, the longest first, so that no long run remains alone at the end.
 
     Raises:
         UnknownName: There is no such row.
@@ -61,7 +61,7 @@ def list_tasks(quick: bool, seeds: int, rows: Sequence[str]) -> list[Task]:
 
 
 def run(task: Task, output: Path) -> dict[str, Any]:
-    """Run a task, or resume it; its outcome is kept in its folder, and read from there if it is done.
+    """Run or resume a task and write its outcome to its folder; read the outcome if the task is finished.
 
     Raises:
         ConvAtlasError: It cannot run, or its folder holds a run of another recipe.
@@ -80,7 +80,7 @@ def run(task: Task, output: Path) -> dict[str, Any]:
     if path.exists():
         stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if {name: stored.get(name) for name in settings} != settings:
-            raise TrainingError(f"{folder} holds a run of another recipe; take it away")
+            raise TrainingError(f"{folder} holds a run of another recipe; move it away")
         return stored
     is_boosted = row.net == "boosted_lenet4"
     net = build("lenet4" if is_boosted else row.net, channels=1, genes=genes, seed=task.seed)
@@ -90,7 +90,7 @@ def run(task: Task, output: Path) -> dict[str, Any]:
         boosted, curve = train_boosted(data, recipe, genes, folder, hard_photos, redistort=task.protocol == "modern")
         results = [json.loads((folder / f"net{number}" / "result.json").read_text()) for number in (1, 2, 3)]
         outcome = {
-            # With all three nets on every digit, as the paper's figure is.
+            # With all three nets on every digit, as in the paper.
             "error": curve[-1].error,
             "nets": [100 - result["test_top1"] for result in results],
             "curve": [asdict(point) for point in curve],

@@ -1,4 +1,4 @@
-"""The error table: printed errors beside ours, mean and standard deviation."""
+"""The error table: printed errors beside mean and standard deviation of ours."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ErrorTable(StudyResult):
     """
 
     def table(self) -> Table:
-        """One line for each row of the review, with both protocols."""
+        """Table with a line for each row of the review, with both protocols."""
         columns: tuple[Column, ...] = (
             Column("net", "net"),
             Column("data", "digits (as published)"),
@@ -58,7 +58,7 @@ class ErrorTable(StudyResult):
         )
 
     def boosting(self) -> Table:
-        """The boosted net's error by the share of digits that all three nets see, mean of all seeds."""
+        """Table of the boosted net's error by the share of digits that all three nets see, mean of all seeds."""
         columns: tuple[Column, ...] = (
             Column("protocol", "protocol"),
             Column("share", "to nets 2 and 3, %", lambda value: f"{value:.1f}"),
@@ -78,7 +78,7 @@ class ErrorTable(StudyResult):
         """Read the table that `reproduce` wrote.
 
         Raises:
-            TrainingError: It cannot be read, or is something else.
+            TrainingError: The file cannot be read, or is not such a table.
         """
         try:
             data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -89,7 +89,7 @@ class ErrorTable(StudyResult):
 
 
 def mean_curve(curves: Sequence[Sequence[Mapping[str, float]]]) -> list[dict[str, float]]:
-    """Mean of the seeds' curves: share, error and time in percent, cost in nets a digit."""
+    """Average the seeds' curves: share, error and time in percent, cost in nets for a digit."""
     return [
         {
             "share": 100 * statistics.fmean(point["share"] for point in points),

@@ -1,1 +1,1 @@
-"""The data to train on: data sets, loading, augmentation."""
+"""Data sets to train on, their batches and their augmentation."""

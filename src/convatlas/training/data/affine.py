@@ -1,6 +1,6 @@
-"""Affine distortions of digits, as LeCun et al. 1998 (section III-A) enlarged their data, and deslanting.
+"""Distort digits by random affine maps, as LeCun et al. 1998 (section III-A) enlarged their data, and deslant them.
 
-The paper gives no amounts; `MAX_AMOUNTS` is ours.
+The paper does not say how strongly; `MAX_AMOUNTS` is our choice.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 from convatlas.training.seeding import Stream, generator
 
 MAX_AMOUNTS = torch.tensor([2.5, 2.5, 0.15, 0.15, 0.35])
-"""Largest amounts at `distort` = 1: pixels to the right, pixels down, scale, squeeze (wider and lower by the same
+"""Largest amounts at `distort` = 1: shift right and shift down in pixels, scale, squeeze (wider and lower by the same
 factor), horizontal shear."""
 
 
@@ -34,7 +34,7 @@ class AffineDistortions:
         self.amounts = (2 * torch.from_numpy(drawn) - 1) * MAX_AMOUNTS * strength
 
     def __call__(self, x: Tensor, indices: Tensor, background: float) -> Tensor:
-        """Distort the photos (N, C, H, W) that have these indices; what enters from outside is `background`."""
+        """Distort the photos (N, C, H, W) with these indices; pixels from outside of a photo are `background`."""
         right, down, scale, squeeze, shear = self.amounts[indices].unbind(1)
         wide, tall = 1 / (1 + scale + squeeze), 1 / (1 + scale - squeeze)
         height, width = x.shape[2:]

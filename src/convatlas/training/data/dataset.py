@@ -1,4 +1,4 @@
-"""What the training loop needs of a data set."""
+"""The protocol of data sets to train on, and checks of their labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Digits, which are grey and kept in memory: loading them, and the preprocessing of nets whose weights have none."""
+"""Load MNIST or Fashion-MNIST to train on, and choose the preprocessing for nets without pretrained weights."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ FOREGROUND, BACKGROUND = 1.175, -0.1
 
 
 def is_digits(data: str) -> bool:
-    """Whether `data` names one of the sets of digits."""
+    """Whether `data` names MNIST or Fashion-MNIST."""
     return data in DATA_SETS
 
 
 def load_digits(name: str, preprocessing: Preprocessing, recipe: Recipe) -> dict[str, ImageDataset]:
-    """Load the splits "train" and "test" of a set of digits.
+    """Load the splits "train" and "test" of MNIST or Fashion-MNIST.
 
     Raises:
-        ConvAtlasError: No source has the digits.
+        ConvAtlasError: No source has the data set.
     """
     source = digits(name)
     arrays = {"train": (source.train, source.train_labels), "test": (source.test, source.test_labels)}
@@ -50,16 +50,16 @@ def load_digits(name: str, preprocessing: Preprocessing, recipe: Recipe) -> dict
 
 
 def augments_photos(recipe: Recipe) -> bool:
-    """Whether the recipe augments photos one by one, as those in files are."""
+    """Whether the recipe has augmentations that work photo by photo, as `FileDataset` does."""
     return bool(recipe.aa or recipe.hflip or recipe.scale < 1)
 
 
 def digit_preprocessing(net: nn.Module, size: tuple[int, int]) -> Preprocessing:
-    """Preprocessing of digits of 28 x 28 pixels for a net whose weights have none.
+    """Preprocessing of digits of 28 x 28 pixels for a net without pretrained weights.
 
-    Nets from before 2000 take background -0.1 and foreground 1.175, and LeNet-1 smaller digits (16 x 16 amid 28 x 28
-    pixels); capsule nets take 0 to 1; all others mean 0 and variance 1. Photos are padded by up to four pixels of
-    background on each side; for nets with larger inputs they are enlarged.
+    Nets from before 2000 take background -0.1 and foreground 1.175 (LeNet-1 also smaller digits, 16 x 16 in 28 x 28
+    pixels), capsule nets values from 0 to 1, all others mean 0 and variance 1. Digits are padded by up to four pixels
+    of background on each side; for nets with larger inputs they are enlarged.
     """
     card = net.card if isinstance(net, Net) else None
     mean, std = 0.1307, 0.3081
@@ -73,7 +73,7 @@ def digit_preprocessing(net: nn.Module, size: tuple[int, int]) -> Preprocessing:
 
 
 def preprocess_digits(photos: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:
-    """Preprocess all digits (N, H, W) at once, to the same values as one by one; (N, 1, h, w), float32."""
+    """Preprocess all digits (N, H, W) at once, with the same result as one by one: (N, 1, h, w), float32."""
     height, width = photos.shape[1:]
     rows, columns = preprocessing.size
     if preprocessing.resize != min(height, width) or min(rows - height, columns - width) < 0:

@@ -1,4 +1,4 @@
-"""Data sets of photos in files: read, cropped and augmented one by one, to the same bits with any number of workers."""
+"""Data sets of photos in files, read and augmented one by one; any number of workers gives the same bits."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ class FileDataset:
             batch_sampler=[indices.tolist() for indices in batches],
             num_workers=self.workers,
             collate_fn=list,
-            # It draws a seed for its workers, and must not draw it from the generator that the net uses.
+            # The loader draws a seed for its workers, which must not change the state of the global generator.
             generator=torch.Generator(),
         )
         for batch in loader:
-            # Errors come as text: an exception from a worker would carry its whole traceback.
+            # Errors are passed as text, since an exception from a worker carries its whole traceback.
             if errors := [item for item in batch if isinstance(item, str)]:
                 raise ImageError(errors[0])
             yield torch.stack(batch)
 
 
 class _Photos(Dataset["Tensor | str"]):
-    """Photos by index, preprocessed; for an unreadable photo the text of its error.
+    """Preprocessed photos by index; for an unreadable photo, the text of its error.
 
     Args:
         dataset: Sources and settings.

@@ -1,4 +1,4 @@
-"""Data sets in memory: a batch is a selection from one tensor."""
+"""Data sets in memory, as one tensor of preprocessed photos."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class InMemoryDataset:
         photos: The net's input (count, C, H, W), float32.
         labels: Class indices (count,).
         recipe: Recipe that says how photos are distorted in training.
-        background: Value that fills in what lies outside of a photo.
+        background: Value of the pixels outside of a photo.
     """
 
     def __init__(self, photos: Tensor, labels: Tensor, recipe: Recipe, background: float = 0.0):

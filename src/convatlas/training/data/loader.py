@@ -1,4 +1,4 @@
-"""The batches of an epoch: a function of (seed, epoch, step) and of the process's shard."""
+"""Load the batches of an epoch, as a function of (seed, epoch, step) and of the process's shard."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from convatlas.training.seeding import permutation
 
 @dataclass(frozen=True)
 class Batch:
-    """The photos of one step.
+    """The batch of one step.
 
     Attributes:
         indices: Indices of all its photos, over all processes.
@@ -61,6 +61,6 @@ def load_batches(
 
 
 def _shard_positions(count: int, world: World) -> Tensor:
-    """Positions in a batch that fall to this process; a placeholder, which counts nothing, if there are too few."""
+    """Positions in a batch that belong to this process; if there are none, one placeholder with weight 0."""
     positions = world.shard(torch.arange(count))
     return positions if len(positions) else torch.zeros(1, dtype=torch.long)

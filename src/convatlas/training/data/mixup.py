@@ -1,4 +1,4 @@
-"""Mixup and CutMix: blend each photo with another one of its batch (Zhang et al. 2018, Yun et al. 2019)."""
+"""Mix each photo with another one of its batch by mixup (Zhang et al. 2018) or CutMix (Yun et al. 2019)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Mixture:
 
     Attributes:
         partner: Position in the batch of the photo that is mixed into each (N,).
-        share: Share of each photo that is kept, 0 to 1.
-        box: CutMix's box, in shares of the sides: top, left, bottom, right; None for mixup.
+        share: Weight of each photo itself, 0 to 1; its partner has the rest.
+        box: CutMix's box (top, left, bottom, right) as shares of the sides; None for mixup.
     """
 
     partner: Tensor
@@ -50,7 +50,7 @@ class Mixture:
 
 
 def draw_mixture(recipe: Recipe, epoch: int, step: int, count: int) -> Mixture | None:
-    """Draw how a step mixes its `count` photos; None if the recipe mixes none."""
+    """Draw how a step mixes its `count` photos; None if the recipe uses neither mixup nor CutMix."""
     if not (recipe.mixup or recipe.cutmix):
         return None
     random = generator(Stream.MIXTURE, recipe.seed, epoch, step)

@@ -1,4 +1,4 @@
-"""The splits of a data set, preprocessed for one net."""
+"""Load the splits of a data set, preprocessed for one net."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Splits:
     Attributes:
         name: "mnist", "fashion_mnist", or the name of the folder or file.
         train: Photos to train on.
-        validation: Photos that choose the best epoch; None if the data set has none.
+        validation: Photos to choose the best epoch on; None if the data set has none.
         test: Photos to test the final net on, once; None if the data set has none.
         classes: Class names, in the order of the net's outputs.
-        preprocessing: From a photo to the net's input.
+        preprocessing: Preprocessing of the photos.
         fingerprint: Identity of the data: "mnist", or a hash of the photos' paths and labels.
     """
 
@@ -60,8 +60,8 @@ def load_splits(data: str | Path, net: nn.Module, recipe: Recipe, size: tuple[in
 
     Args:
         data: "mnist", "fashion_mnist", or what `images.photosets.read_splits` takes.
-        net: The net; the preprocessing is that of its weights, if they have one.
-        recipe: Recipe that says what is held out, and how photos are augmented.
+        net: The net; with pretrained weights, their preprocessing is used.
+        recipe: Settings of the hold-out and of the augmentation.
         size: (height, width) of the net's input.
         workers: Processes that read photos ahead.
 
@@ -84,7 +84,7 @@ def load_splits(data: str | Path, net: nn.Module, recipe: Recipe, size: tuple[in
         channels = getattr(net, "channels", 3)
         preprocessing = replace(preprocessing.for_channels(channels), size=size)
         if preprocessing.channels != channels:
-            raise TrainingError(f"the net takes {channels} channels, which no photo has")
+            raise TrainingError(f"the net takes {channels} channels; photos have 1 or 3")
         listing = read_splits(data)
         classes = _class_names(listing["train"])
         splits = {
@@ -94,7 +94,7 @@ def load_splits(data: str | Path, net: nn.Module, recipe: Recipe, size: tuple[in
         fingerprint = hashlib.sha256(repr(entries).encode()).hexdigest()
     train, validation = splits["train"], splits.get("validation")
     if len(classes) < 2:
-        raise TrainingError(f"{data} has one class, {classes[0]!r}: there is nothing to tell apart")
+        raise TrainingError(f"{data} has only one class, {classes[0]!r}; training needs two or more")
     check_labels(train.labels, len(classes), "training")
     if validation is None and recipe.val_split:
         kept, held = holdout(recipe.seed, count := len(train.labels), recipe.val_split)
