@@ -338,7 +338,7 @@ def test_a_folder_that_somebody_damaged(tmp_path):
     (tmp_path / "result.json").unlink()
     for file in (tmp_path / "best").iterdir():
         file.unlink()
-    with pytest.raises(TrainingError, match="the best checkpoint is missing from .*best"):
+    with pytest.raises(TrainingError, match=r"the best checkpoint is missing from .*best"):
         trained(tmp_path, resume=True)
     assert once.validation_top1 is not None
 

@@ -1,4 +1,4 @@
-"""Studies: experiments that train nets to show something; one folder each, described by its module `study`."""
+"""Reproduce published experiments; each is a folder, described by its module `study`."""
 
 from typing import TYPE_CHECKING
 

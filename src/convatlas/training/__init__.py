@@ -1,4 +1,4 @@
-"""Train nets: one plain loop, its recipes, checkpoints and data."""
+"""Train nets: the loop, recipes, checkpoints and data sets."""
 
 from typing import TYPE_CHECKING
 

@@ -35,7 +35,7 @@ MAX_PASSES = 40
 """Largest number of passes over all digits, distorted differently in each, to search for hard photos."""
 
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.375, 0.5, 0.75, 1.0)
-"""Shares of the digits that are passed on to nets 2 and 3. With 0.375 a digit takes 1.75 nets on average, as in the paper."""
+"""Shares of the digits that are passed on to nets 2 and 3. 0.375 gives 1.75 nets for a digit, as in the paper."""
 
 PUBLISHED_SHARE = 0.375
 SEARCH_EPOCH = 1_000_000
