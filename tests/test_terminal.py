@@ -272,9 +272,9 @@ def test_stopping_by_hand(tmp_path: Path) -> None:
         ("import not_there_at_all", "ModuleNotFoundError"),
         ("net = 3", "TypeError"),
         ("def net(needed): pass", "TypeError"),
-        ("def net(): return {'a': 1}", "gave a dict, not a torch.nn.Module"),
+        ("def net(): return {'a': 1}", "returned a dict, not a torch.nn.Module"),
         ("def net(): raise ValueError('two\\nlines')", "ValueError: two"),
-        ("import torch\ndef net(): return torch.nn.Linear", "gave a type, not a torch.nn.Module"),
+        ("import torch\ndef net(): return torch.nn.Linear", "returned a type, not a torch.nn.Module"),
         ("import torch\nnet = torch.nn.LazyLinear(3)", "lazy layers"),
     ],
 )

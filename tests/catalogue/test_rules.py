@@ -12,7 +12,7 @@ import pytest
 
 from convatlas.base.errors import UnknownName
 from convatlas.catalogue.cards import cards, find_card
-from convatlas.catalogue.rules import BOOKKEEPING, RULES, exceptions, explain
+from convatlas.catalogue.rules import OVERHEAD, RULES, exceptions, explain
 
 # Parameters with running statistics, layers that own weights: counted in the nets of Keras.
 COUNTS = """
@@ -202,9 +202,9 @@ def test_sizes_that_are_not_mebibytes_rounded(rule: str, nets: str) -> None:
 def test_parameters_are_rounded_but_for_a_few_nets() -> None:
     others = {name: rule_of(name, column) for name, column, _ in cells() if column == "parameters"}
     assert {name: rule for name, rule in others.items() if rule != "rounding, all parameters"} == {
-        "lenet1": "trainable parameters, one by one",
+        "lenet1": "trainable parameters, all digits",
         "lenet4": "rounding to thousands, trainable parameters",
-        "lenet5": "trainable parameters, one by one",
+        "lenet5": "trainable parameters, all digits",
         "resnext50_32x4d": "rounding, trainable parameters",
         "efficientnet_lite1": "rounding, trainable parameters",
         "efficientnet_lite2": "rounding, trainable parameters",
@@ -221,7 +221,7 @@ def test_parameters_are_rounded_but_for_a_few_nets() -> None:
 def test_layers_and_multiply_adds() -> None:
     assert rule_of("vgg16", "layers") == "layers with weights"
     assert rule_of("lenet5", "layers") == "layers on the main path"
-    assert rule_of("lenet5", "connections") == "connections, one by one"
+    assert rule_of("lenet5", "connections") == "connections, all digits"
     assert rule_of("lenet4", "connections") == "connections, rounding to ten thousands"
     assert rule_of("resnet50", "layers") == "layers on the main path"
     assert rule_of("alexnet", "layers") == "layers with weights"
@@ -230,7 +230,7 @@ def test_layers_and_multiply_adds() -> None:
     assert rule_of("resnet34", "flops") == "multiply-adds counted once, truncation"
     assert rule_of("resnet50", "flops") == "multiply-adds counted once, truncation"
     assert rule_of("resnet101", "flops") == rule_of("resnet152", "flops") == "multiply-adds counted once, rounding"
-    assert rule_of("yolo_v3", "flops") == rule_of("darknet19", "flops") == "two operations a multiply-add, rounding"
+    assert rule_of("yolo_v3", "flops") == rule_of("darknet19", "flops") == "two operations per multiply-add, rounding"
 
 
 def test_why_two_of_darknet_s_figures_are_others() -> None:
@@ -285,7 +285,7 @@ def test_what_was_not_measured_is_not_explained() -> None:
 Layers = list[tuple[str, str, Mapping[str, tuple[int, ...]]]]
 
 
-def bookkeeping(path: Path, layers: Layers) -> float:
+def overhead(path: Path, layers: Layers) -> float:
     """The bytes that HDF5 adds per layer that owns weights to a file of these: layer's name, scopes, arrays."""
     parameters = 0
     # Keras' files were written in the first version of the format.
@@ -307,28 +307,28 @@ NORM = {"gamma": (64,), "beta": (64,), "moving_mean": (64,), "moving_variance": 
 SEPARABLE = {"depthwise_kernel": (5, 5, 44, 1), "pointwise_kernel": (1, 1, 44, 44)}
 
 
-def test_bookkeeping_of_plain_names(tmp_path: Path) -> None:
+def test_overhead_of_plain_names(tmp_path: Path) -> None:
     layers: Layers = []
     for block in range(1, 31):
         for unit in (1, 2, 3):
             name = f"conv4_block{block}_{unit}"
             layers += [(f"{name}_conv", "", CONV), (f"{name}_bn", "", NORM), (f"{name}_relu", "", {})]
-    least, most = BOOKKEEPING["plain"]
-    assert least < bookkeeping(tmp_path / "plain.h5", layers) < most
+    least, most = OVERHEAD["plain"]
+    assert least < overhead(tmp_path / "plain.h5", layers) < most
 
 
-def test_bookkeeping_of_names_that_are_scopes(tmp_path: Path) -> None:
+def test_overhead_of_names_that_are_scopes(tmp_path: Path) -> None:
     layers: Layers = []
     for block in range(1, 49):
         for unit in (1, 2):
             name = f"conv4/block{block}/{unit}"
             layers += [(f"{name}_bn", "", NORM), (f"{name}_relu", "", {}), (f"{name}_conv", "", {"kernel": (64, 32)})]
         layers.append((f"conv4/block{block}/concat", "", {}))
-    least, most = BOOKKEEPING["scoped"]
-    assert least < bookkeeping(tmp_path / "scopes.h5", layers) < most
+    least, most = OVERHEAD["scoped"]
+    assert least < overhead(tmp_path / "scopes.h5", layers) < most
 
 
-def test_bookkeeping_of_names_within_scopes(tmp_path: Path) -> None:
+def test_overhead_of_names_within_scopes(tmp_path: Path) -> None:
     layers: Layers = []
     for cell in range(1, 19):
         for side in ("left1", "right1", "left2", "right2", "left5"):
@@ -340,5 +340,5 @@ def test_bookkeeping_of_names_within_scopes(tmp_path: Path) -> None:
                     (name, scopes, SEPARABLE),
                     (f"separable_conv_{unit}_bn_normal_{side}_{cell}", scopes, NORM),
                 ]
-    least, most = BOOKKEEPING["scoped"]
-    assert least < bookkeeping(tmp_path / "scoped.h5", layers) < most
+    least, most = OVERHEAD["scoped"]
+    assert least < overhead(tmp_path / "scoped.h5", layers) < most

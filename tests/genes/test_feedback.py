@@ -188,7 +188,7 @@ def test_a_wrong_arrow_is_told_which_exist():
     with pytest.raises(GeneError) as told:
         ca.build("linear", genes={"feedback": [("input", "output")]})
     assert str(told.value) == (
-        "no arrow can lead back from 'input' to 'output'; these can: input->input, output->input, output->output"
+        "no arrow can lead back from 'input' to 'output'; possible are: input->input, output->input, output->output"
     )
 
 

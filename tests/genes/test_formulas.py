@@ -261,7 +261,7 @@ def test_darknet_s_normalization_of_dead_channels_has_a_slope():
     x = torch.zeros(2, 2, 3, 3, requires_grad=True)
     norm(x).square().sum().backward()
     assert torch.isfinite(x.grad).all()
-    with pytest.raises(ValueError, match="one value a channel"):
+    with pytest.raises(ValueError, match="one value per channel"):
         norm(torch.zeros(1, 2, 1, 1))
 
 

@@ -50,6 +50,6 @@ def test_a_drawn_digit_is_told_from_the_others():
 def test_fewer_classes_take_the_first_digits_and_more_are_refused():
     net = ca.build("lenet5", classes=4).eval()
     assert torch.equal(net.head.points, torch.tensor(bitmaps()[:4]))
-    with pytest.raises(GeneError, match="bitmaps of the 10 digits, not of 11 classes; dense and squashed do"):
+    with pytest.raises(GeneError, match="bitmaps of 10 digits, not of 11 classes; use dense or squashed"):
         ca.build("lenet5", classes=11)
     assert ca.build("lenet5", classes=11, genes={"output": "softmax"})(torch.zeros(1, 1, 32, 32)).shape == (1, 11)

@@ -37,7 +37,7 @@ def test_neocognitron_has_the_paper_s_sizes():
         "head": (24,),
     }
     assert [net.get_submodule(f"s{n}.cells").selectivity for n in (1, 2, 3)] == [4.0, 1.5, 1.5]
-    assert [net.get_submodule(f"s{n}").speed for n in (1, 2, 3)] == [1.0, 16.0, 16.0]
+    assert [net.get_submodule(f"s{n}").learning_rate for n in (1, 2, 3)] == [1.0, 16.0, 16.0]
     assert [net.get_submodule(f"s{n}").column for n in (1, 2, 3)] == [5, 5, 2]
 
 
@@ -187,9 +187,13 @@ def test_cognitron_s_cells_learn_if_none_around_fires_more():
         around = u[max(0, r - 1) : r + 2, max(0, c - 1) : c + 2]
         v, square = float((cells.fixed * patch).sum()), float((cells.fixed * patch**2).sum())
         if around.max() == 0:
-            kind, growth, inhibited = "idle", row.slow * cells.fixed * patch, row.slow * v
+            kind, growth, inhibited = "idle", row.idle_rate * cells.fixed * patch, row.idle_rate * v
         elif u[r, c] == around.max():
-            kind, growth, inhibited = "won", row.speed * cells.fixed * patch, row.speed * square / (2 * v)
+            kind, growth, inhibited = (
+                "won",
+                row.learning_rate * cells.fixed * patch,
+                row.learning_rate * square / (2 * v),
+            )
         else:
             kind, growth, inhibited = "lost", 0 * patch, 0.0
         kinds.append(kind)

@@ -14,8 +14,8 @@ BOXES = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30], [0, 0, 
 SCORES = torch.tensor([[0.9, 0.1], [0.8, 0.7], [0.3, 0.2], [0.2, 0.6]])
 
 
-def chosen(threshold: float = 0.25, overlap: float = 0.45, most: int = 100) -> list[tuple[list[float], float, int]]:
-    corners, scores, classes = select_boxes(BOXES, SCORES, threshold, overlap, most)
+def chosen(threshold: float = 0.25, overlap: float = 0.45, limit: int = 100) -> list[tuple[list[float], float, int]]:
+    corners, scores, classes = select_boxes(BOXES, SCORES, threshold, overlap, limit)
     return list(zip(corners.tolist(), [round(score, 6) for score in scores.tolist()], classes.tolist(), strict=True))
 
 
@@ -23,7 +23,7 @@ def test_a_better_box_of_the_same_class_takes_its_neighbours_away():
     # The second box is lost for class 0, whose first box it overlaps by 0.9, but leads in class 1.
     assert chosen() == [([0, 0, 10, 10], 0.9, 0), ([0, 0, 10, 9], 0.7, 1), ([20, 20, 30, 30], 0.3, 0)]
     assert len(chosen(overlap=0.95)) == 5
-    assert chosen(most=1) == [([0, 0, 10, 10], 0.9, 0)]
+    assert chosen(limit=1) == [([0, 0, 10, 10], 0.9, 0)]
 
 
 def test_a_score_has_to_exceed_the_threshold():

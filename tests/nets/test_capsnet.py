@@ -30,7 +30,7 @@ KEYS = [
 
 def small(**genes: object) -> CapsNet:
     """One that is quick: a quarter of everything, photos of 16 x 16, three classes."""
-    row = Config(width=32, kernel=5, wide=8)
+    row = Config(width=32, kernel=5, class_size=8)
     with torch.device("meta"):
         net = CapsNet(row, CapsNet.default_genome(row).swapped("capsnet", genes), 3, 1, (16, 16))
     initialize(net, 0)

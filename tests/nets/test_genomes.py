@@ -292,7 +292,7 @@ def test_a_map_of_one_position_can_be_flattened_whole(name):
         ({"name": "resnet50", "classes": 0}, SizeError, "classes"),
         ({"name": "resnet50", "channels": -1}, SizeError, "channels"),
         ({"name": "nasnet_mobile", "size": 32, "genes": {"padding": "reflect"}}, GeneError, "these do: zeros"),
-        ({"name": "lenet5", "classes": 26}, GeneError, "26 classes; dense and squashed do"),
+        ({"name": "lenet5", "classes": 26}, GeneError, "26 classes; use dense or squashed"),
         (
             {"name": "lenet5", "classes": 26, "genes": {"output": "dense", "convolution": "dilated"}},
             GeneError,

@@ -73,7 +73,7 @@ def test_weights_come_with_it(files: Path) -> None:
 
 
 def test_sizes_that_a_file_was_not_exported_for(files: Path) -> None:
-    with pytest.raises(ConvAtlasError, match="for 2 photos at a time"):
+    with pytest.raises(ConvAtlasError, match="for batches of 2 photos"):
         ca.measure(str(files / "two.pt2"))
     with pytest.raises(SizeError, match="to be equal to 32"):
         ca.measure(str(files / "one.pt2"), size=64)

@@ -1,4 +1,4 @@
-"""Published facts of each net: cards from data files, every figure with its source; imports without torch."""
+"""The published facts of each net, read from data files, every figure with its source; imports without torch."""
 
 from typing import TYPE_CHECKING
 

@@ -31,7 +31,7 @@ class Paper:
 
 @dataclass(frozen=True)
 class Source:
-    """A publication that printed figures: `where` names the part, `link` is empty if it has no address."""
+    """A publication that printed figures; `where` names the part of it, `link` is empty if there is none."""
 
     title: str
     authors: tuple[str, ...]
@@ -42,7 +42,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Figure:
-    """A published figure: the characters as `printed`, and the key of its source in `sources()`."""
+    """A published figure: its text as `printed`, and the key of its source in `sources()`."""
 
     printed: str
     source: str
@@ -50,7 +50,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Card:
-    """Published facts of one net; measured figures are never stored here.
+    """Published facts of one net; it never holds measured figures.
 
     Attributes:
         name: Name in lower case with underscores: "efficientnetv2_b0".
@@ -62,26 +62,27 @@ class Card:
         input: Height, width and channels of the default input.
         outputs: Number of outputs for one photo.
         output_kind: Kind of the outputs with the published output gene: "logits"; "squashed" by an activation function,
-            with targets 1 and -1; "negative distances", squared, to a point for each class; "capsule lengths" and
-            "capsule activations", in 0..1; "cell responses" of a net without classes.
-        probabilities: Map from outputs to probabilities: "softmax"; "halved", (1 + y) / 2 clamped to 0..1 and divided
-            by the sum, since the least squared error to targets 1 and -1 is at y = 2 p - 1; "identity", where each
-            output is by itself the probability that its class is present; "none".
-        figures: Figures by column; one that nobody printed is absent. Columns of numbers: depth (layers with weights),
+            with targets 1 and -1; "negative distances", the negative squared distance to a point for each class;
+            "capsule lengths" and "capsule activations", in 0..1; "cell responses" of a net without classes.
+        probabilities: Function from outputs to probabilities: "softmax"; "halved", (1 + y) / 2 clamped to 0..1 and
+            divided by the sum, since the least squared error to targets 1 and -1 is at y = 2 p - 1; "identity", where
+            each output by itself is the probability that its class is present; "none".
+        figures: Figures by column, without unpublished ones. Columns of numbers: depth (layers with weights),
             parameters, parameters_short (the same, printed elsewhere with fewer digits), size (of the weight file, in
-            MB), top1 and top5 (accuracy on the ImageNet validation photos, in percent), top1_short (as before),
-            top1_error and top5_error (100 less accuracy), map_voc and map_coco (mean average precision of boxes, on VOC
-            2007's test photos and at an overlap of 0.5 on COCO's test-dev), flops, madds (multiply-adds), layers (as
-            the net's own name counts), output (numbers put out), connections and units (as in `Anatomy`), error (on the
-            test digits of MNIST), error_distorted and error_deslanted (the same after training on distorted digits, and
-            with all digits set upright), error_smallnorb (on the test photos of smallNORB), error_repeated and
-            error_smallnorb_repeated (what others got who repeated it). Columns of words: input, activation, perk,
-            error_summary (the error as the review sums it up, for several nets together where it does).
+            MB), top1 and top5 (accuracy on the ImageNet validation photos, in percent), top1_short (top1 with fewer
+            digits), top1_error and top5_error (100 minus accuracy), map_voc and map_coco (mean average precision of
+            boxes, on VOC 2007's test photos and at an overlap of 0.5 on COCO's test-dev), flops, madds (multiply-adds),
+            layers (as the net's own name counts), output (number of outputs), connections and units (as in `Anatomy`),
+            error (on the test digits of MNIST), error_distorted and error_deslanted (the same after training on
+            distorted digits, and with all digits deslanted), error_smallnorb (on the test photos of smallNORB),
+            error_repeated and error_smallnorb_repeated (the same errors in reimplementations). Columns of words: input,
+            activation, perk, error_summary (the error in the review's summary, which gives some nets one range
+            together).
         aliases: Other names of the net.
-        weight_names: Naming of the weights inside the file whose size was printed: "plain" (layer/weight) or
+        weight_names: Scheme of the weights' names in the file whose size was printed: "plain" (layer/weight) or
             "scoped" (several scopes around each layer).
         classes: Number of classes, if it differs from `outputs`.
-        note: Caveats, such as disputed claims or parts that had to be reconstructed; mostly empty.
+        note: Caveats, such as disputed claims or reconstructed parts; empty for most nets.
     """
 
     name: str
@@ -102,35 +103,35 @@ class Card:
 
     @property
     def lineages(self) -> tuple[str, ...]:
-        """Lineages whose weights can be loaded, "keras", "torchvision", ...; the default first."""
+        """Lineages (publishers of weights) that can be loaded, such as "keras" and "torchvision"; the default first."""
         return tuple(dict.fromkeys(row.origin for row in weights_of(self.name)))
 
 
 def cards() -> dict[str, Card]:
-    """Cards of all nets by name, in the order of the review, as a new dictionary."""
+    """Return the cards of all nets by name, in the order of the review, as a new dictionary."""
     return dict(_cards())
 
 
 def find_card(name: str) -> Card:
-    """The card of the net called `name`; case and punctuation do not matter.
+    """Return the card of the net called `name`; case and punctuation do not matter.
 
     Raises:
         UnknownName: No net has this name; the message lists the nearest names.
     """
-    card = _index().get(_plain(name))
+    card = _index().get(_normalized(name))
     if card is None:
         raise unknown("net", name, _cards())
     return card
 
 
 def sources() -> dict[str, Source]:
-    """Publications that printed figures, by the key in each `Figure`; a family's own sources are in its file."""
+    """Return the publications that printed figures, by key, from `sources.toml` and the families' files."""
     tables = (read("sources"), *(read(family).get("sources", {}) for family in families()))
     return {key: Source(**_tuples(data)) for table in tables for key, data in table.items()}
 
 
 def families() -> list[str]:
-    """Families in the order of the review: the data files that have nets, sorted by their `order`."""
+    """Return the families in the order of the review: the data files that have nets, sorted by their `order`."""
     return list(_families())
 
 
@@ -142,23 +143,23 @@ def _families() -> tuple[str, ...]:
 
 @cache
 def _cards() -> dict[str, Card]:
-    return {card.name: card for family in families() for card in _family(family)}
+    return {card.name: card for family in families() for card in _cards_of(family)}
 
 
 @cache
 def _index() -> dict[str, Card]:
     return {
-        _plain(spelling): card
+        _normalized(spelling): card
         for card in _cards().values()
         for spelling in (*card.aliases, card.name, card.published_name)
     }
 
 
-def _plain(name: str) -> str:
-    return "".join(sign for sign in name.lower() if sign.isalnum())
+def _normalized(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())
 
 
-def _family(family: str) -> list[Card]:
+def _cards_of(family: str) -> list[Card]:
     data = read(family)
     papers = {key: Paper(**_tuples(series.pop("paper"))) for key, series in data["series"].items()}
     family_cards = []

@@ -1,4 +1,4 @@
-"""Read the catalogue's data files, wherever the package is installed."""
+"""The catalogue's data files, read from wherever the package is installed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 
 def file_names() -> list[str]:
-    """Names of all files `data/<name>.toml`, sorted."""
+    """Return the names of all files `data/<name>.toml`, sorted."""
     entries = (files(__package__) / "data").iterdir()
     return sorted(entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml"))
 
 
 def read(name: str) -> dict[str, Any]:
-    """The content of `data/<name>.toml`; the dictionary is the caller's own.
+    """Read `data/<name>.toml` into a new dictionary.
 
     Raises:
         FileNotFoundError: The package has no such file.

@@ -1,4 +1,4 @@
-"""Published weights of each net: address, licence, accuracy, preprocessing."""
+"""Published weights of each net, with their address, licence, accuracy and preprocessing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 
 PREFERRED = ("lite", "keras", "torchvision", "timm", "darknet", "own")
-"""Origins in the order in which they give a net its default weights; all others follow, by name."""
+"""Origins (publishers of weights) whose weights come before others', in this order; a net's first is its default."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,10 @@ class Weights:
     Attributes:
         net: Name of the card.
         name: Name of the weights: "keras", "keras/notop", "torchvision/IMAGENET1K_V2", "timm/a1_in1k", "own/mnist".
-        address: Address of the file; for timm the repository on the hub, for lite the package, for own how it was made.
+        address: Address of the file; for timm the repository on the hub, for lite the package, for own the command that
+            made it.
         file: Name of the file.
-        hash: Published md5 (32 hexadecimal digits), sha256 (64) or the beginning of it, empty if there is none; for own
+        hash: Published md5 (32 hexadecimal digits), or sha256 (64) or its beginning, empty if there is none; for own
             the hash of the tensors.
         bytes: Approximate size of the file; None if not stated.
         licence: Stated licence, by its SPDX name if it has one; empty if not stated.
@@ -30,7 +31,7 @@ class Weights:
         top5: Top-5 accuracy in percent, likewise.
         model: Publisher's name of the net.
         outputs: Number of classes; 0 for files without a classifier.
-        size: Side of the photos in pixels.
+        size: Height and width of the input in pixels.
         geometry: How a photo is fitted to the input, see `images.preprocessing` and `images.letterbox`.
         resize: Size in pixels that a photo is resized to before it is cropped.
         interpolation: Interpolation of the resizing.
@@ -56,30 +57,30 @@ class Weights:
 
     @property
     def origin(self) -> str:
-        """Publisher of the weights: "torchvision" of "torchvision/IMAGENET1K_V2"."""
+        """Publisher of the weights, such as "torchvision" for "torchvision/IMAGENET1K_V2"."""
         return self.name.partition("/")[0]
 
     @property
     def commercial(self) -> bool:
-        """Whether the stated licence allows commercial use; without a statement it counts as allowed."""
+        """Whether the stated licence allows commercial use; without a statement it is taken to be allowed."""
         return "-NC" not in self.licence.upper()
 
 
 @cache
 def origins() -> tuple[str, ...]:
-    """Names of all publishers of weights, the preferred ones first: each has a table in `data/weights`."""
+    """Return the names of all publishers of weights, the preferred ones first; each has a table in `data/weights`."""
     tables = [path.name for path in (files(__package__) / "data" / "weights").iterdir()]
     names = sorted(name.removesuffix(".csv") for name in tables if name.endswith(".csv"))
     return tuple(sorted(names, key=lambda name: PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)))
 
 
 def weights_of(net: str) -> tuple[Weights, ...]:
-    """Weights of a net, given by its card's name; the default first."""
+    """Return the weights of the net whose card is called `net`, the default first."""
     return _by_net().get(net, ())
 
 
 def all_weights() -> tuple[Weights, ...]:
-    """All published weights, by origin, in the order of the tables."""
+    """Return all published weights, sorted by origin, in the order of the tables."""
     return tuple(row for origin in origins() for row in _table(origin))
 
 

@@ -23,12 +23,12 @@ def list_nets(
     lineage: str | None = None,
     sort: str = "name",
 ) -> list[Card]:
-    """Cards of all nets that fit every filter, by their published figures.
+    """Return the cards of all nets that pass every filter on their published facts.
 
-    A net without a figure is excluded by a filter on it and comes last in a sort by it, in either direction.
+    A net without a figure does not pass a filter on it, and comes last in a sort by it, in either direction.
 
     Args:
-        family: Family, such as "resnet", which has both versions of it.
+        family: Family, such as "resnet".
         year: Year of first publication, or the first and last of a range.
         max_parameters: Largest number of parameters, as a count (25e6) or as printed ("25M").
         min_top1: Lowest top-1 accuracy, in percent (80) or as printed ("80%").
@@ -37,7 +37,7 @@ def list_nets(
             or "madds", smallest first; with a leading minus ("-top1"), largest first.
 
     Returns:
-        Cards; equals are in the order of the review.
+        Cards; those that the sort does not distinguish are in the order of the review.
 
     Raises:
         UnknownName: An unknown family, lineage or sort order.
@@ -58,16 +58,16 @@ def list_nets(
         first, last = (year, year) if isinstance(year, int) else year
         chosen = [card for card in chosen if first <= card.year <= last]
     if max_parameters is not None:
-        most = _limit(max_parameters)
-        chosen = [card for card in chosen if figure_value(card, "parameters") <= most]
+        limit = _limit(max_parameters)
+        chosen = [card for card in chosen if figure_value(card, "parameters") <= limit]
     if min_top1 is not None:
-        least = _limit(min_top1)
-        chosen = [card for card in chosen if figure_value(card, "top1") >= least]
+        limit = _limit(min_top1)
+        chosen = [card for card in chosen if figure_value(card, "top1") >= limit]
     return _sorted(chosen, sort)
 
 
 def figure_value(card: Card, column: str) -> float:
-    """Number printed in a column of a card; nan if nothing is."""
+    """Return the number printed in a column of a card, nan if nothing was printed."""
     return parse_figure(card.figures[column].printed) if column in card.figures else math.nan
 
 
@@ -76,20 +76,20 @@ def _limit(limit: float | str) -> float:
 
 
 def _sorted(chosen: list[Card], sort: str) -> list[Card]:
-    down, column = sort.startswith("-"), sort.removeprefix("-")
+    descending, column = sort.startswith("-"), sort.removeprefix("-")
     if column in NUMBERS:
         missing = [card for card in chosen if math.isnan(figure_value(card, column))]
         present = [card for card in chosen if not math.isnan(figure_value(card, column))]
-        return sorted(present, key=lambda card: figure_value(card, column), reverse=down) + missing
+        return sorted(present, key=lambda card: figure_value(card, column), reverse=descending) + missing
     if column == "family":
-        return chosen[::-1] if down else chosen
-    words: dict[str, Callable[[Card], tuple[str | int, ...]]] = {
+        return chosen[::-1] if descending else chosen
+    keys: dict[str, Callable[[Card], tuple[str | int, ...]]] = {
         "name": lambda card: _natural(card.name),
         "year": lambda card: (card.year,),
     }
-    if column not in words:
+    if column not in keys:
         raise unknown("order", sort, ("name", "family", "year", *NUMBERS))
-    return sorted(chosen, key=words[column], reverse=down)
+    return sorted(chosen, key=keys[column], reverse=descending)
 
 
 def _natural(name: str) -> tuple[str | int, ...]:

@@ -1,4 +1,4 @@
-"""Parse printed figures."""
+"""Numbers as publications print them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NUMBER = re.compile(r"(\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?)(?:(?:e|×10\^)(\d+))?([
 
 
 def parse_figure(printed: str) -> float:
-    """Parse a figure as printed: "22.9M" is 22.9e6, "60,000" is 6e4, "3.8×10^9" and "3.8e9" are 3.8e9.
+    """Parse a printed figure: "22.9M" is 22.9e6, "60,000" is 6e4, "3.8×10^9" and "3.8e9" are 3.8e9.
 
     Percentages stay in percent ("79.0%" is 79.0); a dash, which means that nothing was printed, gives nan.
 

@@ -1,7 +1,7 @@
-"""Rules by which published figures follow from measured ones, each with a mechanism, tried in a fixed order.
+"""Rules by which published figures follow from measured ones, tried in a fixed order.
 
 Published sizes are those of weight files in Keras' HDF5 layout, where each layer is a group, and each array a dataset
-in a subgroup with the layer's name. A file holds 4 bytes per parameter and the bookkeeping of HDF5, about 1 kB per
+in a subgroup with the layer's name. A file holds 4 bytes per parameter and the overhead of HDF5, about 1 kB per
 group and 0.3 kB per array. Per layer with weights that is 3.58 to 4.02 kB in published files with plain layer names
 (2.2 to 3.0 kB in those of VGG and Xception, which are older and have too few layers for it to show). Scoped names need
 more groups: 7.4 to 7.5 kB in the files of NASNet, 5.9 kB with names such as conv2/block1/0_bn. The size of the groups'
@@ -22,24 +22,24 @@ from typing import Any
 from convatlas.base.errors import unknown
 from convatlas.catalogue.data_files import read
 
-BOOKKEEPING = {"plain": (3550.0, 4050.0), "scoped": (5800.0, 7600.0)}
-"""Least and most bytes of HDF5's bookkeeping per layer with weights, by the naming of the weights in the file."""
+OVERHEAD = {"plain": (3550.0, 4050.0), "scoped": (5800.0, 7600.0)}
+"""Smallest and largest overhead of HDF5 in bytes per layer with weights, by the scheme of the weights' names."""
 
 MB, MIB, GIB = 1e6, 2.0**20, 2.0**30
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule by which figures were printed.
+    """A rule by which published figures follow from measured ones.
 
     Attributes:
         name: Short name.
         meaning: Explanation in one line.
         columns: Columns of the cards that it applies to.
         needs: Measured numbers that it reads.
-        prints: Function from these numbers to all texts that could have been printed; several if a number is only known
-            to lie in an interval.
-        unit: Number of measured units in a printed one, such as bytes in a MiB.
+        prints: Function from these numbers to the texts that the rule allows; several if a number is known only to lie
+            in an interval.
+        unit: Measured units in one printed unit, such as bytes in a MiB.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class UnexplainedFigure:
-    """A published figure that no rule reproduces, and the reason as far as known."""
+    """A published figure that no rule reproduces, and why, as far as known."""
 
     net: str
     column: str
@@ -76,45 +76,46 @@ def explain(column: str, printed: str, measured: Mapping[str, Any], names: str =
         The rule, or None if no rule fits; see `exceptions()`. Accuracies and errors are not measured and have no rules.
 
     Raises:
-        UnknownName: `names` is neither plain nor scoped.
+        UnknownName: `names` is neither "plain" nor "scoped".
     """
-    if names not in BOOKKEEPING:
-        raise unknown("way of naming weights", names, BOOKKEEPING)
+    if names not in OVERHEAD:
+        raise unknown("way of naming weights", names, OVERHEAD)
     numbers = dict(measured)
     if "parameters" in measured and "depth" in measured:
-        least, most = (4 * measured["parameters"] + each * measured["depth"] for each in BOOKKEEPING[names])
-        numbers |= {"least_bytes": least, "most_bytes": most}
+        overheads = (measured["depth"] * bytes_per_layer for bytes_per_layer in OVERHEAD[names])
+        low, high = (4 * measured["parameters"] + overhead for overhead in overheads)
+        numbers |= {"min_bytes": low, "max_bytes": high}
     for rule in RULES:
-        known = column in rule.columns and all(number in numbers for number in rule.needs)
-        if known and printed in rule.prints(*(numbers[number] for number in rule.needs)):
+        applies = column in rule.columns and all(number in numbers for number in rule.needs)
+        if applies and printed in rule.prints(*(numbers[number] for number in rule.needs)):
             return rule
     return None
 
 
 @cache
 def exceptions() -> tuple[UnexplainedFigure, ...]:
-    """The published figures that no rule reproduces: a closed list."""
-    return tuple(UnexplainedFigure(**each) for each in read("exceptions")["exceptions"])
+    """Return the published figures that no rule reproduces; the list is complete."""
+    return tuple(UnexplainedFigure(**entry) for entry in read("exceptions")["exceptions"])
 
 
 def _rounded(unit: float, digits: int, suffix: str) -> Callable[[float], list[str]]:
     return lambda number: [f"{number / unit:.{digits}f}{suffix}"]
 
 
-def _cut(unit: float, digits: int, suffix: str) -> Callable[[float], list[str]]:
+def _truncated(unit: float, digits: int, suffix: str) -> Callable[[float], list[str]]:
     return lambda number: [f"{math.floor(number / unit * 10**digits) / 10**digits:.{digits}f}{suffix}"]
 
 
 def _between(unit: float, whole: Callable[[float], int], show: Callable[[int], str] = str) -> Callable[..., list[str]]:
-    """Texts that all sizes between two bounds would print in `unit`, rounded to integers by `whole`."""
-    return lambda least, most: [show(number) for number in range(whole(least / unit), whole(most / unit) + 1)]
+    """Return a function to the texts of all sizes between two bounds in `unit`, rounded to integers by `whole`."""
+    return lambda low, high: [show(number) for number in range(whole(low / unit), whole(high / unit) + 1)]
 
 
 def _thousands(number: float) -> list[str]:
     return [f"{number / 1e3:.0f},000", f"{number / 1e3:.0f}K"]
 
 
-_BYTES = ("least_bytes", "most_bytes")
+_BYTES = ("min_bytes", "max_bytes")
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -147,14 +148,14 @@ RULES: tuple[Rule, ...] = (
         "parameters and running statistics, in millions, truncated",
         ("parameters",),
         ("parameters",),
-        _cut(1e6, 1, "M"),
+        _truncated(1e6, 1, "M"),
     ),
     Rule(
         "truncation to thousands, all parameters",
         "parameters and running statistics, in thousands, truncated",
         ("parameters",),
         ("parameters",),
-        _cut(1e3, 0, "K"),
+        _truncated(1e3, 0, "K"),
     ),
     Rule(
         "rounding to millions, all parameters",
@@ -164,8 +165,8 @@ RULES: tuple[Rule, ...] = (
         _rounded(1e6, 0, "M"),
     ),
     Rule(
-        "trainable parameters, one by one",
         "trainable parameters, all digits",
+        "trainable parameters, not rounded",
         ("parameters",),
         ("trainable",),
         lambda trainable: [f"{trainable:,}"],
@@ -178,7 +179,7 @@ RULES: tuple[Rule, ...] = (
         _thousands,
     ),
     Rule(
-        "connections, one by one",
+        "connections, all digits",
         "connections between units, including biases and fixed weights; a shared weight counts at each position",
         ("connections",),
         ("connections",),
@@ -192,14 +193,14 @@ RULES: tuple[Rule, ...] = (
         lambda connections: [f"{round(connections, -4):,}"],
     ),
     Rule(
-        "units, one by one",
-        "pixels, units of all layers with weights, and the constant 1 that biases are connected to",
+        "units, all digits",
+        "pixels, units of all layers with weights, and the constant 1 of the biases",
         ("units",),
         ("units",),
         lambda units: [f"{units:,}"],
     ),
     Rule(
-        "a function without its constants",
+        "function without its constants",
         "name of the activation function, without the scales of its input and output",
         ("activation",),
         ("activation",),
@@ -210,7 +211,7 @@ RULES: tuple[Rule, ...] = (
         "parameters and running statistics, in whole millions, truncated",
         ("parameters_short",),
         ("parameters",),
-        _cut(1e6, 0, "M"),
+        _truncated(1e6, 0, "M"),
     ),
     Rule(
         "MiB, rounded",
@@ -222,7 +223,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "MiB with HDF5 overhead, rounded",
-        "4 bytes per parameter and HDF5's bookkeeping for each layer, in units of 2^20 bytes, rounded",
+        "4 bytes per parameter and HDF5's overhead for each layer, in units of 2^20 bytes, rounded",
         ("size",),
         _BYTES,
         _between(MIB, round),
@@ -230,7 +231,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "decimal MB with HDF5 overhead, rounded",
-        "4 bytes per parameter and HDF5's bookkeeping for each layer, in units of 10^6 bytes, rounded",
+        "4 bytes per parameter and HDF5's overhead for each layer, in units of 10^6 bytes, rounded",
         ("size",),
         _BYTES,
         _between(MB, round),
@@ -238,7 +239,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "MiB with HDF5 overhead, rounded up",
-        "4 bytes per parameter and HDF5's bookkeeping, in units of 2^20 bytes, rounded up as by `ls -lh`",
+        "4 bytes per parameter and HDF5's overhead, in units of 2^20 bytes, rounded up as by `ls -lh`",
         ("size",),
         _BYTES,
         _between(MIB, math.ceil),
@@ -246,7 +247,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "decimal MB with HDF5 overhead, rounded up",
-        "4 bytes per parameter and HDF5's bookkeeping, in units of 10^6 bytes, rounded up as by `ls -l --si`",
+        "4 bytes per parameter and HDF5's overhead, in units of 10^6 bytes, rounded up as by `ls -l --si`",
         ("size",),
         _BYTES,
         _between(MB, math.ceil),
@@ -254,7 +255,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "MiB with HDF5 overhead, two decimals",
-        "4 bytes per parameter and HDF5's bookkeeping, in units of 2^20 bytes, to two decimals",
+        "4 bytes per parameter and HDF5's overhead, in units of 2^20 bytes, to two decimals",
         ("size",),
         _BYTES,
         _between(MIB / 100, round, lambda hundredths: f"{hundredths / 100:.2f}"),
@@ -262,7 +263,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "GiB with HDF5 overhead, two decimals, times 1000",
-        "4 bytes per parameter and HDF5's bookkeeping, in units of 2^30 bytes to two decimals, read as thousands of MB",
+        "4 bytes per parameter and HDF5's overhead, in units of 2^30 bytes to two decimals, read as thousands of MB",
         ("size",),
         _BYTES,
         _between(GIB / 100, round, lambda hundredths: str(10 * hundredths)),
@@ -280,10 +281,10 @@ RULES: tuple[Rule, ...] = (
         "multiply-adds counted once, not as two operations, in units of 10^9, truncated",
         ("flops",),
         ("macs",),
-        _cut(1e9, 1, "×10^9"),
+        _truncated(1e9, 1, "×10^9"),
     ),
     Rule(
-        "two operations a multiply-add, rounding",
+        "two operations per multiply-add, rounding",
         "multiplications and additions counted separately, in units of 10^9, rounded to two decimals",
         ("flops",),
         ("macs",),

@@ -1,4 +1,4 @@
-"""The components a net is built from; `loci.py` lists them and `genome.py` chooses among them."""
+"""Genes: the components a net is built from. `loci.py` lists them all, `genome.py` chooses one per locus."""
 
 from typing import TYPE_CHECKING
 

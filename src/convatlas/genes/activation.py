@@ -1,4 +1,4 @@
-"""Activation functions (the review's transfer functions): elementwise, shapes stay."""
+"""Elementwise activation functions, which the review calls transfer functions."""
 
 from __future__ import annotations
 

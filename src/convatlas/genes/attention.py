@@ -1,4 +1,4 @@
-"""Attention: a gate in 0..1 for each channel or each position, computed from the map itself."""
+"""Attention: a gate in 0..1 for each channel or each position of a map, computed from the map itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Squeeze(nn.Module):
 
 
 class Gated(nn.Module):
-    """Multiply a map by the gate that `gate` computes from it; the gate broadcasts to the map, whose shape stays."""
+    """Multiply a map by the gate that `gate` computes from it, which broadcasts to the map; same shape."""
 
     def __init__(self, gate: nn.Module):
         super().__init__()
@@ -38,7 +38,7 @@ class Gated(nn.Module):
 
 
 class NeighbourConvolution(nn.Module):
-    """Convolve along the channels of a squeezed map, with one kernel for all; (N, C, 1, 1), same shape."""
+    """ECA's convolution along the channels of a squeezed map; (N, C, 1, 1), same shape."""
 
     label = Label("convolution along channels", "attention")
 
@@ -51,12 +51,15 @@ class NeighbourConvolution(nn.Module):
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
 
     def forward(self, x: Tensor) -> Tensor:
-        line = F.conv1d(x.flatten(2).transpose(1, 2), self.weight, padding=self.weight.shape[2] // 2)  # (N, 1, C)
-        return line.transpose(1, 2).unsqueeze(-1)  # (N, C, 1, 1)
+        y = F.conv1d(x.flatten(2).transpose(1, 2), self.weight, padding=self.weight.shape[2] // 2)  # (N, 1, C)
+        return y.transpose(1, 2).unsqueeze(-1)  # (N, C, 1, 1)
 
 
 class AverageAndMax(nn.Module):
-    """Mean and maximum over each channel, as two positions (N, C, 2, 1), or over the channels, as (N, 2, H, W)."""
+    """Mean and maximum of each channel, as two positions of a map, or of each position, as two channels.
+
+    (N, C, H, W) -> (N, C, 2, 1) if `over` is "map", (N, 2, H, W) if it is "channels".
+    """
 
     label = Label("average and max", "attention")
 
@@ -95,17 +98,17 @@ def _squeeze_excitation(channels: int, squeezed: int, activation: Callable[[int]
 
 
 def eca_kernel(channels: int) -> int:
-    """Size of ECA's kernel: the odd number next to log2(C) / 2 + 1 / 2."""
+    """Return the size of ECA's kernel: log2(C) / 2 + 1 / 2, truncated, plus 1 if that is even."""
     size = int(abs(math.log2(channels) / 2 + 0.5))
     return size if size % 2 else size + 1
 
 
-def _efficient_channel(channels: int, squeezed: int, activation: Callable[[int], nn.Module]) -> nn.Module:
+def _eca(channels: int, squeezed: int, activation: Callable[[int], nn.Module]) -> nn.Module:
     return Gated(chain(squeeze=Squeeze(), neighbours=NeighbourConvolution(eca_kernel(channels)), gate=nn.Sigmoid()))
 
 
-def _block_attention(channels: int, squeezed: int, activation: Callable[[int], nn.Module]) -> nn.Module:
-    # Mean and maximum pass the shared layers as two positions of one map, so each module is called once.
+def _cbam(channels: int, squeezed: int, activation: Callable[[int], nn.Module]) -> nn.Module:
+    # Mean and maximum pass through the shared layers as two positions of one map, so that each module is called once.
     return chain(
         channel=Gated(
             chain(
@@ -144,7 +147,7 @@ GENES = (
         "eca",
         "x_c logistic(w * mean(x))_c, w along the channels, k = odd(log2(C)/2 + 1/2)",
         "Wang et al. 2020",
-        _efficient_channel,
+        _eca,
         "k",
         "k*C",
     ),
@@ -152,7 +155,7 @@ GENES = (
         "cbam",
         "x logistic(MLP(mean) + MLP(max)), then x logistic(conv7x7([mean_c, max_c]))",
         "Woo et al. 2018",
-        _block_attention,
+        _cbam,
         "2*C*r + 98",
         "4*C*r + 98*H*W",
     ),

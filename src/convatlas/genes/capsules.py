@@ -1,6 +1,7 @@
 """Capsules: vectors whose direction describes an entity and whose length, below 1, says whether it is present.
 
-A capsule layer computes votes (each child's prediction of each parent) and routes them (`routing`, `em_routing`).
+A capsule layer computes votes (each child capsule's prediction of each parent capsule) and routes them (`routing`,
+`em_routing`).
 """
 
 from __future__ import annotations
@@ -51,35 +52,35 @@ class Length(nn.Module):
 
 
 class Votes(nn.Module):
-    """Votes W_ij u_i of child i for parent j; (N, children, size) -> (N, children, parents, wide).
+    """Votes W_ij u_i of child i for parent j; (N, children, size) -> (N, children, parents, parent_size).
 
-    There is a matrix for every pair: children parents wide size parameters, initialized with deviation 0.1 as in the
-    authors' code (with 1 all capsules have the same length, and nothing is learned).
+    There is a matrix for every pair: children parents parent_size size parameters, initially with standard deviation
+    0.1 as in the authors' code (with 1 all capsules have the same length, and nothing is learned).
     """
 
     label = Label("capsule votes", "dense")
     deviation = 0.1
 
-    def __init__(self, children: int, parents: int, size: int, wide: int):
+    def __init__(self, children: int, parents: int, size: int, parent_size: int):
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(children, parents, wide, size))
+        self.weight = nn.Parameter(torch.empty(children, parents, parent_size, size))
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.weight, std=self.deviation)
 
     def forward(self, children: Tensor) -> Tensor:
-        return torch.einsum("nic,ijdc->nijd", children, self.weight)  # (N, children, parents, wide)
+        return torch.einsum("nic,ijdc->nijd", children, self.weight)  # (N, children, parents, parent_size)
 
     def extra_repr(self) -> str:
-        children, parents, wide, size = self.weight.shape
-        return f"{children} of {size} -> {parents} of {wide}"
+        children, parents, parent_size, size = self.weight.shape
+        return f"{children} of {size} -> {parents} of {parent_size}"
 
 
 class Mask(nn.Module):
-    """Set all capsules but those of the chosen class to 0 and flatten them; (N, J, size) and (N,) -> (N, J size)."""
+    """Set all capsules except the one of class `chosen` to 0, and flatten; (N, J, size) and (N,) -> (N, J size)."""
 
     label = Label("mask", "routing")
 
     def forward(self, capsules: Tensor, chosen: Tensor) -> Tensor:
-        numbers = torch.arange(capsules.shape[1], device=capsules.device)
-        return (capsules * (numbers == chosen[:, None]).unsqueeze(-1)).flatten(1)  # (N, J size)
+        classes = torch.arange(capsules.shape[1], device=capsules.device)
+        return (capsules * (classes == chosen[:, None]).unsqueeze(-1)).flatten(1)  # (N, J size)

@@ -24,10 +24,10 @@ class Separable(nn.Sequential):
 
 @dataclass(frozen=True)
 class ConvSpec:
-    """One place in a net where a convolution stands, whatever its kind; kernel and padding are (height, width).
+    """Hyperparameters of a convolution, whatever its kind; kernel and padding are (height, width).
 
-    `links` is the published connection table of a sparse one; `groups` is the number of groups of a grouped one, or an
-    upper bound where that number does not divide the channels.
+    `links` is the published connection table of a linked one. `groups` is the number of groups of a grouped one; where
+    it does not divide the channels, the largest smaller divisor is used.
     """
 
     channels: int
@@ -42,7 +42,7 @@ class ConvSpec:
     groups: int = 32
 
     def conv(self, groups: int = 1, outputs: int | None = None, bias: bool | None = None) -> Convolution:
-        """A convolution in `groups` groups."""
+        """Return a convolution in `groups` groups."""
         return Convolution(
             self.channels,
             outputs or self.outputs,
@@ -82,7 +82,7 @@ GENES = (
     _gene("dense", "y_j = sum_i w_ij * x_i", "LeCun et al. 1989", lambda spec: spec.conv(), "k*k*C*K"),
     _gene(
         "depthwise",
-        "y_j = w_j * x_i, K / C outputs j for each input i",
+        "y_j = w_j * x_i; each input i has K / C outputs j",
         "Sifre 2014; Howard et al. 2017",
         lambda spec: spec.conv(groups=spec.channels),
         "k*k*K",
@@ -96,22 +96,23 @@ GENES = (
     ),
     _gene(
         "grouped",
-        "y_j = sum w_ij * x_i over the inputs i of j's group; g = 32 groups (AlexNet 2), or the largest number below "
-        "that fits",
+        "y_j = sum w_ij * x_i over the inputs i of j's group; g = 32 groups (2 in AlexNet), or the largest smaller "
+        "number that divides C and K",
         "Krizhevsky et al. 2012; Xie et al. 2017",
         lambda spec: spec.conv(groups=groups_of(math.gcd(spec.channels, spec.outputs), spec.groups)),
         "k*k*C*K/g",
     ),
     _gene(
         "linked",
-        "y_j = sum w_ij * x_i over the inputs i in j's row of a table; half of the inputs, where none is published",
-        "LeCun et al. 1990, 1998 (the halves are ours)",
+        "y_j = sum w_ij * x_i over the inputs i in row j of a connection table; half of the inputs, if no table is "
+        "published",
+        "LeCun et al. 1990, 1998; the table of halves is ours",
         _linked,
         "k*k*C*K/2",
     ),
     _gene(
         "dilated",
-        "dense, with every second pixel skipped: the window reaches over 2k - 1 pixels; strided ones skip none",
+        "dense with dilation 2, so that the window spans 2k - 1 pixels; strided convolutions are not dilated",
         "Yu & Koltun 2016",
         lambda spec: spec.conv(),
         "k*k*C*K",
@@ -119,3 +120,4 @@ GENES = (
 )
 
 DILATIONS = {"dilated": 2}
+"""Dilation by gene, where it is not 1."""

@@ -1,4 +1,4 @@
-"""Decoders reconstruct the photo from a few numbers; training on the error makes these describe the photo."""
+"""Decoders: reconstruct the photo from a few features, which the reconstruction error trains to describe it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from convatlas.genes.gene import Gene, chain
 from convatlas.genes.layers import Dense
 
 HIDDEN = 512, 1024
+"""Units of the two hidden layers."""
 
 
 def _dense(features: int, photo: tuple[int, int, int], activate: Callable[[int], nn.Module]) -> nn.Module:

@@ -5,7 +5,7 @@ They are drawn here in the style of figure 3 of LeCun et al. 1998; the paper doe
 
 from __future__ import annotations
 
-DRAWN = """
+DRAWING = """
 ..###.. ...#... .#####. .#####. .....#. ####### ..####. ####### .#####. .#####.
 .#...#. ..##... #.....# #.....# ....##. #...... .#..... ......# #.....# #.....#
 #.....# .#.#... ......# ......# ...#.#. #...... #...... ......# #.....# #.....#
@@ -22,6 +22,6 @@ DRAWN = """
 
 
 def bitmaps() -> list[list[float]]:
-    """The 84 pixels of each digit, row by row: 1 is ink, -1 is paper."""
-    rows = [line.split() for line in DRAWN.split("\n") if line]
+    """Return the 84 pixels of each digit, row by row: 1 is ink, -1 is paper."""
+    rows = [line.split() for line in DRAWING.split("\n") if line]
     return [[1.0 if pixel == "#" else -1.0 for row in rows for pixel in row[digit]] for digit in range(10)]

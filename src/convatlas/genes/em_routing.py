@@ -15,15 +15,15 @@ from convatlas.genes.label import Label
 from convatlas.genes.layers import SelfCounting
 
 VARIANCE_EPSILON = 5e-4
-"""Added to every variance, as in the authors' code: with a single child the variance is 0 and the density infinite."""
+"""Added to every variance, as in the authors' code: with one child it would be 0, and the density infinite."""
 
 WEIGHT_EPSILON = 1e-8
-"""Keeps the mean of a parent without children finite."""
+"""Added to the summed weight of a parent's votes, so that its mean is finite even without votes."""
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Children that the parents at each position read: a square window over the children's grid, or all of it.
+    """The window of children that the parents at each position read, which may be the children's whole grid.
 
     Attributes:
         grid: Height and width of the children's grid.
@@ -38,25 +38,26 @@ class Windows:
     @property
     def positions(self) -> tuple[int, int]:
         """Height and width of the parents' grid."""
-        high, wide = [(side - k) // self.stride + 1 for side, k in zip(self.grid, self.kernel, strict=True)]
-        if high < 1 or wide < 1:
-            raise ValueError(f"a window of {self.kernel} does not fit into {self.grid} capsules")
-        return high, wide
+        height, width = [(side - k) // self.stride + 1 for side, k in zip(self.grid, self.kernel, strict=True)]
+        if height < 1 or width < 1:
+            raise ValueError(f"a window of {self.kernel} capsules does not fit into a grid of {self.grid}")
+        return height, width
 
     def links(self) -> tuple[list[list[int]], list[int]]:
-        """Index tables from children to the windows that read them, and back.
+        """Return two index tables: which window places read each child, and where each place is in the first table.
+
+        A place is a position within a window; the places of all windows are numbered in one sequence.
 
         Returns:
-            A row for each position of the children, with the places (window and place in it, as one index) that read
-            it; rows are padded to one length with the number of places, an index that does not exist. And for each
-            place its row and column in that table, as one index.
+            For each position in the children's grid, the numbers of the places that read it, padded to equal length
+            with the first unused number; and for each place, its flat index in that table.
         """
-        high, wide = self.positions
+        height, width = self.positions
         kh, kw = self.kernel
         read: list[list[int]] = [[] for _ in range(self.grid[0] * self.grid[1])]
         entries = []
-        for window in range(high * wide):
-            row, column = window // wide * self.stride, window % wide * self.stride
+        for window in range(height * width):
+            row, column = window // width * self.stride, window % width * self.stride
             for place in range(kh * kw):
                 child = (row + place // kw) * self.grid[1] + column + place % kw
                 entries.append((child, len(read[child])))
@@ -70,7 +71,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class EMRound:
-    """One round of EM routing; L windows, P places in each, B children at a place, J parents of a window, pose size D.
+    """One round of EM routing; L windows, P places in each, B children at a place, J parents of a window, D pose size.
 
     Attributes:
         couplings: R, the fraction of a child assigned to a parent (N, L, P, B, J); it sums to 1 over all parents of
@@ -87,21 +88,21 @@ class EMRound:
 
 
 class EMRouting(SelfCounting):
-    """EM in `steps` rounds, between `types` types of children and `parents` types of parents.
+    """Routing by EM in `steps` rounds, from `types` types of children to `parents` types of parents.
 
     Votes (N, L, P, B, J, D) and the children's activations (N, L, P, B) -> poses (N, L, J, D), activations (N, L, J).
 
     M: each parent's mean and variance of the votes, weighted by R times the child's activation; activation =
     logistic(lambda (beta_a - n sum over D of (beta_u + ln sigma))). E: R = softmax of ln activation + ln density, over
-    all parents that read the child, at whatever position; in logarithms, so that float32 does.
+    all parents that read the child, at any position; computed in logarithms, for which float32 suffices.
 
-    n is the summed weight of the parent's votes divided by the average per parent if all children are active, so that
+    n is the summed weight of a parent's votes, divided by its average over parents when all children are active. So
     layers with many and with few children per parent share one scale (Gritzman 2019; the authors divide lambda by 4 in
     the last layer instead). On this scale lambda = 1 - 0.95^t in round t: the authors' 0.01 (1 - 0.95^t) for 100 units.
     The gradient flows through all rounds.
 
-    There are 2 J parameters, beta_a (initially 0) and beta_u (initially 3) of each type of parent. With these values
-    about half of the capsules are active in every layer, as the authors intend, and three rounds can be trained.
+    There are 2 J parameters, beta_a (initially 0) and beta_u (initially 3) of each type of parent. With these initial
+    values about half of the capsules of every layer are active, as the authors intend, and three rounds can be trained.
     """
 
     label = Label("EM routing", "routing")
@@ -131,7 +132,7 @@ class EMRouting(SelfCounting):
         return last.poses, last.activations  # (N, L, J, D), (N, L, J)
 
     def trace(self, votes: Tensor, activations: Tensor) -> list[EMRound]:
-        """All rounds; `forward` returns poses and activations of the last one."""
+        """Return all rounds; `forward` returns poses and activations of the last one."""
         return list(self._rounds(votes, activations))
 
     def _rounds(self, votes: Tensor, activations: Tensor) -> Iterator[EMRound]:
@@ -141,44 +142,44 @@ class EMRouting(SelfCounting):
         for step in range(1, self.steps + 1):
             couplings = self._compete(logits)
             weights = (couplings * activations.unsqueeze(-1)).unsqueeze(-1)  # (N, L, P, B, J, 1)
-            amount = weights.sum((2, 3))  # (N, L, J, 1)
-            share = amount + WEIGHT_EPSILON
-            means = (weights * votes).sum((2, 3)) / share
+            weight = weights.sum((2, 3))  # (N, L, J, 1)
+            divisor = weight + WEIGHT_EPSILON
+            means = (weights * votes).sum((2, 3)) / divisor
             square = (votes - means[:, :, None, None]).square()
-            variances = (weights * square).sum((2, 3)) / share + VARIANCE_EPSILON
-            cost = (self.beta_u.unsqueeze(-1) + variances.log() / 2).sum(-1) * (amount.squeeze(-1) / average)
-            evidence = (1 - 0.95**step) * (self.beta_a - cost)
-            yield EMRound(couplings, means, variances, evidence.sigmoid())
+            variances = (weights * square).sum((2, 3)) / divisor + VARIANCE_EPSILON
+            cost = (self.beta_u.unsqueeze(-1) + variances.log() / 2).sum(-1) * (weight.squeeze(-1) / average)
+            logit = (1 - 0.95**step) * (self.beta_a - cost)
+            yield EMRound(couplings, means, variances, logit.sigmoid())
             if step < self.steps:
                 distance = (square * (1 / variances)[:, :, None, None]).sum(-1)
-                known = F.logsigmoid(evidence) - (2 * math.pi * variances).log().sum(-1) / 2
-                logits = known[:, :, None, None] - distance / 2
+                peak = F.logsigmoid(logit) - (2 * math.pi * variances).log().sum(-1) / 2
+                logits = peak[:, :, None, None] - distance / 2
 
     def _compete(self, logits: Tensor) -> Tensor:
         """Softmax over all parents of all windows that read a child; (N, L, P, B, J), same shape."""
         batch, _, _, types, parents = logits.shape
         flat = logits.flatten(1, 2)  # (N, L P, B, J)
-        nowhere = flat.new_full((batch, 1, types, parents), torch.finfo(flat.dtype).min)
-        by_child = torch.cat([flat, nowhere], 1)[:, self.read]  # (N, positions, readings, B, J)
+        unread = flat.new_full((batch, 1, types, parents), torch.finfo(flat.dtype).min)
+        by_child = torch.cat([flat, unread], 1)[:, self.read]  # (N, positions, readings, B, J)
         shares = by_child.movedim(3, 2).flatten(3).softmax(3)  # (N, positions, B, readings J)
         back = shares.reshape(batch, len(self.read), types, -1, parents).movedim(3, 2).flatten(1, 2)
         return back[:, self.places].reshape(logits.shape)
 
     def macs(self, shape: Sequence[int]) -> int:
-        """Multiply-accumulates: mean and variance in each round and a distance between rounds, over all votes."""
+        """Return multiply-accumulates over all votes: mean and variance in each round, a distance between rounds."""
         votes = prod(self.windows.positions) * prod(self.windows.kernel) * self.types * len(self.beta_a)
         return (3 * self.steps - 1) * shape[0] * votes * self.pose(shape)
 
     def pose(self, shape: Sequence[int]) -> int:
-        """Size of a vote, from the shape of the output."""
+        """Return the size of a vote, from the shape of the output."""
         return shape[-1]
 
     def connections(self, shape: Sequence[int]) -> int:
-        """0, because its parameters weigh evidence, not units."""
+        """Return 0, because no parameter weights a connection between units."""
         return 0
 
     def units(self, shape: Sequence[int]) -> int:
-        """0; see `connections`."""
+        """Return 0; see `connections`."""
         return 0
 
     def extra_repr(self) -> str:
@@ -202,5 +203,5 @@ class VectorEM(EMRouting):
         return F.normalize(poses[:, 0], dim=-1) * activations[:, 0].unsqueeze(-1)  # (N, parents, size)
 
     def trace(self, votes: Tensor, lengths: Tensor) -> list[EMRound]:
-        """All rounds, with one window and one child at each place."""
+        """Return all rounds, with one window and one child at each place."""
         return super().trace(votes[:, None, :, None], lengths[:, None, :, None])

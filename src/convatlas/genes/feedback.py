@@ -22,12 +22,12 @@ from convatlas.genes.label import Label
 from convatlas.genes.layers import SelfCounting
 
 Arrow = tuple[str, str]
-"""A connection backwards, (source, target): ("output", "hidden1")."""
+"""A backward connection (source, target), such as ("output", "hidden1")."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of a recurrent net: its name, its units, its activation function (None for the identity)."""
+    """A layer of a recurrent net: its name, number of units, and activation function (None for the identity)."""
 
     name: str
     width: int
@@ -35,13 +35,13 @@ class Layer:
 
 
 def arrows_of(value: object) -> tuple[Arrow, ...] | None:
-    """Arrows in `value`, without duplicates and sorted; None if it is a gene or the name of one.
+    """Parse arrows, without duplicates and sorted; return None if `value` is a gene or the name of one.
 
     Arrows come as pairs of layers, [("output", "hidden1"), ("hidden1", "hidden1")], or as text,
     "output->hidden1, hidden1->hidden1".
 
     Raises:
-        GeneError: For anything else.
+        GeneError: The value is neither arrows nor a gene.
     """
     if isinstance(value, Gene) or (isinstance(value, str) and "->" not in value):
         return None
@@ -73,32 +73,34 @@ class Recurrence(SelfCounting):
         self.arrows, self.steps, self.layers = tuple(arrows), steps, len(layers) - 1
         # This module is one operation without children, so only the weights of activation functions are registered.
         self.functions = [layer.act for layer in layers]
-        possible = [(source, target) for target in self.names for source in self.names if self._back(source, target)]
+        possible = [
+            (source, target) for target in self.names for source in self.names if self._leads_back(source, target)
+        ]
         for source, target in self.arrows:
             if (source, target) not in possible:
                 known = ", ".join("->".join(arrow) for arrow in possible)
-                raise GeneError(f"no arrow can lead back from {source!r} to {target!r}; these can: {known}")
+                raise GeneError(f"no arrow can lead back from {source!r} to {target!r}; possible are: {known}")
         for below, layer in pairwise(layers):
-            self._own(f"{layer.name}_weight", layer.width, below.width)
-            self._own(f"{layer.name}_bias", layer.width)
+            self._register(f"{layer.name}_weight", layer.width, below.width)
+            self._register(f"{layer.name}_bias", layer.width)
             for name, weight in layer.act.named_parameters() if layer.act else ():
-                self._own(self._learned_name(layer.name, name), *weight.shape)
+                self._register(self._learned_name(layer.name, name), *weight.shape)
         for source, target in self.arrows:
-            self._own(f"{source}_to_{target}", self._width(target), self._width(source))
+            self._register(f"{source}_to_{target}", self._width(target), self._width(source))
         self.reset_parameters()
 
-    def _back(self, source: str, target: str) -> bool:
+    def _leads_back(self, source: str, target: str) -> bool:
         names = self.names
         return source in names and target in names and names.index(source) >= names.index(target)
 
-    def _own(self, name: str, *shape: int) -> None:
+    def _register(self, name: str, *shape: int) -> None:
         self.register_parameter(name, nn.Parameter(torch.empty(*shape)))
 
     def _width(self, name: str) -> int:
         return self.widths[self.names.index(name)]
 
     def _weights(self, name: str) -> list[Tensor]:
-        """Weights and biases that enter the sum of a layer."""
+        """Return the weights and biases that enter the sum of a layer."""
         own = ["weight", "bias"] if name != self.names[0] else []
         arrows = [f"{source}_to_{name}" for source, target in self.arrows if target == name]
         return [self.get_parameter(key) for key in (*(f"{name}_{part}" for part in own), *arrows)]
@@ -113,11 +115,11 @@ class Recurrence(SelfCounting):
                 nn.init.uniform_(weight, -2.4 / fan_in, 2.4 / fan_in)
             learned = self._learned(name, act) if act is not None else {}
             if act is not None and learned:
-                fresh = copy.deepcopy(act).to_empty(device="cpu")
-                for module in fresh.modules():
+                initialized = copy.deepcopy(act).to_empty(device="cpu")
+                for module in initialized.modules():
                     if callable(reset := getattr(module, "reset_parameters", None)):
                         reset()
-                for key, weight in fresh.named_parameters():
+                for key, weight in initialized.named_parameters():
                     learned[key].copy_(weight)
 
     @staticmethod
@@ -125,11 +127,11 @@ class Recurrence(SelfCounting):
         return f"{layer}_act_{key.replace('.', '_')}"
 
     def _learned(self, name: str, act: nn.Module) -> dict[str, Tensor]:
-        """Weights of an activation function, by their names in it."""
+        """Return the learned weights of an activation function, by their names in it."""
         return {key: self.get_parameter(self._learned_name(name, key)) for key, _ in act.named_parameters()}
 
     def step(self, x: Tensor, before: Sequence[Tensor]) -> list[Tensor]:
-        """States of all layers one step later, from input to output, (N, width) each, like `before`."""
+        """Return the states of all layers one step after `before`, from input to output, (N, width) each."""
         states: list[Tensor] = []
         for name, act in zip(self.names, self.functions, strict=True):
             if states:
@@ -146,7 +148,7 @@ class Recurrence(SelfCounting):
         return states
 
     def rest(self, x: Tensor) -> list[Tensor]:
-        """States of all layers before the first step: zeros."""
+        """Return the states of all layers before the first step: zeros."""
         return [x.new_zeros(x.shape[0], width) for width in self.widths]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -201,7 +203,7 @@ GENES = (
     ),
     _gene(
         "chain",
-        "I <- H1 <- H2 <- O: each layer reads the next one, one step ago",
+        "I <- H1 <- H2 <- O: each layer reads the next layer, one step ago",
         "the review, Conspectus",
         lambda names: [(after, name) for name, after in pairwise(names)],
         "F*C + C*K",

@@ -1,4 +1,4 @@
-"""Flattening: from a map to one vector per image, global poolings included."""
+"""Flattening: from a map to one vector per image, such as a global pooling."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from convatlas.genes.gene import Gene
 from convatlas.genes.label import Label
 
 PYRAMID = (1, 2, 4)
+"""Parts per side at each level of spatial pyramid pooling."""
 
 
 class GlobalAverage(nn.Module):
@@ -20,7 +21,7 @@ class GlobalAverage(nn.Module):
     label = Label("global average pooling", "flattening")
 
     def features(self, channels: int) -> int:
-        """Number of features made of a map of `channels`."""
+        """Return the number of features for a map of `channels`."""
         return channels
 
     def forward(self, x: Tensor) -> Tensor:
@@ -33,7 +34,7 @@ class GlobalMax(nn.Module):
     label = Label("global max pooling", "flattening", "gmp", "global max")
 
     def features(self, channels: int) -> int:
-        """Number of features made of a map of `channels`."""
+        """Return the number of features for a map of `channels`."""
         return channels
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,7 +57,7 @@ class GeM(nn.Module):
         nn.init.constant_(self.weight, 3.0)
 
     def features(self, channels: int) -> int:
-        """Number of features made of a map of `channels`."""
+        """Return the number of features for a map of `channels`."""
         return channels
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,12 +65,12 @@ class GeM(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """Maxima of 1 x 1, 2 x 2 and 4 x 4 parts of each channel; (N, C, H, W) -> (N, 21 C)."""
+    """Maxima of each channel over a grid of 1 x 1, 2 x 2 and 4 x 4 parts; (N, C, H, W) -> (N, 21 C)."""
 
     label = Label("spatial pyramid pooling", "flattening", "pyramid", "pyramid")
 
     def features(self, channels: int) -> int:
-        """Number of features made of a map of `channels`."""
+        """Return the number of features for a map of `channels`."""
         return channels * sum(bins**2 for bins in PYRAMID)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -83,7 +84,7 @@ def _gene(
 
 
 GENES = (
-    _gene("flatten", "all values in a row", "(N,C,H,W) -> (N,C*H*W)", "LeCun et al. 1989", nn.Flatten),
+    _gene("flatten", "all values of the map as one vector", "(N,C,H,W) -> (N,C*H*W)", "LeCun et al. 1989", nn.Flatten),
     _gene("global_average", "mean of each map", "(N,C,H,W) -> (N,C)", "Lin et al. 2014", GlobalAverage),
     _gene("global_max", "max of each map", "(N,C,H,W) -> (N,C)", "Oquab et al. 2015", GlobalMax),
     _gene("gem", "(mean x^p)^(1/p), p learned", "(N,C,H,W) -> (N,C)", "Radenovic et al. 2018", GeM, parameters="1"),

@@ -1,9 +1,9 @@
-"""Fukushima's cells, with shunting inhibition: the positive part of (1 + e) / (1 + h) - 1.
+"""Cells of Fukushima's cognitron and neocognitron, whose response is the positive part of (1 + e) / (1 + h) - 1.
 
-This is a reconstruction. The equations are those of the papers (Biological Cybernetics 20, 1975 and 36, 1980). The
-papers describe the fixed connections and the initial variable ones in words; the numbers are ours, chosen so that the
-patterns of the 1980 paper are distinguished. Fixed connections decay with the distance; variable ones are initially
-between 0 and `INITIAL_WEIGHT` times the weight of a mean over the window.
+e is the excitation, h the (shunting) inhibition. This is a reconstruction. The equations are those of the papers
+(Biological Cybernetics 20, 1975 and 36, 1980). The papers describe the fixed connections and the initial values of the
+learned ones in words; the numbers are ours, chosen so that the patterns of the 1980 paper are distinguished. Fixed
+connections decay with the distance.
 """
 
 from __future__ import annotations
@@ -15,28 +15,30 @@ from torch import Tensor, nn
 from convatlas.genes.label import Label
 
 INHIBITORY_DECAY, EXCITATORY_DECAY = 0.9, 0.7
-"""Decay of fixed connections per pixel: of those that inhibit S-cells, and of those that excite C-cells."""
+"""Decay per pixel of fixed connections: those that inhibit S-cells, and those that excite C-cells."""
 
 INITIAL_WEIGHT = 0.2
+"""Upper bound of the sum of a cell's initial learned weights."""
+
 C_CELL_WEIGHT = 4.0
-"""Weight from an S-cell to the C-cell in the same place."""
+"""Weight from an S-cell to the C-cell at the same position."""
 
 Size = tuple[int, int]
 
 
 def falloff(kernel: Size, decay: float = INHIBITORY_DECAY) -> Tensor:
-    """Weights (height, width): `decay` to the power of the distance from the centre, which has weight 1."""
+    """Return weights (height, width): `decay` to the power of the distance from the centre, whose weight is 1."""
     rows, columns = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2 for side in kernel)
     return (decay ** (rows[:, None] ** 2 + columns**2).sqrt()).float()
 
 
 def shunt(excitation: Tensor, inhibition: Tensor) -> Tensor:
-    """Positive part of (1 + e) / (1 + h) - 1; same shape."""
+    """Return the positive part of (1 + excitation) / (1 + inhibition) - 1; same shape."""
     return ((1 + excitation) / (1 + inhibition) - 1).clamp_min(0)
 
 
 class VCells(nn.Module):
-    """v = sqrt(sum of c u^2 over a window of all planes), c fixed with sum 1; (N, C, H, W) -> (N, 1, H', W')."""
+    """v = sqrt(sum of c u^2 over a window of all planes), c fixed and summing to 1; (N, C, H, W) -> (N, 1, H', W')."""
 
     label = Label("V-cells", "normalization")
 
@@ -59,7 +61,7 @@ class VCells(nn.Module):
 class Excitation(nn.Conv2d):
     """e = sum a x over a window of all planes, without padding; (N, C, H, W) -> (N, planes, H', W').
 
-    This is a convolution whose weights a are initially small and positive, and grow by learning.
+    It is a convolution whose weights a are initially small and positive; learning increases them.
     """
 
     def __init__(self, channels: int, planes: int, kernel: int):
@@ -125,8 +127,8 @@ class CCells(nn.Module):
 class CognitronCells(nn.Module):
     """u = positive((1 + sum a x) / (1 + b v) - 1), v = sum c x, where each cell has its own a and b.
 
-    (N, C, H, W) -> (N, 1, h, w): a grid of h x w cells is spread evenly over the H x W map below; each cell reads a
-    window of `kernel` pixels around its place, zero outside the map.
+    (N, C, H, W) -> (N, 1, h, w): `grid` (h, w) cells are spread evenly over the map `below` (H, W); each cell reads a
+    window of `kernel` pixels around its position, zero outside the map.
     """
 
     label = Label("cognitron cells", "convolution")
@@ -138,10 +140,10 @@ class CognitronCells(nn.Module):
         self.weight = nn.Parameter(torch.empty(cells, inputs))
         self.inhibition = nn.Parameter(torch.empty(cells))
         self.register_buffer("fixed", torch.empty(inputs), persistent=False)
-        self.register_buffer("places", torch.empty(cells, dtype=torch.long), persistent=False)
+        self.register_buffer("positions", torch.empty(cells, dtype=torch.long), persistent=False)
 
     fixed: Tensor
-    places: Tensor
+    positions: Tensor
 
     def reset_parameters(self) -> None:
         nn.init.uniform_(self.weight, 0, INITIAL_WEIGHT / self.weight.shape[1])
@@ -153,11 +155,11 @@ class CognitronCells(nn.Module):
             ((torch.arange(cells) + 0.5) * side / cells).long()
             for cells, side in zip(self.grid, self.below, strict=True)
         )
-        self.places.copy_((rows[:, None] * self.below[1] + columns).flatten())
+        self.positions.copy_((rows[:, None] * self.below[1] + columns).flatten())
 
     def windows(self, x: Tensor) -> Tensor:
-        """Inputs of each cell; (N, C, H, W) -> (N, inputs, cells)."""
-        return F.unfold(x, self.kernel, padding=self.kernel // 2)[:, :, self.places]
+        """Return the inputs of each cell; (N, C, H, W) -> (N, inputs, cells)."""
+        return F.unfold(x, self.kernel, padding=self.kernel // 2)[:, :, self.positions]
 
     def forward(self, x: Tensor) -> Tensor:
         inputs = self.windows(x)  # (N, inputs, cells)
@@ -172,7 +174,7 @@ class CognitronCells(nn.Module):
 class LateralInhibition(nn.Module):
     """Inhibition by the mean of the neighbours: positive((1 + u) / (1 + g * u) - 1); (N, 1, H, W), same shape.
 
-    g is fixed, sums to 1 and is 0 at the centre.
+    The kernel g is fixed, sums to 1 and is 0 at the centre.
     """
 
     label = Label("lateral inhibition", "normalization")

@@ -20,7 +20,7 @@ from convatlas.genes.pooling import Border
 from convatlas.genes.sparse_connections import Links
 
 PUBLISHED = "published"
-"""Value of a locus where the published net mixes genes, so that each layer has its own."""
+"""Value of a locus where the published net mixes genes: each layer keeps the one it was published with."""
 
 Value = str | Gene | None
 Feedback = Value | tuple[Arrow, ...]
@@ -31,9 +31,10 @@ class Genome:
     """The genes a net is built from, passed down explicitly.
 
     Each locus holds the name of a gene, a `Gene` defined by the user, `published` where the net mixes several, or None
-    where the net has no such locus; `feedback` may hold the arrows themselves. The two rates are probabilities in
-    [0, 1), or None where the net has no place for them; likewise the number of routing rounds, 1 to 100. A net's
-    constructor asks for its modules through the methods below and passes what the published net has in that place.
+    where the net has no such locus; `feedback` may also hold arrows, pairs (source, target) of layers. `dropout` and
+    `stochastic_depth` are probabilities in [0, 1), `iterations` is the number of routing rounds, 1 to 100; None where
+    the net does not use them. A net's constructor makes its modules by the methods below; arguments such as `kind`,
+    `normalization` and `published` name the gene that the published net has in that layer.
     """
 
     convolution: Value = "dense"
@@ -55,16 +56,16 @@ class Genome:
 
     @classmethod
     def bare(cls, **genes: Any) -> Genome:
-        """A genome that has only the given loci, for nets that lack most of them."""
+        """Return a genome that has only the given loci, for nets that lack most of them."""
         return cls(**{field.name: genes.get(field.name) for field in dataclasses.fields(cls)})
 
     def swapped(self, net: str, genes: Mapping[str, object]) -> Genome:
-        """A copy of this genome with other genes at some loci.
+        """Return a copy of this genome with other genes at some loci, each checked.
 
         Args:
-            net: The net's name, for the errors.
+            net: Name of the net, for error messages.
             genes: Names of genes, or `Gene`s, by locus; a rate for `dropout` and `stochastic_depth`, a number for
-                `iterations`; for `feedback` also arrows: [("output", "hidden1")].
+                `iterations`; for `feedback` also arrows, as [("output", "hidden1")].
 
         Raises:
             UnknownName: A locus or gene that does not exist.
@@ -75,16 +76,16 @@ class Genome:
             raise GeneError(f'genes are a table from locus to gene, as {{"activation": "gelu"}}; got {genes!r}')
         return dataclasses.replace(
             self,
-            **{locus: self._value(net, locus, value) for locus, value in genes.items()},  # type: ignore[arg-type]
+            **{locus: self._checked(net, locus, value) for locus, value in genes.items()},  # type: ignore[arg-type]
         )
 
-    def _value(self, net: str, locus: str, value: object) -> Feedback | float:
+    def _checked(self, net: str, locus: str, value: object) -> Feedback | float:
         if locus not in (*LOCI, *RATES, *COUNTS):
             raise unknown("locus", str(locus), [*LOCI, *RATES, *COUNTS])
-        present = getattr(self, locus)
-        if present is None:
-            free = [name for name in (*LOCI, *RATES, *COUNTS) if getattr(self, name) is not None]
-            raise GeneError(f"{net} has no {locus} to swap; it has {', '.join(free) or 'none'}")
+        current = getattr(self, locus)
+        if current is None:
+            swappable = [name for name in (*LOCI, *RATES, *COUNTS) if getattr(self, name) is not None]
+            raise GeneError(f"{net} has no {locus} to swap; it has {', '.join(swappable) or 'none'}")
         if locus in COUNTS:
             number = int(value) if isinstance(value, str) and value.isdecimal() else value
             if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 100:
@@ -100,14 +101,14 @@ class Genome:
             return value.name if value in LOCI[locus].values() else value
         if locus == "feedback" and (arrows := arrows_of(value)) is not None:
             return arrows
-        if value == PUBLISHED and present == PUBLISHED:
+        if value == PUBLISHED and current == PUBLISHED:
             return PUBLISHED
         if not isinstance(value, str):
             raise GeneError(f"{locus} is the name of a gene, or a `Gene`; got {value!r}")
         return find_gene(locus, value).name
 
     def _gene(self, locus: str, published: str) -> Gene:
-        """The gene of `locus` for a layer that has `published` in the published net."""
+        """Return the gene of `locus` for a layer to which the published net gives the gene `published`."""
         value = getattr(self, locus)
         if isinstance(value, Gene):
             return value
@@ -127,52 +128,52 @@ class Genome:
         links: Links | None = None,
         groups: int = 32,
     ) -> dict[str, nn.Module]:
-        """A convolution as `conv`, after a `pad` where the convolution cannot pad by itself.
+        """Return the modules of a convolution: `conv`, after a `pad` where `conv` cannot pad its input itself.
 
-        1 x 1 convolutions and `fixed` ones (stems, which read the photo itself) keep their kind whatever the genome
-        says; a convolution published without padding stays without. `groups` is for a grouped convolution, `links` the
-        published connection table of a linked one.
+        1 x 1 convolutions and `fixed` ones (stems, which read the photo itself) are of the given `kind` whatever the
+        genome says, and a convolution with alignment "valid" is never padded. `groups` is used by the kind "grouped",
+        `links`, the published connection table, by the kind "linked".
         """
         height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
         gene = LOCI["convolution"][kind] if fixed or height * width == 1 else self._gene("convolution", kind)
         # Strided convolutions are not dilated: they skip pixels already.
         dilation = DILATIONS.get(gene.name, 1) if stride == 1 else 1
-        reach = (height - 1) * dilation + 1, (width - 1) * dilation + 1
-        pad, padding = self._border(reach, stride, alignment)
+        window = (height - 1) * dilation + 1, (width - 1) * dilation + 1
+        pad, padding = self._padding(window, stride, alignment)
         fill = self._gene("padding", "zeros").name
-        # PyTorch's convolutions know these fills only; any other is made by the module in front.
-        mode = fill if fill in MODES else "zeros"
-        shape = (height, width), stride, padding, dilation, cast(Fill, mode)
-        site = ConvSpec(channels, outputs, *shape, bias, links, groups)
+        # PyTorch's convolutions know these fills only; `pad` applies any other.
+        mode = cast(Fill, fill if fill in MODES else "zeros")
+        spec = ConvSpec(channels, outputs, (height, width), stride, padding, dilation, mode, bias, links, groups)
         modules: dict[str, nn.Module] = {} if pad is None else {"pad": pad}
-        modules["conv"] = gene.make(site)
+        modules["conv"] = gene.make(spec)
         return modules
 
-    def _border(
-        self, reach: tuple[int, int], stride: int, alignment: Alignment
+    def _padding(
+        self, window: tuple[int, int], stride: int, alignment: Alignment
     ) -> tuple[nn.Module | None, tuple[int, int]]:
-        """Padding for a window of `reach` pixels: a module in front, or the amounts that the window pads by itself."""
-        if alignment == "valid" or reach == (1, 1):
+        """Return the padding for a window (height, width): a module to put in front, or what the convolution pads."""
+        if alignment == "valid" or window == (1, 1):
             return None, (0, 0)
         fill = self._gene("padding", "zeros")
         if self.alignment not in (None, PUBLISHED):
             gene = self._gene("alignment", "same")
             if gene.name not in ALIGNMENTS:
-                return gene.make(reach, stride, fill.name), (0, 0)
+                return gene.make(window, stride, fill.name), (0, 0)
             alignment = cast(Alignment, gene.name)
-        half = (reach[0] - 1) // 2, (reach[1] - 1) // 2
-        centred = alignment == "symmetric" or (alignment == "same" and stride == 1 and reach[0] % 2 and reach[1] % 2)
+        half = (window[0] - 1) // 2, (window[1] - 1) // 2
+        odd = window[0] % 2 == window[1] % 2 == 1
+        centred = alignment == "symmetric" or (alignment == "same" and stride == 1 and odd)
         if centred and fill.name in MODES:
             return None, half
-        return (None if alignment == "valid" else fill.make(alignment, reach, stride)), (0, 0)
+        return (None if alignment == "valid" else fill.make(alignment, window, stride)), (0, 0)
 
     def normalize(self, channels: int, norm: Norm, published: str = "batch") -> nn.Module | None:
-        """The normalization of a map of `channels`; None for the gene `none`."""
+        """Return the normalization of a map of `channels`; None for the gene `none`."""
         gene = self._gene("normalization", published)
         return None if gene.name == "none" else gene.make(channels, norm)
 
     def activate(self, channels: int) -> nn.Module:
-        """The activation of a map or vector of `channels`."""
+        """Return the activation of a map or vector of `channels`."""
         return self._gene("activation", "relu").make(channels)
 
     def conv_norm_act(
@@ -191,9 +192,9 @@ class Genome:
         links: Links | None = None,
         normalization: str = "batch",
     ) -> nn.Sequential:
-        """Convolution (`pad`, `conv`), normalization (`norm`) and activation (`act`), chained.
+        """Chain a convolution (`pad`, `conv`), a normalization (`norm`) and an activation (`act`).
 
-        `norm` None leaves the normalization out, whatever the genome says.
+        Without `norm` there is no normalization, whatever the genome says; without `act` no activation.
         """
         conv = self.conv(
             channels, outputs, kernel, stride, kind=kind, alignment=alignment, bias=bias, fixed=fixed, links=links
@@ -214,35 +215,35 @@ class Genome:
         alignment: Alignment = "valid",
         border: Border = "outside",
     ) -> nn.Module:
-        """The pooling of a map of `channels`."""
+        """Return the pooling of a map of `channels`."""
         return self._gene("pooling", kind).make(channels, kernel, stride, alignment, border)
 
     def pad(self, alignment: Alignment, kernel: int, stride: int) -> Pad:
-        """Zero padding in front of a pooling, whatever the genome says."""
+        """Return zero padding to put in front of a pooling, whatever the genome says."""
         return Pad(alignment, (kernel, kernel), stride)
 
     def attend(self, channels: int, squeezed: int | None = None, published: str = "none") -> nn.Module | None:
-        """The attention over a map, None for the gene `none`; `squeezed` defaults to a sixteenth of `channels`."""
+        """Return the attention of a map, None for the gene `none`; `squeezed` defaults to a sixteenth of `channels`."""
         gene = self._gene("attention", published)
         if gene.name == "none":
             return None
         return gene.make(channels, squeezed or max(1, channels // 16), self.activate)
 
     def flatten(self, channels: int) -> tuple[nn.Module, int | None]:
-        """The flattening of a map of `channels`, and its number of features, None if that depends on the map's size."""
+        """Return the flattening of a map, and its number of features, None if that depends on the map's size."""
         module = self._gene("flattening", "global_average").make()
         features = getattr(module, "features", None)
         return module, features(channels) if callable(features) else None
 
     def recur(self, layers: Sequence[Layer], steps: int) -> nn.Module | None:
-        """Dense layers with feedback between them; None without feedback, when they can simply be chained."""
+        """Return dense layers with feedback between them, or None if there is no feedback: they can then be chained."""
         if isinstance(self.feedback, tuple):
             return Recurrence(layers, self.feedback, steps) if self.feedback else None
         gene = self._gene("feedback", "none")
         return None if gene.name == "none" else gene.make(layers, steps)
 
     def output_layer(self, features: int, classes: int) -> nn.Module:
-        """The last layer; (N, features) -> (N, classes)."""
+        """Return the last layer; (N, features) -> (N, classes)."""
         return self._gene("output", "dense").make(features, classes, self.activate)
 
     def has_auxiliary_heads(self) -> bool:
@@ -250,33 +251,33 @@ class Genome:
         return self._gene("auxiliary", "none").name != "none"
 
     def auxiliary_head(self, features: int, classes: int) -> nn.Module:
-        """The end of an auxiliary head; (N, features) -> logits (N, classes)."""
+        """Return the classifier of an auxiliary head; (N, features) -> logits (N, classes)."""
         return self._gene("auxiliary", "none").make(features, classes, self.activate)
 
     def route(self, children: int, parents: int) -> nn.Module:
-        """The routing between two layers of capsules; votes (N, I, J, D) -> capsules (N, J, D).
+        """Return the routing between two layers of capsules; votes (N, I, J, D) -> capsules (N, J, D).
 
-        If its `needs_lengths` is true, it also takes the children's lengths (N, I).
+        If its attribute `needs_lengths` is true, its second argument is the children's lengths (N, I).
         """
         return self._gene("routing", "dynamic").make(children, parents, self.iterations)
 
     def decode(self, features: int, photo: tuple[int, int, int]) -> nn.Module | None:
-        """The decoder, None for the gene `none`; (N, features) -> photos (N, *photo) in 0..1."""
+        """Return the decoder, None for the gene `none`; (N, features) -> photos (N, *photo) in 0..1."""
         gene = self._gene("decoder", "dense")
         return None if gene.name == "none" else gene.make(features, photo, self.activate)
 
     def drop(self) -> nn.Module | None:
-        """The dropout before a dense layer; None at rate 0."""
+        """Return the dropout before a dense layer; None at rate 0."""
         return REGULARIZATIONS["dropout"].make(self.dropout) if self.dropout else None
 
     def drop_path(self, depth_fraction: float) -> nn.Module | None:
-        """The stochastic depth of a residual branch, None at rate 0; its rate grows with `depth_fraction`, 0 to 1."""
+        """Return the stochastic depth of a residual branch, None at rate 0; `depth_fraction` (0 to 1) scales it."""
         rate = (self.stochastic_depth or 0.0) * depth_fraction
         return REGULARIZATIONS["stochastic_depth"].make(rate) if rate else None
 
 
 def find_gene(locus: str, name: str) -> Gene:
-    """The gene of `locus` called `name`, or one of its aliases.
+    """Return the gene of `locus` that has this name or alias.
 
     Raises:
         GeneError: A gene of another locus has the name.
@@ -287,7 +288,7 @@ def find_gene(locus: str, name: str) -> Gene:
     for gene in genes.values():
         if key == gene.name or key in gene.aliases:
             return gene
-    elsewhere = [other for other, there in LOCI.items() if key in there]
+    elsewhere = [other for other, others in LOCI.items() if key in others]
     if elsewhere:
         raise GeneError(f"{name!r} is a gene of {elsewhere[0]}, not of {locus}; {locus} has {', '.join(genes)}")
     raise unknown(f"gene of {locus}", name, genes)

@@ -1,4 +1,4 @@
-"""What anatomy calls a module of ours; each class carries its own label, so a new gene needs no entry elsewhere."""
+"""Labels: the names that `anatomy` uses for the modules of this package, each set in the module's own class."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _BY_KIND: dict[str, Label] = {}
 
 @dataclass(frozen=True)
 class Label:
-    """How measurements, DNA and drawings name one type of module; set it as `label` in the class.
+    """Names of one type of module in measurements, DNA and drawings; the class has it as its attribute `label`.
 
     Attributes:
-        kind: Full name: "scaled tanh".
-        locus: Locus it belongs to, or "dense", "skip" or "other" for what no gene decides.
-        token: Name in the DNA: "stanh"; by default the kind in lower case with hyphens.
+        kind: Full name, such as "scaled tanh".
+        locus: Locus it belongs to, or "dense", "skip" or "other" if no gene decides it.
+        token: Name in the DNA, such as "stanh"; by default the kind in lower case with hyphens.
         short: Name in drawings; by default the kind.
     """
 
@@ -30,18 +30,18 @@ class Label:
 
 
 def label_of(module: nn.Module) -> Label | None:
-    """The label of a module of ours; None for any other module, whatever its attributes are called."""
+    """Return the label of a module of this package; None for any other module, even one with an attribute `label`."""
     label = getattr(type(module), "label", None)
     return label if isinstance(label, Label) else None
 
 
 def token_of(kind: str) -> str:
-    """The DNA's name for a kind of layer: its label's token, else the kind itself in lower case with hyphens."""
+    """Return the name of a kind of layer in the DNA: its label's token, else the kind in lower case with hyphens."""
     label = _BY_KIND.get(kind)
     return label.token if label and label.token else kind.lower().replace(" ", "-")
 
 
 def short_of(kind: str) -> str:
-    """The short name in drawings for a kind of layer: its label's, else the kind itself."""
+    """Return the name of a kind of layer in drawings: its label's short name, else the kind itself."""
     label = _BY_KIND.get(kind)
     return label.short if label and label.short else kind

@@ -1,6 +1,6 @@
-"""Convolution and dense layers with their initialization, and the base of layers that count their own costs.
+"""Convolution and dense layers with their initialization, and the base class of layers that count their own costs.
 
-On the meta device initialization is skipped, which halves the time to build a net's skeleton.
+On the meta device initialization is skipped, which halves the time to build a net there.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import torch
 from torch import Tensor, nn
 
 CHUNK = 2**14
-"""Numbers drawn at a time: few enough to stay in the cache and to keep PyTorch from starting threads, which cost more
-than they save on a busy machine."""
+"""Numbers drawn at a time: few enough to fit into the cache, and for PyTorch not to start threads, which cost more than
+they save on a busy machine."""
 
 
 @torch.no_grad()
 def uniform(tensor: Tensor, deviation: float) -> None:
-    """Fill `tensor` from the uniform distribution around 0 with this standard deviation.
+    """Fill `tensor` from the uniform distribution around 0 with the standard deviation `deviation`.
 
-    Like `Tensor.uniform_` it depends on PyTorch's generator only; but large tensors take just a seed from it and draw
-    from NumPy's fastest generator, in half the time.
+    Like `Tensor.uniform_` it depends on PyTorch's generator only; but for large tensors that generator gives just a
+    seed for NumPy's fastest one, which takes half the time.
     """
     bound = 3**0.5 * deviation
     if tensor.numel() < CHUNK or tensor.dtype != torch.float32 or not tensor.is_contiguous():
@@ -59,10 +59,12 @@ class Dense(nn.Linear):
 
 
 class SelfCounting(nn.Module, ABC):
-    """A leaf that computes its own costs from the output's `shape` (N, ...), because its calls do not show them.
+    """A leaf module that computes its own costs, because they cannot be derived from its weights and output shape.
+
+    Each method takes the `shape` (N, ...) of the output.
 
     Attributes:
-        steps: Repetitions within one call.
+        steps: Repetitions within one call, such as routing rounds.
         layers: Convolutions and dense layers on the longest path through one repetition.
     """
 
@@ -78,5 +80,5 @@ class SelfCounting(nn.Module, ABC):
         return self.macs(shape)
 
     def units(self, shape: Sequence[int]) -> int:
-        """Number of units that these connections lead to."""
+        """Units that these connections lead to."""
         return prod(shape)

@@ -35,7 +35,7 @@ class LocallyConnected(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         patches = F.unfold(x, self.kernel, padding=self.kernel // 2)  # (N, C k k, H W)
-        # With this order of axes `torch.export` handles any N.
+        # This order of axes lets `torch.export` keep N dynamic.
         y = torch.matmul(patches.permute(2, 0, 1), self.weight.mT)  # (H W, N, outputs)
         return y.permute(1, 2, 0).view(-1, *self.bias.shape) + self.bias  # (N, outputs, H, W)
 

@@ -24,7 +24,7 @@ _NAMES = (
     "decoder",
 )
 _READERS = ("genome", "loci")
-"""Modules that read the genes and therefore have none."""
+"""Modules of this package that use genes and define none."""
 
 
 def _collect() -> dict[str, dict[str, Gene]]:
@@ -35,7 +35,9 @@ def _collect() -> dict[str, dict[str, Gene]]:
         module = importlib.import_module(f"{__package__}.{entry.name}")
         for gene in getattr(module, "GENES", ()):
             if gene.locus not in loci:
-                raise ValueError(f"{gene} in genes/{entry.name}.py is of {gene.locus}; loci are {', '.join(loci)}")
+                raise ValueError(
+                    f"{gene} in genes/{entry.name}.py has the unknown locus {gene.locus}; loci are {', '.join(loci)}"
+                )
             if gene.name in loci[gene.locus]:
                 raise ValueError(f"{gene.locus} has two genes called {gene}, one in genes/{entry.name}.py")
             loci[gene.locus][gene.name] = gene
@@ -46,8 +48,10 @@ LOCI = _collect()
 """The genes of each locus by name; a genome chooses one of each."""
 
 REGULARIZATIONS = LOCI.pop("regularization")
-"""Unlike at other loci a net has all of them, each with a rate."""
+"""Regularizations by name; unlike at other loci, a net has all of them, each with a rate."""
 
 RATES = tuple(REGULARIZATIONS)
+"""Fields of a genome that hold a probability."""
 
 COUNTS = ("iterations",)
+"""Fields of a genome that hold a whole number."""

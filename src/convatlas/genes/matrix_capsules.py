@@ -1,6 +1,6 @@
-"""Matrix capsules: a pose of 4 x 4 numbers and a separate activation (Hinton, Sabour & Frosst 2018).
+"""Matrix capsules: a pose matrix of 4 x 4 numbers and a separate activation (Hinton, Sabour & Frosst 2018).
 
-A map of them is one tensor (N, types, 17, H, W): the 16 numbers of the pose, row by row, then the activation.
+A map of them is one tensor (N, types, 17, H, W): the pose, row by row, then the activation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ POSE = SIDE * SIDE
 class PrimaryConvolution(Convolution):
     """A 1 x 1 convolution without biases from maps to `types` capsules; (N, C, H, W) -> (N, types 17, H, W).
 
-    It is initialized with deviation 0.5 for poses and 3 for activations, as in the authors' code.
+    Weights initially have standard deviation 0.5 for poses and 3 for activations, as in the authors' code.
     """
 
     def __init__(self, channels: int, types: int):
@@ -37,7 +37,7 @@ class PrimaryConvolution(Convolution):
 
 
 class MatrixCapsules(nn.Module):
-    """Reshape maps to capsules, with the activation logistic(x - 1), as in the authors' code.
+    """Reshape maps to capsules, whose activation is logistic(x - 1), as in the authors' code.
 
     (N, types 17, H, W) -> (N, types, 17, H, W).
     """
@@ -51,13 +51,13 @@ class MatrixCapsules(nn.Module):
 
 
 class MatrixVotes(nn.Module):
-    """Votes: each child's pose times a matrix for every pair of child and parent type and place in the window.
+    """Votes: each child's pose times a matrix, one for each child type, parent type and place in the window.
 
-    (N, B, 17, H, W) -> (N, windows, places, B, J, 16). With `centres`, the (heights, widths) of the places in the photo
-    in 0..1, all places share one matrix per pair, and each vote gets the coordinates of its place added to the first
-    two numbers of its last column ("coordinate addition"). That is for the last layer, whose window is the whole map.
+    (N, B, 17, H, W) -> (N, windows, places, B, J, 16). The last layer, whose window is the whole map, has `centres`:
+    the vertical and horizontal coordinates of the places, in 0..1 of the photo. All places then share their matrices,
+    and the coordinates are added to the first two numbers of each vote's last column ("coordinate addition").
 
-    There are places B J 16 parameters (B J 16 if shared), initialized with deviation 0.3, as in the authors' code.
+    There are places B J 16 parameters (B J 16 if shared), initially with deviation 0.3, as in the authors' code.
     """
 
     label = Label("capsule votes", "convolution")
@@ -106,15 +106,15 @@ class MatrixRouting(EMRouting):
         return capsules.permute(0, 2, 3, 1).reshape(batch, parents, size, *self.windows.positions)
 
     def pose(self, shape: Sequence[int]) -> int:
-        """16 of the 17 numbers in a capsule."""
+        """Return 16, the size of the pose in the 17 numbers of a capsule."""
         return POSE
 
     def trace(self, votes: Tensor, children: Tensor) -> list[EMRound]:
-        """All rounds."""
+        """Return all rounds."""
         return super().trace(votes, self._placed(children))
 
     def _placed(self, children: Tensor) -> Tensor:
-        """Activations of the children at each place of each window (N, windows, places, B)."""
+        """Return the activations of the children at each place of each window (N, windows, places, B)."""
         places = self.windows.kernel[0] * self.windows.kernel[1]
         activations = children[:, :, POSE].flatten(2)[:, :, self.places // self.read.shape[1]]
         batch, types, _ = activations.shape
@@ -122,7 +122,7 @@ class MatrixRouting(EMRouting):
 
 
 class Activations(nn.Module):
-    """Activations of the capsules on a map with one position; (N, J, 17, 1, 1) -> (N, J)."""
+    """Activations of the capsules of a map with one position; (N, J, 17, 1, 1) -> (N, J)."""
 
     label = Label("activations", "routing")
 

@@ -1,4 +1,4 @@
-"""Normalization layers, and the constants that standardize a photo inside a net."""
+"""Normalization layers, and layers that standardize a photo inside a net."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from convatlas.genes.label import Label
 
 @dataclass(frozen=True)
 class Norm:
-    """Constants of a family's normalization: eps, momentum (weight of the new value, as in PyTorch), gain or not."""
+    """Settings of a family's normalization: eps, momentum (as in PyTorch), and whether it has a gain (gamma)."""
 
     eps: float = 1e-3
     momentum: float = 0.01
@@ -38,9 +38,9 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 class DarknetBatchNorm(BatchNorm):
-    """Batch normalization of darknet, which divides by deviation + eps, not by the root of variance + eps.
+    """Batch normalization of darknet, which divides by sqrt(variance) + eps, not by sqrt(variance + eps).
 
-    In training it divides by the unbiased variance. Source: CPU code of darknet's layer.
+    In training it uses the unbiased variance. Source: CPU code of darknet's layer.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,7 +55,9 @@ class DarknetBatchNorm(BatchNorm):
         if not self.training:
             return running  # type: ignore[return-value]
         if x.numel() // x.shape[1] == 1:
-            raise ValueError(f"one value a channel has no variance to train with: the input is {tuple(x.shape)}")
+            raise ValueError(
+                f"batch normalization cannot train on one value per channel; the input is {tuple(x.shape)}"
+            )
         variance, mean = torch.var_mean(x, (0, 2, 3))
         with torch.no_grad():
             for kept, new in zip(running, (mean, variance), strict=True):
@@ -86,7 +88,7 @@ class LayerNorm(nn.Module):
 
 
 class Rescale(nn.Module):
-    """scale x + offset with constants, from pixels in 0..255 to the net's range; same shape."""
+    """Map pixels in 0..255 to the net's range by scale x + offset, both constant; same shape."""
 
     label = Label("photo normalization", "normalization", "photo")
 
@@ -104,8 +106,8 @@ class Rescale(nn.Module):
 class Standardize(nn.Module):
     """(x - mean) / sqrt(variance) for each channel; (N, C, H, W), same shape.
 
-    With `learned` the statistics and a count are part of the weights, as in Keras' EfficientNets: 2C + 1 numbers,
-    initially 0, 1 and 0. Otherwise they are constants and not stored in weight files.
+    With `learned` the statistics and a count are part of the weights, as in Keras' EfficientNets: 2C + 1 numbers.
+    Otherwise they are constants, which weight files do not hold.
     """
 
     label = Label("photo normalization", "normalization", "photo")
@@ -129,7 +131,7 @@ class Standardize(nn.Module):
             self.count.zero_()
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
-        """Recompute the constants after a change of precision, since float64 made from float32 would lose digits."""
+        """Recompute the constants after a change of precision: converting them from float32 would lose digits."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if not self.statistics and not self.mean.is_meta:
             self.reset_parameters()
@@ -139,9 +141,9 @@ class Standardize(nn.Module):
         return (x - self.mean[:, None, None]) / self.variance.sqrt()[:, None, None]  # (N, C, H, W)
 
 
-def groups_of(channels: int, most: int = 32) -> int:
-    """Number of groups: the largest divisor of `channels` up to `most`."""
-    return max(count for count in range(1, min(most, channels) + 1) if channels % count == 0)
+def groups_of(channels: int, limit: int = 32) -> int:
+    """Return the number of groups: the largest divisor of `channels` up to `limit`."""
+    return max(count for count in range(1, min(limit, channels) + 1) if channels % count == 0)
 
 
 def _gene(
@@ -154,14 +156,14 @@ GENES = (
     _gene("none", "x", "-", lambda channels, norm: nn.Identity(), "0"),
     _gene(
         "batch",
-        "gamma_c (x - mean_c) / sqrt(var_c + eps) + beta_c, over the batch and the map; 2C running statistics more",
+        "gamma_c (x - mean_c) / sqrt(var_c + eps) + beta_c, over the batch and the map; plus 2C running statistics",
         "Ioffe & Szegedy 2015",
         BatchNorm,
         "4*C",
     ),
     _gene(
         "batch_darknet",
-        "gamma_c (x - mean_c) / (sqrt(var_c) + eps) + beta_c, over the batch and the map; 2C running statistics more",
+        "gamma_c (x - mean_c) / (sqrt(var_c) + eps) + beta_c, over the batch and the map; plus 2C running statistics",
         "Redmon 2013-2018, darknet",
         DarknetBatchNorm,
         "4*C",
@@ -174,8 +176,8 @@ GENES = (
     ),
     _gene(
         "group",
-        "gamma_c (x - mean_g) / sqrt(var_g + eps) + beta_c, over the map and each of 32 groups (or the largest "
-        "divisor of C below)",
+        "gamma_c (x - mean_g) / sqrt(var_g + eps) + beta_c, over the map and the channels of a group; 32 groups, or "
+        "the largest smaller divisor of C",
         "Wu & He 2018",
         lambda channels, norm: nn.GroupNorm(groups_of(channels), channels, norm.eps),
     ),

@@ -17,8 +17,8 @@ from convatlas.genes.layers import Dense, SelfCounting
 class RadialBasis(SelfCounting):
     """Negative squared distances to the bitmaps of the first `classes` digits; (N, 84) -> (N, classes).
 
-    The paper's output is the distance itself, a penalty; the sign is reversed here so that the largest output is the
-    answer. Source: LeCun et al. 1998, section II-B.
+    The paper's output is the distance itself, a penalty; here the sign is reversed, so that the largest output wins.
+    Source: LeCun et al. 1998, section II-B.
     """
 
     label = Label("radial basis functions", "dense")
@@ -30,7 +30,7 @@ class RadialBasis(SelfCounting):
             raise ValueError(f"the bitmaps have {len(digits[0])} pixels, and there are {features} features")
         if classes > len(digits):
             raise GeneError(
-                f"output=rbf has bitmaps of the {len(digits)} digits, not of {classes} classes; dense and squashed do"
+                f"output=rbf has bitmaps of {len(digits)} digits, not of {classes} classes; use dense or squashed"
             )
         self.register_buffer("points", torch.empty(classes, features), persistent=False)
         self.reset_parameters()
@@ -70,7 +70,7 @@ def _gene(name: str, formula: str, source: str, make: Maker, parameters: str, al
 
 
 GENES = (
-    _gene("dense", "W x + b: logits, to be compared by softmax", "Bridle 1990", _dense, "F*K + K", ("softmax",)),
+    _gene("dense", "W x + b: logits, for a softmax", "Bridle 1990", _dense, "F*K + K", ("softmax",)),
     _gene("squashed", "act(W x + b), with targets of 1 and -1", "Rumelhart et al. 1986", _squashed, "F*K + K"),
     _gene(
         "rbf",

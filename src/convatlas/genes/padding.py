@@ -1,4 +1,4 @@
-"""Padding: what fills the border, and how wide it is on each side."""
+"""Padding: the fill (what is put outside the map) and the alignment (how much on each side)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from convatlas.genes.gene import Gene
 from convatlas.genes.label import Label
 
 Alignment = Literal["valid", "same", "symmetric"] | tuple[int, int]
-"""Padding of a window: none, TensorFlow's SAME, (kernel - 1) // 2 on both sides, or fixed (before, after) amounts."""
+"""Padding for a window: none, TensorFlow's SAME, (kernel - 1) // 2 on both sides, or given amounts (before, after)."""
 
 Fill = Literal["zeros", "reflect", "replicate", "circular"]
 
@@ -19,11 +19,11 @@ MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "c
 """Names of the fills in `torch.nn.functional.pad`."""
 
 ALIGNMENTS = ("valid", "same", "symmetric")
-"""Alignments by name that `pad_amounts` computes."""
+"""Names of the alignments that `pad_amounts` knows; users may define further genes."""
 
 
 def same_amounts(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
-    """Amounts (before, after) of TensorFlow's SAME: ceil(size / stride) outputs, the odd pixel after.
+    """Return the padding (before, after) of TensorFlow's SAME: ceil(size / stride) outputs, an odd pixel goes after.
 
     Source: the TensorFlow documentation of `tf.nn.convolution`.
     """
@@ -32,7 +32,7 @@ def same_amounts(size: int, kernel: int, stride: int, dilation: int = 1) -> tupl
 
 
 def pad_amounts(x: Tensor, kernel: tuple[int, int], stride: int, alignment: Alignment) -> tuple[int, int, int, int]:
-    """Amounts (left, right, top, bottom) for a window of `kernel` (height, width) over `x` (N, C, H, W)."""
+    """Return the padding (left, right, top, bottom) for a window `kernel` (height, width) over `x` (N, C, H, W)."""
     if alignment == "valid":
         return 0, 0, 0, 0
     if alignment == "same":
@@ -46,7 +46,7 @@ def pad_amounts(x: Tensor, kernel: tuple[int, int], stride: int, alignment: Alig
 class Pad(nn.Module):
     """Pad a map; (N, C, H, W) -> (N, C, H + top + bottom, W + left + right).
 
-    Negative amounts crop. The amounts of `same` depend on the input's size, so odd and even sizes differ.
+    Negative amounts crop. With the alignment `same` the amounts depend on the size of the input.
     """
 
     label = Label("padding", "padding")
@@ -81,8 +81,8 @@ GENES = (
     _fill("zeros", "x[i] = 0 outside", "LeCun et al. 1989"),
     _fill("reflect", "x[-i] = x[i]: mirrored at the edge pixel, which is not repeated", "numpy.pad, mode 'reflect'"),
     _fill("replicate", "x[-i] = x[0]: the edge pixel repeated", "numpy.pad, mode 'edge'"),
-    _fill("circular", "x[-i] = x[n - i]: the map as a torus", "numpy.pad, mode 'wrap'"),
-    _alignment("valid", "no border", "n -> floor((n - k) / s) + 1", "TensorFlow, padding='VALID'"),
-    _alignment("same", "ceil(n / s) outputs; the odd pixel goes after", "n -> ceil(n / s)", "TensorFlow 'SAME'"),
+    _fill("circular", "x[-i] = x[n - i]: the map wraps around", "numpy.pad, mode 'wrap'"),
+    _alignment("valid", "no padding", "n -> floor((n - k) / s) + 1", "TensorFlow, padding='VALID'"),
+    _alignment("same", "ceil(n / s) outputs; an odd pixel goes after", "n -> ceil(n / s)", "TensorFlow 'SAME'"),
     _alignment("symmetric", "(k - 1) // 2 on both sides", "n -> floor((n - 1) / s) + 1 (k odd)", "Caffe, Torch"),
 )

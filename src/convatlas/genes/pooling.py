@@ -1,7 +1,7 @@
 """Pooling: one number from each window of a map.
 
-Each pooling treats its border in one of two ways: positions `outside` the map are ignored (an average divides by the
-number of positions inside), or they count as `zeros`.
+The padding around the map has one of two borders: `outside`, where the padding is ignored (an average divides by the
+number of positions inside), or `zeros`, where it counts as zeros.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Border = Literal["outside", "zeros"]
 
 
 class Pool(nn.Module):
-    """A k x k window every s pixels; (N, C, H, W) -> (N, C, H', W'). Subclasses say what they compute of a window."""
+    """Base of all poolings, with a k x k window every s pixels; (N, C, H, W) -> (N, C, H', W')."""
 
     def __init__(
         self, channels: int, kernel: int, stride: int, alignment: Alignment = "valid", border: Border = "outside"
@@ -30,7 +30,7 @@ class Pool(nn.Module):
         self.alignment, self.border = alignment, border
 
     def padded(self, x: Tensor, value: float = 0.0) -> Tensor:
-        """The padded map, with `value` outside the map, or zeros if the border is `zeros`."""
+        """Pad the map with `value`, or with zeros if the border is `zeros`."""
         border = pad_amounts(x, (self.kernel, self.kernel), self.stride, self.alignment)
         return F.pad(x, border, value=0.0 if self.border == "zeros" else value) if any(border) else x
 
@@ -64,7 +64,7 @@ class OverlappingPool(MaxPool):
 
 
 class AveragePool(Pool):
-    """Mean of the window, either of the positions inside the map or with zeros counted."""
+    """Mean of the window; the border decides whether padding counts as zeros."""
 
     label = Label("average pooling", "pooling")
 
@@ -78,12 +78,12 @@ class AveragePool(Pool):
 
 
 class L2Pool(AveragePool):
-    """Root of the window's mean square."""
+    """Root mean square of the window."""
 
     label = Label("L2 pooling", "pooling", "l2", "L2 pool")
 
     def forward(self, x: Tensor) -> Tensor:
-        # The constant keeps the gradient of the root finite at 0, which dead units reach.
+        # The constant keeps the gradient of the root finite where the whole window is 0.
         return torch.sqrt(super().forward(x * x) + 1e-12)  # (N, C, H', W')
 
 
@@ -107,7 +107,7 @@ class MixedPool(AveragePool):
 
 
 class StochasticPool(Pool):
-    """In training one value of the window, drawn with a probability proportional to it; otherwise their weighted mean.
+    """In training, a value of the window drawn with a probability proportional to it; in evaluation, its expectation.
 
     Negative values count as 0, as after a ReLU.
     """
@@ -122,13 +122,13 @@ class StochasticPool(Pool):
             return square / weight.clamp_min(1e-12)  # (N, C, H', W')
         windows = padded.unfold(2, self.kernel, self.stride).unfold(3, self.kernel, self.stride).flatten(4)
         # In a window of zeros all values are equally likely.
-        chances = windows.detach() + (windows.detach().sum(-1, keepdim=True) == 0)
-        drawn = torch.multinomial(chances.flatten(0, 3), 1).view(*windows.shape[:4], 1)
+        probabilities = windows.detach() + (windows.detach().sum(-1, keepdim=True) == 0)
+        drawn = torch.multinomial(probabilities.flatten(0, 3), 1).view(*windows.shape[:4], 1)
         return windows.gather(-1, drawn).squeeze(-1)  # (N, C, H', W')
 
 
 class BlurredPool(Pool):
-    """Dense maximum, binomial 3 x 3 blur, then every s-th pixel: almost invariant to shifts of the input."""
+    """Max pooling with stride 1, a binomial 3 x 3 blur, then every s-th pixel: almost invariant to shifts."""
 
     label = Label("blurred pooling", "pooling", "blurred", "blurred pool")
 
@@ -152,7 +152,7 @@ class BlurredPool(Pool):
 
 
 class StridedConvolution(Pool):
-    """A learned k x k convolution between all channels instead of a pooling."""
+    """A learned, strided k x k convolution over all channels instead of a pooling."""
 
     label = Label("strided convolution", "pooling", "strided", "strided conv")
 
@@ -173,7 +173,7 @@ class StridedConvolution(Pool):
 
 
 class Subsampling(Pool):
-    """gain_c times the sum of the window, plus bias_c; both are learned, the gain is initially 1 / k^2."""
+    """gain_c times the sum of the window, plus bias_c; both are learned, the gain is initially 1 / k^2 (an average)."""
 
     label = Label("trainable subsampling", "pooling", "sub", "subsample")
 
@@ -205,7 +205,7 @@ GENES = (
     _gene("l2", "sqrt(mean x^2)", "Sermanet et al. 2012", L2Pool),
     _gene(
         "stochastic",
-        "x_i with probability x_i / sum x; in evaluation sum x^2 / sum x",
+        "training: x_i with probability x_i / sum x; in evaluation sum x^2 / sum x",
         "Zeiler & Fergus 2013",
         StochasticPool,
     ),

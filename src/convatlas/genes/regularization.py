@@ -10,7 +10,7 @@ from convatlas.genes.label import Label
 
 
 class StochasticDepth(nn.Module):
-    """Drop a residual branch with probability `rate`, separately for each image, and scale the others up; same shape.
+    """Zero a residual branch with probability `rate`, separately for each image, and scale up the others; same shape.
 
     Source: Huang et al. 2016; per image and scaled in training as in Tan & Le 2019.
     """

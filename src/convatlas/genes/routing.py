@@ -1,4 +1,4 @@
-"""Routing: how strongly each capsule's vote counts for each parent, computed per photo in a few rounds."""
+"""Routing: assign child capsules to parent capsules by the agreement of their votes, per photo, in a few rounds."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Round:
     """One round of dynamic routing.
 
     Attributes:
-        couplings: c_ij, the fraction of child i assigned to parent j (N, children, parents); it sums to 1 over j.
-        agreements: b_ij, the sum of all agreements in earlier rounds, whose softmax the couplings are; same shape.
+        couplings: c_ij, the fraction of child i assigned to parent j (N, children, parents); they sum to 1 over j.
+        agreements: b_ij, the agreements summed over earlier rounds; the couplings are their softmax over j; same shape.
         poses: v_j, the parents (N, parents, size).
     """
 
@@ -35,7 +35,7 @@ class DynamicRouting(SelfCounting):
     """Routing by agreement in `steps` rounds; votes (N, `children`, parents, size) -> capsules (N, parents, size).
 
     c = softmax over the parents of b (initially 0), v_j = squash(sum_i c_ij vote_ij), then b_ij += <vote_ij, v_j>. b is
-    computed for each photo: it is not a weight and not shared in a batch. The gradient flows through all rounds, as in
+    computed for each photo; it is not a weight. The gradient flows through all rounds, as in
     the authors' code; other implementations stop it before the last. Negating the votes only negates v, so lengths
     cannot distinguish u from -u (Peer et al. 2019). A single round, with c = 1 / parents, does not route.
 
@@ -55,7 +55,7 @@ class DynamicRouting(SelfCounting):
         return last.poses  # (N, parents, size)
 
     def trace(self, votes: Tensor) -> list[Round]:
-        """All rounds; `forward` returns the poses of the last one."""
+        """Return all rounds; `forward` returns the poses of the last one."""
         return list(self._rounds(votes))
 
     def _rounds(self, votes: Tensor) -> Iterator[Round]:
@@ -68,15 +68,15 @@ class DynamicRouting(SelfCounting):
                 agreements = agreements + torch.einsum("nijd,njd->nij", votes, poses)
 
     def macs(self, shape: Sequence[int]) -> int:
-        """Multiply-accumulates: a weighted sum of all votes in each round, and their agreements between rounds."""
+        """Return the multiply-accumulates: a weighted sum of all votes in each round, and agreements between rounds."""
         return (2 * self.steps - 1) * self.below * prod(shape)
 
     def connections(self, shape: Sequence[int]) -> int:
-        """0, because it has no weights."""
+        """Return 0, because routing has no weights."""
         return 0
 
     def units(self, shape: Sequence[int]) -> int:
-        """0; see `connections`."""
+        """Return 0; see `connections`."""
         return 0
 
     def extra_repr(self) -> str:
@@ -97,7 +97,7 @@ GENES = (
     Gene(
         "routing",
         "em",
-        "a Gaussian for each parent, fitted to its votes by EM; a_j from how well it fits; vectors get the length a_j",
+        "a Gaussian for each parent, fitted to the votes by EM; a_j by how well it fits; a vector gets the length a_j",
         "(N,I,J,D) -> (N,J,D)",
         "2*J",
         "(3*s - 1)*I*J*D",

@@ -18,17 +18,17 @@ Links = tuple[tuple[int, ...], ...]
 
 
 def half_table(channels: int, outputs: int) -> Links:
-    """Table in which each output reads half of the inputs, neighbours on a ring; used where none is published."""
-    first = (output * channels // outputs for output in range(outputs))
-    spans = ((start, start + (channels + 1) // 2) for start in first)
+    """Return a table in which each output reads half of the inputs: neighbours, wrapping around at the end."""
+    starts = (output * channels // outputs for output in range(outputs))
+    spans = ((start, start + (channels + 1) // 2) for start in starts)
     return tuple((*range(end - channels), *range(start, min(end, channels))) for start, end in spans)
 
 
 class LinkedConvolution(SelfCounting):
     """A 2-d convolution with one kernel for each link in a connection table.
 
-    (N, C, H, W) -> (N, K, H', W') for K rows of `links`. The kernels are stored output by output, (links, k, k). They
-    are initialized like those of `Convolution`, with variance 2 / fan-out of an average input, and biases 0.
+    (N, C, H, W) -> (N, K, H', W') for K rows of `links`. The kernels are stored output by output, (links, k, k). As in
+    `Convolution` they are initialized with variance 2 / fan-out, here the average over the inputs, and biases with 0.
     """
 
     label = Label("linked convolution", "convolution", short="linked conv")
@@ -59,7 +59,7 @@ class LinkedConvolution(SelfCounting):
             return
         outputs = torch.arange(len(self.links)).repeat_interleave(torch.tensor([len(row) for row in self.links]))
         inputs = torch.tensor([channel for row in self.links for channel in row])
-        # Missing links point past the last kernel, at one of zeros.
+        # Missing links point to the kernel of zeros that `forward` appends.
         table = torch.full((len(self.links), self.channels), len(inputs))
         table[outputs, inputs] = torch.arange(len(inputs))
         self.table.copy_(table)
@@ -71,8 +71,8 @@ class LinkedConvolution(SelfCounting):
     def forward(self, x: Tensor) -> Tensor:
         kernels = torch.cat([self.weight, self.weight.new_zeros(1, *self.kernel)])[self.table]  # (K, C, k, k)
         if any(self.padding):
-            high, wide = self.padding
-            x = F.pad(x, (wide, wide, high, high), mode=MODES[self.fill])  # (N, C, H + 2 high, W + 2 wide)
+            rows, columns = self.padding
+            x = F.pad(x, (columns, columns, rows, rows), mode=MODES[self.fill])  # (N, C, H + 2 rows, W + 2 columns)
         return F.conv2d(x, kernels, self.bias, self.stride, dilation=self.dilation)
 
     def macs(self, shape: Sequence[int]) -> int:

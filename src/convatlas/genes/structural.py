@@ -1,4 +1,4 @@
-"""Modules that split, join and scale paths: slices, sums, concatenations, products, scalings."""
+"""Modules without a gene that split, join, reorder or scale maps: sums, concatenations, slices, shuffles, scalings."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Shuffle(nn.Module):
 
 
 class Scale(nn.Module):
-    """Multiply a map by a constant (Szegedy et al. 2016: residuals are scaled before they are added); same shape."""
+    """Multiply a map by a constant, as Szegedy et al. 2016 scale residuals before the sum; same shape."""
 
     label = Label("scaling", "skip", "scale", "scale")
 

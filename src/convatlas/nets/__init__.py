@@ -1,4 +1,4 @@
-"""The nets: one file for each family, and what all nets have in common."""
+"""The nets: one file per family in `families`, and what all nets share."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Inception blocks: parallel branches, each a sequence of steps, concatenated at the end."""
+"""Inception blocks: parallel branches, each a sequence of steps, and their concatenated outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from convatlas.genes.structural import Concat
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution, normalization and activation; strided ones are not padded."""
+    """A convolution, normalization and activation; a strided convolution is not padded."""
 
     width: int
     kernel: int | tuple[int, int] = 1
@@ -24,7 +24,7 @@ class Conv:
 
 @dataclass(frozen=True)
 class Pool:
-    """A 3 x 3 pooling; strided ones are not padded."""
+    """A 3 x 3 pooling; a strided pooling is not padded."""
 
     kind: str
     stride: int = 1
@@ -41,7 +41,7 @@ Branch = tuple[Conv | Pool | Split, ...]
 
 
 class Branches(nn.Module):
-    """Branches over one input, concatenated; (N, C, H, W) -> (N, width, H', W').
+    """Run branches on one input and concatenate their outputs; (N, C, H, W) -> (N, width, H', W').
 
     Without a normalization (`norm` None) the convolutions have biases.
     """
@@ -86,7 +86,7 @@ class Branches(nn.Module):
 def conv(
     genome: Genome, channels: int, step: Conv, norm: Norm | None, *, valid: bool = False, fixed: bool = False
 ) -> nn.Module:
-    """The module for a convolution step."""
+    """Return the module for the step `Conv`; with `valid` it is not padded."""
     alignment: Alignment = "valid" if valid or step.stride > 1 else "same"
     return genome.conv_norm_act(
         channels,
@@ -101,8 +101,8 @@ def conv(
 
 
 def stem(genome: Genome, channels: int, norm: Norm) -> nn.Sequential:
-    """The stem of Inception v3 and Inception-ResNet v2; (N, channels, 299, 299) -> (N, 192, 35, 35)."""
-    rows = (
+    """Return the stem of Inception v3 and Inception-ResNet v2; (N, channels, 299, 299) -> (N, 192, 35, 35)."""
+    steps = (
         ("conv1", Conv(32, 3, 2), True),
         ("conv2", Conv(32, 3), True),
         ("conv3", Conv(64, 3), False),
@@ -112,7 +112,7 @@ def stem(genome: Genome, channels: int, norm: Norm) -> nn.Sequential:
         ("pool2", None, True),
     )
     sequence, in_channels = nn.Sequential(), channels
-    for name, step, valid in rows:
+    for name, step, valid in steps:
         if step is None:
             sequence.add_module(name, genome.pool(in_channels, 3, 2))
         else:

@@ -34,7 +34,7 @@ def build(
 
     Args:
         name: Name as in `list_nets()`, or as published ("ResNet50").
-        classes: Number of outputs; by default the published one.
+        classes: Number of classes; by default the published one.
         channels: Number of input channels; by default the published one.
         genes: Genes that differ from the published ones, by locus: {"activation": "gelu", "dropout": 0.2}.
         size: Height and width of the photos, or one number for both; by default the published size. Only nets that
@@ -46,7 +46,7 @@ def build(
 
     Raises:
         UnknownName: No such net, locus or gene.
-        GeneError: A gene that does not fit; the message lists those that do.
+        GeneError: A gene that does not fit the net; the message lists those that do.
         SizeError: A size that the net cannot take.
     """
     net = skeleton(name, classes=classes, channels=channels, genes=genes, size=size)
@@ -63,16 +63,16 @@ def skeleton(
     size: Size | None = None,
     variant: Mapping[str, object] | None = None,
 ) -> Net:
-    """Build the net on the meta device: all shapes, no memory.
+    """Build a net on the meta device, where its tensors have shapes but no memory.
 
-    `variant` replaces fields of the net's `Config` as another lineage has them (a stride, an eps, a border).
+    `variant` replaces fields of the net's `Config` where a lineage differs from the published net (a stride, an eps).
     """
     card = name if isinstance(name, Card) else find_card(name)
     family = family_of(card)
     config = _config(card, variant)
     published = family.default_genome(config)
     genome = published.swapped(card.name, genes or {})
-    photo = _photo(size, card)
+    photo = _photo_size(size, card)
     in_channels = _count("channels", channels, card.input[2])
     outputs = _count("classes", classes, card.classes or card.outputs)
     try:
@@ -80,16 +80,14 @@ def skeleton(
         if genome != published or photo != card.input[:2]:
             _run(net, in_channels, photo)
     except (RuntimeError, ValueError) as error:
-        # Whether genes and photos fit does not depend on the number of classes; the published one always fits.
-        raise _explained(
-            error, card, family, config, genome, card.classes or card.outputs, in_channels, photo
-        ) from None
+        # Whether genes and photos fit is checked with the published number of classes, which always fits.
+        raise _explain(error, card, family, config, genome, card.classes or card.outputs, in_channels, photo) from None
     net.card = card
     return net
 
 
 def family_of(card: Card) -> type[Net]:
-    """The class of a net: that of the module named as the card's family which has the net among its variants."""
+    """Return the class of a net: the one in the family's module that has the net among its variants."""
     module = importlib.import_module(f"convatlas.nets.families.{card.family}")
     for member in vars(module).values():
         if isinstance(member, type) and issubclass(member, Net) and card.name in getattr(member, "variants", ()):
@@ -98,7 +96,7 @@ def family_of(card: Card) -> type[Net]:
 
 
 def published_genome(card: Card, variant: Mapping[str, object]) -> Genome:
-    """The genome of a net as published, or as a lineage has it whose `Config` differs by `variant`."""
+    """Return the genome of a net as published, or as in a lineage whose `Config` differs by `variant`."""
     return family_of(card).default_genome(_config(card, variant))
 
 
@@ -129,7 +127,7 @@ def _fits(
     return True
 
 
-def _explained(
+def _explain(
     error: Exception,
     card: Card,
     family: type[Net],
@@ -139,7 +137,7 @@ def _explained(
     channels: int,
     photo: tuple[int, int],
 ) -> ConvAtlasError:
-    """The error to raise instead of `error`: it names the gene, or the size, that does not fit, and what would."""
+    """Return the error to raise instead of `error`: it names the gene or size that does not fit, and those that do."""
     published = family.default_genome(config)
     if not _fits(family, config, published, classes, channels, photo):
         low, high = 1, max(*card.input[:2], *photo)
@@ -159,21 +157,21 @@ def _explained(
         alone = published.swapped(card.name, {locus: value})
         if _fits(family, config, alone, classes, channels, photo):
             continue
-        good = [
+        fitting = [
             name
             for name in LOCI[locus]
             if _fits(family, config, published.swapped(card.name, {locus: name}), classes, channels, photo)
         ]
         if getattr(published, locus) == PUBLISHED:
-            good.insert(0, PUBLISHED)
+            fitting.insert(0, PUBLISHED)
         return GeneError(
-            f"{locus}={value} does not fit {card.name} at {photo[0]} x {photo[1]}; these do: {', '.join(good)}"
+            f"{locus}={value} does not fit {card.name} at {photo[0]} x {photo[1]}; these do: {', '.join(fitting)}"
         )
     chosen = ", ".join(f"{locus}={getattr(genome, locus)}" for locus in LOCI if getattr(genome, locus) is not None)
     return GeneError(f"{card.name} cannot be built from these genes together ({chosen}): {str(error).splitlines()[0]}")
 
 
-def _photo(size: Size | None, card: Card) -> tuple[int, int]:
+def _photo_size(size: Size | None, card: Card) -> tuple[int, int]:
     if size is None:
         return card.input[:2]
     pair = tuple(size) if isinstance(size, tuple | list) else (size, size)

@@ -1,4 +1,4 @@
-"""Stages of darknet's nets: the steps they are described by, and the module for each step."""
+"""Stages of darknet's nets: the steps that describe them, and the module for each step."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Conv:
 
 @dataclass(frozen=True)
 class Pool:
-    """A pooling; where padding is needed it is below and to the right."""
+    """A pooling; padding, where needed, is below and to the right."""
 
     kernel: int = 2
     stride: int = 2
@@ -39,24 +39,24 @@ class Pool:
 
 @dataclass(frozen=True)
 class Residual:
-    """A 1 x 1 convolution to half the width and a 3 x 3 one back, added to their input."""
+    """A 1 x 1 convolution to half the width and a 3 x 3 convolution back to it, added to their input."""
 
 
 @dataclass(frozen=True)
 class Pyramid:
-    """The map concatenated with poolings of it by several windows (spatial pyramid pooling)."""
+    """Spatial pyramid pooling: the map, concatenated with itself max-pooled by windows of several sizes."""
 
     kernels: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Upsample:
-    """Each pixel is repeated to 2 x 2."""
+    """Nearest-neighbour upsampling by 2."""
 
 
 @dataclass(frozen=True)
 class Reorg:
-    """Each 2 x 2 pixels become one pixel with four times the channels."""
+    """Darknet's reorganization of the map to half the height and width and four times the channels."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ class Reorganize(nn.Module):
 
     Darknet reinterprets the memory of the map as C / 4 channels of 2 H x 2 W pixels, sets
     out[(2 a + b) C / 4 + c, i, j] = that[c, 2 i + a, 2 j + b], and reinterprets these C channels of H x W pixels as 4 C
-    channels of H / 2 x W / 2. It is therefore not a pixel unshuffle: neighbours in the result are not neighbours in the
-    photo.
+    channels of H / 2 x W / 2. It is therefore not a pixel unshuffle: neighbours in the output are not neighbours in the
+    input.
     """
 
     label = Label("reorganization", "skip")
@@ -127,7 +127,7 @@ class Reorganize(nn.Module):
 
 
 def conv(genome: Genome, channels: int, step: Conv, *, fixed: bool = False) -> nn.Sequential:
-    """The module for the step `Conv`."""
+    """Return the module for the step `Conv`."""
     return genome.conv_norm_act(
         channels, step.width, step.kernel, step.stride, norm=NORM, alignment="symmetric", fixed=fixed
     )
@@ -143,7 +143,7 @@ def stage(
     depth_fractions: Iterator[float] | None = None,
     fixed: bool = False,
 ) -> tuple[nn.Sequential, int]:
-    """The chained modules for `steps`, and their number of output channels.
+    """Chain the modules for `steps`; return them and their number of output channels.
 
     Args:
         genome: Genes of the net.
@@ -152,7 +152,7 @@ def stage(
         classes: Number of classes, for `Boxes`.
         grid: Height and width of the map, for `Local`.
         depth_fractions: Depth of each residual block in the net, from 0 to 1.
-        fixed: Whether the convolutions keep their kind whatever the genome says, as stems do.
+        fixed: Whether the convolutions keep their kind whatever the genome says, as in stems.
     """
     modules, counts = nn.Sequential(), Counter[str]()
     for step in steps:

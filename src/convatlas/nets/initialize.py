@@ -1,4 +1,4 @@
-"""Fill a net with random weights, or with given ones."""
+"""Fill a net on the meta device with random weights, or with given ones."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def initialize(net: Net, seed: int) -> None:
 
 
 def assign(net: Net, weights: Mapping[str, Tensor], seed: int) -> None:
-    """Put `weights` into a net on the meta device, without a copy; modules that lack any are initialized randomly.
+    """Assign `weights`, without a copy, to a net on the meta device; modules without all their weights are initialized.
 
-    Constants that belong to no file (persistent=False) are computed as well.
+    Constants that no file holds (persistent=False) are computed as well.
     """
     incomplete = []
     for path, module in net.named_modules():

@@ -1,4 +1,4 @@
-"""The random weights that one module starts from, by the rule of its family."""
+"""Rules by which families initialize a module's weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from convatlas.genes.sparse_connections import LinkedConvolution
 
 
 def init_module(module: nn.Module) -> None:
-    """Draw the weights by the module's own rule, its `reset_parameters`."""
+    """Initialize the weights by the module's own rule, its `reset_parameters`."""
     if callable(reset := getattr(module, "reset_parameters", None)):
         reset()
 

@@ -1,4 +1,4 @@
-"""The base class of all nets of the atlas: named stages in sequence, a head, a card, a genome."""
+"""The base class of all nets of the atlas."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 class Net(nn.Module):
-    """A net whose children are its stages, run one after the other; the last one is called `head`.
+    """A net whose children are its stages, run one after the other; the last one is `head`.
 
-    (N, C, H, W) -> (N, classes). A family subclasses it with a table of variants, the genome published for each, and a
-    constructor that makes the stages.
+    (N, C, H, W) -> (N, classes). Each family has a subclass with a table of variants, the genome published for each,
+    and a constructor that makes the stages.
 
     Attributes:
         variants: The `Config` of each net of the family, by the net's name.
         card: Published facts and figures.
-        genome: Genes it is built from.
-        classes: Number of outputs; 0 where the head was cut to give an embedding.
+        genome: Genes that it is built from.
+        classes: Number of classes; 0 if the head was cut and the net returns an embedding.
         channels: Number of input channels.
-        size: (height, width) of the photos it was made for; only nets that flatten a whole map depend on it.
+        size: (height, width) of the photos it was built for; only nets that flatten a whole map depend on it.
         lineage: Source of its weights; None while they are random.
-        follows: Lineage whose conventions (strides, borders, eps) it has; empty for those of its card.
+        follows: Lineage whose conventions (strides, borders, eps) it follows; empty for the published ones.
         loss_weights: Weight of each auxiliary output's loss relative to the head's, by the output's name.
     """
 
@@ -46,7 +46,7 @@ class Net(nn.Module):
 
     @staticmethod
     def default_genome(config: Any) -> Genome:
-        """The genome that the net with this config was published with."""
+        """Return the genome that the net with this config was published with."""
         raise NotImplementedError("each family defines the genome it was published with")
 
     def __init__(self, config: Any, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
@@ -59,7 +59,7 @@ class Net(nn.Module):
         init_module(module)
 
     def iter_stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Run the stages one by one, yielding the name and output of each; nothing is kept."""
+        """Run the stages one by one, yielding the name and output of each without keeping them."""
         for name, stage in self.named_children():
             x = stage(x)
             yield name, x
@@ -71,11 +71,11 @@ class Net(nn.Module):
         return y  # (N, classes)
 
     def outputs(self, x: Tensor) -> dict[str, Tensor]:
-        """Outputs of all stages by name; `head` is what `forward` returns."""
+        """Return the outputs of all stages by name; that of `head` is what `forward` returns."""
         return dict(self.iter_stages(x))
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
-        """Outputs of all stages except the head, by name."""
+        """Return the outputs of all stages except the head, by name."""
         return {name: y for name, y in self.iter_stages(x) if name != "head"}
 
     def preprocess(self, photo: Any) -> Tensor:
@@ -85,7 +85,7 @@ class Net(nn.Module):
             photo: Path, bytes, array (H, W, 3) or PIL image.
 
         Raises:
-            ConvAtlasError: The net has random weights, or takes other channels than a photo has.
+            ConvAtlasError: The net has random weights, or its number of channels is not that of a preprocessed photo.
             ImageError: The photo cannot be read.
         """
         if self.lineage is None:
@@ -93,7 +93,7 @@ class Net(nn.Module):
         x = torch.from_numpy(self.lineage.prepare(photo))
         if len(x) != self.channels:
             raise ConvAtlasError(
-                f"a photo becomes {len(x)} channels, this net takes {self.channels}: give it your own tensors"
+                f"a preprocessed photo has {len(x)} channels, this net takes {self.channels}: pass your own tensors"
             )
         return x
 
@@ -104,9 +104,9 @@ class Net(nn.Module):
         self.classes = 0
 
     def make_flatten(self, genome: Genome, width: int, channels: int, size: tuple[int, int]) -> tuple[nn.Module, int]:
-        """The flattening of the last stage's map of `width` channels, and its number of features.
+        """Return the flattening of the last stage's map of `width` channels, and its number of features.
 
-        If that number depends on the map, a pass on the meta device with a photo (`channels`, *`size`) determines it.
+        If that number depends on the map's size, a pass on the meta device with a photo (`channels`, *`size`) gives it.
         """
         flatten, features = genome.flatten(width)
         if features is None:

@@ -1,4 +1,4 @@
-"""Load a user's net, named as `package.module:callable` or by a file written by `torch.export.save`."""
+"""Load a user's net, from `package.module:callable` or from a file written by `torch.export.save`."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ EXPORTED = ".pt2"
 
 @dataclass(frozen=True)
 class Exported:
-    """Facts about a net from a file: its name, and the input shape it was saved with, (C, H, W) or (features,)."""
+    """Facts about a net from a file: its name, and the input shape it was exported with, (C, H, W) or (features,)."""
 
     name: str
     input: tuple[int, ...]
 
 
 def is_user_net(name: str) -> bool:
-    """Whether a name says where the user's own net is; no net of the atlas is called so."""
+    """Whether a name refers to a user's own net; no net of the atlas has such a name."""
     return ":" in name or name.lower().endswith(EXPORTED)
 
 
 def load_user_net(name: str) -> nn.Module:
     """Return the module that `package.module:callable` returns, or that a .pt2 file holds.
 
-    Packages are also searched in the current folder. A net from a file has an attribute `exported` with the facts it
-    was saved with. Pickles in such a file are read only if they hold nothing but tensors; but PyTorch warns that its
+    Packages are also searched in the current folder. A net from a file has an attribute `exported`, an `Exported`.
+    Pickles in such a file are read only if they hold nothing but tensors; but PyTorch warns that its
     files may still run code when opened, so open only files that you would run.
 
     Raises:
-        ConvAtlasError: The module, callable or file does not exist or failed, or did not give a `torch.nn.Module`.
+        ConvAtlasError: The module, callable or file does not exist or failed, or did not return a `torch.nn.Module`.
     """
     if name.lower().endswith(EXPORTED):
         return _exported(Path(name))
@@ -52,14 +52,14 @@ def load_user_net(name: str) -> nn.Module:
         net = member if isinstance(member, nn.Module) else member()
     # User code may raise anything; a script may even exit.
     except (Exception, SystemExit) as error:
-        raise ConvAtlasError(f"{name} could not be made: {type(error).__name__}: {error}".splitlines()[0]) from None
+        raise ConvAtlasError(f"{name} could not be built: {type(error).__name__}: {error}".splitlines()[0]) from None
     if not isinstance(net, nn.Module):
-        raise ConvAtlasError(f"{name} gave a {type(net).__name__}, not a torch.nn.Module")
+        raise ConvAtlasError(f"{name} returned a {type(net).__name__}, not a torch.nn.Module")
     return net
 
 
 def _exported(path: Path) -> nn.Module:
-    """The net in a file, with the module structure it had before export."""
+    """Load the net in a file, with the module structure that it had before export."""
     try:
         _check_pickles(path)
         # Opened here, because PyTorch accepts only file names in lower case.
@@ -74,14 +74,14 @@ def _exported(path: Path) -> nn.Module:
         raise ConvAtlasError(f"{path} could not be read: {type(error).__name__}: {error}".splitlines()[0]) from None
     if shape[0] != 1:
         raise ConvAtlasError(
-            f"{path} was exported for {shape[0]} photos at a time: export it for one, or with a dynamic batch"
+            f"{path} was exported for batches of {shape[0]} photos: export it for one, or with a dynamic batch size"
         )
     net.exported = Exported(path.stem, shape[1:])  # type: ignore[assignment]
     return net
 
 
 def _check_pickles(path: Path) -> None:
-    """Refuse a file whose pickles hold more than tensors, because unpickling those could run code."""
+    """Refuse a file whose pickles hold anything but tensors, because unpickling it could run code."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
             with archive.open(member) as file:
@@ -97,7 +97,7 @@ def _check_pickles(path: Path) -> None:
 
 
 def _shape(program: Any) -> tuple[int, ...]:
-    """Shape of the first input; a dynamic batch counts as one photo."""
+    """Return the shape of the first input; a dynamic batch size counts as 1."""
     first = program.graph_signature.user_inputs[0]
     value = next(node.meta["val"] for node in program.graph.nodes if node.name == first)
     batch, *sides = value.shape

@@ -1,1 +1,1 @@
-"""The families of nets: one file each, a table of variants and one short class."""
+"""The families of nets: one file each, with a table of variants and one short class."""

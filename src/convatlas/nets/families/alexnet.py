@@ -14,12 +14,12 @@ from convatlas.genes.padding import Alignment
 from convatlas.nets.net import Net
 
 NORM = Norm(eps=1e-5, momentum=0.1)
-"""Constants for AlexNet with another normalization gene; the published one has fixed constants."""
+"""Settings for AlexNet with another normalization gene; the published one has constants of its own."""
 
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution: output channels, kernel size, groups if several, whether a pooling follows."""
+    """A convolution: output channels, kernel size, number of groups if several, whether a pooling follows."""
 
     width: int
     kernel: int
@@ -36,7 +36,7 @@ class Config:
         border: Padding of the first convolution.
         normalization: Normalization after the activations of the first two.
         drops_features: Whether the first dropout is before the first dense layer instead of after the second.
-        grid: Side that the last map is averaged to, whatever the photo's size; None to leave it as it is.
+        grid: Height and width that the last map is averaged to, whatever the photo's size; None for no averaging.
     """
 
     convolutions: tuple[Conv, ...]
@@ -49,8 +49,8 @@ class Config:
 class AlexNet(Net):
     """Five convolutions, each with its activation, normalization (1, 2) and pooling (1, 2, 5); three dense layers.
 
-    The paper says 224 pixels and 55 positions. Its program (cuda-convnet) let the last windows reach past the far edge
-    and read zeros there, 227 pixels in all; a photo of 227 pixels fills them, so this net implements both readings.
+    The paper says 224 pixels and 55 positions. In its program (cuda-convnet) the last windows extend beyond the photo
+    and read zeros there, 227 pixels in all; a photo of 227 pixels leaves no zeros, so this net allows both readings.
     """
 
     variants = {

@@ -20,7 +20,7 @@ from convatlas.genes.normalization import Norm
 from convatlas.nets.net import Net
 
 NORM = Norm(eps=1e-5, momentum=0.1)
-"""Constants for CapsNet with a normalization gene; the published net has no normalization."""
+"""Settings for CapsNet with a normalization gene; the published net has no normalization."""
 
 RECONSTRUCTION = 0.0005
 """Weight of the reconstruction's squared error, summed over the pixels, relative to the margin loss."""
@@ -33,36 +33,36 @@ class Config:
     Attributes:
         width: Output channels of both convolutions.
         kernel: Kernel size of both.
-        primary: Size of a capsule in the first capsule layer.
-        wide: Size of a class's capsule.
+        primary_size: Size of a capsule in the first capsule layer.
+        class_size: Size of a class's capsule.
         iterations: Number of routing rounds.
     """
 
     width: int = 256
     kernel: int = 9
-    primary: int = 8
-    wide: int = 16
+    primary_size: int = 8
+    class_size: int = 16
     iterations: int = 3
 
 
 class Capsules(nn.Module):
-    """A fully connected layer of capsules; (N, children, size) -> (N, parents, wide)."""
+    """A fully connected layer of capsules; (N, children, size) -> (N, parents, parent_size)."""
 
     counts_as_one = True
 
-    def __init__(self, genome: Genome, children: int, parents: int, size: int, wide: int):
+    def __init__(self, genome: Genome, children: int, parents: int, size: int, parent_size: int):
         super().__init__()
-        self.votes = Votes(children, parents, size, wide)
+        self.votes = Votes(children, parents, size, parent_size)
         self.routing = genome.route(children, parents)
         self.length = Length() if getattr(self.routing, "needs_lengths", False) else None
 
     def forward(self, children: Tensor) -> Tensor:
-        votes = self.votes(children)  # (N, children, parents, wide)
+        votes = self.votes(children)  # (N, children, parents, parent_size)
         return self.routing(votes) if self.length is None else self.routing(votes, self.length(children))  # type: ignore[no-any-return]
 
 
 class Reconstruction(nn.Module):
-    """Photo reconstructed from the capsule of one class; (N, classes, wide) and (N,) -> (N, C, H, W) in 0..1."""
+    """Photo reconstructed from the capsule of one class; (N, classes, size) and (N,) -> (N, C, H, W) in 0..1."""
 
     def __init__(self, decoder: nn.Module):
         super().__init__()
@@ -70,7 +70,7 @@ class Reconstruction(nn.Module):
         self.decoder = decoder
 
     def forward(self, poses: Tensor, chosen: Tensor) -> Tensor:
-        masked = self.mask(poses, chosen)  # (N, classes wide)
+        masked = self.mask(poses, chosen)  # (N, classes size)
         return self.decoder(masked)  # type: ignore[no-any-return]  # (N, C, H, W)
 
 
@@ -79,7 +79,7 @@ class CapsNet(Net):
 
     (N, C, H, W) -> (N, classes), each in [0, 1) and independent: they do not sum to 1 and need no softmax. `outputs`
     also has "poses" (N, classes, 16), the class capsules (the paper's DigitCaps), and "reconstruction" (N, C, H, W),
-    made from the longest capsule; `forward` does not compute it.
+    made from the longest capsule. `forward` does not compute the reconstruction.
     """
 
     variants = {"capsnet": Config()}
@@ -107,20 +107,20 @@ class CapsNet(Net):
         )
         self.primary = chain(
             **genome.conv(width, width, kernel, 2, alignment="valid", bias=True),
-            capsules=Squash(config.primary),
+            capsules=Squash(config.primary_size),
         )
         with torch.device("meta"), torch.no_grad():
             *_, (_, x) = self.iter_stages(torch.empty(1, channels, *size))
-        self.poses = Capsules(genome, x.shape[1], classes, config.primary, config.wide)
+        self.poses = Capsules(genome, x.shape[1], classes, config.primary_size, config.class_size)
         self.head = chain(length=Length())
-        decoder = genome.decode(classes * config.wide, (channels, *size))
+        decoder = genome.decode(classes * config.class_size, (channels, *size))
         if decoder is not None:
             self.reconstruction = Reconstruction(decoder)
 
     def init_weights(self, module: nn.Module) -> None:
         """Draw the first convolution with variance 2 / fan-in (He et al. 2015), other modules as usual.
 
-        With the fan-out of 256 maps over a photo of one channel, all capsules would initially have almost no length.
+        With 2 / fan-out, for 256 maps and one input channel, all capsules would initially have almost no length.
         """
         super().init_weights(module)
         if module is self.conv1.conv and isinstance(module, nn.Conv2d):
@@ -134,20 +134,20 @@ class CapsNet(Net):
                 yield name, x
 
     def outputs(self, x: Tensor) -> dict[str, Tensor]:
-        """Outputs of all stages by name, and the reconstruction from the longest capsule if the net has a decoder."""
+        """Return the outputs of all stages by name, and the reconstruction if the net has a decoder."""
         outputs = super().outputs(x)
         if hasattr(self, "reconstruction"):
             outputs["reconstruction"] = self.reconstruct(outputs["poses"], outputs["head"].argmax(1))
         return outputs
 
     def reconstruct(self, poses: Tensor, labels: Tensor) -> Tensor:
-        """Photos (N, C, H, W) in 0..1, reconstructed from the capsules of the classes `labels` (N,)."""
+        """Reconstruct photos (N, C, H, W) in 0..1 from the capsules of the classes `labels` (N,)."""
         return self.reconstruction(poses, labels)  # type: ignore[no-any-return]
 
     def loss(self, outputs: Mapping[str, Tensor], x: Tensor, labels: Tensor, progress: float = 1.0) -> Tensor:
-        """Training loss: the mean margin loss plus 0.0005 times the reconstruction's squared error.
+        """Return the training loss: the mean margin loss plus 0.0005 times the reconstruction's squared error.
 
-        Here the reconstruction is made from the true class's capsule, not from the longest.
+        In the loss the reconstruction is made from the capsule of the true class, not from the longest.
 
         Args:
             outputs: Outputs of the net, as `outputs` returns them.
@@ -163,11 +163,11 @@ class CapsNet(Net):
 
 
 def margin_loss(lengths: Tensor, labels: Tensor) -> Tensor:
-    """Mean over photos of max(0, 0.9 - length)^2 for the true class plus max(0, length - 0.1)^2 / 2 for each other.
+    """Return the mean over photos of max(0, 0.9 - length)^2 of the true class + max(0, length - 0.1)^2 / 2 of others.
 
     Lengths (N, classes), labels (N,).
     """
     true = torch.nn.functional.one_hot(labels, lengths.shape[1]).to(lengths.dtype)
-    there = true * (0.9 - lengths).clamp_min(0).square()
+    present = true * (0.9 - lengths).clamp_min(0).square()
     absent = (1 - true) * (lengths - 0.1).clamp_min(0).square()
-    return (there + 0.5 * absent).sum(1).mean()
+    return (present + 0.5 * absent).sum(1).mean()

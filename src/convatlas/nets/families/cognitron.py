@@ -1,9 +1,9 @@
-"""Cognitron: local cells that learn when they fire more strongly than all around them (Fukushima 1975).
+"""Cognitron: cells with local connections that learn when they fire most strongly in their vicinity (Fukushima 1975).
 
 This is a reconstruction from the paper's rule and equations: "the synapse from x to y is reinforced when x fires
 provided that no neuron in the vicinity of y is firing stronger than y". The sizes, 12 x 12 cells in every layer and
-windows of 5 x 5, are those reported of the paper's simulation; the constants are ours. Weights are not shared between
-cells, so what is learned in one place is unknown in others: sharing is what the neocognitron added.
+windows of 5 x 5, are those reported for the paper's simulation; the constants are ours. Cells do not share weights, so
+what is learned at one position is not known at others: sharing is what the neocognitron added.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from convatlas.nets.net import Net
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of all layers.
+    """Hyperparameters of all layers.
 
     Attributes:
         layers: Number of layers above the input.
         kernel: Size of the window that a cell reads.
         vicinity: Size of the window in which cells compete.
         learning_rate: q, the learning rate of the strongest cell.
-        idle_rate: q', the learning rate of all cells where none fires.
+        idle_rate: q', the learning rate of all cells in a vicinity where none fires.
     """
 
     layers: int = 3
@@ -41,7 +41,7 @@ class Config:
 
 
 class Cognitron(Net):
-    """Three layers with as many cells as the photo has pixels; the last has `classes`, in a grid as square as possible.
+    """Three layers, each with one cell per pixel, except the last: `classes` cells in a grid as square as possible.
 
     (N, C, H, W) -> (N, classes): the responses of the last layer's cells, row by row.
     """
@@ -55,10 +55,10 @@ class Cognitron(Net):
     def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__(config, genome, classes, channels, size)
         self.config = config
-        high = max(side for side in range(1, math.isqrt(classes) + 1) if classes % side == 0)
+        rows = max(side for side in range(1, math.isqrt(classes) + 1) if classes % side == 0)
         for number in range(1, config.layers + 1):
             last = number == config.layers
-            grid = (high, classes // high) if last else size
+            grid = (rows, classes // rows) if last else size
             layer = chain(
                 cells=CognitronCells(channels if number == 1 else 1, size, grid, config.kernel),
                 lateral=LateralInhibition(config.vicinity),
@@ -70,9 +70,9 @@ class Cognitron(Net):
     def learn(self, images: Tensor, *, rounds: int = 20, seed: int = 0) -> None:
         """Train without labels: layer by layer, on all images in each round, in a new random order.
 
-        A cell that fires and is the strongest of its vicinity learns: a += q c x, b += q sum(c x^2) / (2 v), so that
-        its response to frequent patterns approaches 1. Where no cell of a vicinity fires, all learn a little:
-        a += q' c x, b += q' v.
+        A cell that fires most strongly in its vicinity learns: a += q c x, b += q sum(c x^2) / (2 v), so that its
+        response to frequent patterns approaches 1. In a vicinity where no cell fires, all cells learn, at a smaller
+        rate: a += q' c x, b += q' v.
 
         Args:
             images: Patterns (N, C, H, W) in 0..1, ink 1.
@@ -94,7 +94,7 @@ class Cognitron(Net):
         inputs = cells.windows(x)[0].T  # (cells, inputs)
         v = inputs @ cells.fixed
         square = inputs.square() @ cells.fixed
-        # A cell without input learns nothing.
+        # A cell whose inputs are all 0 learns nothing.
         won = self.config.learning_rate * wins * (v > 0)
         idle = self.config.idle_rate * silent
         cells.weight.add_((won + idle)[:, None] * cells.fixed * inputs)

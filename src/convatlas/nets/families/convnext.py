@@ -13,40 +13,40 @@ from convatlas.genes.normalization import LayerNorm, Norm, Standardize
 from convatlas.genes.structural import Add, LayerScale
 from convatlas.nets.net import Net
 
-# Means and deviations of ImageNet's pixels in 0..255.
 MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+"""Means and deviations of ImageNet's pixels in 0..255."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Blocks and channels of the four stages.
+    """Blocks and channels of the four stages, and what differs between lineages.
 
     Attributes:
         blocks: Number of blocks in each stage.
         widths: Channels of each stage.
-        stochastic_depth: Rate at the last block in the paper's training.
-        photo: Whether the net itself standardizes a photo in 0..255.
-        norm: Constants of the normalization.
+        stochastic_depth: Rate of the last block in the paper's training.
+        standardizes: Whether the net itself standardizes photos in 0..255.
+        norm: Settings of the normalization.
     """
 
     blocks: tuple[int, int, int, int]
     widths: tuple[int, int, int, int]
     stochastic_depth: float
-    photo: bool = True
+    standardizes: bool = True
     norm: Norm = Norm(eps=1e-6, momentum=0.1)
 
 
 class OneLayer(nn.Sequential):
-    """Modules counted as one layer, as in the review's table."""
+    """Modules that are counted as one layer, as in the review's table."""
 
     counts_as_one = True
 
 
 class Block(nn.Module):
-    """7 x 7 depthwise, normalization, 1 x 1 to four times the width, activation, 1 x 1 back, scale; with a skip.
+    """7 x 7 depthwise, normalization, 1 x 1 to four times the width, activation, 1 x 1 back, layer scale, with a skip.
 
-    (N, C, H, W), same shape. The paper writes the 1 x 1 convolutions as dense layers over maps with channels last. The
-    function is the same; here channels stay second, so that any normalization or attention gene fits in between.
+    (N, C, H, W), same shape. The paper writes the 1 x 1 convolutions as dense layers on maps with channels last, which
+    is the same function. Here channels come second, so that any normalization or attention gene fits.
     """
 
     def __init__(self, config: Config, genome: Genome, width: int, depth_fraction: float):
@@ -70,7 +70,7 @@ class Block(nn.Module):
 class ConvNeXt(Net):
     """A stem of 4 x 4 patches, four stages with downsampling in between, one dense layer.
 
-    The head normalizes its vector by LayerNorm whatever the genome says, because a vector has only channels.
+    The head normalizes by LayerNorm whatever the genome says, because its input is a vector, not a map.
     """
 
     variants = {
@@ -93,7 +93,7 @@ class ConvNeXt(Net):
 
     def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__(config, genome, classes, channels, size)
-        if config.photo and channels == 3:
+        if config.standardizes and channels == 3:
             self.standardize = Standardize(MEAN, [std**2 for std in DEVIATION])
         in_channels, done, total = channels, 0, sum(config.blocks)
         for number, (count, width) in enumerate(zip(config.blocks, config.widths, strict=True), 1):

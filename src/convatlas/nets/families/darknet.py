@@ -31,7 +31,7 @@ DARKNET53: tuple[tuple[Step, ...], ...] = (
 
 @dataclass(frozen=True)
 class Config:
-    """Stages of the body.
+    """Stages before the classifier.
 
     Attributes:
         stages: The steps of each stage; all but the first begin by halving the map.
@@ -43,13 +43,13 @@ class Config:
 
 
 def depth_fractions(stages: tuple[tuple[Step, ...], ...]) -> list[float]:
-    """Depth of each residual block in the net, from 0 to 1."""
+    """Return the depth of each residual block in the net, from 0 to 1."""
     count = sum(isinstance(step, Residual) for steps in stages for step in steps)
     return [number / max(count - 1, 1) for number in range(count)]
 
 
 class Darknet(Net):
-    """Six stages, the first at the photo's size, and a 1 x 1 convolution or dense layer."""
+    """Six stages, of which the first keeps the photo's size, then a 1 x 1 convolution or a dense layer."""
 
     variants = {"darknet19": Config(DARKNET19, classify_first=True), "darknet53": Config(DARKNET53)}
 
@@ -76,5 +76,5 @@ class Darknet(Net):
             return
         flatten, features = genome.flatten(classes)
         if features != classes:
-            raise ValueError("here the classes' maps are flattened, so a flattening must give one number per map")
+            raise ValueError("this net flattens one map per class, so its flattening must give one number per map")
         self.head = chain(drop=genome.drop(), conv=Convolution(width, classes, 1), flatten=flatten)

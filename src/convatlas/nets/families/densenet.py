@@ -15,16 +15,17 @@ from convatlas.genes.structural import Concat
 from convatlas.nets.net import Net
 
 GROWTH = 32
+"""Channels that each layer adds."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Layers in each of the four dense blocks.
+    """Number of layers in each of the four dense blocks, and what differs between lineages.
 
     Attributes:
         layers: Number of layers in each block.
-        norm: Constants of the normalization.
-        pool_border: Border of the stem's pooling; after a ReLU both kinds give the same result.
+        norm: Settings of the normalization.
+        pool_border: Border of the stem's pooling; after a ReLU both borders give the same result.
     """
 
     layers: tuple[int, int, int, int]
@@ -53,7 +54,7 @@ class DenseLayer(nn.Module):
 
 
 class DenseNet(Net):
-    """A 7 x 7 stem, four dense blocks with halving transitions in between, one dense layer."""
+    """A 7 x 7 stem, four dense blocks with transitions in between that halve map and channels, one dense layer."""
 
     variants = {
         "densenet121": Config((6, 12, 24, 16)),

@@ -22,7 +22,7 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Stage:
-    """A row of the paper's table: kind of block, expansion, kernel, stride, channels, layers."""
+    """A row of the paper's table: whether blocks are fused, expansion, kernel size, stride, channels, layers."""
 
     fused: bool
     expansion: int
@@ -79,20 +79,20 @@ V2_L = (
 
 @dataclass(frozen=True)
 class Config:
-    """A table of stages and how it is scaled.
+    """A table of stages, and how it is scaled.
 
     Attributes:
         stages: The table before scaling.
         width: Factor for all channels, which are then rounded to a multiple of 8.
-        depth: Factor for all numbers of layers, which are rounded up.
+        depth: Factor for the number of layers of each stage, which is then rounded up.
         dropout: Rate before the dense layer.
         version: 1, 2, or "lite", which does not scale the stem, the head and the layers of the first and last stage,
             and lacks squeeze-and-excitation.
-        photo: Preprocessing inside the net: statistics that are part of the weights ("rescaled" also divides by the
-            roots of the usual deviations), the usual constants, x / 128 - 1, or nothing. All but nothing expect pixels
-            in 0..255.
+        preprocessing: Preprocessing inside the net: "learned" standardizes by statistics that are part of the weights;
+            "rescaled" then also divides by the square roots of ImageNet's deviations; "constants" standardizes by
+            ImageNet's statistics; "symmetric" is x / 128 - 1; "nothing". All but "nothing" expect pixels in 0..255.
         stem: Channels of the stem before scaling.
-        norm: Constants of the normalization.
+        norm: Settings of the normalization.
         alignment: Padding of the convolutions.
     """
 
@@ -101,19 +101,19 @@ class Config:
     depth: float
     dropout: float
     version: Literal[1, 2, "lite"] = 1
-    photo: Literal["learned", "rescaled", "constants", "symmetric", "nothing"] = "learned"
+    preprocessing: Literal["learned", "rescaled", "constants", "symmetric", "nothing"] = "learned"
     stem: int = 32
     norm: Norm = Norm()
     alignment: Literal["same", "symmetric"] = "same"
 
     def channels(self, published: int) -> int:
-        """Scale `published` channels to the nearest multiple of 8; version 1 never loses more than a tenth."""
+        """Scale `published` channels to the nearest multiple of 8, in version 1 never to less than nine tenths."""
         scaled = published * self.width
         rounded = max(8, int(scaled + 4) // 8 * 8)
         return rounded + 8 if rounded < 0.9 * scaled and self.version != 2 else rounded
 
     def scaled(self) -> tuple[int, tuple[Stage, ...], int]:
-        """Channels of the stem, the stages, and channels of the last convolution, all scaled."""
+        """Return the channels of the stem, the stages, and the channels of the last convolution, all scaled."""
         lite = self.version == "lite"
         stages = tuple(
             replace(
@@ -129,15 +129,14 @@ class Config:
 
 
 def _v2(stages: tuple[Stage, ...], width: float = 1.0, depth: float = 1.0) -> Config:
-    small = stages is V2_B
-    momentum = Norm(momentum=0.1)
-    if small:
-        return Config(stages, width, depth, 0.2, 2, "constants", norm=momentum)
-    return Config(stages, width, depth, 0.2, 2, "symmetric", stem=stages[0].width, norm=momentum)
+    norm = Norm(momentum=0.1)
+    if stages is V2_B:
+        return Config(stages, width, depth, 0.2, 2, "constants", norm=norm)
+    return Config(stages, width, depth, 0.2, 2, "symmetric", stem=stages[0].width, norm=norm)
 
 
 class MBConv(nn.Module):
-    """An inverted residual block; if fused, one dense convolution replaces its first two.
+    """An inverted residual block; if fused, one dense convolution replaces its first two convolutions.
 
     (N, C, H, W) -> (N, width, ceil(H / stride), ceil(W / stride)), with a skip if the shape stays.
     """
@@ -222,7 +221,7 @@ class EfficientNet(Net):
         super().__init__(config, genome, classes, channels, size)
         in_channels, stages, last = config.scaled()
         self.stem = chain(
-            **_photo(config, channels),
+            **_preprocessing(config, channels),
             **genome.conv(channels, in_channels, 3, 2, fixed=True),
             norm=genome.normalize(in_channels, config.norm),
             act=genome.activate(in_channels),
@@ -239,16 +238,17 @@ class EfficientNet(Net):
         self.add_classifier(genome, last, channels, size, classes)
 
 
-def _photo(config: Config, channels: int) -> dict[str, nn.Module]:
-    """The modules between a photo in 0..255 and the stem."""
-    if config.photo == "nothing":
+def _preprocessing(config: Config, channels: int) -> dict[str, nn.Module]:
+    """Return the preprocessing modules between the photo and the stem."""
+    if config.preprocessing == "nothing":
         return {}
-    if config.photo in ("learned", "rescaled"):
+    if config.preprocessing in ("learned", "rescaled"):
         learned = {"rescale": Rescale(1 / 255), "standardize": Standardize([0.0] * channels, [1.0] * channels, True)}
-        if config.photo == "learned":
+        if config.preprocessing == "learned":
             return learned
-        spread = [sum(DEVIATION) / 3] if channels == 1 else [DEVIATION[channel % 3] for channel in range(channels)]
-        return {**learned, "rescale_again": Standardize([0.0] * channels, spread)}
-    if config.photo == "constants" and channels == 3:
+        deviations = [sum(DEVIATION) / 3] if channels == 1 else [DEVIATION[channel % 3] for channel in range(channels)]
+        # `Standardize` divides by the square root of what is given as the variance, as Keras' net does.
+        return {**learned, "rescale_again": Standardize([0.0] * channels, deviations)}
+    if config.preprocessing == "constants" and channels == 3:
         return {"rescale": Rescale(1 / 255), "standardize": Standardize(MEAN, [std**2 for std in DEVIATION])}
     return {"rescale": Rescale(1 / 128, -1)}

@@ -1,4 +1,4 @@
-"""Inception v3: five kinds of blocks with factored large kernels (Szegedy et al. 2016, table 1)."""
+"""Inception v3: five kinds of blocks, with large kernels factored into small ones (Szegedy et al. 2016, table 1)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from convatlas.nets.net import Net
 
 Block = tuple[Branch, ...]
 
-# (x s + m - 1/2) / (1/2), written as (x - mean) / deviation.
+# From a photo x standardized by ImageNet's means m and deviations s to -1..1, (x s + m - 1/2) / (1/2), written as
+# (x - MEAN) / sqrt(VARIANCE).
 MEAN = tuple((0.5 - mean) / std for mean, std in zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True))
 VARIANCE = tuple((0.5 / std) ** 2 for std in (0.229, 0.224, 0.225))
 
@@ -56,19 +57,20 @@ _BLOCK_8: Block = (
 
 @dataclass(frozen=True)
 class Config:
-    """The eleven blocks `mixed0` to `mixed10`, and what differs between lineages.
+    """The eleven blocks, `mixed0` to `mixed10`, and what differs between lineages.
 
     Attributes:
         blocks: Branches of each block.
-        norm: Constants of the normalization; the published net has no gain.
-        average_border: Whether average poolings count the zeros around the map.
-        photo: Whether the net itself converts photos from ImageNet's statistics to -1..1 ("imagenet").
+        norm: Settings of the normalization; the published net has no gain.
+        average_border: Border of the average poolings: whether they count the padding.
+        preprocessing: Preprocessing inside the net: "imagenet" converts photos standardized by ImageNet's
+            statistics to -1..1.
     """
 
     blocks: tuple[Block, ...]
     norm: Norm = Norm(gain=False)
     average_border: Border = "outside"
-    photo: Literal["nothing", "imagenet"] = "nothing"
+    preprocessing: Literal["nothing", "imagenet"] = "nothing"
 
 
 class InceptionV3(Net):
@@ -93,7 +95,7 @@ class InceptionV3(Net):
 
     def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__(config, genome, classes, channels, size)
-        if config.photo == "imagenet" and channels == 3:
+        if config.preprocessing == "imagenet" and channels == 3:
             self.standardize = Standardize(MEAN, VARIANCE)
         self.stem = stem(genome, channels, config.norm)
         in_channels = 192

@@ -36,12 +36,12 @@ _BLOCK_8: Block = ((Conv(192),), (Conv(192), Conv(224, (1, 3)), Conv(256, (3, 1)
 
 @dataclass(frozen=True)
 class Config:
-    """The block that opens each of the three stages, its residual block, their number and scale.
+    """The three stages, and what differs between lineages.
 
     Attributes:
-        stages: (name, opening, residual, repeats, scale).
-        norm: Constants of the normalization; the published net has no gain.
-        average_border: Whether the average pooling counts the zeros around the map.
+        stages: (name, branches of the first block, branches of the residual blocks, their number and scale).
+        norm: Settings of the normalization; the published net has no gain.
+        average_border: Border of the average pooling: whether it counts the padding.
     """
 
     stages: tuple[tuple[str, Block, Block, int, float], ...]
@@ -82,7 +82,7 @@ class Residual(nn.Module):
 class InceptionResNetV2(Net):
     """A stem, three stages of residual Inception blocks, a last 1 x 1 convolution, one dense layer.
 
-    The very last block has neither scale nor activation.
+    The last residual block has neither scale nor activation.
     """
 
     variants = {
@@ -104,9 +104,9 @@ class InceptionResNetV2(Net):
         self.stem = stem(genome, channels, config.norm)
         in_channels, done, total = 192, 0, sum(stage[3] for stage in config.stages)
         for name, opening, block, repeats, scale in config.stages:
-            opened = Branches(genome, in_channels, opening, config.norm, config.average_border)
-            in_channels, stage = opened.width, nn.Sequential()
-            stage.add_module("mixed", opened)
+            mixed = Branches(genome, in_channels, opening, config.norm, config.average_border)
+            in_channels, stage = mixed.width, nn.Sequential()
+            stage.add_module("mixed", mixed)
             for number in range(1, repeats + 1):
                 last = done == total - 1
                 residual = Residual(config, genome, in_channels, block, 1 if last else scale, last, done / (total - 1))

@@ -28,19 +28,19 @@ TABLE = {
     "5a": (256, 160, 320, 32, 128, 128),
     "5b": (384, 192, 384, 48, 128, 128),
 }
-"""The paper's table 1: channels of 1 x 1; reduced for 3 x 3, 3 x 3; reduced for 5 x 5, 5 x 5; after the pooling."""
+"""Channels in the paper's table 1: 1 x 1; 3 x 3 reduce, 3 x 3; 5 x 5 reduce, 5 x 5; 1 x 1 after the pooling."""
 
 AUXILIARY = {"4a": "aux1", "4d": "aux2"}
-"""Blocks that an auxiliary head reads."""
+"""Names of the auxiliary heads, by the block that each reads."""
 
 
 def _block(
-    single: int, reduce3: int, three: int, reduce5: int, five: int, pooled: int, wide: int
+    single: int, reduce3: int, three: int, reduce5: int, five: int, pooled: int, large_kernel: int
 ) -> tuple[Branch, ...]:
     return (
         (Conv(single),),
         (Conv(reduce3), Conv(three, 3)),
-        (Conv(reduce5), Conv(five, wide)),
+        (Conv(reduce5), Conv(five, large_kernel)),
         (Pool("max"), Conv(pooled)),
     )
 
@@ -50,33 +50,34 @@ class Config:
     """What differs between the published net and the one with batch normalization.
 
     Attributes:
-        norm: Constants of the batch normalization; without it (None) convolutions have biases and the stem has local
-            response normalization, with the constants of Caffe's net, since the paper gives none.
-        wide: Kernel size in the branch of 5 x 5 convolutions.
+        norm: Settings of the batch normalization; without it (None) convolutions have biases, and the stem has local
+            response normalization with the constants of Caffe's net, because the paper gives none.
+        large_kernel: Kernel size in the branch of 5 x 5 convolutions.
         last_pool: Window size of the last pooling.
-        grid: Side that the auxiliary heads average their map to; None for 5 x 5 windows with stride 3.
+        grid: Height and width that the auxiliary heads average their map to; None for 5 x 5 windows with stride 3.
         dropout: Rate before the last layer.
-        photo: Whether the net itself converts photos from ImageNet's statistics to -1..1 ("imagenet").
+        preprocessing: Preprocessing inside the net: "imagenet" converts photos standardized by ImageNet's
+            statistics to -1..1.
     """
 
     norm: Norm | None = None
-    wide: int = 5
+    large_kernel: int = 5
     last_pool: int = 3
     grid: int | None = None
     dropout: float = 0.4
-    photo: Literal["nothing", "imagenet"] = "nothing"
+    preprocessing: Literal["nothing", "imagenet"] = "nothing"
 
 
 class InceptionV1(Net):
-    """A stem, nine blocks, pooled before the third and the eighth, one dense layer.
+    """A stem, nine blocks with poolings before the third and the eighth, one dense layer.
 
     With the gene `auxiliary` = "heads", `outputs` also has "aux1" and "aux2" in training; in evaluation these heads do
-    not run. Strided poolings are padded at the far edge where it would cut their last window (Caffe rounds up).
+    not run. Strided poolings are padded at the end if their last window would be incomplete (Caffe rounds up).
     """
 
     variants = {
         "inception_v1": Config(),
-        "googlenet_bn": Config(norm=Norm(eps=1e-3, momentum=0.1), wide=3, last_pool=2, grid=4, dropout=0.2),
+        "googlenet_bn": Config(norm=Norm(eps=1e-3, momentum=0.1), large_kernel=3, last_pool=2, grid=4, dropout=0.2),
     }
 
     @staticmethod
@@ -87,7 +88,7 @@ class InceptionV1(Net):
     def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__(config, genome, classes, channels, size)
         norm, bias = config.norm, config.norm is None
-        if config.photo == "imagenet" and channels == 3:
+        if config.preprocessing == "imagenet" and channels == 3:
             self.standardize = Standardize(MEAN, VARIANCE)
         self.stem = chain(
             conv1=genome.conv_norm_act(channels, 64, 7, 2, norm=norm, bias=bias, alignment="symmetric", fixed=True),
@@ -103,7 +104,7 @@ class InceptionV1(Net):
             if name in ("4a", "5a"):
                 side = config.last_pool if name == "5a" else 3
                 self.add_module(f"pool{int(name[0]) - 1}", genome.pool(in_channels, side, 2, alignment=(0, 1)))
-            branches = Branches(genome, in_channels, _block(*widths, config.wide), norm)
+            branches = Branches(genome, in_channels, _block(*widths, config.large_kernel), norm)
             in_channels = branches.width
             self.add_module(f"inception{name}", chain(branches=branches, attention=genome.attend(in_channels)))
             if name in AUXILIARY and genome.has_auxiliary_heads():
@@ -114,7 +115,7 @@ class InceptionV1(Net):
     def _auxiliary(
         self, config: Config, genome: Genome, width: int, classes: int, channels: int, size: tuple[int, int]
     ) -> nn.Module:
-        """An auxiliary head on the last stage's map of `width` channels; (N, width, H, W) -> (N, classes)."""
+        """Return an auxiliary head for the last stage's map of `width` channels; (N, width, H, W) -> (N, classes)."""
         head = chain(
             pool=AveragePool(width, 5, 3) if config.grid is None else nn.AdaptiveAvgPool2d(config.grid),
             reduce=genome.conv_norm_act(width, 128, norm=config.norm, bias=config.norm is None),

@@ -4,8 +4,8 @@ LeNet-1 takes digits of 28 x 28 pixels, LeNet-4 and LeNet-5 the same padded to 3
 variance 1: paper is -0.1, ink 1.175. Every layer ends in 1.7159 tanh(2x / 3). The outputs of LeNet-1 and LeNet-4 are
 squashed too, with targets 1 and -1; those of LeNet-5 are distances to bitmaps.
 
-The papers leave open, and this file decides: whether LeNet-1's averages are squashed (yes, as in LeNet-5), the initial
-weights of the subsampling (an average), and the connections of LeNet-4 (see `F5`).
+The papers do not say whether LeNet-1's subsampling is squashed (here it is, as in LeNet-5), how subsampling is
+initialized (here as an average), and how LeNet-4 is connected (see `F5`).
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from convatlas.nets.module_init import init_by_fan_in
 from convatlas.nets.net import Net
 
 NORM = Norm(eps=1e-5, momentum=0.1)
-"""Constants for LeNets with a normalization gene; the published ones have no normalization."""
+"""Settings for LeNets with a normalization gene; the published ones have no normalization."""
 
 
 def _links(rows: str) -> Links:
-    """A connection table from a group of digits per output: "01 2" is an output reading 0 and 1, and one reading 2."""
+    """Parse a connection table, a group of digits per output: in "01 2" one reads 0 and 1, one reads 2."""
     return tuple(tuple(int(digit) for digit in row) for row in rows.split())
 
 
 H3 = _links("0 01 01 1 01 01 2 23 23 3 23 23")
-"""LeNet-1: 20 links, "two almost independent modules". It is table 1 of the paper as in public reimplementations; the
-printed counts (2,578 parameters, 98,442 connections) hold for any 20 links."""
+"""LeNet-1: 20 links, "two almost independent modules"; table 1 of the paper, from public reimplementations. The printed
+counts (2,578 parameters, 98,442 connections) hold for any 20 links."""
 
 C3 = _links("012 123 234 345 045 015 0123 1234 2345 0345 0145 0125 0134 1245 0235 012345")
 """LeNet-5: 60 links, table I of the paper."""
 
 C3_OF_LENET4 = _links("012 234 456 067 0123 1234 2345 3456 4567 0567 0167 0127 0145 1256 2367 0347")
-"""Ours: 60 links from 8 maps in the pattern of LeNet-5: three and four neighbours, and two separate pairs."""
+"""LeNet-4: 60 links from 8 maps, ours, in the pattern of LeNet-5: three or four neighbours, or two separate pairs."""
 
 F5: Links = tuple(
     tuple(sorted((14 * (unit // 3) + 5 * (unit % 3) + step) % 16 for step in range(4 if unit % 3 == 2 else 5)))
     for unit in range(120)
 )
-"""LeNet-4: the maps dealt in turn to the 120 units, 5, 5 and 4 at a time, 560 links. Ours: the paper prints about
-17,000 parameters and 260,000 connections, but 120 units that read all 16 maps would have 48,120 parameters. With these
-links and those above the totals are 16,998 and 258,306. `lenet4_dense` is the other reading of the text."""
+"""LeNet-4: 560 links, ours; the 16 maps go in turn to the 120 units, 5, 5 and 4 at a time. The paper prints about
+17,000 parameters and 260,000 connections, but 120 units that read all 16 maps would have 48,120 parameters. With these links
+and those above there are 16,998 and 258,306. `lenet4_dense` has the units that read all maps."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,14 @@ class Conv:
 
 @dataclass(frozen=True)
 class Subsample:
-    """Subsampling by 2; each map feeds `times` subsampled maps."""
+    """Trainable subsampling by 2, each map giving `times` subsampled maps."""
 
     times: int = 1
 
 
 @dataclass(frozen=True)
 class FullConv:
-    """A 5 x 5 convolution over the remaining map of 5 x 5 pixels, which gives `width` single units."""
+    """A 5 x 5 convolution over maps of 5 x 5 pixels, whose outputs are `width` single units."""
 
     width: int
     links: Links | None = None
@@ -79,7 +79,7 @@ class FullConv:
 
 @dataclass(frozen=True)
 class Config:
-    """Layers by the papers' names, dense layers above them with their units, and the output gene."""
+    """Layers by the papers' names, units of the dense layers after them, and the output gene."""
 
     layers: dict[str, Conv | Subsample | FullConv]
     dense: dict[str, int] = field(default_factory=dict)
@@ -97,7 +97,7 @@ def _lenet4(links: Links | None) -> Config:
 
 
 class LeNet(Net):
-    """Convolutions and subsampling, flattening (with dropout, if there is any), dense layers."""
+    """Convolutions and subsampling, flattening (with dropout, if the genome has any), dense layers."""
 
     variants = {
         "lenet1": Config({"h1": Conv(4), "h2": Subsample(), "h3": Conv(12, H3), "h4": Subsample()}),
@@ -160,10 +160,10 @@ class LeNet(Net):
 
 
 class Vote(nn.Module):
-    """The first net's outputs where it is confident, else the sum of all three; (N, classes) each, same shape.
+    """The first net's outputs if it is confident, else the sum of all three; (N, classes) each, same shape.
 
-    `threshold` is part of the weights and chosen on photos that the nets were not trained on. Initially it is 1, half
-    the distance between the targets 1 and -1.
+    `threshold` is part of the weights; it should be chosen on photos that the nets were not trained on. Initially it is
+    1, half the distance between the targets 1 and -1.
     """
 
     label = Label("vote", "skip")
@@ -178,7 +178,7 @@ class Vote(nn.Module):
         self.threshold.fill_(1.0)
 
     def confident(self, first: Tensor) -> Tensor:
-        """Whether the largest output leads the second by at least the threshold (N,); False for a single class."""
+        """Whether the largest output exceeds the second by at least the threshold (N,); False for a single class."""
         if first.shape[1] < 2:
             return first.new_zeros(first.shape[0], dtype=torch.bool)
         best, second = first.topk(2, 1).values.unbind(1)
@@ -202,21 +202,21 @@ class Prediction:
 
     @property
     def classes(self) -> Tensor:
-        """Index of the largest output (N,)."""
+        """Indices of the largest outputs (N,)."""
         return self.outputs.argmax(1)
 
     @property
     def cost(self) -> float:
-        """Average runs of a net per photo, 1 to 3: 1 + 2 p, where p is the share of photos for which all three ran."""
+        """Average number of nets that run per photo, 1 to 3: 1 + 2 p, where p is the fraction of photos not skipped."""
         return 3 - 2 * self.skipped.double().mean().item()
 
 
 class BoostedLeNet(Net):
-    """Boosted LeNet-4: three LeNet-4 on one photo whose outputs are added (Drucker et al. 1993; LeCun et al. 1998).
+    """Boosted LeNet-4: three LeNet-4s whose outputs are added (Drucker et al. 1993; LeCun et al. 1998).
 
-    The second net is trained on what the first finds hard, the third on what the two disagree about. Where the first is
-    confident its answer stands alone, and the other two need not run: according to the paper this costs 1.75 runs of
-    one net on average. The paper does not define confidence; here it is the largest output minus the second largest.
+    The second net is trained on photos that the first finds hard, the third on those about which the two disagree. If
+    the first is confident, its outputs are used alone, and the other two need not run: according to the paper 1.75 nets
+    run on average. The paper does not define confidence; here it is the largest output minus the second largest.
     """
 
     variants = {"boosted_lenet4": LeNet.variants["lenet4"]}
@@ -234,13 +234,13 @@ class BoostedLeNet(Net):
         init_by_fan_in(module)
 
     def iter_stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
-        answers = [self.net1(x), self.net2(x), self.net3(x)]
-        yield from zip(("net1", "net2", "net3"), answers, strict=True)
-        yield "head", self.head(*answers)
+        outputs = [self.net1(x), self.net2(x), self.net3(x)]
+        yield from zip(("net1", "net2", "net3"), outputs, strict=True)
+        yield "head", self.head(*outputs)
 
     @property
     def threshold(self) -> float:
-        """Lead of the first net's largest output that counts as confident; part of the weights, constant in exports."""
+        """Lead of the largest output that makes the first net confident; part of the weights, constant in exports."""
         return self.head.threshold.item()
 
     @threshold.setter
@@ -249,7 +249,7 @@ class BoostedLeNet(Net):
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Prediction:
-        """Compute `forward` without gradients, running the second and third net only on photos that need them."""
+        """Compute `forward` without gradients; the second and third net run only where the first is not confident."""
         outputs = self.net1(x).clone()  # (N, classes)
         skipped = self.head.confident(outputs)
         hard = x[~skipped]

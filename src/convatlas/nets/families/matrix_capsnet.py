@@ -28,12 +28,12 @@ from convatlas.genes.normalization import Norm
 from convatlas.nets.net import Net
 
 NORM = Norm(eps=1e-5, momentum=0.1)
-"""Constants for the net with a normalization gene; the published one has no normalization."""
+"""Settings for the net with a normalization gene; the published one has no normalization."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Channels of the convolution and types of capsules in each layer: A, B, C and D of the paper."""
+    """Channels of the convolution and types of capsules in each layer; the paper calls these numbers A, B, C and D."""
 
     maps: int
     primary: int
@@ -82,7 +82,7 @@ class MatrixCapsNet(Net):
     def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__(config, genome, classes, channels, size)
         if genome.routing != "em":
-            raise ValueError("matrix capsules have an activation beside their pose, which only em routes")
+            raise ValueError("matrix capsules need the routing em, because they have an activation beside their pose")
         self.conv = chain(
             **genome.conv(channels, config.maps, 5, 2, alignment="valid", bias=True, fixed=True),
             norm=genome.normalize(config.maps, NORM, "none"),
@@ -99,12 +99,12 @@ class MatrixCapsNet(Net):
         self.head = chain(activations=Activations())
 
     def outputs(self, x: Tensor) -> dict[str, Tensor]:
-        """Outputs of all stages by name, and the class capsules' poses."""
+        """Return the outputs of all stages by name, and the poses of the class capsules."""
         outputs = super().outputs(x)
         return outputs | {"poses": outputs["class_capsules"][:, :, :POSE, 0, 0]}
 
     def loss(self, outputs: Mapping[str, Tensor], x: Tensor, labels: Tensor, progress: float = 1.0) -> Tensor:
-        """Training loss: the spread loss, whose margin grows from 0.2 to 0.9.
+        """Return the training loss: the spread loss, whose margin grows from 0.2 to 0.9.
 
         Args:
             outputs: Outputs of the net, as `outputs` returns them.
@@ -116,13 +116,13 @@ class MatrixCapsNet(Net):
 
 
 def _centres(grid: tuple[int, int], size: tuple[int, int]) -> tuple[list[float], list[float]]:
-    """Centres of the receptive fields of the last capsules' rows and columns, relative to the photo's size."""
+    """Return the centres of the receptive fields of `grid`'s rows and columns, relative to the photo's size."""
     heights, widths = ([(8.5 + 4 * place) / side for place in range(n)] for n, side in zip(grid, size, strict=True))
     return heights, widths
 
 
 def spread_loss(activations: Tensor, labels: Tensor, margin: float) -> Tensor:
-    """Mean over photos of the sum over wrong classes of max(0, margin - (true activation - wrong activation))^2.
+    """Return the mean over photos of the sum over wrong classes of max(0, margin - (true - wrong activation))^2.
 
     Activations (N, classes), labels (N,).
     """

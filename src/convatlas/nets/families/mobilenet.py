@@ -16,8 +16,8 @@ class Config:
     """The blocks, and what differs between lineages.
 
     Attributes:
-        blocks: (width, stride) of the thirteen blocks.
-        norm: Constants of the normalization.
+        blocks: (output channels, stride) of the thirteen blocks.
+        norm: Settings of the normalization.
         alignments: Padding of the stem and of the strided blocks.
     """
 
@@ -29,7 +29,7 @@ class Config:
 class MobileNet(Net):
     """A strided stem, thirteen depthwise separable blocks, one dense layer.
 
-    As published, the stem is padded as SAME, so odd and even sizes differ; strided blocks pad one pixel at the end.
+    As published, the padding of the stem is SAME, that of strided blocks one pixel at the end.
     """
 
     variants = {

@@ -1,4 +1,4 @@
-"""MobileNetV2: blocks that are wide inside and narrow at their linear ends (Sandler et al. 2018, table 2)."""
+"""MobileNetV2: inverted residuals, wide inside and narrow at their linear ends (Sandler et al. 2018, table 2)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from convatlas.nets.net import Net
 
 @dataclass(frozen=True)
 class Config:
-    """The paper's table: (expansion, width, repeats, stride) of each stage.
+    """The paper's table, and what differs between lineages.
 
     Attributes:
-        stages: The table.
-        norm: Constants of the normalization.
+        stages: (expansion, output channels, repeats, stride) of each stage.
+        norm: Settings of the normalization.
         alignment: Padding of the 3 x 3 convolutions.
     """
 
@@ -30,7 +30,7 @@ class Config:
 
 
 class InvertedResidual(nn.Module):
-    """1 x 1 up, 3 x 3 depthwise, 1 x 1 down, with a skip if the shape stays.
+    """1 x 1 expansion, 3 x 3 depthwise convolution, linear 1 x 1 projection, with a skip if the shape stays.
 
     (N, C, H, W) -> (N, width, ceil(H / stride), ceil(W / stride)).
     """

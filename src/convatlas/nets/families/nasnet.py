@@ -18,15 +18,14 @@ from convatlas.nets.net import Net
 
 @dataclass(frozen=True)
 class Config:
-    """NASNet-A (repeats @ penultimate).
+    """Size of the net, NASNet-A (repeats @ penultimate), and what differs between lineages.
 
     Attributes:
         penultimate: Channels before the dense layer.
         repeats: Normal cells in each of the three stages.
         stem: Channels of the first convolution.
-        skips_reduction: Whether the cell after a reduction reads, as its previous map, the one before the reduction's
-            input.
-        norm: Constants of the normalization.
+        skips_reduction: Whether the cell after a reduction reads the reduction's previous map instead of its input.
+        norm: Settings of the normalization.
         pool_border: Border of the max poolings in reduction cells.
     """
 
@@ -40,14 +39,14 @@ class Config:
 
 @dataclass(frozen=True)
 class Shape:
-    """Facts about a map that a cell reads: channels, and how often the photo was halved."""
+    """Shape of a map that a cell reads: its channels, and how many times the photo was halved."""
 
     channels: int
     halvings: int
 
 
 class Shrink(nn.Module):
-    """Halve a map by two 1 x 1 convolutions, one on every second pixel, one on those in between.
+    """Halve a map by two 1 x 1 convolutions, one of every second pixel, one of the pixels diagonally after them.
 
     (N, C, H, W) -> (N, width, ceil(H / 2), ceil(W / 2)).
     """
@@ -88,7 +87,7 @@ def _separable(
 
 
 class Cell(nn.Module):
-    """Base of both cells: adjusts the previous map to the cell's shape, squeezes the present one by 1 x 1."""
+    """Base of both cells: adjust the previous map to the cell's shape, squeeze the present one by 1 x 1."""
 
     def __init__(self, config: Config, genome: Genome, present: Shape, previous: Shape, width: int):
         super().__init__()
@@ -104,13 +103,13 @@ class Cell(nn.Module):
         self.concat = Concat()
 
     def read(self, x: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
-        """The squeezed present map and the adjusted previous one."""
+        """Return the squeezed present map and the adjusted previous one."""
         previous = previous if self.adjust is None else self.adjust(previous)
         return self.squeeze(x), previous
 
 
 class NormalCell(Cell):
-    """Keep the map's size and concatenate six maps of `width` channels (the first may have more)."""
+    """Concatenate six maps of `width` channels (the first may have more), of the same size as the input."""
 
     def __init__(self, config: Config, genome: Genome, present: Shape, previous: Shape, width: int):
         super().__init__(config, genome, present, previous, width)
@@ -143,7 +142,7 @@ class NormalCell(Cell):
 
 
 class ReductionCell(Cell):
-    """Halve the map and concatenate four maps of `width` channels; as published its poolings read zeros outside."""
+    """Concatenate four maps of `width` channels and half the size; as published, poolings count padding as zeros."""
 
     def __init__(self, config: Config, genome: Genome, present: Shape, previous: Shape, width: int):
         super().__init__(config, genome, present, previous, width)
@@ -157,7 +156,7 @@ class ReductionCell(Cell):
         self.left2 = genome.pool(width, 3, 2, alignment=alignment)
         self.right2 = _separable(config, genome, previous_channels, width, 7, 2)
         self.add2 = Add()
-        # An average counts the zeros outside the map even where maxima ignore them.
+        # The average counts the padding as zeros even in lineages whose max poolings ignore it.
         self.left3 = genome.pool(width, 3, 2, kind="average", alignment=alignment, border="zeros")
         self.right3 = _separable(config, genome, previous_channels, width, 5, 2)
         self.add3 = Add()

@@ -1,8 +1,8 @@
 """Neocognitron: S-cells that learn features, C-cells that tolerate shifts of them (Fukushima 1980).
 
-This is the ancestor of all convolutional nets; it is trained without labels, by `learn`. It is a reconstruction: sizes,
-equations, constants and the learning rule are the paper's; the fixed connections, alpha and the padding (derived from
-the sizes) are ours, and layers learn one after the other.
+It is the first convolutional net, trained without labels by `learn`. This is a reconstruction: sizes, equations,
+constants and the learning rule are the paper's; the fixed connections, alpha, the padding (derived from the sizes) and
+the training of one layer after the other are ours.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from convatlas.nets.net import Net
 
 @dataclass(frozen=True)
 class LayerPair:
-    """An S-layer and the C-layer after it.
+    """Hyperparameters of an S-layer and the C-layer after it.
 
     Attributes:
         s_border: Padding of the S-layer in pixels.
         c_border: Padding of the C-layer, negative to crop; None if its window is the whole S-plane.
         selectivity: r of the S-cells.
         learning_rate: q, the learning rate.
-        column: Size of the columns of S-cells that compete.
+        column: Height and width of the columns of S-cells that compete.
     """
 
     s_border: int
@@ -66,7 +66,7 @@ class SLayer(nn.Module):
         return self.cells(self.excite(padded), self.inhibit(padded))  # type: ignore[no-any-return]
 
     def reinforce(self, x: Tensor) -> None:
-        """Learn from one photo (1, C, H, W): a += q c x and b += q v in each plane, at its representative cell."""
+        """Learn from one photo (1, C, H, W): in each plane its representative cell changes a by q c x and b by q v."""
         padded = self.pad(x)
         v, kernel = self.inhibit(padded), self.inhibit.kernel
         for plane, row, column in representatives(self.cells(self.excite(padded), v)[0], self.column):
@@ -76,10 +76,10 @@ class SLayer(nn.Module):
 
 
 def representatives(u: Tensor, column: int) -> list[tuple[int, int, int]]:
-    """Select the cells that learn from responses `u` (planes, H, W), as (plane, row, column).
+    """Select the cells that learn, from the responses `u` (planes, H, W); return them as (plane, row, column).
 
-    In each window of `column` x `column` places the strongest cell of all planes is a candidate if it fires; of the
-    candidates in one plane the strongest is selected.
+    In each window of `column` x `column` positions the strongest cell of all planes is a candidate if it fires; in each
+    plane the strongest candidate is selected.
     """
     width = u.shape[2]
     side = min(column, *u.shape[1:])
@@ -96,7 +96,7 @@ class Neocognitron(Net):
     """Three pairs of an S-layer and a C-layer, 24 planes each; (N, C, 16, 16) -> (N, planes).
 
     The outputs are the responses of the last C-cells, one per plane, each in [0, 1): after `learn` a plane responds to
-    one kind of pattern, wherever it is, without ever having seen a label. `classes` is the number of these planes.
+    one kind of pattern at any position. `classes` is the number of these planes.
     """
 
     variants = {
@@ -146,9 +146,11 @@ class Neocognitron(Net):
 
 
 def _pool(genome: Genome, planes: int, kernel: tuple[int, int]) -> nn.Module:
-    """C-cells, or the pooling that the genome has instead."""
+    """Return the C-cells, or the pooling that the genome has instead."""
     if genome.pooling == PUBLISHED:
         return CCells(kernel)
     if kernel[0] != kernel[1]:
-        raise ValueError(f"poolings have square windows, but the last one must be {kernel}")
+        raise ValueError(
+            f"the last pooling must have a window of {kernel}, but only C-cells may have windows that are not square"
+        )
     return genome.pool(planes, kernel[0], 1)

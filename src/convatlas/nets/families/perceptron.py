@@ -1,7 +1,7 @@
 """Perceptrons: the photo as one vector, then fully connected layers (section I of the review).
 
 The variants are those that LeCun et al. 1998 compare on digits of 28 x 28 pixels, written 784-300-10 and so on.
-Activation function and targets are those of its appendix A: 1.7159 tanh(2x / 3) on hidden and output units, targets 1
+Activation function and targets are those of their appendix A: 1.7159 tanh(2x / 3) on hidden and output units, targets 1
 and -1; the linear classifier has no activation. The nets expect pixels of about mean 0 and variance 1: paper is -0.1,
 ink 1.175.
 """
@@ -27,8 +27,8 @@ class Config:
     Attributes:
         hidden: Units of each hidden layer.
         feedback: The feedback gene.
-        steps: Number of steps of a net with feedback. In four steps the first output of a net with three layers returns
-            to the input, one layer per step, and passes forward again.
+        steps: Number of steps of a net with feedback. Four steps are enough for the first output of a net with three
+            layers to travel back to the input, one layer per step, and forward again.
     """
 
     hidden: tuple[int, ...]
@@ -37,7 +37,7 @@ class Config:
 
 
 class Perceptron(Net):
-    """Flattening, hidden layers, one output per class; with feedback all layers are one stage, `head`."""
+    """Flattening, hidden layers, one output per class; with feedback all dense layers are one stage, `head`."""
 
     variants = {
         "linear": Config(()),
@@ -64,14 +64,14 @@ class Perceptron(Net):
             Layer(f"hidden{number}", width, genome.activate(width)) for number, width in enumerate(config.hidden, 1)
         ]
         last = Layer("output", classes, dict(head.named_children()).get("act"))
-        loop = genome.recur([Layer("input", features), *hidden, last], config.steps)
-        if loop is not None and not isinstance(head, nn.Sequential):
+        recurrence = genome.recur([Layer("input", features), *hidden, last], config.steps)
+        if recurrence is not None and not isinstance(head, nn.Sequential):
             raise ValueError("feedback needs a dense or squashed output layer")
         in_channels = features
-        for layer in hidden if loop is None else ():
+        for layer in hidden if recurrence is None else ():
             self.add_module(layer.name, chain(dense=Dense(in_channels, layer.width), act=layer.act))
             in_channels = layer.width
-        self.head = head if loop is None else loop
+        self.head = head if recurrence is None else recurrence
 
     def init_weights(self, module: nn.Module) -> None:
         init_by_fan_in(module)

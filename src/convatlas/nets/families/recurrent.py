@@ -1,8 +1,9 @@
 """Perceptrons with feedback: Elman's net, Jordan's, and the review's full chain I <- [H1 <- H2] <- O.
 
-The arrows are the papers'; the sizes, the activation function and the constant photo are those of the perceptrons, so
-that each net with zero feedback is one of them. (Elman and Jordan fed sequences to small nets of logistic units.)
-Elman's initial context of 0.5 is 0 here, and the decaying trace in Jordan's state units is left out.
+The feedback connections are the papers'; sizes and activation function are those of the perceptrons, and the input is
+a photo that does not change, so that each net with zero feedback is a perceptron. (Elman and Jordan fed sequences to
+small nets of logistic units.) Elman's context units start at 0, not at 0.5, and Jordan's state units have no decaying
+trace.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """ResNet, version 1 (He et al. 2015, table 1) and version 2, pre-activated (He et al. 2016, figure 1b).
 
-Version 1 also has variants with grouped convolutions (ResNeXt: Xie et al. 2017, table 1) and with gates after each
-block's last normalization (SE-ResNet, SE-ResNeXt: Hu et al. 2018, table 1).
+Version 1 also has variants with grouped convolutions (ResNeXt: Xie et al. 2017, table 1) and with
+squeeze-and-excitation after each block's last normalization (SE-ResNet, SE-ResNeXt: Hu et al. 2018, table 1).
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class Config:
     Attributes:
         blocks: Number of blocks in conv2 to conv5.
         preactivated: Whether normalization and activation come before the convolutions (version 2).
-        stride_in: Convolution of a bottleneck that strides in version 1, "first" (1 x 1) or "second" (3 x 3).
+        stride_in: Convolution of a bottleneck that has the stride in version 1, "first" (1 x 1) or "second" (3 x 3).
         bias: Whether convolutions before a normalization also have a bias.
-        norm: Constants of the normalization.
-        pool_border: Border of the stem's pooling; the kind matters in version 2, whose stem has no ReLU.
+        norm: Settings of the normalization.
+        pool_border: Border of the stem's pooling; it matters only in version 2, whose stem has no ReLU before it.
         basic: Whether blocks have two 3 x 3 convolutions instead of a bottleneck (version 1).
-        inner: Factor of the inner width of bottlenecks compared to ResNet's (version 1).
-        convolution: Published gene of the 3 x 3 convolutions.
-        attention: Published gene after each block's last normalization.
+        inner: Inner width of bottlenecks relative to ResNet's (version 1).
+        convolution: Published convolution gene of the 3 x 3 convolutions.
+        attention: Published attention gene, after each block's last normalization.
     """
 
     blocks: tuple[int, int, int, int]
@@ -49,14 +49,14 @@ class Config:
 
 
 TORCH = Config((3, 4, 6, 3), stride_in="second", bias=False, norm=Norm(eps=1e-5, momentum=0.1), pool_border="outside")
-"""ResNet-50 with PyTorch's conventions; variants that Keras publishes have Keras' conventions."""
+"""ResNet-50 with the conventions of PyTorch; the variants that Keras publishes have those of Keras."""
 
 
 class Residual(nn.Module):
-    """`convolutions` beside a shortcut: (N, C, H, W) -> (N, wide, H / stride, W / stride).
+    """Sum of `convolutions` and a shortcut: (N, C, H, W) -> (N, out_channels, H / stride, W / stride).
 
-    The shortcut is a convolution if the channels change (the review's convolution block), else the input itself (its
-    identity block).
+    If the number of channels changes, the shortcut is a convolution (the review's convolution block), else the input
+    itself (its identity block).
     """
 
     def __init__(
@@ -64,30 +64,29 @@ class Residual(nn.Module):
         config: Config,
         genome: Genome,
         channels: int,
-        wide: int,
+        out_channels: int,
         stride: int,
         depth_fraction: float,
         convolutions: dict[str, nn.Module],
     ):
         super().__init__()
-        projects = channels != wide
-        shortcut = (
-            genome.conv_norm_act(channels, wide, 1, stride, norm=config.norm, act=False, bias=config.bias)
-            if projects
+        self.shortcut = (
+            genome.conv_norm_act(channels, out_channels, 1, stride, norm=config.norm, act=False, bias=config.bias)
+            if channels != out_channels
             else None
         )
-        self.shortcut = shortcut
-        self.branch = chain(**convolutions, attention=genome.attend(wide), drop=genome.drop_path(depth_fraction))
+        attention, drop = genome.attend(out_channels), genome.drop_path(depth_fraction)
+        self.branch = chain(**convolutions, attention=attention, drop=drop)
         self.add = Add()
-        self.act = genome.activate(wide)
+        self.act = genome.activate(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        skip = x if self.shortcut is None else self.shortcut(x)  # (N, wide, H / stride, W / stride)
+        skip = x if self.shortcut is None else self.shortcut(x)  # (N, out_channels, H / stride, W / stride)
         return self.act(self.add(skip, self.branch(x)))  # type: ignore[no-any-return]
 
 
 class Basic(Residual):
-    """3 x 3 and 3 x 3 convolutions; (N, C, H, W) -> (N, width, H / stride, W / stride)."""
+    """Two 3 x 3 convolutions; (N, C, H, W) -> (N, width, H / stride, W / stride)."""
 
     expansion: ClassVar[int] = 1
 
@@ -119,7 +118,7 @@ class Bottleneck(Residual):
 class PreactivatedBottleneck(nn.Module):
     """The bottleneck of version 2; (N, C, H, W) -> (N, 4 width, H / stride, W / stride).
 
-    A projection reads the pre-activated input; a strided identity shortcut takes every second pixel of the input.
+    A projection shortcut reads the pre-activated input; a strided identity shortcut takes every second pixel.
     """
 
     expansion: ClassVar[int] = 4
@@ -151,7 +150,8 @@ class PreactivatedBottleneck(nn.Module):
 class ResNet(Net):
     """A 7 x 7 stem, four stages of blocks, one dense layer.
 
-    Version 1 halves the map in the first block of each stage but conv2, version 2 in the last block but in conv5.
+    Version 1 halves the map in the first block of every stage except conv2, version 2 in the last block of every stage
+    except conv5.
     """
 
     variants = {

@@ -14,7 +14,10 @@ from convatlas.nets.net import Net
 
 NORM = Norm(eps=1e-5, momentum=0.1)
 STEM = 24
+"""Channels of the stem."""
+
 REPEATS = (4, 8, 4)
+"""Units in each stage."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,9 @@ class Config:
 
 
 class Unit(nn.Module):
-    """1 x 1, 3 x 3 depthwise and 1 x 1 convolutions over half of the channels; (N, width, H, W), same shape.
+    """1 x 1, 3 x 3 depthwise and 1 x 1 convolutions of half of the channels; (N, width, H, W), same shape.
 
-    In a strided unit both paths read all channels: (N, C, H, W) -> (N, width, H / 2, W / 2).
+    A strided unit has convolutions in both paths, each of all channels: (N, C, H, W) -> (N, width, H / 2, W / 2).
     """
 
     def __init__(self, genome: Genome, channels: int, width: int, stride: int):

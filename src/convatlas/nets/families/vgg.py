@@ -1,4 +1,4 @@
-"""VGG: stacks of 3 x 3 convolutions, halved by pooling (Simonyan & Zisserman 2015, table 1, columns D and E)."""
+"""VGG: stacks of 3 x 3 convolutions, a pooling after each (Simonyan & Zisserman 2015, table 1, columns D and E)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from convatlas.genes.normalization import Norm
 from convatlas.nets.net import Net
 
 NORM = Norm(eps=1e-5, momentum=0.1)
-"""Constants for VGG with a normalization gene; the published net has no normalization."""
+"""Settings for VGG with a normalization gene; the published net has no normalization."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Convolutions in each of the five blocks."""
+    """Number of convolutions in each of the five blocks."""
 
     convolutions: tuple[int, int, int, int, int]
 

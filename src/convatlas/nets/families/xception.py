@@ -16,11 +16,11 @@ from convatlas.nets.net import Net
 
 @dataclass(frozen=True)
 class Config:
-    """Channels of the separable convolutions in each block; a block with a stride ends in a pooling.
+    """The blocks, and what differs between lineages.
 
     Attributes:
-        blocks: (widths, stride) of block 2 to block 13.
-        norm: Constants of the normalization.
+        blocks: (channels of the separable convolutions, stride) of blocks 2 to 13; a strided block ends in a pooling.
+        norm: Settings of the normalization.
         pool_alignment: Padding of the poolings.
     """
 
@@ -30,10 +30,10 @@ class Config:
 
 
 class Block(nn.Module):
-    """Activation, separable convolution and normalization for each width, with a shortcut; strided blocks pool last.
+    """Activation, separable convolution and normalization for each of `widths`, beside a shortcut.
 
-    (N, C, H, W) -> (N, widths[-1], ceil(H / stride), ceil(W / stride)). The first block does not begin with an
-    activation.
+    (N, C, H, W) -> (N, widths[-1], ceil(H / stride), ceil(W / stride)). A strided block ends in a pooling,
+    and the first block does not begin with an activation.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ from convatlas.nets.families.darknet import DARKNET19, DARKNET53, depth_fraction
 from convatlas.nets.net import Net
 
 SIDE = 32
-"""Sides of photos are multiples of this many pixels."""
+"""Height and width of photos are multiples of this number of pixels."""
 
 EXTRACTION: tuple[tuple[Step, ...], ...] = (
     (Conv(64, 7, 2),),
@@ -33,6 +33,8 @@ EXTRACTION: tuple[tuple[Step, ...], ...] = (
     (Pool(), *[Conv(512, 1), Conv(1024)] * 2, Conv(1024)),
     (Conv(1024, stride=2), Conv(1024), Conv(1024)),
 )
+
+"""The body of version 1; its name is darknet's."""
 
 TINY: tuple[tuple[Step, ...], ...] = (
     (Conv(16),),
@@ -46,7 +48,7 @@ TINY: tuple[tuple[Step, ...], ...] = (
 
 @dataclass(frozen=True)
 class Stage:
-    """Named steps that read the previous stage, or the stages in `reads`, concatenated if several."""
+    """Steps that read the output of the previous stage, or those of the stages in `reads`, concatenated if several."""
 
     name: str
     steps: tuple[Step, ...]
@@ -55,13 +57,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class Config:
-    """Stages up to the boxes.
+    """Stages from the photo to the boxes, and how boxes are encoded.
 
     Attributes:
         stages: Stages in the order of darknet's weight files.
         cell_boxes: Boxes per cell in version 1, which has no anchors; 0 in the others.
-        dropout: Rate before version 1's dense layer.
-        softmax: Whether a box has exactly one class (version 2) or any number (version 3).
+        dropout: Rate before the dense layer of version 1.
+        softmax: Whether a box has exactly one class (version 2) or any number of classes (version 3).
     """
 
     stages: tuple[Stage, ...]
@@ -74,18 +76,22 @@ def _body(stages: tuple[tuple[Step, ...], ...], *more: tuple[Step, ...]) -> tupl
     return tuple(Stage(f"stage{number}", steps) for number, steps in enumerate((*stages, *more), 1))
 
 
-def _cells(*anchors: tuple[float, float]) -> Boxes:
-    """Anchors given in cells of 32 pixels, as in version 2."""
+def _anchors_in_cells(*anchors: tuple[float, float]) -> Boxes:
+    """Return the boxes for anchors in units of cells of 32 pixels, as version 2 gives them."""
     return Boxes(tuple((32 * width, 32 * height) for width, height in anchors))
 
 
-def _five(width: int) -> tuple[Step, ...]:
+def _five_convs(width: int) -> tuple[Step, ...]:
     return Conv(width, 1), Conv(2 * width), Conv(width, 1), Conv(2 * width), Conv(width, 1)
 
 
-COCO = _cells((0.57273, 0.677385), (1.87446, 2.06253), (3.33843, 5.47434), (7.88282, 3.52778), (9.77052, 9.16828))
-VOC = _cells((1.3221, 1.73145), (3.19275, 4.00944), (5.05587, 8.09892), (9.47112, 4.84053), (11.2364, 10.0071))
-TINY_VOC = _cells((1.08, 1.19), (3.42, 4.41), (6.63, 11.38), (9.42, 5.11), (16.62, 10.52))
+COCO = _anchors_in_cells(
+    (0.57273, 0.677385), (1.87446, 2.06253), (3.33843, 5.47434), (7.88282, 3.52778), (9.77052, 9.16828)
+)
+VOC = _anchors_in_cells(
+    (1.3221, 1.73145), (3.19275, 4.00944), (5.05587, 8.09892), (9.47112, 4.84053), (11.2364, 10.0071)
+)
+TINY_VOC = _anchors_in_cells((1.08, 1.19), (3.42, 4.41), (6.63, 11.38), (9.42, 5.11), (16.62, 10.52))
 
 LARGE = Boxes(((116, 90), (156, 198), (373, 326)), 32)
 MEDIUM = Boxes(((30, 61), (62, 45), (59, 119)), 16)
@@ -115,10 +121,10 @@ def _v3(*neck: Step) -> Config:
         Stage("neck1", neck),
         Stage("boxes1", (Conv(1024), LARGE)),
         Stage("lateral2", (Conv(256, 1), Upsample()), ("neck1",)),
-        Stage("neck2", _five(256), ("lateral2", "stage5")),
+        Stage("neck2", _five_convs(256), ("lateral2", "stage5")),
         Stage("boxes2", (Conv(512), MEDIUM)),
         Stage("lateral3", (Conv(128, 1), Upsample()), ("neck2",)),
-        Stage("neck3", _five(128), ("lateral3", "stage4")),
+        Stage("neck3", _five_convs(128), ("lateral3", "stage4")),
         Stage("boxes3", (Conv(256), SMALL)),
     )
     return Config(stages)
@@ -159,7 +165,7 @@ class Rows(nn.Module):
 
 
 class YOLO(Net):
-    """A body, stages that read it at one or several scales, and the boxes.
+    """A body, stages that read it at one or several scales, and the boxes at each scale.
 
     Version 1 returns (N, S T (classes + 5 B)) for S x T cells of 64 pixels and B boxes per cell: the classes of each
     cell, then the objectness of each box, then its x, y and the roots of width and height. The others return the table
@@ -173,8 +179,8 @@ class YOLO(Net):
         "yolo_v2_voc": _v2(VOC),
         "yolo_v2_tiny": _v2_tiny(512, COCO),
         "yolo_v2_tiny_voc": _v2_tiny(1024, TINY_VOC),
-        "yolo_v3": _v3(*_five(512)),
-        "yolo_v3_spp": _v3(*_five(512)[:3], Pyramid((13, 9, 5)), Conv(512, 1), Conv(1024), Conv(512, 1)),
+        "yolo_v3": _v3(*_five_convs(512)),
+        "yolo_v3_spp": _v3(*_five_convs(512)[:3], Pyramid((13, 9, 5)), Conv(512, 1), Conv(1024), Conv(512, 1)),
         "yolo_v3_tiny": V3_TINY,
     }
 
@@ -194,7 +200,9 @@ class YOLO(Net):
     def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__(config, genome, classes, channels, size)
         if size[0] % SIDE or size[1] % SIDE:
-            raise SizeError(f"the sides of YOLO's photos are multiples of {SIDE}, as 416; got {size[0]} x {size[1]}")
+            raise SizeError(
+                f"the sides of YOLO's photos must be multiples of {SIDE}, such as 416; got {size[0]} x {size[1]}"
+            )
         self.config, self.classes = config, classes
         self.reads: dict[str, tuple[str, ...]] = {}
         self.grid = -(-size[0] // 64), -(-size[1] // 64)
@@ -225,7 +233,7 @@ class YOLO(Net):
 
     @property
     def priors(self) -> list[Boxes]:
-        """Steps that give boxes, in the order of the rows that `forward` returns; empty in version 1."""
+        """Steps `Boxes`, in the order of the rows that `forward` returns; none in version 1."""
         return [step for part in self.config.stages for step in part.steps if isinstance(step, Boxes)]
 
     def iter_stages(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:

@@ -37,7 +37,7 @@ class Keras(Origin):
         from convatlas.nets.families.efficientnet import EfficientNet
 
         config = EfficientNet.variants.get(weights.net)
-        return {"photo": "rescaled"} if config is not None and config.photo == "learned" else {}
+        return {"preprocessing": "rescaled"} if config is not None and config.preprocessing == "learned" else {}
 
     def builds(self, weights: Weights, variant: Mapping[str, object]) -> bool:
         """Whether Keras builds the net with these fields: also without any, for its nets built with weights=None."""

@@ -61,8 +61,8 @@ def _converter() -> StateDicts:
         "mobilenet": Family({"norm": norm, "alignments": ("symmetric", "symmetric")}, names.MOBILENET),
         "mobilenet_v2": Family({"norm": norm, "alignment": "symmetric"}, names.mbconv_nets),
         "nasnet": Family({"norm": tensorflow, "pool_border": "outside"}, names.nasnet),
-        "efficientnet": Family({"norm": norm, "alignment": "symmetric", "photo": "nothing"}, names.mbconv_nets),
-        "convnext": Family({"photo": False}, names.CONVNEXT, names.CONVNEXT_SHAPES),
+        "efficientnet": Family({"norm": norm, "alignment": "symmetric", "preprocessing": "nothing"}, names.mbconv_nets),
+        "convnext": Family({"standardizes": False}, names.CONVNEXT, names.CONVNEXT_SHAPES),
     }
     return StateDicts("timm", families, ignored=("AuxLogits.",))
 

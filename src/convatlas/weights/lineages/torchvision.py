@@ -73,12 +73,16 @@ def _converter() -> StateDicts:
         # Version 1.5: the stride is in the 3 x 3 convolution.
         "resnet": Family({"stride_in": "second", "bias": False, "norm": norm, "pool_border": "outside"}, names.RESNET),
         "densenet": Family({"norm": norm, "pool_border": "outside"}, names.DENSENET),
-        "inception": Family({"norm": inception, "average_border": "zeros", "photo": "imagenet"}, names.INCEPTION),
-        "inception_v1": Family({"photo": "imagenet"}, names.googlenet),
+        "inception": Family(
+            {"norm": inception, "average_border": "zeros", "preprocessing": "imagenet"}, names.INCEPTION
+        ),
+        "inception_v1": Family({"preprocessing": "imagenet"}, names.googlenet),
         "shufflenet_v2": Family({}, names.shufflenet_v2),
         "mobilenet_v2": Family({"norm": norm, "alignment": "symmetric"}, names.MOBILENET_V2),
-        "efficientnet": Family({"norm": norm, "alignment": "symmetric", "photo": "nothing"}, names.efficientnet),
-        "convnext": Family({"photo": False}, names.CONVNEXT, names.CONVNEXT_SHAPES),
+        "efficientnet": Family(
+            {"norm": norm, "alignment": "symmetric", "preprocessing": "nothing"}, names.efficientnet
+        ),
+        "convnext": Family({"standardizes": False}, names.CONVNEXT, names.CONVNEXT_SHAPES),
     }
     return StateDicts("torchvision", families, ignored=("AuxLogits.", "aux1.", "aux2."), current_name=_current_name)
 
