@@ -43,10 +43,13 @@ def genes_page() -> str:
     genes = gene_table("genes")
     assert genes is not None
     text = (
-        'A gene is a component at one locus of a net: `ca.build("resnet50", genes={"activation": "gelu"})`. The table '
-        "is printed by `convatlas show genes --markdown`. In shapes and costs, N is the number of photos, C input "
-        "channels, K output channels, H x W the output map, n the side of the input map, k the kernel size, s the "
-        "stride, g groups, r squeezed channels."
+        "A gene is a component that can fill a locus of a net, such as its activation: "
+        '`ca.build("resnet50", genes={"activation": "gelu"})`. The table is printed by '
+        "`convatlas show genes --markdown`. In shapes and costs, N is the number of photos, C input channels, K output "
+        "channels or classes, H x W the output map, n the side of the input map, k the kernel size, s the stride, g "
+        "groups, p padding, r squeezed channels, F input features. At feedback, C is the number of hidden units, s the "
+        "number of steps. At routing, I is the number of child capsules, J of parent capsules, s of rounds, and D the "
+        "size of a parent. At the decoder, C x H x W is the photo."
     )
     return f"# Genes\n\n{text}\n\n{genes.markdown()}\n"
 

@@ -10,12 +10,12 @@ import torch
 
 import convatlas as ca
 from convatlas.base.errors import GeneError
-from convatlas.genes.digits import DRAWN, bitmaps
+from convatlas.genes.digits import DRAWING, bitmaps
 from convatlas.genes.output import RadialBasis
 
 
 def test_bitmaps_are_ten_distinct_drawings_of_7_by_12():
-    lines = DRAWN.strip().splitlines()
+    lines = DRAWING.strip().splitlines()
     assert len(lines) == 12
     assert all(len(part) == 7 and set(part) <= set(".#") for line in lines for part in line.split())
     digits = np.array(bitmaps())

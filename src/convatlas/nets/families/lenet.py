@@ -50,8 +50,8 @@ F5: Links = tuple(
     for unit in range(120)
 )
 """LeNet-4: 560 links, ours; the 16 maps go in turn to the 120 units, 5, 5 and 4 at a time. The paper prints about
-17,000 parameters and 260,000 connections, but 120 units that read all 16 maps would have 48,120 parameters. With these links
-and those above there are 16,998 and 258,306. `lenet4_dense` has the units that read all maps."""
+17,000 parameters and 260,000 connections, but 120 units that read all 16 maps would have 48,120 parameters. With these
+links and those above there are 16,998 and 258,306. `lenet4_dense` has the units that read all maps."""
 
 
 @dataclass(frozen=True)
