@@ -23,7 +23,7 @@ PHRASE = re.compile(
     r"|\bnone of its own\b|\bwithout a word\b|\bharms nobody\b|\bnoted down\b|\bin one go\b",
     re.IGNORECASE,
 )
-VAGUE = {"found", "one", "many", "told", "some", "given", "made", "what", "seen", "wanted"}
+VAGUE = {"found", "one", "many", "told", "some", "given", "what", "seen", "wanted"}
 """Names of variables that say nothing about the value."""
 
 

@@ -64,7 +64,7 @@ def mark_verified(path: Path, remote: Remote) -> None:
 
 
 def _state(path: Path, remote: Remote) -> dict[str, Any]:
-    """What was verified, and facts of the file at least one of which any change of it changes."""
+    """Description of the verified file: what was published, and facts of which any change of the file changes one."""
     status = path.stat()
     return {
         "published": dataclasses.asdict(remote),
