@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -24,8 +26,15 @@ def holds(item: pytest.Item) -> bool:
     listed = TABLE.get(file, {}).get(function)
     if listed is None:
         return False
-    swept = [name.removeprefix("-") for name in listed if name.startswith("-")]
-    return case in swept if swept else case not in listed
+    swept = [pattern.removeprefix("-") for pattern in listed if pattern.startswith("-")]
+    return matches(case, swept) if swept else not matches(case, listed)
+
+
+def matches(case: str, patterns: Iterable[str]) -> bool:
+    """Whether a case's id is one of the patterns, in which `*` stands for any text."""
+    return any(
+        re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), case, re.DOTALL) is not None for pattern in patterns
+    )
 
 
 def parts(item: pytest.Item) -> tuple[str, str, str]:

@@ -21,7 +21,8 @@ def test_every_name_in_the_table_is_a_test(request: pytest.FixtureRequest) -> No
         if file in cases or not (sweep.ROOT / file).exists()
         for function, listed in functions.items()
         for case in listed or [""]
-        if function not in cases[file] or (listed and case.removeprefix("-") not in cases[file][function])
+        if function not in cases[file]
+        or (listed and not any(sweep.matches(name, [case.removeprefix("-")]) for name in cases[file][function]))
     ]
     assert not unknown
 
@@ -44,6 +45,10 @@ def test_a_named_function_is_swept_but_for_its_quick_cases() -> None:
         assert sweep.holds(item)
         Item.name = "test_toy[vgg16]"
         assert not sweep.holds(item)
+        patch.setattr(sweep, "TABLE", {"tests/test_toy.py": {"test_toy": ["vgg*"]}})
+        assert not sweep.holds(item)
+        Item.name = "test_toy[a vgg16]"
+        assert sweep.holds(item)
         patch.setattr(sweep, "TABLE", {"tests/test_toy.py": {"test_toy": []}})
         Item.name = "test_toy"
         assert sweep.holds(item)

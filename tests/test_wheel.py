@@ -13,6 +13,9 @@ import pytest
 
 from convatlas.catalogue.cards import cards
 
+# One process builds what these tests share.
+pytestmark = pytest.mark.xdist_group("wheel")
+
 ROOT = Path(__file__).parents[1]
 
 

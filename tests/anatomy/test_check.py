@@ -13,6 +13,9 @@ from convatlas.base.errors import UnknownName
 from convatlas.catalogue.cards import cards
 from convatlas.catalogue.rules import exceptions
 
+# One process builds what these tests share.
+pytestmark = pytest.mark.xdist_group("atlas")
+
 DEPTHS = [151, 185, 193, 225, 281, 403, 557, 96, 186, 186, 186, 186]
 
 

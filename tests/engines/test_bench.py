@@ -32,6 +32,9 @@ from convatlas.engines.bench.times import Time
 from convatlas.engines.options import Options
 from convatlas.pictures.shapes import Box, Group
 
+# One process builds what these tests share.
+pytestmark = pytest.mark.xdist_group("bench")
+
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:

@@ -19,6 +19,9 @@ from convatlas.engines.cached import cached_net
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.weights.resolve import NamedNet, find_net
 
+# One process builds what these tests share.
+pytestmark = pytest.mark.xdist_group("cached")
+
 
 @pytest.fixture(scope="module")
 def cached() -> Path:

@@ -78,7 +78,7 @@ def test_accelerate_runs_it_and_auto_tries_it(toy: House) -> None:
 
 
 def test_bench_and_batch_know_it(toy: House) -> None:
-    words = ["bench", "lenet1", "--engine", "toy", "--batch", "2", "--csv", "-o", "bench.svg"]
+    words = ["bench", "lenet1", "--engines", "toy", "--batches", "2", "--csv", "-o", "bench.svg"]
     (_, row) = toy.command(*words).splitlines()
     assert row.startswith("lenet1,2,toy,float32,")
     assert "toy float32" in (toy.path.parent / "bench.svg").read_text(encoding="utf-8")
