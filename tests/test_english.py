@@ -44,9 +44,7 @@ def variables(tree: ast.AST) -> Iterator[tuple[int, str]]:
 def faults(path: Path) -> list[str]:
     text = path.read_text("utf-8")
     listed = [
-        f"{number}: {match[0]!r}"
-        for number, line in enumerate(text.splitlines(), 1)
-        for match in PHRASE.finditer(line)
+        f"{number}: {match[0]!r}" for number, line in enumerate(text.splitlines(), 1) for match in PHRASE.finditer(line)
     ]
     if path.suffix == ".py":
         tree = ast.parse(text)

@@ -193,7 +193,7 @@ def test_what_the_fields_say_of_rows_and_of_reorganized_maps():
     assert layers["head"].field == layers["boxes.boxes1.conv"].field
     last = measure("yolo_v3").layers[-1]
     assert (last.kind, last.sees_all, len(last.inputs)) == ("boxes in rows", False, 3)
-    assert last.field == (1173, 1173)
+    assert last.field == (981, 981)
 
 
 def test_rows_of_one_map():

@@ -153,7 +153,7 @@ def last(net: Net) -> None:
 def test_what_was_changed_by_hand_is_not_written(tmp_path: Path, change: Callable[[Net], None], file: str) -> None:
     net = following("efficientnet_lite0", "lite")
     change(net)
-    with pytest.raises(WeightsError, match=r"changed by hand at (stem\.conv|stem\.act|head\.dense), which no file"):
+    with pytest.raises(WeightsError, match=r"changed by hand at (stem\.conv|stem\.act|head\.dense), which a file"):
         ca.export(net, tmp_path / file)
     assert not list(tmp_path.iterdir())
 

@@ -59,7 +59,9 @@ def fields(operations: Sequence[Operation], photo: tuple[int, int]) -> list[Fiel
             _behind(relative(operation, shape), Field() if number < 0 else result[number], shape, photo)
             for number, shape in zip(operation.inputs, operation.shapes_in, strict=True)
         ]
-        result.append(Field(_join(path.sides for path in paths), any(path.whole for path in paths)))
+        # In a table of maps with different strides, such as the boxes of a detector, each row has the field of its map.
+        join = _join if len(operation.shapes[0]) == 4 else _widest
+        result.append(Field(join(path.sides for path in paths), any(path.whole for path in paths)))
     return result
 
 
@@ -82,6 +84,15 @@ def _join(paths: Iterable[Sides]) -> Sides:
     # A path that reads a whole side has no grid: it counts only if no other path has one.
     rows, columns = ([steps for steps in side if steps] for side in zip(*paths, strict=True))
     return union(rows) if rows else None, union(columns) if columns else None
+
+
+def _widest(paths: Iterable[Sides]) -> Sides:
+    """The path with the largest field, for each side; None for a side that all paths read whole."""
+    rows, columns = (
+        max((steps for steps in side if steps), key=lambda steps: steps.side, default=None)
+        for side in zip(*paths, strict=True)
+    )
+    return rows, columns
 
 
 def relative(operation: Operation, shape: tuple[int, ...]) -> Sides:
