@@ -32,8 +32,9 @@ def pages(result: Path = RESULT) -> dict[str, Callable[[], str]]:
 def nets_page() -> str:
     """Page with the table of all nets."""
     text = (
-        "Depth, parameters and multiply-accumulates (MACs) are measured; size and accuracy are as published "
-        "([check.md](check.md) compares them). The table is printed by `convatlas list --markdown`."
+        "Depth (layers with weights), parameters and multiply-accumulates (MACs) are measured; size and accuracy are "
+        "as published ([check.md](check.md) compares them); weights are the publishers whose weights can be loaded. The "
+        "table is printed by `convatlas list --markdown`."
     )
     return f"# Nets\n\n{text}\n\n{net_table().markdown()}\n"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from convatlas.genes.gene import Gene
 
-_NAMES = (
+_LOCI = (
     "convolution",
     "padding",
     "alignment",
@@ -22,15 +22,16 @@ _NAMES = (
     "auxiliary",
     "routing",
     "decoder",
+    "regularization",
 )
-_READERS = ("genome", "loci")
+_NOT_SEARCHED = ("genome", "loci")
 """Modules of this package that use genes and define none."""
 
 
 def _collect() -> dict[str, dict[str, Gene]]:
-    loci: dict[str, dict[str, Gene]] = {locus: {} for locus in (*_NAMES, "regularization")}
+    loci: dict[str, dict[str, Gene]] = {locus: {} for locus in _LOCI}
     for entry in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        if entry.name in _READERS:
+        if entry.name in _NOT_SEARCHED:
             continue
         module = importlib.import_module(f"{__package__}.{entry.name}")
         for gene in getattr(module, "GENES", ()):
@@ -45,7 +46,7 @@ def _collect() -> dict[str, dict[str, Gene]]:
 
 
 LOCI = _collect()
-"""The genes of each locus by name; a genome chooses one of each."""
+"""Genes by name, for each locus; a genome has one gene per locus."""
 
 REGULARIZATIONS = LOCI.pop("regularization")
 """Regularizations by name; unlike at other loci, a net has all of them, each with a rate."""

@@ -38,14 +38,16 @@ class DenseLayer(nn.Module):
 
     def __init__(self, config: Config, genome: Genome, channels: int):
         super().__init__()
-        wide = 4 * GROWTH
+        bottleneck = 4 * GROWTH
         self.branch = chain(
             norm1=genome.normalize(channels, config.norm),
             act1=genome.activate(channels),
-            conv1=Convolution(channels, wide, 1, bias=False),
-            norm2=genome.normalize(wide, config.norm),
-            act2=genome.activate(wide),
-            **{f"{name}2": module for name, module in genome.conv(wide, GROWTH, 3, alignment="symmetric").items()},
+            conv1=Convolution(channels, bottleneck, 1, bias=False),
+            norm2=genome.normalize(bottleneck, config.norm),
+            act2=genome.activate(bottleneck),
+            **{
+                f"{name}2": module for name, module in genome.conv(bottleneck, GROWTH, 3, alignment="symmetric").items()
+            },
         )
         self.concat = Concat()
 

@@ -143,20 +143,20 @@ class MBConv(nn.Module):
 
     def __init__(self, config: Config, genome: Genome, channels: int, stage: Stage, stride: int, depth_fraction: float):
         super().__init__()
-        norm, wide, expands = config.norm, channels * stage.expansion, stage.expansion > 1
+        norm, expanded, expands = config.norm, channels * stage.expansion, stage.expansion > 1
         skips = stride == 1 and channels == stage.width
         squeezes = config.version != "lite" and not stage.fused
-        attention = genome.attend(wide, max(1, channels // 4), "squeeze_excitation" if squeezes else "none")
+        attention = genome.attend(expanded, max(1, channels // 4), "squeeze_excitation" if squeezes else "none")
         if stage.fused:
             kernels = stage.kernel, 1 if expands else stage.kernel
             strides = stride, 1 if expands else stride
-            first = genome.conv_norm_act(channels, wide, kernels[0], strides[0], norm=norm) if expands else None
+            first = genome.conv_norm_act(channels, expanded, kernels[0], strides[0], norm=norm) if expands else None
             spatial = None
-            project = genome.conv_norm_act(wide, stage.width, kernels[1], strides[1], norm=norm, act=not expands)
+            project = genome.conv_norm_act(expanded, stage.width, kernels[1], strides[1], norm=norm, act=not expands)
         else:
-            first = genome.conv_norm_act(channels, wide, norm=norm) if expands else None
-            spatial = genome.conv_norm_act(wide, wide, stage.kernel, stride, norm=norm, kind="depthwise")
-            project = genome.conv_norm_act(wide, stage.width, norm=norm, act=False)
+            first = genome.conv_norm_act(channels, expanded, norm=norm) if expands else None
+            spatial = genome.conv_norm_act(expanded, expanded, stage.kernel, stride, norm=norm, kind="depthwise")
+            project = genome.conv_norm_act(expanded, stage.width, norm=norm, act=False)
         self.branch = chain(
             expand=first,
             spatial=spatial,

@@ -46,13 +46,13 @@ class InvertedResidual(nn.Module):
         depth_fraction: float,
     ):
         super().__init__()
-        norm, wide, skips = config.norm, channels * expansion, stride == 1 and channels == width
+        norm, expanded, skips = config.norm, channels * expansion, stride == 1 and channels == width
         self.branch = chain(
-            expand=genome.conv_norm_act(channels, wide, norm=norm) if expansion > 1 else None,
+            expand=genome.conv_norm_act(channels, expanded, norm=norm) if expansion > 1 else None,
             spatial=genome.conv_norm_act(
-                wide, wide, 3, stride, norm=norm, kind="depthwise", alignment=config.alignment
+                expanded, expanded, 3, stride, norm=norm, kind="depthwise", alignment=config.alignment
             ),
-            project=genome.conv_norm_act(wide, width, norm=norm, act=False),
+            project=genome.conv_norm_act(expanded, width, norm=norm, act=False),
             attention=genome.attend(width),
             drop=genome.drop_path(depth_fraction) if skips else None,
         )

@@ -208,8 +208,8 @@ class NASNet(Net):
                 plan.append((f"reduction{stage}", ReductionCell, width * 2**stage))
             plan += [(f"stage{stage + 1}_cell{n}", NormalCell, width * 2**stage) for n in range(1, config.repeats + 1)]
         present = previous = Shape(config.stem, 0)
-        for name, kind, wide in plan:
-            cell = kind(config, genome, present, previous, wide)
+        for name, kind, cell_width in plan:
+            cell = kind(config, genome, present, previous, cell_width)
             self.add_module(name, cell)
             if not self._reads_past(name):
                 previous = present

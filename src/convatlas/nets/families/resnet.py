@@ -105,14 +105,14 @@ class Bottleneck(Residual):
     expansion: ClassVar[int] = 4
 
     def __init__(self, config: Config, genome: Genome, channels: int, width: int, stride: int, depth_fraction: float):
-        norm, bias, inner, wide = config.norm, config.bias, config.inner * width, 4 * width
+        norm, bias, inner, out_channels = config.norm, config.bias, config.inner * width, 4 * width
         first, second = (stride, 1) if config.stride_in == "first" else (1, stride)
         convolutions: dict[str, nn.Module] = {
             "conv1": genome.conv_norm_act(channels, inner, 1, first, norm=norm, bias=bias),
             "conv2": genome.conv_norm_act(inner, inner, 3, second, norm=norm, bias=bias, alignment="symmetric"),
-            "conv3": genome.conv_norm_act(inner, wide, 1, norm=norm, bias=bias, act=False),
+            "conv3": genome.conv_norm_act(inner, out_channels, 1, norm=norm, bias=bias, act=False),
         }
-        super().__init__(config, genome, channels, wide, stride, depth_fraction, convolutions)
+        super().__init__(config, genome, channels, out_channels, stride, depth_fraction, convolutions)
 
 
 class PreactivatedBottleneck(nn.Module):
@@ -125,15 +125,15 @@ class PreactivatedBottleneck(nn.Module):
 
     def __init__(self, config: Config, genome: Genome, channels: int, width: int, stride: int, depth_fraction: float):
         super().__init__()
-        norm, wide = config.norm, 4 * width
+        norm, out_channels = config.norm, 4 * width
         self.preact = chain(norm=genome.normalize(channels, norm), act=genome.activate(channels))
-        self.project = chain(**genome.conv(channels, wide, 1, bias=True)) if channels != wide else None
+        self.project = chain(**genome.conv(channels, out_channels, 1, bias=True)) if channels != out_channels else None
         self.subsample = MaxPool(channels, 1, stride) if stride > 1 else None
         self.branch = chain(
             conv1=genome.conv_norm_act(channels, width, 1, norm=norm),
             conv2=genome.conv_norm_act(width, width, 3, stride, norm=norm, alignment="symmetric"),
-            conv3=chain(**genome.conv(width, wide, 1, bias=True)),
-            attention=genome.attend(wide),
+            conv3=chain(**genome.conv(width, out_channels, 1, bias=True)),
+            attention=genome.attend(out_channels),
             drop=genome.drop_path(depth_fraction),
         )
         self.add = Add()

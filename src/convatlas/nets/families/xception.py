@@ -47,9 +47,9 @@ class Block(nn.Module):
         depth_fraction: float,
     ):
         super().__init__()
-        wide = widths[-1]
+        out_channels = widths[-1]
         self.shortcut = (
-            genome.conv_norm_act(channels, wide, 1, stride, norm=config.norm, act=False) if stride > 1 else None
+            genome.conv_norm_act(channels, out_channels, 1, stride, norm=config.norm, act=False) if stride > 1 else None
         )
         self.branch = nn.Sequential()
         for number, width in enumerate(widths, 1):
@@ -61,8 +61,8 @@ class Block(nn.Module):
             self.branch.add_module(f"unit{number}", unit)
             channels = width
         ends = {
-            "attention": genome.attend(wide),
-            "pool": genome.pool(wide, 3, stride, alignment=config.pool_alignment) if stride > 1 else None,
+            "attention": genome.attend(out_channels),
+            "pool": genome.pool(out_channels, 3, stride, alignment=config.pool_alignment) if stride > 1 else None,
             "drop": genome.drop_path(depth_fraction),
         }
         for name, module in ends.items():
