@@ -33,8 +33,8 @@ def nets_page() -> str:
     """Page with the table of all nets."""
     text = (
         "Depth (layers with weights), parameters and multiply-accumulates (MACs) are measured; size and accuracy are "
-        "as published ([check.md](check.md) compares them); weights are the publishers whose weights can be loaded. The "
-        "table is printed by `convatlas list --markdown`."
+        "as published ([check.md](check.md) compares them); weights are the publishers whose weights can be loaded. "
+        "The table is printed by `convatlas list --markdown`."
     )
     return f"# Nets\n\n{text}\n\n{net_table().markdown()}\n"
 

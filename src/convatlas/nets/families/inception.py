@@ -10,7 +10,7 @@ from torch import nn
 from convatlas.genes.genome import PUBLISHED, Genome
 from convatlas.genes.normalization import Norm, Standardize
 from convatlas.genes.pooling import Border
-from convatlas.nets.branches import Branch, Branches, Conv, Pool, Split, stem
+from convatlas.nets.inception_blocks import Branch, Branches, Conv, Pool, Split, stem
 from convatlas.nets.net import Net
 
 Block = tuple[Branch, ...]

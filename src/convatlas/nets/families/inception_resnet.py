@@ -11,7 +11,7 @@ from convatlas.genes.genome import PUBLISHED, Genome
 from convatlas.genes.normalization import Norm
 from convatlas.genes.pooling import Border
 from convatlas.genes.structural import Add, Scale
-from convatlas.nets.branches import Branch, Branches, Conv, Pool, stem
+from convatlas.nets.inception_blocks import Branch, Branches, Conv, Pool, stem
 from convatlas.nets.net import Net
 
 Block = tuple[Branch, ...]

@@ -13,8 +13,8 @@ from convatlas.genes.gene import chain
 from convatlas.genes.genome import Genome
 from convatlas.genes.normalization import Norm, Standardize
 from convatlas.genes.pooling import AveragePool
-from convatlas.nets.branches import Branch, Branches, Conv, Pool
 from convatlas.nets.families.inception import MEAN, VARIANCE
+from convatlas.nets.inception_blocks import Branch, Branches, Conv, Pool
 from convatlas.nets.net import Net
 
 TABLE = {
