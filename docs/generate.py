@@ -77,11 +77,12 @@ def errors(result: ErrorTable) -> str:
 
 [training.md](training.md) explains both protocols, and what the paper leaves open. Each row's recipe, genes, errors by
 seed, seconds and hashes of weights are in `benchmarks/results/errors.json`. Training took {hours:.1f} hours
-of one core in all ({result.threads} thread{"s" * (result.threads > 1)} a run; {result.made.machine}, {versions}).
+in all ({result.threads} thread{"s" * (result.threads > 1)} for each run; {result.made.machine}, {versions}).
 
 ## The boosted net
 
-The second and third net see only the digits that the first is unsure of. The threshold is chosen on held-out digits.
+The second and third net see only the digits of which the first is not certain. The threshold is chosen on held-out
+digits.
 
 {result.boosting().markdown()}
 

@@ -1,4 +1,4 @@
-"""Draw the atlas in one picture: published accuracy against measured parameters, a disc of area MACs for each net.
+"""Plot the published accuracy of all nets against their measured parameters; the area of a disc is the net's MACs.
 
 `python examples/accuracy_against_parameters.py [FILE]` writes `accuracy_against_parameters.png`, or FILE.
 """

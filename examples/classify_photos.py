@@ -1,4 +1,4 @@
-"""What is on a photo: real weights, real photographs."""
+"""Classify two sample photos with pretrained weights."""
 
 import convatlas as ca
 from convatlas.images.samples import sample

@@ -1,4 +1,4 @@
-"""Draw, describe and compare two nets: what a gate in each block adds, and what it costs."""
+"""Draw, describe and compare two nets: what squeeze-and-excitation in each block adds and costs."""
 
 import convatlas as ca
 from convatlas.anatomy.structure.dna import dna

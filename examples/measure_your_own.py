@@ -1,4 +1,4 @@
-"""Any module can be measured: shapes, arithmetic and receptive fields of a net of one's own."""
+"""Measure a net of your own: shapes, parameters, MACs and receptive fields of any PyTorch module."""
 
 import torch
 from torch import nn

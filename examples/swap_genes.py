@@ -1,4 +1,4 @@
-"""Measure how a change of genes changes a net, before it has any weights."""
+"""Measure how changes of genes change parameters and MACs; no weights are needed."""
 
 import convatlas as ca
 
@@ -12,8 +12,8 @@ swaps = {
 }
 for title, genes in swaps.items():
     anatomy = ca.measure("resnet50", genes=genes)
-    more = anatomy.parameters - published.parameters
-    print(f"{title:30} {anatomy.parameters:>12,} parameters ({more:+,})  {anatomy.macs / 1e9:.2f} GMACs")
+    difference = anatomy.parameters - published.parameters
+    print(f"{title:30} {anatomy.parameters:>12,} parameters ({difference:+,})  {anatomy.macs / 1e9:.2f} GMACs")
 
 try:
     ca.build("resnet50", genes={"alignment": "valid"})

@@ -11,7 +11,7 @@ from convatlas.images.samples import sample
 
 random = np.random.default_rng(0)
 with tempfile.TemporaryDirectory() as folder:
-    # Your own photos would be in photos/CLASS/...; here they are crops of two sample photos that are bundled.
+    # Your own photos would be in photos/CLASS/...; here they are crops of two sample photos.
     photos = Path(folder, "photos")
     for name in ("coffee", "chelsea"):
         (photos / name).mkdir(parents=True)

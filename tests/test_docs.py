@@ -51,7 +51,9 @@ def test_the_error_table_is_shown_where_there_is_one(generate, tmp_path):
     for text in (page, shown):
         assert "| lenet5 | plain | 0.95 | 0.97 ± 0.05 | 0.57 ± 0.05 |" in text
         assert text.count("| lenet") == 3
-        assert "Modern learns from distorted digits in lenet1, lenet4, lenet5, boosted_lenet4, from plain" in text
+        assert (
+            "The modern protocol trains lenet1, lenet4, lenet5, boosted_lenet4 on distorted digits, all other" in text
+        )
         assert "images/errors.png" in text
     assert "| modern | 37.5 |" in page
     assert "20.0 hours" in page

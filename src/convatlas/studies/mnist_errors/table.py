@@ -54,7 +54,7 @@ class ErrorTable(StudyResult):
             columns,
             lines,
             title=f"errors on MNIST's 10,000 test digits, {seeds}{', quick' * self.quick}",
-            notes=(f"modern learns from distorted digits in {distorted}, from plain ones elsewhere",),
+            notes=(f"the modern protocol trains {distorted} on distorted digits, all other nets on undistorted ones",),
         )
 
     def boosting(self) -> Table:
