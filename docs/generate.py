@@ -76,8 +76,8 @@ def errors(result: ErrorTable) -> str:
 ![printed errors and ours](images/errors.png)
 
 [training.md](training.md) explains both protocols, and what the paper leaves open. Each row's recipe, genes, errors by
-seed, seconds and hashes of weights are in `benchmarks/results/errors.json`. Training took {hours:.1f} hours
-in all ({result.threads} thread{"s" * (result.threads > 1)} for each run; {result.made.machine}, {versions}).
+seed, seconds and hashes of weights are in `benchmarks/results/errors.json`. Training took {hours:.1f} hours,
+summed over all runs ({result.threads} thread{"s" * (result.threads > 1)} each; {result.made.machine}, {versions}).
 
 ## The boosted net
 
