@@ -373,7 +373,7 @@ def test_a_net_of_the_user(store: Path) -> None:
     assert fast.size == (8, 9)
     assert net.training
     check(fast, net)
-    with pytest.raises(ConvAtlasError, match="of your own, which has no card"):
+    with pytest.raises(ConvAtlasError, match="of your own, without card and lineage"):
         fast.card
     # The same weights in another net: its code is part of the key.
     assert store_folder.folder_of(net, (3, 8, 9)) != store_folder.folder_of(Fft(), (3, 8, 9))

@@ -295,7 +295,7 @@ def test_what_cannot_be_exported(net, file: str, message: str, tmp_path: Path) -
 
 def test_wrong_arguments(tmp_path: Path) -> None:
     net = ca.build("lenet1")
-    with pytest.raises(ConvAtlasError, match="a layout is for files of weights"):
+    with pytest.raises(ConvAtlasError, match="layout= is for files of weights"):
         ca.export(net, tmp_path / "a.onnx", layout="native")
     with pytest.raises(UnknownName, match="native"):
         ca.export(net, tmp_path / "a.safetensors", layout="mine")
@@ -329,4 +329,4 @@ def test_the_command(tmp_path: Path) -> None:
     assert onnx.load(tmp_path / "lenet1.onnx").graph.node
     wrong = command("export", "lenet1", "lenet1.onnx", "--layout", "native", "--weights", "none", cwd=tmp_path)
     assert wrong.returncode == 1
-    assert re.fullmatch(r"convatlas: a layout is for .*\n", wrong.stderr)
+    assert re.fullmatch(r"convatlas: layout= is for .*\n", wrong.stderr)

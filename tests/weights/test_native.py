@@ -94,12 +94,12 @@ HOSTILE: dict[str, tuple[str, Callable[[dict[str, Any]], object], str]] = {
     "an unknown gene": (
         "net",
         lambda d: d.update(genes={"activation": "relo"}),
-        "any efficientnet_lite0: no gene",
+        "a valid efficientnet_lite0: no gene",
     ),
     "an unknown locus": (
         "net",
         lambda d: d.update(genes={"a\x1b[31m\nb": 1}),
-        "any efficientnet_lite0: no locus",
+        "a valid efficientnet_lite0: no locus",
     ),
     "a gene of genes": (
         "net",
