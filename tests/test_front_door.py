@@ -50,7 +50,7 @@ def modules_after(code: str) -> set[str]:
         LIST,
         "import convatlas.base.tables, convatlas.base.records, convatlas.base.devices, convatlas.catalogue.rules",
         "import convatlas.images.decoding, convatlas.images.preprocessing, convatlas.images.samples",
-        "import convatlas.images.download, convatlas.images.photosets",
+        "import convatlas.images.download, convatlas.images.splits",
         "import convatlas; convatlas.doctor()",
         "import convatlas; convatlas.__all__; dir(convatlas)",
         "from convatlas.catalogue import Card",

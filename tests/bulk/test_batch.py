@@ -125,7 +125,7 @@ def test_only_what_is_missing_is_answered(folder: Path, tmp_path: Path) -> None:
     assert {name for name in after if after[name] != before[name]} == {"shard-000001.parquet"}
     last = ca.batch("classify", folder, out, **NET, shard=16)
     assert (last.answered, last.engines) == (0, ())
-    assert str(last).endswith("0 of them now; 0 could not be read")
+    assert str(last).endswith("0 of them in this run; 0 could not be read")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from convatlas.images import download
 from convatlas.images.digits import DATA_SETS, FILES
 from convatlas.images.download import digits, get
 from convatlas.images.labelled import LabelledPhoto
-from convatlas.images.photosets import read_splits
+from convatlas.images.splits import read_splits
 
 
 def no_clients(monkeypatch):

@@ -145,7 +145,7 @@ def test_maps(tmp_path: Path) -> None:
     path.write_text('cat, n02123045\n\n"dog, big",7\ncat,n02123045\n')
     assert read_map(path) == {"cat": "n02123045", "dog, big": "7"}
     for text, words in {
-        "cat,1\ncat,2": "maps 'cat' to '2', before to '1'",
+        "cat,1\ncat,2": "maps 'cat' to both '1' and '2'",
         "cat,1,2": "two columns",
         "cat": "two columns",
         "x" * 200_000 + ",1": "field larger than field limit",

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convatlas.base.errors import ImageError, SizeError, UnknownName
-from convatlas.images.letterbox import KINDS, DarknetPreprocessing
+from convatlas.images.darknet import KINDS, DarknetPreprocessing
 
 
 def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from convatlas.base.errors import ImageError
 from convatlas.catalogue.lineages import origins
-from convatlas.images.letterbox import KINDS, DarknetPreprocessing
+from convatlas.images.darknet import KINDS, DarknetPreprocessing
 from convatlas.images.preprocessing import GEOMETRIES, INTERPOLATIONS, Preprocessing
 from convatlas.weights.registry import origin
 

@@ -48,5 +48,5 @@ class Batch(Record):
         rate = f", {self.answered / self.seconds:.1f} a second" if self.answered else ""
         return (
             f"{self.photos:,} photos in {self.shards:,} shards in {self.output}, by {self.net} ({self.weights})"
-            f"{engines}; {self.answered:,} of them now{rate}; {len(self.unread):,} could not be read"
+            f"{engines}; {self.answered:,} of them in this run{rate}; {len(self.unread):,} could not be read"
         )

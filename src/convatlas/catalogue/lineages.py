@@ -32,7 +32,7 @@ class Weights:
         model: Publisher's name of the net.
         outputs: Number of classes; 0 for files without a classifier.
         size: Height and width of the input in pixels.
-        geometry: How a photo is fitted to the input, see `images.preprocessing` and `images.letterbox`.
+        geometry: How a photo is fitted to the input, see `images.preprocessing` and `images.darknet`.
         resize: Size in pixels that a photo is resized to before it is cropped.
         interpolation: Interpolation of the resizing.
         pixels: Name of the scaling of the pixels, one of the origin's own (`weights/lineages/<origin>.py`).

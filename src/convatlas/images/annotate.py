@@ -62,7 +62,7 @@ def _draw_label(
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     line: int,
 ) -> None:
-    """Draw the label on a background of its class's colour: above the box, or inside it if there is no room above."""
+    """Draw the label on a background of its class's colour: above the box, or inside it without room above."""
     x0, y0, x1, y1 = draw.textbbox((0, 0), box.text, font=font)
     width, height = x1 - x0 + 2 * line, y1 - y0 + 2 * line
     x = min(max(box.box[0], 0), max(size[0] - width, 0))

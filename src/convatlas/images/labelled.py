@@ -31,7 +31,7 @@ def list_labelled(data: str | Path, truth: str | Path | None = None) -> tuple[li
             spaces it is the rest of the line, or a synset alone. Lines that name no photo of the folder are skipped.
 
     Raises:
-        ImageError: Folder or file is missing, there are no photos, or a photo has no label or two labels.
+        ImageError: Folder or file is missing, the folder holds no photo, or a photo has no label or two labels.
     """
     for path in (data,) if truth is None else (data, truth):
         if not isinstance(path, str | os.PathLike):
@@ -128,9 +128,9 @@ def read_map(path: str | Path) -> dict[str, str]:
     if wrong := [row for row in rows if len(row) != 2]:
         raise ImageError(f"a map of classes has two columns; {str(path)!r} has a line {','.join(wrong[0])[:40]!r}")
     names: dict[str, str] = {}
-    for theirs, ours in rows:
-        if names.setdefault(theirs, ours) != ours:
-            raise ImageError(f"{str(path)!r} maps {theirs[:40]!r} to {ours[:40]!r}, before to {names[theirs][:40]!r}")
+    for label, name in rows:
+        if names.setdefault(label, name) != name:
+            raise ImageError(f"{str(path)!r} maps {label[:40]!r} to both {names[label][:40]!r} and {name[:40]!r}")
     return names
 
 

@@ -39,7 +39,7 @@ def classify(
 
     Returns:
         A `Classification` for a single photo; a list of them for a folder or a list, in which photos that cannot be
-        read have an `error` and no answers.
+        read have an `error` and empty `answers`.
 
     Raises:
         ImageError: A single photo cannot be read.

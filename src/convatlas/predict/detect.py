@@ -38,7 +38,7 @@ def detect(
 
     Returns:
         A `Detection` for a single photo; a list of them for a folder or a list, in which photos that cannot be read
-        have an `error` and no objects.
+        have an `error` and empty `objects`.
 
     Raises:
         ImageError: A single photo cannot be read.

@@ -21,8 +21,8 @@ from convatlas.base.store.evaluations import add_evaluation
 from convatlas.base.store.remote import home
 from convatlas.base.verbs import Steps, verb
 from convatlas.engines.session import Float32Array, Session
+from convatlas.images.darknet import DarknetPreprocessing
 from convatlas.images.labelled import LabelledPhoto, list_labelled
-from convatlas.images.letterbox import DarknetPreprocessing
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.nets.net import Net
 from convatlas.predict.evaluation_key import is_published, key_of
@@ -116,7 +116,7 @@ def evaluate(
         device: "auto", "cpu", "cuda" or "mps".
 
     Raises:
-        ImageError: There are no photos, or none of them can be read.
+        ImageError: The folder holds no photo, or none that can be read.
         ConvAtlasError: The net has no such class as the data set, or is not a classifier.
         WeightsError: The net has no weights, or no class names.
         StoreError: The store is not writable.

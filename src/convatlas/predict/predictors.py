@@ -21,8 +21,8 @@ from convatlas.engines.options import AUTO, EAGER
 from convatlas.engines.probabilities import MAPS, probability_map_of
 from convatlas.engines.registry import without_torch
 from convatlas.engines.session import Float32Array, Session
+from convatlas.images.darknet import DarknetPreprocessing
 from convatlas.images.decoding import Source, read
-from convatlas.images.letterbox import DarknetPreprocessing
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.predict.results import DetectedObject
 from convatlas.weights.lineage import Lineage

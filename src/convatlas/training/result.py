@@ -31,8 +31,8 @@ class TrainingResult(Record):
         loss: Mean training loss of that epoch, on augmented photos.
         validation_top1: Validation accuracy in percent; None without a validation split.
         test_top1: Test accuracy in percent; None without a test split.
-        confusion: Confusion matrix on the test split, or on the validation split if there is no test split: photos of
-            class i classified as class j, at [i][j].
+        confusion: Confusion matrix on the test split, without one on the validation split: photos of class i
+            classified as class j, at [i][j].
         classes: Class names.
         sha256: Hash of the weights, and of their moving average if there is one.
         weights: Path of the weight file.

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from convatlas.base.errors import ConvAtlasError, WeightsError
 from convatlas.catalogue.lineages import Weights
+from convatlas.images.darknet import KINDS, DarknetPreprocessing
 from convatlas.images.decoding import Source, read
 from convatlas.images.labels import labels
-from convatlas.images.letterbox import KINDS, DarknetPreprocessing
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.weights.registry import origin
 

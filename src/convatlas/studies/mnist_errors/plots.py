@@ -1,4 +1,4 @@
-"""Draw the charts of the error table: printed errors beside ours, and the error curve of the boosted net."""
+"""Draw the charts of the error table: printed and reproduced errors, and the error curve of the boosted net."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def draw(folder: Path, rows: Sequence[Mapping[str, Any]], suffix: str = "") -> l
 
 
 def errors(rows: Sequence[Mapping[str, Any]]) -> Chart:
-    """Return printed errors beside ours of both protocols, on a log scale: mean, deviation, a dot for each seed."""
+    """Return printed errors and those of both protocols, on a log scale: mean, deviation, a dot for each seed."""
     shown = [row for row in ROWS if any(result["row"] == row.key for result in rows)]
     places = {row.key: place for place, row in enumerate(shown)}
     printed = {places[result["row"]]: result["printed"] for result in rows}

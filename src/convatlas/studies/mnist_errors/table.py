@@ -1,4 +1,4 @@
-"""The error table: printed errors beside mean and standard deviation of ours."""
+"""The error table: printed errors beside mean and standard deviation of the reproduced ones."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ NAMES = {"published": "as published", "modern": "modern"}
 class ErrorTable(StudyResult):
     """Errors on MNIST's 10,000 test digits, in percent.
 
-    A row is one net by one protocol: printed error, mean and standard deviation of ours, errors by seed, recipe, genes,
-    seconds, hashes of weights; for the boosted net also the curves of error against the share of digits that all three
-    nets see, by seed.
+    A row is one net by one protocol: printed error, mean and standard deviation over the seeds, errors by seed, recipe,
+    genes, seconds, hashes of weights; for the boosted net also the curve, for each seed, of error against the share of
+    digits that all three nets see.
     """
 
     def table(self) -> Table:

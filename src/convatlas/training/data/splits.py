@@ -12,8 +12,8 @@ from torch import nn
 from convatlas.base.errors import TrainingError
 from convatlas.images.digits import DATA_SETS
 from convatlas.images.labelled import LabelledPhoto
-from convatlas.images.photosets import read_splits
 from convatlas.images.preprocessing import Preprocessing
+from convatlas.images.splits import read_splits
 from convatlas.training.data.dataset import ImageDataset, check_labels
 from convatlas.training.data.digits import augments_photos, digit_preprocessing, is_digits, load_digits
 from convatlas.training.data.files import FileDataset
@@ -59,7 +59,7 @@ def load_splits(data: str | Path, net: nn.Module, recipe: Recipe, size: tuple[in
     """Load the splits of a data set, preprocessed for a net and a recipe.
 
     Args:
-        data: "mnist", "fashion_mnist", or what `images.photosets.read_splits` takes.
+        data: "mnist", "fashion_mnist", or what `images.splits.read_splits` takes.
         net: The net; with pretrained weights, their preprocessing is used.
         recipe: Settings of the hold-out and of the augmentation.
         size: (height, width) of the net's input.
