@@ -156,7 +156,7 @@ class EMRouting(SelfCounting):
                 logits = peak[:, :, None, None] - distance / 2
 
     def _compete(self, logits: Tensor) -> Tensor:
-        """Softmax over all parents of all windows that read a child; (N, L, P, B, J), same shape."""
+        """Return the softmax over all parents of all windows that read a child; (N, L, P, B, J), same shape."""
         batch, _, _, types, parents = logits.shape
         flat = logits.flatten(1, 2)  # (N, L P, B, J)
         unread = flat.new_full((batch, 1, types, parents), torch.finfo(flat.dtype).min)

@@ -34,7 +34,7 @@ def build(
 
     Args:
         name: Name as in `list_nets()`, or as published ("ResNet50").
-        classes: Number of classes; by default the published one.
+        classes: Number of classes (of outputs, if the net has no classes); by default the published one.
         channels: Number of input channels; by default the published one.
         genes: Genes that differ from the published ones, by locus: {"activation": "gelu", "dropout": 0.2}.
         size: Height and width of the photos, or one number for both; by default the published size. Only nets that

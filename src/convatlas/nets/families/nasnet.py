@@ -76,7 +76,7 @@ def _squeeze(config: Config, genome: Genome, channels: int, width: int) -> nn.Se
 def _separable(
     config: Config, genome: Genome, channels: int, width: int, kernel: int, stride: int = 1
 ) -> nn.Sequential:
-    """Activation, separable convolution and normalization, twice; the first convolution strides."""
+    """Chain activation, separable convolution and normalization, twice; the first convolution has the stride."""
     modules: dict[str, nn.Module | None] = {}
     for number, (in_channels, step) in enumerate(((channels, stride), (width, 1)), 1):
         modules[f"act{number}"] = genome.activate(in_channels)
