@@ -1,7 +1,7 @@
-"""How fast the atlas answers, beside its peers, in one run: `python benchmarks/atlas.py`, about ten minutes.
+"""Time start-up, building and measuring of nets, beside keras and timm: `python benchmarks/atlas.py`, ten minutes.
 
-Each figure is a median of interleaved rounds; what counts is the ratio. Writes `results/atlas.json`, with the machine's
-load before and after each part: what else it did then makes all figures larger, and some more than others.
+Times are medians of interleaved rounds; only their ratios are meaningful. Writes `results/atlas.json`, with the
+machine's load before and after each part, since other load makes the times longer.
 """
 
 from __future__ import annotations
@@ -58,16 +58,16 @@ TWINS = {
 
 
 def seconds(code: str, **environment: str) -> tuple[float, str]:
-    """Wall time of a fresh Python process that runs `code`, and what it printed last."""
+    """Wall time of a new Python process that runs `code`, and the last line that it prints."""
     start = time.perf_counter()
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=True
     )
-    return time.perf_counter() - start, done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
+    return time.perf_counter() - start, process.stdout.strip().splitlines()[-1] if process.stdout.strip() else ""
 
 
 def start_up(rounds: int = 9) -> dict[str, float]:
-    """Importing and listing, beside importing torch, timm and keras."""
+    """Seconds to import convatlas and list its nets, beside the import of torch, timm and keras."""
     codes = {
         "import convatlas": "import convatlas",
         "convatlas list": "import sys; sys.argv = ['convatlas', 'list']; from convatlas.cli import main; main()",
@@ -83,36 +83,35 @@ def start_up(rounds: int = 9) -> dict[str, float]:
 
 
 def table() -> dict[str, float | str]:
-    """All 38 nets measured by us (three times), built by keras on jax and on torch's meta device (once each).
+    """Seconds to measure 38 nets (median of three runs), beside keras building them on jax and on torch's meta device.
 
-    keras refuses NASNetMobile on torch, so its meta figure is for 37 nets.
+    keras cannot build NASNetMobile on torch, so 37 nets are built on the meta device.
     """
-    code = TABLE_OURS.format(names=KERAS)
-    ours = [seconds(code) for _ in range(3)]
+    ours = [seconds(TABLE_OURS) for _ in range(3)]
     on_torch = [name for name in KERAS if name != "NASNetMobile"]
     meta = seconds(TABLE_KERAS.format(meta=True, names=on_torch), KERAS_BACKEND="torch")
-    ours.append(seconds(code))
+    ours.append(seconds(TABLE_OURS))
     jax = seconds(TABLE_KERAS.format(meta=False, names=KERAS), KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
-    ours.append(seconds(code))
-    mine = statistics.median(time for time, _ in ours)
+    ours.append(seconds(TABLE_OURS))
+    median_ours = statistics.median(time for time, _ in ours)
     assert ours[0][1] == jax[1], (ours[0][1], jax[1])
     return {
-        "convatlas, 38 nets measured": mine,
+        "convatlas, 38 nets measured": median_ours,
         "keras on jax, 38 nets built": jax[0],
         "keras on torch's meta device, 37 nets built": meta[0],
-        "times faster than jax": jax[0] / mine,
-        "times faster than meta": meta[0] / mine,
+        "times faster than jax": jax[0] / median_ours,
+        "times faster than meta": meta[0] / median_ours,
         "parameters of all, both": ours[0][1],
     }
 
 
 def building(rounds: int = 15) -> dict[str, dict[str, float]]:
-    """Building one net with random weights, beside timm's twin; interleaved."""
+    """Seconds to build a net with random weights, beside the same net of timm, in interleaved rounds."""
     import timm
 
     import convatlas as ca
 
-    found = {}
+    result = {}
     for name, twin in TWINS.items():
         ours, theirs = [], []
         for _ in range(rounds):
@@ -123,16 +122,16 @@ def building(rounds: int = 15) -> dict[str, dict[str, float]]:
             ours.append(middle - start)
             theirs.append(time.perf_counter() - middle)
         ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-        found[name] = {
+        result[name] = {
             "convatlas": statistics.median(ours),
             "timm": statistics.median(theirs),
             "ratio": ratio,
         }
-    return found
+    return result
 
 
 def machine() -> dict[str, object]:
-    """What the figures were taken on."""
+    """Facts about the machine and the versions of packages."""
     model = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
         platform.processor(),

@@ -1,8 +1,8 @@
-"""`batch classify` beside the same engine on arrays that are ready: `python benchmarks/bulk.py [--photos 20000]`.
+"""Compare `batch classify` with its engine on prepared arrays: `python benchmarks/bulk.py [--photos 20000]`.
 
-Makes JPEGs of 256 pixels from pieces of the sample photographs, answers them with EfficientNet-Lite0 in float32 in the
-engine that `auto` finds, and measures what that engine does with prepared photos before and after, in this process,
-in one call at a time and in several side by side. What counts is the ratio of the rates, and that memory is the same
+Makes JPEGs of 256 pixels from crops of the sample photographs, classifies them with EfficientNet-Lite0 in float32 in
+the engine that `auto` chooses, and times that engine on prepared photos before and after, in this process, with one
+call at a time and with parallel calls. The results are the ratio of the rates, and the memory, which should be the same
 after the last shard as after the first. Writes `results/bulk.json`.
 """
 
@@ -37,20 +37,21 @@ from convatlas.images.preprocessing import Preprocessing
 RESULTS = Path(__file__).with_name("results") / "bulk.json"
 SIDE, QUALITY = 256, 90
 SECONDS = 20.0
-"""Of each measurement of the engine alone."""
+"""Duration of each measurement of the engine alone."""
 
 
-def make(folder: Path, first: int, many: int) -> None:
-    """The photos from number `first` on; each of its number alone."""
-    for number, piece in enumerate(crops(many, first), first):
+def make_photos(folder: Path, first: int, count: int) -> None:
+    """Write photos number `first` and following."""
+    for number, piece in enumerate(crops(count, first), first):
         path = folder / f"{number // 1000:03}" / f"{number:06}.jpg"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(piece).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(path, quality=QUALITY)
 
 
-def made(folder: Path, many: int) -> None:
+def make_all(folder: Path, count: int) -> None:
+    """Write all photos, in parallel processes."""
     with ProcessPoolExecutor(threads()) as pool:
-        parts = [pool.submit(make, folder, first, min(500, many - first)) for first in range(0, many, 500)]
+        parts = [pool.submit(make_photos, folder, first, min(500, count - first)) for first in range(0, count, 500)]
         for part in parts:
             part.result()
 
@@ -60,8 +61,8 @@ def resident() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def alone(session: Session, callers: int, x: Float32Array) -> dict[str, float]:
-    """Photos a second of the engine on arrays that are ready, and processor seconds for a thousand of them."""
+def rate_of(session: Session, callers: int, x: Float32Array) -> dict[str, float]:
+    """Photos a second of the engine on prepared arrays, and CPU seconds for a thousand of them."""
     session(x)
     wall, busy = time.perf_counter(), time.process_time()
 
@@ -78,13 +79,13 @@ def alone(session: Session, callers: int, x: Float32Array) -> dict[str, float]:
     return {"a second": photos / taken, "cpu s per 1000": 1000 * used / photos}
 
 
-def pure(task: Task, fast: AcceleratedNet, x: Float32Array) -> dict[str, dict[str, float]]:
-    """The engine as `accelerate` gives it, and as `batch` calls it."""
-    return {"accelerate": alone(fast.session, 1, x), "side by side": alone(task.session, task.callers, x)}
+def engine_rates(task: Task, fast: AcceleratedNet, x: Float32Array) -> dict[str, dict[str, float]]:
+    """Rates of the engine as `accelerate` opens it, and as `batch` calls it."""
+    return {"accelerate": rate_of(fast.session, 1, x), "side by side": rate_of(task.session, task.callers, x)}
 
 
-def preparing(preprocessing: Preprocessing, paths: list[Path]) -> dict[str, float]:
-    """Milliseconds for a photo by one thread: decoding, and all else that is done before the net."""
+def preparation_times(preprocessing: Preprocessing, paths: list[Path]) -> dict[str, float]:
+    """Milliseconds for a photo in one thread: decoding, and preprocessing."""
     decoding, rest = [], []
     for path in paths:
         start = time.perf_counter()
@@ -105,46 +106,46 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder, out = Path(place) / "photos", Path(place) / "out"
         folder.mkdir()
-        made(folder, options.photos)
+        make_all(folder, options.photos)
         job = Job("classify", "efficientnet_lite0", engine=options.engine)
         task = load_task(job)
         preprocessing = task.net.lineage.preprocessing
         some = sorted(folder.rglob("*.jpg"))[:200]
         x = np.stack([preprocessing(read(path)) for path in some[:BATCH]])
         fast = accelerate(task.net, options.engine, batch=BATCH)
-        before, memory, shards, busy = pure(task, fast, x), [], [time.perf_counter()], 0.0
-        for done, _, found in run_job(job, folder, out):  # noqa: B007 - the last one counts
+        before, memory, shards, busy = engine_rates(task, fast, x), [], [time.perf_counter()], 0.0
+        for done, _, report in run_job(job, folder, out):  # noqa: B007 - the last one counts
             if done == 0:
                 shards, busy = [time.perf_counter()], time.process_time()
             elif len(list(out.glob("shard-*"))) > len(memory):
                 memory.append(round(resident(), 1))
                 shards.append(time.perf_counter())
         used = time.process_time() - busy
-        after = pure(task, fast, x)
-        prepared = preparing(preprocessing, some)
-    assert found is not None
-    assert found.answered == options.photos
-    rate = found.answered / found.seconds
-    # The faster of the two ways, in the mean of before and after.
+        after = engine_rates(task, fast, x)
+        prepared = preparation_times(preprocessing, some)
+    assert report is not None
+    assert report.answered == options.photos
+    rate = report.answered / report.seconds
+    # The faster of the two ways to call the engine, by the means of before and after.
     best, cost = max(
         tuple((before[way][what] + after[way][what]) / 2 for what in ("a second", "cpu s per 1000")) for way in before
     )
-    told = {
+    result = {
         "machine": machine() | {"cpu": cpu(), "threads": threads()},
         "load": [*load, os.getloadavg()[0]],
         "photos": options.photos,
-        "engine": found.engines[0],
+        "engine": report.engines[0],
         "engine alone": {"before": before, "after": after},
         "one thread, ms a photo": prepared,
-        "batch": {"a second": rate, "seconds": found.seconds, "cpu s per 1000": 1000 * used / found.answered},
+        "batch": {"a second": rate, "seconds": report.seconds, "cpu s per 1000": 1000 * used / report.answered},
         "ratio": rate / best,
-        "ratio of processor time": cost / (1000 * used / found.answered),
+        "ratio of processor time": cost / (1000 * used / report.answered),
         "seconds a shard": [round(later - earlier, 2) for earlier, later in pairwise(shards)],
         "resident MB after each shard": memory,
-        "unread": len(found.unread),
+        "unread": len(report.unread),
     }
-    write_bytes(RESULTS, (json.dumps(told, indent=1) + "\n").encode())
-    print(json.dumps(told, indent=1))
+    write_bytes(RESULTS, (json.dumps(result, indent=1) + "\n").encode())
+    print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Time the drawing of nets, from a name to a file: `python benchmarks/drawing.py`, about three minutes.
 
-Measuring, laying out, SVG and PNG, each the median of three rounds in one warm process; the pictures of all nets of the
-atlas and of a few of torchvision's and timm's. Writes `results/drawing.json`; fails if a picture takes two seconds.
+Times of measuring, layout, SVG and PNG, each the median of three rounds in one process, for all nets of the atlas and a
+few of torchvision and timm. Writes `results/drawing.json`; fails if a picture takes two seconds or more.
 """
 
 from __future__ import annotations

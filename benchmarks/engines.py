@@ -1,10 +1,10 @@
-"""`accelerate` beside engines run by hand on the same nets, in one run: `python benchmarks/engines.py [--nets a,b]`.
+"""Compare `accelerate` with engines set up by hand on the same nets: `python benchmarks/engines.py [--nets a,b]`.
 
 For each net and batch size: `auto` against PyTorch's eager mode (of timm's or torchvision's net), `torch.compile`, ONNX
 Runtime and OpenVINO in float32, as their guides say, in interleaved rounds; the ratios of the medians are compared.
-`--first` times the first answer of a new process. `--precision` counts the crops of photographs on which less than
-float32 agrees, and measures how much faster bfloat16 is. Results are added to `results/engines.json` with facts about
-the machine; each part may run by itself.
+`--first` times the first answer of a new process. `--precision` measures the agreement of reduced precisions on crops
+of photographs, and how much faster bfloat16 is. Each part may run alone; its results are added to
+`results/engines.json` with facts about the machine.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ TWINS: dict[str, Callable[[], torch.nn.Module] | None] = {
     "xception": lambda: timm.create_model("legacy_xception"),
     "resnet101": lambda: timm.create_model("resnet101"),
     "inception_v3": lambda: timm.create_model("inception_v3"),
-    "nasnet_mobile": None,  # neither has one: our net stands in
+    "nasnet_mobile": None,  # neither library has it: eager mode runs our net
     "efficientnetv2_b0": lambda: timm.create_model("tf_efficientnetv2_b0"),
     "shufflenet_v2_x1_0": lambda: torchvision.models.get_model("shufflenet_v2_x1_0"),
 }
@@ -101,17 +101,17 @@ def cell(name: str, batch: int) -> dict[str, Any]:
     make = TWINS[name]
     sessions = {"convatlas": fast.session} | by_hand(net, net if make is None else make().eval(), x)
     before = os.getloadavg()[0]
-    taken = rounds(sessions, x, *ROUNDS, SECONDS)
-    medians = {key: statistics.median(times) for key, times in taken.items()}
+    times_of = rounds(sessions, x, *ROUNDS, SECONDS)
+    medians = {key: statistics.median(times) for key, times in times_of.items()}
     best = min((key for key in medians if key != "convatlas"), key=medians.__getitem__)
     return {
         "ms": {key: round(value / batch, 3) for key, value in medians.items()},
         "setting": str(fast.record.options),
         "best peer": best,
         # Round by round, so that other load on the machine affects both.
-        "against the best": round(statistics.median(map(float.__truediv__, taken[best], taken["convatlas"])), 3),
-        "against eager": round(statistics.median(map(float.__truediv__, taken["eager"], taken["convatlas"])), 3),
-        "rounds": len(taken["convatlas"]),
+        "against the best": round(statistics.median(map(float.__truediv__, times_of[best], times_of["convatlas"])), 3),
+        "against eager": round(statistics.median(map(float.__truediv__, times_of["eager"], times_of["convatlas"])), 3),
+        "rounds": len(times_of["convatlas"]),
         "search, s": round(searched, 1),
         "refused": fast.record.refused,
         "load before": before,
@@ -145,7 +145,7 @@ OURS = "from convatlas.cli import main; main()"
 
 
 def first_answer(tries: int = 5) -> dict[str, float]:
-    """Wall time of a new process in seconds, with a cached engine, in eager mode, and through timm."""
+    """Wall time of a new process in seconds: with a cached engine, in eager mode, and with timm."""
     photo = str(sample("coffee"))
     for engine in ("onnxruntime", "openvino"):
         ca.accelerate("efficientnet_lite0", engine)
@@ -155,56 +155,56 @@ def first_answer(tries: int = 5) -> dict[str, float]:
         "classify, eager": [OURS, "classify", photo, "--engine", "eager"],
         "timm": [TIMM, photo],
     }
-    taken: dict[str, list[float]] = {key: [] for key in commands}
+    times_of: dict[str, list[float]] = {key: [] for key in commands}
     for _ in range(tries):
-        for key, words in commands.items():
+        for key, arguments in commands.items():
             start = time.perf_counter()
-            subprocess.run([sys.executable, "-c", *words], check=True, capture_output=True)
-            taken[key].append(time.perf_counter() - start)
-    return {key: round(statistics.median(times), 3) for key, times in taken.items()}
+            subprocess.run([sys.executable, "-c", *arguments], check=True, capture_output=True)
+            times_of[key].append(time.perf_counter() - start)
+    return {key: round(statistics.median(times), 3) for key, times in times_of.items()}
 
 
-def less() -> dict[str, Any]:
-    """Agreement and speed of less than float32, with the name of the CPU: not every CPU has such instructions."""
+def reduced_precisions() -> dict[str, Any]:
+    """Agreement and speed of reduced precisions, with the name of the CPU, since not every CPU has bfloat16."""
     return {
         "cpu": cpu(),
         "efficientnet_lite0": agreements(),
-        "bfloat16, batch 1": {name: halved(name) for name in ("resnet50", "mobilenet_v2")},
+        "bfloat16, batch 1": {name: bfloat16_speed(name) for name in ("resnet50", "mobilenet_v2")},
     }
 
 
-def halved(name: str) -> dict[str, Any]:
-    """Speed of bfloat16 beside the fastest float32, ours and by hand.
+def bfloat16_speed(name: str) -> dict[str, Any]:
+    """Speed of bfloat16 beside the fastest float32, ours or set up by hand.
 
-    The weights are random, for which `accelerate` refuses less than float32; so the session is opened directly.
+    The weights are random, for which `accelerate` refuses reduced precisions, so the session is opened directly.
     """
     net = ca.build(name).eval()
-    right = ca.accelerate(net)
+    float32 = ca.accelerate(net)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "net.onnx")
         ca.export(net, file)
-        half = OpenVINO(file, 1, "bfloat16")
-    x = sample_inputs(net, 1, right.record.shape).numpy()
+        bfloat16 = OpenVINO(file, 1, "bfloat16")
+    x = sample_inputs(net, 1, float32.record.shape).numpy()
     make = TWINS[name]
     assert make is not None
-    sessions = {"bfloat16": half, "convatlas": right.session} | by_hand(net, make().eval(), x)
-    taken = rounds(sessions, x, *ROUNDS, SECONDS)
-    medians = {key: statistics.median(times) for key, times in taken.items()}
+    sessions = {"bfloat16": bfloat16, "convatlas": float32.session} | by_hand(net, make().eval(), x)
+    times_of = rounds(sessions, x, *ROUNDS, SECONDS)
+    medians = {key: statistics.median(times) for key, times in times_of.items()}
     best = min((key for key in medians if key != "bfloat16"), key=medians.__getitem__)
     return {
         "ms": {key: round(value, 3) for key, value in medians.items()},
         "float32's best": best,
-        "times as fast": round(statistics.median(map(float.__truediv__, taken[best], taken["bfloat16"])), 3),
+        "times as fast": round(statistics.median(map(float.__truediv__, times_of[best], times_of["bfloat16"])), 3),
     }
 
 
 def agreements() -> dict[str, Any]:
-    """Agreement with float32 on crops of photographs where it is sure, and the speed of both."""
+    """Agreement with float32 on crops of photographs where float32 is sure, and the speed of both."""
     net = ca.load("efficientnet_lite0")
-    right = ca.accelerate(net)
-    x = sample_inputs(net, CROPS, right.record.shape, seed=9).numpy()
+    float32 = ca.accelerate(net)
+    x = sample_inputs(net, CROPS, float32.record.shape, seed=9).numpy()
     parts = np.array_split(x, CROPS // 50)
-    known = np.concatenate([right(part) for part in parts])
+    expected = np.concatenate([float32(part) for part in parts])
     result: dict[str, Any] = {}
     for name in ("bfloat16", "int8"):
         try:
@@ -212,16 +212,16 @@ def agreements() -> dict[str, Any]:
         except ca.ConvAtlasError as error:
             result[name] = str(error)
             continue
-        share = agreement(known, np.concatenate([fast(part) for part in parts]))
-        taken = rounds({"float32": right.session, name: fast.session}, x[:1], *ROUNDS, SECONDS)
-        times = {key: round(statistics.median(value), 3) for key, value in taken.items()}
+        share = agreement(expected, np.concatenate([fast(part) for part in parts]))
+        times_of = rounds({"float32": float32.session, name: fast.session}, x[:1], *ROUNDS, SECONDS)
+        times = {key: round(statistics.median(value), 3) for key, value in times_of.items()}
         result[name] = {"crops": CROPS, "sure": share.sure, "margin": MARGIN, "agreement": share.share, "ms": times}
     return result
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--nets", help="Only these, with commas between; all twelve if not said.")
+    parser.add_argument("--nets", help="Names of nets, separated by commas; all twelve by default.")
     parser.add_argument("--first", action="store_true")
     parser.add_argument("--precision", action="store_true")
     args = parser.parse_args()
@@ -232,7 +232,7 @@ def main() -> None:
         if args.first:
             results["first answer, s"] = first_answer()
         if args.precision:
-            results["less than float32"] = less()
+            results["less than float32"] = reduced_precisions()
         if names:
             results["machine"] = machine() | {"cpu": cpu(), "threads": threads()}
         for name in names:

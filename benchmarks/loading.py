@@ -1,4 +1,4 @@
-"""Time to load a net with weights that are on this machine, beside timm's net: `python benchmarks/loading.py`.
+"""Compare the time to load a net from weights on this machine with timm's: `python benchmarks/loading.py`.
 
 Both read the same random weights, ours from the converted cache, timm from a safetensors file. The result is the median
 ratio of interleaved rounds in one process, with the files in the page cache. Writes `results/loading.json`.

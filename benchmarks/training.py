@@ -1,9 +1,10 @@
-"""Compare the speed of training with the usual ways to write it: `python benchmarks/training.py [ROUNDS]`.
+"""Compare the speed of training with that of usual training loops: `python benchmarks/training.py [ROUNDS]`.
 
 LeNet-5 on MNIST, images a second: our loop with its checks and exact resumption, a plain loop that indexes tensors, and
 torchvision's data set behind a DataLoader with two workers. Then a step of ResNet-18: our loop and net, and timm's net
 in a plain loop. Optimizers and batches are the same, rounds are interleaved in one process; results are medians, and
 medians of each round's ratios.
+
 Writes `results/training.json`, and prints whether each of three targets is reached. (The fourth target, that killed
 runs end with the same bits, is `pytest -m sweep -k killed`.)
 """
@@ -144,7 +145,7 @@ def in_memory(photos: torch.Tensor, labels: torch.Tensor, recipe: Recipe) -> Spl
 
 
 def rotated(names: Iterable[str], number: int) -> list[str]:
-    """Names in an order that starts with another one each round, so that none always runs after the same one."""
+    """Names in an order that starts with another one in each round, so that none always runs first."""
     order = list(names)
     return order[number % len(order) :] + order[: number % len(order)]
 
@@ -160,7 +161,7 @@ def summarize(measured: dict[str, list[float]]) -> dict[str, float]:
 
 
 def verdict(digits: dict[str, float], steps: dict[str, float]) -> str:
-    """The three targets, and whether each is reached."""
+    """Text with the three targets, and whether each is reached."""
     loader, plain, timm = digits["ratio to DataLoader"], digits["ratio to plain loop"], steps["ratio to timm"]
     lines = (
         (f"LeNet-5: {loader:.2f} times the images/s of a DataLoader with 2 workers (at least 2)", loader >= 2),
