@@ -16,7 +16,7 @@ def command(
     photos: Annotated[
         str, typer.Argument(help="Folder, or manifest: a text file of paths, or a .csv file with a column path.")
     ],
-    output: Annotated[str, typer.Option("-o", "--output", help="Folder for the answers, as Parquet files.")],
+    output: Annotated[str, typer.Option("-o", "--output", help="Folder for the results, as Parquet files.")],
     net: Annotated[
         str | None, typer.Option(help="Name of the net; by default efficientnet_lite0, or yolo_v3 to detect.")
     ] = None,
@@ -29,7 +29,7 @@ def command(
     precision: Annotated[str, typer.Option(help="float32, bfloat16 or int8.")] = "float32",
     device: Device = "auto",
     shard: Annotated[int, typer.Option(help="Photos per file.")] = 1000,
-    cluster: Annotated[bool, typer.Option("--cluster", help="Answer shards in parallel, in processes here.")] = False,
+    cluster: Annotated[bool, typer.Option("--cluster", help="Process shards in parallel, in processes here.")] = False,
     workers: Annotated[int | None, typer.Option("-j", "--workers", help="Number of processes.")] = None,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Running Dask scheduler: tcp://head:8786.")
@@ -37,8 +37,8 @@ def command(
     tls_ca: Annotated[
         str | None, typer.Option(metavar="FILE", help="For tls://...: certificate of the authority.")
     ] = None,
-    tls_cert: Annotated[str | None, typer.Option(metavar="FILE", help="For tls://...: our certificate.")] = None,
-    tls_key: Annotated[str | None, typer.Option(metavar="FILE", help="For tls://...: key of our certificate.")] = None,
+    tls_cert: Annotated[str | None, typer.Option(metavar="FILE", help="For tls://...: your certificate.")] = None,
+    tls_key: Annotated[str | None, typer.Option(metavar="FILE", help="For tls://...: key of your certificate.")] = None,
     as_json: Json = False,
 ) -> None:
     """Run a net on any number of photos; the same command resumes an interrupted run (docs/bulk.md)."""
