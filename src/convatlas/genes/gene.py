@@ -48,7 +48,7 @@ class Gene:
 
 
 def chain(**modules: nn.Module | None) -> nn.Sequential:
-    """Chain modules under the given names, skipping those that are None."""
+    """Chain modules under the given names; None is skipped."""
     sequence = nn.Sequential()
     for name, module in modules.items():
         if module is not None:
