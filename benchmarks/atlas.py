@@ -149,10 +149,10 @@ if __name__ == "__main__":
     from convatlas.base.atomic import write_bytes
 
     parts = {"start_up": start_up, "building": building, "table": table}
-    wanted = sys.argv[1:] or list(parts)
+    parts_to_run = sys.argv[1:] or list(parts)
     result = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     result["machine"] = machine()
-    for part in wanted:
+    for part in parts_to_run:
         before = os.getloadavg()[0]
         result[part] = parts[part]()
         result.setdefault("load", {})[part] = [before, os.getloadavg()[0]]

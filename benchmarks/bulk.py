@@ -110,8 +110,8 @@ def main() -> None:
         job = Job("classify", "efficientnet_lite0", engine=options.engine)
         task = load_task(job)
         preprocessing = task.net.lineage.preprocessing
-        some = sorted(folder.rglob("*.jpg"))[:200]
-        x = np.stack([preprocessing(read(path)) for path in some[:BATCH]])
+        sample_paths = sorted(folder.rglob("*.jpg"))[:200]
+        x = np.stack([preprocessing(read(path)) for path in sample_paths[:BATCH]])
         fast = accelerate(task.net, options.engine, batch=BATCH)
         before, memory, shards, busy = engine_rates(task, fast, x), [], [time.perf_counter()], 0.0
         for done, _, report in run_job(job, folder, out):  # noqa: B007 - the last one counts
@@ -122,13 +122,14 @@ def main() -> None:
                 shards.append(time.perf_counter())
         used = time.process_time() - busy
         after = engine_rates(task, fast, x)
-        prepared = preparation_times(preprocessing, some)
+        prepared = preparation_times(preprocessing, sample_paths)
     assert report is not None
     assert report.answered == options.photos
     rate = report.answered / report.seconds
     # The faster of the two ways to call the engine, by the means of before and after.
     best, cost = max(
-        tuple((before[way][what] + after[way][what]) / 2 for what in ("a second", "cpu s per 1000")) for way in before
+        tuple((before[way][figure] + after[way][figure]) / 2 for figure in ("a second", "cpu s per 1000"))
+        for way in before
     )
     result = {
         "machine": machine() | {"cpu": cpu(), "threads": threads()},
