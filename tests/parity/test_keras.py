@@ -1,4 +1,4 @@
-"""All 38 nets compute the functions of live Keras: same weights, same photos, same logits (invariant 11)."""
+"""All 38 nets compute the functions of live Keras: same weights, same photos, same logits."""
 
 from __future__ import annotations
 

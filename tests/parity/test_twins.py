@@ -1,4 +1,4 @@
-"""Nets that torchvision or timm have too compute the same there: same weights, same photos, same logits (invariant 11).
+"""Nets that torchvision or timm have too compute the same there: same weights, same photos, same logits.
 
 The weights reach the twin by the names in `weights`, so these are held as well: all of them, each once.
 """

@@ -1,4 +1,4 @@
-"""Files that live Keras wrote, loaded through the front door: the same logits, and back again (invariant 11)."""
+"""Files that live Keras wrote, loaded through the front door: the same logits, and back again."""
 
 from __future__ import annotations
 

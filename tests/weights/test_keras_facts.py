@@ -21,7 +21,7 @@ from convatlas.catalogue.cards import cards
 from convatlas.catalogue.lineages import Weights, all_weights, weights_of
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.nets.build import skeleton
-from convatlas.weights.formats.keras_layers import layers
+from convatlas.weights.formats.keras_order import layers
 from convatlas.weights.lineage import lineage
 
 ROWS = [row for row in all_weights() if row.origin == "keras"]

@@ -22,8 +22,8 @@ from keras.src.legacy.saving import legacy_h5_format
 import convatlas as ca
 from convatlas.base.errors import WeightsError
 from convatlas.weights.formats.keras_files import read
-from convatlas.weights.formats.keras_hdf5 import MEMBER
-from convatlas.weights.formats.keras_layers import Array, Layer
+from convatlas.weights.formats.keras_order import Array, Layer
+from convatlas.weights.formats.safe_hdf5 import MEMBER
 from convatlas.weights.registry import origin
 
 KERNEL, TRANSPOSED = (2, 3, 1, 0), (2, 3, 1, 0)

@@ -1,4 +1,4 @@
-"""Files written by live torchvision and timm load with their logits, and ours load there (invariant 11)."""
+"""Files written by live torchvision and timm load with their logits, and ours load there."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import Any
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` through a temporary file in the same folder, flushed and renamed (invariant 9)."""
+    """Write `data` to `path` through a temporary file in the same folder, flushed and renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not with mkstemp, whose files only their owner may read.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import WeightsError
-from convatlas.weights.formats.keras_hdf5 import (
+from convatlas.weights.formats.keras_order import Layer
+from convatlas.weights.formats.safe_hdf5 import (
     MEMBER,
     check_names,
     dataset_of,
@@ -27,7 +28,6 @@ from convatlas.weights.formats.keras_hdf5 import (
     read_array,
     read_names,
 )
-from convatlas.weights.formats.keras_layers import Layer
 
 CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 """Names that the group of the layers in a `.weights.h5` may have; the second one is from TensorFlow 2.13."""

@@ -66,9 +66,9 @@ class Keras(Origin):
 
     def read(self, file: Path, net: Net) -> dict[str, Tensor]:
         """Return the tensors of a `.h5`, `.weights.h5` or `.keras` file under our names."""
-        from convatlas.weights.formats import keras_files, keras_layers
+        from convatlas.weights.formats import keras_files, keras_order
 
-        return keras_files.read(file, keras_layers.layers(net))
+        return keras_files.read(file, keras_order.layers(net))
 
     def write(self, net: Net, file: Path) -> None:
         """Write a `.weights.h5` for the net that `keras.applications` builds with weights=None.
@@ -79,7 +79,7 @@ class Keras(Origin):
         import torch
 
         from convatlas.genes.normalization import Standardize
-        from convatlas.weights.formats import keras_files, keras_layers
+        from convatlas.weights.formats import keras_files, keras_order
 
         weights = {name: tensor.detach().cpu() for name, tensor in net.state_dict().items()}
         weights = {name: x if x.dtype == torch.float64 else x.float() for name, x in weights.items()}
@@ -87,7 +87,7 @@ class Keras(Origin):
         if isinstance(second, Standardize):
             # The plain net divides once, by the root of the product of both variances; float64 keeps the result equal.
             weights[VARIANCE] = weights[VARIANCE].double() * torch.tensor(second.constants[1], dtype=torch.float64)
-        layers = keras_layers.layers(net)
+        layers = keras_order.layers(net)
         if not net.classes and any(layer.top for layer in layers):
             raise WeightsError(
                 f"keras has no {net.card.name} that ends before its last layer; cut off all dense layers"
