@@ -6,16 +6,19 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.catalogue.cards import cards
 from convatlas.cli import app
 from convatlas.images.samples import sample
+from convatlas.weights.export import layouts
 
 COFFEE = str(sample("coffee"))
 READING = [
@@ -58,6 +61,17 @@ def test_list_filters_and_sorts():
     assert [row["name"] for row in json.loads(run("list", "--json"))] == list(cards())
 
 
+def test_fetch_lists_one_lineage():
+    rows = json.loads(run("fetch", "--list", "--weights", "keras", "--json"))
+    assert {row["weights"].partition("/")[0] for row in rows} == {"keras"}
+    assert [row["net"] for row in json.loads(run("fetch", "--list", "resnet50", "--weights", "Keras/notop", "--json"))]
+
+
+def test_the_help_of_export_names_every_layout():
+    (layout,) = (option for option in get_command(app).get_command(None, "export").params if option.name == "layout")
+    assert set(re.findall(r"\w+", layout.help.partition(":")[2])) - {"or"} == set(layouts())
+
+
 def test_measure_follows_its_options():
     found = json.loads(run("measure", "resnet50", "--size", "64x96", "--channels", "1", "--classes", "7", "--json"))
     assert found["input"] == [1, 64, 96]
@@ -95,6 +109,9 @@ WRONG = [
     (["measure", "resnet50", "--genes", "pooling=max", "--genes", "pooling=l2"], "pooling=max and pooling=l2"),
     (["measure", "nowhere:net"], "nowhere"),
     (["check", "resnet50", "resnet5"], "resnet50"),
+    (["fetch", "--list", "--weights", "kers"], "did you mean keras"),
+    (["export", "lenet5", "lenet5.safetensors", "--size", "64"], "size="),
+    (["draw", "lenet5", "-o", "a.svg", "--expand", "nowhere"], "known: c1, c3, c5"),
     (["classify"], "--samples"),
     (["classify", "nowhere.jpg"], "nowhere.jpg"),
     (["classify", COFFEE, "--net", "resnet50"], "CONVATLAS_OFFLINE forbids"),

@@ -13,7 +13,7 @@ from convatlas.catalogue.cards import cards
 from convatlas.nets import build
 from convatlas.nets.build import skeleton
 
-# SelfCounting in Keras 3.15.1 with `weights=None`: all parameters, trainable ones, layers that own weights.
+# Counted in Keras 3.15.1 with `weights=None`: all parameters, trainable ones, layers that own weights.
 COUNTS = {
     "xception": (22910480, 22855952, 81),
     "vgg16": (138357544, 138357544, 16),

@@ -22,9 +22,7 @@ def classifying_net(net: object, weights: str | None = None) -> Net:
     if module.card.output_kind == "raw detector heads":
         raise ConvAtlasError(f"{module.card.name} is a detector, not a classifier: use detect")
     if module.lineage is None:
-        raise WeightsError(
-            f"{module.card.name} has random weights, whose predictions mean nothing; load it with weights"
-        )
+        raise _random_weights(module)
     if not module.lineage.class_names:
         raise WeightsError(f"this {module.card.name} has no class names: its head is new or was removed")
     return module
@@ -57,9 +55,7 @@ def detecting_net(net: object, weights: str | None = None) -> YOLO:
     if not isinstance(module, YOLO):
         raise _not_a_detector(module.card.name if isinstance(module, Net) else type(module).__name__)
     if module.lineage is None:
-        raise WeightsError(
-            f"{module.card.name} has random weights, whose predictions mean nothing; load it with weights"
-        )
+        raise _random_weights(module)
     if not module.lineage.class_names:
         raise WeightsError(f"this {module.card.name} has no class names: its last layer is new")
     check_channels(module)

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from convatlas.anatomy.measure.snapshot import measured
+from convatlas.base.errors import unknown
 from convatlas.base.store.remote import home
 from convatlas.base.tables import Column, Table
 from convatlas.catalogue.cards import find_card
@@ -38,13 +39,20 @@ COLUMNS = (
 )
 
 
-def lineage_table(net: str | None = None) -> Table:
+def lineage_table(net: str | None = None, weights: str | None = None) -> Table:
     """Table of all published weights, or those of one net: size in MB, accuracy in percent as printed by the publisher.
 
+    With `weights`, only those of this origin ("keras") or of this name ("timm/a1_in1k").
+
     Raises:
-        UnknownName: No such net.
+        UnknownName: No such net, or no such weights.
     """
     rows = all_weights() if net is None else weights_of(find_card(net).name)
+    if weights is not None:
+        known = {name for row in rows for name in (row.origin, row.name)}
+        rows = [row for row in rows if weights.lower() in (row.origin, row.name.lower())]
+        if not rows:
+            raise unknown("lineage", weights, known)
     lines = [
         {
             "net": row.net,

@@ -62,4 +62,4 @@ def _inside(expand: str) -> Callable[[Layer], bool]:
 
 
 def _openable(names: list[str], layers: set[str]) -> list[str]:
-    return [*names, *sorted({name.rsplit(".", 1)[0] for name in layers if "." in name})]
+    return sorted({*names, *(name.rsplit(".", 1)[0] for name in layers if "." in name)})

@@ -19,7 +19,7 @@ def command(
     ],
     weights: AnyWeights = None,
     layout: Annotated[
-        str | None, typer.Option(help="Layout of weights: own, keras, torchvision, timm, lite or darknet.")
+        str | None, typer.Option(help="Layout of weights: native, keras, torchvision, timm, lite or darknet.")
     ] = None,
     size: Size = None,
 ) -> None:

@@ -25,7 +25,7 @@ def command(
     if listing:
         from convatlas.weights.listing import lineage_table
 
-        print_table(lineage_table(net), as_json, markdown, csv)
+        print_table(lineage_table(net, weights), as_json, markdown, csv)
         return
     if net is None:
         raise ConvAtlasError("nothing to fetch: name a net, or use --list")

@@ -73,6 +73,8 @@ def export(net: nn.Module, file: str | Path, *, layout: str | None = None, size:
     ending = path.suffix.lower()
     if layout is not None and ending in GRAPHS:
         raise ConvAtlasError(f"layout= is for files of weights, and {path.name!r:.99} is a graph")
+    if size is not None and path.name.lower().endswith(_weight_endings()):
+        raise ConvAtlasError(f"size= is for graphs, and {path.name!r:.99} is a file of weights")
     try:
         if ending in GRAPHS:
             with whole(path, *COMPANIONS.get(ending, ())) as place:
@@ -87,8 +89,12 @@ def export(net: nn.Module, file: str | Path, *, layout: str | None = None, size:
     return path
 
 
+def _weight_endings() -> tuple[str, ...]:
+    return tuple(dict.fromkeys(ending for group in layouts().values() for ending in group))
+
+
 def _write_weights(net: nn.Module, path: Path, layout: str | None) -> None:
-    endings = tuple(dict.fromkeys(ending for group in layouts().values() for ending in group))
+    endings = _weight_endings()
     if not path.name.lower().endswith(endings):
         raise WeightsError(f"graphs go to {', '.join(GRAPHS)}, weights to {', '.join(endings)}; got {path.name!r:.99}")
     if not isinstance(net, Net):
