@@ -184,3 +184,9 @@ def _names(parameter):
 def test_the_version():
     done = subprocess.run([sys.executable, "-m", "convatlas", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"convatlas {ca.__version__}\n"
+
+
+@pytest.mark.parametrize("verb", ["check", "fetch", "show", "measure", "build", "load"])
+def test_a_name_that_is_not_a_text(verb):
+    with pytest.raises(ca.ConvAtlasError, match="3"):
+        getattr(ca, verb)(3)

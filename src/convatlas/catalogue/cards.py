@@ -118,7 +118,7 @@ def find_card(name: str) -> Card:
     Raises:
         UnknownName: No net has this name; the message lists the nearest names.
     """
-    card = _index().get(_normalized(name))
+    card = _index().get(_normalized(str(name)))
     if card is None:
         raise unknown("net", name, _cards())
     return card

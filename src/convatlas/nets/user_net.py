@@ -29,7 +29,7 @@ class Exported:
 
 def is_user_net(name: str) -> bool:
     """Whether a name refers to a user's own net; no net of the atlas has such a name."""
-    return ":" in name or name.lower().endswith(EXPORTED)
+    return isinstance(name, str) and (":" in name or name.lower().endswith(EXPORTED))
 
 
 def load_user_net(name: str) -> nn.Module:

@@ -50,7 +50,7 @@ def lineage_table(net: str | None = None, weights: str | None = None) -> Table:
     rows = all_weights() if net is None else weights_of(find_card(net).name)
     if weights is not None:
         known = {name for row in rows for name in (row.origin, row.name)}
-        rows = [row for row in rows if weights.lower() in (row.origin, row.name.lower())]
+        rows = tuple(row for row in rows if weights.lower() in (row.origin, row.name.lower()))
         if not rows:
             raise unknown("lineage", weights, known)
     lines = [

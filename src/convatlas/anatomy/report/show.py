@@ -151,7 +151,7 @@ def show_net(name: str) -> NetSummary:
 
 def gene_table(name: str) -> Table | None:
     """Return the genes of a locus, or those with a name, as a table; None if there are none."""
-    key = name.lower().replace("-", "_")
+    key = str(name).lower().replace("-", "_")
     matches = [
         gene
         for locus, named in genes().items()
