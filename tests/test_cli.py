@@ -111,6 +111,8 @@ WRONG = [
     (["check", "resnet50", "resnet5"], "resnet50"),
     (["fetch", "--list", "--weights", "kers"], "did you mean keras"),
     (["export", "lenet5", "lenet5.safetensors", "--size", "64"], "size="),
+    (["export", "lenet5", "lenet5.pth"], "native weights go to .safetensors"),
+    (["export", "resnet18", "resnet18.pth", "--weights", "none"], "layout=: torchvision, timm"),
     (["draw", "lenet5", "-o", "a.svg", "--expand", "nowhere"], "known: c1, c3, c5"),
     (["classify"], "--samples"),
     (["classify", "nowhere.jpg"], "nowhere.jpg"),

@@ -20,7 +20,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="convatlas")
     try:
         try:
-            status = app(standalone_mode=False)
+            status = app(prog_name="convatlas", standalone_mode=False)
             if status == 130:  # typer's status after Ctrl-C
                 print_error("stopped")
             sys.exit(status)
@@ -47,7 +47,8 @@ def main() -> None:
             raise
         # Without a message the help was printed already.
         if message := format_message():
-            print_error(f"{message.rstrip('.')}; see convatlas --help")
+            command = getattr(getattr(error, "ctx", None), "command_path", "convatlas")
+            print_error(f"{message.rstrip('.')}; see {command} --help")
         sys.exit(2)
 
 

@@ -84,7 +84,10 @@ def layout_of(net: Net, path: Path) -> str:
         return fitting[0]
     follows = net.follows.partition("/")[0]
     if follows not in fitting:
-        raise WeightsError(f"{path.name} fits several layouts; choose one with layout=: {', '.join(fitting)}")
+        published = {row.origin for row in weights_of(net.card.name)}
+        if not (choices := [layout for layout in fitting if layout in published]):
+            raise WeightsError(f"no layout of {path.name} has {net.card.name}; native weights go to {native.ENDING}")
+        raise WeightsError(f"choose the layout of {path.name} with layout=: {', '.join(choices)}")
     return follows
 
 
