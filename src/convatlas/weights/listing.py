@@ -67,4 +67,4 @@ def lineage_table(net: str | None = None, weights: str | None = None) -> Table:
         }
         for row in rows
     ]
-    return Table(COLUMNS, lines, title=f"{len(lines)} sets of published weights")
+    return Table(COLUMNS, lines, title=f"published weights: {len(lines)}")
