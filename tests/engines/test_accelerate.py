@@ -279,7 +279,7 @@ def test_accepted_inputs(net: Net) -> None:
 def test_an_engine_cannot_be_copied(net: Net) -> None:
     fast = ca.accelerate(net, "eager")
     for way in (pickle.dumps, copy.copy, copy.deepcopy):
-        with pytest.raises(ConvAtlasError, match=r"pass its \.net on"):
+        with pytest.raises(ConvAtlasError, match=r"pass its \.net instead"):
             way(fast)
 
 
