@@ -121,7 +121,7 @@ def test_version_1_has_a_cell_for_each_position_of_its_last_map():
 @pytest.mark.parametrize("name", [name for name in COUNTS if name.startswith("yolo")])
 def test_sizes_are_multiples_of_32(name):
     for size in (31, 100, (64, 65), 416 + 8):
-        with pytest.raises(SizeError, match="multiples of 32, as 416; got") as told:
+        with pytest.raises(SizeError, match="multiples of 32, such as 416; got") as told:
             skeleton(name, size=size)
         assert "\n" not in str(told.value)
     assert measure(name, size=64).output
