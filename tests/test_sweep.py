@@ -52,3 +52,10 @@ def test_a_named_function_is_swept_but_for_its_quick_cases() -> None:
         patch.setattr(sweep, "TABLE", {"tests/test_toy.py": {"test_toy": []}})
         Item.name = "test_toy"
         assert sweep.holds(item)
+
+
+@pytest.mark.xdist_group("a group")
+def test_groups_of_tests_are_kept(request: pytest.FixtureRequest) -> None:
+    """Without them, expensive fixtures are built once a process, and large nets run side by side."""
+    if request.config.getoption("loadgroup", False):
+        assert request.node.nodeid.endswith("@a group")

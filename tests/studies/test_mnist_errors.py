@@ -211,7 +211,7 @@ def test_no_run_outlives_its_program(tmp_path, number):
 )
 def test_mistakes(tmp_path, words, said):
     with pytest.raises(ca.ConvAtlasError, match=said) as error:
-        ca.reproduce(output=tmp_path, **words)
+        ca.reproduce(**{"study": "errors"} | words, output=tmp_path)
     assert str(error.value).isprintable()
 
 

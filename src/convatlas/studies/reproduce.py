@@ -23,7 +23,7 @@ from convatlas.training.run_folder import write_file
 
 @verb
 def reproduce(
-    study: str = "errors",
+    study: str,
     output: str | Path | None = None,
     *,
     quick: bool = False,
