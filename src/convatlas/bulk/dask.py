@@ -14,10 +14,8 @@ from distributed.comm.core import CommClosedError
 from convatlas.base.errors import ConvAtlasError, printable
 from convatlas.bulk.dask_cluster import TIMEOUT
 from convatlas.bulk.job import Job
-from convatlas.bulk.shards import Shard, write_shards
+from convatlas.bulk.shards import KEPT, Shard, write_shards
 from convatlas.bulk.tasks import Task, load_task, net_identity
-
-KEPT = "finished shards are whole, and the same call continues after them"
 
 GONE = f"the scheduler is gone; {KEPT}"
 

@@ -21,6 +21,9 @@ from convatlas.predict.predictors import Prepared, prepare
 PHOTO_COLUMNS = {"path": pa.string(), "raw_path": pa.binary(), "error": pa.string()}
 """Columns of all tasks: the photo, its name as bytes if that is not UTF-8, and why it could not be read."""
 
+KEPT = "finished shards are whole, and the same call continues after them"
+"""End of the message of every error that stops a job."""
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -121,7 +124,4 @@ def write(file: Path, table: pa.Table) -> None:
 
 def unwritable(path: Path, error: OSError) -> ConvAtlasError:
     """Error for a file or folder that the system refuses to write."""
-    return ConvAtlasError(
-        f"{str(path)!r} cannot be written ({error.strerror or error}); finished shards are whole, and the same call "
-        "continues after them"
-    )
+    return ConvAtlasError(f"{str(path)!r} cannot be written ({error.strerror or error}); {KEPT}")

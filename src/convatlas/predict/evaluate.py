@@ -14,7 +14,7 @@ import numpy as np
 
 from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.devices import device_of
-from convatlas.base.errors import ConvAtlasError, ImageError
+from convatlas.base.errors import ImageError
 from convatlas.base.locking import locked, unusable
 from convatlas.base.records import Record
 from convatlas.base.store.evaluations import add_evaluation
@@ -27,7 +27,7 @@ from convatlas.images.preprocessing import Preprocessing
 from convatlas.nets.net import Net
 from convatlas.predict.evaluation_key import is_published, key_of
 from convatlas.predict.label_map import class_indices
-from convatlas.predict.nets import classifying_net
+from convatlas.predict.nets import check_channels, classifying_net
 from convatlas.predict.predictors import prepare
 from convatlas.predict.sessions import EagerSession
 from convatlas.weights.lineage import lineage
@@ -127,8 +127,7 @@ def evaluate(
     photos, empty = list_labelled(data, truth)
     indices = class_indices({photo.label for photo in photos}, module.lineage.class_names, classes)
     used = source.preprocessing.for_channels(module.channels)
-    if used.channels != module.channels:
-        raise ConvAtlasError(f"photos become {used.channels} channels; this net takes {module.channels}")
+    check_channels(module, used.channels)
     session = EagerSession(module, place)
     key = key_of(module, source.name, photos, indices)
     folder = home() / "evaluated" / key

@@ -62,9 +62,9 @@ def detecting_net(net: object, weights: str | None = None) -> YOLO:
     return module
 
 
-def check_channels(net: Net) -> None:
-    """Refuse a net that takes another number of channels than its preprocessing produces."""
-    channels = net.lineage.preprocessing.channels
+def check_channels(net: Net, channels: int | None = None) -> None:
+    """Refuse a net that does not take as many channels as preprocessing produces, by default that of its lineage."""
+    channels = net.lineage.preprocessing.channels if channels is None else channels
     if net.channels != channels:
         raise ConvAtlasError(f"photos become {channels} channels; this net takes {net.channels}")
 
