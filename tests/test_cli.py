@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.main import get_command
@@ -170,3 +171,16 @@ def test_a_reader_that_leaves_is_no_error():
     said = process.stderr.read()
     process.wait()
     assert said == b""
+
+
+def test_measure_draw_and_compare_take_other_inputs_than_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "sounds.py").write_text(
+        "from torch import nn\ndef make(): return nn.Sequential(nn.Conv1d(1, 4, 9, 4))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    found = json.loads(run("measure", "sounds:make", "--input-shape", "1,16000", "--json"))
+    assert (found["input"], found["output"], found["macs"]) == ([1, 16000], [4, 3998], 4 * 3998 * 9)
+    run("draw", "sounds:make", "--input-shape", "1,16000", "-o", "sound.svg")
+    assert "3998" in Path("sound.svg").read_text()
+    assert "16000" in run("compare", "sounds:make", "sounds:make", "--input-shape", "1,16000")
+    assert json.loads(run("measure", "resnet18", "--input-shape", "3,64,96", "--json"))["input"] == [3, 64, 96]

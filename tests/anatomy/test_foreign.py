@@ -17,6 +17,7 @@ from convatlas.anatomy.anatomy import Anatomy
 from convatlas.anatomy.measure.tracer import trace
 from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.nets.build import skeleton
+from convatlas.nets.example_inputs import HINT
 
 # Those of which torchvision publishes how many operations they take ("_ops", in GFLOPs of one multiply-add each).
 TORCHVISION = (
@@ -383,7 +384,7 @@ def raises(error: BaseException) -> Callable[..., object]:
 def test_whatever_a_net_raises_is_told_in_one_line(error: Exception, told: str) -> None:
     with pytest.raises(SizeError) as caught:
         ca.measure(Given(raises(error)), size=8)
-    assert str(caught.value) == f"Given cannot take an input of 3 x 8 x 8: {told}"
+    assert str(caught.value) == f"Given cannot take an input of 3 x 8 x 8: {told}; {HINT}"
 
 
 def test_a_size_that_a_foreign_net_asserts() -> None:

@@ -18,6 +18,14 @@ AnyNet = Annotated[
 Size = Annotated[
     str | None, typer.Option("--size", help="Side of the photos in pixels, or HEIGHTxWIDTH; by default as published.")
 ]
+InputShape = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input-shape",
+        metavar="SIDE,...",
+        help="Shape of your own net's input without the batch: 1,16000; given again for each further input.",
+    ),
+]
 Genes = Annotated[
     list[str] | None,
     typer.Option("--genes", metavar="LOCUS=NAME,...", help="Genes to change: activation=gelu,pooling=max."),
@@ -46,6 +54,21 @@ def parse_size(text: str | None) -> int | tuple[int, int] | None:
     if len(parts) > 2 or not all(part.isdecimal() and len(part) < 6 for part in parts):
         raise ConvAtlasError(f"a size is a number of pixels, or HEIGHTxWIDTH; got {text!r}")
     return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
+
+
+def parse_shapes(texts: list[str] | None) -> tuple[tuple[int, ...], ...] | tuple[int, ...] | None:
+    """Read "1,16000" as one shape, and several such texts as one shape each.
+
+    Raises:
+        ConvAtlasError: A text is no shape.
+    """
+    shapes = []
+    for text in texts or []:
+        sides = [side.strip() for side in text.split(",")]
+        if not all(side.isdecimal() and len(side) < 10 for side in sides):
+            raise ConvAtlasError(f"a shape is numbers with commas between them, as 1,16000; got {text!r:.100}")
+        shapes.append(tuple(map(int, sides)))
+    return tuple(shapes) if len(shapes) > 1 else shapes[0] if shapes else None
 
 
 def parse_list(texts: list[str] | None) -> list[str]:

@@ -10,6 +10,7 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.images.decoding import Source
 from convatlas.images.samples import sample
 from convatlas.nets.build import Size
+from convatlas.nets.example_inputs import Shapes
 from convatlas.pictures.picture import Picture
 from convatlas.predict.look import look
 
@@ -28,6 +29,8 @@ def draw(
     pixel: str | None = None,
     photo: Source | None = None,
     weights: str | None = None,
+    inputs: object = None,
+    input_shape: Shapes | None = None,
 ) -> Picture:
     """Draw a net; with one of `field`, `maps`, `filters` and `pixel`, draw what it computes from a photo.
 
@@ -44,6 +47,8 @@ def draw(
         pixel: "LAYER,CHANNEL,ROW,COLUMN": draw how a convolution computes one value of its output.
         photo: A path, bytes, an array or a PIL image; by default a sample photograph.
         weights: Lineage or file, or "none" for random weights; by default the net's first lineage.
+        inputs: Inputs of your own module, as in `measure`.
+        input_shape: Shape of its input, as in `measure`.
 
     Raises:
         UnknownName: There is no such net, style, stage or layer.
@@ -56,6 +61,8 @@ def draw(
         raise ConvAtlasError("style and expand cannot be combined with field, maps, filters or pixel")
     if not looks and (photo is not None or weights is not None):
         raise ConvAtlasError("photo and weights need one of field, maps, filters and pixel")
+    if looks and (inputs is not None or input_shape is not None):
+        raise ConvAtlasError("field, maps, filters and pixel show a photo: they take no inputs and no input_shape")
     if looks:
         picture = look(
             net,
@@ -69,7 +76,9 @@ def draw(
             genes=genes,
         )
     else:
-        picture = measure(net, size=size, genes=genes).draw(style=style, expand=expand)
+        picture = measure(net, size=size, genes=genes, inputs=inputs, input_shape=input_shape).draw(
+            style=style, expand=expand
+        )
     if output is not None:
         picture.save(str(output))
     return picture

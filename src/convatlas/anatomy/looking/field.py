@@ -8,7 +8,8 @@ from torch import nn
 
 from convatlas.anatomy.measure.find import find, outputs_maps, unit_at
 from convatlas.anatomy.measure.receptive_field import Reach, reach
-from convatlas.anatomy.measure.shape_trace import trace_shapes
+from convatlas.anatomy.measure.shape_trace import trace_inputs
+from convatlas.nets.example_inputs import candidate_inputs
 from convatlas.pictures.picture import Picture
 from convatlas.pictures.pixels import png
 from convatlas.pictures.shapes import GREY, PAPER, Box, Disc, Image, Shape, Text
@@ -39,7 +40,7 @@ def reach_of(
         UnknownName: No such layer.
         ConvAtlasError: The layer does not output maps, or has no such unit.
     """
-    operations = trace_shapes(net, shape)
+    _, operations = trace_inputs(net, candidate_inputs(net, input_shape=shape))
     index, operation = find(operations, layer, outputs_maps, "layer that outputs maps")
     place = unit_at(operation.shapes[0], row, column)
     return reach(operations, index, *place, (shape[1], shape[2])), operation.path, place, operation.shapes[0][1:]

@@ -1,6 +1,8 @@
-"""Choose a net's input shape, and trace the net on it without computing values where possible."""
+"""Find the inputs that a net takes, and trace the net on them without computing values where possible."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -9,6 +11,7 @@ from convatlas.anatomy.measure.tracer import Operation, trace
 from convatlas.anatomy.measure.twin import has_observers
 from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.nets.build import Size
+from convatlas.nets.example_inputs import HINT, Inputs, Shapes, candidate_inputs
 from convatlas.nets.net import Net
 from convatlas.nets.user_net import Exported
 
@@ -21,64 +24,84 @@ def net_name(net: nn.Module) -> str:
     return net.card.name if isinstance(net, Net) else type(net).__name__
 
 
+def fitting_inputs(
+    net: nn.Module,
+    *,
+    inputs: object = None,
+    input_shape: Shapes | None = None,
+    size: Size | None = None,
+    channels: int | None = None,
+) -> Inputs:
+    """Return the inputs that a net takes: those asked for, or else a photo of a size and of channels that it can read.
+
+    The net is only read; where several inputs are possible, a copy of it runs on each, on the meta device if possible.
+
+    Args:
+        net: Any module.
+        inputs: As in `candidate_inputs`, and so are the other arguments.
+        input_shape: Shape of the input without the batch, or one for each of several inputs.
+        size: Height and width of photos, or one number for both.
+        channels: Channels of photos.
+
+    Raises:
+        SizeError: The net takes none of them; the message includes the net's own error.
+        ConvAtlasError: As `candidate_inputs` does.
+    """
+    candidates = candidate_inputs(net, inputs=inputs, input_shape=input_shape, size=size, channels=channels)
+    return candidates[0] if len(candidates) == 1 else trace_inputs(net, candidates)[0]
+
+
 def input_shape(net: nn.Module, size: Size | None, channels: int | None) -> tuple[int, ...]:
     """Shape of a net's input without the batch: (C, H, W), or (features,) if the net starts with a dense layer.
 
     Args:
         net: Any module.
         size: Height and width, or one number for both; by default those of the net, else 224.
-        channels: Number of channels; by default those of the net, else 3.
+        channels: Number of channels; by default those of the net.
 
     Raises:
-        SizeError: A side or the number of channels is not an integer from 1 to 8192.
+        SizeError: A side or the number of channels is not an integer from 1 to 8192, or the net takes no such photo.
     """
-    first = next((part for part in net.modules() if isinstance(part, nn.Conv2d | nn.Linear)), None)
-    if isinstance(net, Net):
-        size = net.size if size is None else size
-        channels = net.channels if channels is None else channels
-    elif isinstance(exported := getattr(net, "exported", None), Exported):
-        if size is None and channels is None:
-            return exported.input
-        channels = exported.input[0] if channels is None else channels
-    elif isinstance(first, nn.Linear) and size is None and channels is None:
-        return (first.in_features,)
-    if channels is None:
-        channels = first.in_channels if isinstance(first, nn.Conv2d) else 3
-    pair = (224, 224) if size is None else tuple(size) if isinstance(size, tuple | list) else (size, size)
-    shape = (channels, *pair)
-    # bool is an int in Python.
-    if len(shape) != 3 or not all(type(side) is int and 1 <= side <= 8192 for side in shape):
-        raise SizeError(f"a photo has 1 to 8192 pixels a side and channels; got {' x '.join(map(repr, shape))}")
-    return shape
+    return fitting_inputs(net, size=size, channels=channels).shape
 
 
-def trace_shapes(net: nn.Module, shape: tuple[int, ...]) -> list[Operation]:
-    """Trace a net on an input of `shape`, on the meta device if possible, else on the device of its weights.
+def trace_inputs(net: nn.Module, candidates: Sequence[Inputs]) -> tuple[Inputs, list[Operation]]:
+    """Trace a net on the first of several inputs that it takes, on the meta device if possible, else on its own.
+
+    Returns:
+        The inputs, and the operations.
 
     Raises:
-        SizeError: The net cannot take such an input; the message includes the net's own error.
+        SizeError: The net takes none of the inputs; the message includes the net's own error.
         ConvAtlasError: No output of the net is computed from its input in a way that can be traced.
     """
     floating = next((weight for weight in net.parameters() if weight.is_floating_point()), None)
-    dtype = torch.float32 if floating is None else floating.dtype
     own_device = torch.device("cpu") if floating is None else floating.device
-    reason = ""
     # A net that fails on the meta device may need values: for a constant of its own, or a decision on a value.
     devices = list(dict.fromkeys((torch.device("meta"), own_device)))
+    furthest, reason, best = -1, "", None
     # Hooks that are plain functions run only if the net fails without them.
     for observers in (False, True)[: 1 + has_observers(net)]:
-        for device in devices:
-            try:
-                x = torch.zeros(1, *shape, dtype=dtype, device=device)
-                operations = trace(net, x, observers=observers)
-            # A user's own net can raise anything.
-            except Exception as error:
-                reason = f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": ")
-                continue
-            if all(operation.answer is None for operation in operations):
-                raise ConvAtlasError(
-                    f"{net_name(net)} cannot be measured: no output is computed from its input by PyTorch; "
-                    "the net does nothing, or passes tensors on in a way that cannot be traced, such as through NumPy"
-                )
-            return operations
-    raise SizeError(f"{net_name(net)} cannot take an input of {' x '.join(map(str, shape))}: {reason}")
+        for inputs in candidates:
+            for device in devices:
+                done: list[Operation] = []
+                values = inputs.to(device)
+                try:
+                    trace(net, *values.args, keywords=values.kwargs, observers=observers, into=done)
+                # A user's own net can raise anything.
+                except Exception as error:
+                    # The inputs with which the net got furthest are the likeliest; of their errors the last, which real
+                    # numbers gave.
+                    if len(done) > furthest or (best is inputs and len(done) == furthest):
+                        furthest, best = len(done), inputs
+                        reason = f"{inputs.text}: {type(error).__name__}: {error}".splitlines()[0].removesuffix(": ")
+                    continue
+                if all(operation.answer is None for operation in done):
+                    raise ConvAtlasError(
+                        f"{net_name(net)} cannot be measured: no output is computed from its input by PyTorch; the net "
+                        "does nothing, or passes tensors on in a way that cannot be traced, such as through NumPy"
+                    )
+                return inputs, done
+    made = all(tensor.is_meta for inputs in candidates for tensor in inputs.tensors)
+    hint = f"; {HINT}" if made and not isinstance(net, Net) else ""
+    raise SizeError(f"{net_name(net)} cannot take an input of {reason}{hint}")

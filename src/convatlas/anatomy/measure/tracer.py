@@ -9,7 +9,7 @@ function) becomes an operation called "unknown".
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -94,10 +94,12 @@ class Operation:
 
 def trace(
     net: nn.Module,
-    *inputs: Tensor,
+    *inputs: Any,
+    keywords: Mapping[str, Any] | None = None,
     keep: Literal["shapes", "values"] = "shapes",
     only: Container[int] | None = None,
     observers: bool = False,
+    into: list[Operation] | None = None,
 ) -> list[Operation]:
     """Run one forward pass in evaluation mode, without gradients, and return its operations in order.
 
@@ -106,14 +108,18 @@ def trace(
 
     Args:
         net: Any module.
-        inputs: Its arguments.
+        inputs: Its arguments: tensors, also in tuples, lists and dicts, and other values.
+        keywords: Its arguments by name.
         keep: "shapes", which takes no memory, or "values": copies of the tensors that each operation read and returned,
             made before any later in-place operation.
         only: Indices, from 0, of the operations whose values are kept; by default all.
         observers: Whether hooks that are plain functions run too.
+        into: List for the operations, which then holds those that ran if the net fails.
     """
-    copied = twin(net, bool(inputs) and all(tensor.is_meta for tensor in inputs), observers)
-    tracer = _Tracer(copied, inputs, keep == "values", only)
+    keywords = keywords or {}
+    tensors = list(tensors_in((inputs, keywords)))
+    copied = twin(net, bool(tensors) and all(tensor.is_meta for tensor in tensors), observers)
+    tracer = _Tracer(copied, tensors, keep == "values", only, [] if into is None else into)
     with ExitStack() as stack:
         for name, module in copied.net.named_modules():
             module.register_forward_pre_hook(tracer.entering(name), with_kwargs=True)
@@ -122,7 +128,7 @@ def trace(
         stack.enter_context(torch.no_grad())
         stack.enter_context(_Below(tracer))
         stack.enter_context(tracer)
-        output = copied.net(*inputs)
+        output = copied.net(*inputs, **keywords)
     for position, tensor in enumerate(tensors_in(output)):
         number = tracer.maker(tensor)
         if number is not None and number >= 0 and tracer.operations[number].answer is None:
@@ -161,11 +167,18 @@ class _Tracer(TorchFunctionMode):
         gone: Indices of the operations whose values left PyTorch.
     """
 
-    def __init__(self, copied: Twin, inputs: tuple[Tensor, ...], values: bool, only: Container[int] | None):
+    def __init__(
+        self,
+        copied: Twin,
+        inputs: Sequence[Tensor],
+        values: bool,
+        only: Container[int] | None,
+        operations: list[Operation],
+    ):
         super().__init__()
         self.originals, self.constants = copied.originals, copied.constants
         self.values, self.only = values, only
-        self.operations: list[Operation] = []
+        self.operations = operations
         self.stack: list[tuple[str, nn.Module, Operation | None]] = [("", self.originals[id(copied.net)], None)]
         self.input_shape = tuple(inputs[0].shape) if inputs else ()
         self.makers = _ByTensor()

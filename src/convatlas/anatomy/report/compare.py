@@ -13,6 +13,7 @@ from convatlas.anatomy.report.align import LAYERS, Pair, Piece, Token, align_pie
 from convatlas.anatomy.report.phrases import change_text, layer_text, place_of, run_text
 from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table, plain
+from convatlas.nets.example_inputs import Shapes
 
 ALIKE = "layers written alike that read or give other numbers of channels"
 
@@ -133,12 +134,20 @@ MORE = Column("parameters", "parameters", _signed)
 COLUMNS = (Column("change", "what differs"), Column("times", "times"), Column("places", "where"), MORE)
 
 
-def compare(first: str | nn.Module | Measurement, second: str | nn.Module | Measurement) -> Comparison:
+def compare(
+    first: str | nn.Module | Measurement,
+    second: str | nn.Module | Measurement,
+    *,
+    inputs: object = None,
+    input_shape: Shapes | None = None,
+) -> Comparison:
     """Compare two nets.
 
     Args:
         first: The name of a net, a module or the address of one, or a measured net.
         second: The net that `first` is compared with.
+        inputs: Inputs of both nets, as in `measure`.
+        input_shape: Shape of the input of both nets, as in `measure`.
 
     Returns:
         Totals and genes of both, and the differences in words, the largest first.
@@ -146,7 +155,10 @@ def compare(first: str | nn.Module | Measurement, second: str | nn.Module | Meas
     Raises:
         ConvAtlasError: As `measure` does.
     """
-    net, partner = (value if isinstance(value, Measurement) else measure(value) for value in (first, second))
+    net, partner = (
+        value if isinstance(value, Measurement) else measure(value, inputs=inputs, input_shape=input_shape)
+        for value in (first, second)
+    )
     sides = merge_plain(pieces(net), pieces(partner))
     occurrences: dict[str, list[tuple[str, int]]] = {}
     common = 0

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from convatlas.cli.options import AnyNet, AnyWeights, Genes, Size, parse_genes, parse_size
+from convatlas.cli.options import AnyNet, AnyWeights, Genes, InputShape, Size, parse_genes, parse_shapes, parse_size
 
 
 def command(
@@ -18,6 +18,7 @@ def command(
     ] = None,
     size: Size = None,
     genes: Genes = None,
+    input_shape: InputShape = None,
     field: Annotated[
         str | None, typer.Option(metavar="LAYER[,ROW,COLUMN]", help="Draw a unit's receptive field on the photo.")
     ] = None,
@@ -51,5 +52,6 @@ def command(
         pixel=pixel,
         photo=photo,
         weights=weights,
+        input_shape=parse_shapes(input_shape),
     )
     print(output)

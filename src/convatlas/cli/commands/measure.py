@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from convatlas.cli.options import AnyNet, Csv, Genes, Json, Markdown, Size, parse_genes, parse_size
+from convatlas.cli.options import (
+    AnyNet,
+    Csv,
+    Genes,
+    InputShape,
+    Json,
+    Markdown,
+    Size,
+    parse_genes,
+    parse_shapes,
+    parse_size,
+)
 from convatlas.cli.terminal import check_formats, print_table
 
 
@@ -16,6 +27,7 @@ def command(
     channels: Annotated[int | None, typer.Option(help="Channels of the photos.")] = None,
     classes: Annotated[int | None, typer.Option(help="Number of outputs.")] = None,
     genes: Genes = None,
+    input_shape: InputShape = None,
     as_json: Json = False,
     markdown: Markdown = False,
     csv: Csv = False,
@@ -24,7 +36,14 @@ def command(
     check_formats(as_json, markdown, csv)
     from convatlas.anatomy.anatomy import measure
 
-    anatomy = measure(net, size=parse_size(size), channels=channels, classes=classes, genes=parse_genes(genes))
+    anatomy = measure(
+        net,
+        size=parse_size(size),
+        channels=channels,
+        classes=classes,
+        genes=parse_genes(genes),
+        input_shape=parse_shapes(input_shape),
+    )
     if as_json:
         print(anatomy.to_json())
     else:
