@@ -125,8 +125,8 @@ def candidate_inputs(
         SizeError: A shape, side or number of channels that no input can have.
         ConvAtlasError: `inputs` holds no tensor, or is given together with another argument.
     """
-    given = [inputs is not None, input_shape is not None, size is not None or channels is not None]
-    if sum(given) > 1:
+    choices = [inputs is not None, input_shape is not None, size is not None or channels is not None]
+    if sum(choices) > 1:
         raise ConvAtlasError("give either inputs, or input_shape, or size and channels")
     if inputs is not None:
         return [_arguments(net, inputs)]
