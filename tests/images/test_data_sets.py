@@ -14,12 +14,15 @@ from PIL import Image
 from tests.images.sets import small
 from tests.servers import Fault, Server
 
+import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, ImageError, StoreError, UnknownName
 from convatlas.images import download
 from convatlas.images.digits import DATA_SETS, FILES
 from convatlas.images.download import digits, get
-from convatlas.images.labelled import LabelledPhoto
-from convatlas.images.splits import read_splits
+from convatlas.images.labelled import LabelledPhoto, list_labelled
+from convatlas.images.splits import left_out, read_splits
+from convatlas.training.data.splits import load_splits
+from convatlas.training.recipe import Recipe
 
 
 def no_clients(monkeypatch):
@@ -207,10 +210,15 @@ def test_tables(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "the header of .* is ''"),
-        ("a/0.png,a\n", "is 'a/0.png,a', not path,label or path,label,split"),
-        ("file,class\na/0.png,a\n", "not path,label"),
-        ("path,label,split,split\na/0.png,a,train,test\n", "not path,label"),
+        ("", "not the columns path and label, perhaps split in its first row, which is ''"),
+        ("a/0.png,a\n", "first row, which is 'a/0.png,a'"),
+        ("file,class\na/0.png,a\n", "not the columns path and label"),
+        ("path,label,split,split\na/0.png,a,train,test\n", "not the columns path and label"),
+        ("path,label\na/0.png,a\na/0.png,a,b\n", "line 3 of .* has 3 columns, its header 2: 'a/0.png,a,b'"),
+        ("path;label\na/0.png;a;b\n", "line 2 of .* has 3 columns"),
+        ("path|label\na/0.png|a\n", r"first row, which is 'path\|label'"),
+        ('path,label\na/0.png,a\n"a/0.png,a\n', "line 3 of .* is damaged"),
+        ('path,label\n"a/\n0.png",a\nb,"c"d\n', "line 4 of .* is damaged"),
         ("path,label\n", "nothing to train with"),
         ("path,label\na/0.png,a\na/1.png,b\n", "line 3 of .* names a photo that does not exist"),
     ],
@@ -220,6 +228,85 @@ def test_tables_that_are_none(tmp_path, text, said):
     (tmp_path / "table.csv").write_text(text)
     with pytest.raises(ConvAtlasError, match=said):
         read_splits(tmp_path / "table.csv")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path;label;split\na/0.png;one;Train\nb/0.png;two, or more;TRAINING\na/0.png;one;Val\nb/0.png;one;Eval\n",
+        "path\tlabel\tsplit\na/0.png\tone\t\nb/0.png\ttwo, or more\t\na/0.png\tone\tdev\nb/0.png\tone\tTesting\n",
+        'split, path, label\n train , a/0.png, one \n,b/0.png, "two, or more"\nvalid,a/0.png,one\ntest,b/0.png,one\n',
+        "sep=;\r\npath;label;split\r\na/0.png;one;\r\nb/0.png;two, or more;\r\na/0.png;one;val\r\nb/0.png;one;test",
+        '\npath,label,split\ra/0.png,one,\r\rb/0.png,"two, or more",\ra/0.png,one,val\rb/0.png,one,test',
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_as_spreadsheets_write_them(tmp_path, text, encoding):
+    for name in "ab":
+        photo(tmp_path / name / "0.png")
+    (tmp_path / "table.csv").write_bytes(text.encode(encoding))
+    found = read_splits(tmp_path / "table.csv")
+    labels = {split: [one.label for one in photos] for split, photos in found.items()}
+    assert labels == {"train": ["one", "two, or more"], "validation": ["one"], "test": ["one"]}
+
+
+def test_a_label_is_read_as_a_file_of_truths_has_it(tmp_path):
+    """One data set, one spelling: the classes that are trained are those that `evaluate --truth` finds."""
+    for name in ("a.png", "b.png", "c.png"):
+        photo(tmp_path / "photos" / name)
+    rows = ["a.png, tabby ", "b.png,n01440764 85 1 499 272", 'c.png, "tabby, tabby cat"']
+    (tmp_path / "truth.csv").write_text("\n".join(rows))
+    (tmp_path / "table.csv").write_text("\n".join(["path,label", *(f"photos/{row}" for row in rows)]))
+    want, _ = list_labelled(tmp_path / "photos", tmp_path / "truth.csv")
+    assert [one.label for one in want] == ["tabby", "n01440764", "tabby, tabby cat"]
+    assert read_splits(tmp_path / "table.csv")["train"] == want
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [
+        ("Train", "Val", "Test"),
+        ("training", "valid", "testing"),
+        ("TRAIN", "DEV", "EVAL"),
+        ("train_set", "Validation", "Evaluation"),
+        ("train2017", "val2017", "test-images"),
+    ],
+)
+def test_splits_are_what_they_say(tmp_path, train, validation, test, capsys):
+    for split in (train, validation, test):
+        for name in ("cat", "dog"):
+            photo(tmp_path / split / name / "0.png")
+    photo(tmp_path / "unlabelled" / "0.png")
+    (tmp_path / "annotations").mkdir()
+    found = read_splits(tmp_path)
+    assert {split: [one.path.parent.parent.name for one in photos] for split, photos in found.items()} == {
+        "train": [train] * 2,
+        "validation": [validation] * 2,
+        "test": [test] * 2,
+    }
+    assert [path.name for path in left_out(tmp_path)] == ["unlabelled"]
+    net = ca.build("lenet5", classes=2)
+    assert load_splits(tmp_path, net, Recipe(), (32, 32)).classes == ("cat", "dog")
+    assert f"left out, as no split has such a name: unlabelled in {tmp_path}" in capsys.readouterr().err
+
+
+def test_folders_of_splits_that_contradict(tmp_path):
+    for name in ("Test/cat/0.png", "Test/dog/0.png", "Val/cat/0.png"):
+        photo(tmp_path / "without" / name)
+    with pytest.raises(ImageError, match=r"holds 'Val' and 'Test', but no folder called train"):
+        read_splits(tmp_path / "without")
+    for name in ("train/cat/0.png", "val/cat/0.png", "validation/cat/1.png"):
+        photo(tmp_path / "twice" / name)
+    with pytest.raises(ImageError, match=r"two folders of the validation split: 'val', 'validation'"):
+        read_splits(tmp_path / "twice")
+
+
+def test_classes_may_be_called_like_splits(tmp_path):
+    """Trains and planes: the folder `train` holds photos, and no folders of classes."""
+    for name in ("plane", "train", "test"):
+        photo(tmp_path / name / "0.png")
+    assert [one.label for one in read_splits(tmp_path)["train"]] == ["plane", "test", "train"]
+    assert left_out(tmp_path) == []
 
 
 def test_a_class_without_photos(tmp_path):

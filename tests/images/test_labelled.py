@@ -47,6 +47,11 @@ OTHERS = {"b 1.jpg": "x", "c.v2.png": "x", "deep/d.png": "x"}
         ("a 7", "7"),
         ("a.png,7", "7"),
         ("a.png\t7", "7"),
+        ("a.png;7", "7"),
+        ("a; tiger cat ", "tiger cat"),
+        ('a.png;"tabby; tabby cat"', "tabby; tabby cat"),
+        ('a.png, "tabby, tabby cat"', "tabby, tabby cat"),
+        ("a.png tabby; tabby cat", "tabby; tabby cat"),
         (" a.png   7  ", "7"),
         ('"a.png","tabby, tabby cat"', "tabby, tabby cat"),
         ("a.png,tiger cat,0.9", "tiger cat"),
@@ -144,10 +149,15 @@ def test_maps(tmp_path: Path) -> None:
     path = tmp_path / "map.csv"
     path.write_text('cat, n02123045\n\n"dog, big",7\ncat,n02123045\n')
     assert read_map(path) == {"cat": "n02123045", "dog, big": "7"}
+    for text in ('cat; n02123045\n"dog, big";7', "cat\tn02123045\ndog, big\t7", 'cat, n02123045\n"dog, big", 7'):
+        path.write_text(text)
+        assert read_map(path) == {"cat": "n02123045", "dog, big": "7"}
     for text, words in {
         "cat,1\ncat,2": "maps 'cat' to both '1' and '2'",
         "cat,1,2": "two columns",
-        "cat": "two columns",
+        "cat": "two columns; line 1 of .* has 1",
+        "\ncat;1\n\ndog;2;3": "line 4 of .* has 3",
+        'cat,1\n"dog,2': "line 2 of .* is damaged",
         "x" * 200_000 + ",1": "field larger than field limit",
     }.items():
         path.write_text(text)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from convatlas.base.errors import ImageError, printable
+from convatlas.base.errors import ImageError
+from convatlas.base.files.csv_file import read_table
 from convatlas.images.folders import names_below, no_photos
 
 
@@ -44,8 +44,9 @@ class Manifest:
 def read_manifest(photos: str | Path) -> Manifest:
     """List the photos below a folder, sorted by name, or those of a manifest, in its order.
 
-    A manifest is a text file with a path on each line, or a .csv file with a column "path"; paths are relative to the
-    manifest's folder, or absolute. Blank lines are skipped, a photo that is listed twice counts twice.
+    A manifest is a text file with a path on each line, or a .csv or .tsv file with a column "path", separated by
+    commas, semicolons or tabs; paths are relative to the manifest's folder, or absolute. Blank lines are skipped, a
+    photo that is listed twice counts twice.
 
     Raises:
         ImageError: There is no such folder or file, it lists nothing, is not text, or has no column "path".
@@ -73,21 +74,16 @@ def _lines(manifest: Path) -> list[str]:
         raise ImageError(f"{str(manifest)!r} is neither a folder nor a manifest of photos")
     if b"\0" in data[:65536]:
         raise ImageError(f"{str(manifest)!r} is not a manifest: a text file with a path on each line, or .csv")
-    # `splitlines` would also split at characters that names may contain.
-    lines = os.fsdecode(data.removeprefix(b"\xef\xbb\xbf")).split("\n")
-    if manifest.suffix.lower() != ".csv":
-        return [line.rstrip("\r") for line in lines if line.strip()]
-    try:
-        rows = [row for row in csv.reader((f"{line}\n" for line in lines), strict=True) if "".join(row).strip()]
-    except csv.Error as error:
-        raise ImageError(f"the manifest {str(manifest)!r} is damaged ({error})") from None
-    if not rows:
+    text = os.fsdecode(data.removeprefix(b"\xef\xbb\xbf"))
+    if manifest.suffix.lower() not in (".csv", ".tsv"):
+        # `splitlines` would also split at characters that names may contain.
+        return [line.rstrip("\r") for line in text.split("\n") if line.strip()]
+    if not text.strip():
         return []
-    if "path" not in rows[0]:  # guessing the column could take labels for photos
-        first = printable(", ".join(rows[0]))
-        raise ImageError(f"the manifest {str(manifest)!r} has no column 'path'; its first row is {first!r}")
-    column = rows[0].index("path")
-    names = [row[column] if len(row) > column else "" for row in rows[1:]]
-    if "" in names:
-        raise ImageError(f"row {names.index('') + 1} of the manifest {str(manifest)!r} names no photo")
+    names = []
+    # Names are kept as they are; guessing their column could take labels for photos.
+    for line, row in read_table(text, f"the manifest {str(manifest)!r}", ("path",), None, trim=False):
+        if not row["path"]:
+            raise ImageError(f"line {line} of the manifest {str(manifest)!r} names no photo")
+        names.append(row["path"])
     return names

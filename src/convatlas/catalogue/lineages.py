@@ -9,6 +9,8 @@ from dataclasses import astuple, dataclass, fields
 from functools import cache
 from importlib.resources import files
 
+from convatlas.base.files.csv_file import read_table
+
 PREFERRED = ("lite", "keras", "torchvision", "timm", "darknet", "own")
 """Origins (publishers of weights) whose weights come before others', in this order; a net's first is its default."""
 
@@ -104,7 +106,8 @@ def _by_net() -> dict[str, tuple[Weights, ...]]:
 @cache
 def _table(origin: str) -> tuple[Weights, ...]:
     text = (files(__package__) / "data" / "weights" / f"{origin}.csv").read_text(encoding="utf-8")
-    return tuple(_row(row) for row in csv.DictReader(text.splitlines()))
+    columns = [field.name for field in fields(Weights)]
+    return tuple(_row(row) for _, row in read_table(text, f"{origin}.csv", columns))
 
 
 def _row(row: dict[str, str]) -> Weights:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from convatlas.base.errors import ImageError
+from convatlas.base.files.csv_file import read_rows, read_text, split_line
 from convatlas.images.folders import list_photos, photos_below
 
 
@@ -27,8 +27,9 @@ def list_labelled(data: str | Path, truth: str | Path | None = None) -> tuple[li
         data: A folder with a folder for each class (named by synset, as ImageNet, by number, as ImageNet-V2, or by
             label) or, with `truth`, a folder of photos.
         truth: A file with a line for each photo: its name (with or without its folders and its extension), a comma, a
-            tab or spaces, its class. A class after a comma ends at the next comma unless it is quoted; after a tab or
-            spaces it is the rest of the line, or a synset alone. Lines that name no photo of the folder are skipped.
+            semicolon, a tab or spaces, its class. A class after a comma ends at the next comma unless it is quoted (so
+            with a semicolon); after a tab or spaces it is the rest of the line. A class that begins with a synset is
+            that synset. Lines that name no photo of the folder are skipped.
 
     Raises:
         ImageError: Folder or file is missing, the folder holds no photo, or a photo has no label or two labels.
@@ -57,7 +58,7 @@ def _by_folder(folder: Path) -> tuple[list[LabelledPhoto], list[Path]]:
 
 
 def _by_file(folder: Path, truth: Path) -> list[LabelledPhoto]:
-    lines, paths = _lines(truth, "a file of labels"), list_photos([folder])
+    lines, paths = read_text(truth, "a file of labels").splitlines(), list_photos([folder])
     labels = _labels(lines, str(truth), _names(folder, paths))
     if unlabelled := [path for path in paths if path not in labels]:
         raise ImageError(f"{str(truth)!r} has no label for {len(unlabelled)} photos, the first is {unlabelled[0].name}")
@@ -83,7 +84,7 @@ def _labels(lines: Sequence[str], truth: str, names: Mapping[str, Sequence[Path]
         where = f"line {number} of {truth!r}"
         candidates = ((_find_photos(name, names), label) for name, label in _split_line(line, where))
         paths, label = next((candidate for candidate in candidates if candidate[0]), ((), ""))
-        if len(line.replace(",", " ").split()) < 2 or (paths and not label):
+        if len(line.replace(",", " ").replace(";", " ").split()) < 2 or (paths and not label):
             raise ImageError(
                 f"{where} is not a photo and its class: {line[:40]!r} "
                 "(the bare list of numbers in ImageNet's development kit uses another order of classes)"
@@ -95,15 +96,15 @@ def _labels(lines: Sequence[str], truth: str, names: Mapping[str, Sequence[Path]
 
 
 def _split_line(line: str, where: str) -> list[tuple[str, str]]:
-    """Split a line into (name, class) at a comma, a tab and spaces: three candidates, as both may hold separators."""
+    """Split a line into (name, class) at each separator: several candidates, as both may hold separators."""
     try:
-        splits = [next(csv.reader([line])), line.split("\t", 1), line.split(None, 1)]
-    except csv.Error as error:
+        splits = [split_line(line, ","), split_line(line, ";"), line.split("\t", 1), line.split(None, 1)]
+    except ImageError as error:
         raise ImageError(f"{where} cannot be read ({error})") from None
-    return [(parts[0].strip(), _class(parts[1])) for parts in splits if len(parts) > 1]
+    return [(parts[0].strip(), class_of(parts[1])) for parts in splits if len(parts) > 1]
 
 
-def _class(text: str) -> str:
+def class_of(text: str) -> str:
     """Return the class in a text: only the synset if the text starts with one ("n01440764 10 20 30 40"), else all."""
     words = text.split()
     return words[0] if words and words[0][0] == "n" and words[0][1:].isdecimal() else text.strip()
@@ -121,22 +122,14 @@ def read_map(path: str | Path) -> dict[str, str]:
     Raises:
         ImageError: The file cannot be read, is not such a map, or maps a class to two names.
     """
-    try:
-        rows = [[part.strip() for part in row] for row in csv.reader(_lines(Path(path), "a map of classes")) if row]
-    except csv.Error as error:
-        raise ImageError(f"{str(path)!r} cannot be read as a map of classes ({error})") from None
-    if wrong := [row for row in rows if len(row) != 2]:
-        raise ImageError(f"a map of classes has two columns; {str(path)!r} has a line {','.join(wrong[0])[:40]!r}")
+    text, place = read_text(path, "a map of classes"), f"{str(path)!r:.300}"
     names: dict[str, str] = {}
-    for label, name in rows:
+    for line, row in read_rows(text, place, lambda row: len(row) == 2):
+        if len(row) != 2:
+            raise ImageError(
+                f"a map of classes has two columns; line {line} of {place} has {len(row)}: {','.join(row)[:40]!r}"
+            )
+        label, name = row
         if names.setdefault(label, name) != name:
-            raise ImageError(f"{str(path)!r} maps {label[:40]!r} to both {names[label][:40]!r} and {name[:40]!r}")
+            raise ImageError(f"{place} maps {label[:40]!r} to both {names[label][:40]!r} and {name[:40]!r}")
     return names
-
-
-def _lines(path: Path, kind: str) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{str(path)!r:.300} cannot be read as {kind} ({reason})") from None

@@ -15,11 +15,11 @@ gaps; `data/voc.csv` the 20 classes of PASCAL VOC 2007 (Everingham et al. 2010),
 
 from __future__ import annotations
 
-import csv
 import functools
 from importlib import resources
 
 from convatlas.base.errors import unknown
+from convatlas.base.files.csv_file import read_table
 
 _FILES = {
     "imagenet1k": "imagenet1k.csv",
@@ -55,7 +55,8 @@ def _rows(name: str) -> tuple[dict[str, str], ...]:
     if name not in _FILES:
         raise unknown("set of class names", name, _FILES)
     text = (resources.files(__package__) / "data" / _FILES[name]).read_text(encoding="utf-8")
-    rows = tuple(csv.DictReader(text.splitlines()))
+    columns = text.partition("\n")[0].split(",")
+    rows = tuple(row for _, row in read_table(text, _FILES[name], columns))
     if "name" not in rows[0]:
         names = dict(zip(synsets(), labels(), strict=True))
         rows = tuple(row | {"name": names[row["synset"]]} for row in rows)

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-import csv
 import os
+import re
 from pathlib import Path
 
 from convatlas.base.errors import ImageError
-from convatlas.images.labelled import LabelledPhoto, list_labelled
+from convatlas.base.files.csv_file import read_table, read_text
+from convatlas.images.folders import photos_below
+from convatlas.images.labelled import LabelledPhoto, class_of, list_labelled
 
 SPLITS = {
     "train": ("train", "training"),
-    "validation": ("validation", "val", "valid"),
-    "test": ("test",),
+    "validation": ("validation", "val", "valid", "validate", "validating", "dev", "development"),
+    "test": ("test", "testing", "eval", "evaluation", "evaluate", "evaluating"),
 }
 """Accepted names of each split."""
+
+NAMES = ", ".join(f"{' or '.join(names[:2])}" for names in SPLITS.values())
+
+
+def split_of(name: str) -> str | None:
+    """Return the split that a folder or a cell of a table names, or None.
+
+    Case does not matter, nor does what data sets add to the name: "Train", "val2017", "test_images", "dev set".
+    """
+    plain = re.sub(r"[\W\d_]+", " ", name.casefold()).strip()
+    word = re.sub(r" ?(set|split|data|images?|imgs?|photos?|pictures?)$", "", plain)
+    return next((split for split, names in SPLITS.items() if word in names), None)
 
 
 def read_splits(data: str | Path) -> dict[str, list[LabelledPhoto]]:
@@ -23,14 +37,14 @@ def read_splits(data: str | Path) -> dict[str, list[LabelledPhoto]]:
     Args:
         data: A folder with a folder for each class (all of it is "train"); a folder with such a folder for each split,
             as torchvision's ImageFolder; or a CSV file with the header "path,label" or "path,label,split", and paths
-            that are absolute or relative to the file's folder.
+            that are absolute or relative to the file's folder. Splits are named as in `split_of`.
 
     Raises:
         ImageError: The folder, the file or a photo in it does not exist, a class folder of the training split is empty,
-            or a split has a class that the training split lacks.
+            a split has a class that the training split lacks, or two folders are the same split.
     """
     path = Path(data)
-    splits = _from_table(path) if path.suffix.lower() == ".csv" else _from_folders(path)
+    splits = _from_table(path) if path.suffix.lower() in (".csv", ".tsv") else _from_folders(path)
     if not splits.get("train"):
         raise ImageError(f"{str(data)!r} holds nothing to train with")
     known = {photo.label for photo in splits["train"]}
@@ -40,37 +54,59 @@ def read_splits(data: str | Path) -> dict[str, list[LabelledPhoto]]:
     return splits
 
 
+def left_out(data: str | Path) -> list[Path]:
+    """List the folders with photos that `read_splits` leaves out, since they lie beside those of splits."""
+    folder = Path(data)
+    if not folder.is_dir() or not (paths := _split_folders(folder)):
+        return []
+    return [path for path in _folders(folder) if path not in paths.values() and photos_below(path)]
+
+
 def _from_folders(folder: Path) -> dict[str, list[LabelledPhoto]]:
-    paths = {
-        split: folder / name for split, names in SPLITS.items() for name in names[::-1] if (folder / name).is_dir()
-    }
-    splits = {split: list_labelled(path) for split, path in (paths if "train" in paths else {"train": folder}).items()}
+    paths = _split_folders(folder) or {"train": folder}
+    if "train" not in paths:
+        others = " and ".join(repr(path.name) for path in paths.values())
+        raise ImageError(f"{str(folder)!r} holds {others}, but no folder called train")
+    splits = {split: list_labelled(path) for split, path in paths.items()}
     if empty := splits["train"][1]:
         raise ImageError(f"the folder of the class {empty[0].name!r} in {str(folder)!r} holds no photo; remove it")
     return {split: photos for split, (photos, _) in splits.items()}
 
 
-def _from_table(table: Path) -> dict[str, list[LabelledPhoto]]:
+def _split_folders(folder: Path) -> dict[str, Path]:
+    """Folders of the splits by split; empty if those with such names are classes, that is, hold no folders."""
+    folders: dict[str, Path] = {}
+    for path in _folders(folder):
+        split = split_of(path.name)
+        if split is None or not _folders(path):
+            continue
+        if split in folders:
+            raise ImageError(
+                f"{str(folder)!r} has two folders of the {split} split: {folders[split].name!r}, {path.name!r}"
+            )
+        folders[split] = path
+    return {split: folders[split] for split in SPLITS if split in folders}
+
+
+def _folders(folder: Path) -> list[Path]:
     try:
-        reader = csv.DictReader(table.read_text(encoding="utf-8-sig").splitlines(), restval="")
-        heading, rows = list(reader.fieldnames or ()), list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ImageError(f"{str(table)!r} cannot be read as a table of photos ({error})") from None
-    if sorted(heading) not in (["label", "path"], ["label", "path", "split"]):
-        columns = ",".join(heading)[:100]
-        raise ImageError(f"the header of {str(table)!r} is {columns!r}, not path,label or path,label,split")
-    split_of = {name: split for split, names in SPLITS.items() for name in names}
+        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError:  # `list_labelled` says what is wrong with it
+        return []
+
+
+def _from_table(table: Path) -> dict[str, list[LabelledPhoto]]:
+    name = repr(str(table))
     splits: dict[str, list[LabelledPhoto]] = {}
-    for number, row in enumerate(rows, 2):
-        path, label, name = (row.get(key, "") for key in ("path", "label", "split"))
+    for line, row in read_table(read_text(table, "a table of photos"), name, ("path", "label"), ("split",)):
+        path, label, split = row["path"], class_of(row["label"]), split_of(row.get("split") or "train")
         if not path or not label:
-            raise ImageError(f"line {number} of {str(table)!r} lacks a path or a label")
-        split = split_of.get(name or "train")
+            raise ImageError(f"line {line} of {name} lacks a path or a label")
         if split is None:
-            raise ImageError(f"line {number} of {str(table)!r} belongs to {name!r}; splits are {', '.join(split_of)}")
+            raise ImageError(f"line {line} of {name} belongs to {row['split']!r:.60}; splits are {NAMES}")
         photo = table.parent / path
         # Checked now, since training may read the photo hours later.
         if not os.path.isfile(photo):
-            raise ImageError(f"line {number} of {str(table)!r} names a photo that does not exist: {str(photo)!r}")
+            raise ImageError(f"line {line} of {name} names a photo that does not exist: {str(photo)!r}")
         splits.setdefault(split, []).append(LabelledPhoto(photo, label))
     return splits

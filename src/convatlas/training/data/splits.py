@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from convatlas.base.errors import TrainingError
+from convatlas.base.errors import TrainingError, printable
+from convatlas.base.store.progress import notify
 from convatlas.images.digits import DATA_SETS
 from convatlas.images.labelled import LabelledPhoto
 from convatlas.images.preprocessing import Preprocessing
-from convatlas.images.splits import read_splits
+from convatlas.images.splits import left_out, read_splits
 from convatlas.training.data.dataset import ImageDataset, check_labels
 from convatlas.training.data.digits import augments_photos, digit_preprocessing, is_digits, load_digits
 from convatlas.training.data.files import FileDataset
@@ -86,6 +87,9 @@ def load_splits(data: str | Path, net: nn.Module, recipe: Recipe, size: tuple[in
         if preprocessing.channels != channels:
             raise TrainingError(f"the net takes {channels} channels; photos have 1 or 3")
         listing = read_splits(data)
+        if folders := left_out(data):
+            names = ", ".join(printable(folder.name) for folder in folders)
+            notify(f"left out, as no split has such a name: {names} in {printable(data)}")
         classes = _class_names(listing["train"])
         splits = {
             split: _file_dataset(rows, classes, preprocessing, recipe, workers) for split, rows in listing.items()
