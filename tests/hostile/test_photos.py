@@ -120,12 +120,12 @@ def test_no_image(tmp_path: Path, data: bytes) -> None:
 
 
 def test_text_named_like_a_photo_gets_the_list_of_formats(tmp_path: Path) -> None:
-    assert "not an image in a known format (JPEG, PNG" in refusal(file(tmp_path, b"some text"))
+    assert "not an image in a known format; the formats are JPEG, PNG" in refusal(file(tmp_path, b"some text"))
 
 
 def test_eps_never_starts_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("subprocess.Popen", None)
-    assert "not an image in a known format" in refusal(file(tmp_path, encoded(PHOTO, "EPS"), "cat.eps"))
+    assert "is a PostScript document" in refusal(file(tmp_path, encoded(PHOTO, "EPS"), "cat.eps"))
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"exif": EXIF}])

@@ -14,10 +14,14 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from convatlas.base.errors import ImageError
+from convatlas.base.errors import ImageError, printable
+from convatlas.images.formats import bmp, gif, png, tiff
+from convatlas.images.formats.kinds import HEAD, format_of, kind_of
 from convatlas.images.pillow_warnings import QUIET
 
 MAX_PIXELS = 2**27
@@ -37,9 +41,10 @@ def read(source: Source) -> Pixels:
     WebP, PPM or AVIF, whatever their extension; of several frames or pages only the first is read. Arrays are uint8, or
     floats in 0..1, and (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
 
-    The photo is rotated by its EXIF orientation, composited on white, and converted to RGB. Integers of more than
-    8 bits are scaled from 0..65535 (12-bit TIFF from 0..4095); files of floats are scaled from 0..1 or, if their
-    largest value exceeds 1, from 0..255. Colour profiles are not applied: the numbers are taken as sRGB.
+    The photo is rotated by its EXIF orientation, composited on white, and converted to RGB. Grey levels of more than
+    8 bits are scaled from 0..65535 (12-bit TIFF from 0..4095), colours of 16 bits keep their higher byte; files of
+    floats are scaled from 0..1 or, if their largest value exceeds 1, from 0..255. Colour profiles and gamma are not
+    applied: the numbers are taken as sRGB. A BMP whose alpha is zero everywhere is opaque.
 
     Raises:
         ImageError: `source` cannot be read as a photo, or has more than `MAX_PIXELS` pixels.
@@ -70,8 +75,6 @@ def _reporting(name: str) -> Iterator[None]:
         raise ImageError(f"{name} {error}") from None
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name} has more than {MAX_PIXELS:,} pixels") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{name} is not an image in a known format ({', '.join(FORMATS)})") from error
     except Exception as error:
         # Damaged files make Pillow raise nearly anything: struct.error, KeyError, SyntaxError, MemoryError, ...
         reason = " ".join(f"{type(error).__name__}: {error}".split())
@@ -96,9 +99,28 @@ def _open(path: str | Path) -> IO[bytes]:
 def _from_file(file: IO[bytes]) -> Pixels:
     if not file.read(1):
         raise ImageError("is empty")
-    image = Image.open(file, formats=_formats())
-    _scale_transparent_colour(image)
+    file.seek(0)
+    try:
+        image = Image.open(file, formats=_formats())
+    except UnidentifiedImageError:
+        raise _unread(file) from None
     return _from_image(image)
+
+
+def _unread(file: IO[bytes]) -> ImageError:
+    """Error for a file that Pillow does not open, which says what it is."""
+    file.seek(0)
+    head = file.read(HEAD)
+    if (name := format_of(head)) in _formats():
+        file.seek(0)
+        try:
+            Image.OPEN[name][0](file, "")
+            reason = "no photo in it"
+        except Exception as error:  # damaged headers make Pillow raise nearly anything
+            reason = printable(error) or type(error).__name__
+        return ImageError(f"is a damaged {name} file, or one of a kind that is not read ({reason})")
+    kind = kind_of(head) or "not an image in a known format"
+    return ImageError(f"is {kind}; the formats are {', '.join(FORMATS)}")
 
 
 @functools.cache
@@ -108,24 +130,32 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def _scale_transparent_colour(image: Image.Image) -> None:
-    """Scale the transparent colour of a PNG to 8 bits, as Pillow scales the pixels but not this colour."""
-    if not isinstance(image, PngImageFile) or "transparency" not in image.info:
-        return
-    colour = image.info["transparency"]
-    depth = image.tile[0][3] if image.tile else None
-    if depth == "RGB;16B":
-        image.info["transparency"] = tuple(level >> 8 for level in colour)
-    elif depth == "L;4":
-        image.info["transparency"] = colour * 17
-    elif depth == "L;2":
-        image.info["transparency"] = colour * 85
-
-
 def _from_image(image: Image.Image) -> Pixels:
     _check_size(*image.size)
+    transparent, box = None, None
+    if isinstance(image, TiffImageFile) and image.tile:
+        tiff.prepare(image)
+    elif isinstance(image, PngImageFile):
+        transparent = png.transparent_pixels(image)
+        png.scale_transparent_grey(image)
+    elif isinstance(image, BmpImageFile):
+        bmp.mend_palette(image)
+    elif isinstance(image, GifImageFile):
+        box = gif.frame(image)
     image.load()
-    return _upright(_rgb(image), _orientation(image))
+    pixels = _rgb(bmp.without_empty_alpha(image) if isinstance(image, BmpImageFile) else image)
+    if transparent is not None:
+        pixels[transparent] = 255
+    if box is not None:
+        pixels = _inside(pixels, *box)
+    return _upright(pixels, _orientation(image))
+
+
+def _inside(pixels: Pixels, left: int, top: int, right: int, bottom: int) -> Pixels:
+    """Return the pixels with white around a box."""
+    framed = np.full_like(pixels, 255)
+    framed[top:bottom, left:right] = pixels[top:bottom, left:right]
+    return framed
 
 
 def _check_size(width: int, height: int) -> None:
@@ -136,12 +166,16 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _rgb(image: Image.Image) -> Pixels:
+    if isinstance(image, TiffImageFile):
+        tiff.check_loaded(image)
     if image.mode == "F":
-        return _repeat(_from_floats(np.asarray(image)))
+        levels = _from_floats(np.asarray(image))
+        return _repeat(255 - levels if _is_white_zero(image) else levels)
     if image.mode.startswith("I"):
         return _repeat(_from_integers(image))
     if image.has_transparency_data:
-        return _on_white(image.convert("RGBA"))
+        # Premultiplied grey is converted in two steps only.
+        return _on_white((image.convert("LA") if image.mode == "La" else image).convert("RGBA"))
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
@@ -154,6 +188,10 @@ def _on_white(image: Image.Image) -> Pixels:
     white = Image.new("RGB", image.size, "white")
     white.paste(image, mask=image)
     return np.array(white)
+
+
+def _is_white_zero(image: Image.Image) -> bool:
+    return isinstance(image, TiffImageFile) and tiff.is_white_zero(image)
 
 
 def _from_floats(values: NDArray[Any]) -> Pixels:
@@ -169,13 +207,9 @@ def _from_integers(image: Image.Image) -> Pixels:
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
         raise ImageError(f"holds integers from {low} to {high}; only 0 to 65535 can be shown")
-    top, white_is_zero = 65535, False
-    if isinstance(image, TiffImageFile):
-        # Pillow ignores the 12 bits and the inverted scale of such a page.
-        top = 4095 if image.tag_v2.get(258) == (12,) else 65535
-        white_is_zero = image.tag_v2.get(262) == 0
+    top = tiff.top_level(image) if isinstance(image, TiffImageFile) else 65535
     levels = (values.astype(np.uint32) * 255 + top // 2) // top
-    if white_is_zero:
+    if _is_white_zero(image):
         levels = 255 - levels
     if "transparency" in image.info:
         levels[values == image.info["transparency"]] = 255

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
-from convatlas.base.errors import ImageError
+from convatlas.base.errors import ImageError, printable
 
 EXTENSIONS = (
     ".apng",
@@ -50,8 +51,13 @@ def list_photos(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def no_photos(folder: str | Path) -> ImageError:
-    """Error for a folder without photos."""
-    return ImageError(f"{str(folder)!r} holds no photo; it is searched for files that end in {', '.join(EXTENSIONS)}")
+    """Error for a folder without photos; it says what kinds of files are there instead."""
+    kinds = Counter(os.path.splitext(name)[1].lower() for _, _, names in os.walk(folder) for name in names)
+    most = ", ".join(f"{count:,} of {printable(kind)}" for kind, count in kinds.most_common(3) if kind)
+    others = f" (its files are others: {most})" if most else ""
+    return ImageError(
+        f"{str(folder)!r} holds no photo{others}; it is searched for files that end in {', '.join(EXTENSIONS)}"
+    )
 
 
 def photos_below(folder: Path) -> list[Path]:

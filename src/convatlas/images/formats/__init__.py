@@ -1,0 +1,1 @@
+"""What formats of photos need beyond Pillow: names for those that are not read, and pixels that Pillow gets wrong."""
