@@ -21,7 +21,7 @@ from convatlas.base.errors import WeightsError
 from convatlas.catalogue.lineages import Weights, all_weights, table_text
 from convatlas.images.decoding import read
 from convatlas.images.samples import SAMPLES, sample
-from convatlas.weights.formats.state_io import read_pickle, read_state
+from convatlas.weights.formats.state_io import read_state
 from convatlas.weights.lineage import lineage
 from convatlas.weights.registry import origin
 
@@ -223,4 +223,4 @@ def test_other_heads_by_path(home):
     net = ca.load("resnet50", weights=str(home / "seven.pth"))
     assert net.classes == 7
     assert net.lineage.class_names == ()
-    assert read_pickle(home / "seven.pth").keys() == peer.state_dict().keys()
+    assert read_state(home / "seven.pth").keys() == peer.state_dict().keys()

@@ -47,10 +47,10 @@ def convert(row: Weights, file: Path) -> tuple[dict[str, Tensor], native.Descrip
     """Read a publisher's file: its tensors under our names, checked against the net, and their description."""
     card, source = find_card(row.net), origin(row.origin)
     net = skeleton(card.name, classes=row.outputs or None, variant=source.variant(row))
-    tensors = source.read(file, net)
+    renamed = source.renamed(source.opened(file), net)
     title = f"the {row.name} weights of {card.name}"
-    check_fit(tensors, net.state_dict(), title, headless=row.outputs == 0)
-    return finite_float32(tensors, title), _description(row)
+    check_fit(renamed.tensors, net.state_dict(), title, headless=row.outputs == 0, keys=renamed.keys)
+    return finite_float32(renamed.tensors, title, renamed.keys), _description(row)
 
 
 def _description(row: Weights) -> native.Description:

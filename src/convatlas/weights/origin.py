@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from convatlas.nets.net import Net
+    from convatlas.weights.formats.checkpoints import Checkpoint
+    from convatlas.weights.formats.key_mapping import Renamed
     from convatlas.weights.formats.state_dicts import StateDicts
 
 
@@ -74,13 +76,20 @@ class Origin(ABC):
         """Fields of the net's configuration that differ from the card's, such as {"stride_in": "second"}."""
         return {}
 
+    def settings(self, weights: Weights) -> Mapping[str, Mapping[str, object]]:
+        """Settings of the origin's code under which its net computes something else, though its files look the same.
+
+        By the setting ("transform_input=False"): all fields of the net's configuration that differ from the card's.
+        """
+        return {}
+
     def builds(self, weights: Weights, variant: Mapping[str, object]) -> bool:
         """Whether the origin's code builds the net with these fields of its configuration."""
-        return self.variant(weights) == variant
+        return variant in (self.variant(weights), *self.settings(weights).values())
 
-    def follows(self, weights: Weights, file: Path, tensors: Mapping[str, Tensor]) -> str:
-        """Lineage whose conventions a file given by its path follows; empty for the card's own."""
-        return weights.name
+    def states(self, weights: Weights, file: Path, tensors: Mapping[str, Tensor]) -> str | None:
+        """Convention that a file itself states; "" for the card's own, None if it does not say."""
+        return None
 
     def file(self, weights: Weights) -> Path:
         """Path of the published file on this machine, verified; it is downloaded if necessary.
@@ -89,6 +98,21 @@ class Origin(ABC):
             StoreError: It cannot be downloaded or stored.
         """
         return fetch(Remote(weights.address, weights.file, weights.hash))
+
+    def opened(self, file: Path) -> Path | Checkpoint:
+        """Return what `renamed` takes: the file, or its contents, which then are read once for several nets.
+
+        Raises:
+            WeightsError: The file is damaged.
+        """
+        return file
+
+    def renamed(self, opened: Path | Checkpoint, net: Net) -> Renamed:
+        """Return the tensors that `read` returns, with their names in the file, if it has any, for errors."""
+        from convatlas.weights.formats.key_mapping import Renamed
+
+        assert isinstance(opened, Path)
+        return Renamed(self.read(opened, net), {})
 
     @abstractmethod
     def read(self, file: Path, net: Net) -> dict[str, Tensor]:
@@ -106,7 +130,8 @@ class Origin(ABC):
 class TorchOrigin(Origin):
     """An origin whose files hold state_dicts of PyTorch."""
 
-    read_endings = write_endings = (".pth", ".pt", ".bin", ".safetensors")
+    read_endings = (".pth", ".pth.tar", ".pt", ".bin", ".ckpt", ".safetensors")
+    write_endings = (".pth", ".pt", ".bin", ".safetensors")
 
     @abstractmethod
     def converter(self) -> StateDicts:
@@ -115,8 +140,19 @@ class TorchOrigin(Origin):
     def variant(self, weights: Weights) -> Mapping[str, object]:
         return self.converter().variant(weights.net)
 
+    def opened(self, file: Path) -> Path | Checkpoint:
+        from convatlas.weights.formats.state_io import read_checkpoint
+
+        return read_checkpoint(file)
+
+    def renamed(self, opened: Path | Checkpoint, net: Net) -> Renamed:
+        from convatlas.weights.formats.checkpoints import Checkpoint
+
+        assert isinstance(opened, Checkpoint)
+        return self.converter().read(opened.tensors, net)
+
     def read(self, file: Path, net: Net) -> dict[str, Tensor]:
-        return self.converter().read(file, net)
+        return self.renamed(self.opened(file), net).tensors
 
     def write(self, net: Net, file: Path) -> None:
         self.converter().write(net, file)

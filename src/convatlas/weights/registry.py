@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from convatlas.base.errors import WeightsError
 from convatlas.catalogue.cards import Card
@@ -42,9 +43,49 @@ def choose(card: Card, name: str | None) -> Weights:
     raise WeightsError(f"no {name!s:.100} weights of {card.name} are known; these are: {shown}")
 
 
-def variant(card: Card, name: str) -> Mapping[str, object]:
-    """Fields of the configuration of a net that follows the lineage `name`, where they differ from the card's."""
-    if not name:
-        return {}
+@dataclass(frozen=True)
+class Convention:
+    """A way in which a publisher's code computes a net.
+
+    Attributes:
+        name: Name of published weights, or "ORIGIN/SETTING" for a setting without published weights, such as
+            "torchvision/transform_input=False".
+        row: Published weights with the same preprocessing of photos.
+        variant: Fields of the net's configuration that differ from the card's.
+    """
+
+    name: str
+    row: Weights
+    variant: Mapping[str, object]
+
+
+def conventions(card: Card) -> list[Convention]:
+    """All conventions of a net: one for each of its published weights, and those of settings without weights."""
+    found: list[Convention] = []
+    for row in weights_of(card.name):
+        source = origin(row.origin)
+        found.append(Convention(row.name, row, source.variant(row)))
+        for setting, fields in source.settings(row).items():
+            name = f"{row.origin}/{setting}"
+            if row.outputs and all(known.name != name for known in found):
+                found.append(Convention(name, row, fields))
+    return found
+
+
+def convention(card: Card, name: str) -> Convention:
+    """Find a convention of a net by its name, or by the other names of published weights that `choose` takes.
+
+    Raises:
+        WeightsError: The net has none of this name.
+    """
+    known = conventions(card)
+    for each in known:
+        if each.name.lower() == str(name).lower():
+            return each
     row = choose(card, name)
-    return origin(row.origin).variant(row)
+    return next(each for each in known if each.name == row.name)
+
+
+def variant(card: Card, name: str) -> Mapping[str, object]:
+    """Fields of the configuration of a net that follows the convention `name`, where they differ from the card's."""
+    return convention(card, name).variant if name else {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -49,23 +50,56 @@ def name_pairs(net: nn.Module, rules: Sequence[Rule]) -> Iterator[tuple[str, str
             raise WeightsError(f"the published net has no layer like our {path}")
 
 
-def to_ours(state: Mapping[str, Tensor], names: Names, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a file's tensors under our names, reshaped to our shapes if they have as many rows and numbers.
+@dataclass(frozen=True)
+class Renamed:
+    """A file's tensors under our names.
 
+    Attributes:
+        tensors: The tensors, in our shapes.
+        keys: The file's name of each of them, and the library's name of each that the file lacks, by our name.
+    """
+
+    tensors: dict[str, Tensor]
+    keys: Mapping[str, str]
+
+
+def to_ours(
+    state: Mapping[str, Tensor], current: Mapping[str, str], names: Names, expected: Mapping[str, Tensor]
+) -> Renamed:
+    """Return a file's tensors under our names and in our shapes.
+
+    Shapes may differ by flattening only: a matrix for a kernel of 1 x 1, a vector for a column of numbers.
     A tensor without a pair in `names` keeps its name, so that `check_fit` refuses it.
+
+    Args:
+        state: The tensors by their names in the file.
+        current: The library's current name for each name in the file; others are skipped.
+        names: The library's name and ours of each layer.
+        expected: Our net's state_dict.
     """
     known = dict(names)
+    ours = {our: their for their, our in known.items()}
+    keys = {name: _key(ours, name) for name in expected}
     tensors = {}
-    for name, tensor in state.items():
+    for key, name in current.items():
         layer, _, part = name.rpartition(".")
         our = f"{known[layer]}.{part}" if layer in known else f"{known[name]}.weight" if name in known else name
-        reshapes = our in expected and _same_numbers(tensor, expected[our])
-        tensors[our] = tensor.reshape(expected[our].shape) if reshapes else tensor
-    return tensors
+        tensor, keys[our] = state[key], key
+        flattens = our in expected and _differs_by_flattening(tensor, expected[our])
+        tensors[our] = tensor.reshape(expected[our].shape) if flattens else tensor
+    return Renamed(tensors, keys)
 
 
-def _same_numbers(tensor: Tensor, expected: Tensor) -> bool:
-    if tensor.dim() == 0 or expected.dim() == 0:
+def _key(ours: Mapping[str, str], name: str) -> str:
+    """Return the library's name of one of our weights."""
+    layer, _, part = name.rpartition(".")
+    their = ours.get(layer)
+    return name if their is None else their if their.endswith(BARE) else f"{their}.{part}"
+
+
+def _differs_by_flattening(tensor: Tensor, expected: Tensor) -> bool:
+    # Kernels of as many axes are never reshaped: 1 x 7 would become 7 x 1.
+    if tensor.dim() == expected.dim() or tensor.dim() == 0 or expected.dim() == 0:
         return False
     return len(tensor) == len(expected) and tensor.numel() == expected.numel()
 

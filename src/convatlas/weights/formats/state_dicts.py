@@ -12,8 +12,9 @@ from torch import Tensor
 from convatlas.base.errors import WeightsError
 from convatlas.catalogue.cards import find_card
 from convatlas.nets.net import Net
-from convatlas.weights.formats.key_mapping import Names, Rule, name_pairs, to_ours, to_theirs
-from convatlas.weights.formats.state_io import read_state, write_state
+from convatlas.weights.formats.key_mapping import Names, Renamed, Rule, name_pairs, to_ours, to_theirs
+from convatlas.weights.formats.state_io import write_state
+from convatlas.weights.formats.wrappers import unwrapped
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,12 @@ class StateDicts:
         names = self.families[net.card.family].names
         return name_pairs(net, names) if isinstance(names, tuple) else names(net)
 
-    def read(self, file: Path, net: Net) -> dict[str, Tensor]:
-        """Return the tensors of a file under our names."""
-        state = {
-            self.current_name(name): x for name, x in read_state(file).items() if not name.startswith(self.ignored)
-        }
-        return to_ours(state, self.names(net), net.state_dict())
+    def read(self, state: Mapping[str, Tensor], net: Net) -> Renamed:
+        """Return the tensors of a file under our names, without those that wrappers and auxiliary classifiers add."""
+        names = list(self.names(net))
+        current = unwrapped(state, {their for their, _ in names}, self.current_name)
+        kept = {key: name for key, name in current.items() if not name.startswith(self.ignored)}
+        return to_ours(state, kept, names, net.state_dict())
 
     def write(self, net: Net, file: Path) -> None:
         """Write the state_dict that the library's net loads."""

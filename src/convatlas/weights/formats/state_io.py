@@ -15,6 +15,8 @@ from torch import Tensor
 
 from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import WeightsError, printable
+from convatlas.weights.formats.checkpoints import Checkpoint, checkpoint
+from convatlas.weights.formats.pickled_objects import omitted
 
 ALIGNMENT = 64
 """Alignment of PyTorch's own tensors in memory, in bytes."""
@@ -35,7 +37,18 @@ def verify_hash(path: Path, sha256: str) -> None:
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a file: safetensors or PyTorch's own format, by its ending."""
-    return read_safetensors(path)[0] if path.suffix.lower() == ".safetensors" else read_pickle(path)
+    return dict(read_checkpoint(path).tensors)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read the weights in a file: safetensors, or by any other ending PyTorch's own format."""
+    if path.suffix.lower() == ".safetensors":
+        return Checkpoint(read_safetensors(path)[0])
+    content = read_pickle(path)
+    try:
+        return checkpoint(content)
+    except WeightsError as error:
+        raise WeightsError(f"{path.name} {error}") from None
 
 
 def write_state(weights: Mapping[str, Tensor], file: Path) -> None:
@@ -46,24 +59,21 @@ def write_state(weights: Mapping[str, Tensor], file: Path) -> None:
         write_pickle(weights, file)
 
 
-def read_pickle(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a PyTorch file (.pth, .pt, .bin), without running code in it."""
+def read_pickle(path: Path) -> object:
+    """Read the content of a PyTorch file (.pth, .pt, .bin, .ckpt), without running code in it."""
     data = _bytes(path)
     try:
         _refuse_bombs(data)
-        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with omitted():
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except WeightsError as error:
         raise WeightsError(f"{path.name} {error}") from None
     # A damaged file makes the unpickler raise nearly anything: KeyError, IndexError, AttributeError, ...
     except Exception:
         raise WeightsError(
-            f"{path.name} is not a whole PyTorch file of weights: damaged, or more than tensors (code is never run)"
+            f"{path.name} is not a whole PyTorch file of weights: damaged, or more than tensors (code is never run; "
+            "write the net's state_dict())"
         ) from None
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(_is_weight(name, value) for name, value in state.items()):
-        raise WeightsError(f"{path.name} does not hold a table of weights")
-    return {name: tensor.detach() for name, tensor in state.items()}
 
 
 def _refuse_bombs(data: bytes) -> None:
@@ -110,16 +120,33 @@ def write_safetensors(weights: Mapping[str, Tensor], metadata: Mapping[str, str]
     write_bytes(path, data)
 
 
+class Misfit(WeightsError):
+    """Weights that do not fit a net; `count` is the number of names that are missing or surplus."""
+
+    def __init__(self, message: str, count: int):
+        super().__init__(message)
+        self.count = count
+
+
 def check_fit(
-    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], title: str, headless: bool = False
+    weights: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    title: str,
+    headless: bool = False,
+    keys: Mapping[str, str] | None = None,
 ) -> None:
     """Refuse weights whose names or shapes are not those of a net's state_dict; errors call them `title`.
 
-    Counters (`num_batches_tracked`) may be missing, and if `headless` the head's weights too.
+    Counters (`num_batches_tracked`) may be missing, and if `headless` the head's weights too. `keys` are the file's
+    names by ours, for errors.
 
     Raises:
-        WeightsError: They do not fit.
+        Misfit: They do not fit.
     """
+
+    def key(name: str) -> str:
+        return printable((keys or {}).get(name, name))
+
     missing = [
         name
         for name in expected
@@ -127,27 +154,33 @@ def check_fit(
     ]
     surplus = [name for name in weights if name not in expected]
     if missing or surplus:
-        reason = f"lack {missing[0]}" if missing else f"have {printable(surplus[0])}, which the net lacks"
+        reasons = [f"lack {key(missing[0])}"] if missing else []
+        reasons += [f"have {key(surplus[0])}, which the net lacks"] if surplus else []
         counts = f"{len(missing)} missing, {len(surplus)} surplus"
-        raise WeightsError(f"{title} do not fit the net: they {reason} ({counts})")
-    for name, tensor in weights.items():
-        if tensor.shape != expected[name].shape:
-            shapes = f"{tuple(tensor.shape)} for {tuple(expected[name].shape)}"
-            raise WeightsError(f"{title} do not fit the net: {name} is {shapes}")
+        raise Misfit(
+            f"{title} do not fit the net: they {' and '.join(reasons)} ({counts})", len(missing) + len(surplus)
+        )
+    wrong = [name for name, tensor in weights.items() if tensor.shape != expected[name].shape]
+    if wrong:
+        shapes = f"{tuple(weights[wrong[0]].shape)} for {tuple(expected[wrong[0]].shape)}"
+        raise Misfit(f"{title} do not fit the net: {key(wrong[0])} is {shapes}", len(wrong))
 
 
-def finite_float32(weights: Mapping[str, Tensor], title: str) -> dict[str, Tensor]:
-    """Return the weights in float32, contiguous; errors call them `title`.
+def finite_float32(
+    weights: Mapping[str, Tensor], title: str, keys: Mapping[str, str] | None = None
+) -> dict[str, Tensor]:
+    """Return the weights in float32, contiguous; errors call them `title`, and use the file's names by ours, `keys`.
 
     Raises:
         WeightsError: They hold complex numbers, numbers that are not finite in float32, or a negative variance.
     """
     for name, tensor in weights.items():
+        key = printable((keys or {}).get(name, name))
         # Checked in float32, the result's type, for which a float64 may be too large.
         if tensor.is_complex() or not torch.isfinite(tensor.float()).all():
-            raise WeightsError(f"{title} hold numbers that are not finite, in {printable(name)}")
+            raise WeightsError(f"{title} hold numbers that are not finite, in {key}")
         if name.endswith(VARIANCES) and (tensor < 0).any():
-            raise WeightsError(f"{title} hold a negative variance, in {printable(name)}")
+            raise WeightsError(f"{title} hold a negative variance, in {key}")
     return {
         name: tensor.to(torch.int64 if name.endswith(COUNTER) else torch.float32).contiguous()
         for name, tensor in weights.items()
@@ -160,12 +193,3 @@ def _bytes(path: Path) -> bytes:
     except (OSError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or "it is larger than the memory"
         raise WeightsError(f"the weights' file {path} cannot be read: {reason}") from None
-
-
-def _is_weight(name: object, value: object) -> bool:
-    """Whether an entry is a named tensor that is stored in full, not a few numbers repeated by strides of 0."""
-    if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
-        return False
-    if value.is_meta or value.is_quantized or value.is_nested:
-        return False
-    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()

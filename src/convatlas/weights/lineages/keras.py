@@ -22,7 +22,7 @@ VARIANCE = "stem.standardize.variance"
 class Keras(Origin):
     """The `keras` lineages; most cards describe the nets of `keras.applications`."""
 
-    read_endings = (".h5", ".keras")
+    read_endings = (".h5", ".hdf5", ".keras")
     write_endings = (".weights.h5",)
     pixels = {
         "raw": Pixels(1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
@@ -43,8 +43,8 @@ class Keras(Origin):
         """Whether Keras builds the net with these fields: also without any, for its nets built with weights=None."""
         return not variant or super().builds(weights, variant)
 
-    def follows(self, weights: Weights, file: Path, tensors: Mapping[str, Tensor]) -> str:
-        """Lineage whose conventions a file given by its path follows; empty for those of the card.
+    def states(self, weights: Weights, file: Path, tensors: Mapping[str, Tensor]) -> str | None:
+        """Convention that a file states by its layers and numbers.
 
         The published files of EfficientNets hold standard deviations as variances (tensorflow/tensorflow#49930). A net
         that Keras builds with weights="imagenet" therefore has a second Rescaling layer, which has no weights and
@@ -58,7 +58,7 @@ class Keras(Origin):
         from convatlas.weights.formats import keras_files
 
         if not self.variant(weights):
-            return weights.name
+            return None
         rescalings = [name for name in keras_files.layer_names(file) if re.fullmatch(r"rescaling(_\d+)?", name)]
         variance, deviation = tensors[VARIANCE].double(), torch.tensor(DEVIATION).double()
         published = variance.shape == deviation.shape and torch.allclose(variance, deviation, rtol=0, atol=1e-3)

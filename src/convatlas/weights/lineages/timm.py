@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from convatlas.weights.formats.state_dicts import StateDicts
 
 
+PLAIN = (
+    *("efficientnet_b6", "efficientnet_b7", "efficientnet_lite1", "efficientnet_lite2", "efficientnet_lite3"),
+    *("efficientnet_lite4", "efficientnetv2_s", "efficientnetv2_m", "efficientnetv2_l"),
+)
+"""Nets that timm has with TensorFlow's conventions (tf_efficientnet_b6) and, without weights, with its own."""
+
+
 class Timm(TorchOrigin):
     """The `timm` lineages."""
 
@@ -38,6 +45,10 @@ class Timm(TorchOrigin):
         # Weights converted from TensorFlow need its epsilon and its padding.
         tensorflow = {"norm": Norm(eps=1e-3, momentum=0.1), "alignment": "same"}
         return {**changes, **tensorflow} if weights.model.startswith("tf_efficientnet") else changes
+
+    def settings(self, weights: Weights) -> Mapping[str, Mapping[str, object]]:
+        """Nets that timm builds under the name without "tf_", whose files look the same."""
+        return {weights.net: super().variant(weights)} if weights.net in PLAIN else {}
 
 
 @cache

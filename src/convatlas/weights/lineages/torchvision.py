@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +13,9 @@ from convatlas.catalogue.lineages import Weights
 from convatlas.weights.origin import HALF, IMAGENET, Pixels, TorchOrigin
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from convatlas.nets.net import Net
+    from convatlas.weights.formats.checkpoints import Checkpoint
+    from convatlas.weights.formats.key_mapping import Renamed
     from convatlas.weights.formats.state_dicts import StateDicts
 
 TENSORFLOW_NORMS = ("efficientnet_b5", "efficientnet_b6", "efficientnet_b7")
@@ -48,15 +49,22 @@ class Torchvision(TorchOrigin):
             changes["norm"] = Norm(eps=1e-3, momentum=0.1)
         return changes
 
-    def read(self, file: Path, net: Net) -> dict[str, Tensor]:
+    def settings(self, weights: Weights) -> Mapping[str, Mapping[str, object]]:
+        """Settings that torchvision's files do not say: its two nets with `transform_input` have it off by default."""
+        changes = self.variant(weights)
+        off = {field: value for field, value in changes.items() if field != "preprocessing"}
+        return {"transform_input=False": off} if changes.get("preprocessing") == "imagenet" else {}
+
+    def renamed(self, opened: Path | Checkpoint, net: Net) -> Renamed:
         from convatlas.nets.families.vgg import VGG
 
-        tensors = super().read(file, net)
-        head = [tensor for name, tensor in tensors.items() if name.startswith("head.")]
+        renamed = super().renamed(opened, net)
+        head = [tensor for name, tensor in renamed.tensors.items() if name.startswith("head.")]
         if isinstance(net, VGG) and any(tensor.isnan().all() for tensor in head):
             # In the file of features only, the classifier is filled with NaN.
-            return {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")}
-        return tensors
+            kept = {name: tensor for name, tensor in renamed.tensors.items() if not name.startswith("head.")}
+            return replace(renamed, tensors=kept)
+        return renamed
 
 
 @cache
