@@ -65,18 +65,18 @@ def _rank(path: tuple[str, ...]) -> int:
     return next((_NAMES.index(name) for name in path if name in _NAMES), len(_NAMES))
 
 
-def _tables(content: object, path: tuple[str, ...], seen: set[int]) -> Iterator[tuple[tuple[str, ...], Table]]:
+def _tables(content: object, path: tuple[str, ...], visited: set[int]) -> Iterator[tuple[tuple[str, ...], Table]]:
     # A dictionary may hold itself.
-    if not isinstance(content, dict) or len(path) == DEPTH or id(content) in seen:
+    if not isinstance(content, dict) or len(path) == DEPTH or id(content) in visited:
         return
-    seen.add(id(content))
+    visited.add(id(content))
     for name, value in content.items():
         if not isinstance(name, str):
             continue
         if _is_table(value):
             yield (*path, name), value
         else:
-            yield from _tables(value, (*path, name), seen)
+            yield from _tables(value, (*path, name), visited)
 
 
 def _is_table(content: object) -> bool:
