@@ -61,15 +61,15 @@ class Convention:
 
 def conventions(card: Card) -> list[Convention]:
     """All conventions of a net: one for each of its published weights, and those of settings without weights."""
-    found: list[Convention] = []
+    ways: list[Convention] = []
     for row in weights_of(card.name):
         source = origin(row.origin)
-        found.append(Convention(row.name, row, source.variant(row)))
+        ways.append(Convention(row.name, row, source.variant(row)))
         for setting, fields in source.settings(row).items():
             name = f"{row.origin}/{setting}"
-            if row.outputs and all(known.name != name for known in found):
-                found.append(Convention(name, row, fields))
-    return found
+            if row.outputs and all(known.name != name for known in ways):
+                ways.append(Convention(name, row, fields))
+    return ways
 
 
 def convention(card: Card, name: str) -> Convention:

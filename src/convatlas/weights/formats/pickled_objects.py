@@ -41,7 +41,7 @@ _LOCK = threading.Lock()
 
 
 class Omitted:
-    """What stands in the place of an object that is not needed: it takes any arguments and state, and keeps none."""
+    """Replacement for an object that is not needed; it takes any arguments and state, and keeps none."""
 
     def __new__(cls, *arguments: object) -> Omitted:
         return super().__new__(cls)
