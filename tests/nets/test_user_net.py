@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
-import pickle
-import shutil
 import zipfile
 from pathlib import Path
 
@@ -77,31 +73,6 @@ def test_sizes_that_a_file_was_not_exported_for(files: Path) -> None:
         ca.measure(str(files / "two.pt2"))
     with pytest.raises(SizeError, match="to be equal to 32"):
         ca.measure(str(files / "one.pt2"), size=64)
-
-
-class Evil:
-    def __reduce__(self) -> tuple[object, ...]:
-        return os.putenv, ("CONVATLAS_EVIL", "1")
-
-
-def pickled(protocol: int) -> bytes:
-    return pickle.dumps(Evil(), protocol)
-
-
-def saved() -> bytes:
-    data = io.BytesIO()
-    torch.save(Evil(), data)
-    return data.getvalue()
-
-
-@pytest.mark.parametrize("data", [pickled(2), pickled(4), pickled(5), saved()], ids=["2", "4", "5", "torch"])
-def test_files_that_would_run_code_are_not_opened(files: Path, tmp_path: Path, data: bytes) -> None:
-    path = tmp_path / "evil.pt2"
-    shutil.copy(files / "one.pt2", path)
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("one/data/constants/evil", data)
-    with pytest.raises(ConvAtlasError, match="may run code"):
-        ca.measure(str(path))
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

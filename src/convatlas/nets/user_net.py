@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import io
 import sys
-import warnings
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,8 @@ import torch
 from torch import nn
 
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.terminal.quiet import quiet
+from convatlas.nets.exported import load_exported
 
 EXPORTED = ".pt2"
 
@@ -36,8 +35,8 @@ def load_user_net(name: str) -> nn.Module:
     """Return the module that `package.module:callable` returns, or that a .pt2 file holds.
 
     Packages are also searched in the current folder. A net from a file has an attribute `exported`, an `Exported`.
-    Pickles in such a file are read only if they hold nothing but tensors; but PyTorch warns that its
-    files may still run code when opened, so open only files that you would run.
+    Of such a file only the graph and its weights are read, and no code in it is run; a graph may still ask for more
+    memory or time than there is.
 
     Raises:
         ConvAtlasError: The module, callable or file does not exist or failed, or did not return a `torch.nn.Module`.
@@ -60,15 +59,11 @@ def load_user_net(name: str) -> nn.Module:
 
 def _exported(path: Path) -> nn.Module:
     """Load the net in a file, with the module structure that it had before export."""
+    program = load_exported(path)
     try:
-        _check_pickles(path)
-        # Opened here, because PyTorch accepts only file names in lower case.
-        with path.open("rb") as file:
-            program = torch.export.load(file)
-        net = torch.export.unflatten(program)
-        shape = _shape(program)
-    except ConvAtlasError:
-        raise
+        with quiet():
+            net = torch.export.unflatten(program)
+            shape = _shape(program)
     # PyTorch may raise anything for a damaged file.
     except Exception as error:
         raise ConvAtlasError(f"{path} could not be read: {type(error).__name__}: {error}".splitlines()[0]) from None
@@ -78,22 +73,6 @@ def _exported(path: Path) -> nn.Module:
         )
     net.exported = Exported(path.stem, shape[1:])  # type: ignore[assignment]
     return net
-
-
-def _check_pickles(path: Path) -> None:
-    """Refuse a file whose pickles hold anything but tensors, because unpickling it could run code."""
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.namelist():
-            with archive.open(member) as file:
-                start = file.read(4)
-            # A pickle of protocol 2 or later starts with \x80, an archive written by `torch.save` with PK.
-            if (start[:1] != b"\x80" or start[1:2] not in b"\x02\x03\x04\x05") and start != b"PK\x03\x04":
-                continue
-            try:
-                with warnings.catch_warnings(action="ignore"):
-                    torch.load(io.BytesIO(archive.read(member)), map_location="cpu", weights_only=True)
-            except Exception:
-                raise ConvAtlasError(f"{path} is not opened: {member} may run code when it is unpickled") from None
 
 
 def _shape(program: Any) -> tuple[int, ...]:

@@ -1,1 +1,1 @@
-"""Files that people and other programs write."""
+"""Files that people and other programs write, which may be damaged or hostile."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,8 +14,9 @@ from torch import Tensor
 
 from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import WeightsError, printable
+from convatlas.base.files.reading import WEIGHTS, check_file, opened, reason
+from convatlas.base.files.torch_files import TorchFileError, read_torch
 from convatlas.weights.formats.checkpoints import Checkpoint, checkpoint
-from convatlas.weights.formats.pickled_objects import omitted
 
 ALIGNMENT = 64
 """Alignment of PyTorch's own tensors in memory, in bytes."""
@@ -30,7 +30,11 @@ COUNTER = "num_batches_tracked"
 
 def verify_hash(path: Path, sha256: str) -> None:
     """Refuse a file whose hash is not the expected one."""
-    actual = hashlib.sha256(_bytes(path)).hexdigest()
+    try:
+        with opened(path, WEIGHTS) as (file, _):
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"the weights' file {path} cannot be read: {reason(error)}") from None
     if actual != sha256:
         raise WeightsError(f"{path.name} is not the published file: its sha256 is {actual}, not {sha256}; reinstall it")
 
@@ -61,41 +65,28 @@ def write_state(weights: Mapping[str, Tensor], file: Path) -> None:
 
 def read_pickle(path: Path) -> object:
     """Read the content of a PyTorch file (.pth, .pt, .bin, .ckpt), without running code in it."""
-    data = _bytes(path)
     try:
-        _refuse_bombs(data)
-        with omitted():
-            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except WeightsError as error:
-        raise WeightsError(f"{path.name} {error}") from None
-    # A damaged file makes the unpickler raise nearly anything: KeyError, IndexError, AttributeError, ...
-    except Exception:
+        return read_torch(path)
+    except OSError as error:
+        raise WeightsError(f"the weights' file {path} cannot be read: {reason(error)}") from None
+    except TorchFileError as error:
         raise WeightsError(
-            f"{path.name} is not a whole PyTorch file of weights: damaged, or more than tensors (code is never run; "
-            "write the net's state_dict())"
+            f"{path.name} {error}: it is not a whole PyTorch file of weights (code is never run; write the net's "
+            "state_dict())"
         ) from None
-
-
-def _refuse_bombs(data: bytes) -> None:
-    """Refuse compressed archives and bytearrays: they may become arbitrarily large, and PyTorch writes neither."""
-    if zipfile.is_zipfile(io.BytesIO(data)):
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise WeightsError("is compressed, as PyTorch's files are not")
-    # The unpickler creates a bytearray of any length that the file states.
-    if b"bytearray" in data:
-        raise WeightsError("holds a bytearray, which no tensor needs")
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the tensors of a safetensors file, mapped into memory and read when used, and its metadata."""
     try:
+        # The library would wait for ever for a pipe.
+        check_file(path, WEIGHTS)
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
     except (SafetensorError, OSError, ValueError, RuntimeError, OverflowError, MemoryError, TypeError) as error:
-        reason = printable(error) or type(error).__name__
-        raise WeightsError(f"{path.name} is not a whole safetensors file: {reason}") from None
+        why = reason(error) if isinstance(error, OSError) else printable(error) or type(error).__name__
+        raise WeightsError(f"{path.name} is not a whole safetensors file: {why}") from None
     # On unaligned memory, kernels round differently.
     return {
         name: tensor.clone() if tensor.data_ptr() % ALIGNMENT else tensor for name, tensor in tensors.items()
@@ -185,11 +176,3 @@ def finite_float32(
         name: tensor.to(torch.int64 if name.endswith(COUNTER) else torch.float32).contiguous()
         for name, tensor in weights.items()
     }
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except (OSError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or "it is larger than the memory"
-        raise WeightsError(f"the weights' file {path} cannot be read: {reason}") from None

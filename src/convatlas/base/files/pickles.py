@@ -1,0 +1,344 @@
+"""Read pickles without running code: a machine that counts its steps, and calls only what a table names.
+
+The opcodes are those of Python's `pickle` (protocols 0 to 5), which `pickletools` documents. A name in a pickle is
+looked up in the table of the caller and nowhere else; nothing is imported.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from io import BufferedIOBase
+from typing import Any, NoReturn
+
+OPCODES = 1_000_000
+"""Most opcodes of a pickle; a checkpoint of the largest net with its optimizer has a fifth of it."""
+
+LINE = 4096
+"""Most bytes of a line: a name or a number in the text of protocol 0."""
+
+LONGEST = 64 << 20
+"""Most bytes of a text."""
+
+KEYS = (str, int, float, bool, type(None))
+"""Types of a dict's keys: comparing anything else could take for ever."""
+
+
+class PickleError(ValueError):
+    """A pickle that is damaged, too long, or asks for more than its reader allows."""
+
+
+class _Mark:
+    """Start of a sequence on the stack."""
+
+
+MARK = _Mark()
+
+Builder = Callable[..., object]
+"""A function that makes a value of the arguments in a pickle, whose types it has to check; it may raise anything."""
+
+
+class Called:
+    """A name in a pickle; only the reader calls its builder, so that no pickle can change it."""
+
+    __slots__ = ("builder",)
+
+    def __init__(self, builder: Builder):
+        self.builder = builder
+
+
+@dataclass(frozen=True)
+class Other:
+    """Stands for an object in a pickle that is not needed, and keeps nothing of it but what kind it is of."""
+
+    kind: str
+
+
+class Constant:
+    """A name that stands for a value, and cannot be called."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object):
+        self.value = value
+
+
+class Table(dict[Any, Any]):
+    """A dict in a pickle, of any class of dicts; what else such a class keeps is left out."""
+
+    def set_state(self, state: object) -> None:
+        """Take the state of the object that this stands for."""
+
+
+class Reader:
+    """Reads one pickle after another from a file.
+
+    Args:
+        file: The file, at the first pickle.
+        names: What builds the values of a pickle, or is one, by "module name"; any other name is refused.
+        persistent: Returns the object of a persistent id; None to refuse such ids.
+        opcodes: Most opcodes in all pickles together.
+    """
+
+    def __init__(
+        self,
+        file: BufferedIOBase,
+        names: Mapping[str, Builder | Constant],
+        persistent: Callable[[object], object] | None = None,
+        opcodes: int = OPCODES,
+    ):
+        self.file, self.names, self.persistent, self.left = file, names, persistent, opcodes
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+
+    def load(self) -> Any:
+        """Return what the next pickle holds.
+
+        Raises:
+            PickleError: It is damaged, too long, or holds more than the table allows.
+        """
+        self.stack, self.memo = [], {}
+        try:
+            while True:
+                code = self.file.read(1)
+                if code == b".":
+                    return self._pop()
+                self.left -= 1
+                if self.left < 0:
+                    raise PickleError("has too many parts")
+                step = STEPS.get(code)
+                if step is None:
+                    raise PickleError("is damaged, or holds more than values and tensors")
+                step(self)
+        except PickleError:
+            raise
+        # A builder may raise anything for arguments that do not fit it, and a damaged pickle lacks what it refers to.
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            MemoryError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:
+            raise PickleError(f"is damaged ({type(error).__name__})") from None
+
+    def _pop(self) -> Any:
+        value = self.stack.pop()
+        if value is MARK:
+            raise PickleError("is damaged")
+        return value
+
+    def _since_mark(self) -> list[Any]:
+        for at in range(len(self.stack) - 1, -1, -1):
+            if self.stack[at] is MARK:
+                items = self.stack[at + 1 :]
+                del self.stack[at:]
+                return items
+        raise PickleError("is damaged")
+
+    def _bytes(self, count: int) -> bytes:
+        if count > LONGEST:
+            raise PickleError("has a text that is too long")
+        # In pieces, since a count may be far larger than the file.
+        parts = []
+        while count > 0:
+            part = self.file.read(min(count, 1 << 20))
+            if not part:
+                raise PickleError("ends too early")
+            parts.append(part)
+            count -= len(part)
+        return b"".join(parts)
+
+    def _number(self, form: str) -> int:
+        value: int = struct.unpack(form, self._bytes(struct.calcsize(form)))[0]
+        if value < 0:
+            raise PickleError("is damaged")
+        return value
+
+    def _line(self) -> str:
+        line = self.file.readline(LINE)
+        if not line.endswith(b"\n"):
+            raise PickleError("is damaged")
+        return line[:-1].decode("utf-8")
+
+    def _text(self, form: str) -> None:
+        self.stack.append(self._bytes(self._number(form)).decode("utf-8", "surrogatepass"))
+
+    def _raw(self, form: str) -> None:
+        self.stack.append(self._bytes(self._number(form)))
+
+    def _latin(self, form: str) -> None:
+        """Text that Python 2 wrote."""
+        self.stack.append(self._bytes(self._number(form)).decode("latin-1"))
+
+    def _long(self, form: str) -> None:
+        size = self._number(form)
+        if size > 64:
+            raise PickleError("has a number that is too long")
+        self.stack.append(int.from_bytes(self._bytes(size), "little", signed=True))
+
+    def _integer(self) -> None:
+        line = self._line()
+        if line in ("00", "01"):
+            self.stack.append(line == "01")
+            return
+        line = line.removesuffix("L")
+        if len(line) > 64:
+            raise PickleError("has a number that is too long")
+        self.stack.append(int(line))
+
+    def _skip_proto(self) -> None:
+        if self._number("<B") > 5:
+            raise PickleError("is of a newer protocol")
+
+    def _get(self, place: int) -> None:
+        self.stack.append(self.memo[place])
+
+    def _put(self, place: int) -> None:
+        if self.stack[-1] is MARK:
+            raise PickleError("is damaged")
+        self.memo[place] = self.stack[-1]
+
+    def _tuple(self, count: int) -> None:
+        items = tuple(self._pop() for _ in range(count))[::-1]
+        self.stack.append(items)
+
+    def _append(self) -> None:
+        value = self._pop()
+        self._extend([value])
+
+    def _extend(self, values: list[Any]) -> None:
+        target = self.stack[-1]
+        if type(target) is not list:
+            raise PickleError("is damaged")
+        target.extend(values)
+
+    def _set(self, pairs: list[Any]) -> None:
+        target = self.stack[-1]
+        if len(pairs) % 2 or not isinstance(target, dict):
+            raise PickleError("is damaged")
+        for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+            target[self._key(key)] = value
+
+    def _dict(self) -> None:
+        pairs = self._since_mark()
+        self.stack.append({})
+        self._set(pairs)
+
+    @staticmethod
+    def _key(key: Any) -> Any:
+        if type(key) not in KEYS:
+            raise PickleError("has a table whose keys are not names or numbers")
+        return key
+
+    def _pair(self) -> None:
+        value, key = self._pop(), self._pop()
+        self._set([key, value])
+
+    def _global(self, module: object, name: object) -> None:
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise PickleError("is damaged")
+        builder = self.names.get(f"{module} {name}")
+        if builder is None:
+            raise PickleError("holds more than values and tensors")
+        self.stack.append(builder.value if isinstance(builder, Constant) else Called(builder))
+
+    def _stack_global(self) -> None:
+        name, module = self._pop(), self._pop()
+        self._global(module, name)
+
+    def _reduce(self) -> None:
+        arguments, called = self._pop(), self._pop()
+        if not isinstance(called, Called) or type(arguments) is not tuple:
+            raise PickleError("is damaged")
+        # A builder may copy what it gets, and a pickle may give it the same again and again.
+        self.left -= sum(map(_cost, arguments))
+        if self.left < 0:
+            raise PickleError("has too many parts")
+        self.stack.append(called.builder(*arguments))
+
+    def _build(self) -> None:
+        state, target = self._pop(), self.stack[-1]
+        if not isinstance(target, Table | Other):
+            raise PickleError("holds more than values and tensors")
+        if isinstance(target, Table):
+            target.set_state(state)
+
+    def _persistent(self) -> None:
+        key = self._pop()
+        if self.persistent is None:
+            raise PickleError("refers to what is not in it")
+        self.stack.append(self.persistent(key))
+
+    def _unsupported(self) -> NoReturn:
+        raise PickleError("holds more than values and tensors")
+
+
+def _cost(value: object) -> int:
+    """Opcodes that a copy of a value counts as."""
+    return len(value) // 1000 if isinstance(value, str | bytes) else len(value) if isinstance(value, list | dict) else 0
+
+
+def _push(make: Callable[[], object]) -> Callable[[Reader], None]:
+    return lambda reader: reader.stack.append(make())
+
+
+STEPS: dict[bytes, Callable[[Reader], Any]] = {
+    b"\x80": Reader._skip_proto,
+    b"\x95": lambda reader: reader._number("<Q"),  # the length of a frame, which is only a hint
+    b"(": _push(lambda: MARK),
+    b"0": lambda reader: reader.stack.pop(),
+    b"1": Reader._since_mark,
+    b"2": lambda reader: reader.stack.append(reader.stack[-1]),
+    b"N": _push(lambda: None),
+    b"\x88": _push(lambda: True),
+    b"\x89": _push(lambda: False),
+    b"I": Reader._integer,
+    b"L": Reader._integer,
+    b"J": lambda reader: reader.stack.append(struct.unpack("<i", reader._bytes(4))[0]),
+    b"K": lambda reader: reader.stack.append(reader._number("<B")),
+    b"M": lambda reader: reader.stack.append(reader._number("<H")),
+    b"\x8a": lambda reader: reader._long("<B"),
+    b"\x8b": lambda reader: reader._long("<i"),
+    b"F": lambda reader: reader.stack.append(float(reader._line())),
+    b"G": lambda reader: reader.stack.append(struct.unpack(">d", reader._bytes(8))[0]),
+    b"X": lambda reader: reader._text("<I"),
+    b"\x8c": lambda reader: reader._text("<B"),
+    b"\x8d": lambda reader: reader._text("<Q"),
+    b"V": lambda reader: reader.stack.append(reader._line()),
+    b"U": lambda reader: reader._latin("<B"),
+    b"T": lambda reader: reader._latin("<i"),
+    b"C": lambda reader: reader._raw("<B"),
+    b"B": lambda reader: reader._raw("<I"),
+    b"\x8e": lambda reader: reader._raw("<Q"),
+    b"]": _push(list),
+    b"}": _push(dict),
+    b")": _push(tuple),
+    b"l": lambda reader: reader.stack.append(reader._since_mark()),
+    b"d": Reader._dict,
+    b"t": lambda reader: reader.stack.append(tuple(reader._since_mark())),
+    b"\x85": lambda reader: reader._tuple(1),
+    b"\x86": lambda reader: reader._tuple(2),
+    b"\x87": lambda reader: reader._tuple(3),
+    b"a": Reader._append,
+    b"e": lambda reader: reader._extend(reader._since_mark()),
+    b"s": Reader._pair,
+    b"u": lambda reader: reader._set(reader._since_mark()),
+    b"p": lambda reader: reader._put(int(reader._line())),
+    b"q": lambda reader: reader._put(reader._number("<B")),
+    b"r": lambda reader: reader._put(reader._number("<I")),
+    b"\x94": lambda reader: reader._put(len(reader.memo)),
+    b"g": lambda reader: reader._get(int(reader._line())),
+    b"h": lambda reader: reader._get(reader._number("<B")),
+    b"j": lambda reader: reader._get(reader._number("<I")),
+    b"c": lambda reader: reader._global(reader._line(), reader._line()),
+    b"\x93": Reader._stack_global,
+    b"R": Reader._reduce,
+    b"\x81": Reader._reduce,  # `cls.__new__(cls, *arguments)`: the same for what the table builds
+    b"b": Reader._build,
+    b"Q": Reader._persistent,
+}
+"""What each opcode does; all others are refused."""

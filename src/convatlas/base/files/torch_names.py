@@ -1,0 +1,240 @@
+"""What PyTorch's files may hold: names of functions and classes in their pickles, and what stands for each here.
+
+A row allows a name. Its builder gets the arguments that the file holds, may raise anything if they do not fit, and must
+do nothing but make a value: never call or import what an argument names.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from convatlas.base.files.pickles import Builder, Constant, Other, PickleError, Table
+
+DTYPES = {
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+    "ComplexDoubleStorage": torch.complex128,
+    "ComplexFloatStorage": torch.complex64,
+    "UntypedStorage": torch.uint8,
+    "QInt8Storage": torch.int8,
+    "QUInt8Storage": torch.uint8,
+    "QInt32Storage": torch.int32,
+}
+"""Types of the numbers in a storage, by the name of its class."""
+
+NEWER = ("uint16", "uint32", "uint64", "float8_e5m2", "float8_e4m3fn", "float8_e5m2fnuz", "float8_e4m3fnuz")
+"""Types whose numbers are kept as bytes, beside those of `DTYPES`."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A storage in a file: its bytes, and the type of its numbers."""
+
+    storage: torch.UntypedStorage
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True)
+class StorageType:
+    """The class of a storage."""
+
+    dtype: torch.dtype
+
+
+def _tensor(
+    storage: object,
+    offset: object,
+    size: object,
+    stride: object,
+    requires_grad: object = False,
+    hooks: object = None,
+    metadata: object = None,
+) -> object:
+    """Tensor on a storage, with every index inside of it."""
+    if isinstance(storage, Other):
+        return storage
+    if not isinstance(storage, Stored):
+        raise PickleError("has a tensor without numbers")
+    return view(storage.storage, storage.dtype, offset, size, stride)
+
+
+def view(storage: torch.UntypedStorage, dtype: torch.dtype, offset: object, size: object, stride: object) -> Tensor:
+    """Return a tensor on a storage.
+
+    Raises:
+        PickleError: It would reach out of the storage.
+    """
+    if type(size) is not tuple or type(stride) is not tuple or len(size) != len(stride) or len(size) > 32:
+        raise PickleError("has a tensor without a shape")
+    if any(type(number) is not int or number < 0 for number in (offset, *size, *stride)):
+        raise PickleError("has a tensor with a strange shape")
+    assert isinstance(offset, int)
+    last = offset + sum((side - 1) * step for side, step in zip(size, stride, strict=True))
+    count = storage.nbytes() // dtype.itemsize
+    if (math.prod(size) and last >= count) or offset > count:
+        raise PickleError("has a tensor that reaches out of its numbers")
+    if max(math.prod(size), *size, *stride, 0) >= 2**62:
+        raise PickleError("has a tensor with a strange shape")
+    return torch.empty(0, dtype=dtype).set_(storage, offset, size, stride)
+
+
+def _newer_tensor(storage: object, offset: object, size: object, stride: object, *rest: object) -> object:
+    """Tensor of a type without a storage class of its own; the type follows after the hooks."""
+    dtype = rest[2]
+    if not isinstance(dtype, torch.dtype):
+        raise PickleError("has a tensor without a type")
+    return _tensor(Stored(storage.storage, dtype) if isinstance(storage, Stored) else storage, offset, size, stride)
+
+
+def _parameter(data: object, *rest: object) -> object:
+    return data if isinstance(data, Tensor | Other) else _refuse()
+
+
+def _refuse() -> object:
+    raise PickleError("is damaged")
+
+
+def _table(*arguments: object) -> Table:
+    """An empty dict; OrderedDict takes a list of pairs too, as old files have it."""
+    table = Table()
+    if len(arguments) > 1:
+        raise PickleError("is damaged")
+    for pairs in arguments:
+        if isinstance(pairs, dict):
+            table.update(pairs)
+        elif isinstance(pairs, list):
+            for key, value in pairs:
+                if type(key) not in (str, int):
+                    raise PickleError("is damaged")
+                table[key] = value
+        elif not isinstance(pairs, Other):
+            raise PickleError("is damaged")
+    return table
+
+
+def _shape(numbers: object = ()) -> tuple[int, ...]:
+    if not isinstance(numbers, tuple | list) or any(type(number) is not int for number in numbers):
+        raise PickleError("is damaged")
+    return tuple(numbers)
+
+
+def other(kind: str) -> Callable[..., Other]:
+    """Return the builder of what is known and kept as `Other`."""
+    return lambda *arguments: Other(kind)
+
+
+class NumpyType(Table):
+    """NumPy's type of a number: "f8", "i4", ...; its byte order follows as a state."""
+
+    def __init__(self, name: object, *rest: object):
+        if name not in NUMBERS:
+            raise PickleError("holds more than values and tensors")
+        self.name, self.order = str(name), "<"
+
+    def set_state(self, state: object) -> None:
+        """Take the byte order."""
+        if not isinstance(state, tuple) or len(state) < 2 or state[1] not in ("<", ">", "|"):
+            raise PickleError("is damaged")
+        self.order = state[1]
+
+    def number(self, data: bytes) -> int | float | bool:
+        """Return the number in some bytes."""
+        (number,) = struct.unpack((self.order if self.order == ">" else "<") + NUMBERS[self.name], data)
+        result: int | float | bool = number
+        return result
+
+
+NUMBERS = {"b1": "?", "f2": "e", "f4": "f", "f8": "d"} | {
+    f"{kind}{size}": form.upper() if kind == "u" else form
+    for kind in "iu"
+    for size, form in ((1, "b"), (2, "h"), (4, "i"), (8, "q"))
+}
+"""Format for `struct` of each type of NumPy."""
+
+
+def _scalar(dtype: object, data: object = b"") -> object:
+    """A NumPy number, as a Python number."""
+    if not isinstance(dtype, NumpyType) or not isinstance(data, bytes):
+        raise PickleError("is damaged")
+    return dtype.number(data)
+
+
+def _encoded(text: object, encoding: object = "latin1") -> bytes:
+    """Bytes, as protocols below 3 write them."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise PickleError("is damaged")
+    return text.encode("latin-1")
+
+
+DROPPED = (
+    "argparse Namespace",
+    "builtins complex",
+    "builtins frozenset",
+    "builtins set",
+    "builtins slice",
+    "datetime datetime",
+    "datetime timedelta",
+    "numpy ndarray",
+    "numpy.core.multiarray _reconstruct",
+    "numpy._core.multiarray _reconstruct",
+    *(f"pathlib {kind}" for kind in ("Path", "PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")),
+    *(f"pathlib._local {kind}" for kind in ("PosixPath", "WindowsPath")),
+)
+"""Objects that training scripts write beside the weights, and that nobody needs."""
+
+DICTIONARIES = (
+    "lightning_fabric.utilities.data AttributeDict",
+    "lightning.fabric.utilities.data AttributeDict",
+    "pytorch_lightning.utilities.parsing AttributeDict",
+)
+"""Classes of dicts for options."""
+
+NAMES: dict[str, Builder | Constant] = {
+    **{name: other(name) for name in DROPPED},
+    **dict.fromkeys(DICTIONARIES, _table),
+    "collections OrderedDict": _table,
+    "collections defaultdict": lambda *arguments: _table(),
+    "collections Counter": _table,
+    "torch._utils _rebuild_tensor": _tensor,
+    "torch._utils _rebuild_tensor_v2": _tensor,
+    "torch._utils _rebuild_tensor_v3": _newer_tensor,
+    "torch._utils _rebuild_parameter": _parameter,
+    "torch._utils _rebuild_parameter_with_state": _parameter,
+    "torch._utils _rebuild_sparse_tensor": other("sparse tensor"),
+    "torch._utils _rebuild_qtensor": other("quantized tensor"),
+    "torch._utils _rebuild_nested_tensor": other("nested tensor"),
+    "torch._utils _rebuild_meta_tensor_no_storage": other("tensor without numbers"),
+    "torch._tensor _rebuild_from_type_v2": other("tensor of another class"),
+    "torch Size": _shape,
+    "torch device": other("device"),
+    "torch.serialization _get_layout": other("layout"),
+    "numpy.core.multiarray scalar": _scalar,
+    "numpy._core.multiarray scalar": _scalar,
+    "numpy dtype": NumpyType,
+    "_codecs encode": _encoded,
+    **{f"torch {name}": Constant(StorageType(dtype)) for name, dtype in DTYPES.items()},
+    "torch Tensor": Constant(Other("class")),
+    "torch._tensor Tensor": Constant(Other("class")),
+    "torch.nn.parameter Parameter": Constant(Other("class")),
+    "torch.storage UntypedStorage": Constant(StorageType(torch.uint8)),
+    **{
+        f"torch {str(dtype).removeprefix('torch.')}": Constant(dtype)
+        for dtype in (*DTYPES.values(), *(getattr(torch, name) for name in NEWER))
+    },
+    **{f"torch {name}": Constant(Other("scheme")) for name in ("per_tensor_affine", "per_channel_affine")},
+}
+"""Builder of each allowed name."""

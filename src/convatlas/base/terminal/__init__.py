@@ -1,0 +1,1 @@
+"""What reaches a terminal: text with nothing that a terminal would obey, and no remarks of libraries."""
