@@ -11,6 +11,7 @@ from tests.nets.nets import SMALL
 
 import convatlas as ca
 from convatlas.anatomy.anatomy import Anatomy
+from convatlas.anatomy.structure.condense import nothing
 from convatlas.anatomy.structure.stages import port, stages, wires_of
 from convatlas.anatomy.structure.wiring import Chain, Fork, Graph, Node, Wires, decompose, layers_of
 from convatlas.catalogue.cards import cards
@@ -86,11 +87,11 @@ def test_the_wiring_of_nets_comes_back(name: str) -> None:
 
 
 def check(anatomy: Anatomy) -> None:
-    for everything in (False, True):
-        original = wires_of(anatomy, everything)
+    for keep in (nothing, lambda layer: True):
+        original = wires_of(anatomy, keep)
         layers: list[int] = []
         found: set[Wire] = set()
-        for stage in stages(anatomy, everything):
+        for stage in stages(anatomy, keep):
             inside = {layer.number for layer in stage.layers}
             source = stage.sources[0] if len(stage.sources) == 1 else -1
             layers += [number for number in layers_of(stage.chain) if number > 0]

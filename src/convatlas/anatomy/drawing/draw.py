@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from convatlas.anatomy.drawing.maps.maps import draw_maps
 from convatlas.anatomy.drawing.maps.stations import stations
 from convatlas.anatomy.drawing.page.cards import plan_cards
 from convatlas.anatomy.drawing.page.page import draw_page
 from convatlas.anatomy.drawing.sketch.sketcher import Sketcher
-from convatlas.anatomy.measure.records import Layer, Measurement
+from convatlas.anatomy.measure.records import Measurement
+from convatlas.anatomy.structure.condense import Keep, condensed, nothing
 from convatlas.anatomy.structure.dna import dna
 from convatlas.anatomy.structure.stages import stages
 from convatlas.anatomy.structure.tokens import Words
@@ -33,7 +32,6 @@ def draw(anatomy: Measurement, style: str = "blocks", expand: str | None = None)
     """
     if style not in STYLES:
         raise unknown("style", style, STYLES)
-    words, net_stages = Words(anatomy), stages(anatomy)
     if style == "boxes":
         if expand is not None:
             raise ConvAtlasError("a stage is expanded in the style of blocks; the style of boxes shows maps alone")
@@ -41,24 +39,32 @@ def draw(anatomy: Measurement, style: str = "blocks", expand: str | None = None)
         description += ", ".join(f"{station.name} {station.size}" for station in stations(anatomy))
         return draw_maps(anatomy, anatomy.name, description + ".")
     description = f"The stages of {anatomy.name}, each a row of layers. " + ". ".join(dna(anatomy).lines()) + "."
-    opened = None
-    if expand is not None:
-        whole = stages(anatomy, everything=True)
-        names = [stage.name for stage in net_stages]
-        opened = next((at for at, name in enumerate(names) if name == expand or expand.startswith(f"{name}.")), None)
-        known = {layer.name for layer in anatomy.layers}
-        if opened is None or not (expand in names or any(name.startswith(f"{expand}.") for name in known)):
-            raise unknown("stage or block", expand, _openable(names, known))
-        net_stages[opened] = next(stage for stage in whole if stage.name == names[opened])
-    usual = Sketcher(words)
-    sketchers = [
-        Sketcher(words, _inside(expand)) if expand and at == opened else usual for at in range(len(net_stages))
-    ]
-    return draw_page(anatomy, plan_cards(net_stages, words, sketchers, opened), anatomy.name, description)
+    keep = nothing if expand is None else _inside(anatomy, expand)
+    net = condensed(anatomy, keep)
+    words, net_stages = Words(net), stages(net, keep)
+    opened = {at for at, stage in enumerate(net_stages) if any(keep(layer) for layer in stage.layers)}
+    sketchers = [Sketcher(words, keep if at in opened else nothing) for at in range(len(net_stages))]
+    return draw_page(net, plan_cards(net_stages, words, sketchers, opened), anatomy.name, description)
 
 
-def _inside(expand: str) -> Callable[[Layer], bool]:
-    return lambda layer: layer.name == expand or layer.name.startswith(f"{expand}.")
+def _inside(anatomy: Measurement, expand: str) -> Keep:
+    """Return the function that tells whether a layer belongs to a stage or block.
+
+    Raises:
+        UnknownName: There is no such stage or block.
+    """
+    found = next((stage for stage in stages(anatomy) if stage.name == expand), None)
+    # A stage of single layers has a name of its own: that of the first and the last.
+    own = {layer.number for layer in found.layers} if found else set()
+    inside = {
+        layer.number
+        for layer in anatomy.layers
+        if layer.number in own or layer.name == expand or layer.name.startswith(f"{expand}.")
+    }
+    if not inside or (found is None and not any(layer.name.startswith(f"{expand}.") for layer in anatomy.layers)):
+        names = [stage.name for stage in stages(anatomy)]
+        raise unknown("stage or block", expand, _openable(names, {layer.name for layer in anatomy.layers}))
+    return lambda layer: layer.number in inside
 
 
 def _openable(names: list[str], layers: set[str]) -> list[str]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from convatlas.anatomy.measure.hyperparameters import STEPS
 from convatlas.anatomy.measure.records import Layer
-from convatlas.anatomy.structure.tokens import LINKED, VOTES, Words, width_of
+from convatlas.anatomy.structure.condense import ATTENTION, CALCULATION
+from convatlas.anatomy.structure.tokens import LINKED, VOTES, Words
 from convatlas.genes.label import short_of
 
 SIGNS = {"sum": "+", "product": "×", "concatenation": "concat"}
@@ -30,6 +31,12 @@ SHORT = {
     "grouped convolution": "conv",
     "depthwise convolution": "depthwise",
     "transposed convolution": "up-conv",
+    "getitem": "slice",
+    "chunk": "split",
+    "unbind": "split",
+    "tensor_split": "split",
+    "matmul": "product of matrices",
+    "bmm": "product of matrices",
 }
 
 
@@ -52,10 +59,20 @@ def labels(layer: Layer, words: Words) -> tuple[str, ...]:
     if layer.kind in SIGNS:
         return () if len(layer.inputs) > 1 else (f"{SIGNS[layer.kind]} constant",)
     name = short(layer)
+    if layer.kind == CALCULATION:
+        parts = layer.name.split(".")
+        name = ".".join(parts[-2:] if parts[-1].isdigit() else parts[-1:])
+        return name or "calculation", f"{layer.setting} operations"
+    if layer.kind == ATTENTION:
+        return (name, f"{layer.setting} heads") if layer.setting not in ("", "1") else (name,)
+    if layer.kind == "getitem" and layer.setting:
+        return (f"{name} [{layer.setting.replace(',', ', ')}]",)
     if layer.setting.endswith(STEPS):
         # A layer that iterates shows its steps.
         return name, f"{layer.setting.removesuffix(STEPS)} {STEPS}"
-    width = f"{width_of(layer)} capsules of {layer.output[-1]}" if layer.kind == VOTES else str(width_of(layer))
+    width = (
+        f"{words.width_of(layer)} capsules of {layer.output[-1]}" if layer.kind == VOTES else str(words.width_of(layer))
+    )
     if layer.kernel is None or layer.stride is None:
         return (name, width) if layer.locus == "dense" else (name,)
     window = shape_text(layer.kernel)

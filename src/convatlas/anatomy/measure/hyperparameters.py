@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from convatlas.anatomy.measure.macs import argument
 from convatlas.anatomy.measure.operation_kinds import kind_of_module
@@ -25,8 +25,12 @@ CALLS: dict[str, tuple[tuple[int, str, Any], ...]] = {
     "local_response_norm": ((1, "size", 5), (2, "alpha", 1e-4), (3, "beta", 0.75), (4, "k", 1.0)),
     "gelu": ((1, "approximate", "none"),),
     "pad": ((2, "mode", "constant"),),
+    "multi_head_attention_forward": ((4, "num_heads", 1),),
 }
 """Arguments of each function that are hyperparameters: position, name and PyTorch's default."""
+
+ORDERS = ("permute", "transpose", "swapaxes", "swapdims")
+"""Functions that put axes into another order."""
 
 USUAL = ("constant", "none")
 """Values that are not written, since they are the usual ones."""
@@ -97,7 +101,9 @@ def setting_of(operation: Operation) -> str:
     if isinstance(module, nn.Module) and len(operation.calls) > 2:
         # The arguments of a leaf with many calls are its implementation, not its hyperparameters.
         return ""
-    values = [value for call in operation.calls for value in _values(call)]
+    # A slice in a leaf is how it computes, too.
+    calls = [call for call in operation.calls if not (operation.is_leaf and call.name == "getitem")]
+    values = [value for call in calls for value in _values(call)]
     return " ".join(_written(value) for value in values if value not in USUAL)
 
 
@@ -113,7 +119,33 @@ def _kind(act: nn.Module | None) -> str:
 
 
 def _values(call: Call) -> list[Any]:
+    if call.name in ORDERS:
+        return _order(call)
+    if call.name == "getitem":
+        return [_index(call.args[1])]
     return [argument(call, *where) for where in CALLS.get(call.name, ())]
+
+
+def _order(call: Call) -> list[Any]:
+    """Return for each axis of the result of a transposition the axis of the argument that it was."""
+    tensor, *others = [*call.args, *call.kwargs.values()]
+    rank = len(tensor.shape)
+    axes = [axis % rank for axis in (others[0] if isinstance(others[0], tuple | list) else others)]
+    if call.name == "permute":
+        return axes
+    order = list(range(rank))
+    order[axes[0]], order[axes[1]] = axes[1], axes[0]
+    return order
+
+
+def _index(index: Any) -> str:
+    """Write an index as in Python: ":,0", "...,:3"; a tensor as "?"."""
+    if isinstance(index, slice):
+        ends = ["" if end is None else _index(end) for end in (index.start, index.stop)]
+        return ":".join([*ends, *([] if index.step in (None, 1) else [_index(index.step)])])
+    if isinstance(index, tuple | list):
+        return ",".join(map(_index, index))
+    return "..." if index is ... else "?" if isinstance(index, Tensor) else str(index)
 
 
 def _written(value: Any) -> str:

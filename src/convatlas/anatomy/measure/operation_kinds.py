@@ -80,8 +80,20 @@ FUNCTIONS = {
     "instance_norm": ("instance normalization", "normalization"),
     "local_response_norm": ("local response normalization", "normalization"),
     "batch_norm": ("batch normalization", "normalization"),
+    "multi_head_attention_forward": ("attention", "attention"),
+    "scaled_dot_product_attention": ("attention", "attention"),
 }
 """(kind, locus) of functions called outside of leaf modules; other functions keep their own name."""
+
+
+VIEWS = (
+    "reshape", "view", "permute", "transpose", "swapaxes", "swapdims", "flatten", "unflatten", "contiguous",
+    "unsqueeze", "squeeze",
+)  # fmt: skip
+"""Functions that give a tensor another shape."""
+
+REARRANGING = "rearrangement", "other"
+"""Kind and locus of a module that does so in several steps."""
 
 
 def kind_of(operation: Operation) -> tuple[str, str]:
@@ -96,8 +108,9 @@ def kind_of(operation: Operation) -> tuple[str, str]:
         known = kind_of_module(module)
         if known is not None:
             return known
-        if len(operation.calls) != 1:
-            return _type_name(module), "other"
+        names = [call.name for call in operation.calls]
+        if len(names) != 1:
+            return REARRANGING if names and set(names) <= set(VIEWS) else (_type_name(module), "other")
     call = operation.calls[0]
     if call.name in CONVOLUTIONS:
         dilation, groups = argument(call, 5, "dilation", 1), argument(call, 6, "groups", 1)
@@ -111,7 +124,8 @@ def kind_of(operation: Operation) -> tuple[str, str]:
         return "ReLU6" if limits == (0, 6) else "hard tanh", "activation"
     if call.name in ("view", "reshape") and operation.shapes and len(operation.shapes[0]) > 2:
         return "reshape", "other"
-    return FUNCTIONS.get(call.name, (_type_name(module) if operation.is_leaf else call.name, "other"))
+    named_by_module = operation.is_leaf and call.name not in VIEWS
+    return FUNCTIONS.get(call.name, (_type_name(module) if named_by_module else call.name, "other"))
 
 
 def kind_of_module(module: nn.Module) -> tuple[str, str] | None:

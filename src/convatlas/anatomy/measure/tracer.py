@@ -1,6 +1,6 @@
 """Trace the calls of a net: which operations it runs, in which order, on which tensors.
 
-A leaf module is one operation, however many functions it calls. A function that a composite module calls itself (a
+A leaf module is one operation, however many functions it calls, unless it is a whole net of a user's own. A function that a composite module calls itself (a
 functional ReLU, a sum, a concatenation) is also an operation, owned by that module. In nets of the atlas each operation
 is a leaf; foreign nets mix both. Work below the level of calls (a TorchScript function) or outside PyTorch (a NumPy
 function) becomes an operation called "unknown".
@@ -205,7 +205,7 @@ class _Tracer(TorchFunctionMode):
             self.group = None
             outer = self.stack[-1][2]
             operation, original = outer, self.originals[id(module)]
-            if outer is None and not any(True for _ in module.children()):
+            if outer is None and not any(True for _ in module.children()) and (path or not _is_users(original)):
                 operation = self._begin(path, original, True, (args, kwargs))
             self.stack.append((path, original, operation))
 
@@ -412,6 +412,11 @@ class _ByTensor:
 
     def get(self, tensor: Tensor) -> Any:
         return self.entries[id(tensor)][1] if tensor in self else None
+
+
+def _is_users(module: nn.Module) -> bool:
+    """Whether a module is of a class of the user's own, whose operations say more than its name."""
+    return type(module).__module__.split(".")[0] not in ("torch", "convatlas")
 
 
 def _version(tensor: Tensor) -> int:

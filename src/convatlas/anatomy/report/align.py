@@ -102,7 +102,7 @@ def _tokens(block: Block, words: Words, depth: int) -> Iterator[Token]:
         return
     joins = (block.join,) if block.join else ()
     if block.kind == "gate":
-        layers = tuple(words.layers[number] for branch in block.branches for number in layers_of(branch))
+        layers = tuple(words.layers[number] for branch in block.branches for number in layers_of(branch) if number > 0)
         widths = [layer.output[0] for layer in layers if layer.locus in WEIGHING]
         head = "squeeze-and-excitation" if len(widths) == 2 and layers[0].field is None else "attention gate"
         yield Token(head, Word(head, width=f"-{widths[0]}" if widths else ""), layers + joins, "attention")

@@ -10,7 +10,7 @@ from convatlas.anatomy.measure.records import Layer, Measurement
 from convatlas.anatomy.structure.blocks import WEIGHING, Block, blocks
 from convatlas.anatomy.structure.repeats import runs
 from convatlas.anatomy.structure.stages import Stage, stages
-from convatlas.anatomy.structure.tokens import JOINS, LINKED, VOTES, Words, width_of
+from convatlas.anatomy.structure.tokens import JOINS, LINKED, VOTES, Words
 from convatlas.anatomy.structure.wiring import Chain, layers_of
 from convatlas.base.tables import Column, Table
 
@@ -179,9 +179,9 @@ def _line(layer: Layer, words: Words, strides: bool) -> Iterator[str]:
     elif layer.kernel is not None and layer.stride is not None:
         yield _window(layer, words, strides)
     elif layer.kind == VOTES:
-        yield f"{width_of(layer)} capsules of {layer.output[-1]}"
+        yield f"{words.width_of(layer)} capsules of {layer.output[-1]}"
     elif layer.locus == "dense":
-        yield f"{width_of(layer)}-d fc"
+        yield f"{words.width_of(layer)}-d fc"
     elif layer.locus in WEIGHING or layer.macs:
         yield from _numbered(layer, words)
 
@@ -190,13 +190,13 @@ def _window(layer: Layer, words: Words, strides: bool) -> str:
     kernel = "×".join(map(str, layer.kernel or ()))
     stride = f", stride {layer.stride[0]}" if layer.stride and max(layer.stride) > 1 else ""
     if layer.kind == VOTES:
-        return f"{kernel} {layer.kind}, {width_of(layer)}{stride}"
+        return f"{kernel} {layer.kind}, {words.width_of(layer)}{stride}"
     if layer.locus != "convolution":
         return f"{kernel} {layer.kind.replace('pooling', 'pool')}{stride}"
     kind = " dw" if layer.kind == "depthwise convolution" else ""
     groups = f", C={layer.groups}" if layer.kind == "grouped convolution" else ""
     links = f", {words.links(layer)} links" if layer.kind == LINKED else ""
-    return f"{kernel}{kind}, {width_of(layer)}{groups}{links}" + (stride if strides else "")
+    return f"{kernel}{kind}, {words.width_of(layer)}{groups}{links}" + (stride if strides else "")
 
 
 def _numbered(layer: Layer, words: Words) -> Iterator[str]:
@@ -208,7 +208,7 @@ def _numbered(layer: Layer, words: Words) -> Iterator[str]:
 
 def _gate(block: Block, words: Words) -> tuple[str, ...]:
     """Return a squeeze-and-excitation gate as the SE paper writes it: fc, [16, 256]."""
-    layers = [words.layers[number] for branch in block.branches for number in layers_of(branch)]
+    layers = [words.layers[number] for branch in block.branches for number in layers_of(branch) if number > 0]
     widths = [layer.output[0] for layer in layers if layer.locus in WEIGHING]
     return (f"fc, [{', '.join(map(str, widths))}]",) if len(widths) == 2 else ("gate",)
 

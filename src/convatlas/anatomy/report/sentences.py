@@ -9,7 +9,7 @@ from convatlas.anatomy.measure.records import Layer, Measurement, Shape
 from convatlas.anatomy.structure.blocks import WEIGHING, Block, blocks, weighing
 from convatlas.anatomy.structure.repeats import runs
 from convatlas.anatomy.structure.stages import Stage, stages
-from convatlas.anatomy.structure.tokens import LINKED, VOTES, Words, is_map, width_of
+from convatlas.anatomy.structure.tokens import LINKED, VOTES, Words
 from convatlas.anatomy.structure.wiring import Chain
 
 UNSHARED = ("locally connected", "cognitron cells")
@@ -65,7 +65,7 @@ def _row(net_stages: Sequence[Stage], words: Words) -> Iterator[str]:
             yield f"  Then {_other(layer)}"
         moves = layer.locus not in ("activation", "regularization", "normalization")
         if moves or layer.output != words.input_shape(layer) or layer.kind == "local response normalization":
-            yield f"  Outputs {_maps(layer, split)}"
+            yield f"  Outputs {_maps(layer, words, split)}"
 
 
 def _groups(layers: Sequence[Layer]) -> list[int]:
@@ -100,7 +100,7 @@ def _loop(layer: Layer, number: int) -> Iterator[str]:
 def _weighing(layer: Layer, split: int, words: Words, before: Layer | None) -> str:
     """Return the sentence of a layer with weights; `before` is the last such layer."""
     name = NAMES.get(layer.kind, layer.kind.title())
-    source, width = words.input_shape(layer), width_of(layer)
+    source, width = words.input_shape(layer), words.width_of(layer)
     if layer.kind == VOTES:
         return f"{name}: from {source[0]} capsules of {source[1]} to {width} capsules of {layer.output[-1]}"
     if layer.kernel is None or layer.stride is None:
@@ -140,12 +140,14 @@ def _titled(kind: str) -> str:
     return kind if kind[:1].isupper() else kind.title()
 
 
-def _maps(layer: Layer, split: int = 1) -> str:
-    shape = layer.output
-    if not is_map(layer):
+def _maps(layer: Layer, words: Words, split: int = 1) -> str:
+    shape = words.shown[layer.number]
+    if not shape:
+        return "a number"
+    if not words.is_map(layer.number):
         return f"{'×'.join(map(str, shape))} numbers"
     groups = f" ×{split} groups" if split > 1 else ""
-    return f"{_sides((shape[0] // split, *shape[1:]))} feature maps{groups}"
+    return f"{'×'.join(map(str, (*shape[:2], shape[2] // split)))} feature maps{groups}"
 
 
 def _stage(stage: Stage, words: Words) -> str:
@@ -153,7 +155,7 @@ def _stage(stage: Stage, words: Words) -> str:
     count = weighing(stage.chain, words)
     size = f"{count} layer{'s' if count > 1 else ''}: " if count else ""
     content = _summarized(_items(stage.chain, words))
-    return f"{stage.name}: {size}{content}. Outputs {_maps(words.layers[stage.outputs[-1]])}"
+    return f"{stage.name}: {size}{content}. Outputs {_maps(words.layers[stage.outputs[-1]], words)}"
 
 
 def _summarized(items: Sequence[str]) -> str:
@@ -216,9 +218,9 @@ def _plain(layer: Layer, words: Words) -> str:
     if layer.kernel is not None and layer.stride is not None and layer.locus in WEIGHING:
         stride = f" of stride {_pair(layer.stride)}" if max(layer.stride) > 1 else ""
         links = f" by {words.links(layer)} links" if layer.kind == LINKED else ""
-        return f"{'×'.join(map(str, layer.kernel))} {layer.kind} to {width_of(layer)}{links}{stride}"
+        return f"{'×'.join(map(str, layer.kernel))} {layer.kind} to {words.width_of(layer)}{links}{stride}"
     if layer.locus in WEIGHING:
-        return f"fully connected layer to {width_of(layer)}"
+        return f"fully connected layer to {words.width_of(layer)}"
     text = _other(layer)
     return text if layer.kind[:1].isupper() else text.lower()
 

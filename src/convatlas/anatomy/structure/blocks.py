@@ -72,7 +72,7 @@ def _kind(fork: Fork, join: Layer | None, words: Words) -> str:
     side = fork.branches[0] if lengths[0] < lengths[1] else fork.branches[1]
     if lengths[0] == lengths[1]:
         return "sum"
-    kinds = {words.layers[number].locus for number in layers_of(side)}
+    kinds = {words.layers[number].locus for number in layers_of(side) if number > 0}
     return "pooled block" if kinds <= {"pooling", "padding"} else "convolution block"
 
 

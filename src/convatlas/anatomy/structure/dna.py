@@ -24,7 +24,7 @@ from string import ascii_lowercase
 
 from convatlas.anatomy.measure.records import Measurement
 from convatlas.anatomy.structure.repeats import runs
-from convatlas.anatomy.structure.stages import Stage, port, stages
+from convatlas.anatomy.structure.stages import Stage, one_stage, port, stages
 from convatlas.anatomy.structure.tokens import JOINS, Words
 from convatlas.anatomy.structure.wiring import Chain, Fork, Graph, Part
 from convatlas.base.records import Record
@@ -47,12 +47,14 @@ class Dna(Record):
         photo: Height, width and channels of its photo.
         stages: Names and chains in order; equal neighbours are one, named after the first and the last.
         rates: Rates that only training uses.
+        whole: The net as one chain, however its author divided it into stages.
     """
 
     net: str
     photo: tuple[int, ...]
     stages: tuple[tuple[str, str], ...]
     rates: tuple[str, ...]
+    whole: str
 
     def __str__(self) -> str:
         return " | ".join(self.lines())
@@ -64,8 +66,8 @@ class Dna(Record):
 
     @property
     def genes(self) -> str:
-        """Sequence without the stages' names: equal for the same net from two libraries."""
-        return " | ".join(["x".join(map(str, self.photo)), *(row for _, row in self.stages), *self.rates])
+        """Sequence that does not tell the stages: equal for the same net from two libraries."""
+        return " | ".join(["x".join(map(str, self.photo)), self.whole, *self.rates])
 
 
 def dna(anatomy: Measurement) -> Dna:
@@ -84,7 +86,7 @@ def dna(anatomy: Measurement) -> Dna:
     photo = (*shape[1:], shape[0]) if len(shape) == 3 else shape
     most = max((float(layer.setting) for layer in anatomy.layers if layer.kind == "stochastic depth"), default=0.0)
     rates = (f"stochastic depth to {most:.4g}",) if most else ()
-    return Dna(anatomy.name, photo, tuple(kept), rates)
+    return Dna(anatomy.name, photo, tuple(kept), rates, spell(one_stage(anatomy).chain, words, _names(0, [])))
 
 
 def _names(at: int, net_stages: list[Stage]) -> Name:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from convatlas.anatomy.measure.records import Layer, Measurement, Shape
+from convatlas.anatomy.structure.condense import Keep, condensed, nothing
 from convatlas.anatomy.structure.wiring import Chain, Wires, decompose
 
 SOURCE = -1
@@ -55,27 +56,28 @@ def port(number: int) -> int:
     return -2 - number
 
 
-def wires_of(anatomy: Measurement, everything: bool = False) -> dict[int, tuple[int, ...]]:
-    """Return the numbers of the layers (0: the photo) that feed each layer that does something.
+def wires_of(anatomy: Measurement, keep: Keep = nothing) -> dict[int, tuple[int, ...]]:
+    """Return the numbers of the layers (0: the photo) that feed each layer of the condensed net that does something.
 
     Layers that only training needs are skipped, and borders that only one window reads: they belong to that window.
-    `everything` keeps both. What is concatenated with an existing concatenation reads that instead of its parts.
+    Those named by `keep` are not. What is concatenated with an existing concatenation reads that instead of its parts.
     """
-    borders = folded_borders(anatomy)
-    shapes = {0: anatomy.input} | {layer.number: layer.output for layer in anatomy.layers}
+    net = condensed(anatomy, keep)
+    borders = folded_borders(net)
+    shapes = {0: net.input} | {layer.number: layer.output for layer in net.layers}
     made_by = {0: 0}
     joins: dict[tuple[int, ...], int] = {}
     wires: dict[int, tuple[int, ...]] = {}
-    for layer in anatomy.layers:
+    for layer in net.layers:
         before = tuple(dict.fromkeys(made_by[number] for number in layer.inputs))
-        nothing = layer.number in borders or layer.kind in (*UNSEEN, JOIN) or _idle(layer, shapes[layer.inputs[0]])
+        idle = layer.number in borders or layer.kind in (*UNSEEN, JOIN) or _idle(layer, shapes[layer.inputs[0]])
         # Layers with weights do something: for example the class token concatenated with the only traced input.
-        if not everything and len(before) == 1 and nothing and not layer.parameters:
+        if not keep(layer) and len(before) == 1 and idle and not layer.parameters:
             made_by[layer.number] = before[0]
             continue
         made_by[layer.number] = layer.number
         wires[layer.number] = before
-        if layer.kind == JOIN and not everything:
+        if layer.kind == JOIN and not keep(layer):
             joins[before] = layer.number
             known = next((part for end in range(len(before) - 1, 1, -1) if (part := before[:end]) in joins), ())
             wires[layer.number] = (joins[known], *before[len(known) :]) if known else before
@@ -83,10 +85,11 @@ def wires_of(anatomy: Measurement, everything: bool = False) -> dict[int, tuple[
 
 
 def _idle(layer: Layer, before: Shape) -> bool:
-    """Return whether a layer is set to do nothing: a border of no pixels, dropout at a rate of 0."""
-    return (layer.kind == BORDER and layer.output == before and layer.padding == (0, 0)) or (
-        layer.kind == "dropout" and layer.setting == "0"
-    )
+    """Return whether a layer does nothing: a border of no pixels, dropout at a rate of 0, pooling to the same size."""
+    if layer.kind == "dropout":
+        return layer.setting == "0"
+    same = layer.kind == BORDER and layer.padding == (0, 0)
+    return layer.output == before and (same or layer.kind.startswith("adaptive "))
 
 
 def folded_borders(anatomy: Measurement) -> set[int]:
@@ -96,13 +99,35 @@ def folded_borders(anatomy: Measurement) -> set[int]:
     return {layer.number for layer in anatomy.layers if layer.kind == BORDER and readers[layer.number] == 1} & windows
 
 
-def stages(anatomy: Measurement, everything: bool = False) -> list[Stage]:
-    """Return the stages in the order of execution; `everything` as in `wires_of`."""
-    wires = wires_of(anatomy, everything)
-    layers = [layer for layer in anatomy.layers if layer.number in wires]
-    groups = list(_groups(layers, len(layers), 0))
+def stages(anatomy: Measurement, keep: Keep = nothing) -> list[Stage]:
+    """Return the stages in the order of execution; `keep` as in `wires_of`."""
+    net = condensed(anatomy, keep)
+    wires = wires_of(net, keep)
+    layers = [layer for layer in net.layers if layer.number in wires]
+    groups = _with_unnamed(list(_groups(layers, len(layers), 0)))
     read = {number for before in wires.values() for number in before}
     return [_stage(name, run, wires, read) for name, run in groups]
+
+
+def one_stage(anatomy: Measurement) -> Stage:
+    """Return the whole net as one stage."""
+    net = condensed(anatomy)
+    wires = wires_of(net)
+    layers = [layer for layer in net.layers if layer.number in wires]
+    return _stage(net.name, layers, wires, {number for before in wires.values() for number in before})
+
+
+def _with_unnamed(groups: Sequence[tuple[str, list[Layer]]]) -> list[tuple[str, list[Layer]]]:
+    """Return the groups, those of functions that the net itself calls before a module joined with the module's."""
+    result: list[tuple[str, list[Layer]]] = []
+    waiting: list[Layer] = []
+    for at, (name, run) in enumerate(groups):
+        if not any(layer.name or layer.parameters for layer in run) and at + 1 < len(groups):
+            waiting += run
+        else:
+            result.append((name, [*waiting, *run]))
+            waiting = []
+    return result
 
 
 def _stage(name: str, run: Sequence[Layer], wires: Wires, read: set[int]) -> Stage:

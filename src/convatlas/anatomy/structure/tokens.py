@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import ceil, prod
 
 from convatlas.anatomy.measure.records import Layer, Measurement, Shape
+from convatlas.anatomy.structure.condense import ATTENTION, condensed
+from convatlas.anatomy.structure.layouts import channels_last
 from convatlas.anatomy.structure.stages import folded_borders
 from convatlas.genes.label import token_of
 
@@ -49,18 +51,6 @@ VOTES, LINKED = "capsule votes", "linked convolution"
 """Kinds whose width and weights are counted differently from others."""
 
 
-def is_map(layer: Layer) -> bool:
-    """Whether a layer gives maps (C, H, W); a dense layer with three axes has another order."""
-    return len(layer.output) == 3 and layer.locus != "dense"
-
-
-def width_of(layer: Layer) -> int:
-    """Number of channels, units or capsule types that a layer with weights gives."""
-    if layer.kind == VOTES:
-        return layer.output[-2]
-    return layer.output[-1 if layer.locus == "dense" else 0]
-
-
 @dataclass(frozen=True)
 class Word:
     """The token of one layer, by its parts.
@@ -98,21 +88,28 @@ class Word:
         return self.head + self.window + self.dilation
 
 
-def _seen(layer: Layer) -> Shape:
-    return (*layer.output[1:], layer.output[0]) if is_map(layer) else layer.output
-
-
 class Words:
     """Tokens of a net's layers by number, with their output shapes, also with channels last (`shown`)."""
 
     def __init__(self, anatomy: Measurement):
-        self.layers: Mapping[int, Layer] = {layer.number: layer for layer in anatomy.layers}
-        self.shapes: dict[int, Shape] = {0: anatomy.input}
-        self.shapes |= {layer.number: layer.output for layer in anatomy.layers}
-        photo = anatomy.input
-        self.shown: dict[int, Shape] = {0: (*photo[1:], photo[0]) if len(photo) == 3 else photo}
-        self.shown |= {layer.number: _seen(layer) for layer in anatomy.layers}
-        self.borders = folded_borders(anatomy)
+        net = condensed(anatomy)
+        self.layers: Mapping[int, Layer] = {layer.number: layer for layer in net.layers}
+        self.shapes: dict[int, Shape] = {0: net.input} | {layer.number: layer.output for layer in net.layers}
+        self.sides = net.sides
+        self.shown = {number: channels_last(shape, self.sides[number]) for number, shape in self.shapes.items()}
+        self.borders = folded_borders(net)
+
+    def width_of(self, layer: Layer) -> int:
+        """Number of channels, units or capsule types that a layer with weights gives."""
+        if layer.kind == VOTES:
+            return layer.output[-2]
+        # A single number has no sides.
+        shape = self.shown[layer.number] if layer.locus == "dense" else layer.output[:1]
+        return shape[-1] if shape else 1
+
+    def is_map(self, number: int) -> bool:
+        """Whether a layer gives maps, which have rows, columns and channels."""
+        return len(self.shapes[number]) == 3 and self.sides[number] is not None and self.layers[number].locus != "dense"
 
     def input_shape(self, layer: Layer) -> Shape:
         """Shape of a layer's input, before any separate padding layer."""
@@ -138,10 +135,25 @@ class Words:
             border=self._border(layer, before) if layer.kernel or layer.kind == "padding" else "",
             dilation=f"d{_sides(layer.dilation)}" if layer.dilation and max(layer.dilation) > 1 else "",
             groups=f"g{layer.groups}" if layer.kind == "grouped convolution" else "",
-            width=f"-{width_of(layer)}" if wide else "",
-            bias=_bias(layer, before) if weighs or head == "bn" else "",
+            width=f"-{self.width_of(layer)}" if wide else "",
+            bias=self._bias(layer) if weighs or head == "bn" or layer.kind == ATTENTION else "",
             setting=":" + layer.setting.replace(" ", ",") if layer.setting else "",
         )
+
+    def _bias(self, layer: Layer) -> str:
+        numbers = f"({layer.parameters})" if layer.parameters else ""
+        if layer.kind == ATTENTION:
+            return numbers
+        width = self.width_of(layer)
+        if layer.kind == "batch normalization":
+            width = layer.output[0]
+            return {4 * width: "", 3 * width: "*", 2 * width: "0"}.get(layer.parameters, numbers)
+        before = self.input_shape(layer)
+        if layer.kernel is not None:
+            weights = width * (before[0] // (layer.groups or 1)) * layer.kernel[0] * layer.kernel[1]
+        else:
+            weights = width * (self.shown[self._bare(layer)[0]] or (1,))[-1]
+        return {weights: "", weights + width: "b"}.get(layer.parameters, numbers)
 
     def _bare(self, layer: Layer) -> tuple[int, tuple[int, int]]:
         """Input of a layer before any separate padding layer, and the padding (above, left) that such a layer adds."""
@@ -205,16 +217,3 @@ def _window(layer: Layer) -> str:
 
 def _sides(pair: tuple[int, int]) -> str:
     return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"
-
-
-def _bias(layer: Layer, before: Shape) -> str:
-    if layer.kind == "batch normalization":
-        channels = layer.output[0]
-        return {4 * channels: "", 3 * channels: "*", 2 * channels: "0"}.get(layer.parameters, f"({layer.parameters})")
-    if layer.kernel is not None:
-        width = layer.output[0]
-        weights = width * (before[0] // (layer.groups or 1)) * layer.kernel[0] * layer.kernel[1]
-    else:
-        width = layer.output[-1]
-        weights = width * before[-1]
-    return {weights: "", weights + width: "b"}.get(layer.parameters, f"({layer.parameters})")

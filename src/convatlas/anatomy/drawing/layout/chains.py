@@ -118,10 +118,10 @@ def _offsets(branches: Sequence[ChainLayout], centred: bool, ordered: bool) -> l
 
 
 class FrameLayout:
-    """A chain in a frame with a name, which stands for `times` equal ones."""
+    """A chain in a frame with a name, which stands for `times` equal ones, the last of which outputs `shape`."""
 
-    def __init__(self, chain: ChainLayout, name: str, times: int = 1):
-        self.chain, self.times, self.shape = chain, times, chain.shape
+    def __init__(self, chain: ChainLayout, name: str, times: int = 1, shape: Shape = ()):
+        self.chain, self.times, self.shape = chain, times, shape or chain.shape
         badge = text_width(f"×{times}", LINE, True) + 14 if times > 1 else 0.0
         self.name = name
         self.frame = max(chain.width + 2 * SIDE, text_width(name, TINY) + badge + 22)

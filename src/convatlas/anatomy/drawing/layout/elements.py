@@ -157,6 +157,6 @@ class Joint:
             canvas.line((x + self.core, y), (x + self.core + 4, y))
             shapes += _strips(self.unit.after, x + self.core + 4, y - STRIP / 2, self.after)
         if self.tag:
-            shapes += tag(self.tag, x + self.width, y - 16)
+            shapes += tag(self.tag, x + self.width, y - (self.above if self.bar else 16))
         if shapes:
             canvas.front.append(Group(tuple(shapes), canvas.titled(self.unit.layers), self.unit.layers))

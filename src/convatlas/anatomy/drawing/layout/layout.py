@@ -9,6 +9,7 @@ from convatlas.anatomy.drawing.layout.chains import ChainLayout, ForkLayout, Fra
 from convatlas.anatomy.drawing.layout.elements import Element, EntryBox, Joint, UnitBox
 from convatlas.anatomy.drawing.layout.graph import GraphLayout
 from convatlas.anatomy.drawing.layout.recurrence import RecurrenceLayout
+from convatlas.anatomy.drawing.layout.rows import RowsLayout, rows
 from convatlas.anatomy.drawing.sketch.pieces import (
     Entry,
     ForkPiece,
@@ -25,6 +26,9 @@ from convatlas.anatomy.drawing.sketch.pieces import (
 from convatlas.anatomy.measure.records import Shape
 from convatlas.anatomy.structure.tokens import Words
 
+NARROW, INDENT = 640.0, 60.0
+"""Width below which no chain is divided, and by how much what holds others is wider than they are."""
+
 
 class Layout:
     """Turns sketches into elements.
@@ -37,17 +41,23 @@ class Layout:
     def __init__(self, entries: Callable[[int], str], tags: Mapping[int, str]):
         self.entries, self.tags = entries, tags
 
-    def chain(self, sketch: Sketch, before: Shape, lead: bool = False, tail: bool = False) -> ChainLayout:
-        """Return a sketch on one line."""
+    def chain(
+        self, sketch: Sketch, before: Shape, room: float = NARROW, lead: bool = False, tail: bool = False
+    ) -> ChainLayout:
+        """Return a sketch on one line, or on several as one element of it if it is wider than `room`."""
         elements: list[Element] = []
         shape = before
         for piece in sketch:
-            elements.append(self.element(piece, shape))
+            elements.append(self.element(piece, shape, room))
             shape = elements[-1].shape or shape
-        return ChainLayout(elements, before, lead, tail)
+        chain = ChainLayout(elements, before, lead, tail)
+        if chain.width <= room or len(elements) == 1:
+            return chain
+        return ChainLayout([RowsLayout(rows(elements, before, room))], before, lead, tail)
 
-    def element(self, piece: Piece, before: Shape) -> Element:
-        """Return the element of a piece."""
+    def element(self, piece: Piece, before: Shape, room: float = NARROW) -> Element:
+        """Return the element of a piece, about as wide as `room` at most where it can be divided."""
+        inside = max(room - INDENT, NARROW)
         if isinstance(piece, Unit):
             return Joint(piece, 0, 0, self._tag(piece)) if piece.sign else UnitBox(piece, self._tag(piece))
         if isinstance(piece, Entry):
@@ -57,7 +67,7 @@ class Layout:
         if isinstance(piece, ForkPiece):
             # A sum has the shape of its terms, which is written behind the sum.
             labelled = piece.join.sign not in ("+", "×")
-            branches = [self.chain(branch, before, lead=True, tail=labelled) for branch in piece.branches]
+            branches = [self.chain(branch, before, inside, lead=True, tail=labelled) for branch in piece.branches]
             return ForkLayout(branches, piece.join, before, self._tag(piece.join))
         if isinstance(piece, GraphPiece):
             shapes: list[Shape] = []
@@ -67,14 +77,13 @@ class Layout:
                 # The shape after poolings and borders is that of the convolutions behind them.
                 last = sketch[-1]
                 labelled = isinstance(last, Unit) and last.locus in ("convolution", "dense")
-                nodes.append(self.chain(sketch, source, tail=labelled))
+                nodes.append(self.chain(sketch, source, NARROW, tail=labelled))
                 shapes.append(nodes[-1].shape)
             return GraphLayout(
                 nodes, [inputs for _, inputs in piece.nodes], piece.ends, piece.join, before, self._tag(piece.join)
             )
-        if isinstance(piece, Repeat):
-            return FrameLayout(self.chain(piece.sketch, before), piece.name, piece.times)
-        return FrameLayout(self.chain(piece.sketch, before), piece.name)
+        times, shape = (piece.times, piece.shape) if isinstance(piece, Repeat) else (1, ())
+        return FrameLayout(self.chain(piece.sketch, before, inside), piece.name, times, shape)
 
     def _tag(self, unit: Unit) -> str:
         return next((self.tags[number] for number in unit.layers if number in self.tags), "")

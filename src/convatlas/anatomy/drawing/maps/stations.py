@@ -12,7 +12,7 @@ from convatlas.anatomy.drawing.sketch.pieces import Recurrence, Unit
 from convatlas.anatomy.drawing.sketch.sketcher import Sketcher
 from convatlas.anatomy.measure.records import Layer, Measurement, Shape
 from convatlas.anatomy.structure.stages import Stage, stages
-from convatlas.anatomy.structure.tokens import Words, is_map
+from convatlas.anatomy.structure.tokens import Words
 
 MOST = 14
 """Stations on a line; a net with more is shown by its stages, or else by the sizes of its maps."""
@@ -101,12 +101,12 @@ def _units(net_stages: Sequence[Stage], words: Words) -> list[Station]:
         held = own or held
         later = (_groups(other, words) for other in units[units.index(unit) + 1 :])
         groups = max(held, next((count for count in later if count), 1))
-        flat = not is_map(layers[-1])
+        flat = not words.is_map(unit.layers[-1])
         split = groups if 1 < groups < 4 and not flat else 1
         attached = " · ".join(name for name, _ in (*unit.before, *unit.after) if not name.startswith("drop"))
         lines = tuple(line for line in (*unit.text[:1], attached) if line)
         crosses = own == 1 and bool(result) and result[-1].groups == split > 1
-        shape = layers[-1].output
+        shape = _sides(layers[-1], words)
         result.append(Station(_name(layers), shape, lines, unit.locus, window, split, unit.layers, crosses, flat))
     return result
 
@@ -141,7 +141,15 @@ def _stage(group: Sequence[Stage], before: Layer | None, words: Words) -> Statio
     name = names[0] if len(names) == 1 else f"{names[0]} – {names[-1]}"
     locus = counts.most_common(1)[0][0] if counts else layers[-1].locus
     numbers = tuple(layer.number for layer in layers)
-    return Station(name, last.output, (*text, *extra), locus, _window(before, last), 1, numbers, flat=not is_map(last))
+    flat = not words.is_map(last.number)
+    window = _window(before, last)
+    return Station(name, _sides(last, words), (*text, *extra), locus, window, 1, numbers, flat=flat)
+
+
+def _sides(layer: Layer, words: Words) -> Shape:
+    """Return the shape of a layer's output: of maps (C, H, W)."""
+    shape = words.shown[layer.number]
+    return (shape[-1], *shape[:-1]) if words.is_map(layer.number) else shape
 
 
 def _window(before: Layer | None, last: Layer) -> tuple[int, int] | None:

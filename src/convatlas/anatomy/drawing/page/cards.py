@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,6 +10,7 @@ from convatlas.anatomy.drawing.labels import amount, shape_text
 from convatlas.anatomy.drawing.layout.chains import ChainLayout
 from convatlas.anatomy.drawing.layout.elements import Element
 from convatlas.anatomy.drawing.layout.layout import Layout, add_frames
+from convatlas.anatomy.drawing.layout.rows import rows
 from convatlas.anatomy.drawing.sketch.pieces import (
     Entry,
     ForkPiece,
@@ -21,6 +22,7 @@ from convatlas.anatomy.drawing.sketch.pieces import (
     fold_repeats,
     numbers,
     patterns,
+    sizes,
 )
 from convatlas.anatomy.drawing.sketch.sketcher import Sketcher
 from convatlas.anatomy.measure.records import Shape
@@ -65,24 +67,24 @@ class Plan:
             amount(sum(layer.parameters for layer in layers), "parameters"),
         ]
         macs = sum(layer.macs for layer in layers)
-        return " · ".join([*parts, *([amount(macs, "MACs")] if macs else [])])
+        return " · ".join(part for part in [*parts, *([amount(macs, "MACs")] if macs else [])] if part)
 
 
 def plan_cards(
-    net_stages: Sequence[Stage], words: Words, sketchers: Sequence[Sketcher], opened: int | None
+    net_stages: Sequence[Stage], words: Words, sketchers: Sequence[Sketcher], opened: Container[int] = ()
 ) -> list[Plan]:
-    """Return the cards of a net's stages; `opened` is the index of the stage that is drawn with all its layers."""
+    """Return the cards of a net's stages; `opened` are the indices of those that are drawn with all their layers."""
     result: list[Plan] = []
     drawn: dict[str, str] = {}
     for at, stage in enumerate(net_stages):
         sketch = sketchers[at].sketch(stage.chain)
         if len(stage.sources) == 1 and stage.sources[0] != (net_stages[at - 1].end if at else 0):
             sketch = (Entry(stage.sources[0], words.shown[stage.sources[0]]), *sketch)
-        if at == opened:
+        if at in opened:
             opened_here = partial(_is_open, words, sketchers[at])
             result.append(Plan([stage], fold_repeats(add_frames(sketch, words, stage.name), opened_here)))
             continue
-        last = result[-1] if result and not (opened is not None and opened == at - 1) else None
+        last = result[-1] if result and at - 1 not in opened else None
         follows = at > 0 and stage.sources == net_stages[at - 1].outputs == (net_stages[at - 1].end,)
         kind = _kind(sketch)
         if (
@@ -92,12 +94,12 @@ def plan_cards(
             and (kind == SMALL or _same_size(last.stages[-1], stage, words))
         ):
             result[-1] = Plan([*last.stages, stage], last.sketch + sketch, kind=kind)
-        elif last and patterns(last.sketch) == patterns(sketch) and _alike(last.stages[-1], stage, net_stages):
+        elif last and _equal(last.sketch, sketch) and _alike(last.stages[-1], stage, net_stages):
             result[-1] = replace(last, stages=[*last.stages, stage], times=last.times + 1, kind="")
         else:
             result.append(Plan([stage], sketch, kind=kind))
     for at, plan in enumerate(result):
-        if opened is not None and net_stages[opened] in plan.stages:
+        if net_stages.index(plan.stages[0]) in opened:
             continue
         shown = plan.stages[0]
         single = len(plan.stages) == plan.times
@@ -109,6 +111,11 @@ def plan_cards(
             drawn.setdefault(look, plan.stages[0].name)
         result[at] = replace(plan, sketch=sketch)
     return result
+
+
+def _equal(first: Sketch, second: Sketch) -> bool:
+    """Return whether two stages are drawn alike, on maps of the same sizes, which are written once."""
+    return patterns(first) == patterns(second) and list(sizes(first)) == list(sizes(second))
 
 
 def _is_open(words: Words, sketcher: Sketcher, piece: Piece) -> bool:
@@ -168,16 +175,11 @@ def _again(name: str, plan: Plan, words: Words) -> Sketch:
 
 def break_lines(plan: Plan, layout: Layout, before: Shape) -> list[ChainLayout]:
     """Return the plan's sketch on lines of at most `WIDEST`."""
-    done: list[ChainLayout] = []
-    run: list[Element] = []
-    start = shape = before
-    labelled = len(plan.stages[0].sources) == 1 and not isinstance(plan.sketch[0], Entry)
-    whole = layout.chain(plan.sketch, before).width <= SPARE * WIDEST
+    elements: list[Element] = []
+    shape = before
     for piece in plan.sketch:
-        element = layout.element(piece, shape)
-        if run and not whole and ChainLayout([*run, element], start).width > WIDEST:
-            done.append(ChainLayout(run, start, labelled=labelled))
-            run, start, labelled = [], shape, False
-        run.append(element)
-        shape = element.shape or shape
-    return [*done, ChainLayout(run, start, labelled=labelled)]
+        elements.append(layout.element(piece, shape, WIDEST))
+        shape = elements[-1].shape or shape
+    labelled = len(plan.stages[0].sources) == 1 and not isinstance(plan.sketch[0], Entry)
+    whole = ChainLayout(elements, before, labelled=labelled)
+    return [whole] if whole.width <= SPARE * WIDEST else rows(elements, before, WIDEST, labelled)

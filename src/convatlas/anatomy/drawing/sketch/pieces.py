@@ -72,12 +72,13 @@ class GraphPiece:
 
 @dataclass(frozen=True)
 class Repeat:
-    """A sketch that repeats: drawn once, with `times`; `rest` are the layers of the other times."""
+    """A sketch that repeats: drawn once, with `times`; `rest` are the layers of the other times, `shape` the last's."""
 
     sketch: Sketch
     times: int
     rest: tuple[int, ...] = ()
     name: str = ""
+    shape: Shape = ()
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,30 @@ def patterns(sketch: Sequence[Piece], widths: bool = True) -> str:
     return " ".join(pattern(piece, widths) for piece in sketch)
 
 
+def sizes(sketch: Sequence[Piece]) -> Iterator[Shape]:
+    """Yield the rows and columns of the outputs of all units in a sketch."""
+    for piece in sketch:
+        if isinstance(piece, Unit):
+            yield piece.shape[:-1]
+        elif isinstance(piece, ForkPiece):
+            for branch in piece.branches:
+                yield from sizes(branch)
+            yield piece.join.shape[:-1]
+        elif isinstance(piece, GraphPiece):
+            for inner, _ in piece.nodes:
+                yield from sizes(inner)
+            yield piece.join.shape[:-1]
+        elif isinstance(piece, Repeat | Frame):
+            yield from sizes(piece.sketch)
+
+
+def shape_after(piece: Piece) -> Shape:
+    """Return the shape of a piece's output; () where branches do not meet."""
+    if isinstance(piece, ForkPiece | GraphPiece):
+        return piece.join.shape
+    return shape_after(piece.sketch[-1]) if isinstance(piece, Frame) else piece.shape
+
+
 def count_boxes(sketch: Sequence[Piece]) -> int:
     """Return how many boxes a sketch draws."""
     count = 0
@@ -156,20 +181,22 @@ def count_boxes(sketch: Sequence[Piece]) -> int:
 def fold_repeats(sketch: Sketch, opened: Callable[[Piece], bool] = lambda piece: False) -> Sketch:
     """Return the sketch with repeats drawn once: of at least two boxes, or of four equal pieces; inner parts first.
 
-    Pieces that are `opened` stay as they are, and by themselves.
+    Those on maps of other sizes are no repeats, as sizes are written once. Pieces that are `opened` stay as they are,
+    and by themselves.
     """
     inner = tuple(piece if opened(piece) else _inside(piece) for piece in sketch)
     result: list[Piece] = []
-    for run in runs([f"{at}" if opened(piece) else pattern(piece) for at, piece in enumerate(inner)]):
+    signs = [f"{at}" if opened(piece) else (pattern(piece), *sizes([piece])) for at, piece in enumerate(inner)]
+    for run in runs(signs):
         once = inner[run.start : run.start + run.length]
         again = inner[run.start + run.length : run.start + run.length * run.times]
         if run.times > 1 and (count_boxes(once) > 1 or run.times > 3):
             only, last = once[0], (once + again)[-1]
             if len(once) == 1 and isinstance(only, Frame) and isinstance(last, Frame):
                 name = f"{only.name} – {last.name}"
-                result.append(Repeat(only.sketch, run.times, tuple(numbers(again)), name))
+                result.append(Repeat(only.sketch, run.times, tuple(numbers(again)), name, shape_after(last)))
             else:
-                result.append(Repeat(once, run.times, tuple(numbers(again))))
+                result.append(Repeat(once, run.times, tuple(numbers(again)), shape=shape_after(last)))
         else:
             result += [*once, *again]
     return tuple(result)

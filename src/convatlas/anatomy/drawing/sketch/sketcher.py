@@ -76,7 +76,7 @@ class Sketcher:
             fits = isinstance(last, Unit | ForkPiece | GraphPiece) and not self._is_fine(last)
             if fits and isinstance(last, Unit) and (last.text or last.sign):
                 pieces[-1] = self._followed(last, strip, layer)
-            elif fits and isinstance(last, ForkPiece | GraphPiece):
+            elif fits and isinstance(last, ForkPiece | GraphPiece) and self._beside(layer, last.join):
                 pieces[-1] = replace(last, join=self._followed(last.join, strip, layer))
             elif fits and isinstance(last, Unit):
                 pieces[-1] = replace(last, before=(*last.before, strip), layers=(*last.layers, number), shape=shape)
@@ -98,6 +98,12 @@ class Sketcher:
     def _is_fine(self, piece: Unit | ForkPiece | GraphPiece) -> bool:
         unit = piece if isinstance(piece, Unit) else piece.join
         return any(self.fine(self.words.layers[number]) for number in unit.layers)
+
+    def _beside(self, layer: Layer, join: Unit) -> bool:
+        """Return whether a layer stands in the module of a joint, not in one around it."""
+        inside = layer.name.rpartition(".")[0].split(".") if "." in layer.name else []
+        paths = [self.words.layers[number].name.split(".") for number in join.layers[:1]]
+        return not paths or layer.name == "" or len(paths[0]) - len(inside) < 2 or paths[0][: len(inside)] != inside
 
     def _separable(self, last: Unit, layer: Layer) -> bool:
         """Return whether a layer is the 1 x 1 convolution right behind a depthwise one."""
