@@ -7,6 +7,7 @@ import json
 import pytest
 import timm
 import torch
+import torchvision
 from tests.anatomy.once import measured
 from tests.nets.nets import SMALL
 from torch import nn
@@ -111,14 +112,22 @@ def test_a_swapped_gene_shows(locus: str) -> None:
         found.add(text)
 
 
-def test_two_makers_of_one_net() -> None:
+TWINS = {
+    "resnet18": "resnet18", "resnet50": "", "resnet101": "", "densenet121": "", "convnext_tiny": "", "wide_resnet50_2": "",
+    "resnext50_32x4d": "resnext50_32x4d",
+}  # fmt: skip
+"""Nets that torchvision and timm share, and the name of ours where it is the same net."""
+
+
+@pytest.mark.parametrize("name", list(TWINS))
+def test_two_makers_write_one_dna(name: str) -> None:
     """Their stages have other names, and begin and end elsewhere."""
     with torch.device("meta"):
-        timms = ca.measure(timm.create_model("resnet18"), size=224)
-    torchvisions, ours = ca.measure("torchvision.models:resnet18"), measured("resnet18")
-    found = [dna(anatomy) for anatomy in (timms, torchvisions, ours)]
-    assert len({tuple(name for name, _ in one.stages) for one in found}) == 3
-    assert len({one.genes.replace(" |", "").replace("gap flat", "gap") for one in found}) == 1
+        nets = [timm.create_model(name), torchvision.models.get_model(name, weights=None)]
+    found = [dna(ca.measure(net, size=224)) for net in nets]
+    found += [dna(measured(TWINS[name]))] if TWINS[name] else []
+    assert len({one.genes for one in found}) == 1
+    assert len({one.stages for one in found}) == len(found)
 
 
 def test_it_goes_to_json() -> None:

@@ -57,6 +57,7 @@ def check(anatomy: Anatomy) -> None:
     picture = anatomy.draw()
     check_words(picture)
     check_blocks(picture)
+    assert picture.width <= 2600
     check_words(anatomy.draw(style="boxes"))
     assert picture.svg() == anatomy.draw().svg()
 

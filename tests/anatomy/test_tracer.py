@@ -90,7 +90,7 @@ def test_outputs_are_all_that_an_operation_gives() -> None:
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
             return x.exp(), x[:, :1].sin()
 
-    (operation,) = trace(Pair(), X, keep="values")
+    (operation,) = trace(nn.Sequential(Pair()), X, keep="values")
     assert [tuple(tensor.shape) for tensor in operation.outputs] == [(1, 3, 9, 9), (1, 1, 9, 9)]
     assert torch.equal(operation.outputs[1], X[:, :1].sin())
 

@@ -1,9 +1,9 @@
 """Trace the calls of a net: which operations it runs, in which order, on which tensors.
 
-A leaf module is one operation, however many functions it calls, unless it is a whole net of a user's own. A function that a composite module calls itself (a
-functional ReLU, a sum, a concatenation) is also an operation, owned by that module. In nets of the atlas each operation
-is a leaf; foreign nets mix both. Work below the level of calls (a TorchScript function) or outside PyTorch (a NumPy
-function) becomes an operation called "unknown".
+A leaf module is one operation, however many functions it calls, unless it is a whole net of a user's own. A function
+that a composite module calls itself (a functional ReLU, a sum, a concatenation) is also an operation, owned by that
+module. In nets of the atlas each operation is a leaf; foreign nets mix both. Work below the level of calls (a
+TorchScript function) or outside PyTorch (a NumPy function) becomes an operation called "unknown".
 """
 
 from __future__ import annotations

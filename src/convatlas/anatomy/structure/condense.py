@@ -82,23 +82,29 @@ def condensed(anatomy: Measurement, keep: Keep = nothing) -> Condensed:
 
 
 def _restored(layers: Sequence[Layer], sides: dict[int, int | None]) -> list[Layer]:
-    """Return the layers, with the shape of a map where views bring a map's shape back, as that of windows does.
+    """Return the layers, with the shape of a map where views bring a map's shape back, as of windows or another batch.
 
     The sides of these layers are changed in `sides`.
     """
     readers = Counter(number for layer in layers for number in layer.inputs)
     shapes = {layer.number: layer.output for layer in layers}
     maps: dict[Shape, int | None] = {}
+    known: dict[Shape, int | None] = {}
     roots: dict[int, int] = {}
     changed: dict[int, Shape] = {}
     for layer in layers:
         source = layer.inputs[0]
         if layer.kind in VIEWS and readers[source] == 1:
             root = roots[layer.number] = roots.get(source, source)
-            if layer.output in maps and layer.output != shapes.get(root, layer.output):
-                changed[root], sides[root] = layer.output, maps[layer.output]
-        elif layer.kernel is not None or layer.kind in ("sum", "product"):
-            maps.setdefault(layer.output, sides[layer.number])
+            before = shapes.get(root, layer.output)
+            # The side of another batch is lost in the shape.
+            found = known if prod(layer.output) > prod(before) else maps
+            if layer.output in found and layer.output != before:
+                changed[root], sides[root] = layer.output, found[layer.output]
+        elif layer.kind not in VIEWS:
+            known.setdefault(layer.output, sides[layer.number])
+            if layer.kernel is not None or layer.kind in ("sum", "product"):
+                maps.setdefault(layer.output, sides[layer.number])
     return [replace(layer, output=changed.get(layer.number, layer.output)) for layer in layers]
 
 

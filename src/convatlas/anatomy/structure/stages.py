@@ -105,6 +105,8 @@ def stages(anatomy: Measurement, keep: Keep = nothing) -> list[Stage]:
     wires = wires_of(net, keep)
     layers = [layer for layer in net.layers if layer.number in wires]
     groups = _with_unnamed(list(_groups(layers, len(layers), 0)))
+    if len(groups) == 1 and not any(layer.name for layer in layers):
+        groups = [(net.name, layers)]
     read = {number for before in wires.values() for number in before}
     return [_stage(name, run, wires, read) for name, run in groups]
 

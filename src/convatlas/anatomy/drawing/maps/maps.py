@@ -90,7 +90,7 @@ def _stacks(net_stations: Sequence[Station]) -> list[Stack]:
             wide, tall = (share * (14 + 96 * sqrt(side / largest)) for side in (shape[2], shape[1]))
             stacks.append(Stack(station, wide, tall, min(12, 1 + round(log2(shape[0] / station.groups)))))
         else:
-            stacks.append(Stack(station, 10, 24 + 11 * log2(max(shape[0], 2)), 1, flat=True))
+            stacks.append(Stack(station, 10, 24 + 11 * log2(max((*shape, 2)[0], 2)), 1, flat=True))
     return stacks
 
 

@@ -50,7 +50,7 @@ class Station:
     def size(self) -> str:
         """Shape as LeNet-5's picture writes it: 6@28×28, that of two groups as 2 × 3@28×28."""
         if self.flat:
-            return shape_text(self.shape)
+            return shape_text(self.shape) or "a number"
         each = f"{self.shape[0] // self.groups}@{shape_text(self.shape[1:])}"
         return each if self.groups == 1 else f"{self.groups} × {each}"
 
