@@ -1,4 +1,4 @@
-"""What a reader sees of a net: attention as one layer, no views, shapes with their channels last, no end in an error."""
+"""What a reader sees of a net: attention as one layer, no views, shapes with channels last, no end in an error."""
 
 from __future__ import annotations
 

@@ -113,8 +113,8 @@ def test_a_swapped_gene_shows(locus: str) -> None:
 
 
 TWINS = {
-    "resnet18": "resnet18", "resnet50": "", "resnet101": "", "densenet121": "", "convnext_tiny": "", "wide_resnet50_2": "",
-    "resnext50_32x4d": "resnext50_32x4d",
+    "resnet18": "resnet18", "resnet50": "", "resnet101": "", "densenet121": "", "convnext_tiny": "",
+    "wide_resnet50_2": "", "resnext50_32x4d": "resnext50_32x4d",
 }  # fmt: skip
 """Nets that torchvision and timm share, and the name of ours where it is the same net."""
 
