@@ -53,15 +53,15 @@ def _inside(anatomy: Measurement, expand: str) -> Keep:
     Raises:
         UnknownName: There is no such stage or block.
     """
-    found = next((stage for stage in stages(anatomy) if stage.name == expand), None)
+    named = next((stage for stage in stages(anatomy) if stage.name == expand), None)
     # A stage of single layers has a name of its own: that of the first and the last.
-    own = {layer.number for layer in found.layers} if found else set()
+    own = {layer.number for layer in named.layers} if named else set()
     inside = {
         layer.number
         for layer in anatomy.layers
         if layer.number in own or layer.name == expand or layer.name.startswith(f"{expand}.")
     }
-    if not inside or (found is None and not any(layer.name.startswith(f"{expand}.") for layer in anatomy.layers)):
+    if not inside or (named is None and not any(layer.name.startswith(f"{expand}.") for layer in anatomy.layers)):
         names = [stage.name for stage in stages(anatomy)]
         raise unknown("stage or block", expand, _openable(names, {layer.name for layer in anatomy.layers}))
     return lambda layer: layer.number in inside

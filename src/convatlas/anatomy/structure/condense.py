@@ -98,9 +98,9 @@ def _restored(layers: Sequence[Layer], sides: dict[int, int | None]) -> list[Lay
             root = roots[layer.number] = roots.get(source, source)
             before = shapes.get(root, layer.output)
             # The side of another batch is lost in the shape.
-            found = known if prod(layer.output) > prod(before) else maps
-            if layer.output in found and layer.output != before:
-                changed[root], sides[root] = layer.output, found[layer.output]
+            sides_of = known if prod(layer.output) > prod(before) else maps
+            if layer.output in sides_of and layer.output != before:
+                changed[root], sides[root] = layer.output, sides_of[layer.output]
         elif layer.kind not in VIEWS:
             known.setdefault(layer.output, sides[layer.number])
             if layer.kernel is not None or layer.kind in ("sum", "product"):
@@ -117,10 +117,10 @@ class _Run:
     changes: Mapping[str, Any]
 
 
-def _merged(layers: Sequence[Layer], found: Iterator[_Run], keep: Keep) -> list[Layer]:
+def _merged(layers: Sequence[Layer], found_runs: Iterator[_Run], keep: Keep) -> list[Layer]:
     """Return the layers with each run that was found as one; a run in the order of execution leaves no cycle."""
     made_by = {0: 0} | {layer.number: layer.number for layer in layers}
-    begins = {run.start: run for run in found if not any(keep(layer) for layer in layers[run.start : run.end])}
+    begins = {run.start: run for run in found_runs if not any(keep(layer) for layer in layers[run.start : run.end])}
     result: list[Layer] = []
     at = 0
     while at < len(layers):
@@ -269,7 +269,7 @@ def _unshuffles(layers: Sequence[Layer]) -> Iterator[_Run]:
 def _without(
     layers: Sequence[Layer], photo: Shape, keep: Keep, idle: Callable[[Layer, Shape, str], bool]
 ) -> list[Layer]:
-    """Return the layers that are not `idle`, which is told from a layer and the shape and the locus of its input."""
+    """Return the layers that are not `idle`, a function of a layer and of the shape and the locus of its input."""
     before = {0: (photo, "photo")} | {layer.number: (layer.output, layer.locus) for layer in layers}
     made_by = {0: 0}
     result: list[Layer] = []
