@@ -164,6 +164,44 @@ def test_lenet5_as_it_was_drawn() -> None:
     assert len(picture.shapes) > 20
 
 
+SLIDES = ("lenet5", "vgg16", "resnet50", "inception_v1", "densenet121", "yolo_v3", "nasnet_mobile", "capsnet", "elman")
+
+
+@pytest.mark.parametrize("name", SLIDES)
+def test_a_slide_of_any_net(name: str) -> None:
+    """16:9, and letters of 11 pixels no smaller than 1/85 of its height."""
+    picture = measured(name).draw(slide=True)
+    check_words(picture)
+    check_blocks(picture)
+    assert picture.width / picture.height == pytest.approx(16 / 9)
+    assert picture.height < 11 * 85
+    boxes = measured(name).draw(style="boxes", slide=True)
+    check_words(boxes)
+    assert boxes.width / boxes.height == pytest.approx(16 / 9)
+
+
+def test_a_slide_shows_one_module_of_inception() -> None:
+    """The first is drawn, the others are as it is; all of them stand for layers of their own."""
+    picture = measured("inception_v1").draw(slide=True)
+    said = texts(picture)
+    assert said.count("as inception3a") == 8
+    assert said.count("concat") == 1
+    assert shown(picture) == shown(measured("inception_v1").draw())
+
+
+def test_a_slide_tells_what_a_stage_reads() -> None:
+    said = texts(measured("yolo_v3").draw(slide=True))
+    assert {"stage4", "stage5", "lateral2", "boxes1", "as stage2.block1"} <= set(said)
+    assert said.count("neck2") == 2  # its card, and its mark in lateral3
+
+
+def test_vgg_labels_the_maps_of_each_block() -> None:
+    """Blocks on maps of other sizes are not one block that repeats: their sizes are written once."""
+    said = texts(measured("vgg16").draw())
+    assert {"block4", "block5", "14×14×512", "28×28×512"} <= set(said)
+    assert not [text for text in said if text.endswith(" ×2")]
+
+
 def test_alexnets_two_towers() -> None:
     said = texts(measured("alexnet").draw(style="boxes"))
     assert [text for text in said if text.startswith("2 × ")] == [
@@ -314,6 +352,9 @@ def test_png(tmp_path: Path) -> None:
     assert (tmp_path / "x.svg").read_text(encoding="utf-8") == picture.svg() == picture._repr_svg_()
     with pytest.raises(ConvAtlasError, match=r"\.svg or \.png"):
         picture.save(tmp_path / "x.gif")
+    with pytest.raises(ConvAtlasError, match="there is no folder"):
+        picture.save(tmp_path / "nowhere" / "x.svg")
+    assert not (tmp_path / "nowhere").exists()
     with pytest.raises(ConvAtlasError, match="write an SVG"):
         picture.png(1000)
 

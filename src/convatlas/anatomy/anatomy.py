@@ -17,17 +17,18 @@ P = ParamSpec("P")
 class Anatomy(Measurement):
     """Measured figures of a net, and its picture."""
 
-    def draw(self, *, style: str = "blocks", expand: str | None = None) -> Picture:
+    def draw(self, *, style: str = "blocks", expand: str | None = None, slide: bool = False) -> Picture:
         """Draw the net as a picture, which saves itself as SVG or PNG.
 
         Args:
             style: "blocks", its stages with their blocks; "boxes", its maps and vectors as LeNet-5 was drawn.
             expand: A stage, or a block in one, to be drawn with every layer by itself.
+            slide: Whether the picture has the sides of a slide, 16:9; of a large net it shows less.
 
         Raises:
             UnknownName: No such style, stage or block.
         """
-        return draw(self, style, expand)
+        return draw(self, style, expand, slide)
 
 
 def _with_drawing(function: Callable[P, Measurement]) -> Callable[P, Anatomy]:

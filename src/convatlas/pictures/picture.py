@@ -51,9 +51,9 @@ class Picture:
         """Write the picture to a .svg or .png file and return its path.
 
         Raises:
-            ConvAtlasError: The name ends in neither, or the file cannot be written.
+            ConvAtlasError: The name ends in neither, there is no such folder, or the file cannot be written.
         """
-        path = check_picture(path)
+        path = check_output(path)
         data = self.svg().encode() if path.suffix.lower() == ".svg" else self.png()
         try:
             write_bytes(path, data)
@@ -74,4 +74,16 @@ def check_picture(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix.lower() not in (".svg", ".png"):
         raise ConvAtlasError(f"a picture is written to a .svg or .png file; got {path.name!r}")
+    return path
+
+
+def check_output(path: str | Path) -> Path:
+    """Return the path of a picture to be written, whose folder is there: one with a wrong name is not made.
+
+    Raises:
+        ConvAtlasError: The name ends in neither .svg nor .png, or there is no such folder.
+    """
+    path = check_picture(path)
+    if not path.parent.is_dir():
+        raise ConvAtlasError(f"the picture cannot be written to {path}: there is no folder {path.parent}")
     return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from convatlas.pictures.text import ASCENT, DESCENT, text_width
@@ -119,3 +119,12 @@ def flat(shapes: Sequence[Shape]) -> Iterator[Box | Line | Polygon | Disc | Text
             yield from flat(shape.shapes)
         else:
             yield shape
+
+
+def moved(shape: Shape, right: float, down: float) -> Shape:
+    """Return a shape in another place."""
+    if isinstance(shape, Group):
+        return replace(shape, shapes=tuple(moved(inner, right, down) for inner in shape.shapes))
+    if isinstance(shape, Line | Polygon):
+        return replace(shape, points=tuple((x + right, y + down) for x, y in shape.points))
+    return replace(shape, x=shape.x + right, y=shape.y + down)

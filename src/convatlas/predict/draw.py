@@ -11,7 +11,7 @@ from convatlas.images.decoding import Source
 from convatlas.images.samples import sample
 from convatlas.nets.build import Size
 from convatlas.nets.example_inputs import Shapes
-from convatlas.pictures.picture import Picture
+from convatlas.pictures.picture import Picture, check_output
 from convatlas.predict.look import look
 
 
@@ -21,6 +21,7 @@ def draw(
     *,
     style: str = "blocks",
     expand: str | None = None,
+    slide: bool = False,
     size: Size | None = None,
     genes: Mapping[str, object] | None = None,
     field: str | None = None,
@@ -39,6 +40,7 @@ def draw(
         output: File to write, .svg or .png; None to write none.
         style: "blocks", or "boxes" for stacks of feature maps, as LeNet-5 was drawn.
         expand: Stage, or block of a stage, whose layers are drawn one by one.
+        slide: Whether to draw the net to fill a slide of 16:9, with less detail if it is large.
         size: Side of the net's input in pixels, or (height, width); by default as published.
         genes: Genes to change, as in `build`.
         field: "LAYER" or "LAYER,ROW,COLUMN": draw the receptive field of a unit on the photo.
@@ -54,11 +56,13 @@ def draw(
         UnknownName: There is no such net, style, stage or layer.
         ConvAtlasError: Arguments contradict each other, or the file cannot be written.
     """
+    if output is not None:
+        check_output(output)
     looks = (field is not None) + (maps is not None) + filters + (pixel is not None)
     if looks > 1:
         raise ConvAtlasError("choose one of field, maps, filters and pixel")
-    if looks and (style != "blocks" or expand is not None):
-        raise ConvAtlasError("style and expand cannot be combined with field, maps, filters or pixel")
+    if looks and (style != "blocks" or expand is not None or slide):
+        raise ConvAtlasError("style, expand and slide cannot be combined with field, maps, filters or pixel")
     if not looks and (photo is not None or weights is not None):
         raise ConvAtlasError("photo and weights need one of field, maps, filters and pixel")
     if looks and (inputs is not None or input_shape is not None):
@@ -80,5 +84,5 @@ def draw(
             style=style, expand=expand
         )
     if output is not None:
-        picture.save(str(output))
+        picture.save(output)
     return picture

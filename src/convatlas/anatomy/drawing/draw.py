@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from convatlas.anatomy.drawing.maps.maps import draw_maps
 from convatlas.anatomy.drawing.maps.stations import stations
 from convatlas.anatomy.drawing.page.cards import plan_cards
 from convatlas.anatomy.drawing.page.page import draw_page
+from convatlas.anatomy.drawing.page.slide import ASPECT, draw_slide
 from convatlas.anatomy.drawing.sketch.sketcher import Sketcher
 from convatlas.anatomy.measure.records import Measurement
 from convatlas.anatomy.structure.condense import Keep, condensed, nothing
@@ -14,17 +17,19 @@ from convatlas.anatomy.structure.stages import stages
 from convatlas.anatomy.structure.tokens import Words
 from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.pictures.picture import Picture
+from convatlas.pictures.shapes import PAPER, Box, moved
 
 STYLES = ("blocks", "boxes")
 
 
-def draw(anatomy: Measurement, style: str = "blocks", expand: str | None = None) -> Picture:
+def draw(anatomy: Measurement, style: str = "blocks", expand: str | None = None, slide: bool = False) -> Picture:
     """Draw a net.
 
     Args:
         anatomy: The measured net.
         style: "blocks", its stages with their blocks; "boxes", its maps and vectors as LeNet-5 was drawn.
         expand: A stage, or a block in one, to be drawn with every layer by itself.
+        slide: Whether the picture has the sides of a slide, 16:9; of a large net it shows less, so that it can be read.
 
     Raises:
         UnknownName: There is no such style, stage or block.
@@ -37,14 +42,24 @@ def draw(anatomy: Measurement, style: str = "blocks", expand: str | None = None)
             raise ConvAtlasError("a stage is expanded in the style of blocks; the style of boxes shows maps alone")
         description = "The maps and vectors of a net, one after the other: "
         description += ", ".join(f"{station.name} {station.size}" for station in stations(anatomy))
-        return draw_maps(anatomy, anatomy.name, description + ".")
+        picture = draw_maps(anatomy, anatomy.name, description + ".")
+        return _centred(picture) if slide else picture
     description = f"The stages of {anatomy.name}, each a row of layers. " + ". ".join(dna(anatomy).lines()) + "."
     keep = nothing if expand is None else _inside(anatomy, expand)
     net = condensed(anatomy, keep)
     words, net_stages = Words(net), stages(net, keep)
     opened = {at for at, stage in enumerate(net_stages) if any(keep(layer) for layer in stage.layers)}
     sketchers = [Sketcher(words, keep if at in opened else nothing) for at in range(len(net_stages))]
-    return draw_page(net, plan_cards(net_stages, words, sketchers, opened), anatomy.name, description)
+    plans = plan_cards(net_stages, words, sketchers, opened)
+    return (draw_slide if slide else draw_page)(net, plans, anatomy.name, description)
+
+
+def _centred(picture: Picture) -> Picture:
+    """Return a picture in the middle of a slide."""
+    width, height = max(picture.width, picture.height * ASPECT), max(picture.height, picture.width / ASPECT)
+    shift = (width - picture.width) / 2, (height - picture.height) / 2
+    shapes = (Box(0, 0, width, height, PAPER), *(moved(shape, *shift) for shape in picture.shapes))
+    return replace(picture, width=width, height=height, shapes=shapes)
 
 
 def _inside(anatomy: Measurement, expand: str) -> Keep:

@@ -116,10 +116,13 @@ def show(name: str, *, layers: bool = False, dna: bool = False, latex: bool = Fa
 
     Raises:
         UnknownName: There is no such net or gene; the text names the nearest.
-        ConvAtlasError: More than one of `layers`, `dna` and `latex`.
+        ConvAtlasError: More than one of `layers`, `dna` and `latex`, or one of them with a gene.
     """
     if layers + dna + latex > 1:
         raise ConvAtlasError("say one of layers, dna and latex")
+    genes_table = gene_table(name)
+    if genes_table is not None and (layers or dna or latex):
+        raise ConvAtlasError(f"{name} is a gene or a locus; layers, dna and latex show nets")
     if dna:
         return dna_of(measure(name))
     if latex:
@@ -127,9 +130,9 @@ def show(name: str, *, layers: bool = False, dna: bool = False, latex: bool = Fa
     try:
         return replace(show_net(name), layers=layers)
     except UnknownName:
-        if (table := gene_table(name)) is None:
+        if genes_table is None:
             raise
-        return table
+        return genes_table
 
 
 def show_net(name: str) -> NetSummary:

@@ -41,10 +41,10 @@ def command(
     if not all(count.isdecimal() for count in counts):
         raise ConvAtlasError(f"batches are numbers of photos, as 1,16; got {','.join(counts)!r}")
     from convatlas.engines.bench.bench import BATCHES, SWEEP, bench
-    from convatlas.pictures.picture import check_picture
+    from convatlas.pictures.picture import check_output
 
     if output is not None:
-        check_picture(output)
+        check_output(output)
     steps = bench.steps(
         nets or None,
         engines=parse_list(engines) or None,

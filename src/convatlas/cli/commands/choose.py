@@ -32,7 +32,10 @@ def command(
     """Choose a net: those that no other beats in accuracy at the same cost, and one of them."""
     check_formats(as_json, markdown, csv)
     from convatlas.anatomy.report.choose import choose
+    from convatlas.pictures.picture import check_output
 
+    if output is not None:
+        check_output(output)
     choice = choose(
         max_parameters=max_parameters,
         max_megabytes=max_megabytes,

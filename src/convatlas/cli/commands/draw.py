@@ -16,6 +16,9 @@ def command(
     expand: Annotated[
         str | None, typer.Option(help="Stage, or block of a stage, to draw with every layer by itself.")
     ] = None,
+    slide: Annotated[
+        bool, typer.Option("--slide", help="Fill a slide of 16:9; of a large net, draw less so that it can be read.")
+    ] = False,
     size: Size = None,
     genes: Genes = None,
     input_shape: InputShape = None,
@@ -44,6 +47,7 @@ def command(
         output,
         style=style,
         expand=expand,
+        slide=slide,
         size=parse_size(size),
         genes=parse_genes(genes),
         field=field,

@@ -129,21 +129,26 @@ def _groups(unit: Unit, words: Words) -> int:
     return max(words.layers[number].groups or 0 for number in unit.layers)
 
 
-def _stage(group: Sequence[Stage], before: Layer | None, words: Words) -> Station:
-    layers = [layer for stage in group for layer in stage.layers]
-    last = words.layers[group[-1].outputs[-1]]
-    counts = Counter(layer.locus for layer in layers if layer.locus in ("convolution", "dense", "pooling"))
+def stage_text(layers: Sequence[Layer]) -> tuple[tuple[str, ...], str]:
+    """Return how many layers of the most frequent kinds there are, and the locus of the first of these."""
+    counts = Counter(layer.locus for layer in layers if layer.locus in ("convolution", "dense", "pooling", "attention"))
     gates = sum(layer.kind == "product" and len(layer.inputs) > 1 for layer in layers)
     sums = sum(layer.kind == "sum" and len(layer.inputs) > 1 for layer in layers)
     text = tuple(_several(number, locus) for locus, number in counts.most_common(2))
     extra = [_several(sums, "skip")] if sums else [_several(gates, "gate")] if gates else []
+    return (*text, *extra), counts.most_common(1)[0][0] if counts else layers[-1].locus
+
+
+def _stage(group: Sequence[Stage], before: Layer | None, words: Words) -> Station:
+    layers = [layer for stage in group for layer in stage.layers]
+    last = words.layers[group[-1].outputs[-1]]
+    text, locus = stage_text(layers)
     names = [stage.name for stage in group]
     name = names[0] if len(names) == 1 else f"{names[0]} – {names[-1]}"
-    locus = counts.most_common(1)[0][0] if counts else layers[-1].locus
     numbers = tuple(layer.number for layer in layers)
     flat = not words.is_map(last.number)
     window = _window(before, last)
-    return Station(name, _sides(last, words), (*text, *extra), locus, window, 1, numbers, flat=flat)
+    return Station(name, _sides(last, words), text, locus, window, 1, numbers, flat=flat)
 
 
 def _sides(layer: Layer, words: Words) -> Shape:

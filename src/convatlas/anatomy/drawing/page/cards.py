@@ -58,6 +58,11 @@ class Plan:
         first, last = self.stages[0].name, self.stages[-1].name
         return first.replace("-", " – ") if first == last else f"{first.partition('-')[0]} – {last.rpartition('-')[2]}"
 
+    @property
+    def title(self) -> str:
+        """Name, and how many equal stages it stands for."""
+        return self.name + (f"   ×{self.times}" if self.times > 1 else "")
+
     def totals(self, words: Words) -> str:
         """Return output, parameters and multiply-accumulates of all its stages."""
         layers = [layer for stage in self.stages for layer in stage.layers]
@@ -173,13 +178,13 @@ def _again(name: str, plan: Plan, words: Words) -> Sketch:
     return (Unit(layers, (f"as {name}", shape_text(shape)), "other", shape=shape),)
 
 
-def break_lines(plan: Plan, layout: Layout, before: Shape) -> list[ChainLayout]:
-    """Return the plan's sketch on lines of at most `WIDEST`."""
+def break_lines(plan: Plan, layout: Layout, before: Shape, room: float = WIDEST) -> list[ChainLayout]:
+    """Return the plan's sketch on lines of at most `room`."""
     elements: list[Element] = []
     shape = before
     for piece in plan.sketch:
-        elements.append(layout.element(piece, shape, WIDEST))
+        elements.append(layout.element(piece, shape, room))
         shape = elements[-1].shape or shape
     labelled = len(plan.stages[0].sources) == 1 and not isinstance(plan.sketch[0], Entry)
     whole = ChainLayout(elements, before, labelled=labelled)
-    return [whole] if whole.width <= SPARE * WIDEST else rows(elements, before, WIDEST, labelled)
+    return [whole] if whole.width <= SPARE * room else rows(elements, before, room, labelled)

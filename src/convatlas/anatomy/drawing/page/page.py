@@ -42,6 +42,8 @@ class PlacedCard:
     chains: list[ChainLayout]
     top: float = 0.0
     height: float = 0.0
+    left: float = 0.0
+    wide: float = 0.0
     levels: tuple[float, ...] = ()
 
     @property
@@ -56,11 +58,11 @@ def draw_page(anatomy: Measurement, plans: Sequence[Plan], title: str, descripti
     canvas = Canvas(lambda numbers: tooltip(numbers, words))
     last_layers = {plan.stages[-1].end: at for at, plan in enumerate(plans)}
     reads = _reads(plans)
-    tags = _tags(plans, set(last_layers))
+    tags = tags_of(plans, set(last_layers))
     laid: list[PlacedCard] = []
     shape = words.shown[0]
     for plan in plans:
-        layout = Layout(_entries(plan, plans, tags), tags)
+        layout = Layout(entries_of(plan, plans, tags), tags)
         if len(plan.stages[0].sources) == 1:
             shape = words.shown[plan.stages[0].sources[0]]
         laid.append(PlacedCard(plan, break_lines(plan, layout, shape)))
@@ -68,19 +70,19 @@ def draw_page(anatomy: Measurement, plans: Sequence[Plan], title: str, descripti
     lanes = _lanes(last_layers, reads)
     left = MARGIN + LANE * (1 + max(lanes.values(), default=0)) + 6
     wide = max(*(card.width for card in laid), laid[-1].chains[-1].width + 16) + 2 * INSIDE
-    head = _head(anatomy, title, left, max(wide, 420), words)
+    over = head(anatomy, title, left, max(wide, 420), words)
     wide = max(wide, 420)
-    top = max(_bottom(card) for card in head) + 20
+    top = max(bottom(card) for card in over) + 20
     for card in laid:
-        top = _place(card, top) + BETWEEN
+        top = place(card, top) + BETWEEN
     for at, card in enumerate(laid):
-        _paint(canvas, card, left, wide, words, first=at == 0, final=at == len(laid) - 1)
+        paint(canvas, card, left, wide, words, first=at == 0, final=at == len(laid) - 1)
     _connect(canvas, laid, lanes, last_layers, left)
-    legend = _legend(anatomy, plans, words, left, top, wide)
-    height = max(_bottom(card) for card in legend) + MARGIN
+    under = legend(anatomy, plans, words, left, top, wide)
+    height = max(bottom(card) for card in under) + MARGIN
     width = left + wide + MARGIN
     ground = Box(0, 0, width, height, PAPER)
-    return Picture(width, height, (ground, *canvas.shapes(), *head, *legend), title, description)
+    return Picture(width, height, (ground, *canvas.shapes(), *over, *under), title, description)
 
 
 def _reads(plans: Sequence[Plan]) -> list[set[int]]:
@@ -92,7 +94,7 @@ def _reads(plans: Sequence[Plan]) -> list[set[int]]:
     return result
 
 
-def _tags(plans: Sequence[Plan], ends: set[int]) -> dict[int, str]:
+def tags_of(plans: Sequence[Plan], ends: set[int]) -> dict[int, str]:
     """Return letters for outputs that other cards read and that do not leave their card at its end."""
     read_elsewhere = sorted({number for read in _reads(plans) for number in read} - ends - {0})
     hidden = {layer.number for plan in plans if plan.times > 1 for stage in plan.stages[1:] for layer in stage.layers}
@@ -105,7 +107,7 @@ def _letter(at: int) -> str:
     return ascii_uppercase[at % 26] + (str(at // 26) if at >= 26 else "")
 
 
-def _entries(plan: Plan, plans: Sequence[Plan], tags: dict[int, str]) -> Callable[[int], str]:
+def entries_of(plan: Plan, plans: Sequence[Plan], tags: dict[int, str]) -> Callable[[int], str]:
     """Return the function that gives the text of the mark of another stage's output: its letter or its stage."""
     stages = [stage for other in plans for stage in other.stages]
 
@@ -135,7 +137,7 @@ def _lanes(ends: dict[int, int], reads: Sequence[set[int]]) -> dict[int, int]:
     return lanes
 
 
-def _place(card: PlacedCard, top: float) -> float:
+def place(card: PlacedCard, top: float) -> float:
     """Put a card's lines below one another and return where the card ends."""
     card.top, level, levels = top, top + HEADER, []
     for chain in card.chains:
@@ -146,10 +148,10 @@ def _place(card: PlacedCard, top: float) -> float:
     return top + card.height
 
 
-def _paint(canvas: Canvas, card: PlacedCard, left: float, wide: float, words: Words, first: bool, final: bool) -> None:
+def paint(canvas: Canvas, card: PlacedCard, left: float, wide: float, words: Words, first: bool, final: bool) -> None:
+    """Paint a card with its left and width."""
     canvas.back.insert(0, Box(left, card.top, wide, card.height, CARD, "#d8dad4", 8))
-    badge = f"   ×{card.plan.times}" if card.plan.times > 1 else ""
-    canvas.front.append(Text(left + 10, card.top + 16, card.plan.name + badge, 12, True))
+    canvas.front.append(Text(left + 10, card.top + 16, card.plan.title, 12, True))
     canvas.front.append(Text(left + wide - 10, card.top + 16, card.plan.totals(words), SMALL, anchor="end", fill=GREY))
     x = left + INSIDE
     for at, (chain, level) in enumerate(zip(card.chains, card.levels, strict=True)):
@@ -215,7 +217,8 @@ def _within(card: PlacedCard, level: float) -> bool:
     return card.top <= level <= card.top + card.height
 
 
-def _head(anatomy: Measurement, title: str, left: float, wide: float, words: Words) -> list[Shape]:
+def head(anatomy: Measurement, title: str, left: float, wide: float, words: Words) -> list[Shape]:
+    """Return the title with the net's figures."""
     parts = [
         f"photo {shape_text(words.shown[0])}",
         amount(anatomy.parameters, "parameters"),
@@ -229,7 +232,7 @@ def _head(anatomy: Measurement, title: str, left: float, wide: float, words: Wor
     return shapes
 
 
-def _legend(
+def legend(
     anatomy: Measurement, plans: Sequence[Plan], words: Words, left: float, top: float, wide: float
 ) -> list[Shape]:
     """Return a swatch for each gene that is drawn, and the meaning of the marks."""
@@ -259,5 +262,6 @@ def _legend(
     return shapes
 
 
-def _bottom(shape: Shape) -> float:
+def bottom(shape: Shape) -> float:
+    """Return where a box or text ends."""
     return shape.y + shape.height if isinstance(shape, Box) else shape.y + 3 if isinstance(shape, Text) else 0.0
