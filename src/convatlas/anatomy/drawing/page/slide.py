@@ -107,7 +107,7 @@ def _slides(plans: Sequence[Plan], words: Words, line: float) -> Iterator[Slide]
     for width in ROWS:
         rows: list[list[PlacedCard]] = [[]]
         for card in cards:
-            if rows[-1] and sum(one.wide + ACROSS for one in rows[-1]) + card.wide > width:
+            if rows[-1] and sum(other.wide + ACROSS for other in rows[-1]) + card.wide > width:
                 rows.append([])
             rows[-1].append(replace(card))
         top = 0.0
