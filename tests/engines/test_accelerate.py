@@ -25,6 +25,7 @@ import convatlas as ca
 from convatlas.base import extras, machine
 from convatlas.base.errors import ConvAtlasError, SizeError, StoreError, UnknownName
 from convatlas.base.machine import threads
+from convatlas.base.store.kept import read_json
 from convatlas.engines import accelerate as accelerating
 from convatlas.engines import backend, sandbox, search, store_folder, workspace
 from convatlas.engines.accelerated_net import AcceleratedNet, Acceleration
@@ -161,7 +162,7 @@ def test_a_damaged_record_is_replaced(damage: bytes, net: Net, store: Path) -> N
     (note,) = store.glob("engines/*/eager-*.json")
     note.write_bytes(damage)
     check(ca.accelerate(net, "eager"), net)
-    assert json.loads(note.read_text())["net"] == "lenet5"
+    assert read_json(note)["net"] == "lenet5"
 
 
 def test_a_replaced_or_damaged_file_is_written_again(net: Net, store: Path) -> None:
@@ -174,6 +175,18 @@ def test_a_replaced_or_damaged_file_is_written_again(net: Net, store: Path) -> N
         assert fast.record.options.engine == "onnxruntime"
         check(fast, net)
         assert len(graph.read_bytes()) == len(right)
+
+
+def test_damage_too_small_for_the_check_of_the_answers(net: Net, store: Path) -> None:
+    ca.accelerate(net, "onnxruntime")
+    (graph,) = store.glob("engines/*/net.onnx")
+    weight = next(net.parameters()).detach().numpy().tobytes()
+    place = graph.read_bytes().index(weight)
+    with graph.open("r+b") as file:
+        file.seek(place)
+        file.write(bytes([weight[0] ^ 1]))
+    check(ca.accelerate(net, "onnxruntime"), net)
+    assert weight in graph.read_bytes()
 
 
 def test_an_engine_with_wrong_outputs_is_refused(net: Net, store: Path, no_compiler: None, monkeypatch) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from torch import nn
 
-from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.locking import locked, unusable
 from convatlas.base.machine import machine_key
+from convatlas.base.store.kept import read_json, write_json
 from convatlas.catalogue.lineages import Weights
 from convatlas.engines import cached
 from convatlas.engines.accelerated_net import AcceleratedNet, Acceleration
@@ -88,7 +88,7 @@ def accelerate(
                 result = _remembered(file, folder, search.reference)
                 if result is None:
                     result = search.fastest(engine, precision)
-                    write_bytes(file, result[1].to_json().encode())
+                    write_json(file, result[1].to_dict())
     except OSError as error:
         raise unusable(folder, error) from None
     if named is not None and named.published is not None and size is None:
@@ -112,6 +112,8 @@ def _remembered(file: Path, folder: Path, reference: Reference) -> tuple[Session
         options = Options(**values.pop("options"))
         values.pop("made")
         record = Acceleration(**values | {"options": options, "shape": tuple(values["shape"])})
+        if not backends()[options.engine].are_whole(folder, options):
+            return None
         session = backends()[options.engine].open(folder, options, reference.net)
         y = session(reference.x.numpy())
     # Engines raise nearly anything for damaged files.

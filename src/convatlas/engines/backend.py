@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.extras import installed
+from convatlas.base.store.kept import discard, seal, sealed_hash
 from convatlas.engines.options import Options
 
 if TYPE_CHECKING:
@@ -73,6 +74,22 @@ class Backend:
     def files(self, folder: Path, options: Options) -> tuple[Path, ...]:
         """Files that a session is opened from; empty for an engine that runs the module itself."""
         return ()
+
+    def drop_damaged(self, folder: Path, options: Options) -> None:
+        """Delete files that are not as they were written, so that `build` writes them again."""
+        for file in self.files(folder, options):
+            if file.is_file() and not sealed_hash(file):
+                discard(file)
+
+    def seal(self, folder: Path, options: Options) -> None:
+        """Note the hashes of files that were just written and work."""
+        for file in self.files(folder, options):
+            if file.is_file() and not sealed_hash(file):
+                seal(file)
+
+    def are_whole(self, folder: Path, options: Options) -> bool:
+        """Whether all files are as they were written."""
+        return all(map(sealed_hash, self.files(folder, options)))
 
     def build(self, workspace: Workspace, options: Options) -> None:
         """Write the files that are missing; the first `open` does what takes longer or may crash.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.machine import machine_key
+from convatlas.base.store.kept import read_json, sealed_hash, write_json
 from convatlas.base.store.remote import home
 from convatlas.catalogue.lineages import Weights
 from convatlas.engines.export.metadata import Description
@@ -47,7 +46,7 @@ def cached_net(net: NamedNet, engine: str | None = None) -> CachedNet | None:
         try:
             entry = read_json(_index_file(row, candidate))
             folder = home() / "engines" / str(entry["folder"])
-            if entry["machine"] != machine_key(packages()) or entry["stamp"] != _stamp(folder, candidate):
+            if entry["machine"] != machine_key(packages()) or entry["files"] != _hashes(folder, candidate):
                 continue
             graph = Description.from_metadata(entry["metadata"], "the index")
             if graph.lineage != lineage(row) or graph.probabilities not in MAPS or not graph.lineage.class_names:
@@ -64,10 +63,10 @@ def add_to_index(weights: Weights, folder: Path, metadata: Mapping[str, str], en
     entry = {
         "folder": folder.name,
         "machine": machine_key(packages()),
-        "stamp": _stamp(folder, engine),
+        "files": _hashes(folder, engine),
         "metadata": dict(metadata),
     }
-    write_bytes(_index_file(weights, engine), json.dumps(entry, ensure_ascii=False).encode())
+    write_json(_index_file(weights, engine), entry)
 
 
 def classifies(net: NamedNet) -> bool:
@@ -83,7 +82,9 @@ def _index_file(weights: Weights, engine: str) -> Path:
     return home() / "engines" / "cached" / weights.net / f"{weights.name.replace('/', '--')}.{engine}.json"
 
 
-def _stamp(folder: Path, engine: str) -> list[list[int]]:
-    """Size and modification time of the engine's files, which change when a file is replaced."""
-    stats = [path.stat() for path in backends()[engine].files(folder, _options(engine))]
-    return [[stat.st_size, stat.st_mtime_ns] for stat in stats]
+def _hashes(folder: Path, engine: str) -> list[str]:
+    """Hashes of the engine's files; raise a ValueError if one is damaged."""
+    hashes = [sealed_hash(path) for path in backends()[engine].files(folder, _options(engine))]
+    if not all(hashes):
+        raise ValueError("a file is damaged")
+    return hashes

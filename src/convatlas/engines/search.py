@@ -151,12 +151,15 @@ class Search:
         """Open a session; the first one of an engine and precision must first run in a process of its own."""
         backend, folder = backends()[options.engine], self.workspace.folder
         files = backend.files(folder, options)
+        backend.drop_damaged(folder, options)
         self.written |= {path for path in files if not path.is_file()}
         backend.build(self.workspace, options)
         survived = {(opened.engine, opened.precision) for opened in self.sessions}
         if files and (options.engine, options.precision) not in survived:
             run_in_sandbox(folder, options, self.reference.x.numpy())
-        return backend.open(folder, options, self.net)
+        session = backend.open(folder, options, self.net)
+        backend.seal(folder, options)
+        return session
 
     def try_reduced(self, engine: str, precision: str, reference: Session) -> None:
         """Open sessions in a reduced precision, and compare their top-1 classes with those of `reference`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.devices import device_of
 from convatlas.base.errors import ImageError
 from convatlas.base.locking import locked, unusable
 from convatlas.base.records import Record
 from convatlas.base.store.evaluations import add_evaluation
+from convatlas.base.store.kept import read_json, write_json
 from convatlas.base.store.remote import home
 from convatlas.base.verbs import Steps, verb
 from convatlas.engines.session import Float32Array, Session
@@ -169,7 +168,7 @@ def _shard_ranks(
                     ranks[at] = _rank(output, indices[photos[at].label])
                 batch = []
     try:
-        write_bytes(file, json.dumps(ranks).encode())
+        write_json(file, ranks)
     except OSError as error:
         raise unusable(file, error) from None
     return ranks

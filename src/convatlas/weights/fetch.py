@@ -25,6 +25,7 @@ def fetch(net: str, *, weights: str | None = None) -> Path:
         WeightsError: The net has no such weights, or the file is damaged.
         StoreError: The file could not be downloaded; the text says where to put it by hand.
     """
-    row = choose(find_card(net), weights)
-    load_converted(row)
+    card = find_card(net)
+    row = choose(card, weights)
+    load_converted(row, card)
     return local_path(row)

@@ -21,9 +21,11 @@ def local_path(row: Weights) -> Path:
     return home() / "converted" / row.net / f"{row.name.replace('/', '--')}.safetensors"
 
 
-def megabytes(row: Weights) -> float:
-    """Size of the published file in MB; 4 bytes a parameter if the publisher does not state it."""
-    return (row.bytes or 4 * measured()[row.net]["parameters"]) / 1e6
+def megabytes(row: Weights) -> float | None:
+    """Size of the published file in MB; 4 bytes a parameter if the publisher does not state it, None if unknown."""
+    net = measured().get(row.net)
+    size = row.bytes or (None if net is None else 4 * net["parameters"])
+    return None if size is None else round(size / 1e6, 1)
 
 
 COLUMNS = (
@@ -57,7 +59,7 @@ def lineage_table(net: str | None = None, weights: str | None = None) -> Table:
         {
             "net": row.net,
             "weights": row.name,
-            "mb": round(megabytes(row), 1),
+            "mb": megabytes(row),
             "licence": (row.licence or "not stated") + ("" if row.commercial else " (non-commercial)"),
             "top1": row.top1 or None,
             "top5": row.top5 or None,

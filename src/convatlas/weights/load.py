@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -17,9 +17,9 @@ from convatlas.nets.initialize import assign
 from convatlas.nets.net import Net
 from convatlas.weights import files
 from convatlas.weights.adapt import adapt_to_channels, adapt_to_classes, embedding_modules
-from convatlas.weights.cache import load_converted
+from convatlas.weights.cache import is_outdated, load_converted
 from convatlas.weights.formats import native
-from convatlas.weights.formats.state_io import check_fit
+from convatlas.weights.formats.state_io import Misfit, check_fit
 from convatlas.weights.registry import choose, variant
 
 
@@ -63,21 +63,26 @@ def load(
     """
     weights = weights if isinstance(weights, Weights | None) else _text(weights)
     name = name if isinstance(name, Card) else _text(name)
+    request = _Request(classes, channels, head, genes, size, seed)
     if isinstance(name, str) and files.is_weights_file(name):
         if weights is not None:
             raise ConvAtlasError(f"{name} already holds weights: leave out weights={weights}")
         tensors, description = files.read(Path(name), None, convention)
-    else:
-        card = name if isinstance(name, Card) else find_card(name)
-        if isinstance(weights, str) and files.is_weights_file(weights):
-            tensors, description = files.read(Path(weights), card, convention, size, channels)
-        elif convention is not None:
-            raise ConvAtlasError(
-                f"convention= is only for a foreign file of weights: leave out convention={convention}"
-            )
-        else:
-            tensors, description = load_converted(weights if isinstance(weights, Weights) else choose(card, weights))
-    return _filled(tensors, description, classes, channels, head, genes, size, seed)
+        return _filled(find_card(description.net), tensors, description, request)
+    card = name if isinstance(name, Card) else find_card(name)
+    if isinstance(weights, str) and files.is_weights_file(weights):
+        return _filled(card, *files.read(Path(weights), card, convention, size, channels), request)
+    if convention is not None:
+        raise ConvAtlasError(f"convention= is only for a foreign file of weights: leave out convention={convention}")
+    row = weights if isinstance(weights, Weights) else choose(card, weights)
+    tensors, description = load_converted(row, card)
+    try:
+        return _filled(card, tensors, description, request)
+    except Misfit:
+        # Genes that add weights do not fit; a file that an earlier version converted may not fit the plain net either.
+        if not is_outdated(tensors, row, card):
+            raise
+        return _filled(card, *load_converted(row, card, again=True), request)
 
 
 def _text(name: object) -> str:
@@ -87,18 +92,21 @@ def _text(name: object) -> str:
     return text
 
 
-def _filled(
-    tensors: dict[str, Tensor],
-    description: native.Description,
-    classes: int | None,
-    channels: int | None,
-    head: bool,
-    genes: Mapping[str, object] | None,
-    size: Size | None,
-    seed: int,
-) -> Net:
+@dataclass(frozen=True)
+class _Request:
+    """What the caller of `load` asked for, with the names of its arguments."""
+
+    classes: int | None
+    channels: int | None
+    head: bool
+    genes: Mapping[str, object] | None
+    size: Size | None
+    seed: int
+
+
+def _filled(card: Card, tensors: dict[str, Tensor], description: native.Description, request: _Request) -> Net:
     """Build the described net with the requested classes, channels and head, and load the tensors into it."""
-    card, lineage = find_card(description.net), description.lineage
+    classes, channels, genes, lineage = request.classes, request.channels, request.genes, description.lineage
     trained = description.classes > 0
 
     def build(classes: int | None, channels: int) -> Net:
@@ -108,7 +116,7 @@ def _filled(
             channels=channels,
             # `skeleton` refuses `genes` that are not a mapping.
             genes={**description.genes, **genes} if isinstance(genes, Mapping) else genes or description.genes,
-            size=description.size if size is None else size,
+            size=description.size if request.size is None else request.size,
             variant=variant(card, description.follows),
         )
 
@@ -123,12 +131,12 @@ def _filled(
     if channels is not None and channels != description.channels:
         before, net = net, build(net.classes, channels)
         tensors = adapt_to_channels(tensors, before.state_dict(), net.state_dict(), card.name, channels)
-    if not head or (not trained and classes is None):
+    if not request.head or (not trained and classes is None):
         net.cut_head(embedding_modules(net, tensors))
         fresh = True
         kept = net.state_dict()
         tensors = {name: tensor for name, tensor in tensors.items() if name in kept}
-    assign(net, tensors, seed)
+    assign(net, tensors, request.seed)
     net.follows = description.follows
     if lineage is not None:
         lineage = replace(lineage, preprocessing=lineage.preprocessing.for_channels(net.channels))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.locking import locked, unusable
+from convatlas.base.store.kept import read_json, write_json
 from convatlas.base.store.remote import home
 
 REQUIRED: dict[str, type] = {"key": str, "weights": str, "preprocessing": str, "data": str}
@@ -42,6 +41,6 @@ def add_evaluation(net: str, evaluation: Mapping[str, Any]) -> None:
     with locked(path):
         others = [entry for entry in evaluations_of(net) if entry["key"] != evaluation["key"]]
         try:
-            write_bytes(path, json.dumps([*others, evaluation], indent=1).encode())
+            write_json(path, [*others, evaluation])
         except OSError as error:
             raise unusable(path, error) from None

@@ -10,9 +10,10 @@ from pathlib import Path
 from convatlas.base.errors import StoreError
 from convatlas.base.locking import locked, unusable
 from convatlas.base.store.download import discard, download
+from convatlas.base.store.kept import FRESH
 from convatlas.base.store.progress import BARS, ProgressCallback
 from convatlas.base.store.remote import Remote, home, offline, path_of
-from convatlas.base.store.verify import FRESH, is_verified, mark_verified, mismatch
+from convatlas.base.store.verify import is_verified, mark_verified, mismatch
 
 
 def fetch(remote: Remote, folder: str = "downloads", quiet: bool = False) -> Path:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
-from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.locking import locked
 from convatlas.base.machine import cpu
+from convatlas.base.store.kept import read_json, write_json
 from convatlas.base.store.remote import home
 
 FILE = "bench.json"
@@ -32,13 +31,13 @@ def add_times(rows: Sequence[Mapping[str, Any]]) -> None:
         kept = [
             row for row in before if isinstance(row, dict) and row.get("cpu") == cpu() and _cell(row) not in replaced
         ]
-        write_bytes(path, json.dumps([*kept, *fresh], indent=1).encode())
+        write_json(path, [*kept, *fresh])
 
 
 def best_times() -> dict[str, dict[int, float]]:
     """Return the least milliseconds per photo of each net, by the photo's side in pixels; empty if none are stored."""
     try:
-        rows = json.loads((home() / FILE).read_text(encoding="utf-8"))
+        rows = read_json(home() / FILE)
     except (OSError, ValueError):
         return {}
     times: dict[str, dict[int, float]] = {}

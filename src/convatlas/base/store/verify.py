@@ -13,10 +13,9 @@ from typing import Any
 from convatlas.base import atomic
 from convatlas.base.errors import StoreError
 from convatlas.base.locking import locked
+from convatlas.base.store.kept import FRESH, state
 from convatlas.base.store.progress import notify
 from convatlas.base.store.remote import Remote, home
-
-FRESH = 2_000_000_000  # ns; ticks of the coarsest clock among file systems in use (FAT)
 
 
 def mismatch(path: Path, remote: Remote, quiet: bool) -> str:
@@ -55,24 +54,17 @@ def is_verified(path: Path, remote: Remote) -> bool:
 
 def mark_verified(path: Path, remote: Remote) -> None:
     """Record that the file was verified in its present state."""
-    state = _state(path, remote)
+    facts = _state(path, remote)
     # A change within the same tick of the clock would not change the time.
     if abs(time.time_ns() - path.stat().st_mtime_ns) > FRESH:
         # If this cannot be written, the file is verified again next time.
         with suppress(OSError):
-            atomic.write_bytes(_mark(path), json.dumps(state).encode())
+            atomic.write_bytes(_mark(path), json.dumps(facts).encode())
 
 
 def _state(path: Path, remote: Remote) -> dict[str, Any]:
     """Description of the verified file: what was published, and facts of which any change of the file changes one."""
-    status = path.stat()
-    return {
-        "published": dataclasses.asdict(remote),
-        "size": status.st_size,
-        "mtime_ns": status.st_mtime_ns,
-        "ctime_ns": status.st_ctime_ns,
-        "inode": status.st_ino,
-    }
+    return {"published": dataclasses.asdict(remote), **state(path)}
 
 
 def _mark(path: Path) -> Path:

@@ -109,17 +109,21 @@ class OpenVINOBackend(Backend):
         return result
 
     def files(self, folder: Path, options: Options) -> tuple[Path, ...]:
-        return (folder / (f"int8-{options.ranges}.xml" if options.precision == "int8" else GRAPH),)
+        """The graph; for int8 a quantized one, whose weights are in a file beside it."""
+        if options.precision != "int8":
+            return (folder / GRAPH,)
+        file = folder / f"int8-{options.ranges}.xml"
+        return file, file.with_suffix(".bin")
 
     def build(self, workspace: Workspace, options: Options) -> None:
         """Write the graph, and for int8 the quantized graph."""
-        graph, (file,) = workspace.graph(), self.files(workspace.folder, options)
-        if not file.is_file():
+        graph, (file, *beside) = workspace.graph(), self.files(workspace.folder, options)
+        if not all(path.is_file() for path in (file, *beside) if path != graph):
             calibration, validation = workspace.photos
             quantize(graph, file, calibration, validation, routes=workspace.routes, map=workspace.probability_map)
 
     def open(self, folder: Path, options: Options, net: nn.Module | None = None) -> OpenVINO:
-        (file,) = self.files(folder, options)
+        file, *_ = self.files(folder, options)
         return OpenVINO(file, options.batch, options.precision, options.streams)
 
     def share(self, session: Session, callers: int) -> OpenVINO | None:
