@@ -24,6 +24,7 @@ from convatlas.anatomy.drawing.maps.stations import stations
 from convatlas.anatomy.structure.stages import folded_borders, wires_of
 from convatlas.base.errors import ConvAtlasError, UnknownName
 from convatlas.catalogue.cards import cards
+from convatlas.catalogue.descent import descent
 from convatlas.pictures.palette import COLOURS, MEANINGS
 from convatlas.pictures.picture import Picture
 from convatlas.pictures.raster import FONTS
@@ -417,3 +418,23 @@ def test_the_family_tree() -> None:
     said = " ".join(texts(picture))
     for name in ("ResNet", "VGG16", "ConvNeXt", "LeNet-5", "2022", "1989"):
         assert name in said
+    for era in ("1985 to 1999: back-propagation", "from 2018: search and scale"):
+        assert era in said
+
+
+def test_no_line_of_the_family_tree_passes_behind_a_net() -> None:
+    """Each leaves a box from below and ends at the left of another, at the net that builds on the first."""
+    picture = family_tree()
+    nets = [shape for shape in picture.shapes if isinstance(shape, Group)]
+    boxes = [next(box for box in net.shapes if isinstance(box, Box)) for net in nets]
+    lines = [shape for shape in picture.shapes if isinstance(shape, Line) and shape.arrow]
+    parents = {line.nets[0]: line.parents[0] for line in descent() if line.parents}
+    assert len(lines) == len(parents)
+    for line in lines:
+        (x, top), (_, bottom), (left, _) = line.points
+        start = next(at for at, box in enumerate(boxes) if box.y + box.height == top and box.x < x < box.x + box.width)
+        end = next(at for at, box in enumerate(boxes) if box.x == left and box.y < bottom < box.y + box.height)
+        first, last = (nets[at].title.split(" (")[0].split(", ")[0] for at in (start, end))
+        assert parents[last] == first
+        behind = [box for box in boxes if box.x <= x <= box.x + box.width and top < box.y < bottom]
+        assert not behind, (first, last)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import random
 from bisect import bisect_left
 
 import numpy as np
+import PIL.Image
 import pytest
 import timm
 import torch
@@ -14,7 +16,7 @@ from tests.anatomy.pictures import check_words
 from torch import Tensor, nn
 
 import convatlas as ca
-from convatlas.anatomy.looking.field import draw_field, reach_of
+from convatlas.anatomy.looking.field import draw_field, reach_of, reach_of_pixel
 from convatlas.anatomy.looking.grids import draw_filters, draw_maps
 from convatlas.anatomy.looking.pixel import explain_pixel
 from convatlas.anatomy.looking.pixel_drawing import draw_pixel
@@ -175,6 +177,18 @@ def test_the_field_over_a_photo() -> None:
         draw_field(net, photo, 3, "head")
 
 
+def test_a_grey_photo_stays_grey() -> None:
+    """Under the shade outside of the field, too."""
+    net = ca.build("lenet5")
+    photo = np.repeat(np.arange(32, dtype=np.uint8)[:, None, None] * 8, 32, 1).repeat(3, 2)
+    picture = draw_field(net, photo, 1, "c3")
+    (image,) = (shape for shape in flat(picture.shapes) if isinstance(shape, Image))
+    pixels = np.asarray(PIL.Image.open(io.BytesIO(picture.png(1))).convert("RGB")).astype(int)
+    outside = pixels[int(image.y) + 2 : int(image.y) + 100, int(image.x) + 2 : int(image.x + image.width) - 2]
+    assert outside.max() > 20
+    assert np.ptp(outside, axis=2).max() == 0
+
+
 class Functional(nn.Module):
     """Convolutions that are called as functions."""
 
@@ -273,6 +287,25 @@ def test_the_picture_of_a_sum() -> None:
     largest = max(found.channels, key=lambda one: abs(one.total))
     assert next(text for text in said if text.startswith("channel ")) == f"channel {largest.number}"
     assert str(found).startswith("0, map 1, row 2, column 3: 20 channels add")
+
+
+def test_the_place_of_a_sum_in_the_photo() -> None:
+    """What the number depends on is what its patch and the layers before read."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.Conv2d(4, 4, 3)).double().eval()
+    reached_pixels = reach_of_pixel(net, (3, 21, 21), "1", 2, 3)
+    assert (reached_pixels.rows, reached_pixels.columns) == reached(net, net[1], (3, 21, 21), 2, 3)
+    x = torch.rand(1, 3, 21, 21, dtype=torch.float64)
+    photo = np.full((21, 21, 3), 200, np.uint8)
+    picture = draw_pixel(explain_pixel(net, x, "1", 0, 2, 3), "", photo, reached_pixels)
+    check_words(picture)
+    (image,) = (shape for shape in flat(picture.shapes) if isinstance(shape, Image))
+    mark = next(shape for shape in flat(picture.shapes) if isinstance(shape, Box) and shape.stroke == "#e8590c")
+    scale = image.width / 21
+    # Two steps of two rows, then windows of 3 at a stride of 2 and of 3: 7 rows.
+    assert (mark.y - image.y, mark.height) == pytest.approx((4 * scale, 7 * scale))
+    assert (mark.x - image.x, mark.width) == pytest.approx((6 * scale, 7 * scale))
+    said = " ".join(shape.text for shape in flat(picture.shapes) if isinstance(shape, Text))
+    assert "rows 4 to 10 of 21, columns 6 to 12 of 21" in said
 
 
 def test_pixels_that_are_none() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from types import SimpleNamespace
 
@@ -11,6 +12,8 @@ from tests.anatomy.pictures import check_words
 from convatlas.pictures.axes import categories, linear, logarithmic
 from convatlas.pictures.charts import Chart, Panel
 from convatlas.pictures.marks import Bars, Cells, Curve, Dots, Intervals, Rule
+from convatlas.pictures.names import Names
+from convatlas.pictures.palette import APART, OTHERS, REST, colours_apart
 from convatlas.pictures.shapes import Box, Disc, Group, Line, Text, flat
 from convatlas.training.plots import confusion, curves
 
@@ -124,3 +127,45 @@ def test_a_confusion_matrix_shows_counts_of_few_classes() -> None:
     picture = confusion(many, [f"class {number}" for number in range(40)]).picture()
     check_words(picture)
     assert not any(isinstance(shape, Text) and shape.text.startswith("class ") for shape in picture.shapes)
+
+
+def test_every_disc_has_its_name() -> None:
+    """Beside it or at the end of a line, on no other name and no disc."""
+    numbers = [1.0, 1.02, 1.04, 1.06, 1.08, 1.5, 2.0, 2.02, 3.0]
+    texts = [f"a net of number {at}" for at in range(9)]
+    x, y = linear(numbers, margin=0.2), linear(numbers, margin=0.2)
+    radii = [4.0 + at for at in range(9)]
+    names = Names(numbers, numbers, texts, radii, (x.low, x.high, y.low, y.high))
+    picture = Chart([Panel(x, y, [Dots(numbers, numbers, "#445566", "", radii), names])], "crowded").picture()
+    check_words(picture)
+    placed = [shape for shape in flat(picture.shapes) if isinstance(shape, Text) and shape.text in texts]
+    assert sorted(shape.text for shape in placed) == texts
+    for name in placed:
+        left, top, right, bottom = name.bounds()
+        for disc in (shape for shape in flat(picture.shapes) if isinstance(shape, Disc)):
+            nearest = min(max(disc.x, left), right), min(max(disc.y, top), bottom)
+            assert math.dist(nearest, (disc.x, disc.y)) >= disc.radius
+
+
+def lightness_and_hue(colour: str) -> tuple[float, float, float]:
+    """CIE L*a*b*, for the white of sRGB."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    sides = (
+        (0.4124 * red + 0.3576 * green + 0.1805 * blue) / 0.9505,
+        0.2126 * red + 0.7152 * green + 0.0722 * blue,
+        (0.0193 * red + 0.1192 * green + 0.9505 * blue) / 1.089,
+    )
+    x, y, z = (side ** (1 / 3) if side > 0.008856 else 7.787 * side + 16 / 116 for side in sides)
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
+
+
+def test_colours_of_groups_stay_apart() -> None:
+    groups = ["a", "b", *"ccc", *"dddd", *"ee", *"ff", *"gg", *"hh", *"ii"]
+    colours = colours_apart(groups)
+    assert list(colours) == sorted(set(groups))
+    own = [pair for pair in colours.values() if pair[1] != OTHERS]
+    assert [label for _, label in own] == ["c", "d", "e", "f", "g", "h"]
+    assert colours["a"] == colours["b"] == colours["i"] == (REST, OTHERS)
+    places = [lightness_and_hue(colour) for colour in (*APART, REST)]
+    assert min(math.dist(*pair) for pair in itertools.combinations(places, 2)) > 25

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 COLOURS = {
     "convolution": "#9cc3ea",
     "pooling": "#f3b36b",
@@ -40,6 +43,26 @@ MEANINGS = {
 def colour(locus: str) -> str:
     """Return the colour of a locus."""
     return COLOURS.get(locus, COLOURS["other"])
+
+
+APART = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")
+"""Colours that everybody can tell apart (Okabe and Ito 2008)."""
+
+REST, OTHERS = "#79828c", "others"
+"""Colour and name of all that has none of these."""
+
+
+def colours_apart(groups: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return the colour and the label of each group: the largest have one of their own, all others share one.
+
+    Args:
+        groups: The group of each thing that is shown, in the order in which the legend names them.
+    """
+    counts = Counter(groups)
+    ranked = [name for name, count in counts.most_common(len(APART)) if count > 1]
+    own = [name for name in counts if name in ranked]
+    colours = {name: (colour, name) for name, colour in zip(own, APART, strict=False)}
+    return {name: colours.get(name, (REST, OTHERS)) for name in counts}
 
 
 SERIES = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from convatlas.anatomy.looking.field import draw_field
+from convatlas.anatomy.looking.field import draw_field, reach_of_pixel
 from convatlas.anatomy.looking.grids import draw_filters, draw_maps
 from convatlas.anatomy.looking.pixel import explain_pixel
 from convatlas.anatomy.looking.pixel_drawing import draw_pixel
@@ -59,7 +59,9 @@ def look(
         module, x = subject.net, subject.x
         if sum(weight.numel() for weight in module.parameters()) <= MAX_FLOAT64_PARAMETERS:
             module, x = module.double(), x.double()
-        return draw_pixel(explain_pixel(module, x, layer, channel, row, column), subject.caption)
+        explained = explain_pixel(module, x, layer, channel, row, column)
+        reached = reach_of_pixel(module, tuple(x.shape[1:]), layer, row, column)
+        return draw_pixel(explained, subject.caption, subject.pixels, reached)
     if filters:
         return draw_filters(subject.net, subject.x, caption=subject.weights)
     raise ConvAtlasError("choose one of field, maps, filters and pixel")

@@ -9,14 +9,23 @@ from convatlas.pictures.picture import Picture
 from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Group, Line, Shape, Text
 from convatlas.pictures.text import text_width, wrapped
 
-MARGIN, TOP, STEP, NOTES, SIZE, SMALL = 30.0, 92.0, 40.0, 430.0, 11.0, 9.0
+MARGIN, TOP, STEP, NOTES, SIZE, SMALL = 30.0, 124.0, 40.0, 430.0, 11.0, 9.0
 """Margin, top of the first series, distance of years, width of the notes beside boxes; sizes of text."""
 
 FILLS = ("#e6cda6", "#f3b36b", "#f8e58c", "#b5dcae", "#9cc3ea", "#d5d1ee")
 """Fill of boxes by the era of their year."""
 
 ERAS = (1985, 2000, 2013, 2016, 2018)
-"""Years in which an era begins: back-propagation, the pause, depth, residuals, search and scale."""
+"""Years in which the next era begins."""
+
+MEANINGS = (
+    "before back-propagation", "back-propagation", "large nets on graphics cards", "depth", "residuals everywhere",
+    "search and scale",
+)  # fmt: skip
+"""The eras, for the legend."""
+
+ASIDE, STEM = 16.0, 8.0
+"""How far right of a net's left side those of the same year stand that build on it, and where its line leaves."""
 
 
 def family_tree() -> Picture:
@@ -30,7 +39,9 @@ def family_tree() -> Picture:
     places: dict[str, tuple[float, float]] = {}
     y = TOP
     for line in lines:
-        x = columns[line.year]
+        before = places.get(line.parents[0]) if line.parents else None
+        # All that builds on a net stands right of the line that leaves it, so that the line passes behind none of it.
+        x = max(columns[line.year], before[0] + ASIDE) if before else columns[line.year]
         wide = text_width(line.title, SIZE, True) + 16
         notes = wrapped(line.new, NOTES, SMALL)
         also = [names[parent] for parent in line.parents[1:]]
@@ -38,14 +49,12 @@ def family_tree() -> Picture:
         high = max(24.0, 12.0 * len(notes) + 4)
         middle = y + high / 2
         places[line.nets[0]] = x, middle
-        if line.parents and line.parents[0] in places:
-            above, level = places[line.parents[0]]
-            stem = min(above + 8, x - 8)
-            start = (stem, level + 11) if stem == above + 8 else (stem, level)
-            back.append(Line((start, (stem, middle), (x, middle)), GREY, 1.2, arrow=True))
+        if before:
+            stem = before[0] + STEM
+            back.append(Line(((stem, before[1] + 11), (stem, middle), (x, middle)), GREY, 1.2, arrow=True))
         title = f"{', '.join(line.nets)} ({line.year}): {line.new}. Takes: {line.takes or 'nothing said'}"
         shapes: list[Shape] = [
-            Box(x, middle - 11, wide, 22, FILLS[sum(line.year >= era for era in ERAS)], INK, 4),
+            Box(x, middle - 11, wide, 22, FILLS[_era(line.year)], INK, 4),
             Text(x + 8, middle + 4, line.title, SIZE, True),
         ]
         begin = middle - 6 * (len(notes) - 1) + 3
@@ -60,10 +69,30 @@ def family_tree() -> Picture:
         Text(MARGIN, 40, "What each net introduced, and which one it built on", 18, True),
         Text(MARGIN, 60, _count(lines), SIZE, fill=GREY),
     ]
+    heading += _legend()
     description = ". ".join(f"{line.year} {line.title}: {line.new}" for line in lines)
     shapes_all = (Box(0, 0, right, y + MARGIN, PAPER), *back, *heading, *front)
     return Picture(right, y + MARGIN, shapes_all, "The family tree of the atlas", description)
 
 
+def _era(year: int) -> int:
+    return sum(year >= era for era in ERAS)
+
+
+def _legend() -> list[Shape]:
+    """Return the colours of the boxes with their years."""
+    shapes: list[Shape] = []
+    x = MARGIN
+    for fill, meaning, start, end in zip(FILLS, MEANINGS, (0, *ERAS), (*ERAS, 0), strict=True):
+        years = f"to {end - 1}" if not start else f"{start} to {end - 1}" if end else f"from {start}"
+        text = f"{years}: {meaning}"
+        shapes += [Box(x, 71, 13, 11, fill, INK, 2), Text(x + 18, 80, text, SMALL, fill=GREY)]
+        x += 18 + text_width(text, SMALL) + 16
+    return shapes
+
+
 def _count(lines: Sequence[object]) -> str:
-    return f"{len(lines)} series; an arrow runs from the one that a paper names first, others are named beside it"
+    return (
+        f"{len(lines)} series; an arrow runs from the one that a paper names first, others are named beside it; "
+        "of one year, the later stands a little to the right"
+    )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
+from convatlas.anatomy.looking.field import marked_photo, pixels_text
 from convatlas.anatomy.looking.pixel import Channel, Grid, Pixel
+from convatlas.anatomy.measure.receptive_field import Reach
 from convatlas.pictures.picture import Picture
 from convatlas.pictures.pixels import diverging
 from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Shape, Text
@@ -17,8 +20,21 @@ CELL, MAX_WRITTEN = 34.0, 5
 """Side of a cell that shows its number, and the largest kernel whose cells do."""
 
 
-def draw_pixel(pixel: Pixel, caption: str = "") -> Picture:
-    """Draw the channels that add most, the bias and the sum; `caption` goes below, after the description."""
+PHOTO = 220.0
+"""Length of the longer side of the photo beside the sum."""
+
+
+def draw_pixel(
+    pixel: Pixel, caption: str = "", photo: NDArray[np.uint8] | None = None, reached: Reach | None = None
+) -> Picture:
+    """Draw the channels that add most, the bias and the sum.
+
+    Args:
+        pixel: How the number is computed.
+        caption: Text below the picture, after the description.
+        photo: The photo (H, W, 3) that the net sees, to be drawn beside the sum.
+        reached: The pixels of it that the number depends on.
+    """
     order = sorted(pixel.channels, key=lambda channel: (-abs(channel.total), channel.number))
     shown, rest = order[:MAX_CHANNELS], order[MAX_CHANNELS:]
     rows, columns = len(shown[0].patch), len(shown[0].patch[0])
@@ -28,7 +44,8 @@ def draw_pixel(pixel: Pixel, caption: str = "") -> Picture:
         for grid_of in (_patch, _kernel)
     ]
     step = max(rows * cell, 20.0) + 22
-    x0, y0 = MARGIN + 74, 92.0
+    beside = photo is not None and reached is not None
+    x0, y0 = MARGIN + 74 + (PHOTO + 24 if beside else 0), 92.0
     title = f"{pixel.layer}: map {pixel.channel}, row {pixel.row}, column {pixel.column}"
     shapes: list[Shape] = [Text(MARGIN, 36, title, 16, True)]
     x1, x2 = x0 + columns * cell + 34, x0 + 2 * columns * cell + 68
@@ -53,6 +70,15 @@ def draw_pixel(pixel: Pixel, caption: str = "") -> Picture:
     for index, (name, value) in enumerate(sums):
         shapes.append(Text(x2 - 12, y + 10 + 17 * index, name, 11, index >= len(sums) - 2, "end"))
         shapes.append(Text(x2, y + 10 + 17 * index, _number(value, index >= len(sums) - 2), 11, index >= len(sums) - 2))
+    bottom = y + 10 + 17 * len(sums) + 12
+    if photo is not None and reached is not None:
+        shapes.append(Text(MARGIN + PHOTO / 2, y0 - 12, "photo", 10, True, "middle"))
+        marked, (_, low) = marked_photo(photo, reached, MARGIN, y0, PHOTO)
+        shapes += marked
+        for line in wrapped(f"It depends on {pixels_text(reached, *photo.shape[:2])}.", PHOTO, 10):
+            low += 14
+            shapes.append(Text(MARGIN, low, line, 10, fill=GREY))
+        bottom = max(bottom, low + 24)
     width = x2 + text_width("-0.12345678901", 11, True) + MARGIN
     width = max(width, text_width(title, 16, True) + 2 * MARGIN)
     group = f" of its group of {len(pixel.channels)}" if pixel.groups > 1 else ""
@@ -60,7 +86,6 @@ def draw_pixel(pixel: Pixel, caption: str = "") -> Picture:
         f"The channels{group} that add most, each cell of the patch times that of the kernel: blue below 0, red above."
     )
     lines = wrapped(f"{text} {caption}".strip(), width - 2 * MARGIN, 10)
-    bottom = y + 10 + 17 * len(sums) + 12
     shapes += [Text(MARGIN, bottom + 14 * index, line, 10, fill=GREY) for index, line in enumerate(lines)]
     height = bottom + 14 * len(lines) + 6
     return Picture(width, height, (Box(0, 0, width, height, PAPER), *shapes), title, str(pixel))

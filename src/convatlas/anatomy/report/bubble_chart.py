@@ -11,7 +11,7 @@ from convatlas.anatomy.report.candidates import COSTS, Candidate
 from convatlas.pictures.axes import linear, logarithmic
 from convatlas.pictures.charts import Chart, Panel
 from convatlas.pictures.marks import SMALL, Curve, Dots, Mark, Place
-from convatlas.pictures.palette import SERIES
+from convatlas.pictures.palette import OTHERS, colours_apart
 from convatlas.pictures.picture import Picture
 from convatlas.pictures.shapes import INK, Bounds, Point, Shape, Text
 from convatlas.pictures.text import text_width
@@ -36,16 +36,14 @@ def bubble_chart(candidates: Sequence[Candidate], by: str, recommended: str | No
     accuracies = [net.top1 for net in shown]
     y = linear(accuracies, "top-1 accuracy on ImageNet (%)", unit="%", margin=0.08)
     largest = max((net.parameters for net in shown), default=1)
-    families = list(dict.fromkeys(net.family for net in sorted(shown, key=lambda net: (net.year, net.family))))
-    colours = {family: SERIES[at % len(SERIES)] for at, family in enumerate(families)}
-    fitting = {net.family for net in shown if net.fits}
-    marks: list[Mark] = [
-        Dots((), (), colours[family], family, opacity=0.75) for family in families if family in fitting
-    ]
+    colours = colours_apart(net.family for net in sorted(shown, key=lambda net: (net.year, net.family)))
+    fitting = {colours[net.family] for net in shown if net.fits}
+    named = sorted(dict.fromkeys(colours.values()), key=lambda pair: pair[1] == OTHERS)
+    marks: list[Mark] = [Dots((), (), *pair, opacity=0.75) for pair in named if pair in fitting]
     for net in sorted(shown, key=lambda net: (net.fits, -net.parameters)):
         title = f"{net.net} ({net.year}): {net.top1:.1f}% top-1, {net.parameters / 1e6:.1f}M parameters, "
         title += f"{net.macs / 1e9:.2f}G MACs"
-        colour, stroke = colours[net.family] if net.fits else PALE, INK if net.front else "none"
+        colour, stroke = colours[net.family][0] if net.fits else PALE, INK if net.front else "none"
         radius = _radius(net, largest)
         marks.append(Dots([net.cost(by) / unit], [net.top1], colour, "", radius, 0.75, stroke, titles=[title]))
     front = sorted((net.cost(by) / unit, net.top1) for net in shown if net.front)
