@@ -65,7 +65,7 @@ def family_tree() -> Picture:
         back.insert(0, Line(((columns[year], TOP - 14), (columns[year], y)), "#e3e5e1", 1))
         front.append(Text(columns[year], TOP - 20, str(year), SMALL, True, "middle", GREY))
     right = columns[years[-1]] + NOTES + 210
-    heading = [
+    heading: list[Shape] = [
         Text(MARGIN, 40, "What each net introduced, and which one it built on", 18, True),
         Text(MARGIN, 60, _count(lines), SIZE, fill=GREY),
     ]
