@@ -1,0 +1,1 @@
+"""Section V: probes, which explain what a net saw in a photo."""

@@ -1,0 +1,251 @@
+"""Record a tape: run a net once and write down every ATen operation between the photo and the target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map_only
+
+from convatlas.anatomy.measure.twin import Twin, twin
+from convatlas.base.errors import ConvAtlasError
+from convatlas.base.untouched import same_random_state
+from convatlas.probes.tape.memory import Memory
+from convatlas.probes.tape.tape import Operation, Slot, Tape
+
+LEAVING = {
+    torch.Tensor.numpy: "numpy()",
+    torch.Tensor.tolist: "tolist()",
+    torch.Tensor.item: "item()",
+    torch.Tensor.__array__: "numpy.asarray",
+    torch.Tensor.__dlpack__: "DLPack",
+    torch.Tensor.data_ptr: "data_ptr()",
+    torch.Tensor.__float__: "float()",
+    torch.Tensor.__int__: "int()",
+    torch.Tensor.__index__: "an index",
+}
+"""Functions by which a tensor's values leave PyTorch, in words. A comparison that a net branches on is none of them."""
+
+SHAPE_ONLY = {
+    *("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like"),
+    *("new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided"),
+}
+"""Operations that read the shape and dtype of their argument, not its values."""
+
+Target = Callable[[Any], Tensor]
+"""Function of the net's output that is asked about: a score for each photo, (N,)."""
+
+
+def record(net: nn.Module | Twin, x: Tensor, target: Target | None = None) -> Tape:
+    """Run a net and record the operations that depend on its input.
+
+    The net runs as it would for its user, in evaluation mode, as a copy of its structure that shares its parameters.
+
+    Args:
+        net: Any module that takes one tensor, or its twin.
+        x: Its input, (N, C, H, W) for photos.
+        target: What the tape ends with; by default the net's output, which has to be one tensor then.
+
+    Returns:
+        The tape; `output` is the target's score.
+
+    Raises:
+        ConvAtlasError: The target does not depend on the photo, or the net did not run.
+    """
+    copy = net if isinstance(net, Twin) else twin(net, meta=x.is_meta, observers=True)
+    recorder = _Recorder(copy)
+    # A copy, since nets may write into their input.
+    photo = x.detach().clone(memory_format=torch.preserve_format)
+    with same_random_state(), torch.no_grad(), _naming(copy.net, recorder), recorder.functions, recorder:
+        recorder.begin(photo)
+        output = copy.net(photo)
+        score = _only_tensor(output) if target is None else target(output)
+    return recorder.end(score)
+
+
+class _Recorder(TorchDispatchMode):
+    """Writes a tape while it is active."""
+
+    def __init__(self, copy: Twin):
+        super().__init__()
+        self.tape = Tape()
+        self.memory = Memory(self.tape)
+        self.modules: list[str] = []
+        self.functions = _Leaving(self)
+        self.own = {tensor.untyped_storage()._cdata for tensor in _tensors_of(copy.net)}
+
+    def begin(self, photo: Tensor) -> None:
+        self.tape.photo = self.memory.add(photo, True)
+
+    def end(self, score: Tensor) -> Tape:
+        index = self.memory.number(score, "") if isinstance(score, Tensor) else None
+        if index is None or not self.tape.depends[index]:
+            raise ConvAtlasError("what the target returns does not depend on the photo")
+        self.tape.output = index
+        return self.tape
+
+    @property
+    def module(self) -> str:
+        return self.modules[-1] if self.modules else ""
+
+    def depends(self, tensor: Tensor) -> bool:
+        """Whether a tensor is known to depend on the photo."""
+        index = self.memory.number(tensor, self.module) if _is_plain(tensor) else None
+        return index is not None and self.tape.depends[index]
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.ops.aten._local_scalar_dense.default and self.depends(args[0]) and args[0].dtype != torch.bool:
+            self.leave("item()")
+        leaves = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
+        numbers = {id(leaf): self._number(leaf) for leaf in leaves}
+        slots = tree_map_only(Tensor, lambda leaf: Slot(numbers[id(leaf)]), (args, kwargs))
+        depends = _name(func) not in SHAPE_ONLY and any(self.tape.depends[index] for index in numbers.values())
+        written = _written(func, args, kwargs)
+        for tensor in written:
+            self.memory.before_write(tensor)
+        result = func(*args, **kwargs)
+        for tensor in written:
+            if tensor.is_conj() or tensor.is_neg():
+                raise ConvAtlasError(f"{_name(func)} writes into a conjugated view, which cannot be followed")
+        results = tuple(result) if isinstance(result, (tuple, list)) else (result,)
+        if written:
+            self._write(func, slots, written, depends)
+        elif any(isinstance(part, Tensor) for part in results):
+            outputs = tuple(self._add(part, depends) if isinstance(part, Tensor) else None for part in results)
+            if depends:
+                self.tape.operations.append(Operation(_name(func), func, *slots, outputs, self.module))
+        return result
+
+    def leave(self, way: str) -> None:
+        """Note that a value that depends on the photo leaves PyTorch."""
+        where = f" in {self.module}" if self.module else ""
+        phrase = f"a value leaves PyTorch by {way}{where}"
+        if phrase not in self.tape.leaks:
+            self.tape.leaks.append(phrase)
+
+    def _number(self, tensor: Tensor) -> int:
+        if not _is_plain(tensor):
+            raise ConvAtlasError(f"a {tensor.layout} tensor in {self.module or 'the net'} cannot be followed")
+        index = self.memory.number(tensor, self.module)
+        if index is None:
+            index = self.memory.add(tensor, False)
+            if tensor.untyped_storage()._cdata not in self.own:
+                self.tape.strangers.append(index)
+        return index
+
+    def _add(self, tensor: Tensor, depends: bool) -> int:
+        known = self.memory.find(tensor)
+        # An operation may return its argument itself; on the tape it makes a value of its own.
+        return self.memory.add(tensor, depends or (known is not None and self.tape.depends[known]))
+
+    def _write(self, func: Any, slots: Any, written: list[Tensor], depends: bool) -> None:
+        if not depends:
+            for tensor in written:
+                self.memory.after_write(tensor, False, self.module)
+            return
+        functional = _functional(func)
+        if functional is None or len(written) != 1:
+            raise ConvAtlasError(f"{_name(func)} in {self.module or 'the net'} writes in a way that cannot be followed")
+        tape = self.tape
+        operations, tape.operations = tape.operations, []
+        index = self.memory.after_write(written[0], True, self.module)
+        # The new value comes before what is made of it.
+        after, tape.operations = tape.operations, operations
+        tape.operations.append(Operation(_name(func).removesuffix("_"), functional, *slots, (index,), self.module))
+        tape.operations += after
+
+
+class _Leaving(TorchFunctionMode):
+    """Notices functions by which values leave PyTorch without an ATen operation."""
+
+    def __init__(self, recorder: _Recorder):
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        way = LEAVING.get(func)
+        if way is not None and isinstance(args[0], Tensor) and self.recorder.depends(args[0]):
+            self.recorder.leave(way)
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def _naming(net: nn.Module, recorder: _Recorder) -> Iterator[None]:
+    """Let hooks of the twin's modules tell the recorder which module runs, and what it returns."""
+    handles = []
+    for name, module in net.named_modules():
+
+        def enter(_: nn.Module, __: Any, name: str = name) -> None:
+            recorder.modules.append(name)
+
+        def leave(_: nn.Module, __: Any, output: Any, name: str = name) -> None:
+            recorder.modules.pop()
+            tensors = [leaf for leaf in tree_flatten(output)[0] if isinstance(leaf, Tensor)]
+            if tensors and recorder.depends(tensors[0]):
+                index = recorder.memory.number(tensors[0], name)
+                assert index is not None
+                recorder.tape.layers.setdefault(name, []).append(index)
+
+        handles += [module.register_forward_pre_hook(enter, prepend=True), module.register_forward_hook(leave)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _only_tensor(output: Any) -> Tensor:
+    if isinstance(output, Tensor):
+        return output
+    raise ConvAtlasError(
+        f"the net returns a {type(output).__name__}: pass target=, a function that picks one score a photo, (N,), from it"
+    )
+
+
+def _tensors_of(net: nn.Module) -> Iterator[Tensor]:
+    """All tensors that a net holds: parameters, buffers, and those in its modules' attributes."""
+    yield from net.parameters()
+    yield from net.buffers()
+    for module in net.modules():
+        for value in vars(module).values():
+            yield from (leaf for leaf in tree_flatten(value)[0] if isinstance(leaf, Tensor))
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.layout == torch.strided
+
+
+def _name(func: Any) -> str:
+    return str(func._schema.name).split("::")[-1]
+
+
+def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    """The tensors that an operation writes into."""
+    result = []
+    for position, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            value = args[position] if position < len(args) else kwargs.get(argument.name)
+            result += [leaf for leaf in tree_flatten(value)[0] if isinstance(leaf, Tensor)]
+    return result
+
+
+def _copy(target: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
+    return source.to(target.dtype).expand(target.shape)
+
+
+def _functional(func: Any) -> Callable[..., Any] | None:
+    """The operation that computes what an operation in place writes, with the same arguments."""
+    name = _name(func)
+    if name == "copy_":
+        return _copy
+    if not name.endswith("_"):
+        return None
+    packet = getattr(torch.ops.aten, name[:-1], None)
+    overload = getattr(packet, func._overloadname, None)
+    return overload
