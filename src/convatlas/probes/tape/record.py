@@ -37,11 +37,11 @@ SHAPE_ONLY = {
 }
 """Operations that read the shape and dtype of their argument, not its values."""
 
-Target = Callable[[Any], Tensor]
-"""Function of the net's output that is asked about: a score for each photo, (N,)."""
+Score = Callable[[Any], Tensor]
+"""Function of the net's output: the scores that are asked about, (N,) or (N, T) for T targets."""
 
 
-def record(net: nn.Module | Twin, x: Tensor, target: Target | None = None) -> Tape:
+def record(net: nn.Module | Twin, x: Tensor, score: Score | None = None) -> Tape:
     """Run a net and record the operations that depend on its input.
 
     The net runs as it would for its user, in evaluation mode, as a copy of its structure that shares its parameters.
@@ -49,10 +49,10 @@ def record(net: nn.Module | Twin, x: Tensor, target: Target | None = None) -> Ta
     Args:
         net: Any module that takes one tensor, or its twin.
         x: Its input, (N, C, H, W) for photos.
-        target: What the tape ends with; by default the net's output, which has to be one tensor then.
+        score: What the tape ends with; by default the net's output, which has to be one tensor then.
 
     Returns:
-        The tape; `output` is the target's score.
+        The tape; `output` is the index of the scores.
 
     Raises:
         ConvAtlasError: The target does not depend on the photo, or the net did not run.
@@ -64,8 +64,8 @@ def record(net: nn.Module | Twin, x: Tensor, target: Target | None = None) -> Ta
     with same_random_state(), torch.no_grad(), _naming(copy.net, recorder), recorder.functions, recorder:
         recorder.begin(photo)
         output = copy.net(photo)
-        score = _only_tensor(output) if target is None else target(output)
-    return recorder.end(score)
+        scores = _only_tensor(output) if score is None else score(output)
+    return recorder.end(scores)
 
 
 class _Recorder(TorchDispatchMode):

@@ -1,0 +1,116 @@
+"""Certificates: whether what goes back through a net is the truth about it."""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.anatomy.measure.twin import twin
+from convatlas.base.errors import ConvAtlasError
+from convatlas.probes.tape.backward import backward
+from convatlas.probes.tape.record import Score, record
+from convatlas.probes.tape.tape import Tape
+
+STEP = {torch.float64: 1e-7, torch.float32: 1e-3}
+"""Length of the step for the derivative, by precision, relative to the input's standard deviation."""
+
+BOUND = {torch.float64: 1e-3, torch.float32: 5e-2}
+"""Largest relative difference between gradient and derivative, by precision."""
+
+DIRECTIONS = 4
+"""Directions to try: a step may cross a kink of a net of pieces."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """That a net's gradient is the derivative of its score, checked along a random direction.
+
+    Attributes:
+        difference: Distance between the gradient and two forward passes, relative to the larger one.
+        precision: Precision of the check: "float64", or "float32" for a net that cannot run in float64.
+    """
+
+    difference: float
+    precision: str
+
+
+_known: weakref.WeakKeyDictionary[nn.Module, dict[Any, Certificate]] = weakref.WeakKeyDictionary()
+
+
+def certify(net: nn.Module, x: Tensor, tape: Tape, score: Score, key: object) -> Certificate:
+    """Certify a net's tape, once for each net, shape of input and target; the certificate is kept in memory.
+
+    Args:
+        net: The net.
+        x: Its input, (1, C, h, w).
+        tape: The tape of the net and this input.
+        score: Function from the net's output to the scores of the targets, (N, T).
+        key: Names of the targets.
+
+    Raises:
+        ConvAtlasError: A value that depends on the photo leaves PyTorch or enters from nowhere, or the gradient is not
+            the derivative; the text names where, and what to use instead.
+    """
+    if tape.leaks:
+        raise _refused(tape.leaks[0])
+    state = (tuple(x.shape), key, _version(net))
+    known = _known.setdefault(net, {})
+    if state not in known:
+        known[state] = _checked(net, x, score)
+    return known[state]
+
+
+def _checked(net: nn.Module, x: Tensor, score: Score) -> Certificate:
+    try:
+        double = copy.deepcopy(twin(net, meta=False, observers=True).net).double()
+        return _compared(double, x.double(), score)
+    except (RuntimeError, TypeError, copy.Error):
+        # The net holds tensors or casts that only fit its own precision.
+        return _compared(net, x, score)
+
+
+def _compared(net: nn.Module, x: Tensor, score: Score) -> Certificate:
+    tape = record(net, x, score)
+    gradient = backward(tape, [tape.photo])[tape.photo]
+    generator = torch.Generator().manual_seed(0)
+    best = float("inf")
+    step = STEP[x.dtype] * max(float(x.std()) if x.numel() > 1 else 0.0, 1e-3)
+    norm = float(gradient.double().norm())
+    for _ in range(DIRECTIONS):
+        direction = torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x)
+        up, down = (record(net, x + sign * step * direction, score) for sign in (1, -1))
+        _check_strangers(up, down)
+        difference = (up.values[up.output] - down.values[down.output]).double().sum()
+        derivative = float(difference) / (2 * step)
+        expected = float((gradient * direction).double().sum())
+        scale = max(abs(expected), abs(derivative), 0.1 * norm)
+        best = min(best, abs(derivative - expected) / scale if scale > 0 else 0.0)
+        if best <= BOUND[x.dtype] / 10:
+            break
+    if not best <= BOUND[x.dtype]:
+        raise _refused(f"its gradient differs from its derivative by {best:.0%}")
+    return Certificate(best, str(x.dtype).removeprefix("torch."))
+
+
+def _check_strangers(up: Tape, down: Tape) -> None:
+    """A tensor from outside that changes with the photo was computed from it out of PyTorch's sight."""
+    for first, second in zip(up.strangers, down.strangers, strict=False):
+        a, b = up.values[first], down.values[second]
+        if a.shape != b.shape or not torch.equal(a, b):
+            reader = next((str(operation) for operation in up.operations if first in operation.inputs), "the net")
+            raise _refused(f"a value that depends on the photo enters from outside of PyTorch at {reader}")
+
+
+def _refused(reason: str) -> ConvAtlasError:
+    return ConvAtlasError(f"no gradient of this net can be certified: {reason}; use a probe of scores (occlusion, rise)")
+
+
+def _version(net: nn.Module) -> tuple[int, ...]:
+    """Changes when a parameter or buffer is written to."""
+    tensors = [*net.parameters(), *net.buffers()]
+    return tuple(0 if tensor.is_inference() else tensor._version for tensor in tensors)

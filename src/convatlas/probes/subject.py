@@ -1,0 +1,168 @@
+"""The subject of a probe: a net, one photo, the targets, and the ways to ask the net about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from convatlas.base.errors import ConvAtlasError
+from convatlas.engines.session import Session
+from convatlas.probes.certificate import Certificate, certify
+from convatlas.probes.layers import layer_named
+from convatlas.probes.tape.backward import Rule, Visit, backward
+from convatlas.probes.tape.record import record
+from convatlas.probes.tape.tape import Tape
+from convatlas.probes.tape.vjp import vjp
+from convatlas.probes.targets import Target, stacked
+
+MEMORY = 256 * 2**20
+"""Bytes that perturbed inputs may take at a time."""
+
+BATCH = 32
+"""Largest number of inputs in a batch."""
+
+
+@dataclass
+class Subject:
+    """What a probe explains.
+
+    Attributes:
+        net: The net, in evaluation mode.
+        x: Its input, (1, C, h, w).
+        targets: The scores to explain.
+        background: Input that stands for "nothing to see", (1, C, h, w).
+        layer: Layer that the caller chose: a name, a number, or None for the probe's choice.
+        concepts: Photos of concepts, for the probes that compare with some: inputs (n, C, h, w) by the concept's name.
+        seed: Seed of everything random.
+        session: Engine that computes scores; None for eager mode.
+        memory: Bytes that perturbed inputs may take at a time.
+        forwards: Inputs that went through the net so far.
+        backwards: Inputs for which gradients or relevance went back so far.
+    """
+
+    net: nn.Module
+    x: Tensor
+    targets: Sequence[Target]
+    background: Tensor
+    layer: str | int | None = None
+    concepts: dict[str, Tensor] = field(default_factory=dict)
+    seed: int = 0
+    session: Session | None = None
+    memory: int = MEMORY
+    forwards: int = 0
+    backwards: int = 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the input."""
+        return self.x.shape[2], self.x.shape[3]
+
+    def generator(self) -> torch.Generator:
+        """A new source of random numbers, which starts at the seed."""
+        return torch.Generator().manual_seed(self.seed)
+
+    @cached_property
+    def score(self) -> Callable[[object], Tensor]:
+        """Function from the net's output to the scores of all targets, (N, T)."""
+        return stacked(self.targets)
+
+    @property
+    def batch(self) -> int:
+        """Inputs in a batch, within the memory."""
+        each = 4 * self.x[0].numel() * self.x.element_size()
+        return max(1, min(BATCH, self.memory // each))
+
+    def scores(self, batch: Tensor) -> Tensor:
+        """Scores of inputs (N, C, h, w) for all targets, (N, T) in float64; any engine may compute them."""
+        self.forwards += len(batch)
+        if self.session is not None:
+            output = torch.from_numpy(self.session(np.ascontiguousarray(batch.float().cpu().numpy())))
+        else:
+            with torch.inference_mode():
+                # Not every net leaves its input alone.
+                output = self.net(batch.clone() if batch.data_ptr() == self.x.data_ptr() else batch)
+        return self.score(output).detach().to("cpu", torch.float64)
+
+    def stream(self, count: int, make: Callable[[int, int], Tensor]) -> Iterator[tuple[int, int, Tensor]]:
+        """Scores of many perturbed inputs, of which only a batch is in memory at a time.
+
+        Args:
+            count: Number of inputs.
+            make: Function of two numbers that returns the inputs from the first to before the second.
+
+        Yields:
+            Both numbers and the scores, (n, T).
+        """
+        for start in range(0, count, self.batch):
+            stop = min(start + self.batch, count)
+            yield start, stop, self.scores(make(start, stop))
+
+    @cached_property
+    def own_scores(self) -> Tensor:
+        """Scores of the photo itself, (T,)."""
+        return self.scores(self.x)[0]
+
+    @cached_property
+    def background_scores(self) -> Tensor:
+        """Scores of the background, (T,)."""
+        return self.scores(self.background)[0]
+
+    def tape_of(self, x: Tensor) -> Tape:
+        """The tape of the net for inputs (N, C, h, w); `output` is the scores, (N, T)."""
+        self.forwards += len(x)
+        return record(self.net, x, self.score)
+
+    @cached_property
+    def tape(self) -> Tape:
+        """The certified tape of the photo."""
+        tape = self.tape_of(self.x)
+        self.certificate = certify(self.net, self.x, tape, self.score, tuple(target.name for target in self.targets))
+        return tape
+
+    certificate: Certificate | None = None
+
+    def back(
+        self,
+        tape: Tape,
+        wanted: Sequence[int],
+        target: int,
+        rule: Rule = vjp,
+        visit: Visit | None = None,
+    ) -> dict[int, Tensor]:
+        """Carry gradients, or what a rule makes of them, back from the score of one target; see `backward`."""
+        scores = tape.values[tape.output]
+        self.backwards += len(scores)
+        start = torch.zeros_like(scores)
+        start[:, target] = 1
+        return backward(tape, wanted, rule, visit, start)
+
+    def gradients(self, x: Tensor, target: int) -> Tensor:
+        """Gradients of one target's score at inputs (N, C, h, w), each of its own input."""
+        _ = self.tape
+        tape = self.tape if x is self.x else self.tape_of(x)
+        return self.back(tape, [tape.photo], target)[tape.photo]
+
+    @cached_property
+    def place(self) -> tuple[str, int]:
+        """Name of the chosen layer, and index of its output on the tape."""
+        return layer_named(self.tape, self.layer)
+
+    def activations_and_gradients(self, target: int) -> tuple[str, Tensor, Tensor]:
+        """Name, maps (K, h, w) and gradients (K, h, w) of one target's score at the chosen layer."""
+        name, index = self.place
+        gradient = self.back(self.tape, [index], target)[index]
+        return name, self.tape.values[index][0], gradient[0]
+
+    def check_finite(self) -> None:
+        """Refuse a photo whose scores are not numbers.
+
+        Raises:
+            ConvAtlasError: A score is NaN or infinite.
+        """
+        if not bool(torch.isfinite(self.own_scores).all()):
+            raise ConvAtlasError("the net's score for this photo is not a finite number, which no probe can explain")

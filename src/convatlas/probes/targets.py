@@ -1,0 +1,210 @@
+"""Targets: which number of a net's output a probe explains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.base.errors import ConvAtlasError, unknown
+from convatlas.engines.probabilities import probability_map_of
+from convatlas.nets.net import Net
+
+
+@dataclass(frozen=True)
+class Target:
+    """A function of a net's output with a name: the score that is explained.
+
+    Attributes:
+        name: What it is, in words: "logit of tabby".
+        score: Function from the net's output to the score of each photo, (N,).
+        index: The class that it is about; None if it is about no single class.
+    """
+
+    name: str
+    score: Callable[[Any], Tensor]
+    index: int | None = None
+
+    def __call__(self, output: Any) -> Tensor:
+        return self.score(output)
+
+
+@dataclass(frozen=True)
+class Logit:
+    """The net's output for a class, as it is. `label` is a number, a name, or None for the most probable class."""
+
+    label: int | str | None = None
+
+
+@dataclass(frozen=True)
+class Probability:
+    """The probability of a class, by the map that the net's card names."""
+
+    label: int | str | None = None
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The output for a class against others: y_c − Σ_d y_d / n for chosen classes d (Zhang et al. 2025, Finer-CAM),
+    or y_c − log Σ exp(y_d) over all others.
+
+    Attributes:
+        label: The class.
+        others: Classes to hold it against; all others by default.
+    """
+
+    label: int | str | None = None
+    others: tuple[int | str, ...] = ()
+
+
+def targets_of(wanted: object, net: nn.Module, output: Any) -> list[Target]:
+    """Turn what a caller asked for into targets.
+
+    Args:
+        wanted: A class by number or name, None or "top" for the most probable one, `Logit`, `Probability`, `Contrast`,
+            a text like "probability:tabby" or "contrast:tabby/tiger cat", a function of the net's output that returns
+            (N,), a `Target`, or a list of any of these.
+        net: The net.
+        output: Its output for the photo.
+
+    Raises:
+        ConvAtlasError: The net has no such output; the text says what to pass.
+    """
+    if isinstance(wanted, list):
+        if not wanted:
+            raise ConvAtlasError("no target is given: pass a class, or None for the most probable one")
+        return [target for one in wanted for target in targets_of(one, net, output)]
+    return [_target(wanted, net, output)]
+
+
+def _target(wanted: object, net: nn.Module, output: Any) -> Target:
+    if isinstance(wanted, Target):
+        return wanted
+    if isinstance(wanted, str):
+        wanted = _parsed(wanted, net)
+    if wanted is None or (isinstance(wanted, int) and not isinstance(wanted, bool)):
+        wanted = Logit(wanted)
+    if isinstance(wanted, (Logit, Probability, Contrast)):
+        scores = _class_scores(output)
+        index = _index(wanted.label, net, scores)
+        name = _names(net)[index] if _names(net) else str(index)
+        if isinstance(wanted, Logit):
+            return Target(f"{_kind(net)} of {name}", lambda output: output[:, index], index)
+        if isinstance(wanted, Probability):
+            to_probabilities = _probabilities(net)
+            return Target(f"probability of {name}", lambda output: to_probabilities(output)[:, index], index)
+        return _contrast(wanted, index, name, net, scores)
+    if callable(wanted):
+        return Target(getattr(wanted, "__name__", "target"), _checked(wanted))
+    raise ConvAtlasError(f"a target is a class by number or name, or a function of the net's output; not {wanted!r:.60}")
+
+
+def _parsed(text: str, net: nn.Module) -> Logit | Probability | Contrast:
+    """Read "tabby", "281", "top", "probability:281" or "contrast:tabby/tiger cat"."""
+    if text in _names(net):
+        return Logit(text)
+    kind, colon, rest = text.partition(":")
+    if colon and kind in ("probability", "logit", "contrast"):
+        label, *others = rest.split("/")
+        if kind == "contrast":
+            return Contrast(_label(label), tuple(other for other in map(_label, others) if other is not None))
+        return Probability(_label(rest)) if kind == "probability" else Logit(_label(rest))
+    return Logit(_label(text))
+
+
+def _label(text: str) -> int | str | None:
+    text = text.strip()
+    if text in ("", "top"):
+        return None
+    return int(text) if text.lstrip("-").isdecimal() else text
+
+
+def _contrast(wanted: Contrast, index: int, name: str, net: nn.Module, scores: Tensor) -> Target:
+    others = [_index(other, net, scores) for other in wanted.others]
+    if index in others:
+        raise ConvAtlasError("a class cannot be held against itself")
+    if not others:
+        rest = [other for other in range(scores.shape[1]) if other != index]
+        if not rest:
+            raise ConvAtlasError("the net has a single output, which cannot be held against others")
+        return Target(
+            f"{name} against all others", lambda output: output[:, index] - output[:, rest].logsumexp(1), index
+        )
+    names = " and ".join(_names(net)[other] if _names(net) else str(other) for other in others)
+    return Target(f"{name} against {names}", lambda output: output[:, index] - output[:, others].mean(1), index)
+
+
+def _class_scores(output: Any) -> Tensor:
+    if isinstance(output, Tensor) and output.ndim == 2:
+        return output
+    kind = f"the shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"the type {type(output).__name__}"
+    raise ConvAtlasError(
+        f"the net's output has {kind}, not a score for each class: pass target=, a function that picks one score a photo, "
+        "(N,), from it"
+    )
+
+
+def _index(label: int | str | None, net: nn.Module, scores: Tensor) -> int:
+    classes = scores.shape[1]
+    if label is None:
+        return int(scores[0].argmax())
+    if isinstance(label, str):
+        names = _names(net)
+        if not names:
+            raise ConvAtlasError(f"this net's classes have no names: a target is a number from 0 to {classes - 1}")
+        if label not in names:
+            raise unknown("class", label, names)
+        return names.index(label)
+    if not 0 <= label < classes:
+        raise ConvAtlasError(f"there is no class {label}: the net has classes 0 to {classes - 1}")
+    return label
+
+
+def _names(net: nn.Module) -> Sequence[str]:
+    return net.lineage.class_names if isinstance(net, Net) and net.lineage is not None else ()
+
+
+def _kind(net: nn.Module) -> str:
+    kinds = {"capsule lengths": "length of the capsule", "capsule activations": "activation of the capsule"}
+    return kinds.get(net.card.output_kind, "output") if isinstance(net, Net) else "output"
+
+
+def _probabilities(net: nn.Module) -> Callable[[Tensor], Tensor]:
+    if not isinstance(net, Net):
+        return lambda output: output.softmax(1)
+    name = probability_map_of(net)
+    if name not in PROBABILITIES:
+        raise ConvAtlasError(f"the outputs of {net.card.name} cannot be turned into probabilities: explain the output itself")
+    return PROBABILITIES[name]
+
+
+def _halved(output: Tensor) -> Tensor:
+    halves = ((1 + output) / 2).clamp(0, 1)
+    return halves / halves.sum(1, keepdim=True).clamp(min=1e-12)
+
+
+PROBABILITIES: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": lambda output: output.softmax(1),
+    "halved": _halved,
+    "identity": lambda output: output,
+}
+"""Maps (N, classes) -> (N, classes) from outputs to probabilities, as in `engines.probabilities`."""
+
+
+def _checked(function: Callable[[Any], Tensor]) -> Callable[[Any], Tensor]:
+    def score(output: Any) -> Tensor:
+        found = function(output)
+        if not isinstance(found, Tensor) or found.ndim != 1:
+            got = f"the shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+            raise ConvAtlasError(f"a target returns one score for each photo, (N,); this one returned {got}")
+        return found
+
+    return score
+
+
+def stacked(targets: Sequence[Target]) -> Callable[[Any], Tensor]:
+    """A function of the net's output that returns the scores of all targets, (N, T)."""
+    return lambda output: torch.stack([target(output) for target in targets], 1)
