@@ -114,3 +114,41 @@ def _version(net: nn.Module) -> tuple[int, ...]:
     """Changes when a parameter or buffer is written to."""
     tensors = [*net.parameters(), *net.buffers()]
     return tuple(0 if tensor.is_inference() else tensor._version for tensor in tensors)
+
+
+CONDITION = 1e6
+"""Largest sum of |relevance| at any operation, relative to what is explained, for which a map is shown."""
+
+RESIDUAL = {torch.float64: 1e-9, torch.float32: 1e-5}
+"""Largest distance from completeness by precision, relative to max(|f(x)|, |f(b)|)."""
+
+
+def check_residual(total: float, score: float, dtype: torch.dtype, probe: str, other: float = 0.0) -> float:
+    """Return the relative distance of a sum from the score that it should be.
+
+    Raises:
+        ConvAtlasError: It is above the bound of the precision.
+    """
+    scale = max(abs(score), other)
+    residual = abs(total - score) / scale if scale > 0 else abs(total - score)
+    if not residual <= RESIDUAL.get(dtype, 1e-5):
+        raise ConvAtlasError(
+            f"{probe} does not sum to the score: {residual:.1e} of it is missing in {str(dtype).removeprefix('torch.')}; "
+            'precision="float64" may help, otherwise use integrated_gradients or a probe of scores'
+        )
+    return residual
+
+
+def check_condition(largest: float, explained: float, probe: str) -> float:
+    """Return the condition number of a map.
+
+    Raises:
+        ConvAtlasError: It is above the bound.
+    """
+    condition = largest / abs(explained) if explained != 0 else float("inf") if largest > 0 else 0.0
+    if not condition <= CONDITION:
+        raise ConvAtlasError(
+            f"{probe} is ill-conditioned on this net: parts of {condition:.0e} times the score cancel; use "
+            "integrated_gradients or a probe of scores (occlusion, rise)"
+        )
+    return condition

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 from convatlas.anatomy.measure.twin import Twin, twin
@@ -61,8 +61,8 @@ def record(net: nn.Module | Twin, x: Tensor, score: Score | None = None) -> Tape
     recorder = _Recorder(copy)
     # A copy, since nets may write into their input.
     photo = x.detach().clone(memory_format=torch.preserve_format)
+    recorder.begin(photo)
     with same_random_state(), torch.no_grad(), _naming(copy.net, recorder), recorder.functions, recorder:
-        recorder.begin(photo)
         output = copy.net(photo)
         scores = _only_tensor(output) if score is None else score(output)
     return recorder.end(scores)
@@ -83,7 +83,7 @@ class _Recorder(TorchDispatchMode):
         self.tape.photo = self.memory.add(photo, True)
 
     def end(self, score: Tensor) -> Tape:
-        index = self.memory.number(score, "") if isinstance(score, Tensor) else None
+        index = self.index(score) if isinstance(score, Tensor) else None
         if index is None or not self.tape.depends[index]:
             raise ConvAtlasError("what the target returns does not depend on the photo")
         self.tape.output = index
@@ -95,8 +95,14 @@ class _Recorder(TorchDispatchMode):
 
     def depends(self, tensor: Tensor) -> bool:
         """Whether a tensor is known to depend on the photo."""
-        index = self.memory.number(tensor, self.module) if _is_plain(tensor) else None
+        index = self.index(tensor)
         return index is not None and self.tape.depends[index]
+
+    def index(self, tensor: Tensor) -> int | None:
+        """Index of the value that a tensor holds; None if it is not on the tape."""
+        # Looking at a tensor must not be recorded.
+        with _disable_current_modes():
+            return self.memory.number(tensor, self.module) if _is_plain(tensor) else None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -187,9 +193,8 @@ def _naming(net: nn.Module, recorder: _Recorder) -> Iterator[None]:
         def leave(_: nn.Module, __: Any, output: Any, name: str = name) -> None:
             recorder.modules.pop()
             tensors = [leaf for leaf in tree_flatten(output)[0] if isinstance(leaf, Tensor)]
-            if tensors and recorder.depends(tensors[0]):
-                index = recorder.memory.number(tensors[0], name)
-                assert index is not None
+            index = recorder.index(tensors[0]) if tensors else None
+            if index is not None and recorder.tape.depends[index]:
                 recorder.tape.layers.setdefault(name, []).append(index)
 
         handles += [module.register_forward_pre_hook(enter, prepend=True), module.register_forward_hook(leave)]

@@ -1,0 +1,1 @@
+"""Probes that show what units and layers respond to."""

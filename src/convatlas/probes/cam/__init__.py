@@ -1,0 +1,1 @@
+"""Class activation maps: probes of the maps of one layer."""

@@ -1,0 +1,1 @@
+"""Probes of capsules and their routing."""

@@ -1,0 +1,1 @@
+"""Probes of concepts: what directions in a layer stand for."""

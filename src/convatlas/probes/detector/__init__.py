@@ -1,0 +1,1 @@
+"""Probes of the boxes of a detector."""

@@ -1,0 +1,236 @@
+"""Explain what a net saw in a photo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from convatlas.base.devices import device_of
+from convatlas.base.errors import ConvAtlasError
+from convatlas.base.untouched import evaluating, same_random_state
+from convatlas.base.verbs import Steps, verb
+from convatlas.engines.session import Session
+from convatlas.images.decoding import Source, read
+from convatlas.nets.net import Net
+from convatlas.probes.attribution import Attribution
+from convatlas.probes.backgrounds import background as make_background
+from convatlas.probes.placement import even_grid, input_grid, layer_grid
+from convatlas.probes.probe import Finding, Probe, settings
+from convatlas.probes.registry import as_probe
+from convatlas.probes.subject import MEMORY, Subject
+from convatlas.probes.targets import targets_of
+from convatlas.weights.resolve import resolve
+
+Image = Source | Tensor
+
+PRECISIONS = ("float32", "float64", "bfloat16")
+
+
+@verb
+def explain(
+    net: str | nn.Module,
+    image: Image,
+    probe: object = "grad_cam",
+    target: object = None,
+    *,
+    layer: str | int | None = None,
+    background: object = "mean",
+    concepts: Mapping[str, Sequence[Image]] | None = None,
+    weights: str | None = None,
+    seed: int = 0,
+    engine: str | None = None,
+    precision: str = "float32",
+    device: str = "auto",
+    memory: int = MEMORY,
+) -> Steps[Any]:
+    """Explain a net's score for a photo by one probe or several.
+
+    Args:
+        net: A net's name, or any module that takes photos (N, C, h, w).
+        image: A photo (path, bytes, array or PIL image) for a net that knows its preprocessing; or the net's input as a
+            tensor, (C, h, w) or (1, C, h, w). It is never written to.
+        probe: Name of a probe, a settings object such as `Rise(masks=4000)`, or a list of them.
+        target: A class by number or name, "top" (default), `Logit`, `Probability`, `Contrast`, a text like
+            "probability:tabby" or "contrast:tabby/tiger cat", or a function of the net's output that returns (N,). A
+            list of them shares one set of perturbations.
+        layer: Name or number of a layer with maps, for probes that explain at one; by default the last one.
+        background: "black", "mean" (the photo's average colour), "blur", "noise", another photo, or an input tensor.
+        concepts: Photos of each concept by its name, for the probes that compare with concepts.
+        weights: Weights of a net by its name, as in `load`; "none" for random ones.
+        seed: Seed of everything random.
+        engine: Engine that computes the scores of black-box probes, as in `accelerate`; by default eager mode.
+        precision: "float32", "float64" (eager mode), or "bfloat16" (engines only; `agreement` is measured).
+        device: "auto", "cpu", "cuda" or "mps".
+        memory: Bytes that perturbed inputs may take at a time.
+
+    Returns:
+        One `Attribution` (or, for probes that show something else, a `Gallery`); a list for a list of probes, and one
+        for a list of targets, inside of it if both are lists.
+
+    Raises:
+        UnknownName: There is no such net, probe, class, layer or background.
+        ConvAtlasError: The probe cannot be certified for this net; the text names the operation, and another probe.
+        ImageError: The photo cannot be read.
+    """
+    probes = [as_probe(each) for each in probe] if isinstance(probe, list) else [as_probe(probe)]
+    if not probes:
+        raise ConvAtlasError("no probe is given")
+    module = resolve(net, weights)
+    session, agreement = _session(module, engine, precision)
+    place = device_of("cpu" if session is not None else device)
+    with evaluating(module), same_random_state():
+        x, pixels = _input(module, image)
+        module, x = _placed(module, x, place, precision)
+        with torch.inference_mode():
+            output = module(x.clone())
+        targets = targets_of(target, module, output)
+        prepare = _preparer(module)
+        empty = make_background(background, pixels, x, prepare, seed)
+        photos = {name: torch.cat([_input(module, one)[0] for one in group]) for name, group in (concepts or {}).items()}
+        results: list[Any] = []
+        for number, each in enumerate(probes):
+            subject = Subject(module, x, targets, empty, layer, photos, seed, session, memory)
+            subject.check_finite()
+            subject.forwards = 0
+            findings: Any = None
+            for done, total, findings in each.attribute(subject):
+                if findings is None:
+                    yield int(1000 * (number + done / max(total, 1))), 1000 * len(probes), None
+            assert findings is not None
+            made = [
+                finding
+                if not isinstance(finding, Finding)
+                else _attribution(subject, each, finding, k, pixels, background, engine, precision, agreement)
+                for k, finding in enumerate(findings)
+            ]
+            results.append(made if isinstance(target, list) else made[0])
+    yield 1000 * len(probes), 1000 * len(probes), results if isinstance(probe, list) else results[0]
+
+
+def _session(module: nn.Module, engine: str | None, precision: str) -> tuple[Session | None, float | None]:
+    """The engine that computes scores, None for eager mode; and its measured agreement with float32."""
+    if precision not in PRECISIONS:
+        if precision == "int8":
+            raise ConvAtlasError("maps are not computed in int8, whose steps are larger than what probes compare")
+        raise ConvAtlasError(f"a precision is {', '.join(PRECISIONS)}; got {precision!r:.40}")
+    if engine in (None, "eager") and precision != "bfloat16":
+        return None, None
+    if precision == "float64":
+        raise ConvAtlasError("float64 is computed in eager mode: leave out engine=")
+    from convatlas.engines.accelerate import accelerate
+
+    fast = accelerate(module, engine or "auto", precision, batch=16)
+    return fast.session, fast.record.top1 if precision == "bfloat16" else None
+
+
+def _input(module: nn.Module, image: Image) -> tuple[Tensor, NDArray[np.uint8] | None]:
+    """The net's input (1, C, h, w), and the photo's pixels if it is a photo."""
+    if isinstance(image, Tensor):
+        x = image.detach()[None] if image.ndim == 3 else image.detach()
+        if x.ndim != 4 or len(x) != 1 or not x.is_floating_point():
+            raise ConvAtlasError(
+                f"an input is a tensor of floats (C, h, w) or (1, C, h, w); got {tuple(image.shape)} of {image.dtype}"
+            )
+        if not bool(torch.isfinite(x).all()):
+            raise ConvAtlasError("the input holds numbers that are not finite")
+        return x, None
+    if not isinstance(module, Net) or module.lineage is None:
+        raise ConvAtlasError("this net knows no preprocessing: pass its input as a tensor (C, h, w)")
+    pixels = read(image)
+    return module.preprocess(pixels)[None], pixels
+
+
+def _placed(module: nn.Module, x: Tensor, device: torch.device, precision: str) -> tuple[nn.Module, Tensor]:
+    """The net and its input on a device, in a precision; a copy where the caller's net would change."""
+    weight = next((each for each in module.parameters() if each.is_floating_point()), None)
+    dtype = torch.float64 if precision == "float64" else x.dtype if weight is None else weight.dtype
+    if weight is not None and (weight.device != device or weight.dtype != dtype):
+        import copy
+
+        module = copy.deepcopy(module).to(device, dtype).eval()
+    return module, x.to(device, dtype)
+
+
+def _preparer(module: nn.Module) -> Any:
+    if not isinstance(module, Net) or module.lineage is None:
+        return None
+    return lambda pixels: module.preprocess(pixels)[None]
+
+
+def _attribution(
+    subject: Subject,
+    probe: Probe,
+    finding: Finding,
+    number: int,
+    pixels: NDArray[np.uint8] | None,
+    background: object,
+    engine: str | None,
+    precision: str,
+    agreement: float | None,
+) -> Attribution:
+    net, target = subject.net, subject.targets[number]
+    values = finding.values.detach().cpu().numpy()
+    cells, size = (values.shape[-2], values.shape[-1]), subject.size
+    if finding.layer is not None:
+        grid = layer_grid(net, tuple(subject.x.shape[1:]), finding.layer, cells)
+    else:
+        grid = input_grid(size) if cells == size else even_grid(cells, size)
+    lineage = net.lineage if isinstance(net, Net) else None
+    known = pixels is not None and lineage is not None
+    notes = finding.notes
+    if not np.isfinite(values).all():
+        raise ConvAtlasError(f"{probe.name} found numbers that are not finite")
+    if not values.any():
+        notes = (*notes, "the map is blank: every value is 0")
+    elif values.max() <= 0:
+        notes = (*notes, "no value is positive: nothing speaks for the target")
+    certificate = subject.certificate
+    return Attribution(
+        probe=probe.name,
+        settings=settings(probe),
+        net=net.card.name if isinstance(net, Net) else type(net).__name__,
+        weights=lineage.name if lineage is not None else "",
+        target=target.name,
+        index=target.index,
+        score=float(subject.own_scores[number]),
+        background=background if isinstance(background, str) else "an input of the caller",
+        background_score=float(subject.background_scores[number]) if "background_scores" in vars(subject) else None,
+        layer=finding.layer,
+        values=values,
+        reduction=finding.reduction,
+        grid=grid,
+        size=size,
+        seed=subject.seed,
+        forwards=subject.forwards,
+        backwards=subject.backwards,
+        residual=finding.residual,
+        ledger=finding.ledger,
+        condition=finding.condition,
+        standard_error=None if finding.standard_error is None else finding.standard_error.detach().cpu().numpy(),
+        coverage=finding.coverage,
+        derivative=None if certificate is None else certificate.difference,
+        engine=engine or "eager",
+        precision=precision,
+        agreement=agreement,
+        notes=notes,
+        view=lineage.preprocessing.view(*pixels.shape[:2]) if known and pixels is not None and lineage is not None else None,
+        photo=pixels if known else None,
+        shown=_shown(subject.x, lineage),
+    )
+
+
+def _shown(x: Tensor, lineage: Any) -> NDArray[np.uint8]:
+    """The input as pixels; where the preprocessing is unknown, stretched to the full range."""
+    values = x[0].detach().double().cpu().numpy()
+    if lineage is not None and lineage.preprocessing.channels == len(values):
+        shown: NDArray[np.uint8] = lineage.preprocessing.to_pixels(values)
+        return shown
+    grey = values if len(values) == 3 else np.repeat(values.mean(0, keepdims=True), 3, 0)
+    low, high = grey.min(), grey.max()
+    stretched = (grey - low) / (high - low) if high > low else np.zeros_like(grey)
+    return np.rint(stretched.transpose(1, 2, 0) * 255).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""Probes of the gradient of a score at the pixels."""

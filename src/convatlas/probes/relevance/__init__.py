@@ -1,0 +1,1 @@
+"""Probes that share a score among the pixels, operation by operation."""
