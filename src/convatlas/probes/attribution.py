@@ -63,7 +63,7 @@ class Attribution(Record):
         backwards: Inputs for which gradients or relevance went back.
         residual: Distance from completeness, relative to max(|f(x)|, |f(b)|); None for probes that promise none.
         ledger: What was absorbed on the way back, by kind.
-        condition: Largest sum of |relevance| at any operation, relative to the explained difference; None if not defined.
+        condition: Largest sum of |relevance| at any operation, relative to what is explained; None if not defined.
         standard_error: Standard error of each value; None for probes that do not sample.
         coverage: How many operations of each name were passed; empty for black-box probes.
         derivative: Relative difference of the net's gradient from its derivative; None for black-box probes.
@@ -179,7 +179,9 @@ class Attribution(Record):
     def to_json(self) -> str:
         """Return the record as JSON, without the arrays."""
         plain = {
-            each.name: getattr(self, each.name) for each in fields(self) if each.name not in (*ARRAYS, "view", "grid", "made")
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.name not in (*ARRAYS, "view", "grid", "made")
         }
         plain |= {"grid": [asdict(axis) for axis in self.grid], "made": asdict(self.made)}
         plain["view"] = None if self.view is None else asdict(self.view)

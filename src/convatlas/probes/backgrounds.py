@@ -82,7 +82,9 @@ def _of_input(wanted: object, x: Tensor, seed: int) -> Tensor:
         blurred: Tensor = gaussian_blur(x, [side, side], [sigma, sigma])
         return blurred
     if wanted == "black":
-        raise ConvAtlasError("what is black in this input is unknown: pass a photo, or the background as an input of the net")
+        raise ConvAtlasError(
+            "what is black in this input is unknown: pass a photo, or the background as an input of the net"
+        )
     raise unknown("background", wanted, NAMES)
 
 

@@ -107,7 +107,9 @@ def _check_strangers(up: Tape, down: Tape) -> None:
 
 
 def _refused(reason: str) -> ConvAtlasError:
-    return ConvAtlasError(f"no gradient of this net can be certified: {reason}; use a probe of scores (occlusion, rise)")
+    return ConvAtlasError(
+        f"no gradient of this net can be certified: {reason}; use a probe of scores (occlusion, rise)"
+    )
 
 
 def _version(net: nn.Module) -> tuple[int, ...]:
@@ -133,7 +135,7 @@ def check_residual(total: float, score: float, dtype: torch.dtype, probe: str, o
     residual = abs(total - score) / scale if scale > 0 else abs(total - score)
     if not residual <= RESIDUAL.get(dtype, 1e-5):
         raise ConvAtlasError(
-            f"{probe} does not sum to the score: {residual:.1e} of it is missing in {str(dtype).removeprefix('torch.')}; "
+            f"{probe} does not sum to the score: {residual:.1e} of it is missing in {str(dtype)[6:]}; "
             'precision="float64" may help, otherwise use integrated_gradients or a probe of scores'
         )
     return residual

@@ -91,7 +91,9 @@ def explain(
         targets = targets_of(target, module, output)
         prepare = _preparer(module)
         empty = make_background(background, pixels, x, prepare, seed)
-        photos = {name: torch.cat([_input(module, one)[0] for one in group]) for name, group in (concepts or {}).items()}
+        photos = {
+            name: torch.cat([_input(module, one)[0] for one in group]) for name, group in (concepts or {}).items()
+        }
         results: list[Any] = []
         for number, each in enumerate(probes):
             subject = Subject(module, x, targets, empty, layer, photos, seed, session, memory)
@@ -218,7 +220,9 @@ def _attribution(
         precision=precision,
         agreement=agreement,
         notes=notes,
-        view=lineage.preprocessing.view(*pixels.shape[:2]) if known and pixels is not None and lineage is not None else None,
+        view=lineage.preprocessing.view(*pixels.shape[:2])
+        if known and pixels is not None and lineage is not None
+        else None,
         photo=pixels if known else None,
         shown=_shown(subject.x, lineage),
     )

@@ -5,7 +5,20 @@ from __future__ import annotations
 from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.probes.tape.tape import Tape
 
-MIXES = frozenset("convolution mm addmm bmm mean sum amax max_pool2d_with_indices avg_pool2d _adaptive_avg_pool2d".split())
+MIXES = frozenset(
+    [
+        "convolution",
+        "mm",
+        "addmm",
+        "bmm",
+        "mean",
+        "sum",
+        "amax",
+        "max_pool2d_with_indices",
+        "avg_pool2d",
+        "_adaptive_avg_pool2d",
+    ]
+)
 """Operations that compute a number from many of a map."""
 
 LAST = "last"

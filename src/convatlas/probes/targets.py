@@ -48,8 +48,10 @@ class Probability:
 
 @dataclass(frozen=True)
 class Contrast:
-    """The output for a class against others: y_c − Σ_d y_d / n for chosen classes d (Zhang et al. 2025, Finer-CAM),
-    or y_c − log Σ exp(y_d) over all others.
+    """The output for a class against others.
+
+    It is y_c − Σ_d y_d / n for n chosen classes d (Zhang et al. 2025, Finer-CAM), or y_c − log Σ_d exp(y_d) over all
+    other classes.
 
     Attributes:
         label: The class.
@@ -99,7 +101,9 @@ def _target(wanted: object, net: nn.Module, output: Any) -> Target:
         return _contrast(wanted, index, name, net, scores)
     if callable(wanted):
         return Target(getattr(wanted, "__name__", "target"), _checked(wanted))
-    raise ConvAtlasError(f"a target is a class by number or name, or a function of the net's output; not {wanted!r:.60}")
+    raise ConvAtlasError(
+        f"a target is a class by number or name, or a function of the net's output; not {wanted!r:.60}"
+    )
 
 
 def _parsed(text: str, net: nn.Module) -> Logit | Probability | Contrast:
@@ -142,8 +146,8 @@ def _class_scores(output: Any) -> Tensor:
         return output
     kind = f"the shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"the type {type(output).__name__}"
     raise ConvAtlasError(
-        f"the net's output has {kind}, not a score for each class: pass target=, a function that picks one score a photo, "
-        "(N,), from it"
+        f"the net's output has {kind}, not a score for each class: pass target=, a function that picks one score a "
+        "photo, (N,), from it"
     )
 
 
@@ -177,7 +181,9 @@ def _probabilities(net: nn.Module) -> Callable[[Tensor], Tensor]:
         return lambda output: output.softmax(1)
     name = probability_map_of(net)
     if name not in PROBABILITIES:
-        raise ConvAtlasError(f"the outputs of {net.card.name} cannot be turned into probabilities: explain the output itself")
+        raise ConvAtlasError(
+            f"the outputs of {net.card.name} cannot be turned into probabilities: explain the output itself"
+        )
     return PROBABILITIES[name]
 
 

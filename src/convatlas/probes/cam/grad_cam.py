@@ -16,7 +16,10 @@ class GradCam(Probe):
     source = 'Selvaraju et al. 2017, "Grad-CAM: visual explanations from deep networks via gradient-based localization"'
     formula = "Σ_k α_k A_k with α_k the mean of ∂f/∂A_k over the map"
     shows = "Where the layer holds what speaks for (positive) and against (negative) the score."
-    hides = "Details finer than the layer's grid; and it can point to places that the score does not depend on, since gradients are averaged."
+    hides = (
+        "Details finer than the layer's grid. Since gradients are averaged, it can point to places that the score does "
+        "not depend on."
+    )
     cost = "1 forward, 1 backward"
     needs = "gradients"
     spatial = True

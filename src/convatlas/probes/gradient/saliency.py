@@ -22,9 +22,7 @@ class Saliency(Probe):
 
     def attribute(self, subject: Subject) -> Findings:
         """Take the gradient at the photo."""
-        found = [
-            Finding(subject.gradients(subject.x, k)[0], reduction="largest") for k in range(len(subject.targets))
-        ]
+        found = [Finding(subject.gradients(subject.x, k)[0], reduction="largest") for k in range(len(subject.targets))]
         yield 1, 1, found
 
 

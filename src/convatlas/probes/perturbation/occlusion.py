@@ -32,7 +32,9 @@ class Occlusion(Probe):
     source = 'Zeiler & Fergus 2014, "Visualizing and understanding convolutional networks"'
     formula = "mean over windows W that hold the pixel of f(x) − f(x with W from the background)"
     shows = "Which parts of the photo the score needs."
-    hides = "Parts that stand in for each other: hiding one of two changes little. The background is part of the answer."
+    hides = (
+        "Parts that stand in for each other: hiding one of two changes little. The background is part of the answer."
+    )
     cost = "one forward a window, 169 by default"
     needs = "scores"
 

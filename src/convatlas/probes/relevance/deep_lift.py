@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from convatlas.base.errors import ConvAtlasError

@@ -50,10 +50,16 @@ class Lrp(Probe):
     products: str = "uniform"
 
     title = "Layer-wise relevance propagation"
-    source = 'Bach et al. 2015, "On pixel-wise explanations for non-linear classifier decisions by layer-wise relevance propagation"'
+    source = (
+        'Bach et al. 2015, "On pixel-wise explanations for non-linear classifier decisions by layer-wise relevance '
+        'propagation"'
+    )
     formula = "R_i = Σ_j z_ij / z_j · R_j for each operation, by the rule of its kind; Σ R + ledger = f(x)"
     shows = "How much of the score each pixel contributed, positive or negative."
-    hides = "What biases contributed, which the ledger says. z⁺ and αβ rules converge to maps that hardly depend on later layers (Sixt et al. 2020)."
+    hides = (
+        "What biases contributed, which the ledger says. z⁺ and αβ rules converge to maps that hardly depend on later "
+        "layers (Sixt et al. 2020)."
+    )
     cost = "1 forward, 1 way back; rules with signs need 1 or 2 more passes of each layer"
     needs = "relevance"
 
@@ -69,11 +75,19 @@ class Lrp(Probe):
             if tape.photo in rules.extra:
                 relevance = relevance + rules.extra[tape.photo]
             score = float(tape.values[tape.output][0, k])
-            residual = check_residual(float(relevance.double().sum()) + rules.ledger.total, score, relevance.dtype, self.name)
+            residual = check_residual(
+                float(relevance.double().sum()) + rules.ledger.total, score, relevance.dtype, self.name
+            )
             condition = check_condition(rules.largest, score, self.name)
-            ledger = {"biases": rules.ledger.biases, "offsets": rules.ledger.offsets, "stabiliser": rules.ledger.stabiliser}
+            ledger = {
+                "biases": rules.ledger.biases,
+                "offsets": rules.ledger.offsets,
+                "stabiliser": rules.ledger.stabiliser,
+            }
             found.append(
-                Finding(relevance[0], residual=residual, ledger=ledger, condition=condition, coverage=dict(rules.counts))
+                Finding(
+                    relevance[0], residual=residual, ledger=ledger, condition=condition, coverage=dict(rules.counts)
+                )
             )
             yield k, len(subject.targets), None
         yield 1, 1, found

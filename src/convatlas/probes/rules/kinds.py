@@ -4,45 +4,44 @@ from __future__ import annotations
 
 from convatlas.probes.tape.tape import Operation, Slot, Tape
 
-SELECTION = frozenset(
-    """
-    view reshape _unsafe_view _reshape_alias permute transpose t expand alias detach clone contiguous unsqueeze squeeze
-    select slice split split_with_sizes unbind unsafe_split unsafe_chunk narrow cat stack flip roll repeat as_strided
-    diagonal unfold im2col lift_fresh _to_copy copy view_read view_scatter index index_select gather pixel_shuffle
-    pixel_unshuffle channel_shuffle constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d
-    replication_pad2d masked_fill where select_scatter slice_scatter index_put tril triu native_channel_shuffle
-    movedim squeeze_ unsqueeze_ rot90 view_as_real masked_select
-    """.split()
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+SELECTION = _names(
+    "view reshape _unsafe_view _reshape_alias permute transpose t expand alias detach clone contiguous unsqueeze "
+    "squeeze select slice split split_with_sizes unbind unsafe_split unsafe_chunk narrow cat stack flip roll "
+    "repeat as_strided diagonal unfold im2col lift_fresh _to_copy copy view_read view_scatter index index_select "
+    "gather pixel_shuffle pixel_unshuffle channel_shuffle constant_pad_nd reflection_pad1d reflection_pad2d "
+    "replication_pad1d replication_pad2d masked_fill where select_scatter slice_scatter index_put tril triu "
+    "native_channel_shuffle movedim squeeze_ unsqueeze_ rot90 view_as_real masked_select"
 )
 """Operations that move, copy, leave out or insert numbers."""
 
-MIXING = frozenset(
-    """
-    mean sum avg_pool1d avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d cumsum
-    upsample_nearest1d upsample_nearest2d upsample_bilinear2d upsample_bicubic2d _upsample_nearest_exact2d
-    _upsample_bilinear2d_aa _upsample_bicubic2d_aa col2im add sub rsub neg native_batch_norm lerp trace cudnn_batch_norm
-    _native_batch_norm_legit_no_training
-    """.split()
+MIXING = _names(
+    "mean sum avg_pool1d avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d "
+    "cumsum upsample_nearest1d upsample_nearest2d upsample_bilinear2d upsample_bicubic2d "
+    "_upsample_nearest_exact2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa col2im add sub rsub neg "
+    "native_batch_norm lerp trace cudnn_batch_norm _native_batch_norm_legit_no_training"
 )
 """Operations that are affine in their tensors: weighted sums with fixed weights, plus constants."""
 
-PRODUCTS = frozenset("mul mm bmm addmm baddbmm convolution div addcmul mv dot addbmm einsum linear addmv".split())
+PRODUCTS = _names("mul mm bmm addmm baddbmm convolution div addcmul mv dot addbmm einsum linear addmv")
 """Operations that are affine in each of their tensors, but not in several of them."""
 
-ELEMENTWISE = frozenset(
-    """
-    relu relu6 silu gelu sigmoid tanh hardtanh clamp clamp_min clamp_max hardswish hardsigmoid leaky_relu elu celu selu
-    softplus mish exp exp2 expm1 log log2 log10 log1p sqrt rsqrt reciprocal pow abs square sin cos tan erf erfc threshold
-    hardshrink softshrink log_sigmoid_forward logit atan asin acos sinh cosh asinh acosh atanh sinc
-    _prelu_kernel softsign
-    """.split()
+ELEMENTWISE = _names(
+    "relu relu6 silu gelu sigmoid tanh hardtanh clamp clamp_min clamp_max hardswish hardsigmoid leaky_relu elu "
+    "celu selu softplus mish exp exp2 expm1 log log2 log10 log1p sqrt rsqrt reciprocal pow abs square sin cos tan "
+    "erf erfc threshold hardshrink softshrink log_sigmoid_forward logit atan asin acos sinh cosh asinh acosh "
+    "atanh sinc _prelu_kernel softsign"
 )
 """Functions of a single number, applied to each."""
 
-STEPS = frozenset("gt ge lt le eq ne argmax argmin sign floor ceil round trunc argsort bitwise_not logical_not".split())
+STEPS = _names("gt ge lt le eq ne argmax argmin sign floor ceil round trunc argsort bitwise_not logical_not")
 """Operations that are constant between jumps: nothing goes back through them."""
 
-WEIGHTED = frozenset("convolution mm addmm".split())
+WEIGHTED = _names("convolution mm addmm")
 """Products that layers with weights consist of."""
 
 
@@ -76,7 +75,7 @@ def is_affine(tape: Tape, operation: Operation) -> bool:
 
 
 def is_layer(tape: Tape, operation: Operation) -> bool:
-    """Whether an operation multiplies what depends on the photo by fixed weights, as a convolution or dense layer does."""
+    """Whether an operation is a convolution or dense layer: what depends on the photo, times fixed weights."""
     if operation.name == "convolution":
         return _slot_varies(tape, operation, 0) and not _slot_varies(tape, operation, 1)
     if operation.name == "mm":

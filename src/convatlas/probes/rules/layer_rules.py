@@ -59,7 +59,7 @@ class LayerRule:
 
 @dataclass(frozen=True)
 class Zero(LayerRule):
-    """LRP-0: R_i = Σ_j x_i w_ij / z_j · R_j. (LRP-ε is this with the stabiliser, which acts on whole affine chains.)
+    """LRP-0: R_i = Σ_j x_i w_ij / z_j · R_j. (LRP-ε is this with the stabiliser, which acts on whole affine chains.).
 
     Bach et al. 2015, "On pixel-wise explanations for non-linear classifier decisions by layer-wise relevance
     propagation".

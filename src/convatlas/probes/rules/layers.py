@@ -25,7 +25,11 @@ def followers(tape: Tape) -> dict[int, Operation]:
             (output,) = operation.outputs
             assert output is not None
             after = readers.get(output, [])
-            if len(after) == 1 and after[0].name == "native_batch_norm" and batch_norm_scale(tape, after[0]) is not None:
+            if (
+                len(after) == 1
+                and after[0].name == "native_batch_norm"
+                and batch_norm_scale(tape, after[0]) is not None
+            ):
                 result[output] = after[0]
     return result
 

@@ -18,10 +18,10 @@ from convatlas.probes.tape.vjp import by_autograd, vjp
 
 Found = dict[int, Tensor]
 
-CONSTANT = frozenset("log log2 log10 rsqrt reciprocal logit".split())
+CONSTANT = frozenset(["log", "log2", "log10", "rsqrt", "reciprocal", "logit"])
 """Functions without a value at 0: what they compute is taken as constant."""
 
-GATES = frozenset("sigmoid hardsigmoid _softmax tanh hardtanh exp clamp".split())
+GATES = frozenset(["sigmoid", "hardsigmoid", "_softmax", "tanh", "hardtanh", "exp", "clamp"])
 """Functions whose result gates another tensor when both are multiplied."""
 
 
@@ -81,7 +81,9 @@ class Relevance:
             for index, producer in self.producers.items()
             if is_affine(self.tape, producer)
             and producer.name not in SELECTION
-            and (index == self.tape.output or any(not is_affine(self.tape, reader) for reader in readers.get(index, ())))
+            and (
+                index == self.tape.output or any(not is_affine(self.tape, reader) for reader in readers.get(index, ()))
+            )
         }
 
     def visit(self, index: int, multiplier: Tensor) -> Tensor:
@@ -127,7 +129,9 @@ class Relevance:
         """LRP-0 of an affine operation, which is the chain rule; its constants keep what they contributed."""
         if operation.name not in _HOMOGENEOUS or len(set(operation.inputs)) > len(varying(self.tape, operation)):
             zeros = operation.run(
-                lambda index: torch.zeros_like(self.tape.values[index]) if self.tape.depends[index] else self.tape.values[index]
+                lambda index: (
+                    torch.zeros_like(self.tape.values[index]) if self.tape.depends[index] else self.tape.values[index]
+                )
             )
             self.ledger.biases += sum(
                 float((zero * multiplier).sum())
@@ -140,7 +144,8 @@ class Relevance:
         """R_x = R_y but for what the function's value at 0 contributed: G_x = (g(x) − g(0))/x · G_y."""
         inputs = varying(self.tape, operation)
         output, multiplier = operation.outputs[0], multipliers[0]
-        assert output is not None and multiplier is not None
+        assert output is not None
+        assert multiplier is not None
         if len(inputs) != 1:
             raise ConvAtlasError(f"LRP has no rule for {operation} of several tensors")
         (index,) = inputs
@@ -163,7 +168,9 @@ class Relevance:
     def _product(self, operation: Operation, multipliers: Sequence[Tensor | None]) -> Found:
         """A product of two tensors: each gets half, or the gate nothing. A divisor never gets anything."""
         found = vjp(self.tape, operation, multipliers)
-        slots = [argument for argument in operation.args if isinstance(argument, Slot) and self.tape.depends[argument.index]]
+        slots = [
+            argument for argument in operation.args if isinstance(argument, Slot) and self.tape.depends[argument.index]
+        ]
         factors = slots[-2:]
         if operation.name == "div":
             factors = [slot for slot in factors if slot is not operation.args[1]]
@@ -185,7 +192,8 @@ class Relevance:
     def _kept(self, operation: Operation, multipliers: Sequence[Tensor | None]) -> Found:
         """A constant divided by a tensor keeps all of its relevance."""
         output, multiplier = operation.outputs[0], multipliers[0]
-        assert output is not None and multiplier is not None
+        assert output is not None
+        assert multiplier is not None
         self.ledger.offsets += float((self.tape.values[output] * multiplier).sum())
         return {}
 
@@ -219,7 +227,9 @@ class Relevance:
                 continue
             if operation.name not in SELECTION:
                 raise ConvAtlasError(f"this rule of LRP is for the first layer, but {operation} comes before it")
-            relevance = [self.extra.pop(index) if place == position else None for place in range(len(operation.outputs))]
+            relevance = [
+                self.extra.pop(index) if place == position else None for place in range(len(operation.outputs))
+            ]
             for source, part in vjp(self.tape, operation, relevance).items():
                 self.extra[source] = self.extra[source] + part if source in self.extra else part
 
@@ -249,7 +259,8 @@ def _softmax(rules: Relevance, operation: Operation, multipliers: Sequence[Tenso
     """Softmax by its tangent at x, whose constant part is absorbed (Achtibat et al. 2024, AttnLRP)."""
     (multiplier,) = multipliers
     index, output = operation.args[0].index, operation.outputs[0]
-    assert multiplier is not None and output is not None
+    assert multiplier is not None
+    assert output is not None
     found = vjp(rules.tape, operation, multipliers)
     x, y = rules.tape.values[index], rules.tape.values[output]
     dim = operation.args[1]
@@ -296,7 +307,8 @@ def _norm(rules: Relevance, operation: Operation, multipliers: Sequence[Tensor |
 def _log_sum_exp(rules: Relevance, operation: Operation, multipliers: Sequence[Tensor | None]) -> Found:
     """Logarithm of a sum of exponentials by its tangent, whose constant part is absorbed."""
     multiplier, output = multipliers[0], operation.outputs[0]
-    assert multiplier is not None and output is not None
+    assert multiplier is not None
+    assert output is not None
     found = vjp(rules.tape, operation, multipliers)
     index = operation.args[0].index
     tangent = sum(float((part * rules.tape.values[i]).sum()) for i, part in found.items() if i == index)
@@ -315,7 +327,17 @@ def _nothing(rules: Relevance, operation: Operation, multipliers: Sequence[Tenso
 
 SPECIAL: dict[str, Callable[[Relevance, Operation, Sequence[Tensor | None]], Found]] = {
     **dict.fromkeys(
-        ("max_pool2d_with_indices", "max_pool3d_with_indices", "amax", "amin", "max", "min", "maximum", "minimum", "topk"),
+        (
+            "max_pool2d_with_indices",
+            "max_pool3d_with_indices",
+            "amax",
+            "amin",
+            "max",
+            "min",
+            "maximum",
+            "minimum",
+            "topk",
+        ),
         _through,
     ),
     "_softmax": _softmax,

@@ -1,7 +1,8 @@
-"""Multipliers between two runs of a net: exact linear maps from differences at an operation's inputs to those at its results.
+"""Multipliers between two runs of a net: exact linear maps from differences at inputs to differences at results.
 
-Each function returns, for gradients g at the results, gradients m at the inputs with Σ g·Δy = Σ m·Δx (DeepLIFT's rescale
-rule and its counterparts for operations with several inputs). "x" and "b" are the runs on the photo and the background.
+Each function returns, for gradients g at the results, gradients m at the inputs with Σ g·Δy = Σ m·Δx (DeepLIFT's
+rescale rule and its counterparts for operations with several inputs). "x" and "b" are the runs on the photo and on
+the background.
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ def layer_norm(photo: Tape, background: Tape, operation: Operation, gradients: S
 
 def group_norm(photo: Tape, background: Tape, operation: Operation, gradients: Sequence[Tensor | None]) -> Found:
     """Group normalization, as layer normalization of each group."""
-    slot, weight, _, n, c, hw, groups, eps = operation.args
+    slot, weight, _, n, _c, _hw, groups, eps = operation.args
     gradient = gradients[0]
     assert gradient is not None
     x, b = photo.values[slot.index], background.values[slot.index]
@@ -209,7 +210,9 @@ def max_pool(photo: Tape, background: Tape, operation: Operation, gradients: Seq
     slot = operation.args[0]
     gradient, indices = gradients[0], operation.outputs[1]
     output = operation.outputs[0]
-    assert gradient is not None and indices is not None and output is not None
+    assert gradient is not None
+    assert indices is not None
+    assert output is not None
     x, b = photo.values[slot.index], background.values[slot.index]
     y, y_ = photo.values[output], background.values[output]
     places = torch.where(y >= y_, photo.values[indices], background.values[indices])
@@ -268,7 +271,9 @@ def nothing(photo: Tape, background: Tape, operation: Operation, gradients: Sequ
     """Nothing: the result jumps where it changes, and must not change between the runs."""
     for index in operation.outputs:
         if index is not None and not torch.equal(photo.values[index], background.values[index]):
-            raise ConvAtlasError(f"DeepLIFT has no rule for {operation}, whose result jumps between photo and background")
+            raise ConvAtlasError(
+                f"DeepLIFT has no rule for {operation}, whose result jumps between photo and background"
+            )
     return {}
 
 

@@ -209,7 +209,8 @@ def _only_tensor(output: Any) -> Tensor:
     if isinstance(output, Tensor):
         return output
     raise ConvAtlasError(
-        f"the net returns a {type(output).__name__}: pass target=, a function that picks one score a photo, (N,), from it"
+        f"the net returns a {type(output).__name__}: pass target=, a function that picks one score a photo, (N,), from "
+        "it"
     )
 
 
@@ -252,5 +253,4 @@ def _functional(func: Any) -> Callable[..., Any] | None:
     if not name.endswith("_"):
         return None
     packet = getattr(torch.ops.aten, name[:-1], None)
-    overload = getattr(packet, func._overloadname, None)
-    return overload
+    return getattr(packet, func._overloadname, None)

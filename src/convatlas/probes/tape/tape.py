@@ -91,7 +91,9 @@ class Tape:
         reached = {start}
         forward = [operation for operation in self.operations if _touches(operation.inputs, operation.outputs, reached)]
         needed = {self.output if end is None else end}
-        backward = [operation for operation in reversed(forward) if _touches(operation.outputs, operation.inputs, needed)]
+        backward = [
+            operation for operation in reversed(forward) if _touches(operation.outputs, operation.inputs, needed)
+        ]
         return backward[::-1]
 
     def producers(self) -> dict[int, Operation]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,7 +50,9 @@ def by_autograd(
         tensor = at.get(index, tape.values[index]).detach()
         if tape.depends[index] and (tensor.is_floating_point() or tensor.is_complex()):
             # One leaf for a tensor that is used twice.
-            return leaves.setdefault(index, tensor.clone().requires_grad_() if tensor.is_inference() else tensor.requires_grad_())
+            return leaves.setdefault(
+                index, tensor.clone().requires_grad_() if tensor.is_inference() else tensor.requires_grad_()
+            )
         return tensor
 
     with torch.enable_grad():
