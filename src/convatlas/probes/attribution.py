@@ -112,11 +112,9 @@ class Attribution(Record):
         """The map as one number for each cell, (h, w), signed unless the reduction takes absolute values."""
         if self.values.ndim == 2:
             return self.values
-        if self.reduction == "largest":
-            return np.abs(self.values).max(0)
-        if self.reduction == "norm":
-            return np.sqrt(np.square(self.values).sum(0))
-        return self.values.sum(0)
+        reduce = {"largest": lambda v: np.abs(v).max(0), "norm": lambda v: np.sqrt(np.square(v).sum(0))}
+        reduced: Floats = reduce.get(self.reduction, lambda v: v.sum(0))(self.values)
+        return reduced
 
     def on_input(self) -> Floats:
         """The map at each pixel of the net's input, (h, w), interpolated between the centres of its cells."""

@@ -237,4 +237,5 @@ def _shown(x: Tensor, lineage: Any) -> NDArray[np.uint8]:
     grey = values if len(values) == 3 else np.repeat(values.mean(0, keepdims=True), 3, 0)
     low, high = grey.min(), grey.max()
     stretched = (grey - low) / (high - low) if high > low else np.zeros_like(grey)
-    return np.rint(stretched.transpose(1, 2, 0) * 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.rint(stretched.transpose(1, 2, 0) * 255).astype(np.uint8)
+    return pixels

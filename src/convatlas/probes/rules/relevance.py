@@ -246,9 +246,8 @@ def _positive_power(operation: Operation) -> bool:
 def _quotient(tape: Tape, operation: Operation, multiplier: Tensor | None) -> Tensor:
     above, below = operation.args
     assert multiplier is not None
-    result = multiplier / tape.values[below.index]
-    shape = tape.values[above.index].shape
-    return result.sum_to_size(shape) if result.shape != shape else result
+    result: Tensor = (multiplier / tape.values[below.index]).sum_to_size(tape.values[above.index].shape)
+    return result
 
 
 def _through(rules: Relevance, operation: Operation, multipliers: Sequence[Tensor | None]) -> Found:
@@ -265,9 +264,9 @@ def _softmax(rules: Relevance, operation: Operation, multipliers: Sequence[Tenso
     x, y = rules.tape.values[index], rules.tape.values[output]
     dim = operation.args[1]
     # The tangent's constant part: y − J x, with J x = y ∘ (x − Σ y x) for softmax and x − Σ p x for its logarithm.
-    p = y if operation.name == "_softmax" else y.exp()
+    p = y if operation.name != "_log_softmax" else y.exp()
     centred = x - (p * x).sum(dim, keepdim=True)
-    tangent = y * centred if operation.name == "_softmax" else centred
+    tangent = y * centred if operation.name != "_log_softmax" else centred
     rules.ledger.offsets += float(((y - tangent) * multiplier).sum())
     return found
 
@@ -341,6 +340,7 @@ SPECIAL: dict[str, Callable[[Relevance, Operation, Sequence[Tensor | None]], Fou
         _through,
     ),
     "_softmax": _softmax,
+    "_safe_softmax": _softmax,
     "_log_softmax": _softmax,
     "native_layer_norm": _layer_norm,
     "native_group_norm": _layer_norm,

@@ -173,8 +173,8 @@ def group_norm(photo: Tape, background: Tape, operation: Operation, gradients: S
     x, b = photo.values[slot.index], background.values[slot.index]
     if weight is not None:
         gradient = gradient * photo.values[weight.index].view(1, -1, *[1] * (x.ndim - 2))
-    grouped = [tensor.reshape(n, groups, -1) for tensor in (x, b, gradient)]
-    return {slot.index: _normalization(*grouped, (2,), eps).reshape(x.shape)}
+    rows, rows_, scaled = (tensor.reshape(n, groups, -1) for tensor in (x, b, gradient))
+    return {slot.index: _normalization(rows, rows_, scaled, (2,), eps).reshape(x.shape)}
 
 
 def _normalization(x: Tensor, b: Tensor, gradient: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
@@ -249,7 +249,7 @@ def pair_largest(photo: Tape, background: Tape, operation: Operation, gradients:
     assert gradient is not None
     sign = 1 if operation.name == "maximum" else -1
     first, second = operation.args[:2]
-    x, b = (sign * torch.stack(torch.broadcast_tensors(*_pair(tape, first, second))) for tape in (photo, background))
+    x, b = (sign * torch.stack(_pair(tape, first, second)) for tape in (photo, background))
     y, y_ = x.amax(0), b.amax(0)
     wins = torch.where(y >= y_, x == y, b == y_)
     parts = gradient * (y - y_) * wins / wins.sum(0)
@@ -264,7 +264,9 @@ def pair_largest(photo: Tape, background: Tape, operation: Operation, gradients:
 
 
 def _pair(tape: Tape, first: Slot, second: Slot) -> tuple[Tensor, Tensor]:
-    return tape.values[first.index], tape.values[second.index]
+    one, two = tape.values[first.index], tape.values[second.index]
+    shape = torch.broadcast_shapes(one.shape, two.shape)  # type: ignore[no-untyped-call]
+    return one.expand(shape), two.expand(shape)
 
 
 def nothing(photo: Tape, background: Tape, operation: Operation, gradients: Sequence[Tensor | None]) -> Found:
@@ -297,6 +299,7 @@ def _fold(gradient: Tensor, like: Tensor) -> Tensor:
 
 SPECIAL: dict[str, Callable[[Tape, Tape, Operation, Sequence[Tensor | None]], Found]] = {
     "_softmax": softmax,
+    "_safe_softmax": softmax,
     "_log_softmax": log_softmax,
     "logsumexp": log_sum_exp,
     "native_layer_norm": layer_norm,

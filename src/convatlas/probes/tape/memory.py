@@ -73,7 +73,7 @@ class Memory:
         storage = self.storages.get(_key(tensor))
         if storage is None or tensor.is_meta:
             return
-        copy = storage.root.untyped_storage().clone()
+        copy = storage.root.untyped_storage().clone()  # type: ignore[no-untyped-call]
         values = self.tape.values
         for index in storage.live:
             value = values[index]
@@ -134,7 +134,7 @@ def _positions(root: Tensor, geometry: Geometry, view: Geometry) -> Tensor:
 
 
 def _key(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    return int(tensor.untyped_storage()._cdata)
 
 
 def _place(tensor: Tensor) -> Place:

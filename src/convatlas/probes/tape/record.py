@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_flatten, tree_map_only
@@ -62,17 +63,19 @@ def record(net: nn.Module | Twin, x: Tensor, score: Score | None = None) -> Tape
     # A copy, since nets may write into their input.
     photo = x.detach().clone(memory_format=torch.preserve_format)
     recorder.begin(photo)
-    with same_random_state(), torch.no_grad(), _naming(copy.net, recorder), recorder.functions, recorder:
+    # Attention is recorded as products and a softmax, not as one operation.
+    plain = sdpa_kernel(SDPBackend.MATH)
+    with same_random_state(), torch.no_grad(), plain, _naming(copy.net, recorder), recorder.functions, recorder:
         output = copy.net(photo)
         scores = _only_tensor(output) if score is None else score(output)
     return recorder.end(scores)
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes a tape while it is active."""
 
     def __init__(self, copy: Twin):
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.tape = Tape()
         self.memory = Memory(self.tape)
         self.modules: list[str] = []
@@ -125,7 +128,7 @@ class _Recorder(TorchDispatchMode):
         elif any(isinstance(part, Tensor) for part in results):
             outputs = tuple(self._add(part, depends) if isinstance(part, Tensor) else None for part in results)
             if depends:
-                self.tape.operations.append(Operation(_name(func), func, *slots, outputs, self.module))
+                self.tape.operations.append(Operation(_name(func), func, slots[0], slots[1], outputs, self.module))
         return result
 
     def leave(self, way: str) -> None:
@@ -163,7 +166,9 @@ class _Recorder(TorchDispatchMode):
         index = self.memory.after_write(written[0], True, self.module)
         # The new value comes before what is made of it.
         after, tape.operations = tape.operations, operations
-        tape.operations.append(Operation(_name(func).removesuffix("_"), functional, *slots, (index,), self.module))
+        tape.operations.append(
+            Operation(_name(func).removesuffix("_"), functional, slots[0], slots[1], (index,), self.module)
+        )
         tape.operations += after
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -80,7 +81,7 @@ def convolution(tape: Tape, operation: Operation, gradient: Tensor) -> dict[int,
     return {slot.index: part for slot, part, used in zip((x, weight), found, mask, strict=False) if used}
 
 
-def matrix_product(tape: Tape, operation: Operation, gradient: Tensor) -> dict[int, Tensor]:
+def matrix_product(tape: Tape, operation: Operation, gradient: Tensor) -> dict[int, Tensor] | None:
     """Gradients of mm and bmm."""
     first, second = operation.args[:2]
     return _sides(tape, first, second, gradient)
@@ -114,7 +115,8 @@ def relu(tape: Tape, operation: Operation, gradient: Tensor) -> dict[int, Tensor
 def max_pool(tape: Tape, operation: Operation, gradient: Tensor) -> dict[int, Tensor]:
     """Gradient of 2-D max pooling, which goes to the pixels that the indices name."""
     x, kernel, *rest = operation.args
-    stride, padding, dilation, ceil = [*rest, *([], 0, 1, False)[len(rest) :]]
+    defaults: tuple[Any, ...] = ([], 0, 1, False)
+    stride, padding, dilation, ceil = (*rest, *defaults[len(rest) :])
     indices = operation.outputs[1]
     assert indices is not None
     stride, padding, dilation = stride or kernel, padding or [0, 0], dilation if dilation != 1 else [1, 1]
@@ -139,7 +141,8 @@ def batch_norm_scale(tape: Tape, operation: Operation) -> Tensor | None:
     scale = (tape.values[variance.index] + eps).rsqrt()
     if weight is not None:
         scale = scale * tape.values[weight.index]
-    return scale.view(1, -1, *[1] * (tape.values[x.index].ndim - 2))
+    result: Tensor = scale.view(1, -1, *[1] * (tape.values[x.index].ndim - 2))
+    return result
 
 
 DIRECT: dict[str, Callable[[Tape, Operation, Tensor], dict[int, Tensor] | None]] = {

@@ -1,0 +1,164 @@
+"""The tape: what it records is what ran, and what goes back over it is the derivative."""
+
+from __future__ import annotations
+
+import ctypes
+
+import pytest
+import torch
+from torch import nn
+
+import convatlas as ca
+from convatlas.probes.certificate import certify
+from convatlas.probes.rules.layer_rules import AlphaBeta, Box, Flat, Gamma, WeightSquare, Zero
+from convatlas.probes.rules.relevance import Relevance
+from convatlas.probes.rules.secants import secant
+from convatlas.probes.tape.backward import backward
+from convatlas.probes.tape.record import record
+from tests.probes.nets import Custom, Functional, Gated, Square, ThroughNumpy
+
+
+def third(output: torch.Tensor) -> torch.Tensor:
+    return output.flatten(1)[:, 3]
+
+
+def made(kind: type[nn.Module]) -> nn.Module:
+    torch.manual_seed(0)
+    return kind().eval().double()
+
+
+def photo(channels: int = 3, side: int = 12, seed: int = 1) -> torch.Tensor:
+    return torch.rand(1, channels, side, side, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+NETS = {
+    "functional": lambda: (made(Functional), photo()),
+    "custom": lambda: (made(Custom), photo()),
+    "gated": lambda: (made(Gated), photo()),
+    "lenet5": lambda: (ca.build("lenet5").eval().double(), photo(1, 32)),
+    "shufflenet": lambda: (ca.build("shufflenet_v2_x0_5").eval().double(), photo(3, 64)),
+    "resnet18": lambda: (ca.build("resnet18").eval().double(), photo(3, 64)),
+    "capsnet": lambda: (ca.build("capsnet").eval().double(), photo(1, 28)),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_running_the_tape_again_gives_the_same_numbers(name: str) -> None:
+    net, x = NETS[name]()
+    with torch.no_grad():
+        expected = third(net(x))
+    tape = record(net, x, third)
+    assert torch.equal(tape.values[tape.output], expected)
+    again = {tape.photo: x}
+    for operation in tape.operations:
+        results = operation.run(lambda index: again.get(index, tape.values[index]))
+        for index, result in zip(operation.outputs, results, strict=True):
+            if index is not None:
+                assert torch.allclose(result.double(), tape.values[index].double(), rtol=1e-12, atol=1e-14), operation
+                again[index] = result
+    assert torch.allclose(again[tape.output], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_gradient_is_the_derivative_and_autograd_s(name: str) -> None:
+    net, x = NETS[name]()
+    tape = record(net, x, third)
+    gradient = backward(tape, [tape.photo])[tape.photo]
+    if name != "custom":  # whose own backward is a lie
+        leaf = x.clone().requires_grad_()
+        (expected,) = torch.autograd.grad(third(net(leaf)).sum(), leaf)
+        assert (gradient - expected).abs().max() <= 1e-12 * expected.abs().max()
+    assert certify(net, x, tape, third, name).difference <= 1e-3
+
+
+def test_a_backward_that_lies_is_not_believed() -> None:
+    x = photo()
+    tape = record(_Lying(), x, third)
+    gradient = backward(tape, [tape.photo])[tape.photo]
+    assert torch.allclose(gradient.flatten()[3], 2 * x.flatten()[3])
+
+
+class _Lying(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return Square.apply(x)
+
+
+def test_a_branch_through_numpy_is_refused_by_name() -> None:
+    net, x = made(ThroughNumpy), photo()
+    tape = record(net, x, third)
+    with pytest.raises(ca.ConvAtlasError, match=r"leaves PyTorch by numpy\(\).*occlusion"):
+        certify(net, x, tape, third, "numpy")
+
+
+class _FromNowhere(nn.Module):
+    """Computes a value in C memory that no operation shows."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        # This reads the memory without any function of PyTorch that could be watched.
+        numbers = (ctypes.c_double * x.numel()).from_address(x.untyped_storage().data_ptr())
+        hidden = torch.tensor(list(numbers), dtype=x.dtype).view(x.shape)
+        return (x + hidden).mean((2, 3))
+
+
+def test_a_value_from_nowhere_is_refused() -> None:
+    net, x = _FromNowhere(), photo()
+    score = lambda output: output[:, 1]  # noqa: E731
+    tape = record(net, x, score)
+    with pytest.raises(ca.ConvAtlasError, match=r"enters from outside of PyTorch"):
+        certify(net, x, tape, score, "nowhere")
+
+
+def test_nets_are_left_alone() -> None:
+    net, x = made(Functional), photo()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    kept, state = x.clone(), torch.get_rng_state()
+    record(net, x, third)
+    assert torch.equal(x, kept)
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_deep_lift_s_multipliers_sum_to_the_difference(name: str) -> None:
+    net, x = NETS[name]()
+    b = torch.full_like(x, 0.3)
+    tapes = [record(net, each, third) for each in (x, b)]
+    found = backward(tapes[0], [tapes[0].photo], lambda tape, op, gradients: secant(tape, tapes[1], op, gradients))
+    scores = [float(tape.values[tape.output]) for tape in tapes]
+    total = float(((x - b) * found[tapes[0].photo]).sum())
+    assert abs(total - (scores[0] - scores[1])) <= 1e-11 * max(map(abs, scores))
+
+
+RULES = {
+    "zero": lambda number: Zero(),
+    "gamma": lambda number: Gamma(0.25),
+    "alpha_beta": lambda number: AlphaBeta(2.0),
+    "z_plus": lambda number: AlphaBeta(1.0),
+    "z_box": lambda number: AlphaBeta(1.0) if number else Box(torch.zeros(()).double(), torch.ones(()).double()),
+    "flat": lambda number: Zero() if number else Flat(),
+    "w_square": lambda number: Zero() if number else WeightSquare(),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", ["functional", "custom", "gated", "lenet5", "capsnet"])
+def test_relevance_and_ledger_sum_to_the_score(name: str, rule: str) -> None:
+    net, x = NETS[name]()
+    tape = record(net, x, third)
+    for products in ("uniform", "signal"):
+        rules = Relevance(tape, lambda number, operation: RULES[rule](number), 1e-6, products)
+        multiplier = backward(tape, [tape.photo], rules.rule, rules.visit)[tape.photo]
+        relevance = x * multiplier + rules.extra.get(tape.photo, torch.zeros_like(x))
+        score = float(tape.values[tape.output])
+        assert abs(float(relevance.sum()) + rules.ledger.total - score) <= 1e-10 * abs(score)
+
+
+@pytest.mark.parametrize("name", ["functional", "resnet18"])
+def test_lrp_is_gradient_times_input_where_all_is_relu_and_max_pooling(name: str) -> None:
+    net, x = NETS[name]()
+    tape = record(net, x, third)
+    rules = Relevance(tape, lambda number, operation: Zero(), 1e-12)
+    found = x * backward(tape, [tape.photo], rules.rule, rules.visit)[tape.photo]
+    expected = x * backward(tape, [tape.photo])[tape.photo]
+    assert (found - expected).abs().max() <= 1e-6 * expected.abs().max()
