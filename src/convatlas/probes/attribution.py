@@ -134,8 +134,8 @@ class Attribution(Record):
         result = _interpolated(self.map, self.grid, rows, columns)
         y1, y2 = self.view.rows.shown
         x1, x2 = self.view.columns.shown
-        seen = ((rows >= y1) & (rows < y2))[:, None] & ((columns >= x1) & (columns < x2))[None, :]
-        return np.where(seen, result, np.nan)
+        visible = ((rows >= y1) & (rows < y2))[:, None] & ((columns >= x1) & (columns < x2))[None, :]
+        return np.where(visible, result, np.nan)
 
     def save(self, path: str | Path) -> Path:
         """Write the attribution to an .npz file, its record in it as JSON, and return the path.

@@ -1,4 +1,4 @@
-"""Backgrounds: what a probe puts in the place of what it hides, named in pixels and prepared as the photo is."""
+"""Backgrounds: what a probe shows where it hides the photo, named in pixels and prepared as the photo is."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ BLUR = 0.08
 NAMES = ("black", "mean", "blur", "noise")
 
 
-def background(wanted: object, pixels: Pixels | None, x: Tensor, prepare: Prepare | None, seed: int) -> Tensor:
+def background_of(background: object, pixels: Pixels | None, x: Tensor, prepare: Prepare | None, seed: int) -> Tensor:
     """The net's input that stands for "nothing to see".
 
     Args:
-        wanted: "black", "mean" (the photo's average colour), "blur" or "noise"; another photo as a path, an array or a
-            PIL image; or an input of the net.
+        background: "black", "mean" (the photo's average colour), "blur" or "noise"; another photo as a path, an array or
+            a PIL image; or an input of the net.
         pixels: The photo (H, W, 3); None if the net's input was given itself.
         x: The net's input, (1, C, h, w).
         prepare: Turns pixels into an input; None if unknown.
@@ -41,18 +41,18 @@ def background(wanted: object, pixels: Pixels | None, x: Tensor, prepare: Prepar
     Raises:
         ConvAtlasError: There is no such background, or it cannot be prepared for the net.
     """
-    if isinstance(wanted, Tensor):
-        value = wanted[None] if wanted.ndim == 3 else wanted
+    if isinstance(background, Tensor):
+        value = background[None] if background.ndim == 3 else background
         if value.shape != x.shape:
             raise ConvAtlasError(f"the background has the shape {tuple(value.shape)}, the net's input {tuple(x.shape)}")
         return value.to(x)
     if pixels is None or prepare is None:
-        return _of_input(wanted, x, seed)
-    if isinstance(wanted, str) and wanted in NAMES:
-        return prepare(_pixels(wanted, pixels, seed)).to(x)
-    if isinstance(wanted, str) and not _is_path(wanted):
-        raise unknown("background", wanted, NAMES)
-    other = Image.fromarray(read(_source(wanted))).resize((pixels.shape[1], pixels.shape[0]))
+        return _of_input(background, x, seed)
+    if isinstance(background, str) and background in NAMES:
+        return prepare(_pixels(background, pixels, seed)).to(x)
+    if isinstance(background, str) and not _is_path(background):
+        raise unknown("background", background, NAMES)
+    other = Image.fromarray(read(_source(background))).resize((pixels.shape[1], pixels.shape[0]))
     return prepare(np.asarray(other)).to(x)
 
 
@@ -67,31 +67,31 @@ def _pixels(name: str, pixels: Pixels, seed: int) -> Pixels:
     return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(radius)))
 
 
-def _of_input(wanted: object, x: Tensor, seed: int) -> Tensor:
+def _of_input(background: object, x: Tensor, seed: int) -> Tensor:
     """The background of an input whose pixels are unknown."""
-    if wanted == "mean":
+    if background == "mean":
         return x.mean((2, 3), keepdim=True).expand_as(x).contiguous()
-    if wanted == "noise":
+    if background == "noise":
         noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).to(x)
         return x.mean((2, 3), keepdim=True) + noise * x.std((2, 3), keepdim=True)
-    if wanted == "blur":
+    if background == "blur":
         from torchvision.transforms.functional import gaussian_blur
 
         sigma = BLUR * max(x.shape[2:])
         side = 2 * min(int(3 * sigma) + 1, min(x.shape[2:]) - 1) + 1
         blurred: Tensor = gaussian_blur(x, [side, side], [sigma, sigma])
         return blurred
-    if wanted == "black":
+    if background == "black":
         raise ConvAtlasError(
             "what is black in this input is unknown: pass a photo, or the background as an input of the net"
         )
-    raise unknown("background", wanted, NAMES)
+    raise unknown("background", background, NAMES)
 
 
 def _is_path(text: str) -> bool:
     return "." in text or "/" in text
 
 
-def _source(wanted: Any) -> Source:
-    source: Source = wanted
+def _source(background: Any) -> Source:
+    source: Source = background
     return source

@@ -18,7 +18,7 @@ from convatlas.engines.session import Session
 from convatlas.images.decoding import Source, read
 from convatlas.nets.net import Net
 from convatlas.probes.attribution import Attribution
-from convatlas.probes.backgrounds import background as make_background
+from convatlas.probes.backgrounds import background_of
 from convatlas.probes.placement import even_grid, input_grid, layer_grid
 from convatlas.probes.probe import Finding, Probe, settings
 from convatlas.probes.registry import as_probe
@@ -90,9 +90,9 @@ def explain(
             output = module(x.clone())
         targets = targets_of(target, module, output)
         prepare = _preparer(module)
-        empty = make_background(background, pixels, x, prepare, seed)
+        empty = background_of(background, pixels, x, prepare, seed)
         photos = {
-            name: torch.cat([_input(module, one)[0] for one in group]) for name, group in (concepts or {}).items()
+            name: torch.cat([_input(module, each)[0] for each in group]) for name, group in (concepts or {}).items()
         }
         results: list[Any] = []
         for number, each in enumerate(probes):

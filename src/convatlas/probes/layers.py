@@ -31,21 +31,21 @@ def spatial_layers(tape: Tape) -> dict[str, int]:
     Only maps with more than one position count, and only those on the way to the target.
     """
     reached = {tape.output} | {index for operation in tape.after(tape.photo) for index in operation.inputs}
-    found = {
+    maps = {
         name: index
         for name, indices in tape.layers.items()
         for index in indices
         if _is_map(tape, index) and index in reached
     }
-    return dict(sorted(found.items(), key=lambda item: item[1]))
+    return dict(sorted(maps.items(), key=lambda item: item[1]))
 
 
-def layer_named(tape: Tape, wanted: str | int | None) -> tuple[str, int]:
+def layer_named(tape: Tape, layer: str | int | None) -> tuple[str, int]:
     """Name of a layer, and index on the tape of its output, (N, C, h, w).
 
     Args:
         tape: The tape.
-        wanted: Name of a module; number of a layer among those with maps, from 1, or from the end if negative; None or
+        layer: Name of a module; number of a layer among those with maps, from 1, or from the end if negative; None or
             "last" for the last one.
 
     Raises:
@@ -55,24 +55,24 @@ def layer_named(tape: Tape, wanted: str | int | None) -> tuple[str, int]:
     maps = spatial_layers(tape)
     names = list(maps)
     if not names:
-        found = _last_map(tape)
-        if wanted in (None, LAST) and found is not None:
-            return found
+        last = _last_map(tape)
+        if layer in (None, LAST) and last is not None:
+            return last
         raise ConvAtlasError("no layer of this net outputs maps (N, C, h, w) of more than one position")
-    if wanted is None or wanted == LAST:
+    if layer is None or layer == LAST:
         name, index = _last_map(tape) or (names[-1], maps[names[-1]])
         return min((other for other in names if maps[other] == index), key=len, default=name), index
-    if isinstance(wanted, int) or (isinstance(wanted, str) and wanted.lstrip("-").isdecimal()):
-        number = int(wanted)
+    if isinstance(layer, int) or (isinstance(layer, str) and layer.lstrip("-").isdecimal()):
+        number = int(layer)
         if number == 0 or not -len(names) <= number <= len(names):
             raise ConvAtlasError(f"layers with maps have numbers from 1 to {len(names)}; got {number}")
         name = names[number - 1 if number > 0 else number]
         return name, maps[name]
-    if wanted in maps:
-        return wanted, maps[wanted]
-    if wanted in tape.layers:
-        raise ConvAtlasError(f"{wanted} does not output maps (N, C, h, w); the last layer that does is {names[-1]}")
-    raise unknown("layer", wanted, names)
+    if layer in maps:
+        return layer, maps[layer]
+    if layer in tape.layers:
+        raise ConvAtlasError(f"{layer} does not output maps (N, C, h, w); the last layer that does is {names[-1]}")
+    raise unknown("layer", layer, names)
 
 
 def _last_map(tape: Tape) -> tuple[str, int] | None:

@@ -1,4 +1,4 @@
-"""All probes, found by listing the folders of the families."""
+"""All probes, kind by listing the folders of the families."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def probe_type(name: str) -> type[Probe]:
     Raises:
         UnknownName: No probe has this name.
     """
-    wanted = name.lower().replace("-", "_").replace(" ", "_")
-    if wanted not in modules():
+    key = name.lower().replace("-", "_").replace(" ", "_")
+    if key not in modules():
         raise unknown("probe", name, modules())
-    found: type[Probe] = importlib.import_module(modules()[wanted]).PROBE
-    return found
+    kind: type[Probe] = importlib.import_module(modules()[key]).PROBE
+    return kind
 
 
 def as_probe(probe: object) -> Probe:

@@ -129,7 +129,7 @@ class Subject:
     def back(
         self,
         tape: Tape,
-        wanted: Sequence[int],
+        ends: Sequence[int],
         target: int,
         rule: Rule = vjp,
         visit: Visit | None = None,
@@ -139,7 +139,7 @@ class Subject:
         self.backwards += len(scores)
         start = torch.zeros_like(scores)
         start[:, target] = 1
-        return backward(tape, wanted, rule, visit, start)
+        return backward(tape, ends, rule, visit, start)
 
     def gradients(self, x: Tensor, target: int) -> Tensor:
         """Gradients of one target's score at inputs (N, C, h, w), each of its own input."""

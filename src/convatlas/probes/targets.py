@@ -62,11 +62,11 @@ class Contrast:
     others: tuple[int | str, ...] = ()
 
 
-def targets_of(wanted: object, net: nn.Module, output: Any) -> list[Target]:
+def targets_of(target: object, net: nn.Module, output: Any) -> list[Target]:
     """Turn what a caller asked for into targets.
 
     Args:
-        wanted: A class by number or name, None or "top" for the most probable one, `Logit`, `Probability`, `Contrast`,
+        target: A class by number or name, None or "top" for the most probable one, `Logit`, `Probability`, `Contrast`,
             a text like "probability:tabby" or "contrast:tabby/tiger cat", a function of the net's output that returns
             (N,), a `Target`, or a list of any of these.
         net: The net.
@@ -75,34 +75,34 @@ def targets_of(wanted: object, net: nn.Module, output: Any) -> list[Target]:
     Raises:
         ConvAtlasError: The net has no such output; the text says what to pass.
     """
-    if isinstance(wanted, list):
-        if not wanted:
+    if isinstance(target, list):
+        if not target:
             raise ConvAtlasError("no target is given: pass a class, or None for the most probable one")
-        return [target for one in wanted for target in targets_of(one, net, output)]
-    return [_target(wanted, net, output)]
+        return [made for each in target for made in targets_of(each, net, output)]
+    return [_target(target, net, output)]
 
 
-def _target(wanted: object, net: nn.Module, output: Any) -> Target:
-    if isinstance(wanted, Target):
-        return wanted
-    if isinstance(wanted, str):
-        wanted = _parsed(wanted, net)
-    if wanted is None or (isinstance(wanted, int) and not isinstance(wanted, bool)):
-        wanted = Logit(wanted)
-    if isinstance(wanted, (Logit, Probability, Contrast)):
+def _target(target: object, net: nn.Module, output: Any) -> Target:
+    if isinstance(target, Target):
+        return target
+    if isinstance(target, str):
+        target = _parsed(target, net)
+    if target is None or (isinstance(target, int) and not isinstance(target, bool)):
+        target = Logit(target)
+    if isinstance(target, (Logit, Probability, Contrast)):
         scores = _class_scores(output)
-        index = _index(wanted.label, net, scores)
+        index = _index(target.label, net, scores)
         name = _names(net)[index] if _names(net) else str(index)
-        if isinstance(wanted, Logit):
+        if isinstance(target, Logit):
             return Target(f"{_kind(net)} of {name}", lambda output: output[:, index], index)
-        if isinstance(wanted, Probability):
+        if isinstance(target, Probability):
             to_probabilities = _probabilities(net)
             return Target(f"probability of {name}", lambda output: to_probabilities(output)[:, index], index)
-        return _contrast(wanted, index, name, net, scores)
-    if callable(wanted):
-        return Target(getattr(wanted, "__name__", "target"), _checked(wanted))
+        return _contrast(target, index, name, net, scores)
+    if callable(target):
+        return Target(getattr(target, "__name__", "target"), _checked(target))
     raise ConvAtlasError(
-        f"a target is a class by number or name, or a function of the net's output; not {wanted!r:.60}"
+        f"a target is a class by number or name, or a function of the net's output; not {target!r:.60}"
     )
 
 
@@ -126,8 +126,8 @@ def _label(text: str) -> int | str | None:
     return int(text) if text.lstrip("-").isdecimal() else text
 
 
-def _contrast(wanted: Contrast, index: int, name: str, net: nn.Module, scores: Tensor) -> Target:
-    others = [_index(other, net, scores) for other in wanted.others]
+def _contrast(target: Contrast, index: int, name: str, net: nn.Module, scores: Tensor) -> Target:
+    others = [_index(other, net, scores) for other in target.others]
     if index in others:
         raise ConvAtlasError("a class cannot be held against itself")
     if not others:
@@ -202,11 +202,11 @@ PROBABILITIES: dict[str, Callable[[Tensor], Tensor]] = {
 
 def _checked(function: Callable[[Any], Tensor]) -> Callable[[Any], Tensor]:
     def score(output: Any) -> Tensor:
-        found = function(output)
-        if not isinstance(found, Tensor) or found.ndim != 1:
-            got = f"the shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        scores = function(output)
+        if not isinstance(scores, Tensor) or scores.ndim != 1:
+            got = f"the shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
             raise ConvAtlasError(f"a target returns one score for each photo, (N,); this one returned {got}")
-        return found
+        return scores
 
     return score
 

@@ -26,12 +26,12 @@ class GradCam(Probe):
 
     def attribute(self, subject: Subject) -> Findings:
         """Weight the maps of the chosen layer."""
-        found = []
+        findings = []
         for k in range(len(subject.targets)):
             name, maps, gradients = subject.activations_and_gradients(k)
             weights = gradients.mean((1, 2), keepdim=True)
-            found.append(Finding((weights * maps).sum(0), name))
-        yield 1, 1, found
+            findings.append(Finding((weights * maps).sum(0), name))
+        yield 1, 1, findings
 
 
 PROBE = GradCam

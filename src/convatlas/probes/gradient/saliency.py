@@ -22,8 +22,10 @@ class Saliency(Probe):
 
     def attribute(self, subject: Subject) -> Findings:
         """Take the gradient at the photo."""
-        found = [Finding(subject.gradients(subject.x, k)[0], reduction="largest") for k in range(len(subject.targets))]
-        yield 1, 1, found
+        findings = [
+            Finding(subject.gradients(subject.x, k)[0], reduction="largest") for k in range(len(subject.targets))
+        ]
+        yield 1, 1, findings
 
 
 PROBE = Saliency

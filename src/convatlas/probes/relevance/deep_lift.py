@@ -36,7 +36,7 @@ class DeepLift(Probe):
         photo = subject.tape
         background = subject.tape_of(subject.background)
         check_same_way(photo, background)
-        found = []
+        findings = []
         for k in range(len(subject.targets)):
             multiplier, largest, coverage = multipliers(subject, photo, background, k)
             values = (subject.x - subject.background) * multiplier
@@ -45,10 +45,10 @@ class DeepLift(Probe):
                 float(values.double().sum()) + scores[1], scores[0], values.dtype, self.name, abs(scores[1])
             )
             condition = check_condition(largest, scores[0] - scores[1], self.name)
-            found.append(Finding(values[0], residual=residual, condition=condition, coverage=coverage))
+            findings.append(Finding(values[0], residual=residual, condition=condition, coverage=coverage))
             yield k, len(subject.targets), None
         _ = subject.background_scores
-        yield 1, 1, found
+        yield 1, 1, findings
 
 
 def multipliers(subject: Subject, photo: Tape, background: Tape, target: int) -> tuple[Tensor, float, dict[str, int]]:
@@ -66,8 +66,8 @@ def multipliers(subject: Subject, photo: Tape, background: Tape, target: int) ->
         counts[operation.name] += 1  # type: ignore[attr-defined]
         return secant(tape, background, operation, gradients)  # type: ignore[arg-type]
 
-    found = subject.back(photo, [photo.photo], target, rule, visit)
-    return found[photo.photo], largest, dict(counts)
+    carried = subject.back(photo, [photo.photo], target, rule, visit)
+    return carried[photo.photo], largest, dict(counts)
 
 
 def check_same_way(photo: Tape, background: Tape) -> None:

@@ -66,7 +66,7 @@ class Lrp(Probe):
     def attribute(self, subject: Subject) -> Findings:
         """Carry the relevance of each target back to the pixels."""
         choose = self._choose(subject)
-        found = []
+        findings = []
         for k in range(len(subject.targets)):
             tape = subject.tape
             rules = Relevance(tape, choose, self.epsilon, self.products)
@@ -84,13 +84,13 @@ class Lrp(Probe):
                 "offsets": rules.ledger.offsets,
                 "stabiliser": rules.ledger.stabiliser,
             }
-            found.append(
+            findings.append(
                 Finding(
                     relevance[0], residual=residual, ledger=ledger, condition=condition, coverage=dict(rules.counts)
                 )
             )
             yield k, len(subject.targets), None
-        yield 1, 1, found
+        yield 1, 1, findings
 
     def _choose(self, subject: Subject) -> Callable[[int, Operation], LayerRule]:
         if self.composite not in COMPOSITES:

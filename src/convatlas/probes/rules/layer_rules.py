@@ -89,13 +89,13 @@ class Gamma(LayerRule):
         up = layer.z > 0
         favoured = torch.where(up, positive + _part(layer.bias, 1), negative + _part(layer.bias, -1))
         t = _divide(share, layer.z + self.gamma * favoured)
-        found = layer.backward(t, layer.weight)
-        found = found + self.gamma * _sign_backward(layer, torch.where(up, t, 0), torch.where(up, 0, t))
+        carried = layer.backward(t, layer.weight)
+        carried = carried + self.gamma * _sign_backward(layer, torch.where(up, t, 0), torch.where(up, 0, t))
         absorbed = share.sub(_divide(share, layer.z + self.gamma * favoured) * (layer.z + self.gamma * favoured)).sum()
         if layer.bias is not None:
             favoured_bias = torch.where(up, _part(layer.bias, 1), _part(layer.bias, -1))
             absorbed = absorbed + (t * (layer.bias + self.gamma * favoured_bias)).sum()
-        return Shared(found, absorbed)
+        return Shared(carried, absorbed)
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,7 @@ class Relevance:
 
     def _product(self, operation: Operation, multipliers: Sequence[Tensor | None]) -> Found:
         """A product of two tensors: each gets half, or the gate nothing. A divisor never gets anything."""
-        found = vjp(self.tape, operation, multipliers)
+        carried = vjp(self.tape, operation, multipliers)
         slots = [
             argument for argument in operation.args if isinstance(argument, Slot) and self.tape.depends[argument.index]
         ]
@@ -183,11 +183,11 @@ class Relevance:
         self.ledger.biases += constant
         first, second = factors
         if first.index == second.index:
-            return {first.index: found[first.index] / 2}
+            return {first.index: carried[first.index] / 2}
         gate = self._gate(first, second) if self.products == "signal" else None
         if gate is not None:
-            return {slot.index: found[slot.index] for slot in factors if slot is not gate}
-        return {slot.index: found[slot.index] / 2 for slot in factors}
+            return {slot.index: carried[slot.index] for slot in factors if slot is not gate}
+        return {slot.index: carried[slot.index] / 2 for slot in factors}
 
     def _kept(self, operation: Operation, multipliers: Sequence[Tensor | None]) -> Found:
         """A constant divided by a tensor keeps all of its relevance."""
@@ -210,7 +210,7 @@ class Relevance:
         return 0.0
 
     def _gate(self, first: Slot, second: Slot) -> Slot | None:
-        """Which of two factors gates the other: the result of a bounded function, or the smaller one."""
+        """Find which of two factors gates the other: the result of a bounded function, or the smaller one."""
         for slot in (first, second):
             index = slot.index
             while (producer := self.producers.get(index)) is not None and producer.name in SELECTION:
@@ -260,7 +260,7 @@ def _softmax(rules: Relevance, operation: Operation, multipliers: Sequence[Tenso
     index, output = operation.args[0].index, operation.outputs[0]
     assert multiplier is not None
     assert output is not None
-    found = vjp(rules.tape, operation, multipliers)
+    carried = vjp(rules.tape, operation, multipliers)
     x, y = rules.tape.values[index], rules.tape.values[output]
     dim = operation.args[1]
     # The tangent's constant part: y − J x, with J x = y ∘ (x − Σ y x) for softmax and x − Σ p x for its logarithm.
@@ -268,7 +268,7 @@ def _softmax(rules: Relevance, operation: Operation, multipliers: Sequence[Tenso
     centred = x - (p * x).sum(dim, keepdim=True)
     tangent = y * centred if operation.name != "_log_softmax" else centred
     rules.ledger.offsets += float(((y - tangent) * multiplier).sum())
-    return found
+    return carried
 
 
 def _layer_norm(rules: Relevance, operation: Operation, multipliers: Sequence[Tensor | None]) -> Found:
@@ -308,11 +308,11 @@ def _log_sum_exp(rules: Relevance, operation: Operation, multipliers: Sequence[T
     multiplier, output = multipliers[0], operation.outputs[0]
     assert multiplier is not None
     assert output is not None
-    found = vjp(rules.tape, operation, multipliers)
+    carried = vjp(rules.tape, operation, multipliers)
     index = operation.args[0].index
-    tangent = sum(float((part * rules.tape.values[i]).sum()) for i, part in found.items() if i == index)
+    tangent = sum(float((part * rules.tape.values[i]).sum()) for i, part in carried.items() if i == index)
     rules.ledger.offsets += float((rules.tape.values[output] * multiplier).sum()) - tangent
-    return found
+    return carried
 
 
 def _nothing(rules: Relevance, operation: Operation, multipliers: Sequence[Tensor | None]) -> Found:

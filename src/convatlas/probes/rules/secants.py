@@ -264,9 +264,9 @@ def pair_largest(photo: Tape, background: Tape, operation: Operation, gradients:
 
 
 def _pair(tape: Tape, first: Slot, second: Slot) -> tuple[Tensor, Tensor]:
-    one, two = tape.values[first.index], tape.values[second.index]
-    shape = torch.broadcast_shapes(one.shape, two.shape)  # type: ignore[no-untyped-call]
-    return one.expand(shape), two.expand(shape)
+    left, right = tape.values[first.index], tape.values[second.index]
+    shape = torch.broadcast_shapes(left.shape, right.shape)  # type: ignore[no-untyped-call]
+    return left.expand(shape), right.expand(shape)
 
 
 def nothing(photo: Tape, background: Tape, operation: Operation, gradients: Sequence[Tensor | None]) -> Found:

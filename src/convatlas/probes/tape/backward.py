@@ -19,7 +19,7 @@ Visit = Callable[[int, Tensor], Tensor]
 
 def backward(
     tape: Tape,
-    wanted: Iterable[int],
+    ends: Iterable[int],
     rule: Rule = vjp,
     visit: Visit | None = None,
     start: Tensor | None = None,
@@ -28,26 +28,26 @@ def backward(
 
     Args:
         tape: The tape.
-        wanted: Indices of the tensors whose gradients to return.
+        ends: Indices of the tensors whose gradients to return.
         rule: What an operation does to gradients; by default the chain rule.
         visit: Called once for every tensor on the way.
         start: Gradient at the output; by default 1 for each score.
 
     Returns:
-        The gradient of each wanted tensor, zeros if the output does not depend on it.
+        The gradient of each of them, zeros if the output does not depend on it.
     """
-    wanted = set(wanted)
-    reached = _reached(tape, wanted)
+    ends = set(ends)
+    reached = _reached(tape, ends)
     output = tape.values[tape.output]
     gradients = {tape.output: torch.ones_like(output) if start is None else start}
-    found: dict[int, Tensor] = {}
+    results_at: dict[int, Tensor] = {}
     with torch.no_grad():
         for operation in reversed(tape.operations):
             results = [index for index in operation.outputs if index is not None and index in gradients]
             if not results:
                 continue
             for index in results:
-                _settle(index, gradients, wanted, found, visit)
+                _settle(index, gradients, ends, results_at, visit)
             if reached.isdisjoint(operation.inputs):
                 for index in results:
                     del gradients[index]
@@ -58,23 +58,23 @@ def backward(
                     known = gradients.get(index)
                     gradients[index] = gradient if known is None else known + gradient
         for index in list(gradients):
-            _settle(index, gradients, wanted, found, visit)
-    return {index: found.get(index, torch.zeros_like(tape.values[index])) for index in wanted}
+            _settle(index, gradients, ends, results_at, visit)
+    return {index: results_at.get(index, torch.zeros_like(tape.values[index])) for index in ends}
 
 
 def _settle(
-    index: int, gradients: dict[int, Tensor], wanted: set[int], found: dict[int, Tensor], visit: Visit | None
+    index: int, gradients: dict[int, Tensor], ends: set[int], results_at: dict[int, Tensor], visit: Visit | None
 ) -> None:
-    """Show a whole gradient to `visit`, and keep it if it is wanted."""
+    """Show a whole gradient to `visit`, and keep it if it is one of them."""
     if visit is not None:
         gradients[index] = visit(index, gradients[index])
-    if index in wanted:
-        found[index] = gradients[index]
+    if index in ends:
+        results_at[index] = gradients[index]
 
 
-def _reached(tape: Tape, wanted: set[int]) -> set[int]:
-    """The tensors through which a gradient can reach a wanted one."""
-    reached = set(wanted)
+def _reached(tape: Tape, ends: set[int]) -> set[int]:
+    """The tensors through which a gradient can reach one of the ends."""
+    reached = set(ends)
     for operation in tape.operations:
         if not reached.isdisjoint(operation.inputs):
             reached.update(index for index in operation.outputs if index is not None)

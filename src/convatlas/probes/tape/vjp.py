@@ -66,8 +66,8 @@ def by_autograd(
     if not pairs or not leaves:
         return {}
     ends, starts = zip(*pairs, strict=True)
-    found = torch.autograd.grad(ends, list(leaves.values()), starts, allow_unused=True)
-    return {index: gradient for index, gradient in zip(leaves, found, strict=True) if gradient is not None}
+    parts = torch.autograd.grad(ends, list(leaves.values()), starts, allow_unused=True)
+    return {index: gradient for index, gradient in zip(leaves, parts, strict=True) if gradient is not None}
 
 
 def convolution(tape: Tape, operation: Operation, gradient: Tensor) -> dict[int, Tensor] | None:
@@ -77,8 +77,8 @@ def convolution(tape: Tape, operation: Operation, gradient: Tensor) -> dict[int,
         return None
     mask = [tape.depends[x.index], tape.depends[weight.index], False]
     x_, weight_ = tape.values[x.index], tape.values[weight.index]
-    found = aten.convolution_backward(gradient, x_, weight_, None, *geometry, mask)
-    return {slot.index: part for slot, part, used in zip((x, weight), found, mask, strict=False) if used}
+    parts = aten.convolution_backward(gradient, x_, weight_, None, *geometry, mask)
+    return {slot.index: part for slot, part, used in zip((x, weight), parts, mask, strict=False) if used}
 
 
 def matrix_product(tape: Tape, operation: Operation, gradient: Tensor) -> dict[int, Tensor] | None:
@@ -121,10 +121,10 @@ def max_pool(tape: Tape, operation: Operation, gradient: Tensor) -> dict[int, Te
     assert indices is not None
     stride, padding, dilation = stride or kernel, padding or [0, 0], dilation if dilation != 1 else [1, 1]
     x_ = tape.values[x.index]
-    found = aten.max_pool2d_with_indices_backward(
+    parts = aten.max_pool2d_with_indices_backward(
         gradient, x_, kernel, stride, padding, dilation, ceil, tape.values[indices]
     )
-    return {x.index: found}
+    return {x.index: parts}
 
 
 def batch_norm(tape: Tape, operation: Operation, gradient: Tensor) -> dict[int, Tensor] | None:
