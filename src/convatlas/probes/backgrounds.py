@@ -28,7 +28,7 @@ def background_of(background: object, pixels: Pixels | None, x: Tensor, prepare:
     """The net's input that stands for "nothing to see".
 
     Args:
-        background: "black", "mean" (the photo's average colour), "blur" or "noise"; another photo as a path, an array or
+        background: "black", "mean" (the average colour), "blur" or "noise"; another photo as a path, an array or
             a PIL image; or an input of the net.
         pixels: The photo (H, W, 3); None if the net's input was given itself.
         x: The net's input, (1, C, h, w).
