@@ -51,6 +51,36 @@ def test_channels_are_normalized_each_by_its_own() -> None:
     assert preprocessing(photo)[:, 0, 0].tolist() == [0, 1, 2]
 
 
+LONG = [(300, 2401), (2401, 300), (100, 1200), (33, 1001), (1501, 7), (50, 51), (1, 64), (21, 2000)]
+
+
+@pytest.mark.parametrize("kind", ["bilinear", "bicubic", "lanczos", "nearest"])
+@pytest.mark.parametrize(("resize", "size"), [(256, 224), (232, 224), (40, 64)])
+def test_torchvision_to_the_bit_however_long_the_photo(resize: int, size: int, kind: str) -> None:
+    from torchvision import transforms
+
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    theirs = transforms.Compose(
+        [
+            transforms.Resize(resize, transforms.InterpolationMode(kind)),
+            transforms.CenterCrop(size),
+            transforms.ToTensor(),
+            transforms.Normalize(mean, std),
+        ]
+    )
+    ours = Preprocessing((size, size), "resize_crop", resize, kind, 255.0, mean, std)
+    for height, width in LONG:
+        photo = noise(height, width)
+        assert np.array_equal(ours(photo), theirs(Image.fromarray(photo)).numpy()), (height, width)
+
+
+def test_of_a_photo_too_long_to_resize_the_centre_is_resized() -> None:
+    preprocessing = Preprocessing((224, 224), "resize_crop", 256)
+    assert preprocessing.view(3, 512 * 3).columns.length == 512 * 3
+    assert preprocessing.view(3, 512 * 3 + 1).columns.length == 8 * 3
+    assert preprocessing.view(8192, 8192 * 8).rows.length == 8192
+
+
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 20_000), (20_000, 1)])
 @pytest.mark.parametrize("geometry", ["crop_resize", "resize_crop", "squash"])
 def test_extreme_shapes_cost_nothing(height: int, width: int, geometry: str) -> None:

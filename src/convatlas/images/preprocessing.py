@@ -24,6 +24,8 @@ GEOMETRIES = ("squash", "resize_crop", "crop_resize")
 ORDERS = ("rgb", "bgr")
 MAX_SIDE = 8192
 """Largest side in pixels."""
+WHOLE = 2**25
+"""Largest number of pixels that "resize_crop" resizes a whole photo to; of a longer photo, only the centre is."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class Preprocessing:
     the aspect ratio, and crops the centre (torchvision, timm). "crop_resize" crops a centre square whose side is
     n / (n + `resize`) of the shorter side, where n is the side of the net's input, and resizes it to n (EfficientNet in
     tensorflow/tpu).
+
+    A photo that "resize_crop" would resize to more than 2^25 pixels (at 256 pixels, one longer than 512:1) is first
+    cropped to its centre, 8:1, to save time and memory: there the pixels may differ from torchvision's.
 
     Then x = (pixel / scale - mean) / std, in float32 and in this order, as the lineages' own code computes it.
 
@@ -167,10 +172,10 @@ class Preprocessing:
             side = max(1, n * min(height, width) // (n + self.resize))
             rows, columns = (side, n), (side, n)
         else:
-            short = min(height, width)
-            # Only the centre is seen, so an extremely long photo is cropped before it is resized.
-            longest = 8 * short * max(1, -(-max(self.size) // self.resize))
-            kept = min(height, longest), min(width, longest)
+            short, kept = min(height, width), (height, width)
+            if self.resize * int(self.resize * max(kept) / short) > WHOLE:
+                longest = 8 * short * max(1, -(-max(self.size) // self.resize))
+                kept = min(height, longest), min(width, longest)
             rows, columns = ((length, int(self.resize * length / short)) for length in kept)
         return View(self._axis(height, *rows, self.size[0]), self._axis(width, *columns, self.size[1]))
 
