@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convatlas.base.errors import ConvAtlasError, ImageError, SizeError, UnknownName
-from convatlas.images.preprocessing import Preprocessing
+from convatlas.images.download import digits
+from convatlas.images.preprocessing import Preprocessing, _is_dark_on_light
 
 
 def lite(size: int, border: int = 32) -> Preprocessing:
@@ -166,3 +168,47 @@ def test_every_level_to_the_bit(scale: float, mean: tuple, std: tuple, order: st
         assert np.array_equal(x[channel], right)
     assert x.dtype == np.float32
     assert x.flags.c_contiguous
+
+
+INK = Preprocessing((28, 28), "resize_crop", 28, "bilinear", 255.0, (0.1,), (0.5,), polarity="light on dark")
+
+
+def digit(height: int, width: int, paper: int, ink: int) -> NDArray[np.uint8]:
+    """A thick stroke of ink in the middle of the paper, which has some grain."""
+    photo = np.full((height, width, 3), paper, np.uint8)
+    photo[height // 4 : -height // 4, width * 2 // 5 : width * 3 // 5] = ink
+    return photo + np.random.default_rng(0).integers(0, 4, photo.shape, dtype=np.uint8)
+
+
+@pytest.mark.parametrize(("paper", "ink"), [(250, 0), (250, 90), (120, 20), (180, 60)])
+@pytest.mark.parametrize(("height", "width"), [(28, 28), (200, 300), (41, 29), (28, 27)])
+@pytest.mark.parametrize("size", [28, 32])
+def test_dark_ink_on_light_paper_is_inverted(height: int, width: int, size: int, paper: int, ink: int) -> None:
+    dark_on_light = digit(height, width, paper, ink)
+    preprocessing = replace(INK, size=(size, size))
+    as_is = replace(preprocessing, polarity="as is")
+    want = as_is(255 - dark_on_light)
+    assert np.array_equal(preprocessing(dark_on_light), want)
+    light_on_dark = digit(height, width, ink, paper)
+    assert np.array_equal(preprocessing(light_on_dark), as_is(light_on_dark))
+    assert preprocessing.view(height, width) == as_is.view(height, width)
+
+
+def test_blank_paper_is_left_alone() -> None:
+    for level in (0, 255):
+        blank = np.full((28, 28, 3), level, np.uint8)
+        assert np.array_equal(INK(blank), replace(INK, polarity="as is")(blank))
+
+
+def test_polarity_is_kept_with_the_preprocessing() -> None:
+    assert INK.to_dict()["polarity"] == "light on dark"
+    assert Preprocessing.from_dict(json.loads(json.dumps(INK.to_dict()))) == INK
+    assert "polarity" not in lite(224).to_dict()  # as files have it that were written before there was one
+    with pytest.raises(UnknownName, match="light on dark"):
+        Preprocessing.from_dict(INK.to_dict() | {"polarity": "dark"})
+
+
+@pytest.mark.sweep
+def test_no_digit_of_mnist_is_inverted(store) -> None:
+    for photo in np.concatenate([(data := digits("mnist")).train, data.test]):
+        assert not _is_dark_on_light(photo)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import nn
 
 import convatlas as ca
@@ -166,3 +166,17 @@ def test_nets_of_few_classes_tell_all_of_them() -> None:
     assert len(ca.classify(sample("coffee"), net).answers) == 2
     with pytest.raises(ConvAtlasError, match="from 1 to 2; got 6"):
         ca.classify(sample("coffee"), net, top=6)
+
+
+@pytest.mark.parametrize("name", ["lenet1", "lenet5"])
+def test_black_ink_on_white_paper(name: str) -> None:
+    """The nets saw white ink on black paper only; people photograph the other."""
+    net, font = load(name), ImageFont.load_default(22)
+    right = 0
+    for number in range(10):
+        page = Image.new("L", (28, 28), 0)
+        ImageDraw.Draw(page).text((14, 14), str(number), 255, font, "mm", stroke_width=1)
+        white_on_black, black_on_white = ca.classify(page, net), ca.classify(ImageOps.invert(page), net)
+        assert black_on_white == replace(white_on_black, made=black_on_white.made)
+        right += black_on_white.answers[0].index == number
+    assert right >= 7

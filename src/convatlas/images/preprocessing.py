@@ -22,6 +22,7 @@ INTERPOLATIONS = {
 }
 GEOMETRIES = ("squash", "resize_crop", "crop_resize")
 ORDERS = ("rgb", "bgr")
+POLARITIES = ("as is", "light on dark")
 MAX_SIDE = 8192
 """Largest side in pixels."""
 WHOLE = 2**25
@@ -52,10 +53,13 @@ class Preprocessing:
         mean: Number subtracted from each channel after scaling; three for colour, one for grey.
         std: Divisor of each channel after that.
         order: Order of the channels: "rgb", or "bgr" for nets that came from Caffe.
+        polarity: "light on dark" for nets that were trained on light digits on dark paper, as MNIST's: a photo of dark
+            digits on light paper is inverted before it is resized and padded with black. The paper is light if the
+            median grey level of the resized photo's border exceeds the mean of its darkest and its lightest level.
 
     Raises:
         SizeError: A side is not positive or too large, or `size` is not a square with "crop_resize".
-        UnknownName: The geometry, interpolation or order is unknown.
+        UnknownName: The geometry, interpolation, order or polarity is unknown.
         ConvAtlasError: `scale`, `mean` or `std` is not finite, or a divisor is 0.
     """
 
@@ -67,6 +71,7 @@ class Preprocessing:
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     order: str = "rgb"
+    polarity: str = "as is"
 
     def __post_init__(self) -> None:
         sides = (*self.size, self.resize)
@@ -80,6 +85,7 @@ class Preprocessing:
             ("geometry", self.geometry, GEOMETRIES),
             ("interpolation", self.interpolation, INTERPOLATIONS),
             ("order of channels", self.order, ORDERS),
+            ("polarity", self.polarity, POLARITIES),
         ):
             if name not in known:
                 raise unknown(kind, name, known)
@@ -125,14 +131,19 @@ class Preprocessing:
 
     def _image(self, photo: NDArray[np.uint8], rows: Axis, columns: Axis) -> Image.Image:
         part = photo[rows.start : rows.start + rows.length, columns.start : columns.start + columns.length]
-        image = Image.fromarray(np.ascontiguousarray(part))
-        if image.size != (columns.resized, rows.resized):
-            image = image.resize((columns.resized, rows.resized), INTERPOLATIONS[self.interpolation])
+        size = columns.resized, rows.resized
+        image = self._resized(part, size)
+        if self.polarity == "light on dark" and _is_dark_on_light(np.asarray(image.convert("L"))):
+            image = self._resized(255 - part, size)
         if image.size == (columns.input, rows.input):
             return image
         # Padded with black where the image is smaller, as in torchvision.
         x, y = columns.offset, rows.offset
         return image.crop((x, y, x + columns.input, y + rows.input))
+
+    def _resized(self, photo: NDArray[np.uint8], size: tuple[int, int]) -> Image.Image:
+        image = Image.fromarray(np.ascontiguousarray(photo))
+        return image if image.size == size else image.resize(size, INTERPOLATIONS[self.interpolation])
 
     def for_channels(self, channels: int) -> Preprocessing:
         """Return this preprocessing; for 1 channel instead of 3, a grey one with the channels' average mean and std."""
@@ -187,7 +198,10 @@ class Preprocessing:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dictionary for JSON, from which `from_dict` makes an equal object."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        if self.polarity == "as is":
+            del values["polarity"]
+        return values
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -199,10 +213,16 @@ class Preprocessing:
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
         }
-        known = [field.name for field in fields(cls)]
-        if set(values) != set(known):
+        known = [field.name for field in fields(cls) if field.name != "polarity"]
+        if set(values) - {"polarity"} != set(known):
             raise ConvAtlasError(f"preprocessing has the keys {', '.join(known)}; got {', '.join(values) or 'none'}")
         try:
             return cls(**values)
         except (TypeError, ValueError, OverflowError):
             raise ConvAtlasError(f"preprocessing has values of the wrong type: {data!s:.300}") from None
+
+
+def _is_dark_on_light(levels: NDArray[np.uint8]) -> bool:
+    """Whether the border of a grey photo (h, w) is lighter than the middle of its range."""
+    border = np.concatenate([levels[0], levels[-1], levels[:, 0], levels[:, -1]])
+    return bool(2 * np.median(border) > int(levels.min()) + int(levels.max()))

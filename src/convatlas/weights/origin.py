@@ -32,12 +32,14 @@ class Pixels(NamedTuple):
         mean: Mean of each channel.
         std: Standard deviation of each channel.
         order: Order of the channels, "rgb" or "bgr".
+        polarity: As in `Preprocessing`.
     """
 
     scale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
     order: str = "rgb"
+    polarity: str = "as is"
 
 
 IMAGENET = Pixels(255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

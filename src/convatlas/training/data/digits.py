@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,6 +23,10 @@ FOREGROUND, BACKGROUND = 1.175, -0.1
 """Levels of ink and paper for nets whose outputs are 1 and -1 (LeCun et al. 1998, section II-B)."""
 
 
+POLARITY = "light on dark"
+"""Polarity of both data sets."""
+
+
 def is_digits(data: str) -> bool:
     """Whether `data` names MNIST or Fashion-MNIST."""
     return data in DATA_SETS
@@ -33,6 +39,8 @@ def load_digits(name: str, preprocessing: Preprocessing, recipe: Recipe) -> dict
         ConvAtlasError: No source has the data set.
     """
     source = digits(name)
+    # All photos of the data set have the polarity of the net; augmentation may invert some on purpose.
+    preprocessing = replace(preprocessing, polarity="as is")
     arrays = {"train": (source.train, source.train_labels), "test": (source.test, source.test_labels)}
     splits: dict[str, ImageDataset] = {}
     for split, (photos, labels) in arrays.items():
@@ -69,7 +77,7 @@ def digit_preprocessing(net: nn.Module, size: tuple[int, int]) -> Preprocessing:
         mean, std = 0.0, 1.0
     small = card is not None and card.name == "lenet1"
     side = 22 if small else 28 if min(size) <= 36 else min(size)
-    return Preprocessing(size, "resize_crop", side, "bilinear", 255.0, (mean,), (std,))
+    return Preprocessing(size, "resize_crop", side, "bilinear", 255.0, (mean,), (std,), polarity=POLARITY)
 
 
 def preprocess_digits(photos: NDArray[np.uint8], preprocessing: Preprocessing) -> Tensor:

@@ -16,7 +16,7 @@ from convatlas.images.labelled import LabelledPhoto
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.images.splits import left_out, read_splits
 from convatlas.training.data.dataset import ImageDataset, check_labels
-from convatlas.training.data.digits import augments_photos, digit_preprocessing, is_digits, load_digits
+from convatlas.training.data.digits import POLARITY, augments_photos, digit_preprocessing, is_digits, load_digits
 from convatlas.training.data.files import FileDataset
 from convatlas.training.recipe import Recipe
 from convatlas.training.seeding import holdout
@@ -77,7 +77,7 @@ def load_splits(data: str | Path, net: nn.Module, recipe: Recipe, size: tuple[in
             f"distort and deslant are for {' and '.join(DATA_SETS)}, without aa, hflip and scale, which are for photos"
         )
     if grey:
-        preprocessing = lineage.preprocessing if lineage else digit_preprocessing(net, size)
+        preprocessing = replace(lineage.preprocessing, polarity=POLARITY) if lineage else digit_preprocessing(net, size)
         splits = load_digits(name, preprocessing, recipe)
         classes, fingerprint = class_names(name), name
     else:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 class Own(Origin):
     """The `own` lineage: native files inside the package."""
 
-    pixels = {"lenet": Pixels(255.0, (0.1 / (1.175 + 0.1),), (1 / (1.175 + 0.1),))}
+    pixels = {
+        "lenet": Pixels(255.0, (0.1 / (1.175 + 0.1),), (1 / (1.175 + 0.1),), polarity="light on dark"),
+    }
     labels = {10: "digits"}
     bundled = True
 
