@@ -280,7 +280,7 @@ def test_a_net_of_the_user(tmp_path: Path) -> None:
         (Fft, "a.onnx", "bessel_j0"),
         (Two, "a.onnx", "one tensor"),
         (Undecided, "a.pt2", "cannot be exported"),
-        (Own, "a.safetensors", "the graph goes to .onnx, .xml, .pt2"),
+        (Own, "a.safetensors", "its graph goes to .onnx, .xml, .pt2"),
         (lambda: ca.build("lenet1"), "a.txt", r"\.onnx, \.xml, \.pt2"),
         (lambda: ca.build("lenet1"), "a", r"\.onnx, \.xml, \.pt2"),
         (lambda: "lenet1", "a.onnx", "not str"),

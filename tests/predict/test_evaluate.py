@@ -371,7 +371,7 @@ def test_what_another_preprocessing_costs(home, net, noise):
         (lambda net, folder: ca.evaluate(net, folder, preprocessing="keras"), WeightsError, "timm/ra_in1k"),
         (lambda net, folder: ca.evaluate(net, folder, truth=folder / "none"), ImageError, "file of labels"),
         (lambda net, folder: ca.evaluate(5, folder), ConvAtlasError, "a name, or a net from `load`, not int"),
-        (lambda net, folder: ca.evaluate(torch.nn.ReLU(), folder), ConvAtlasError, "a net from `load`, not ReLU"),
+        (lambda net, folder: ca.evaluate(torch.nn.ReLU(), folder), ConvAtlasError, "ReLU has no weights that say"),
         (lambda net, folder: ca.evaluate(ca.build("yolo_v2_tiny"), folder), ConvAtlasError, "is a detector"),
         (lambda net, folder: ca.evaluate(net, folder, weights="lite"), ConvAtlasError, "weights go with a net's name"),
         (lambda net, folder: ca.evaluate(net, 5), ImageError, "given as paths of a folder and a file; got 5"),

@@ -18,7 +18,12 @@ from typer.testing import CliRunner
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError
+from convatlas.catalogue.lineages import weights_of
 from convatlas.cli import app
+from convatlas.nets.net import Net
+from convatlas.training.data.splits import load_splits
+from convatlas.training.recipe import Recipe
+from convatlas.weights.lineage import lineage
 
 
 @pytest.fixture
@@ -149,6 +154,22 @@ def test_channels_that_no_photo_has(tmp_path):
     data = pictures(tmp_path / "data", dark=3, light=3)
     with pytest.raises(ConvAtlasError, match="the net takes 2 channels; photos have 1 or 3"):
         ca.train("matrix_capsnet_small", data, output=tmp_path / "run")
+
+
+def darknet() -> Net:
+    """A net with the preprocessing of darknet's weights."""
+    net = ca.build("darknet19", classes=2)
+    net.lineage = lineage(weights_of("darknet19")[0])
+    return net
+
+
+def test_darknet_s_weights_are_for_photos_in_colour(mnist):
+    recipe = Recipe(scale=0.5, batch_size=2)
+    splits = load_splits(pictures(mnist / "data", dark=3, light=3), darknet(), recipe, (64, 48))
+    (x,) = splits.train.train_batches([torch.tensor([0, 4])], 0)
+    assert x.shape == (2, 3, 64, 48)
+    with pytest.raises(ConvAtlasError, match="mnist is grey, and these weights take photos in colour"):
+        load_splits("mnist", darknet(), recipe, (64, 48))
 
 
 OWN = """

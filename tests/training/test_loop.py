@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -375,3 +376,54 @@ def test_a_net_of_the_atlas_comes_out_as_a_lineage(tmp_path):
     assert loaded.lineage.class_names == parts.classes
     assert loaded.lineage.top1 == f"{result.test_top1:.2f}"
     assert torch.equal(loaded(photos), net(photos))
+
+
+LONGER = dataclasses.replace(RECIPE, epochs=4)
+
+
+def test_a_finished_run_is_resumed_for_more_epochs(tmp_path):
+    """With a schedule that does not depend on their number, it ends as one of so many epochs from the start."""
+    short, long = (dataclasses.replace(recipe, sched="constant") for recipe in (RECIPE, LONGER))
+    whole = trained(tmp_path / "whole", long)
+    first = trained(tmp_path / "run", short)
+    before = read_lines(tmp_path / "run" / "metrics.jsonl")
+    run = fit.steps(toy_net(), toy_splits(long), long, tmp_path / "run", resume=True, device="cpu")
+    for _ in range(4):
+        next(run)
+    run.close()
+    # Until it is finished, the folder holds the result of the shorter run.
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["sha256"] == first.sha256
+    assert trained(tmp_path / "run", long, resume=True).sha256 == whole.sha256
+    lines = read_lines(tmp_path / "run" / "metrics.jsonl")
+    assert lines[:3] == before
+    assert len(lines) == 4
+    assert trained(tmp_path / "run", long, resume=True).sha256 == whole.sha256
+    for fewer, said in ((short, "its epochs is 4, not 3"), (dataclasses.replace(long, lr=1.0), "its lr is 0.003")):
+        with pytest.raises(TrainingError, match=said):
+            trained(tmp_path / "run", fewer, resume=True)
+
+
+def test_added_epochs_follow_the_longer_schedule(tmp_path):
+    trained(tmp_path)
+    before = read_lines(tmp_path / "metrics.jsonl")
+    trained(tmp_path, LONGER, resume=True)
+    lines = read_lines(tmp_path / "metrics.jsonl")
+    assert lines[:3] == before
+    steps = -(-140 // 16)
+    # The rate of the last step of an epoch, on a cosine over all four epochs after the warm-up of half an epoch.
+    share = (4 * steps - 1 - 0.5 * steps) / (4 * steps - 0.5 * steps)
+    assert lines[3]["lr"] == pytest.approx(LONGER.lr * (1 + math.cos(math.pi * share)) / 2)
+
+
+def test_runs_that_cannot_become_longer(tmp_path):
+    run = fit.steps(toy_net(), toy_splits(), RECIPE, tmp_path / "half", device="cpu")
+    for _ in range(12):
+        next(run)
+    run.close()
+    with pytest.raises(TrainingError, match="its epochs is 3, not 4"):
+        trained(tmp_path / "half", LONGER, resume=True)
+    trained(tmp_path / "bare")
+    for path in (tmp_path / "bare").glob("checkpoint-*.pt"):
+        path.unlink()
+    with pytest.raises(TrainingError, match="has no checkpoint, from which a finished run could be continued"):
+        trained(tmp_path / "bare", LONGER, resume=True)

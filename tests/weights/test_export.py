@@ -54,7 +54,7 @@ ODD: dict[str, tuple[Callable[[Net, Path], Any], str]] = {
     "a name": (lambda net, at: ca.export("resnet50", at / "a.pth"), "a net from `load` or `build`, not str"),
     "a module": (
         lambda net, at: ca.export(nn.Linear(2, 2), at / "a.pth"),
-        "only nets of the atlas have files of weights",
+        r"weights of your own net go to \.safetensors once it is trained here",
     ),
     "nothing": (lambda net, at: ca.export(None, at / "a.pth"), "a net from `load` or `build`, not NoneType"),
     "a class": (lambda net, at: ca.export(Net, at / "a.pth"), "a net from `load` or `build`, not type"),

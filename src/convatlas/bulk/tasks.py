@@ -15,8 +15,7 @@ from convatlas.base.fingerprint import fingerprint
 from convatlas.base.records import provenance
 from convatlas.bulk.job import Job
 from convatlas.engines.session import Float32Array
-from convatlas.nets.net import Net
-from convatlas.predict.nets import check_channels, classifying_net, detecting_net, embedding_net
+from convatlas.predict.nets import TrainedNet, check_channels, classifying_net, detecting_net, embedding_net
 from convatlas.predict.predictors import BATCH, Classifier, Detector, Embedder, Sizes
 from convatlas.predict.sessions import EagerSession, EngineSession
 
@@ -38,7 +37,7 @@ class Task:
     column_types: Mapping[str, pa.DataType]
     batch: ClassVar[int] = BATCH
 
-    def __init__(self, job: Job, net: Net, session: EngineSession | EagerSession):
+    def __init__(self, job: Job, net: TrainedNet, session: EngineSession | EagerSession):
         check_channels(net)
         self.job, self.net, self.session = job, net, session
 
@@ -73,8 +72,8 @@ class Task:
             ) from None
 
 
-def _engine_session(job: Job, net: Net) -> EngineSession:
-    return EngineSession(net, job.engine, job.precision, job.device, BATCH, job.ranges)
+def _engine_session(job: Job, net: TrainedNet) -> EngineSession:
+    return EngineSession(net.module, job.engine, job.precision, job.device, BATCH, job.ranges)
 
 
 class ClassifyTask(Task):
@@ -107,7 +106,7 @@ class EmbedTask(Task):
         net = embedding_net(*job.source)
         super().__init__(job, net, _engine_session(job, net))
         with torch.inference_mode():
-            example = net(torch.zeros(1, net.channels, *net.lineage.preprocessing.size))
+            example = net.module(torch.zeros(1, net.channels, *net.lineage.preprocessing.size))
         self.column_types: Mapping[str, pa.DataType] = {"embedding": pa.list_(pa.float32(), example[0].numel())}
         self.predictor = Embedder.of(net, self.run)
 
@@ -128,7 +127,7 @@ class DetectTask(Task):
 
     def __init__(self, job: Job):
         net = detecting_net(*job.source)
-        super().__init__(job, net, EagerSession(net, device_of(job.device)))
+        super().__init__(job, TrainedNet.of(net), EagerSession(net, device_of(job.device)))
         self.predictor = Detector.of(net, self.run)
 
     def __call__(self, x: Float32Array, sizes: Sizes) -> ColumnValues:
@@ -161,9 +160,9 @@ def net_identity(task: Task) -> dict[str, object]:
     """Identify the net: name, lineage, hash of the weights and preprocessing."""
     lineage = task.net.lineage
     return {
-        "net": task.net.card.name,
+        "net": task.net.name,
         "weights": lineage.name,
-        "sha256": fingerprint(task.net.state_dict()),
+        "sha256": fingerprint(task.net.module.state_dict()),
         "preprocessing": lineage.preprocessing.to_dict(),
     }
 

@@ -12,6 +12,9 @@ from convatlas.base.errors import ConvAtlasError, GeneError
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, with unrounded values.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")]
+NetName = Annotated[
+    str, typer.Option("--net", help="Name of a net, or package.module:callable with --weights; or a native file.")
+]
 AnyNet = Annotated[
     str, typer.Argument(help="Name of a net, package.module:callable, or a .pt2 file.", show_default=False)
 ]

@@ -17,6 +17,7 @@ from convatlas.engines.agreement import Agreement
 from convatlas.engines.options import Options
 from convatlas.engines.session import Float32Array, Session
 from convatlas.nets.net import Net
+from convatlas.weights.user_weights import lineage_of
 
 if TYPE_CHECKING:
     from convatlas.catalogue.cards import Card
@@ -30,7 +31,7 @@ class Acceleration(Record):
     """The engine that runs a net, and why it was chosen.
 
     Attributes:
-        net: The card's name, or the class of a net of the user.
+        net: The card's name; of a net of the user its name, file or class.
         weights: Name of the lineage; empty for random weights or a net of the user.
         shape: (C, H, W) of an input.
         batch: Number of photos in a call for which the engine was chosen.
@@ -107,8 +108,7 @@ class AcceleratedNet:
     @property
     def lineage(self) -> Lineage | None:
         """Lineage of the weights; None for random ones."""
-        lineage: Lineage | None = self._atlas_net.lineage
-        return lineage
+        return lineage_of(self.net)
 
     @property
     def classes(self) -> int:
@@ -127,7 +127,11 @@ class AcceleratedNet:
 
     def preprocess(self, photo: Any) -> Tensor:
         """Input (C, h, w), float32, for a photo, as from `Net.preprocess`."""
-        return self._atlas_net.preprocess(photo)
+        if isinstance(self.net, Net):
+            return self.net.preprocess(photo)
+        if (lineage := self.lineage) is None:
+            raise ConvAtlasError(f"{type(self.net).__name__} is a net of your own, for which no preprocessing is known")
+        return torch.from_numpy(lineage.prepare(photo))
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """Outputs of all stages by name, computed in eager mode, since engines return only the net's output."""
@@ -137,7 +141,7 @@ class AcceleratedNet:
     @property
     def _atlas_net(self) -> Net:
         if not isinstance(self.net, Net):
-            raise ConvAtlasError(f"{type(self.net).__name__} is a net of your own, without card and lineage")
+            raise ConvAtlasError(f"{type(self.net).__name__} is a net of your own, without a card and named stages")
         return self.net
 
     def __reduce__(self) -> NoReturn:

@@ -10,7 +10,7 @@ import numpy as np
 from convatlas.engines.session import Float32Array
 
 if TYPE_CHECKING:
-    from convatlas.nets.net import Net
+    from torch import nn
 
 
 def _softmax(y: Float32Array) -> Float32Array:
@@ -36,6 +36,13 @@ MAP_BY_OUTPUT = {"dense": "softmax", "rbf": "softmax", "squashed": "halved"}
 """Map for each output gene, which may differ from the card's map if the gene was swapped."""
 
 
-def probability_map_of(net: Net) -> str:
-    """Name of the map from a net's outputs to probabilities, as `Card.probabilities`; "none" for an embedding."""
+def probability_map_of(net: nn.Module) -> str:
+    """Name of the map from a net's outputs to probabilities, as `Card.probabilities`.
+
+    It is "none" for an embedding, and empty for a net of the user if its weights do not name one.
+    """
+    from convatlas.nets.net import Net
+
+    if not isinstance(net, Net):
+        return str(getattr(getattr(net, "lineage", None), "probabilities", ""))
     return MAP_BY_OUTPUT.get(str(net.genome.output), net.card.probabilities) if net.classes else "none"

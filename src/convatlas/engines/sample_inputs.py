@@ -16,6 +16,7 @@ from convatlas.engines.export.graph import first_line
 from convatlas.images.decoding import read
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.nets.net import Net
+from convatlas.weights.user_weights import lineage_of
 
 SIDE = 0.5
 """Smallest side of a crop, as a share of the photo's shorter side."""
@@ -34,7 +35,7 @@ def crops(count: int, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
 
 def sample_inputs(net: nn.Module, count: int, shape: tuple[int, ...], seed: int = 0) -> Tensor:
     """Inputs (count, *shape), float32: prepared crops of photos if the net has a lineage, else noise in 0..1."""
-    lineage = net.lineage if isinstance(net, Net) else None
+    lineage = lineage_of(net)
     if lineage is not None:
         try:
             x = torch.stack([torch.from_numpy(lineage.prepare(crop)) for crop in crops(count, seed)])

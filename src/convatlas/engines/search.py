@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from torch import nn
 
+from convatlas.anatomy.measure.shape_trace import net_name
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.machine import cpu
 from convatlas.engines.accelerated_net import Acceleration
@@ -24,7 +25,7 @@ from convatlas.engines.sample_inputs import sample_inputs
 from convatlas.engines.sandbox import run_in_sandbox
 from convatlas.engines.session import Float32Array, Session
 from convatlas.engines.workspace import Workspace
-from convatlas.nets.net import Net
+from convatlas.weights.user_weights import lineage_of
 
 T = TypeVar("T")
 
@@ -222,9 +223,9 @@ class Search:
         """Record of the search, for the options that were chosen."""
         deviation = self.deviations[options]
         agreed = self.agreements.get((options.engine, options.precision))
-        lineage = self.net.lineage if isinstance(self.net, Net) else None
+        lineage = lineage_of(self.net)
         return Acceleration(
-            net=self.net.card.name if isinstance(self.net, Net) else type(self.net).__name__,
+            net=net_name(self.net),
             weights=lineage.name if lineage is not None else "",
             shape=self.workspace.shape,
             batch=self.batch,

@@ -23,6 +23,7 @@ from convatlas.engines.session import Float32Array
 from convatlas.images.decoding import Source
 from convatlas.nets.net import Net
 from convatlas.weights.lineage import Lineage
+from convatlas.weights.user_weights import lineage_of
 
 CALIBRATION, VALIDATION = 300, 400
 """Photos that the ranges of int8 come from, and other photos on which its answers are compared with float32's."""
@@ -57,8 +58,8 @@ class Workspace:
 
     @property
     def probability_map(self) -> str:
-        """Name of the map from the net's outputs to probabilities; empty for a net of the user."""
-        return probability_map_of(self.net) if isinstance(self.net, Net) else ""
+        """Name of the map from the net's outputs to probabilities; empty if it is not known."""
+        return probability_map_of(self.net)
 
     @property
     def routes(self) -> bool:
@@ -71,11 +72,10 @@ class Workspace:
         Raises:
             ConvAtlasError: The weights are random, so that answers mean nothing.
         """
-        if not isinstance(self.net, Net) or self.net.lineage is None:
+        if (lineage := lineage_of(self.net)) is None:
             raise ConvAtlasError(
                 "reduced precision is judged by answers to photos, which mean nothing with random weights"
             )
-        lineage: Lineage = self.net.lineage
         return lineage
 
     @cached_property

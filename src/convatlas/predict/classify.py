@@ -12,13 +12,13 @@ from convatlas.predict.predictors import BATCH, classifier, prepare
 from convatlas.predict.results import Answer, Classification, check_top
 
 if TYPE_CHECKING:
-    from convatlas.nets.net import Net
+    from torch import nn
 
 
 @photo_verb
 def classify(
     photos: Source | Sequence[Source],
-    net: str | Net = "efficientnet_lite0",
+    net: str | nn.Module = "efficientnet_lite0",
     *,
     weights: str | None = None,
     top: int = 5,
@@ -29,7 +29,7 @@ def classify(
 
     Args:
         photos: A path, bytes, an array (H, W, 3) or a PIL image; or a folder, or a list of any of these.
-        net: A net's name, or a net that `load` returned.
+        net: A net's name, or a net that `load` returned or `train` trained; your own as `package.module:callable`.
         weights: Lineage or file of weights if `net` is a name, as in `load`; by default the net's first lineage.
         top: How many classes, from 1 up to all of them.
         device: "auto", "cpu", "cuda" or "mps".

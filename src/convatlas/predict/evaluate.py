@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from convatlas.base.devices import device_of
-from convatlas.base.errors import ImageError
+from convatlas.base.errors import ConvAtlasError, ImageError
 from convatlas.base.locking import locked, unusable
 from convatlas.base.records import Record
 from convatlas.base.store.evaluations import add_evaluation
@@ -26,10 +27,10 @@ from convatlas.images.preprocessing import Preprocessing
 from convatlas.nets.net import Net
 from convatlas.predict.evaluation_key import is_published, key_of
 from convatlas.predict.label_map import class_indices
-from convatlas.predict.nets import check_channels, classifying_net
-from convatlas.predict.predictors import prepare
+from convatlas.predict.nets import TrainedNet, check_channels, classifying_net
+from convatlas.predict.predictors import check_outputs, prepare
 from convatlas.predict.sessions import EagerSession
-from convatlas.weights.lineage import lineage
+from convatlas.weights.lineage import Lineage, lineage
 from convatlas.weights.registry import choose
 
 BATCH, SHARD = 32, 512
@@ -43,7 +44,7 @@ class Evaluation(Record):
 
     Attributes:
         key: Hash of everything the result depends on: architecture, weights, preprocessing, photos and labels.
-        net: The card's name.
+        net: The card's name; of a net of the user its name, as `package.module:callable`.
         weights: The lineage's name.
         published: Whether architecture and weights are exactly those that the lineage published; `check` shows only
             such results.
@@ -90,7 +91,7 @@ class Evaluation(Record):
 
 @verb
 def evaluate(
-    net: str | Net,
+    net: str | nn.Module,
     data: str | Path,
     *,
     weights: str | None = None,
@@ -105,7 +106,7 @@ def evaluate(
     exactly those that the lineage published, the result is stored too; `check` shows it beside the published figure.
 
     Args:
-        net: A net's name, or a net that `load` returned.
+        net: A net's name, or a net that `load` returned or `train` trained; your own as `package.module:callable`.
         data: A folder with a folder for each class (named by synset, number or label) or, with `truth`, a folder of
             photos. Numbers start at 0, in the order of the synsets for ImageNet, of the net's outputs otherwise.
         weights: Lineage or file of weights if `net` is a name, as in `load`; by default the net's first lineage.
@@ -121,31 +122,39 @@ def evaluate(
         StoreError: The store is not writable.
     """
     place = device_of(device)
-    module = classifying_net(net, weights)
-    source = module.lineage if preprocessing is None else lineage(choose(module.card, preprocessing))
+    trained = classifying_net(net, weights)
+    source = trained.lineage if preprocessing is None else _other_lineage(trained, preprocessing)
     photos, empty = list_labelled(data, truth)
-    indices = class_indices({photo.label for photo in photos}, module.lineage.class_names, classes)
-    used = source.preprocessing.for_channels(module.channels)
-    check_channels(module, used.channels)
-    session = EagerSession(module, place)
-    key = key_of(module, source.name, photos, indices)
+    indices = class_indices({photo.label for photo in photos}, trained.lineage.class_names, classes)
+    used = source.preprocessing.for_channels(trained.channels)
+    check_channels(trained, used.channels)
+    session = EagerSession(trained.module, place)
+    key = key_of(trained, source.name, photos, indices)
     folder = home() / "evaluated" / key
     ranks: list[int] = []
     with locked(folder):
         for start in range(0, len(photos), SHARD):
             shard = photos[start : start + SHARD]
-            ranks += _shard_ranks(session, used, shard, indices, folder / f"{start:08}.json")
+            ranks += _shard_ranks(session, used, trained, shard, indices, folder / f"{start:08}.json")
             if len(ranks) < len(photos):
                 yield len(ranks), len(photos), None
-    result = _result(module, key, source.name, str(Path(data).absolute()), photos, ranks, empty)
+    result = _result(trained, key, source.name, str(Path(data).absolute()), photos, ranks, empty)
     if result.published:
         add_evaluation(result.net, result.to_dict())
     yield len(photos), len(photos), result
 
 
+def _other_lineage(net: TrainedNet, name: str) -> Lineage:
+    """Published lineage of the same net."""
+    if not isinstance(net.module, Net):
+        raise ConvAtlasError(f"{net.name} is a net of your own, without other lineages: leave out preprocessing={name}")
+    return lineage(choose(net.module.card, name))
+
+
 def _shard_ranks(
     session: Session,
     preprocessing: Preprocessing | DarknetPreprocessing,
+    net: TrainedNet,
     photos: Sequence[LabelledPhoto],
     indices: Mapping[str, int],
     file: Path,
@@ -164,6 +173,7 @@ def _shard_ranks(
                 batch.append((position, x))
             if batch and (len(batch) == BATCH or position == len(photos) - 1):
                 outputs = session(np.concatenate([x for _, x in batch]))
+                check_outputs(outputs, net.lineage, net.name)
                 for (at, _), output in zip(batch, outputs, strict=True):
                     ranks[at] = _rank(output, indices[photos[at].label])
                 batch = []
@@ -181,7 +191,7 @@ def _rank(output: Float32Array, index: int) -> int:
 
 
 def _result(
-    net: Net,
+    net: TrainedNet,
     key: str,
     preprocessing: str,
     data: str,
@@ -195,9 +205,9 @@ def _result(
     correct1, correct5 = sum(rank == 0 for rank in readable), sum(rank < TOP for rank in readable)
     return Evaluation(
         key=key,
-        net=net.card.name,
+        net=net.name,
         weights=net.lineage.name,
-        published=is_published(net),
+        published=is_published(net.module),
         hash=net.lineage.hash,
         preprocessing=preprocessing,
         data=data,

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
+from torch import nn
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.fingerprint import add_tensors
 from convatlas.images.labelled import LabelledPhoto
 from convatlas.nets.net import Net
+from convatlas.predict.nets import TrainedNet
 from convatlas.weights.formats.native import describe
 from convatlas.weights.lineage import lineage
 from convatlas.weights.listing import local_path
@@ -18,7 +23,7 @@ from convatlas.weights.load import load
 from convatlas.weights.registry import choose
 
 
-def key_of(net: Net, preprocessing: str, photos: Sequence[LabelledPhoto], classes: Mapping[str, int]) -> str:
+def key_of(net: TrainedNet, preprocessing: str, photos: Sequence[LabelledPhoto], classes: Mapping[str, int]) -> str:
     """Return a short hash of everything a result depends on: net, preprocessing, photos and labels.
 
     Args:
@@ -27,8 +32,10 @@ def key_of(net: Net, preprocessing: str, photos: Sequence[LabelledPhoto], classe
         photos: Photos with their labels.
         classes: Index of the net's output for each label.
     """
-    digest = hashlib.sha256(repr((net, net.lineage, net.genome, preprocessing, sorted(classes.items()))).encode())
-    add_tensors(digest, net.state_dict().items())
+    module = net.module
+    definition = module.genome if isinstance(module, Net) else source_files(module)
+    digest = hashlib.sha256(repr((module, net.lineage, definition, preprocessing, sorted(classes.items()))).encode())
+    add_tensors(digest, module.state_dict().items())
     for photo in photos:
         try:
             info = photo.path.stat()
@@ -36,11 +43,21 @@ def key_of(net: Net, preprocessing: str, photos: Sequence[LabelledPhoto], classe
         except OSError:  # a broken link
             state = None
         digest.update(repr((str(photo.path.absolute()), photo.label, state)).encode())
-    return f"{net.card.name}-{digest.hexdigest()[:16]}"
+    name = net.name if isinstance(module, Net) else type(module).__name__
+    return f"{name}-{digest.hexdigest()[:16]}"
 
 
-def is_published(net: Net) -> bool:
+def source_files(net: nn.Module) -> list[str]:
+    """Hashes of the files with the code of a user's net, which may change between two evaluations."""
+    modules = sorted({type(part).__module__ for part in net.modules()} - {"__main__"})
+    paths = (getattr(sys.modules.get(name), "__file__", None) for name in modules if name.partition(".")[0] != "torch")
+    return [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths if path and os.path.isfile(path)]
+
+
+def is_published(net: nn.Module) -> bool:
     """Whether a net is the one that its lineage published: the same architecture and bit-identical weights."""
+    if not isinstance(net, Net):
+        return False
     try:
         row = choose(net.card, net.lineage.name)
         if net.lineage != lineage(row) or not local_path(row).is_file():

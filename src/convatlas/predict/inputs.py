@@ -18,12 +18,13 @@ from convatlas.catalogue.lineages import weights_of
 from convatlas.images.decoding import Source, read
 from convatlas.nets.build import Size, build, skeleton
 from convatlas.nets.net import Net
-from convatlas.nets.user_net import is_user_net, load_user_net
+from convatlas.nets.user_net import is_user_net
 from convatlas.weights.files import is_weights_file
-from convatlas.weights.lineage import lineage as lineage_of
+from convatlas.weights.lineage import lineage as published_lineage
 from convatlas.weights.load import load
 from convatlas.weights.registry import choose, origin
-from convatlas.weights.resolve import RANDOM
+from convatlas.weights.resolve import RANDOM, resolve
+from convatlas.weights.user_weights import lineage_of
 
 Genes = Mapping[str, object] | None
 
@@ -69,7 +70,8 @@ def net_input(
     Args:
         name: A net of the atlas, `package.module:callable`, or a .pt2 file.
         photo: A path, bytes, an array or a PIL image.
-        weights: A lineage, as in `load`; "none" for random weights, which are also used for a net without lineages.
+        weights: A lineage, as in `load`; "none" for random weights, which are also used for a net without lineages. For
+            a user's own net a file, with its preprocessing.
         size: Height and width of the input; with published weights, only the size that they were trained for.
         genes: As in `build`; only for a net of the atlas.
         shape_only: Whether to load the net on the meta device, without fetching its weights; these still determine the
@@ -80,7 +82,7 @@ def net_input(
     """
     net, sentence = _load_net(name, weights, size, genes, shape_only)
     net.eval()
-    lineage, preprocessing = net.lineage if isinstance(net, Net) else None, ""
+    lineage, preprocessing = lineage_of(net), ""
     if lineage is not None:
         x = lineage.prepare(photo)
         shape = input_shape(net, size, None)
@@ -102,10 +104,12 @@ def _load_net(
     name: str, weights: str | None, size: Size | None, genes: Genes, shape_only: bool
 ) -> tuple[nn.Module, str]:
     """The net, and a sentence that says which weights it has."""
-    if is_user_net(name):
+    if is_user_net(name) and not is_weights_file(name):
         if genes:
             raise ConvAtlasError("genes can be changed in nets of the atlas only, not in your own module")
-        return load_user_net(name), "Weights: its own."
+        net = resolve(name, weights)
+        lineage = lineage_of(net)
+        return net, "Weights: its own." if lineage is None else f"Weights: {lineage.name}."
     card = None if is_weights_file(name) else find_card(name)
     if shape_only and card is not None and (weights is None or not is_weights_file(weights)):
         return _skeleton(card, weights, size, genes)
@@ -129,7 +133,7 @@ def _skeleton(card: Card, weights: str | None, size: Size | None, genes: Genes) 
         return skeleton(card, size=size, genes=genes), ""
     row = choose(card, weights)
     net = skeleton(card, size=size, genes=genes, variant=origin(row.origin).variant(row))
-    net.lineage = lineage_of(row)
+    net.lineage = published_lineage(row)
     return net, f"As the {row.name} weights have it."
 
 

@@ -30,7 +30,7 @@ from convatlas.weights.resolve import NamedNet, find_net
 
 if TYPE_CHECKING:
     from convatlas.nets.families.yolo import YOLO
-    from convatlas.nets.net import Net
+    from convatlas.predict.nets import TrainedNet
 
 BATCH = 16
 """Photos in a batch."""
@@ -101,13 +101,29 @@ class Classifier(Predictor):
     map: str
 
     @classmethod
-    def of(cls, net: Net, session: Session) -> Self:
-        """Make the classifier of a net that `session` runs."""
-        return cls(net.card.name, net.lineage, session, probability_map_of(net))
+    def of(cls, net: TrainedNet, session: Session) -> Self:
+        """Make the classifier of a net that `session` runs.
+
+        Raises:
+            ConvAtlasError: It is not known how the net's outputs become probabilities.
+        """
+        name = probability_map_of(net.module)
+        if name not in MAPS:
+            raise ConvAtlasError(
+                f"{net.name} was trained with a loss of its own, which does not say how outputs become probabilities: "
+                f"give its class an attribute `probabilities`, one of {', '.join(MAPS)}, and train it"
+            )
+        return cls(net.name, net.lineage, session, name)
 
     def probabilities(self, x: Float32Array) -> Float32Array:
-        """Class probabilities (N, classes), 0 to 1, of inputs (N, C, h, w)."""
-        return MAPS[self.map](self.session(x))
+        """Class probabilities (N, classes), 0 to 1, of inputs (N, C, h, w).
+
+        Raises:
+            ConvAtlasError: The net has not one output for each class.
+        """
+        y = self.session(x)
+        check_outputs(y, self.lineage, self.net)
+        return MAPS[self.map](y)
 
     def top_classes(self, x: Float32Array, top: int) -> tuple[NDArray[np.intp], Float32Array]:
         """Indices and probabilities of the `top` most probable classes of each input, (N, top) both."""
@@ -116,13 +132,24 @@ class Classifier(Predictor):
         return indices, np.take_along_axis(probabilities, indices, axis=1)
 
 
+def check_outputs(y: Float32Array, lineage: Lineage, net: str) -> None:
+    """Refuse outputs that are not (N, classes) for the classes of a lineage; only a net of the user can have them.
+
+    Raises:
+        ConvAtlasError: They are not.
+    """
+    if y.ndim != 2 or y.shape[1] != len(lineage.class_names):
+        outputs, classes = " x ".join(map(str, y.shape[1:])), len(lineage.class_names)
+        raise ConvAtlasError(f"{net} has {outputs} outputs for a photo; its weights name {classes} classes")
+
+
 class Embedder(Predictor):
     """A net without its last layer."""
 
     @classmethod
-    def of(cls, net: Net, session: Session) -> Self:
+    def of(cls, net: TrainedNet, session: Session) -> Self:
         """Make the embedder of a net that `session` runs."""
-        return cls(net.card.name, net.lineage, session)
+        return cls(net.name, net.lineage, session)
 
     def embeddings(self, x: Float32Array) -> Float32Array:
         """Embeddings (N, features) of inputs (N, C, h, w)."""
@@ -179,7 +206,7 @@ def classifier(net: object, weights: str | None, device: str, engine: str) -> Cl
     """Start a net to classify with, without PyTorch if that is possible.
 
     Args:
-        net: A net's name, or a net that `load` returned.
+        net: A net's name, a net that `load` returned or `train` trained, or `package.module:callable`.
         weights: Lineage or file of weights if `net` is a name, as in `load`.
         device: "auto", "cpu", "cuda" or "mps".
         engine: "auto": an engine that needs no PyTorch, if `accelerate` has exported these weights for it, otherwise
@@ -212,6 +239,6 @@ def classifier(net: object, weights: str | None, device: str, engine: str) -> Cl
     from convatlas.predict.sessions import EagerSession
 
     place = device_of(device)
-    module = classifying_net(named or net, None if named else weights)
-    check_channels(module)
-    return Classifier.of(module, EagerSession(module, place))
+    trained = classifying_net(named or net, None if named else weights)
+    check_channels(trained)
+    return Classifier.of(trained, EagerSession(trained.module, place))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 
 import torch
+from torch import nn
 
 from convatlas.base.devices import device_of
 from convatlas.base.errors import ConvAtlasError
@@ -15,7 +16,6 @@ from convatlas.engines.accelerate import accelerate
 from convatlas.engines.options import AUTO, EAGER
 from convatlas.engines.registry import backends
 from convatlas.engines.session import Float32Array, Session
-from convatlas.nets.net import Net
 
 STREAMS = 8
 """Largest number of concurrent runs, each of which needs memory of its own; further cores are shared among them."""
@@ -26,13 +26,14 @@ class EagerSession:
 
     callers = 1
 
-    def __init__(self, net: Net, device: torch.device):
-        self.net = net.to(device).eval()
+    def __init__(self, net: nn.Module, device: torch.device):
+        self.net, self.device = net.to(device).eval(), device
+        self.dtype = next((weight.dtype for weight in net.parameters() if weight.is_floating_point()), torch.float32)
         self.engine = "eager float32" if device.type == "cpu" else f"eager float32 on {device}"
 
     def __call__(self, x: Float32Array) -> Float32Array:
         with torch.inference_mode():
-            y = self.net(torch.from_numpy(x).to(next(self.net.parameters()))).cpu()
+            y = self.net(torch.from_numpy(x).to(self.device, self.dtype)).cpu()
         # numpy has no bfloat16, and halves are too coarse for probabilities.
         outputs: Float32Array = (y.float() if y.dtype.itemsize < 4 else y).numpy()
         return outputs
@@ -50,7 +51,9 @@ class EngineSession:
         photos: Paths of the photos that calibrate int8; empty for other precisions.
     """
 
-    def __init__(self, net: Net, engine: str, precision: str, device: str, batch: int, photos: Sequence[str] = ()):
+    def __init__(
+        self, net: nn.Module, engine: str, precision: str, device: str, batch: int, photos: Sequence[str] = ()
+    ):
         self.net, self.batch, self.photos = net, batch, photos
         self._engine, self._precision, self._device = engine, precision, device
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from convatlas.base.devices import device_of
-from convatlas.base.errors import TrainingError
+from convatlas.base.errors import ConvAtlasError, TrainingError, printable
 from convatlas.base.verbs import Steps, verb
 from convatlas.nets.net import Net
 from convatlas.training import checkpoints
@@ -30,7 +31,7 @@ from convatlas.training.inplace_relu import inplace_candidates, run_inplace
 from convatlas.training.log import MetricsLog
 from convatlas.training.optim import learning_rate
 from convatlas.training.recipe import Recipe
-from convatlas.training.result import TrainingResult, trained_lineage
+from convatlas.training.result import TrainingResult, trained_lineage, trained_user_lineage
 from convatlas.training.run_folder import (
     CHECKPOINTS,
     check_identity,
@@ -43,6 +44,7 @@ from convatlas.training.run_folder import (
 )
 from convatlas.training.seeding import Stream, deterministic, seed_torch
 from convatlas.training.trainer import Trainer
+from convatlas.weights.user_weights import adopt
 
 
 @dataclass
@@ -74,17 +76,22 @@ def fit(
     folder: str | Path,
     *,
     resume: bool = False,
+    name: str | None = None,
     device: str = "auto",
     tensorboard: bool = False,
 ) -> Steps[TrainingResult]:
     """Train a net; write weights, result, metrics and the last checkpoints to `folder`.
 
     Args:
-        net: A net of the atlas, or any module (N, C, H, W) -> (N, classes). Afterwards it holds the reported weights.
+        net: A net of the atlas, or any module (N, C, H, W) -> (N, classes). Afterwards it holds the reported weights,
+            and their lineage.
         data: Data from `load_splits`.
         recipe: Settings of the training.
         folder: Folder of the run, for no other use.
-        resume: Whether to resume from the folder's newest checkpoint, if there is one.
+        resume: Whether to resume from the folder's newest checkpoint, if there is one. A finished run is resumed if the
+            recipe has more epochs than it had and is otherwise the same; the added epochs follow the schedule of the
+            longer run.
+        name: Name of a net of your own in the files of the run, as `package.module:callable`; by default its class.
         device: "auto", "cpu", "cuda" or "mps".
         tensorboard: Whether to write TensorBoard's file too.
 
@@ -95,7 +102,7 @@ def fit(
     with process_group(chosen) as world:
         ownership = own_folder(folder, resume) if world.is_main else nullcontext()
         with ownership, deterministic(chosen):
-            yield from _Run(net, data, recipe, folder, chosen, world, tensorboard).steps(resume)
+            yield from _Run(net, data, recipe, folder, chosen, world, name, tensorboard).steps(resume)
 
 
 class _Run:
@@ -109,6 +116,7 @@ class _Run:
         folder: Path,
         device: torch.device,
         world: World,
+        name: str | None,
         tensorboard: bool,
     ):
         if recipe.patience and data.validation is None:
@@ -117,23 +125,31 @@ class _Run:
             if dataset is not None:
                 check_labels(dataset.labels, len(data.classes), split)
         self.net, self.data, self.recipe, self.folder, self.world = net, data, recipe, folder, world
+        if any(is_lazy(weight) for weight in (*net.parameters(), *net.buffers())):
+            raise TrainingError("the net has lazy layers, whose shapes are set when it first runs: run it once before")
+        self.name = net.card.name if isinstance(net, Net) else name or type(net).__name__
         self.identity = run_identity(net, data, recipe)
         self.trainer = Trainer(net, data, recipe, device, world)
-        self.trainer.check_smallest_batch(data.train)
+        self.position, self.lr = Position(), 0.0
+        with self._own_code():
+            self.trainer.check_smallest_batch(data.train)
         self.inplace = inplace_candidates(net)
         self.log = MetricsLog(folder, tensorboard and world.is_main)
-        self.position, self.lr = Position(), 0.0
         self.steps_per_epoch = steps_per_epoch(data.train, recipe)
 
     def steps(self, resume: bool) -> Steps[TrainingResult]:
         total = self.steps_per_epoch * self.recipe.epochs
+        finished = None
         if resume and (self.folder / "result.json").exists():
-            check_identity(self.folder, read_identity(self.folder), self.identity)
-            load_weights(self.net, self.folder)
-            yield total, total, TrainingResult.read(self.folder / "result.json")
-            return
+            finished = TrainingResult.read(self.folder / "result.json")
+            check_identity(self.folder, read_identity(self.folder), self.identity, longer=True)
+            if finished.recipe.get("epochs") == self.recipe.epochs:
+                load_weights(self.net, self.folder)
+                yield total, total, finished
+                return
         if resume:
-            self._resume()
+            # Until the added epochs are done, the folder holds the weights and the result of the shorter run.
+            self._resume(longer=finished is not None)
         if self.world.is_main:
             write_lines(self.folder / "run.json", [self.identity])
         while self.position.epoch < self.recipe.epochs and not self._is_out_of_patience():
@@ -167,11 +183,24 @@ class _Run:
         position, recipe, done = self.position, self.recipe, self._steps_done()
         self.lr = learning_rate(recipe, done, self.steps_per_epoch)
         seed_torch(Stream.STEP, recipe.seed, position.epoch, position.step, self.world.rank)
-        loss = self.trainer.train_step(batch, self.lr, done / (self.steps_per_epoch * recipe.epochs))
+        with self._own_code():
+            loss = self.trainer.train_step(batch, self.lr, done / (self.steps_per_epoch * recipe.epochs))
         if not math.isfinite(loss):
             photos = ", ".join(map(str, batch.indices[:4].tolist())) + ", ..." * (len(batch.indices) > 4)
             raise self._failure(f"the loss is {loss}", f", photos {photos} of {self.data.name}")
         position.loss += loss * len(batch.indices)
+
+    @contextmanager
+    def _own_code(self) -> Iterator[None]:
+        """Report any error of a user's net in one line; the error itself is its cause."""
+        try:
+            yield
+        except ConvAtlasError:
+            raise
+        except Exception as error:
+            if isinstance(self.net, Net):
+                raise
+            raise self._failure(f"{self.name} fails ({printable(f'{type(error).__name__}: {error}')})") from error
 
     def _finish_epoch(self) -> None:
         """Evaluate on the validation split, log the epoch, and save a checkpoint, also as the best if it improved."""
@@ -207,7 +236,7 @@ class _Run:
         )
         reported, epoch = test or validation, position.epoch if validation is None else position.best_epoch + 1
         result = TrainingResult(
-            net=self.net.card.name if isinstance(self.net, Net) else type(self.net).__name__,
+            net=self.name,
             data=data.name,
             recipe=self.recipe.to_dict(),
             epochs=position.epoch,
@@ -224,6 +253,8 @@ class _Run:
         )
         if isinstance(self.net, Net):
             self.net.lineage = trained_lineage(self.net, result, data)
+        else:
+            adopt(self.net, trained_user_lineage(self.net, result, data, self.trainer.net_with_loss.probabilities))
         if self.world.is_main:
             write_result(self.net, result, self.folder)
         self.world.barrier()
@@ -238,12 +269,14 @@ class _Run:
             checkpoints.save(folder, self._steps_done(), content | self.trainer.state_dict(), keep)
         self.world.barrier()
 
-    def _resume(self) -> None:
+    def _resume(self, longer: bool) -> None:
         latest = checkpoints.load_latest(self.folder)
         if latest is None:
+            if longer:
+                raise TrainingError(f"{self.folder} has no checkpoint, from which a finished run could be continued")
             return
         path, content = latest
-        check_identity(path, content["run"], self.identity)
+        check_identity(path, content["run"], self.identity, longer)
         self.trainer.load_state_dict(content)
         self.position, self.log.lines = Position(**content["position"]), content["lines"]
 

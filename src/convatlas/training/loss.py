@@ -37,6 +37,10 @@ CRITERION_BY_OUTPUT = {"squashed": "mse", "rbf": "map"}
 """Criterion for each output gene; cross-entropy for all others."""
 
 
+MAP_BY_LOSS = {"cross_entropy": "softmax", "mse": "halved", "map": "softmax"}
+"""Map from outputs to probabilities, as in `Card.probabilities`, of a net trained with each loss."""
+
+
 class NetWithLoss(nn.Module):
     """A net and its loss.
 
@@ -47,6 +51,10 @@ class NetWithLoss(nn.Module):
         net: The net; (N, C, H, W) -> (N, classes).
         recipe: Recipe that names the loss.
         class_weights: Weight of each class (classes,); None for equal weights.
+
+    Attributes:
+        probabilities: Map from the outputs to probabilities, as in `Card.probabilities`. A net of the user with a loss
+            of its own names it in an attribute of this name; empty if it does not.
 
     Raises:
         TrainingError: The loss does not fit the net or, on the first batch, the net does not fit the classes.
@@ -71,6 +79,7 @@ class NetWithLoss(nn.Module):
         if isinstance(net, Net) and not has_loss and net.card.output_kind in ("raw detector heads", "cell responses"):
             raise TrainingError(f"{net.card.name} puts out {net.card.output_kind}, which cannot be trained as classes")
         self.criterion = None if name == "net" else CRITERIA[name]
+        self.probabilities = MAP_BY_LOSS.get(name, str(getattr(net, "probabilities", "")))
         self.auxiliary: Mapping[str, float] = getattr(net, "loss_weights", {})
 
     class_weights: Tensor | None
@@ -100,6 +109,8 @@ class NetWithLoss(nn.Module):
 
     def _mean(self, y: Tensor, target: Tensor) -> Tensor:
         assert self.criterion is not None
+        if not isinstance(y, Tensor):
+            raise TrainingError(f"the net returns a {type(y).__name__}, not one tensor (N, classes)")
         if y.shape != target.shape:
             outputs, classes = ("x".join(map(str, tensor.shape[1:])) for tensor in (y, target))
             raise TrainingError(f"the net has {outputs} outputs for a photo; the data have {classes} classes")

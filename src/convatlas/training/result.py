@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from torch import nn
+
 from convatlas.base.errors import TrainingError
 from convatlas.base.fingerprint import fingerprint
 from convatlas.base.records import Provenance, Record
-from convatlas.nets.net import Net
 from convatlas.training.data.splits import Splits
 from convatlas.weights.lineage import Lineage
+from convatlas.weights.user_weights import UserLineage
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class TrainingResult(Record):
     """Result of a finished training.
 
     Attributes:
-        net: The card's name, or the class name of a user's own net.
+        net: The card's name; of a user's own net its name, as `package.module:callable`, or its class.
         data: Name of the data set.
         recipe: All settings.
         epochs: Number of epochs trained; fewer than the recipe's after early stopping.
@@ -78,17 +80,26 @@ class TrainingResult(Record):
             raise TrainingError(f"{path} is damaged: not the result of a training") from None
 
 
-def trained_lineage(net: Net, result: TrainingResult, data: Splits) -> Lineage:
+def trained_lineage(net: nn.Module, result: TrainingResult, data: Splits) -> Lineage:
     """Lineage of a trained net of the atlas."""
+    return Lineage(**_provenance(net, result, data))
+
+
+def trained_user_lineage(net: nn.Module, result: TrainingResult, data: Splits, probabilities: str) -> UserLineage:
+    """Lineage of a trained net of the user."""
+    return UserLineage(**_provenance(net, result, data), probabilities=probabilities)
+
+
+def _provenance(net: nn.Module, result: TrainingResult, data: Splits) -> dict[str, Any]:
     top1 = result.validation_top1 if result.test_top1 is None else result.test_top1
     deslanted = ", its digits set upright first" if result.recipe["deslant"] else ""
-    return Lineage(
-        name=f"own/{data.name}",
-        net=net.card.name,
-        source=f"trained here on {data.name}{deslanted}, {result.epochs} epochs, seed {result.recipe['seed']}",
-        licence="",
-        hash=fingerprint(net.state_dict()),
-        preprocessing=data.preprocessing,
-        class_names=data.classes,
-        top1="" if top1 is None else f"{top1:.2f}",
-    )
+    return {
+        "name": f"own/{data.name}",
+        "net": result.net,
+        "source": f"trained here on {data.name}{deslanted}, {result.epochs} epochs, seed {result.recipe['seed']}",
+        "licence": "",
+        "hash": fingerprint(net.state_dict()),
+        "preprocessing": data.preprocessing,
+        "class_names": data.classes,
+        "top1": "" if top1 is None else f"{top1:.2f}",
+    }

@@ -20,8 +20,9 @@ from convatlas.nets.net import Net
 from convatlas.training.data.splits import Splits
 from convatlas.training.recipe import Recipe
 from convatlas.training.result import TrainingResult
+from convatlas.weights import user_weights
 from convatlas.weights.formats import native
-from convatlas.weights.formats.state_io import write_safetensors
+from convatlas.weights.user_weights import UserLineage, adopt, lineage_of
 
 CHECKPOINTS = "checkpoint-*.pt"
 
@@ -56,14 +57,15 @@ def run_identity(net: nn.Module, data: Splits, recipe: Recipe) -> dict[str, Any]
     }
 
 
-def check_identity(path: Path, stored: Mapping[str, Any], current: Mapping[str, Any]) -> None:
-    """Refuse to resume a run of another net, recipe or data.
+def check_identity(path: Path, stored: Mapping[str, Any], current: Mapping[str, Any], longer: bool = False) -> None:
+    """Refuse to resume a run of another net, recipe or data; if `longer`, it may have had fewer epochs.
 
     Raises:
         TrainingError: The identities differ; names the first difference.
     """
     for name in current:
-        if stored.get(name) != current[name]:
+        fewer = name == "epochs" and longer and isinstance(stored.get(name), int) and stored[name] < current[name]
+        if stored.get(name) != current[name] and not fewer:
             raise TrainingError(f"{path} is of another run: its {name} is {stored.get(name)!r}, not {current[name]!r}")
 
 
@@ -110,7 +112,9 @@ def write_result(net: nn.Module, result: TrainingResult, folder: Path) -> None:
         if isinstance(net, Net):
             native.write(weights, native.describe(net), path)
         else:
-            write_safetensors(weights, {}, path)
+            lineage = lineage_of(net)
+            assert isinstance(lineage, UserLineage)
+            user_weights.write(weights, lineage, path)
     except OSError as error:
         raise unwritable(path, error) from None
     write_file(folder / "result.json", (result.to_json() + "\n").encode())
@@ -122,11 +126,18 @@ def load_weights(net: nn.Module, folder: Path) -> None:
     Raises:
         WeightsError: The file is damaged.
     """
-    weights, described = native.read(folder / "weights.safetensors")
-    net.load_state_dict(weights)
+    path = folder / "weights.safetensors"
+    if not isinstance(net, Net):
+        weights, lineage = user_weights.read(path)
+        net.load_state_dict(weights)
+        if lineage is not None:
+            adopt(net, lineage)
+    else:
+        weights, described = native.read(path)
+        net.load_state_dict(weights)
+        if described is not None:
+            net.lineage = described.lineage
     net.eval()
-    if isinstance(net, Net) and described is not None:
-        net.lineage = described.lineage
 
 
 def write_file(path: Path, data: bytes) -> None:

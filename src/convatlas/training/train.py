@@ -22,6 +22,7 @@ from convatlas.training.plots import draw
 from convatlas.training.recipe import Recipe
 from convatlas.training.result import TrainingResult
 from convatlas.weights.load import load
+from convatlas.weights.user_weights import lineage_of, load_named
 
 
 @verb
@@ -42,15 +43,17 @@ def train(
     """Train a net on a data set; write weights, metrics, charts and checkpoints to the folder of the run.
 
     Args:
-        net: Name of a net, or `package.module:callable` for your own.
+        net: Name of a net, or `package.module:callable` for your own; the weights name it, and
+            `load(net, weights=...)` makes it again.
         data: "mnist", "fashion_mnist", a folder with a folder for each class (or with a folder for each split), or a
             CSV file of path, label and split.
         recipe: A `Recipe`, or its settings by name, with defaults for all others.
         output: Folder of the run; by default "runs/NET-DATA".
-        weights: Pretrained weights to start from, as in `load`; by default random ones.
+        weights: Pretrained weights to start from, as in `load`; by default random ones. For a net of your own a file.
         genes: Genes to change, as in `build`.
         size: Size of the photos, as in `build`.
-        resume: Whether to resume the run in the folder.
+        resume: Whether to resume the run in the folder; a finished one only for more epochs, whose learning rates are
+            those of the longer schedule.
         device: "auto", "cpu", "cuda" or "mps".
         workers: Processes that read photos ahead; 0 to read in this one.
         tensorboard: Whether to write TensorBoard's file too.
@@ -65,7 +68,7 @@ def train(
     folder = output_folder(net, data, output)
     splits = load_splits(data, module, settings, input_size, workers)
     for done, total, result in fit.steps(
-        module, splits, settings, folder, resume=resume, device=device, tensorboard=tensorboard
+        module, splits, settings, folder, resume=resume, name=net, device=device, tensorboard=tensorboard
     ):
         if result is not None and is_main_process():
             draw(folder, result)
@@ -91,13 +94,8 @@ def build_net(
     Raises:
         ConvAtlasError: There is no such net, data set or weights, or a net of your own comes without a size.
     """
-    sides = (size, size) if isinstance(size, int) else size
     if is_user_net(net):
-        if sides is None:
-            raise TrainingError("your own net does not define the size of its input: set size")
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            return load_user_net(net), sides
+        return _own_net(net, weights=weights, genes=genes, size=size, seed=seed)
     names = class_names(data)
     channels = 1 if is_digits(str(data)) else None
     module: Net
@@ -106,3 +104,20 @@ def build_net(
     else:
         module = build(net, classes=len(names), channels=channels, genes=genes, size=size, seed=seed)
     return module.train(), module.size
+
+
+def _own_net(
+    net: str, *, weights: str | None, genes: Mapping[str, object] | None, size: Size | None, seed: int
+) -> tuple[nn.Module, tuple[int, int]]:
+    """Build a net of the user; its size is by default the one that its weights were trained for."""
+    if genes:
+        raise TrainingError("genes can be changed in nets of the atlas only, not in your own net")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        module = load_user_net(net) if weights is None else load_named(net, str(weights))
+    lineage = lineage_of(module)
+    if size is None:
+        if lineage is None:
+            raise TrainingError("your own net does not define the size of its input: set size")
+        size = lineage.preprocessing.size
+    return module.train(), (size, size) if isinstance(size, int) else size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,12 +57,16 @@ class Lineage:
         """Return the lineage of the same net with an untrained head, whose outputs have no names and no accuracy."""
         return replace(self, class_names=(), top1="", top5="")
 
+    def plain(self) -> Lineage:
+        """Return the lineage without what a subclass adds."""
+        return Lineage(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Lineage)})
+
     def to_json(self) -> str:
         """Return the lineage as JSON, which `from_json` reads."""
         return json.dumps(dataclasses.asdict(self) | {"preprocessing": self.preprocessing.to_dict()})
 
     @classmethod
-    def from_json(cls, text: str) -> Lineage:
+    def from_json(cls, text: str) -> Self:
         """Read the lineage that `to_json` wrote.
 
         Raises:

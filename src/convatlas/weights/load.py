@@ -6,16 +6,18 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, overload
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from convatlas.base.errors import ConvAtlasError
+from convatlas.base.errors import ConvAtlasError, WeightsError
 from convatlas.catalogue.cards import Card, find_card
 from convatlas.catalogue.lineages import Weights
 from convatlas.nets.build import Size, skeleton
 from convatlas.nets.initialize import assign
 from convatlas.nets.net import Net
-from convatlas.weights import files
+from convatlas.nets.user_net import EXPORTED, is_user_net, load_user_net
+from convatlas.weights import files, user_weights
 from convatlas.weights.adapt import adapt_to_channels, adapt_to_classes, embedding_modules
 from convatlas.weights.cache import is_outdated, load_converted
 from convatlas.weights.formats import native
@@ -23,6 +25,7 @@ from convatlas.weights.formats.state_io import Misfit, check_fit
 from convatlas.weights.registry import choose, variant
 
 
+@overload
 def load(
     name: str | os.PathLike[str] | Card,
     *,
@@ -34,12 +37,31 @@ def load(
     size: Size | None = None,
     convention: str | None = None,
     seed: int = 0,
-) -> Net:
+) -> Net: ...
+
+
+@overload
+def load(name: user_weights.Own, *, weights: str | os.PathLike[str]) -> user_weights.Own: ...
+
+
+def load(
+    name: Any,
+    *,
+    weights: str | os.PathLike[str] | Weights | None = None,
+    classes: int | None = None,
+    channels: int | None = None,
+    head: bool = True,
+    genes: Mapping[str, object] | None = None,
+    size: Size | None = None,
+    convention: str | None = None,
+    seed: int = 0,
+) -> Any:
     """Load a net with trained weights, on the CPU and in evaluation mode; `net.lineage` says where they come from.
 
     Args:
-        name: Name of the net, as in `list_nets()` or as published; its card; or the path of a native file, as
-            written by `export`.
+        name: Name of the net, as in `list_nets()` or as published; its card; the path of a native file, as written by
+            `export`; or a net of your own, as `package.module:callable`, a .pt2 file or a module. Such a net is
+            returned itself, and takes no other argument than a file as `weights`.
         weights: Lineage ("keras", "torchvision/IMAGENET1K_V2", "timm/a1_in1k", "lite", or "own/mnist" for bundled
             weights), or the path of a file: a native one, or one of Keras (.h5, .weights.h5, .keras), PyTorch (.pth,
             .safetensors) or darknet (.weights). The net's default lineage if None.
@@ -62,6 +84,9 @@ def load(
         StoreError: The weights are not on this machine and could not be downloaded.
     """
     weights = weights if isinstance(weights, Weights | None) else _text(weights)
+    if isinstance(name, nn.Module) or (isinstance(name, str) and is_user_net(name) and not files.is_weights_file(name)):
+        others = (classes, channels, genes or None, size, convention, None if head else False)
+        return _load_own(name, weights, any(value is not None for value in others))
     name = name if isinstance(name, Card) else _text(name)
     request = _Request(classes, channels, head, genes, size, seed)
     if isinstance(name, str) and files.is_weights_file(name):
@@ -83,6 +108,18 @@ def load(
         if not is_outdated(tensors, row, card):
             raise
         return _filled(card, *load_converted(row, card, again=True), request)
+
+
+def _load_own(net: str | nn.Module, weights: str | Weights | None, changed: bool) -> nn.Module:
+    """Load a net of the user with weights from a file."""
+    name = net if isinstance(net, str) else type(net).__name__
+    if changed:
+        raise ConvAtlasError(f"{name} is a net of your own, which is loaded as it is: give only a file as weights=")
+    if weights is None and isinstance(net, str) and net.lower().endswith(EXPORTED):
+        return load_user_net(net).eval()
+    if not isinstance(weights, str):
+        raise WeightsError(f"{name} is a net of your own, without published weights: give its file as weights=")
+    return user_weights.load_named(net, weights) if isinstance(net, str) else user_weights.load_into(net, weights)
 
 
 def _text(name: object) -> str:

@@ -77,7 +77,8 @@ def resolve(net: object, weights: str | os.PathLike[str] | None = None) -> nn.Mo
     Args:
         net: The name of a net, the path of a file that `export` wrote, `package.module:callable`, the path of a .pt2
             file, what `find_net` returned, or any module, which is returned as it is.
-        weights: Weights of a net by its name: a lineage or a file, as in `load`; "none" for random ones.
+        weights: Weights of a net by its name: a lineage or a file, as in `load`; "none" for random ones. For a net of
+            the user a file; without one it has the weights that it is made with.
 
     Raises:
         ConvAtlasError: As in `load`, `build` and `load_user_net`; or weights are given for a net that has its own.
@@ -86,14 +87,15 @@ def resolve(net: object, weights: str | os.PathLike[str] | None = None) -> nn.Mo
 
     from convatlas.nets.build import build
     from convatlas.nets.user_net import is_user_net, load_user_net
+    from convatlas.weights.files import is_weights_file
     from convatlas.weights.load import load
 
     if isinstance(net, nn.Module):
         if weights is not None:
             raise ConvAtlasError("weights go with a net's name: a net from `load` has its own")
         return net
-    if isinstance(net, str) and is_user_net(net):
-        return load_user_net(net).eval()
+    if isinstance(net, str) and is_user_net(net) and not is_weights_file(net):
+        return load_user_net(net).eval() if weights in (None, RANDOM) else load(net, weights=weights)
     named = find_net(net, weights)
     if named is None:
         if not isinstance(net, str | os.PathLike):

@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 
 from convatlas.base.errors import ConvAtlasError
-from convatlas.cli.options import Csv, Device, Json, Markdown, Weights
+from convatlas.cli.options import Csv, Device, Json, Markdown, NetName, Weights
 from convatlas.cli.photos import print_answers
 from convatlas.cli.terminal import check_formats, with_progress
 
 
 def command(
     photos: Annotated[list[str] | None, typer.Argument(help="Photos, or folders of photos.")] = None,
-    net: Annotated[str, typer.Option(help="Name of the net.")] = "efficientnet_lite0",
+    net: NetName = "efficientnet_lite0",
     weights: Weights = None,
     top: Annotated[int, typer.Option(help="Number of classes for each photo.")] = 5,
     samples: Annotated[

@@ -11,7 +11,9 @@ from convatlas.cli.terminal import print_error, run_steps
 
 
 def command(
-    net: Annotated[str, typer.Argument(help="Name of a net, or a file that `export` wrote.")],
+    net: Annotated[
+        str, typer.Argument(help="Name of a net, or package.module:callable with --weights; or a native file.")
+    ],
     data: Annotated[str, typer.Option(help="Folder with a folder for each class; or folder of photos, with --truth.")],
     weights: Weights = None,
     truth: Annotated[str | None, typer.Option(help="File with the name and the class of each photo.")] = None,

@@ -34,7 +34,9 @@ def command(
         str | None, typer.Option("-o", "--output", help="Folder of the run; by default runs/NET-DATA.")
     ] = None,
     config: Annotated[str | None, typer.Option(help="TOML file of settings; options override it.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Resume the run in the folder.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume the run in the folder; a finished one for more --epochs.")
+    ] = False,
     weights: Weights = None,
     genes: Genes = None,
     size: Size = None,

@@ -24,11 +24,13 @@ from convatlas.engines.session import Session
 from convatlas.genes.normalization import Standardize
 from convatlas.nets.build import Size
 from convatlas.nets.net import Net
+from convatlas.weights import user_weights
 from convatlas.weights.export import NATIVE, layout_of, layouts
 from convatlas.weights.export import export as export_weights
 from convatlas.weights.formats import native
 from convatlas.weights.formats.state_io import COUNTER
 from convatlas.weights.registry import origin
+from convatlas.weights.user_weights import UserLineage, lineage_of
 
 PHOTOS = 3
 """Number of photos on which a graph is compared with the net, in one batch and one by one."""
@@ -48,7 +50,8 @@ def export(net: nn.Module, file: str | Path, *, layout: str | None = None, size:
     ten times eager mode's own error. Files of weights must hold the same tensors when they are read back.
 
     Args:
-        net: A net from `load` or `build`; for graphs any `torch.nn.Module` with one tensor as output.
+        net: A net from `load` or `build`; for graphs any `torch.nn.Module` with one tensor as output. A net of your own
+            that was trained here has native weights too.
         file: Path to write to; its ending selects the format: .onnx, .xml, .pt2, .safetensors, .weights.h5, .weights
             or .pth.
         layout: Layout of a file of weights: "native", "keras", "torchvision", "timm", "lite" or "darknet"; by
@@ -98,13 +101,28 @@ def _write_weights(net: nn.Module, path: Path, layout: str | None) -> None:
     if not path.name.lower().endswith(endings):
         raise WeightsError(f"graphs go to {', '.join(GRAPHS)}, weights to {', '.join(endings)}; got {path.name!r:.99}")
     if not isinstance(net, Net):
-        raise ConvAtlasError(
-            f"only nets of the atlas have files of weights here; the graph goes to {', '.join(GRAPHS)}"
-        )
+        _write_own_weights(net, path, layout)
+        return
     with whole(path) as place:
         layout = layout_of(net, path) if layout is None else layout
         export_weights(net, place, layout=layout)
         _check_weights(net, place, layout)
+
+
+def _write_own_weights(net: nn.Module, path: Path, layout: str | None) -> None:
+    """Write the weights of a net of the user, as its training does."""
+    lineage = lineage_of(net)
+    if path.suffix.lower() != native.ENDING or layout not in (None, NATIVE) or not isinstance(lineage, UserLineage):
+        raise ConvAtlasError(
+            f"weights of your own net go to {native.ENDING} once it is trained here; its graph goes to "
+            f"{', '.join(GRAPHS)}"
+        )
+    weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in net.state_dict().items()}
+    with whole(path) as place:
+        user_weights.write(weights, lineage, place)
+        for name, tensor in user_weights.read(place)[0].items():
+            if not torch.equal(tensor, weights[name]):
+                raise WeightsError(f"{path.name} was not written: when read back, {name} differs from the net's")
 
 
 def _onnx(net: nn.Module, shape: tuple[int, ...], place: Path) -> None:

@@ -27,7 +27,7 @@ class Description:
     """Description of a net in the file of its graph, which is all that is needed to use it.
 
     Attributes:
-        net: The card's name, or the class or file of a net of the user.
+        net: The card's name; of a net of the user its name, file or class.
         kind: Kind of the outputs, as in `Card.output_kind`; empty if unknown.
         probabilities: Name of the map from outputs to probabilities, as in `Card.probabilities`; empty if unknown.
         shape: (C, H, W) or (features,) of one input.
@@ -84,11 +84,14 @@ class Description:
 
 def metadata_of(net: nn.Module, shape: tuple[int, ...]) -> dict[str, str]:
     """All metadata of a net for inputs of `shape`: its description, card and genes, as strings by name."""
+    from convatlas.anatomy.measure.shape_trace import net_name
     from convatlas.nets.net import Net
+    from convatlas.weights.user_weights import lineage_of
 
     if not isinstance(net, Net):
-        name = getattr(getattr(net, "exported", None), "name", type(net).__name__)
-        return Description(name, "", "", shape, None).metadata()
+        lineage = lineage_of(net)
+        plain = None if lineage is None else lineage.plain()
+        return Description(net_name(net), "", probability_map_of(net), shape, plain).metadata()
     card = net.card
     kind = card.output_kind if net.classes else "embedding"
     description = Description(card.name, kind, probability_map_of(net), shape, net.lineage)

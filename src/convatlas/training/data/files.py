@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from convatlas.base.errors import ImageError
+from convatlas.images.darknet import DarknetPreprocessing
 from convatlas.images.decoding import Pixels, Source, read
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.training.recipe import Recipe
@@ -31,7 +32,12 @@ class FileDataset:
     """
 
     def __init__(
-        self, sources: Sequence[Source], labels: Tensor, preprocessing: Preprocessing, recipe: Recipe, workers: int
+        self,
+        sources: Sequence[Source],
+        labels: Tensor,
+        preprocessing: Preprocessing | DarknetPreprocessing,
+        recipe: Recipe,
+        workers: int,
     ):
         self.sources, self.labels, self.workers = sources, labels.long(), workers
         self.preprocessing, self.recipe = preprocessing, recipe
@@ -81,7 +87,8 @@ class _Photos(Dataset["Tensor | str"]):
         preprocessing = self.dataset.preprocessing
         if self.epoch is not None:
             photo = self._augment(photo, index, self.epoch)
-            if self.dataset.recipe.scale < 1:
+            # Darknet's leaves a photo of the net's size as it is.
+            if self.dataset.recipe.scale < 1 and isinstance(preprocessing, Preprocessing):
                 # The crop has the net's size already: nothing is left to resize or cut off.
                 preprocessing = replace(preprocessing, geometry="resize_crop", resize=min(preprocessing.size))
         return torch.from_numpy(preprocessing(photo))

@@ -11,6 +11,7 @@ from torch import nn
 
 from convatlas.base.errors import TrainingError, printable
 from convatlas.base.store.progress import notify
+from convatlas.images.darknet import DarknetPreprocessing
 from convatlas.images.digits import DATA_SETS
 from convatlas.images.labelled import LabelledPhoto
 from convatlas.images.preprocessing import Preprocessing
@@ -20,6 +21,7 @@ from convatlas.training.data.digits import POLARITY, augments_photos, digit_prep
 from convatlas.training.data.files import FileDataset
 from convatlas.training.recipe import Recipe
 from convatlas.training.seeding import holdout
+from convatlas.weights.user_weights import UserLineage, lineage_of
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Splits:
     validation: ImageDataset | None
     test: ImageDataset | None
     classes: tuple[str, ...]
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | DarknetPreprocessing
     fingerprint: str
 
 
@@ -61,7 +63,7 @@ def load_splits(data: str | Path, net: nn.Module, recipe: Recipe, size: tuple[in
 
     Args:
         data: "mnist", "fashion_mnist", or what `images.splits.read_splits` takes.
-        net: The net; with pretrained weights, their preprocessing is used.
+        net: The net; with a lineage, the preprocessing of its weights is used.
         recipe: Settings of the hold-out and of the augmentation.
         size: (height, width) of the net's input.
         workers: Processes that read photos ahead.
@@ -71,18 +73,22 @@ def load_splits(data: str | Path, net: nn.Module, recipe: Recipe, size: tuple[in
     """
     grey = is_digits(str(data))
     name = str(data) if grey else Path(data).stem
-    lineage = getattr(net, "lineage", None)
+    lineage = lineage_of(net)
     if (recipe.distort or recipe.deslant) and (not grey or augments_photos(recipe)):
         raise TrainingError(
             f"distort and deslant are for {' and '.join(DATA_SETS)}, without aa, hflip and scale, which are for photos"
         )
     if grey:
-        preprocessing = replace(lineage.preprocessing, polarity=POLARITY) if lineage else digit_preprocessing(net, size)
+        preprocessing = lineage.preprocessing if lineage else digit_preprocessing(net, size)
+        if not isinstance(preprocessing, Preprocessing) or preprocessing.channels != 1:
+            raise TrainingError(f"{name} is grey, and these weights take photos in colour: train without weights")
+        if lineage:
+            preprocessing = replace(preprocessing, polarity=POLARITY)
         splits = load_digits(name, preprocessing, recipe)
         classes, fingerprint = class_names(name), name
     else:
         preprocessing = lineage.preprocessing if lineage else Preprocessing(size, resize=round(min(size) / 0.875))
-        channels = getattr(net, "channels", 3)
+        channels = lineage.preprocessing.channels if isinstance(lineage, UserLineage) else getattr(net, "channels", 3)
         preprocessing = replace(preprocessing.for_channels(channels), size=size)
         if preprocessing.channels != channels:
             raise TrainingError(f"the net takes {channels} channels; photos have 1 or 3")
@@ -113,7 +119,11 @@ def _class_names(rows: list[LabelledPhoto]) -> tuple[str, ...]:
 
 
 def _file_dataset(
-    rows: list[LabelledPhoto], classes: tuple[str, ...], preprocessing: Preprocessing, recipe: Recipe, workers: int
+    rows: list[LabelledPhoto],
+    classes: tuple[str, ...],
+    preprocessing: Preprocessing | DarknetPreprocessing,
+    recipe: Recipe,
+    workers: int,
 ) -> FileDataset:
     indices = {name: index for index, name in enumerate(classes)}
     labels = torch.tensor([indices[row.label] for row in rows])

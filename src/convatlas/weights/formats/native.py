@@ -28,6 +28,9 @@ ENDING = ".safetensors"
 FORMAT = "1"
 """Version of the format; files of other versions are refused."""
 
+CALLABLE = "callable"
+"""Key of the metadata with the name of a user's own net; such a file describes no net of the atlas."""
+
 
 @dataclass(frozen=True)
 class Description:
@@ -118,16 +121,30 @@ def read(path: Path) -> tuple[dict[str, Tensor], Description | None]:
     """Return the tensors of a safetensors file, mapped into memory, and its description or None.
 
     Raises:
-        WeightsError: The file is damaged, or has another version of the format.
+        WeightsError: The file is damaged, has another version of the format, or holds a net of the user.
     """
     weights, metadata = read_safetensors(path)
     if "convatlas" not in metadata:
         return weights, None
+    check_format(metadata, path)
+    if CALLABLE in metadata:
+        raise WeightsError(
+            f"{path.name} holds weights of {printable(metadata[CALLABLE])!r}, a net of your own: give that as the net, "
+            "and the file as weights="
+        )
+    return weights, _description(metadata, path)
+
+
+def check_format(metadata: Mapping[str, str], path: Path) -> None:
+    """Refuse a file of another version of the format.
+
+    Raises:
+        WeightsError: It is of another version.
+    """
     if metadata["convatlas"] != FORMAT:
         raise WeightsError(
             f"{path.name} is of format {metadata['convatlas']!r:.20}; this version of convatlas reads {FORMAT}"
         )
-    return weights, _description(metadata, path)
 
 
 def check(weights: Mapping[str, Tensor], description: Description, path: Path) -> None:
