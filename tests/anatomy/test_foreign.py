@@ -10,11 +10,14 @@ import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.ao import quantization
+from torch.ao.quantization import DeQuantStub, QuantStub
+from torch.nn.utils import parametrizations, prune
 from torchvision import models
 
 import convatlas as ca
 from convatlas.anatomy.anatomy import Anatomy
-from convatlas.anatomy.measure.tracer import trace
+from convatlas.anatomy.measure.tracing.trace import trace
 from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.nets.build import skeleton
 from convatlas.nets.example_inputs import HINT
@@ -443,3 +446,112 @@ def test_the_trace_is_of_the_net_in_evaluation() -> None:
 def test_a_size_of_none_is_not_the_published_one() -> None:
     with pytest.raises(SizeError, match="a photo has 1 to 8192 pixels"):
         ca.measure(skeleton("mobilenet"), size=0)
+
+
+STORED: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "weight_norm": parametrizations.weight_norm,
+    "spectral_norm": parametrizations.spectral_norm,
+    "orthogonal": parametrizations.orthogonal,
+    "both": lambda conv: parametrizations.spectral_norm(parametrizations.weight_norm(conv)),
+    "weight_norm by a hook": nn.utils.weight_norm,
+    "spectral_norm by a hook": nn.utils.spectral_norm,
+    "pruning": lambda conv: prune.l1_unstructured(conv, "weight", 0.5),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", list(STORED))
+def test_weights_stored_in_another_form_are_weights_of_the_same_layers(name: str) -> None:
+    net = nn.Sequential(*[STORED[name](nn.Conv2d(*channels, 3)) for channels in ((3, 4), (4, 4))])
+    anatomy = ca.measure(net, size=9)
+    plain = ca.measure(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)), size=9)
+    for total in ("depth", "path", "macs", "memory", "output"):
+        assert getattr(anatomy, total) == getattr(plain, total), total
+    assert [layer.kind for layer in anatomy.layers] == ["convolution"] * 2
+    assert sum(layer.parameters for layer in anatomy.layers) == anatomy.parameters
+    assert (anatomy.constants, anatomy.uncounted, anatomy.left) == ((), (), ())
+
+
+def static() -> nn.Module:
+    net = nn.Sequential(QuantStub(), nn.Conv2d(3, 4, 3), nn.ReLU(), DeQuantStub()).eval()
+    net.qconfig = quantization.get_default_qconfig("x86")  # type: ignore[assignment]
+    prepared = quantization.prepare(net)
+    prepared(torch.rand(1, 3, 8, 8))
+    return quantization.convert(prepared)  # type: ignore[no-any-return]
+
+
+def dynamic() -> nn.Module:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(192, 5))
+    return quantization.quantize_dynamic(net, {nn.Linear})  # type: ignore[no-any-return]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("make", [static, dynamic])
+def test_quantized_nets_are_refused_in_one_line(make: Callable[[], nn.Module]) -> None:
+    with pytest.raises(
+        ConvAtlasError, match=r"Sequential is quantized \(it holds a \w+ of torch.ao.nn.quantized"
+    ) as caught:
+        ca.measure(make(), size=8, channels=3)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_number_of_channels_is_tried() -> None:
+    """The convolution defined first is not the one that runs first."""
+    net = Given(lambda net, x: net.parts[0](net.parts[1](x)), nn.Conv2d(7, 2, 1), nn.Conv2d(5, 7, 1))
+    assert ca.measure(net, size=8).input == (5, 8, 8)
+    assert ca.measure(nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(48, 4, 3)), size=64).input == (3, 64, 64)
+    assert ca.measure(nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(16, 4, 3)), size=64).input == (1, 64, 64)
+    with pytest.raises(SizeError, match="cannot take an input of 2 x 8 x 8"):
+        ca.measure(net, size=8, channels=2)
+
+
+class Words(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.dense = nn.Embedding(100, 8), nn.Linear(8, 4)
+
+    def forward(self, words: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
+        y = self.dense(self.table(words))
+        return {"y": y if mask is None else y * mask[..., None]}
+
+
+INPUTS: dict[str, tuple[nn.Module, dict[str, object], int, tuple[int, ...]]] = {
+    "sound": (nn.Conv1d(1, 4, 9, 4), {"input_shape": (1, 16000)}, 4 * 3998 * 9, (4, 3998)),
+    "volume": (nn.Conv3d(1, 4, 3), {"input_shape": (1, 8, 9, 10)}, 4 * 6 * 7 * 8 * 27, (4, 6, 7, 8)),
+    "words": (Words(), {"input_shape": (16,)}, 16 * 8 * 4, (16, 4)),
+    "keywords": (Words(), {"inputs": {"words": torch.ones(1, 7).long(), "mask": torch.ones(1, 7)}}, 7 * 32, (7, 4)),
+    "several": (nn.Bilinear(3, 4, 5), {"input_shape": ((3,), (4,))}, 60, (5,)),
+    "arguments": (nn.Bilinear(3, 4, 5), {"inputs": (torch.ones(1, 3), torch.ones(1, 4))}, 60, (5,)),
+    "a dict": (
+        Given(lambda net, x: net.parts[0](x["photo"]), nn.Conv2d(3, 2, 1)),
+        {"inputs": {"photo": torch.ones(1, 3, 5, 5)}},
+        6 * 25,
+        (2, 5, 5),
+    ),
+    "a list": (
+        Given(lambda net, x: net.parts[0](torch.stack(x)), nn.Conv2d(3, 2, 1)),
+        {"inputs": [torch.ones(3, 5, 5)]},
+        6 * 25,
+        (2, 5, 5),
+    ),
+    "tokens": (nn.TransformerEncoderLayer(8, 2, 16), {"input_shape": (7, 8)}, 7 * (4 * 64 + 2 * 8 + 2 * 128), (7, 8)),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", list(INPUTS))
+def test_inputs_that_are_no_photos(name: str) -> None:
+    net, inputs, macs, output = INPUTS[name]
+    anatomy = ca.measure(net, **inputs)
+    assert (anatomy.macs, anatomy.output) == (macs, output)
+    assert anatomy.draw().width > 0
+    assert ca.compare(net, net, **inputs).shared == 1
+
+
+def test_a_refusal_says_how_other_inputs_are_given() -> None:
+    with pytest.raises(SizeError, match=r"inputs=\.\.\., or input_shape=\.\.\. without the batch"):
+        ca.measure(nn.Conv1d(1, 4, 3))
+    with pytest.raises(ConvAtlasError, match="inputs are for your own module"):
+        ca.measure("resnet18", inputs=torch.zeros(1, 3, 8, 8))
+    with pytest.raises(SizeError, match=r"\(channels, height, width\); got \(64,\)"):
+        ca.measure("resnet18", input_shape=(64,))

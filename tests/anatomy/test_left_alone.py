@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 import convatlas as ca
-from convatlas.anatomy.measure.tracer import trace
+from convatlas.anatomy.measure.tracing.trace import trace
 from convatlas.base.errors import SizeError
 
 

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import convatlas as ca
-from convatlas.anatomy.measure import tracer
-from convatlas.anatomy.measure.meta_shortcuts import LIKE_INPUT, predicted
+from convatlas.anatomy.measure.tracing import recorder
+from convatlas.anatomy.measure.tracing.meta_shortcuts import LIKE_INPUT, predicted
 from convatlas.base.errors import SizeError
 
 
@@ -62,7 +62,7 @@ def test_the_rest_is_left_to_pytorch(func, args, kwargs):
 def test_the_anatomy_is_the_same_without(monkeypatch, name):
     short = ca.measure(name, size=128)
     asked = []
-    monkeypatch.setattr(tracer, "predicted", lambda func, args, kwargs: asked.append(func))
+    monkeypatch.setattr(recorder, "predicted", lambda func, args, kwargs: asked.append(func))
     assert ca.measure(name, size=128) == short
     assert set(LIKE_INPUT) <= set(asked)
 

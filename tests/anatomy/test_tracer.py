@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Callable
 
@@ -16,7 +17,8 @@ import convatlas as ca
 from convatlas.anatomy.looking.grids import draw_maps
 from convatlas.anatomy.looking.pixel import explain_pixel
 from convatlas.anatomy.measure.activations import activations
-from convatlas.anatomy.measure.tracer import trace
+from convatlas.anatomy.measure.records import Measurement
+from convatlas.anatomy.measure.tracing.trace import trace
 from convatlas.base.errors import UnknownName
 from convatlas.pictures.pixels import png, shaded
 from convatlas.pictures.shapes import Image, flat
@@ -142,6 +144,83 @@ def test_what_cannot_be_seen_is_an_unknown_operation(function: Callable[[Tensor]
     assert [layer.inputs for layer in layers] == [(0,), (1,), (2,), (0, 3)]
     assert [layer.output for layer in layers] == [(4, 8, 8), (4, 8, 8), (3, 8, 8), (3, 8, 8)]
     assert sum(layer.macs for layer in layers) == 2 * 64 * 9 * 12
+
+
+def in_memory(x: Tensor) -> Tensor:
+    """Read a tensor's memory, which on the meta device is none."""
+    values = (ctypes.c_float * x.numel()).from_address(x.data_ptr())
+    return torch.frombuffer(bytearray(values), dtype=torch.float32).reshape(x.shape)
+
+
+def one_by_one(x: Tensor) -> Tensor:
+    y = torch.zeros(x.shape)
+    for channel in range(x.shape[1]):
+        y[:, channel] = float(x[0, channel].mean())
+    return y
+
+
+LEAVING: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "numpy": (lambda x: torch.from_numpy(x.numpy() * 2), "first"),
+    "array": (lambda x: torch.from_numpy(np.asarray(x) * 2), "first"),
+    "a function of numpy": (lambda x: torch.as_tensor(np.maximum(x, 0)), "first"),
+    "list": (lambda x: torch.tensor(x.tolist()), "first"),
+    "list of items": (
+        lambda x: torch.tensor([value.item() for value in x.flatten().unbind()]).reshape(x.shape),
+        "unbind",
+    ),
+    "item": (lambda x: torch.full(x.shape, x.mean().item()), "mean"),
+    "item as factor": (lambda x: x * x.mean().item(), "mean"),
+    "float": (lambda x: torch.zeros(x.shape) + float(x.mean()), "mean"),
+    "whole number": (lambda x: torch.zeros(x.shape) + int(x.mean()), "mean"),
+    "index": (lambda x: x[:, [int(x[0, :, 0, 0].argmax())] * 4], "argmax"),
+    "range": (lambda x: x * len(range(x.abs().max().long())), "long"),
+    "one by one": (one_by_one, "mean"),
+    "decision": (lambda x: x if x.mean() > 0 else x * 2, "gt"),
+    "comparison": (lambda x: x if torch.equal(x, x) else -x, "first"),
+    "memory": (in_memory, "first"),
+    "storage": (lambda x: torch.zeros(x.shape) + x.untyped_storage()[0], "first"),
+    "another library": (lambda x: torch.from_dlpack(np.from_dlpack(x).copy()), "first"),
+}
+
+
+@pytest.mark.parametrize("name", list(LEAVING))
+def test_layers_whose_values_leave_pytorch_are_named_and_nothing_is_left_out(name: str) -> None:
+    function, source = LEAVING[name]
+    anatomy = ca.measure(Within(function), size=8)
+    assert source in anatomy.left
+    assert f"not followed: what was computed outside PyTorch of {source}" in str(anatomy)
+    # The layer behind counts whether the trace finds what feeds it or not.
+    assert anatomy.macs == 2 * 64 * 9 * 12
+
+
+def test_a_leaf_and_a_photo_that_leave_pytorch() -> None:
+    class Outside(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.from_numpy((x * 2).numpy())
+
+    assert ca.measure(nn.Sequential(nn.Conv2d(3, 4, 3), Outside()), size=8).left == ("1",)
+    first = Within(lambda x: x)
+    first.register_forward_pre_hook(Scaled())
+    assert ca.measure(first, size=8).left == ("input",)
+    assert ca.measure(Within(lambda x: x * 2), size=8).left == ()
+
+
+class Scaled:
+    """A hook that is an object of its own."""
+
+    def __call__(self, module: nn.Module, args: tuple[Tensor, ...]) -> Tensor:
+        return torch.from_numpy(args[0].numpy() / 255)
+
+
+def test_many_names_are_cut_short() -> None:
+    def run(x: Tensor) -> Tensor:
+        for name in ("sin", "cos", "tan", "exp", "sinh", "cosh"):
+            x = x * getattr(x, name)().mean().item() * getattr(x, name)()[0, 0, 0, 0].item()
+        return x
+
+    assert str(ca.measure(Within(run), size=8)).endswith("of mean, getitem")
+    many = Measurement("net", (3,), (3,), (), 0, 0, 0, 0, 0, 0, "-", (), left=tuple("abcdef"))
+    assert str(many).endswith("of a, b, c, d and 2 more")
 
 
 def test_products_below_the_calls_are_counted() -> None:

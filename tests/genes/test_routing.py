@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from convatlas.anatomy.measure.macs import cost, macs
-from convatlas.anatomy.measure.tracer import trace
+from convatlas.anatomy.measure.macs import cost
+from convatlas.anatomy.measure.products import macs
+from convatlas.anatomy.measure.tracing.trace import trace
 from convatlas.genes.capsules import Length, Mask, Squash, Votes, squash
 from convatlas.genes.routing import DynamicRouting
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from convatlas.anatomy.measure.measure import measure
-from convatlas.anatomy.measure.tracer import trace
+from convatlas.anatomy.measure.tracing.trace import trace
 from convatlas.genes.convolution import ConvSpec
 from convatlas.genes.genome import Genome
 from convatlas.genes.loci import LOCI

@@ -10,7 +10,7 @@ from torch import nn
 import convatlas as ca
 from convatlas.anatomy.anatomy import Anatomy
 from convatlas.anatomy.measure.records import Layer
-from convatlas.anatomy.measure.tracer import trace
+from convatlas.anatomy.measure.tracing.trace import trace
 from convatlas.catalogue.cards import cards
 from convatlas.genes.loci import LOCI, RATES
 from convatlas.genes.padding import Pad

@@ -8,7 +8,7 @@ from torch import nn
 
 from convatlas.anatomy.measure.measure import measure
 from convatlas.anatomy.measure.parameters import depth, parameters
-from convatlas.anatomy.measure.tracer import trace
+from convatlas.anatomy.measure.tracing.trace import trace
 from convatlas.catalogue.cards import cards
 from convatlas.nets import build
 from convatlas.nets.build import skeleton

@@ -11,7 +11,7 @@ from tests.weights.darknet_cfg import narrow
 
 import convatlas as ca
 from convatlas.anatomy.measure.measure import measure
-from convatlas.anatomy.measure.tracer import trace
+from convatlas.anatomy.measure.tracing.trace import trace
 from convatlas.base.errors import GeneError, SizeError
 from convatlas.catalogue.cards import cards, find_card
 from convatlas.genes.genome import Genome

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from convatlas.anatomy.measure.tracer import trace
+from convatlas.anatomy.measure.tracing.trace import trace
 from convatlas.genes.structural import Add
 from convatlas.nets.net import Net
 

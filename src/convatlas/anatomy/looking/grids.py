@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from convatlas.anatomy.measure.activations import activations
 from convatlas.anatomy.measure.find import find, outputs_maps, runs_conv2d
-from convatlas.anatomy.measure.macs import argument
-from convatlas.anatomy.measure.tracer import Operation, trace
+from convatlas.anatomy.measure.tracing.calls import Operation, argument
+from convatlas.anatomy.measure.tracing.trace import trace
 from convatlas.base.errors import ConvAtlasError
 from convatlas.pictures.picture import Picture
 from convatlas.pictures.pixels import as_numpy, diverging, png, shaded

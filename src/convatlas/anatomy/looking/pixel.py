@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convatlas.anatomy.measure.find import find, runs_conv2d
-from convatlas.anatomy.measure.macs import argument
-from convatlas.anatomy.measure.tracer import Call, Operation, trace
+from convatlas.anatomy.measure.tracing.calls import Call, Operation, argument
+from convatlas.anatomy.measure.tracing.trace import trace
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.records import Record
 from convatlas.pictures.pixels import as_numpy

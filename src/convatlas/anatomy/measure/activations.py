@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from torch import Tensor, nn
 
 from convatlas.anatomy.measure.find import find
-from convatlas.anatomy.measure.tracer import Operation, trace
+from convatlas.anatomy.measure.tracing.calls import Operation
+from convatlas.anatomy.measure.tracing.trace import trace
 from convatlas.base.errors import unknown
 
 

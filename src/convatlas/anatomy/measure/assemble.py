@@ -7,24 +7,32 @@ from math import prod
 
 from torch import nn
 
+from convatlas.anatomy.measure.gates import gates
 from convatlas.anatomy.measure.hyperparameters import setting_of
-from convatlas.anatomy.measure.macs import CONVOLUTIONS, TRANSPOSED, Window, argument, cost, is_uncounted, window
+from convatlas.anatomy.measure.macs import cost, is_uncounted
 from convatlas.anatomy.measure.operation_kinds import kind_of, kind_of_module
 from convatlas.anatomy.measure.parameters import depth, parameters, statistics, weighted_layers
-from convatlas.anatomy.measure.receptive_field import Field, fields, relative
+from convatlas.anatomy.measure.products import CONVOLUTIONS, TRANSPOSED
+from convatlas.anatomy.measure.receptive_field import NOTHING, Field, fields, relative
 from convatlas.anatomy.measure.records import Layer, Measurement, most_common_activation
 from convatlas.anatomy.measure.shape_trace import net_name
-from convatlas.anatomy.measure.tracer import Operation
-from convatlas.genes.attention import Gated
+from convatlas.anatomy.measure.tracing.calls import Operation, Trace, argument
+from convatlas.anatomy.measure.window import Window, window
 from convatlas.genes.feedback import Recurrence
 from convatlas.genes.layers import SelfCounting
 
 
-def assemble(net: nn.Module, shape: tuple[int, ...], operations: Sequence[Operation]) -> Measurement:
-    """Assemble the record of a net from the operations traced on an input of `shape` (without the batch)."""
-    gates = {id(gate) for part in net.modules() if isinstance(part, Gated) for gate in part.gate.modules()}
+def assemble(net: nn.Module, shape: tuple[int, ...], traced: Trace) -> Measurement:
+    """Assemble the record of a net from a pass traced on an input of `shape` (without the batch)."""
+    operations = traced.operations
+    gating = gates(net, operations)
     counted: set[int] = set()
     photo = (shape[1], shape[2]) if len(shape) == 3 else (1, 1)
+    # First, since what a constant is computed from belongs to it and not to the layer that reads the constant.
+    fixed = [
+        _layer(len(operations) + number, operation, NOTHING, photo, counted)
+        for number, operation in enumerate(filter(lambda each: any(cost(each)), traced.constants), 1)
+    ]
     layers = tuple(
         _layer(number, operation, field, photo, counted)
         for number, (operation, field) in enumerate(zip(operations, fields(operations, photo), strict=True), 1)
@@ -40,13 +48,17 @@ def assemble(net: nn.Module, shape: tuple[int, ...], operations: Sequence[Operat
         parameters=total,
         trainable=trainable,
         depth=depth(net),
-        path=_longest_path(operations, layers, gates),
-        macs=sum(layer.macs for layer in layers),
+        path=_longest_path(operations, layers, gating),
+        macs=sum(layer.macs for layer in (*layers, *fixed)),
         memory=sum(layer.memory for layer in layers),
-        activation=most_common_activation(layers, _recurrent_activations(operations)),
+        activation=most_common_activation(
+            [layer for index, layer in enumerate(layers) if index not in gating], _recurrent_activations(operations)
+        ),
         weighted=tuple(_count_arrays(layer) for layer in weighted_layers(net)),
         aside=tuple(_unused_parts(net, counted)),
-        uncounted=tuple(dict.fromkeys(operation.path for operation in operations if is_uncounted(operation))),
+        constants=tuple(fixed),
+        uncounted=tuple(dict.fromkeys(operation.name for operation in operations if is_uncounted(operation))),
+        left=tuple(traced.left),
     )
 
 
@@ -117,6 +129,8 @@ def _padding(operation: Operation, shown: Window | None) -> tuple[int, int] | No
     borders = [call for call in operation.calls if call.name == "pad" and len(argument(call, 1, "pad")) >= 4]
     if shown is None and not borders:
         return None
+    if not operation.inputs:
+        return shown.padding if shown else None
     rows, columns = relative(operation, operation.shapes_in[0])
     return (-rows.first[0], -columns.first[0]) if rows and columns else None
 
@@ -128,12 +142,12 @@ def _groups(operation: Operation) -> int | None:
     return None
 
 
-def _longest_path(operations: Sequence[Operation], layers: tuple[Layer, ...], gates: set[int]) -> int:
-    """Number of convolutions and dense layers on the longest path, without those that only compute a gate."""
+def _longest_path(operations: Sequence[Operation], layers: tuple[Layer, ...], gating: set[int]) -> int:
+    """Number of convolutions and dense layers on the longest path, without those of indices `gating`."""
     lengths: list[int] = []
-    for operation, layer in zip(operations, layers, strict=True):
+    for index, (operation, layer) in enumerate(zip(operations, layers, strict=True)):
         module = operation.module
         counts = module.layers if isinstance(module, SelfCounting) else int(layer.locus in ("convolution", "dense"))
         before = max((lengths[source] if source >= 0 else 0 for source in operation.inputs), default=0)
-        lengths.append(before + (0 if id(module) in gates else counts))
+        lengths.append(before + (0 if index in gating else counts))
     return max(lengths)

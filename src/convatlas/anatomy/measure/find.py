@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from convatlas.anatomy.measure.tracer import Operation
+from convatlas.anatomy.measure.tracing.calls import Operation
 from convatlas.base.errors import ConvAtlasError, unknown
 
 

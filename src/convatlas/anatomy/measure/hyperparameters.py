@@ -7,9 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from convatlas.anatomy.measure.macs import argument
 from convatlas.anatomy.measure.operation_kinds import kind_of_module
-from convatlas.anatomy.measure.tracer import Call, Operation
+from convatlas.anatomy.measure.tracing.calls import Call, Operation, argument
 from convatlas.genes.feedback import Recurrence
 from convatlas.genes.layers import SelfCounting
 from convatlas.genes.normalization import Rescale

@@ -17,6 +17,9 @@ from convatlas.nets.build import Size, skeleton
 from convatlas.nets.example_inputs import Shapes, candidate_inputs
 from convatlas.nets.user_net import is_user_net, load_user_net
 
+QUANTIZED = ("torch.ao.nn.quantized.", "torch.ao.nn.intrinsic.quantized.", "torch.ao.nn.sparse.quantized.")
+"""Packages of quantized layers."""
+
 
 def measure(
     net: str | nn.Module,
@@ -70,13 +73,25 @@ def measure(
         raise ConvAtlasError(f"a net is a name or a torch.nn.Module, not {net!r}")
     if isinstance(net, torch.jit.ScriptModule):
         raise ConvAtlasError("a TorchScript module cannot be traced: measure the module that it was compiled from")
+    quantized = next((part for part in net.modules() if _is_quantized(part)), None)
+    if quantized is not None:
+        raise ConvAtlasError(
+            f"{net_name(net)} is quantized (it holds a {type(quantized).__name__} of {type(quantized).__module__}): "
+            "measure the net that it was made from, which has the same shapes and MACs"
+        )
     if any(is_lazy(weight) for weight in (*net.parameters(), *net.buffers())):
         raise ConvAtlasError(
             f"{net_name(net)} has lazy layers, whose shapes are set when it first runs: run it once before measuring"
         )
     candidates = candidate_inputs(net, inputs=inputs, input_shape=input_shape, size=size, channels=channels)
-    values, operations = trace_inputs(net, candidates)
-    return assemble(net, values.shape, operations)
+    values, traced = trace_inputs(net, candidates)
+    return assemble(net, values.shape, traced)
+
+
+def _is_quantized(part: nn.Module) -> bool:
+    """Whether a module has integer weights packed for PyTorch's quantized kernels, which no other code can read."""
+    home = type(part).__module__
+    return home.startswith(QUANTIZED) and not home.startswith("torch.ao.nn.quantized.reference")
 
 
 def _photo(input_shape: Shapes, size: Size | None, channels: int | None) -> tuple[Size, int]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from convatlas.anatomy.measure.macs import CONVOLUTIONS, TRANSPOSED, argument
-from convatlas.anatomy.measure.tracer import Operation
+from convatlas.anatomy.measure.products import CONVOLUTIONS, TRANSPOSED
+from convatlas.anatomy.measure.tracing.calls import Operation, argument
 from convatlas.genes.label import label_of
 
 KINDS: tuple[tuple[tuple[type[nn.Module], ...], str, str], ...] = (

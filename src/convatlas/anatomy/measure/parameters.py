@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
+from convatlas.anatomy.measure.tracing.stored_weights import is_leaf
+
 RUNNING = ("running_mean", "running_var")
 """Names of the running statistics in PyTorch's normalizations, and in most others."""
 
@@ -30,12 +32,11 @@ def parameters(module: nn.Module) -> tuple[int, int]:
 
 def weighted_layers(module: nn.Module) -> Iterator[nn.Module]:
     """Yield the layers that own weights; a composite that declares `counts_as_one` is one layer."""
-    children = list(module.children())
-    if getattr(module, "counts_as_one", False) or not children:
+    if getattr(module, "counts_as_one", False) or is_leaf(module):
         if parameters(module)[0]:
             yield module
         return
-    for child in children:
+    for child in module.children():
         yield from weighted_layers(child)
 
 

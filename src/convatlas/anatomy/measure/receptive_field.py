@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from convatlas.anatomy.measure.macs import window
 from convatlas.anatomy.measure.steps import ONE_FOR_ALL, SAME, Steps, steps_of, union
-from convatlas.anatomy.measure.tracer import Operation, tensors_in
+from convatlas.anatomy.measure.tracing.calls import Operation, tensors_in
+from convatlas.anatomy.measure.window import window
 
 Sides = tuple[Steps | None, Steps | None]
 """Steps along rows and columns; None for a side that every position reads whole."""
@@ -46,6 +46,10 @@ class Field:
         """Pixels between the fields of neighbouring positions, 0 along a side without a grid; None if there is none."""
         rows, columns = (steps.stride if steps else 0 for steps in self.sides)
         return (rows, columns) if rows or columns else None
+
+
+NOTHING = Field((Steps((0,), (-1,), 0), Steps((0,), (-1,), 0)))
+"""Field of what is computed without the photo."""
 
 
 def fields(operations: Sequence[Operation], photo: tuple[int, int]) -> list[Field]:
@@ -164,9 +168,9 @@ class Reach:
     """Pixels of the photo that one unit sees.
 
     Attributes:
-        rows: First and last row, over the paths that do not see the whole photo.
+        rows: First and last row, over the paths that keep a grid; over all paths if none does.
         columns: First and last column, over the same paths.
-        whole: Whether another path, such as one through a gate, sees the whole photo.
+        whole: Whether some path without a grid, such as one through a gate, sees the whole photo.
     """
 
     rows: Span
@@ -179,22 +183,30 @@ def reach(operations: Sequence[Operation], number: int, row: int, column: int, p
 
     The unit is followed backwards along every path, and its field is cut at the border of each map on the way.
     """
-    needed: dict[int, Spans] = {number: ((row, row), (column, column))}
-    whole = False
+    grid: dict[int, Spans] = {number: ((row, row), (column, column))}
+    # On paths without a grid, every position of an operation's input is read.
+    pooled: dict[int, Spans] = {}
     for index in range(number, -1, -1):
-        if index not in needed:
-            continue
         operation = operations[index]
-        for source, shape in zip(operation.inputs, operation.shapes_in, strict=True):
-            spans = _back(operation, shape, needed[index])
-            if spans is None:
-                whole = True
+        for needed in (grid, pooled):
+            if index not in needed:
                 continue
-            known = needed.get(source)
-            needed[source] = spans if known is None else (_hull(known[0], spans[0]), _hull(known[1], spans[1]))
-    everything = (0, photo[0] - 1), (0, photo[1] - 1)
-    rows, columns = needed.get(-1, everything)
-    return Reach(rows, columns, whole)
+            for source, shape in zip(operation.inputs, operation.shapes_in, strict=True):
+                spans = _back(operation, shape, needed[index])
+                _add(pooled if spans is None else needed, source, spans or _all_of(shape))
+    everything = _all_of(photo)
+    rows, columns = grid.get(-1) or pooled.get(-1, everything)
+    return Reach(rows, columns, pooled.get(-1) == everything)
+
+
+def _all_of(shape: tuple[int, ...]) -> Spans:
+    height, width = (1, 1, *shape)[-2:]
+    return (0, height - 1), (0, width - 1)
+
+
+def _add(needed: dict[int, Spans], index: int, spans: Spans) -> None:
+    known = needed.get(index, spans)
+    needed[index] = _hull(known[0], spans[0]), _hull(known[1], spans[1])
 
 
 def _hull(first: Span, second: Span) -> Span:

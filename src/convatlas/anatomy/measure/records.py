@@ -83,8 +83,11 @@ COLUMNS = (
     Column("memory", "bytes"),
     Column("field", "field", lambda value: "whole" if value is None else plain(value)),
     Column("field_stride", "its stride"),
-    Column("inputs", "fed by", lambda value: ", ".join(str(number) for number in value)),
+    Column("inputs", "fed by", lambda value: ", ".join(str(number) for number in value) or "weights alone"),
 )
+
+SHOWN = 4
+"""Number of names that a sentence lists."""
 
 STAGE_COLUMNS = (
     Column("stage", "stage"),
@@ -118,7 +121,11 @@ class Measurement(Record):
         weighted: Number of arrays of each layer that owns weights.
         aside: Parts of the net that no layer uses, with their number of parameters, such as a decoder or auxiliary
             heads.
+        constants: Layers that read no photo: they compute from weights alone, for example a bias of relative positions.
+            They run for each photo, and their MACs count. Nothing feeds them, and their field is (0, 0).
         uncounted: Names of the layers that own a matrix or kernel but whose MACs are unknown; they count as 0.
+        left: Names of the layers whose values left PyTorch, or "input": what NumPy, Python's numbers or another library
+            computed of them, and what was decided by them, is not in this record.
     """
 
     name: str
@@ -134,7 +141,9 @@ class Measurement(Record):
     activation: str
     weighted: tuple[int, ...]
     aside: tuple[tuple[str, int], ...] = ()
+    constants: tuple[Layer, ...] = ()
     uncounted: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
     @property
     def connections(self) -> int:
@@ -169,30 +178,37 @@ class Measurement(Record):
 
     def table(self) -> Table:
         """Table with one row for each layer."""
-        rows = [{column.key: getattr(layer, column.key) for column in COLUMNS} for layer in self.layers]
+        layers = (*self.layers, *self.constants)
+        rows = [{column.key: getattr(layer, column.key) for column in COLUMNS} for layer in layers]
         return Table(COLUMNS, rows, title=f"{self.name}: {len(rows)} layers", notes=(str(self),))
 
     def stages(self) -> Table:
         """Table with one row for each stage: the layers that share the first part of their name."""
         rows: dict[str, dict[str, Any]] = {}
-        for layer in self.layers:
-            row = rows.setdefault(
-                layer.name.split(".")[0],
-                {"stage": layer.name.split(".")[0], "layers": 0, "parameters": 0, "macs": 0, "memory": 0},
-            )
+        for layer in (*self.layers, *self.constants):
+            stage = layer.name.split(".")[0]
+            end = {"output": layer.output, "field": layer.field, "field_stride": layer.field_stride}
+            row = rows.setdefault(stage, {"stage": stage, "layers": 0, "parameters": 0, "macs": 0, "memory": 0, **end})
             row["layers"] += 1
             for total in ("parameters", "macs", "memory"):
                 row[total] += getattr(layer, total)
-            row |= {"output": layer.output, "field": layer.field, "field_stride": layer.field_stride}
+            if layer.inputs:
+                row |= end
         return Table(STAGE_COLUMNS, list(rows.values()), title=f"{self.name}: stages")
 
     def __str__(self) -> str:
-        uncounted = f"; MACs without those of {', '.join(self.uncounted)}" if self.uncounted else ""
+        notes = f"; MACs without those of {_some(self.uncounted)}" if self.uncounted else ""
+        notes += f"; not followed: what was computed outside PyTorch of {_some(self.left)}" if self.left else ""
         return (
             f"{self.name}: {self.parameters:,} parameters ({self.trainable:,} trainable), depth {self.depth}, "
             f"{self.path} layers on the longest path, {_macs(self.macs)}, "
-            f"{_bytes(self.memory)} of activations for {plain(self.input)}{uncounted}"
+            f"{_bytes(self.memory)} of activations for {plain(self.input)}{notes}"
         )
+
+
+def _some(names: tuple[str, ...]) -> str:
+    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + rest
 
 
 def _macs(number: int) -> str:
@@ -203,11 +219,11 @@ def _bytes(number: int) -> str:
     return f"{number / 2**20:.1f} MiB" if number >= 2**20 else f"{number / 2**10:.1f} KiB"
 
 
-def most_common_activation(layers: tuple[Layer, ...], within: Iterable[str] = ()) -> str:
-    """Most frequent activation outside gates, counting those `within` layers too; "-" if none.
+def most_common_activation(layers: Iterable[Layer], within: Iterable[str] = ()) -> str:
+    """Most frequent activation of layers, counting those `within` layers too; "-" if none.
 
     Of several that are equally frequent, the first.
     """
-    counts = Counter(layer.kind for layer in layers if layer.locus == "activation" and ".gate." not in layer.name)
+    counts = Counter(layer.kind for layer in layers if layer.locus == "activation")
     counts.update(within)
     return counts.most_common(1)[0][0] if counts else "-"

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from convatlas.anatomy.measure.tracer import Operation, trace
-from convatlas.anatomy.measure.twin import has_observers
+from convatlas.anatomy.measure.tracing.calls import Trace
+from convatlas.anatomy.measure.tracing.trace import trace
+from convatlas.anatomy.measure.tracing.twin import has_observers
 from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.nets.build import Size
 from convatlas.nets.example_inputs import HINT, Inputs, Shapes, candidate_inputs
@@ -65,11 +66,11 @@ def input_shape(net: nn.Module, size: Size | None, channels: int | None) -> tupl
     return fitting_inputs(net, size=size, channels=channels).shape
 
 
-def trace_inputs(net: nn.Module, candidates: Sequence[Inputs]) -> tuple[Inputs, list[Operation]]:
+def trace_inputs(net: nn.Module, candidates: Sequence[Inputs]) -> tuple[Inputs, Trace]:
     """Trace a net on the first of several inputs that it takes, on the meta device if possible, else on its own.
 
     Returns:
-        The inputs, and the operations.
+        The inputs, and the traced pass.
 
     Raises:
         SizeError: The net takes none of the inputs; the message includes the net's own error.
@@ -84,7 +85,7 @@ def trace_inputs(net: nn.Module, candidates: Sequence[Inputs]) -> tuple[Inputs, 
     for observers in (False, True)[: 1 + has_observers(net)]:
         for inputs in candidates:
             for device in devices:
-                done: list[Operation] = []
+                done = Trace()
                 values = inputs.to(device)
                 try:
                     trace(net, *values.args, keywords=values.kwargs, observers=observers, into=done)
@@ -92,11 +93,11 @@ def trace_inputs(net: nn.Module, candidates: Sequence[Inputs]) -> tuple[Inputs, 
                 except Exception as error:
                     # The inputs with which the net got furthest are the likeliest; of their errors the last, which real
                     # numbers gave.
-                    if len(done) > furthest or (best is inputs and len(done) == furthest):
-                        furthest, best = len(done), inputs
+                    if len(done.operations) > furthest or (best is inputs and len(done.operations) == furthest):
+                        furthest, best = len(done.operations), inputs
                         reason = f"{inputs.text}: {type(error).__name__}: {error}".splitlines()[0].removesuffix(": ")
                     continue
-                if all(operation.answer is None for operation in done):
+                if all(operation.answer is None for operation in done.operations):
                     raise ConvAtlasError(
                         f"{net_name(net)} cannot be measured: no output is computed from its input by PyTorch; the net "
                         "does nothing, or passes tensors on in a way that cannot be traced, such as through NumPy"

@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from convatlas.anatomy.measure.macs import TRANSPOSED, argument, window
-from convatlas.anatomy.measure.tracer import Call
+from convatlas.anatomy.measure.products import TRANSPOSED
+from convatlas.anatomy.measure.tracing.calls import Call, argument
+from convatlas.anatomy.measure.window import window
 
 
 @dataclass(frozen=True)

@@ -208,12 +208,19 @@ def _genes(first: Measurement, second: Measurement) -> tuple[Gene, ...]:
 
 def _beside(net: Measurement, partner: Measurement) -> Iterator[tuple[str, str, int]]:
     """Yield the differences in parts that the answers do not need: words, the part's name, more parameters."""
-    own, others = dict(net.aside), dict(partner.aside)
-    for name in dict.fromkeys((*own, *others)):
-        more = others.get(name, 0) - own.get(name, 0)
-        change = "no" if name not in others else "one more" if name not in own else "other weights"
-        if more or change != "other weights":
-            yield f"{change}: {name}, not on the way to the answer", name, more
+    for own, others, place in (
+        (dict(net.aside), dict(partner.aside), "not on the way to the answer"),
+        (_constants(net), _constants(partner), "which reads no photo"),
+    ):
+        for name in dict.fromkeys((*own, *others)):
+            more = others.get(name, 0) - own.get(name, 0)
+            change = "no" if name not in others else "one more" if name not in own else "other weights"
+            if more or change != "other weights":
+                yield f"{change}: {name}, {place}", name, more
+
+
+def _constants(net: Measurement) -> dict[str, int]:
+    return {layer.name: layer.parameters for layer in net.constants if layer.parameters}
 
 
 def _differences(pair: Pair[Piece]) -> Iterator[tuple[str, str, int, int]]:

@@ -8,132 +8,24 @@ TorchScript function) or outside PyTorch (a NumPy function) becomes an operation
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.overrides import TorchFunctionMode, resolve_name
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from convatlas.anatomy.measure.meta_shortcuts import predicted
-from convatlas.anatomy.measure.twin import Twin, twin
-from convatlas.base.untouched import same_random_state
-
-UNKNOWN = "unknown"
-"""Name of the call that stands for work that cannot be traced."""
-
-LEAVE = ("numpy", "tolist", "array", "dlpack")
-"""Methods by which values leave PyTorch."""
-
-RETURN = ("tensor", "as_tensor", "asarray", "from_dlpack")
-"""Functions by which values may return to PyTorch."""
-
-
-@dataclass
-class Call:
-    """One call of a PyTorch function.
-
-    Its tensors are copies if values are kept, else on the meta device; those of the net itself are not copied.
-
-    Attributes:
-        name: Name of the function.
-        args: Positional arguments.
-        kwargs: Keyword arguments.
-        output: Result.
-    """
-
-    name: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    output: Any
-
-
-@dataclass
-class Operation:
-    """One operation of a net.
-
-    Attributes:
-        path: Path of the owning module: "conv2.block1.branch.conv1.conv"; "" for the net itself.
-        module: The owning module: a leaf, or the composite that called a function itself.
-        is_leaf: Whether the operation is the whole call of a leaf.
-        calls: The functions called: one for an operation of a composite, any number for a leaf.
-        inputs: Indices of the operations that feed it, in the order of its arguments; -1 is the net's input.
-        weights: Parameters that it reads: those of a leaf, and those among its arguments or from which these were
-            computed.
-        buffers: Buffers of the net among its arguments.
-        shapes_in: Shape of each of `inputs`.
-        outputs: Its results, with values if they are kept, else on the meta device.
-        answer: Its position among the net's outputs, from 0; None if only other operations read it.
-    """
-
-    path: str
-    module: nn.Module
-    is_leaf: bool
-    calls: list[Call] = field(default_factory=list)
-    inputs: list[int] = field(default_factory=list)
-    weights: list[nn.Parameter] = field(default_factory=list)
-    buffers: list[Tensor] = field(default_factory=list)
-    shapes_in: list[tuple[int, ...]] = field(default_factory=list)
-    outputs: list[Tensor] = field(default_factory=list)
-    answer: int | None = None
-
-    @property
-    def shapes(self) -> list[tuple[int, ...]]:
-        """Shapes of its outputs."""
-        return [tuple(tensor.shape) for tensor in self.outputs]
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of one number of its last output."""
-        return self.outputs[-1].element_size()
-
-
-def trace(
-    net: nn.Module,
-    *inputs: Any,
-    keywords: Mapping[str, Any] | None = None,
-    keep: Literal["shapes", "values"] = "shapes",
-    only: Container[int] | None = None,
-    observers: bool = False,
-    into: list[Operation] | None = None,
-) -> list[Operation]:
-    """Run one forward pass in evaluation mode, without gradients, and return its operations in order.
-
-    A copy of the net's structure runs, on the meta device if the inputs are there; the net itself is only read, and
-    PyTorch's random state is restored. Hooks that are plain functions do not run by default.
-
-    Args:
-        net: Any module.
-        inputs: Its arguments: tensors, also in tuples, lists and dicts, and other values.
-        keywords: Its arguments by name.
-        keep: "shapes", which takes no memory, or "values": copies of the tensors that each operation read and returned,
-            made before any later in-place operation.
-        only: Indices, from 0, of the operations whose values are kept; by default all.
-        observers: Whether hooks that are plain functions run too.
-        into: List for the operations, which then holds those that ran if the net fails.
-    """
-    keywords = keywords or {}
-    tensors = list(tensors_in((inputs, keywords)))
-    copied = twin(net, bool(tensors) and all(tensor.is_meta for tensor in tensors), observers)
-    tracer = _Tracer(copied, tensors, keep == "values", only, [] if into is None else into)
-    with ExitStack() as stack:
-        for name, module in copied.net.named_modules():
-            module.register_forward_pre_hook(tracer.entering(name), with_kwargs=True)
-            module.register_forward_hook(tracer.leaving(), with_kwargs=True, always_call=True)
-        stack.enter_context(same_random_state())
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(_Below(tracer))
-        stack.enter_context(tracer)
-        output = copied.net(*inputs, **keywords)
-    for position, tensor in enumerate(tensors_in(output)):
-        number = tracer.maker(tensor)
-        if number is not None and number >= 0 and tracer.operations[number].answer is None:
-            tracer.operations[number].answer = position
-    return tracer.operations
+from convatlas.anatomy.measure.tracing.by_tensor import ByTensor
+from convatlas.anatomy.measure.tracing.calls import UNKNOWN, Call, Operation, Trace, tensors_in
+from convatlas.anatomy.measure.tracing.leaving import COPIES, LEAVE, RETURN
+from convatlas.anatomy.measure.tracing.meta_shortcuts import predicted
+from convatlas.anatomy.measure.tracing.stored_weights import PARAMETRIZATIONS, computes_weights, is_leaf
+from convatlas.anatomy.measure.tracing.twin import Twin
 
 
 @dataclass
@@ -155,7 +47,7 @@ class _Hidden:
     number: int | None = None
 
 
-class _Tracer(TorchFunctionMode):
+class Recorder(TorchFunctionMode):
     """Record the operations of a twin while it runs.
 
     Attributes:
@@ -164,32 +56,29 @@ class _Tracer(TorchFunctionMode):
         hidden: Work that computed each tensor without a function call.
         stand_ins: Latest copy of each tensor, with the version that was copied.
         group: Work without a function call that is still going on.
-        gone: Indices of the operations whose values left PyTorch.
+        gone: Indices of the operations whose values left PyTorch as whole tensors.
     """
 
     def __init__(
-        self,
-        copied: Twin,
-        inputs: Sequence[Tensor],
-        values: bool,
-        only: Container[int] | None,
-        operations: list[Operation],
+        self, copied: Twin, inputs: Sequence[Tensor], record: Trace, values: bool, only: Container[int] | None
     ):
         super().__init__()
         self.originals, self.constants = copied.originals, copied.constants
         self.values, self.only = values, only
-        self.operations = operations
+        self.record, self.operations = record, record.operations
         self.stack: list[tuple[str, nn.Module, Operation | None]] = [("", self.originals[id(copied.net)], None)]
         self.input_shape = tuple(inputs[0].shape) if inputs else ()
-        self.makers = _ByTensor()
+        self.makers = ByTensor()
         for tensor in inputs:
             self.makers[tensor] = -1
-        self.remade, self.hidden, self.stand_ins = _ByTensor(), _ByTensor(), _ByTensor()
+        self.remade, self.hidden, self.stand_ins = ByTensor(), ByTensor(), ByTensor()
         self.group: _Hidden | None = None
         self.gone: list[int] = []
         # Calls inside a call are part of it. But if its arguments include no traced tensor (under `torch.vmap` they
         # are wrappers), only the ATen operations below show what it reads.
         self.busy, self.blind = False, False
+        self.suspended: list[bool] = []
+        self.products: list[Call] = []
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
@@ -200,12 +89,44 @@ class _Tracer(TorchFunctionMode):
         finally:
             self.busy = before
 
+    def watch(self, path: str, module: nn.Module) -> None:
+        """Record the calls of one of the twin's modules."""
+        if isinstance(module, ParametrizationList):
+            module.register_forward_pre_hook(self._weight_begins)
+            module.register_forward_hook(self._weight_ends, always_call=True)
+        if PARAMETRIZATIONS in path.split("."):
+            return
+        for key, hook in module._forward_pre_hooks.items():
+            if computes_weights(hook):
+                module._forward_pre_hooks[key] = self._silently(hook)
+        module.register_forward_pre_hook(self.entering(path), with_kwargs=True)
+        module.register_forward_hook(self.leaving(), with_kwargs=True, always_call=True)
+
+    def _silently(self, hook: Callable[..., Any]) -> Callable[..., None]:
+        def run(module: nn.Module, args: Any) -> None:
+            with self.quiet():
+                hook(module, args)
+            stored = list(self.originals[id(module)].parameters(recurse=False))
+            for tensor in tensors_in(module):
+                self.remade[tensor] = stored
+
+        return run
+
+    def _weight_begins(self, module: nn.Module, args: Any) -> None:
+        self.suspended.append(self.busy)
+        self.busy = True
+
+    def _weight_ends(self, module: nn.Module, args: Any, output: Any) -> None:
+        self.busy = self.suspended.pop()
+        for tensor in tensors_in(output):
+            self.remade[tensor] = list(self.originals[id(module)].parameters())
+
     def entering(self, path: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             self.group = None
             outer = self.stack[-1][2]
             operation, original = outer, self.originals[id(module)]
-            if outer is None and not any(True for _ in module.children()) and (path or not _is_users(original)):
+            if outer is None and is_leaf(module) and (path or not _is_users(original)):
                 operation = self._begin(path, original, True, (args, kwargs))
             self.stack.append((path, original, operation))
 
@@ -228,24 +149,34 @@ class _Tracer(TorchFunctionMode):
             return func(*args, **kwargs)
         path, module, operation = self.stack[-1]
         name = _name(func)
+        # Reading there would end the process.
+        if name == "data_ptr" and any(tensor.is_meta for tensor in tensors_in(args)):
+            raise RuntimeError("a tensor on the meta device has no memory")
         before = [(tensor, _version(tensor)) for tensor in tensors_in((args, kwargs))]
-        kept_inputs = self._kept((args, kwargs)) if self.values else None
-        self.blind = operation is None and bool(before) and not any(self._followed(tensor) for tensor, _ in before)
+        kept_inputs = self.kept((args, kwargs)) if self.values else None
+        # Inside `torch.vmap` a tensor lacks the side that it is mapped over: only below is the work seen whole.
+        mapped = any(is_functorch_wrapped_tensor(tensor) for tensor, _ in before)
+        unknown = operation is None and bool(before) and not any(self._followed(tensor) for tensor, _ in before)
+        self.blind, self.products = mapped or unknown, []
         with self.quiet():
             output = predicted(func, args, kwargs)
             if output is None:
                 output = func(*args, **kwargs)
         self.blind = False
+        if mapped:
+            return output
         written = [tensor for tensor, version in before if _version(tensor) != version]
         if not written and not any(True for _ in tensors_in(output)):
             if name in LEAVE:
-                self.gone += [number for tensor, _ in before if (number := self.maker(tensor)) is not None]
+                self._leave(name, [tensor for tensor, _ in before])
             return output
         own = None if operation is not None else self._begin(path, module, False, (args, kwargs))
-        kept_args, kept_kwargs = self._kept((args, kwargs)) if kept_inputs is None else kept_inputs
+        kept_args, kept_kwargs = self.kept((args, kwargs)) if kept_inputs is None else kept_inputs
         # An assignment to a part of a map (`y[:, :2] = x`) returns nothing; its result is the map.
         results = written if output is None else output
-        (operation or own).calls.append(Call(name, kept_args, kept_kwargs, self._kept(output)))  # type: ignore[union-attr]
+        (operation or own).calls.append(  # type: ignore[union-attr]
+            Call(name, kept_args, kept_kwargs, self.kept(output), self.products)
+        )
         if own is not None:
             if own.inputs or not (self.gone and name in RETURN):
                 self._end(own, results)
@@ -259,7 +190,9 @@ class _Tracer(TorchFunctionMode):
         """Record an ATen operation that no function call shows."""
         path, module, operation = self.stack[-1]
         with self.quiet():
-            call = Call(_name(func), self._kept(args), self._kept(kwargs), self._kept(output))
+            if (name := _name(func)) in LEAVE:
+                self._leave(name, list(tensors_in((args, kwargs))))
+            call = Call(name, self.kept(args), self.kept(kwargs), self.kept(output))
             if operation is not None:
                 operation.calls.append(call)
                 return
@@ -282,7 +215,7 @@ class _Tracer(TorchFunctionMode):
             if group.number is None:
                 group.number = self._unknown(group.path, group.module, group.reads, group.calls, tensor)
             else:
-                self.operations[group.number].outputs.append(self._kept(tensor))
+                self.operations[group.number].outputs.append(self.kept(tensor))
             self.makers[tensor] = group.number
             del self.hidden[tensor]
         elif outside and self.gone and not self._explained(tensor):
@@ -290,6 +223,18 @@ class _Tracer(TorchFunctionMode):
             self.makers[tensor] = self._unknown(path, module, [], [], tensor)
         number: int | None = self.makers.get(tensor)
         return number
+
+    def _leave(self, name: str, tensors: list[Tensor]) -> None:
+        """Note that values of these tensors leave PyTorch by the call of this name."""
+        operation = self.stack[-1][2]
+        numbers = [number for tensor in tensors if (number := self.maker(tensor)) is not None]
+        if name in COPIES:
+            self.gone += numbers
+        names = ["input" if number < 0 else self.operations[number].name for number in numbers]
+        # Inside a leaf no tensor is followed.
+        if operation is not None and not all(self._explained(tensor) for tensor in tensors):
+            names.append(operation.path)
+        self.record.left[:] = dict.fromkeys((*self.record.left, *names))
 
     def _followed(self, tensor: Tensor) -> bool:
         return tensor in self.makers or tensor in self.hidden
@@ -311,8 +256,8 @@ class _Tracer(TorchFunctionMode):
                 shapes.get(number) or self.operations[number].shapes[0] for number in operation.inputs
             ]
         with self.quiet():
-            kept = self._kept(output)
-            operation.calls = [Call(UNKNOWN, tuple(self._kept(reads)), {}, kept), *calls]
+            kept = self.kept(output)
+            operation.calls = [Call(UNKNOWN, tuple(self.kept(reads)), {}, kept), *calls]
         operation.outputs = [kept]
         self.operations.append(operation)
         return len(self.operations) - 1
@@ -344,20 +289,23 @@ class _Tracer(TorchFunctionMode):
         if not operation.inputs or not results:
             for tensor in results:
                 self.remade[tensor] = operation.weights
+            if results and operation.weights and not self.values:
+                operation.outputs = [self.kept(tensor) for tensor in results]
+                self.record.constants.append(operation)
             return
-        operation.outputs = [self._kept(tensor) for tensor in results]
+        operation.outputs = [self.kept(tensor) for tensor in results]
         self.operations.append(operation)
         for tensor in results:
             self.makers[tensor] = len(self.operations) - 1
 
-    def _kept(self, value: Any) -> Any:
+    def kept(self, value: Any) -> Any:
         """Replace each tensor in a value by its stand-in."""
         if isinstance(value, Tensor):
             return self._stand_in(value)
         if isinstance(value, tuple | list):
-            parts = [self._kept(part) for part in value]
+            parts = [self.kept(part) for part in value]
             return parts if isinstance(value, list) else tuple(parts)
-        return {key: self._kept(part) for key, part in value.items()} if isinstance(value, dict) else value
+        return {key: self.kept(part) for key, part in value.items()} if isinstance(value, dict) else value
 
     def _stand_in(self, tensor: Tensor) -> Tensor:
         """Copy of a tensor if its values are kept, else a tensor of its shape on the meta device."""
@@ -374,44 +322,38 @@ class _Tracer(TorchFunctionMode):
         return stand_in
 
 
-class _Below(TorchDispatchMode):  # type: ignore[no-untyped-call]
+MULTIPLY = frozenset(
+    (
+        *("mm", "addmm", "bmm", "baddbmm", "addbmm", "mv", "addmv", "dot", "vdot", "int_mm", "sparse_addmm"),
+        *("grouped_mm", "convolution", "conv_tbc"),
+    )
+)
+"""ATen operations of which all others that multiply and sum consist."""
+
+
+class Below(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Report ATen operations that run without a function call, as in TorchScript."""
 
-    def __init__(self, tracer: _Tracer):
+    supports_higher_order_operators = True
+
+    def __init__(self, recorder: Recorder):
         super().__init__()  # type: ignore[no-untyped-call]
-        self.tracer = tracer
+        self.recorder = recorder
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if self.tracer.busy and not self.tracer.blind:
-            return func(*args, **kwargs)
-        with self.tracer.quiet():
+        if self.recorder.busy and not self.recorder.blind:
             output = func(*args, **kwargs)
-        self.tracer.below(func, args, kwargs, output)
+            if (name := _name(func)) in MULTIPLY:
+                kept = (self.recorder.kept(value) for value in (args, kwargs, output))
+                self.recorder.products.append(Call(name, *kept))
+            return output
+        with self.recorder.quiet():
+            output = func(*args, **kwargs)
+        self.recorder.below(func, args, kwargs, output)
         return output
-
-
-class _ByTensor:
-    """Mapping by the identity of tensors that does not keep them alive."""
-
-    def __init__(self) -> None:
-        self.entries: dict[int, tuple[weakref.ref[Tensor], Any]] = {}
-
-    def __setitem__(self, tensor: Tensor, value: Any) -> None:
-        self.entries[id(tensor)] = weakref.ref(tensor), value
-
-    def __delitem__(self, tensor: Tensor) -> None:
-        del self.entries[id(tensor)]
-
-    def __contains__(self, tensor: Tensor) -> bool:
-        entry = self.entries.get(id(tensor))
-        # The id of a tensor that was freed may be that of another one now.
-        return entry is not None and entry[0]() is tensor
-
-    def get(self, tensor: Tensor) -> Any:
-        return self.entries[id(tensor)][1] if tensor in self else None
 
 
 def _is_users(module: nn.Module) -> bool:
@@ -429,17 +371,3 @@ def _name(func: Callable[..., Any]) -> str:
     # Only the path of a property contains its name. That of a function may contain another: for `torch.mm` it is
     # `torch.spmm`. Functions in a net from `torch.export` are called "conv2d.default".
     return (resolve_name(func) or name).split(".")[-2] if name == "__get__" else name.split(".")[0].strip("_")
-
-
-def tensors_in(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors in nested tuples, lists and dicts, and the tensor attributes of any other object."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, tuple | list):
-        for part in value:
-            yield from tensors_in(part)
-    elif isinstance(value, dict):
-        yield from tensors_in(tuple(value.values()))
-    elif attributes := getattr(value, "__dict__", None):
-        # Not recursively: an object may contain itself.
-        yield from (part for part in attributes.values() if isinstance(part, Tensor))
