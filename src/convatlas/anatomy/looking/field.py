@@ -40,7 +40,7 @@ def reach_of(
         UnknownName: No such layer.
         ConvAtlasError: The layer does not output maps, or has no such unit.
     """
-    operations = trace_inputs(net, candidate_inputs(net, input_shape=shape))[1].operations
+    _, operations = trace_inputs(net, candidate_inputs(net, input_shape=shape))
     index, operation = find(operations, layer, outputs_maps, "layer that outputs maps")
     place = unit_at(operation.shapes[0], row, column)
     return reach(operations, index, *place, (shape[1], shape[2])), operation.path, place, operation.shapes[0][1:]

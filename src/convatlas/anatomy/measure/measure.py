@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 
 from convatlas.anatomy.measure.assemble import assemble
 from convatlas.anatomy.measure.records import Measurement
-from convatlas.anatomy.measure.shape_trace import net_name, trace_inputs
+from convatlas.anatomy.measure.shape_trace import net_name, trace_pass
 from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.nets.build import Size, skeleton
 from convatlas.nets.example_inputs import Shapes, candidate_inputs
@@ -84,7 +84,7 @@ def measure(
             f"{net_name(net)} has lazy layers, whose shapes are set when it first runs: run it once before measuring"
         )
     candidates = candidate_inputs(net, inputs=inputs, input_shape=input_shape, size=size, channels=channels)
-    values, traced = trace_inputs(net, candidates)
+    values, traced = trace_pass(net, candidates)
     return assemble(net, values.shape, traced)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from convatlas.anatomy.measure.tracing.calls import Trace
+from convatlas.anatomy.measure.tracing.calls import Operation, Trace
 from convatlas.anatomy.measure.tracing.trace import trace
 from convatlas.anatomy.measure.tracing.twin import has_observers
 from convatlas.base.errors import ConvAtlasError, SizeError
@@ -66,7 +66,13 @@ def input_shape(net: nn.Module, size: Size | None, channels: int | None) -> tupl
     return fitting_inputs(net, size=size, channels=channels).shape
 
 
-def trace_inputs(net: nn.Module, candidates: Sequence[Inputs]) -> tuple[Inputs, Trace]:
+def trace_inputs(net: nn.Module, candidates: Sequence[Inputs]) -> tuple[Inputs, list[Operation]]:
+    """Trace a net as `trace_pass` does; returns the inputs and the operations that read them."""
+    inputs, traced = trace_pass(net, candidates)
+    return inputs, traced.operations
+
+
+def trace_pass(net: nn.Module, candidates: Sequence[Inputs]) -> tuple[Inputs, Trace]:
     """Trace a net on the first of several inputs that it takes, on the meta device if possible, else on its own.
 
     Returns:
