@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convatlas.anatomy.measure.twin import twin
+from convatlas.anatomy.measure.tracing.twin import twin
 from convatlas.base.errors import ConvAtlasError
 from convatlas.probes.tape.backward import backward
 from convatlas.probes.tape.record import Score, record

@@ -21,15 +21,15 @@ def gates(net: nn.Module, operations: Sequence[Operation]) -> set[int]:
     multiplied with maps, and is used for nothing else.
     """
     declared = {id(part) for gated in net.modules() if isinstance(gated, Gated) for part in gated.gate.modules()}
-    found = {index for index, operation in enumerate(operations) if id(operation.module) in declared}
+    gating = {index for index, operation in enumerate(operations) if id(operation.module) in declared}
     pooled = _pooled(operations)
     for index, operation in enumerate(operations):
         if index in pooled or not any(call.name in PRODUCTS for call in operation.calls):
             continue
         factors = {source for source in operation.inputs if source in pooled}
         if factors and len(factors) < len(set(operation.inputs)):
-            found |= _only_for(index, _behind(factors, operations, pooled), operations)
-    return found
+            gating |= _only_for(index, _behind(factors, operations, pooled), operations)
+    return gating
 
 
 def _pooled(operations: Sequence[Operation]) -> set[int]:
@@ -51,14 +51,14 @@ def _has_one_position(shape: tuple[int, ...]) -> bool:
 
 def _behind(sources: set[int], operations: Sequence[Operation], pooled: set[int]) -> set[int]:
     """Pooled operations from which `sources` are computed, back to those that pool, and `sources` themselves."""
-    found: set[int] = set()
+    gating: set[int] = set()
     ahead = list(sources)
     while ahead:
         index = ahead.pop()
-        if index in pooled and index not in found:
-            found.add(index)
+        if index in pooled and index not in gating:
+            gating.add(index)
             ahead += operations[index].inputs
-    return found
+    return gating
 
 
 def _only_for(product: int, candidates: set[int], operations: Sequence[Operation]) -> set[int]:

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_flatten, tree_map_only
 
-from convatlas.anatomy.measure.twin import Twin, twin
+from convatlas.anatomy.measure.tracing.twin import Twin, twin
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.untouched import same_random_state
 from convatlas.probes.tape.memory import Memory
