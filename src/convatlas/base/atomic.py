@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+from convatlas.base.files.structured import read_json as read_json
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -51,16 +51,3 @@ def whole(path: Path, *others: str) -> Iterator[Path]:
             os.replace(folder / name, path.with_name(name))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: It is not valid JSON.
-    """
-    try:
-        return json.loads(path.read_bytes())
-    except RecursionError:
-        raise ValueError("nested too deep") from None

@@ -105,7 +105,7 @@ def run_job(
         missing = [part for part in shards if not part.file.exists()]
         settings, new = shard_settings(job, net), {part.file for part in missing}
         # Before the work, so that damaged files are reported at once.
-        unread = {part.file: unreadable(part, settings) for part in shards if part.file not in new}
+        unread = {part.file: unreadable(part, settings, task.column_types) for part in shards if part.file not in new}
         total = len(manifest.names)
         first = done = total - sum(len(part.names) for part in missing)
         yield done, total, None
@@ -119,7 +119,7 @@ def run_job(
             engines |= {engine: None} if engine else {}
             yield done, total, None
         seconds = time.monotonic() - start
-        unread |= {part.file: unreadable(part, settings) for part in missing}
+        unread |= {part.file: unreadable(part, settings, task.column_types) for part in missing}
         result = Batch(
             task=job.task,
             net=str(net["net"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from convatlas.base.errors import ImageError
 from convatlas.base.files.csv_file import read_table
+from convatlas.base.files.reading import TABLE, read_bytes, reason
 from convatlas.images.folders import names_below, no_photos
 
 
@@ -67,11 +69,11 @@ def read_manifest(photos: str | Path) -> Manifest:
 
 def _lines(manifest: Path) -> list[str]:
     try:
-        data = manifest.read_bytes() if manifest.is_file() else None
+        data = read_bytes(manifest, TABLE)
     except OSError as error:
-        raise ImageError(f"{str(manifest)!r} cannot be read ({error.strerror})") from None
-    if data is None:
-        raise ImageError(f"{str(manifest)!r} is neither a folder nor a manifest of photos")
+        if isinstance(error, FileNotFoundError) or error.errno == errno.EINVAL:
+            raise ImageError(f"{str(manifest)!r} is neither a folder nor a manifest of photos") from None
+        raise ImageError(f"{str(manifest)!r} cannot be read ({reason(error)})") from None
     if b"\0" in data[:65536]:
         raise ImageError(f"{str(manifest)!r} is not a manifest: a text file with a path on each line, or .csv")
     text = os.fsdecode(data.removeprefix(b"\xef\xbb\xbf"))

@@ -6,19 +6,25 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from convatlas.base.atomic import read_json, write_bytes
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.files.reading import opened
+from convatlas.base.files.structured import SchemaError, parse_json, shortened, to_type
 from convatlas.base.locking import owned
 from convatlas.bulk.manifest import Manifest
 from convatlas.bulk.result import Unreadable
-from convatlas.bulk.shards import Shard, printable_name, unwritable
+from convatlas.bulk.shards import PHOTO_COLUMNS, Shard, printable_name, unwritable
 
 JOB = "_job.json"
 """File that describes the job; readers of Parquet folders skip names with a leading underscore."""
+
+LARGEST = 16 << 30
+"""Largest file of a shard in bytes."""
 
 
 @contextmanager
@@ -73,26 +79,35 @@ def check_job(folder: Path, job: Mapping[str, object]) -> None:
     for name, value in json.loads(json.dumps(job)).items():
         if before[name] != value:
             raise ConvAtlasError(
-                f"{str(folder)!r} holds another job, whose {name} is {before[name]!r:.100} and not {value!r:.100}: "
+                f"{str(folder)!r} holds another job, whose {name} is {shortened(before[name])} and not "
+                f"{shortened(value)}: "
                 "name another folder"
             )
 
 
-def unreadable(shard: Shard, settings: Mapping[str, object]) -> list[Unreadable]:
+def unreadable(shard: Shard, settings: Mapping[str, object], columns: Mapping[str, pa.DataType]) -> list[Unreadable]:
     """List the photos of a finished shard that could not be read.
 
     Args:
         shard: The shard.
         settings: Settings that its file has to record, as `shard_settings` returns them.
+        columns: Types of the columns that it has to have beside those of all tasks.
 
     Raises:
         ConvAtlasError: The file is damaged, or belongs to another shard or job.
     """
     try:
-        file = pq.ParquetFile(shard.file)
-        recorded = json.loads((file.schema_arrow.metadata or {})[b"convatlas"])
-        table = file.read(["path", "error"])
-        same = all(recorded[name] == value for name, value in json.loads(json.dumps(settings)).items())
+        # One that is opened by its name might be a pipe, which never ends.
+        with (
+            opened(shard.file, LARGEST) as (source, _),
+            pq.ParquetFile(source, page_checksum_verification=True) as file,
+        ):
+            schema = file.schema_arrow
+            recorded = to_type(dict[str, Any], parse_json((schema.metadata or {})[b"convatlas"]))
+            if not schema.equals(pa.schema({**PHOTO_COLUMNS, **columns})):
+                raise SchemaError("has other columns")
+            table = file.read(["path", "error"])
+        same = all(recorded.get(name) == value for name, value in json.loads(json.dumps(settings)).items())
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
         raise _unusable(shard, "is damaged") from None
     if not same or table["path"].to_pylist() != [printable_name(name) for name in shard.names]:

@@ -115,7 +115,7 @@ def write(file: Path, table: pa.Table) -> None:
         ConvAtlasError: The file cannot be written.
     """
     data = pa.BufferOutputStream()
-    pq.write_table(table, data)
+    pq.write_table(table, data, write_page_checksum=True)
     try:
         write_bytes(file, data.getvalue())
     except OSError as error:

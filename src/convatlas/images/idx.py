@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convatlas.base.errors import ImageError
+from convatlas.base.files.reading import read_bytes, reason
 
 BYTES = 0x08
 """IDX's code for unsigned bytes, the only element type of MNIST and similar data sets."""
@@ -66,7 +67,6 @@ def _content(file: str | Path | bytes, name: str) -> bytes:
     if isinstance(file, bytes):
         return file
     try:
-        with open(file, "rb") as opened:
-            return opened.read(LIMIT + 1)
+        return read_bytes(file, LIMIT)
     except OSError as error:
-        raise ImageError(f"{name} cannot be read ({error.strerror})") from None
+        raise ImageError(f"{name} cannot be read ({reason(error)})") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
@@ -27,6 +26,8 @@ MAX_SIDE = 8192
 """Largest side in pixels."""
 WHOLE = 2**25
 """Largest number of pixels that "resize_crop" resizes a whole photo to; of a longer photo, only the centre is."""
+LARGEST = 1e6
+"""Largest size of `scale`, `mean` and `std`, and of the reciprocals of `scale` and `std`."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Preprocessing:
     Raises:
         SizeError: A side is not positive or too large, or `size` is not a square with "crop_resize".
         UnknownName: The geometry, interpolation, order or polarity is unknown.
-        ConvAtlasError: `scale`, `mean` or `std` is not finite, or a divisor is 0.
+        ConvAtlasError: `scale`, `mean` or `std` is out of its range.
     """
 
     size: tuple[int, int]
@@ -91,8 +92,11 @@ class Preprocessing:
                 raise unknown(kind, name, known)
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
             raise ConvAtlasError(f"mean and std are for 1 or 3 channels, not {len(self.mean)} and {len(self.std)}")
-        if not all(map(math.isfinite, (self.scale, *self.mean, *self.std))) or 0 in (self.scale, *self.std):
-            raise ConvAtlasError("scale, mean and std are finite numbers; scale and std are not 0")
+        # Beyond these bounds the input could be infinite or no number in float32.
+        if not all(abs(number) <= LARGEST for number in (self.scale, *self.mean, *self.std)):
+            raise ConvAtlasError(f"scale, mean and std are numbers up to {LARGEST:,.0f}")
+        if not all(abs(number) >= 1 / LARGEST for number in (self.scale, *self.std)):
+            raise ConvAtlasError(f"scale and std are numbers from {1 / LARGEST:.0e} up")
 
     def __call__(self, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Turn a photo (H, W, 3), uint8, RGB, into the net's input (C, h, w), float32; C is 3, or 1 for grey.

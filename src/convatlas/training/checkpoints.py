@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from convatlas.base.errors import TrainingError
+from convatlas.base.files.reading import reason
+from convatlas.base.files.structured import SchemaError
+from convatlas.base.files.torch_files import TorchFileError, read_torch
 from convatlas.training.run_folder import CHECKPOINTS, write_file
 
 
@@ -19,7 +22,7 @@ def save(folder: Path, step: int, content: Mapping[str, Any], keep: int) -> None
     Raises:
         TrainingError: It cannot be written; the earlier ones are kept.
     """
-    path = folder / f"checkpoint-{step:010}.pt"
+    path = folder / file_name(step)
     data = io.BytesIO()
     torch.save(dict(content), data)
     write_file(path, data.getvalue())
@@ -27,19 +30,32 @@ def save(folder: Path, step: int, content: Mapping[str, Any], keep: int) -> None
         old.unlink(missing_ok=True)
 
 
-def load_latest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """Load the newest checkpoint that can be read: its path and content; None if the folder has no checkpoint.
+def file_name(step: int) -> str:
+    """Name of the checkpoint after `step` steps."""
+    return f"checkpoint-{step:010}.pt"
+
+
+def load_latest(folder: Path, check: Callable[[Path, dict[str, Any]], None]) -> tuple[Path, dict[str, Any]] | None:
+    """Load the newest checkpoint that is whole: its path and content; None if the folder has no checkpoint.
+
+    Args:
+        folder: The folder.
+        check: Raises a SchemaError if the content of a file is not what `save` wrote; any other error is passed on.
 
     Raises:
         TrainingError: All checkpoints are damaged.
     """
     paths = sorted(folder.glob(CHECKPOINTS), reverse=True)
+    why = ""
     for path in paths:
         try:
-            return path, dict(torch.load(path, map_location="cpu", weights_only=True))
-        # A damaged file makes the unpickler raise nearly anything.
-        except Exception:
-            continue
+            content = read_torch(path)
+            if not isinstance(content, dict):
+                raise SchemaError("holds no checkpoint")
+            check(path, content)
+            return path, content
+        except (OSError, TorchFileError, SchemaError) as error:
+            why = why or f"{path.name} {reason(error)}"
     if paths:
-        raise TrainingError(f"none of the {len(paths)} checkpoints in {folder} can be read")
+        raise TrainingError(f"none of the {len(paths)} checkpoints in {folder} can be read: {why}")
     return None

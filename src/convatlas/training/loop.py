@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,9 +21,11 @@ from torch.nn.parameter import is_lazy
 
 from convatlas.base.devices import device_of
 from convatlas.base.errors import ConvAtlasError, TrainingError, printable
+from convatlas.base.files.structured import SchemaError, to_type
 from convatlas.base.verbs import Steps, verb
 from convatlas.nets.net import Net
 from convatlas.training import checkpoints
+from convatlas.training.checkpoint_check import check_lines
 from convatlas.training.data.dataset import check_labels
 from convatlas.training.data.loader import Batch, load_batches, steps_per_epoch
 from convatlas.training.data.splits import Splits
@@ -130,7 +133,7 @@ class _Run:
         self.name = net.card.name if isinstance(net, Net) else name or type(net).__name__
         self.identity = run_identity(net, data, recipe)
         self.trainer = Trainer(net, data, recipe, device, world)
-        self.position, self.lr = Position(), 0.0
+        self.position, self.lr, self.longer = Position(), 0.0, False
         with self._own_code():
             self.trainer.check_smallest_batch(data.train)
         self.inplace = inplace_candidates(net)
@@ -149,7 +152,8 @@ class _Run:
                 return
         if resume:
             # Until the added epochs are done, the folder holds the weights and the result of the shorter run.
-            self._resume(longer=finished is not None)
+            self.longer = finished is not None
+            self._resume()
         if self.world.is_main:
             write_lines(self.folder / "run.json", [self.identity])
         while self.position.epoch < self.recipe.epochs and not self._is_out_of_patience():
@@ -226,7 +230,7 @@ class _Run:
         """Load the reported weights into the net, test them once, and write weights and result."""
         position, data = self.position, self.data
         if data.validation is not None:
-            best = checkpoints.load_latest(self.folder / "best")
+            best = checkpoints.load_latest(self.folder / "best", self._check)
             if best is None:
                 raise TrainingError(f"the best checkpoint is missing from {self.folder / 'best'}")
             self.trainer.load_weights(best[1])
@@ -269,16 +273,36 @@ class _Run:
             checkpoints.save(folder, self._steps_done(), content | self.trainer.state_dict(), keep)
         self.world.barrier()
 
-    def _resume(self, longer: bool) -> None:
-        latest = checkpoints.load_latest(self.folder)
+    def _resume(self) -> None:
+        latest = checkpoints.load_latest(self.folder, self._check)
         if latest is None:
-            if longer:
+            if self.longer:
                 raise TrainingError(f"{self.folder} has no checkpoint, from which a finished run could be continued")
             return
-        path, content = latest
-        check_identity(path, content["run"], self.identity, longer)
+        _, content = latest
         self.trainer.load_state_dict(content)
         self.position, self.log.lines = Position(**content["position"]), content["lines"]
+
+    def _check(self, path: Path, content: dict[str, Any]) -> None:
+        """Check the content of a checkpoint.
+
+        Raises:
+            SchemaError: It is damaged.
+            TrainingError: It is of another run.
+        """
+        if not {"run", "position", "lines"} <= content.keys():
+            raise SchemaError("is no checkpoint of a run")
+        check_identity(path, to_type(dict[str, Any], content["run"]), self.identity, self.longer)
+        position = to_type(Position, content["position"])
+        done = position.epoch * self.steps_per_epoch + position.step
+        if not (0 <= position.step < self.steps_per_epoch and 0 <= done <= self.steps_per_epoch * self.recipe.epochs):
+            raise SchemaError(f"has step {position.step} of epoch {position.epoch}, which the run does not have")
+        if path.name != checkpoints.file_name(done) or position.seconds < 0:
+            raise SchemaError("has another step than its name says")
+        if not -1 <= position.best_epoch < max(position.epoch, 1):
+            raise SchemaError("has its best epoch in the future")
+        check_lines(content["lines"], position.epoch)
+        self.trainer.check(content)
 
     def _steps_done(self) -> int:
         return self.position.epoch * self.steps_per_epoch + self.position.step

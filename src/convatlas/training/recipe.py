@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from convatlas.base.errors import TrainingError, unknown
+from convatlas.base.files.reading import reason
+from convatlas.base.files.structured import SchemaError, read_toml, shortened
 
 OPTIMIZERS = ("sgd", "nesterov", "adamw")
 SCHEDULES = ("constant", "cosine", "onecycle", "step")
 LOSSES = ("auto", "cross_entropy", "mse", "map", "net")
 PRECISIONS = ("none", "bfloat16", "float16")
 WEIGHTINGS = ("none", "balanced")
+MOST, LARGEST = 10**9, 1e9
+"""Largest whole number, and largest number, that a setting may have; the seed may be larger."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,9 @@ class Recipe:
         for name, least in at_least.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise TrainingError(f"{name} is a whole number from {least} up; got {value!r}")
+                raise TrainingError(f"{name} is a whole number from {least} up; got {shortened(value)}")
+            if name != "seed" and value > MOST:
+                raise TrainingError(f"{name} is a whole number up to {MOST:,}; got {shortened(value)}")
         for name in ("lr", "decay_epochs", "decay_rate", "layer_decay", "scale"):
             self._check(name, getattr(self, name), "above 0", getattr(self, name) > 0)
         for name in ("weight_decay", "warmup_epochs", "min_lr", "clip_grad", "mixup", "cutmix", "distort"):
@@ -125,16 +129,17 @@ class Recipe:
         for name in ("hflip", "scale", "layer_decay"):
             self._check(name, getattr(self, name), "at most 1", 0 <= getattr(self, name) <= 1)
         if not all(isinstance(name, str) for name in self.freeze):
-            raise TrainingError(f"freeze is a list of names of modules; got {list(self.freeze)!r}")
+            raise TrainingError(f"freeze is a list of names of modules; got {shortened(list(self.freeze))}")
         if self.aa > 30:
-            raise TrainingError(f"aa is RandAugment's magnitude, 1 to 30, or 0 for none; got {self.aa}")
+            raise TrainingError(f"aa is RandAugment's magnitude, 1 to 30, or 0 for none; got {shortened(self.aa)}")
         if self.seed >= 2**63:
-            raise TrainingError(f"seed is below 2^63; got {self.seed}")
+            raise TrainingError(f"seed is below 2^63; got {shortened(self.seed)}")
 
     @staticmethod
     def _check(name: str, value: float, allowed: str, good: bool) -> None:
-        if not math.isfinite(value) or not good:
-            raise TrainingError(f"{name} is a number {allowed}; got {value!r}")
+        # Not with `math.isfinite`, which a very long number breaks.
+        if not abs(value) <= LARGEST or not good:
+            raise TrainingError(f"{name} is a number {allowed}; got {shortened(value)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return all settings as plain values; `from_dict` is the inverse."""
@@ -155,7 +160,9 @@ class Recipe:
             expected = type(known[name].default)
             valid = isinstance(value, list | tuple) if expected is tuple else isinstance(value, expected)
             if not valid and not (expected is float and type(value) is int):
-                raise TrainingError(f"{name} is of type {expected.__name__}, as {known[name].default!r}; got {value!r}")
+                raise TrainingError(
+                    f"{name} is of type {expected.__name__}, as {known[name].default!r}; got {shortened(value)}"
+                )
         settings: dict[str, Any] = {name: tuple(value) if name == "freeze" else value for name, value in data.items()}
         return cls(**settings)
 
@@ -167,6 +174,6 @@ def read_settings(path: str | Path) -> dict[str, Any]:
         TrainingError: The file cannot be read, or is not TOML.
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise TrainingError(f"{path} cannot be read as settings ({error})") from None
+        return read_toml(path)
+    except (OSError, SchemaError) as error:
+        raise TrainingError(f"{path} cannot be read as settings ({reason(error)})") from None

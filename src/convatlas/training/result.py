@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Any, Self
 from torch import nn
 
 from convatlas.base.errors import TrainingError
+from convatlas.base.files.reading import reason
+from convatlas.base.files.structured import SchemaError, read_json, to_type
 from convatlas.base.fingerprint import fingerprint
-from convatlas.base.records import Provenance, Record
+from convatlas.base.records import Record
 from convatlas.training.data.splits import Splits
 from convatlas.weights.lineage import Lineage
 from convatlas.weights.user_weights import UserLineage
@@ -71,13 +72,22 @@ class TrainingResult(Record):
             TrainingError: The file is damaged.
         """
         try:
-            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            provenance = Provenance(**data.pop("made"))
-            matrix = data.pop("confusion")
-            confusion = None if matrix is None else tuple(map(tuple, matrix))
-            return cls(made=provenance, confusion=confusion, classes=tuple(data.pop("classes")), **data)
-        except (OSError, ValueError, KeyError, TypeError):
-            raise TrainingError(f"{path} is damaged: not the result of a training") from None
+            result = to_type(cls, read_json(path))
+            result.check()
+            return result
+        except (OSError, SchemaError) as error:
+            raise TrainingError(f"{path} is not the result of a training: it {reason(error)}") from None
+
+    def check(self) -> None:
+        """Check that the figures fit each other; raise a SchemaError if they do not."""
+        rates = [rate for rate in (self.validation_top1, self.test_top1) if rate is not None]
+        count, matrix = len(self.classes), self.confusion
+        if not 1 <= self.epoch <= self.epochs or not self.epochs <= self.steps or self.seconds < 0:
+            raise SchemaError("has numbers of epochs and steps that contradict each other")
+        if not all(0 <= rate <= 100 for rate in rates):
+            raise SchemaError("has accuracies that are no percentages")
+        if matrix is not None and (len(matrix) != count or any(len(row) != count or min(row) < 0 for row in matrix)):
+            raise SchemaError(f"has a confusion matrix that does not fit its {count} classes")
 
 
 def trained_lineage(net: nn.Module, result: TrainingResult, data: Splits) -> Lineage:

@@ -13,7 +13,9 @@ import torch
 from torch import nn
 
 from convatlas.base.atomic import write_bytes
-from convatlas.base.errors import TrainingError
+from convatlas.base.errors import TrainingError, WeightsError
+from convatlas.base.files.reading import read_bytes
+from convatlas.base.files.structured import SchemaError, parse_json, shortened, to_type
 from convatlas.base.fingerprint import fingerprint
 from convatlas.base.locking import owned
 from convatlas.nets.net import Net
@@ -22,6 +24,8 @@ from convatlas.training.recipe import Recipe
 from convatlas.training.result import TrainingResult
 from convatlas.weights import user_weights
 from convatlas.weights.formats import native
+from convatlas.weights.formats.state_io import check_fit
+from convatlas.weights.lineage import Lineage
 from convatlas.weights.user_weights import UserLineage, adopt, lineage_of
 
 CHECKPOINTS = "checkpoint-*.pt"
@@ -66,7 +70,9 @@ def check_identity(path: Path, stored: Mapping[str, Any], current: Mapping[str, 
     for name in current:
         fewer = name == "epochs" and longer and isinstance(stored.get(name), int) and stored[name] < current[name]
         if stored.get(name) != current[name] and not fewer:
-            raise TrainingError(f"{path} is of another run: its {name} is {stored.get(name)!r}, not {current[name]!r}")
+            raise TrainingError(
+                f"{path} is of another run: its {name} is {shortened(stored.get(name))}, not {shortened(current[name])}"
+            )
 
 
 def read_identity(folder: Path) -> dict[str, Any]:
@@ -76,19 +82,22 @@ def read_identity(folder: Path) -> dict[str, Any]:
         TrainingError: run.json cannot be read.
     """
     lines = read_lines(folder / "run.json")
-    if not lines or not isinstance(lines[0], dict):
+    if not lines:
         raise TrainingError(f"{folder / 'run.json'}, which identifies the run, is damaged or missing")
     return lines[0]
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """Lines of a JSON lines file, up to the first damaged one; empty if there is no such file."""
-    lines = []
-    for line in path.read_bytes().splitlines() if path.exists() else []:
-        try:
-            lines.append(json.loads(line))
-        except ValueError:
-            break
+    lines: list[dict[str, Any]] = []
+    try:
+        for line in read_bytes(path).splitlines():
+            lines.append(to_type(dict[str, Any], parse_json(line)))
+    except FileNotFoundError:
+        return []
+    # What follows a damaged line is not read.
+    except (OSError, SchemaError):
+        pass
     return lines
 
 
@@ -124,20 +133,24 @@ def load_weights(net: nn.Module, folder: Path) -> None:
     """Load the weights of a finished run, and their lineage, into its net.
 
     Raises:
-        WeightsError: The file is damaged.
+        WeightsError: The file is damaged, or holds another net.
     """
     path = folder / "weights.safetensors"
-    if not isinstance(net, Net):
-        weights, lineage = user_weights.read(path)
-        net.load_state_dict(weights)
-        if lineage is not None:
-            adopt(net, lineage)
-    else:
+    lineage: Lineage | None
+    if isinstance(net, Net):
         weights, described = native.read(path)
-        net.load_state_dict(weights)
-        if described is not None:
-            net.lineage = described.lineage
+        lineage = None if described is None else described.lineage
+    else:
+        weights, lineage = user_weights.read(path)
+    check_fit(weights, net.state_dict(), f"the weights in {path}")
+    net.load_state_dict(weights)
     net.eval()
+    if lineage is not None and lineage.hash != fingerprint(net.state_dict()):
+        raise WeightsError(f"{path} is damaged: its weights are not those that were trained")
+    if isinstance(net, Net):
+        net.lineage = lineage
+    elif isinstance(lineage, UserLineage):
+        adopt(net, lineage)
 
 
 def write_file(path: Path, data: bytes) -> None:

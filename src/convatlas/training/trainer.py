@@ -17,6 +17,7 @@ from convatlas.base.fingerprint import fingerprint
 from convatlas.base.memory_format import to_channels_last
 from convatlas.base.untouched import untouched
 from convatlas.nets.net import Net
+from convatlas.training.checkpoint_check import check_state
 from convatlas.training.data.dataset import ImageDataset
 from convatlas.training.data.loader import Batch
 from convatlas.training.data.splits import Splits
@@ -160,6 +161,11 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
         }
+
+    def check(self, state: dict[str, Any]) -> None:
+        """Check that a state from a file is one of this run; raise a SchemaError if it is not."""
+        trained = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        check_state(state, self.state_dict(), trained)
 
     def load_weights(self, state: dict[str, Any]) -> None:
         """Load the weights and their moving average from a state."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convatlas.base.errors import ConvAtlasError, WeightsError
+from convatlas.base.files.structured import parse_json
 from convatlas.catalogue.lineages import Weights
 from convatlas.images.darknet import KINDS, DarknetPreprocessing
 from convatlas.images.decoding import Source, read
@@ -73,7 +74,7 @@ class Lineage:
             WeightsError: The text is not such JSON.
         """
         try:
-            data: dict[str, Any] = json.loads(text)
+            data: dict[str, Any] = parse_json(text)
             fields = {field.name: data.pop(field.name) for field in dataclasses.fields(cls)}
             names, settings = fields.pop("class_names"), fields.pop("preprocessing")
             kind = DarknetPreprocessing if "kind" in settings else Preprocessing

@@ -6,12 +6,12 @@ import codecs
 import csv
 import io
 import os
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from convatlas.base.errors import ImageError, printable
+from convatlas.base.files.reading import TABLE, read_bytes
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 """Accepted separators, the preferred one first."""
@@ -32,10 +32,7 @@ def read_text(path: str | Path, kind: str, any_bytes: bool = False) -> str:
         ImageError: The file does not exist, is no ordinary file, or is not such text.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            # Reading a pipe or a device may wait, or yield data, without end.
-            raise ValueError("it is not an ordinary file")
-        data = Path(path).read_bytes()
+        data = read_bytes(path, TABLE)
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not any_bytes:
             return data.decode("utf-16")
         text = data.removeprefix(codecs.BOM_UTF8)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+import reprlib
 import sys
 import tomllib
 import types
@@ -156,8 +157,6 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 def shortened(value: object) -> str:
     """Return a value of a file as a short text, however large it is."""
-    if isinstance(value, dict | list):
-        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value):,}"
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
+    if isinstance(value, int) and value.bit_length() > 200:
         return "a very long number"
-    return f"{value!r:.60}"
+    return reprlib.repr(value)[:100]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from convatlas.base import atomic
 from convatlas.base.errors import StoreError
+from convatlas.base.files.structured import to_type
 from convatlas.base.store.http import TransientError, describe, get
 from convatlas.base.store.progress import ProgressCallback
 
@@ -171,7 +172,7 @@ def _partial(part: Path, url: str) -> tuple[Version | None, int]:
     """The version of which `part` has the beginning, and its number of bytes; (None, 0) if it cannot be resumed."""
     try:
         status = part.lstat()
-        version = Version(**atomic.read_json(_note(part)))
+        version = to_type(Version, atomic.read_json(_note(part)))
         fits = version.url == url and version.condition and (version.total is None or status.st_size <= version.total)
     except (OSError, ValueError, TypeError, AttributeError):
         return None, 0

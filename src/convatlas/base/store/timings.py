@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
-from convatlas.base.locking import locked
+from convatlas.base.locking import locked, unusable
 from convatlas.base.machine import cpu
 from convatlas.base.store.kept import read_json, write_json
 from convatlas.base.store.remote import home
@@ -19,19 +19,27 @@ def add_times(rows: Sequence[Mapping[str, Any]]) -> None:
 
     Args:
         rows: Times; "net", "size", "batch", "engine" and "precision" make a cell, `best_times` reads "milliseconds".
+
+    Raises:
+        StoreError: The store cannot be written.
     """
     path = home() / FILE
     with locked(path):
         try:
             before = read_json(path)
         except (OSError, ValueError):
-            before = []
+            before = None
         fresh = [{**row, "cpu": cpu()} for row in rows]
         replaced = {_cell(row) for row in fresh}
         kept = [
-            row for row in before if isinstance(row, dict) and row.get("cpu") == cpu() and _cell(row) not in replaced
+            row
+            for row in (before if isinstance(before, list) else [])
+            if isinstance(row, dict) and row.get("cpu") == cpu() and _cell(row) not in replaced
         ]
-        write_json(path, [*kept, *fresh])
+        try:
+            write_json(path, [*kept, *fresh])
+        except OSError as error:
+            raise unusable(path, error) from None
 
 
 def best_times() -> dict[str, dict[int, float]]:
@@ -55,4 +63,5 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 
 
 def _cell(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row.get(name) for name in ("net", "size", "batch", "engine", "precision"))
+    # As text, since a damaged row may hold anything.
+    return tuple(str(row.get(name)) for name in ("net", "size", "batch", "engine", "precision"))

@@ -91,7 +91,7 @@ def _pins(path: Path) -> dict[str, str]:
         pins = atomic.read_json(path)
     except FileNotFoundError:
         return {}
-    except ValueError:
+    except (OSError, ValueError):
         pins = None
     if not isinstance(pins, dict) or not all(isinstance(pin, str) for pin in pins.values()):
         raise StoreError(f"{path} is damaged: it must be a JSON object from addresses to sha256; repair or delete it")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from convatlas.base.errors import ConvAtlasError, WeightsError
+from convatlas.base.files.structured import parse_json
 from convatlas.engines.probabilities import probability_map_of
 from convatlas.weights.lineage import Lineage
 
@@ -70,11 +71,11 @@ class Description:
                 )
             lineage = None
             if "lineage" in metadata:
-                values = json.loads(metadata["lineage"])
-                values["class_names"] = json.loads(metadata["labels"])
-                values["preprocessing"] = json.loads(metadata["preprocessing"])
+                values = parse_json(metadata["lineage"])
+                values["class_names"] = parse_json(metadata["labels"])
+                values["preprocessing"] = parse_json(metadata["preprocessing"])
                 lineage = Lineage.from_json(json.dumps(values))
-            shape = tuple(int(side) for side in json.loads(metadata["shape"]))
+            shape = tuple(int(side) for side in parse_json(metadata["shape"]))
             return cls(metadata["net"], metadata["output_kind"], metadata["probabilities"], shape, lineage)
         except WeightsError:
             raise

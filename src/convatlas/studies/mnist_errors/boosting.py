@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.base.errors import TrainingError
+from convatlas.base.files.torch_files import TorchFileError, read_torch
 from convatlas.base.fingerprint import fingerprint
 from convatlas.nets.build import build
 from convatlas.nets.families.lenet import BoostedLeNet
@@ -119,9 +121,11 @@ def train_boosted(
 
 def _load_or_find(train: InMemoryDataset, nets: Sequence[nn.Module], count: int, path: Path) -> tuple[Tensor, Tensor]:
     """Load hard photos and labels from `path`, or find and save them there, so that a resumed run need not search."""
-    if path.exists():
-        photos, labels = torch.load(path, weights_only=True)
-        return photos, labels
+    # What is damaged is searched for again.
+    with suppress(OSError, TorchFileError):
+        match read_torch(path):
+            case (Tensor() as photos, Tensor() as labels) if photos.ndim == 4 and labels.shape == photos.shape[:1]:
+                return photos, labels
     photos, labels = find_hard_photos(train, nets, count)
     data = io.BytesIO()
     torch.save((photos, labels), data)

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from convatlas.base.errors import TrainingError, unknown
+from convatlas.base.files.reading import reason
+from convatlas.base.files.structured import SchemaError, read_json, to_type
 from convatlas.nets.build import build
-from convatlas.studies.mnist_errors.boosting import HARD_PHOTOS, train_boosted
+from convatlas.studies.mnist_errors.boosting import HARD_PHOTOS, OperatingPoint, train_boosted
 from convatlas.studies.mnist_errors.rows import PROTOCOLS, ROWS, Row
 from convatlas.training.data.splits import load_splits
 from convatlas.training.loop import fit
+from convatlas.training.result import TrainingResult
 from convatlas.training.run_folder import write_file
 from convatlas.weights.formats import native
 
@@ -44,6 +47,20 @@ class Task:
     def folder(self, output: Path) -> Path:
         """Folder of the run below `output`."""
         return output / f"{self.key}-{self.protocol}-{self.seed}{'-quick' if self.quick else ''}"
+
+
+def _stored(path: Path) -> dict[str, Any]:
+    """Read the outcome of a finished run; raise a TrainingError if the file is damaged."""
+    try:
+        outcome = to_type(dict[str, Any], read_json(path))
+        to_type(float, outcome.get("error"))
+        to_type(float, outcome.get("seconds"))
+        to_type(tuple[str, ...], outcome.get("sha256"))
+        to_type(tuple[OperatingPoint, ...], outcome.get("curve", []))
+        to_type(tuple[float, ...], outcome.get("nets", []))
+        return outcome
+    except (OSError, SchemaError) as error:
+        raise TrainingError(f"{path} is damaged: it {reason(error)}; delete it, and the run is repeated") from None
 
 
 def list_tasks(quick: bool, seeds: int, rows: Sequence[str]) -> list[Task]:
@@ -78,7 +95,7 @@ def run(task: Task, output: Path) -> dict[str, Any]:
         "genes": genes,
     }
     if path.exists():
-        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        stored = _stored(path)
         if {name: stored.get(name) for name in settings} != settings:
             raise TrainingError(f"{folder} holds a run of another recipe; move it away")
         return stored
@@ -88,14 +105,14 @@ def run(task: Task, output: Path) -> dict[str, Any]:
     if is_boosted:
         hard_photos = QUICK_HARD_PHOTOS if task.quick else HARD_PHOTOS
         boosted, curve = train_boosted(data, recipe, genes, folder, hard_photos, redistort=task.protocol == "modern")
-        results = [json.loads((folder / f"net{number}" / "result.json").read_text()) for number in (1, 2, 3)]
+        results = [TrainingResult.read(folder / f"net{number}" / "result.json") for number in (1, 2, 3)]
         outcome = {
             # With all three nets on every digit, as in the paper.
             "error": curve[-1].error,
-            "nets": [100 - result["test_top1"] for result in results],
+            "nets": [100 - (result.test_top1 or 0.0) for result in results],
             "curve": [asdict(point) for point in curve],
-            "seconds": sum(result["seconds"] for result in results),
-            "sha256": [result["sha256"] for result in results],
+            "seconds": sum(result.seconds for result in results),
+            "sha256": [result.sha256 for result in results],
         }
         weights = {name: value.clone() for name, value in boosted.state_dict().items()}
         native.write(weights, native.describe(boosted), folder / "weights.safetensors")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from convatlas.base.errors import TrainingError
-from convatlas.base.records import Provenance
+from convatlas.base.files.reading import reason
+from convatlas.base.files.structured import SchemaError, read_json, to_type
 from convatlas.base.tables import Column, Table
 from convatlas.catalogue.cards import find_card
 from convatlas.studies.mnist_errors.rows import PROTOCOLS, ROWS, Row
@@ -81,11 +81,11 @@ class ErrorTable(StudyResult):
             TrainingError: The file cannot be read, or is not such a table.
         """
         try:
-            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            provenance, rows = Provenance(**data.pop("made")), tuple(data.pop("rows"))
-            return cls(made=provenance, rows=rows, **data)
-        except (OSError, ValueError, KeyError, TypeError):
-            raise TrainingError(f"{path} is not an error table of `convatlas reproduce errors`") from None
+            return to_type(cls, read_json(path))
+        except (OSError, SchemaError) as error:
+            raise TrainingError(
+                f"{path} is not an error table of `convatlas reproduce errors`: it {reason(error)}"
+            ) from None
 
 
 def mean_curve(curves: Sequence[Sequence[Mapping[str, float]]]) -> list[dict[str, float]]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError, WeightsError, printable
+from convatlas.base.files.structured import parse_json
 from convatlas.catalogue.cards import find_card
 from convatlas.genes.gene import Gene
 from convatlas.genes.regularization import StochasticDepth
@@ -177,7 +178,7 @@ TYPES = {"net": str, "follows": str, "genes": dict, "classes": int, "channels": 
 def _description(metadata: Mapping[str, str], path: Path) -> Description:
     """Read the description in a file's metadata; `check` builds the net from it."""
     try:
-        data = json.loads(metadata["net"])
+        data = parse_json(metadata["net"])
         lineage = Lineage.from_json(metadata["lineage"]) if "lineage" in metadata else None
         if {name: type(value) for name, value in data.items()} != TYPES or list(map(type, data["size"])) != [int, int]:
             raise ValueError

@@ -6,15 +6,16 @@ import contextlib
 import io
 import itertools
 import mmap
-import zipfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
 from convatlas.base.errors import WeightsError, printable
+from convatlas.base.files.archive import ArchiveError, open_archive
+from convatlas.base.files.reading import WEIGHTS, check_file
 
 MEMBER = "model.weights.h5"
 """Member of a `.keras` archive that holds the weights."""
@@ -40,6 +41,8 @@ def open_root(path: Path) -> Iterator[h5py.Group]:
     Any error inside the `with` block is raised as a `WeightsError` of one line that names the file.
     """
     try:
+        # HDF5 would wait for ever for a pipe.
+        check_file(path, WEIGHTS)
         with h5py.File(_archived(path) if path.suffix.lower() == ".keras" else path, "r") as root:
             yield root
     except WeightsError as error:
@@ -51,15 +54,13 @@ def open_root(path: Path) -> Iterator[h5py.Group]:
 
 def _archived(path: Path) -> io.BytesIO:
     """Read the weights in a `.keras` archive; compressed members are refused, since Keras never compresses."""
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            if entry.compress_type != zipfile.ZIP_STORED:
-                raise WeightsError("is compressed, as Keras' archives are not")
-            if entry.filename.startswith(("/", "\\")) or ".." in PurePosixPath(entry.filename.replace("\\", "/")).parts:
-                raise WeightsError(f"has a member outside of the archive, {entry.filename}")
-        if MEMBER not in archive.namelist():
-            raise WeightsError(f"holds no {MEMBER}: save it with Keras' weights_format='h5'")
-        return io.BytesIO(archive.read(MEMBER))
+    try:
+        with open_archive(path) as archive:
+            if MEMBER not in archive:
+                raise WeightsError(f"holds no {MEMBER}: save it with Keras' weights_format='h5'")
+            return io.BytesIO(archive.read(MEMBER))
+    except ArchiveError as error:
+        raise WeightsError(f"is damaged: it {error}") from None
 
 
 def object_at(group: h5py.Group, name: str) -> Any:
