@@ -225,7 +225,9 @@ LARGE = {
     )
 } | {
     f"timm:{name}": lambda name=name: timm.create_model(name)
-    for name in ("coat_tiny", "maxvit_tiny_rw_224", "sequencer2d_s", "xcit_nano_12_p16_224", "test_efficientnet")
+    for name in ("coat_tiny", "maxvit_tiny_rw_224", "sequencer2d_s", "xcit_nano_12_p16_224", "gcvit_xxtiny",
+        "crossvit_tiny_240", "tnt_s_patch16_224", "swiftformer_xs",
+    )
 }  # fmt: skip
 
 

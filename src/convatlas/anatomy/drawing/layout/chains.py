@@ -92,7 +92,8 @@ def enter(canvas: Canvas, joint: Joint, start: tuple[float, float], at: tuple[fl
         return
     if joint.bar or abs(level - y) < 0.1:
         canvas.line((x, level), (left, level), arrow=True)
-    elif joint.box:
+    elif joint.box or abs(level - y) < 11:
+        # A circle is entered from the left by what arrives at its height.
         canvas.line((x, level), (left - JOIN / 2, level), (left - JOIN / 2, y), (left, y), arrow=True)
     else:
         middle = left + joint.core / 2

@@ -126,7 +126,7 @@ class Joint:
 
     def __init__(self, unit: Unit, above: float, below: float, tag: str = ""):
         self.unit, self.tag, self.shape = unit, tag, unit.shape
-        self.box = UnitBox(Unit(unit.layers, unit.text, unit.locus)) if unit.text else None
+        self.box = UnitBox(Unit(unit.layers, unit.text, unit.locus), tag) if unit.text else None
         self.bar = unit.sign == "concat"
         self.core = self.box.width if self.box else 16.0 if self.bar else 18.0
         self.after = _strips_width(unit.after)
@@ -156,7 +156,7 @@ class Joint:
         if self.unit.after:
             canvas.line((x + self.core, y), (x + self.core + 4, y))
             shapes += _strips(self.unit.after, x + self.core + 4, y - STRIP / 2, self.after)
-        if self.tag:
+        if self.tag and not self.box:
             shapes += tag(self.tag, x + self.width, y - (self.above if self.bar else 16))
         if shapes:
             canvas.front.append(Group(tuple(shapes), canvas.titled(self.unit.layers), self.unit.layers))

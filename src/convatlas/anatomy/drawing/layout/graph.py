@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import ceil
+from string import ascii_lowercase
 
 from convatlas.anatomy.drawing.layout.canvas import Canvas
 from convatlas.anatomy.drawing.layout.chains import JOIN, ChainLayout, enter
-from convatlas.anatomy.drawing.layout.elements import GAP, EntryBox, Joint
+from convatlas.anatomy.drawing.layout.elements import GAP, SMALL, EntryBox, Joint
 from convatlas.anatomy.drawing.sketch.pieces import Unit
 from convatlas.anatomy.measure.records import Shape
+from convatlas.pictures.shapes import GREY, PAPER, Disc, Text
+from convatlas.pictures.shapes import Shape as Drawn
 
 SPREAD = 40.0
 """Distance of columns, where edges cross."""
@@ -32,7 +36,11 @@ class Place:
 
 
 class GraphLayout:
-    """A graph with the joint that its ends lead to; -1 among a node's inputs is the graph's input."""
+    """A graph with the joint that its ends lead to; -1 among a node's inputs is the graph's input.
+
+    A graph that is wider than `WIDEST` has its columns in bands below one another; marks at the end of a band and at
+    the beginning of the next one stand for the edges between them.
+    """
 
     def __init__(
         self,
@@ -51,38 +59,114 @@ class GraphLayout:
         self.last = [self.places[at].y for at in self.columns[-1]]
         self.joint = Joint(joint, 10 - min(self.last), 10 + max(self.last), tag)
         self.shape = joint.shape or before
-        self.width = sum(self.wide) + SPREAD * len(self.wide) + JOIN + self.joint.width
-        tops = [place.y - place.above for place in self.places]
-        bottoms = [place.y + place.below for place in self.places]
-        self.above = max(self.joint.above, -min(tops))
-        self.below = max(self.joint.below, max(bottoms))
+        self.bands = _bands(self.wide)
+        self.marks = [self._marks(band[0]) if at else [] for at, band in enumerate(self.bands)]
+        sizes = [sum(self.wide[at] + SPREAD for at in band) for band in self.bands]
+        sizes[-1] += JOIN + self.joint.width
+        many = len(self.bands) > 1
+        self.width = max(sizes) + (2 * MARK + TURN if many else 0)
+        self.levels = [0.0]
+        extents = [self._extent(band, at) for at, band in enumerate(self.bands)]
+        for (_, below), (above, _) in pairwise(extents):
+            self.levels.append(self.levels[-1] + below + 2 * GAP + above)
+        self.above, self.below = extents[0][0], self.levels[-1] + extents[-1][1]
+
+    def _extent(self, band: Sequence[int], number: int) -> tuple[float, float]:
+        """Return the height of a band above and below the level of its graph."""
+        final = number == len(self.bands) - 1
+        places = [self.places[at] for column in band for at in self.columns[column]]
+        places += [self.places[at] for at in self.columns[-1]] if final else []
+        marks = [level for _, level in self.marks[number]]
+        tops = [*(place.y - place.above for place in places), *(level - 9 for level in marks)]
+        bottoms = [*(place.y + place.below for place in places), *(level + 9 for level in marks)]
+        least = (self.joint.above, self.joint.below) if final else (0.0, 0.0)
+        return max(least[0], -min(tops)), max(least[1], max(bottoms))
+
+    def _marks(self, column: int) -> list[tuple[int, float]]:
+        """Return the places before a column that lead into it, with the levels of their marks, none on another."""
+        readers: dict[int, list[float]] = {}
+        for at in self.columns[column]:
+            for feed in self.places[at].feeds:
+                readers.setdefault(feed, []).append(self.places[at].y)
+        means = sorted((sum(levels) / len(levels), feed) for feed, levels in readers.items())
+        result: list[tuple[int, float]] = []
+        for level, feed in means:
+            result.append((feed, max(level, result[-1][1] + 20 if result else level)))
+        return result
 
     def paint(self, canvas: Canvas, x: float, y: float) -> None:
         """See `Element`."""
-        lefts = [x]
-        for wide in self.wide:
-            lefts.append(lefts[-1] + wide + SPREAD)
-        for column, left in zip(self.columns[1:], lefts[1:], strict=True):
-            for at in column:
-                place = self.places[at]
-                for before in place.feeds:
-                    self._line(canvas, self.places[before], place, lefts, y)
-                if place.node is not None:
-                    self.nodes[place.node].paint(canvas, left, y + place.y)
-        for at in self.columns[0]:
-            place = self.places[at]
-            if place.node is not None:
-                self.nodes[place.node].paint(canvas, x, y + place.y)
-        joint = lefts[-1] + JOIN
-        self.joint.paint(canvas, joint, y)
-        for level in self.last:
-            enter(canvas, self.joint, (lefts[-1], y + level), (joint, y))
+        letters: dict[int, str] = {}
+        for number, band in enumerate(self.bands):
+            left, level = x + (MARK if number else 0), y + self.levels[number]
+            lefts = {}
+            for column in band:
+                lefts[column] = left
+                left += self.wide[column] + SPREAD
+            for feed, mark in self.marks[number]:
+                canvas.front += letter(letters[feed], x + 8, level + mark)
+            for column in band:
+                for at in self.columns[column]:
+                    place = self.places[at]
+                    for feed in place.feeds:
+                        before = self.places[feed]
+                        if before.column in lefts:
+                            end = lefts[column] - SPREAD
+                            canvas.line(
+                                (lefts[before.column] + before.width, level + before.y), (end, level + before.y)
+                            )
+                            start = end, level + before.y
+                        else:
+                            start = x + 16, level + dict(self.marks[number])[feed]
+                        canvas.curve(start, (lefts[column], level + place.y), arrow=place.node is not None)
+                    if place.node is not None:
+                        self.nodes[place.node].paint(canvas, lefts[column], level + place.y)
+            if number + 1 < len(self.bands):
+                for feed, _ in self.marks[number + 1]:
+                    letters[feed] = ascii_lowercase[len(letters) % 26]
+                    before = self.places[feed]
+                    at_end = level + before.y
+                    canvas.line((lefts[before.column] + before.width, at_end), (left - SPREAD / 2, at_end))
+                    canvas.front += letter(letters[feed], left - SPREAD / 2 + 8, at_end)
+        joint = left + JOIN
+        self.joint.paint(canvas, joint, level)
+        for at in self.columns[-1]:
+            for feed in self.places[at].feeds:
+                before, end = self.places[feed], self.places[at]
+                canvas.line((lefts[before.column] + before.width, level + before.y), (left - SPREAD, level + before.y))
+                canvas.curve((left - SPREAD, level + before.y), (left, level + end.y))
+        for own in self.last:
+            enter(canvas, self.joint, (left, level + own), (joint, level))
+        if len(self.bands) > 1 and not self.joint.open:
+            right = x + self.width - TURN / 2
+            canvas.line((joint + self.joint.width, level), (right, level), (right, y), (x + self.width, y))
 
-    def _line(self, canvas: Canvas, before: Place, after: Place, lefts: Sequence[float], y: float) -> None:
-        """Draw an edge: from the end of a node, level through its column, then over to the next one."""
-        left, right = lefts[before.column], lefts[before.column + 1]
-        canvas.line((left + before.width, y + before.y), (right - SPREAD, y + before.y))
-        canvas.curve((right - SPREAD, y + before.y), (right, y + after.y), arrow=after.node is not None)
+
+MARK, TURN = 34.0, 12.0
+"""Room for marks beside a band, and for the line that leads from the last band to the height of the first."""
+
+WIDEST = 1900.0
+"""Width of the widest band."""
+
+
+def _bands(wide: Sequence[float]) -> list[list[int]]:
+    """Return the columns in bands that are no wider than `WIDEST`, about equally wide."""
+    total = sum(wide) + SPREAD * len(wide)
+    room = total / ceil(total / WIDEST)
+    bands: list[list[int]] = [[]]
+    size = 0.0
+    for column, width in enumerate(wide):
+        if bands[-1] and size + width + SPREAD > room + 1:
+            bands.append([])
+            size = 0.0
+        bands[-1].append(column)
+        size += width + SPREAD
+    return bands
+
+
+def letter(text: str, x: float, y: float) -> list[Drawn]:
+    """Return a mark around (x, y)."""
+    return [Disc(x, y, 8, PAPER, GREY), Text(x, y + 3.3, text, SMALL, anchor="middle", fill=GREY)]
 
 
 def _placed(
