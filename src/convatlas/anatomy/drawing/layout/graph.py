@@ -132,9 +132,9 @@ class GraphLayout:
         self.joint.paint(canvas, joint, level)
         for at in self.columns[-1]:
             for feed in self.places[at].feeds:
-                before, end = self.places[feed], self.places[at]
+                before, last = self.places[feed], self.places[at]
                 canvas.line((lefts[before.column] + before.width, level + before.y), (left - SPREAD, level + before.y))
-                canvas.curve((left - SPREAD, level + before.y), (left, level + end.y))
+                canvas.curve((left - SPREAD, level + before.y), (left, level + last.y))
         for own in self.last:
             enter(canvas, self.joint, (left, level + own), (joint, level))
         if len(self.bands) > 1 and not self.joint.open:
