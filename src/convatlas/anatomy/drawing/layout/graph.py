@@ -63,8 +63,8 @@ class GraphLayout:
         self.marks = [self._marks(band[0]) if at else [] for at, band in enumerate(self.bands)]
         sizes = [sum(self.wide[at] + SPREAD for at in band) for band in self.bands]
         sizes[-1] += JOIN + self.joint.width
-        many = len(self.bands) > 1
-        self.width = max(sizes) + (2 * MARK + TURN if many else 0)
+        divided = len(self.bands) > 1
+        self.width = max(sizes) + (2 * MARK + TURN if divided else 0)
         self.levels = [0.0]
         extents = [self._extent(band, at) for at, band in enumerate(self.bands)]
         for (_, below), (above, _) in pairwise(extents):
@@ -123,7 +123,8 @@ class GraphLayout:
                         self.nodes[place.node].paint(canvas, lefts[column], level + place.y)
             if number + 1 < len(self.bands):
                 for feed, _ in self.marks[number + 1]:
-                    letters[feed] = ascii_lowercase[len(letters) % 26]
+                    again, at_letter = divmod(len(letters), 26)
+                    letters[feed] = ascii_lowercase[at_letter] + (str(again) if again else "")
                     before = self.places[feed]
                     at_end = level + before.y
                     canvas.line((lefts[before.column] + before.width, at_end), (left - SPREAD / 2, at_end))
