@@ -167,6 +167,26 @@ def test_shuffles_are_no_views() -> None:
     assert layers[-1].output == (32, 8, 8)
 
 
+class Mixed(nn.Module):
+    """A convolution whose map is read with its channels last, and a normalization of all tokens of the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.dense, self.norm = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(6, 6), nn.BatchNorm1d(6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.dense(self.conv(x).permute(0, 2, 3, 1))  # (N, H, W, 6)
+        y = self.norm(y.flatten(0, 2)).view_as(y).permute(0, 3, 1, 2)
+        return F.interpolate(y, scale_factor=2)
+
+
+def test_widths_are_numbers_of_channels() -> None:
+    anatomy = ca.measure(Mixed(), size=(12, 8))
+    words = Words(anatomy)
+    assert [str(words.word(number)) for number in words.layers] == ["c3-6b", "dense-6b", "bn", "interpolate"]
+    assert {"12×8×6", "24×16×6"} <= set(" ".join(said(anatomy)).split())
+
+
 class Scaled(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -87,7 +87,8 @@ def _restored(layers: Sequence[Layer], sides: dict[int, int | None]) -> list[Lay
     The sides of these layers are changed in `sides`.
     """
     readers = Counter(number for layer in layers for number in layer.inputs)
-    shapes = {layer.number: layer.output for layer in layers}
+    # The output of a window is a map as it is.
+    shapes = {layer.number: layer.output for layer in layers if layer.kernel is None}
     maps: dict[Shape, int | None] = {}
     known: dict[Shape, int | None] = {}
     roots: dict[int, int] = {}
@@ -292,7 +293,8 @@ def _is_view(layer: Layer, before: Shape, locus: str) -> bool:
         return prod(layer.output) == prod(before)
     if layer.kind == "flatten" and len(layer.output) < 2:
         # Flattening maps to a vector is a step of the net, unless pooling left a single number of each.
-        return len(before) < 2 or (prod(before[1:]) == 1 and locus in ("pooling", "flattening"))
+        united = prod(layer.output) != prod(before)  # with the batch
+        return united or len(before) < 2 or (prod(before[1:]) == 1 and locus in ("pooling", "flattening"))
     return layer.kind in VIEWS
 
 

@@ -19,6 +19,10 @@ RESHAPING = (
 """Kinds of layers that divide or unite sides."""
 
 
+FIRST = ("batch normalization", "interpolate", "grid_sample", "pixel_shuffle", "pixel_unshuffle")
+"""Kinds of layers without a window whose channels always come first."""
+
+
 def channel_sides(photo: Shape, layers: Iterable[Layer]) -> dict[int, int | None]:
     """Return by layer (0: the photo) which side of its output, without the batch, counts channels; None if none does.
 
@@ -40,7 +44,7 @@ def _side(layer: Layer, shapes: Mapping[int, Shape], sides: Mapping[int, int | N
         return None
     if layer.locus == "dense" or len(shape) == 1:
         return len(shape) - 1
-    if layer.kernel is not None or layer.kind == "batch normalization":
+    if layer.kernel is not None or layer.kind in FIRST:
         return 0
     if layer.kind == REARRANGING[0]:
         return None
