@@ -104,6 +104,14 @@ def layers(net: Net) -> list[Layer]:
     return [called[number] for number in order if number < len(called)]
 
 
+def classifier(net: Net) -> Layer:
+    """Return a dense layer that gives the classes, behind a pooling, as models of transfer learning have it."""
+    weight, bias = (net.get_parameter(f"{CLASSIFIER}.{name}") for name in ("weight", "bias"))
+    shape, outputs = tuple(weight.shape), tuple(bias.shape)
+    kernel = Array(f"{CLASSIFIER}.weight", "vars/0", shape, (*shape, 1, 1), (2, 3, 1, 0), True)
+    return Layer("dense", (kernel, Array(f"{CLASSIFIER}.bias", "vars/1", outputs, outputs, (0,), False)), top=True)
+
+
 @cache
 def _orders() -> dict[str, list[int]]:
     text = (files("convatlas.weights") / "data" / "keras_order.json").read_text(encoding="utf-8")

@@ -93,8 +93,9 @@ def dataset_of(parent: h5py.Group, name: str) -> h5py.Dataset:
     return dataset
 
 
-def read_array(dataset: h5py.Dataset, shape: tuple[int, ...], name: str) -> np.ndarray:
-    """Read an array as float32, after a check of its shape, type and storage; `name` is our tensor's, for errors."""
+def read_array(dataset: h5py.Dataset, shape: tuple[int, ...]) -> np.ndarray:
+    """Read an array as float32, after a check of its shape, type and storage."""
+    name = str(dataset.name).lstrip("/")
     if dataset.shape != shape:
         raise WeightsError(f"holds another net: {name} is {dataset.shape} for {shape}")
     if dataset.dtype.kind not in "fiu" or dataset.dtype.itemsize > 8:
@@ -124,6 +125,17 @@ def read_names(group: h5py.Group, attribute: str) -> list[str]:
         if declared.shape != (0,):
             result += [name.decode() if isinstance(name, bytes) else name for name in group.attrs[key]]
     return result
+
+
+def read_text(group: h5py.Group, attribute: str) -> str:
+    """Read a text; "" if there is none. Call `check_names` first."""
+    if attribute not in group.attrs:
+        return ""
+    declared = group.attrs.get_id(attribute)
+    if not isinstance(declared.get_type(), h5py.h5t.TypeStringID) or declared.shape != ():
+        raise WeightsError(f"has a strange text, {attribute}")
+    text = group.attrs[attribute]
+    return text.decode() if isinstance(text, bytes) else str(text)
 
 
 def check_names(path: Path) -> None:

@@ -15,8 +15,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from convatlas.nets.net import Net
+    from convatlas.weights.formats.checkpoints import Checkpoint
+    from convatlas.weights.formats.key_mapping import Renamed
 
 VARIANCE = "stem.standardize.variance"
+
+WITHOUT = "include_preprocessing=False"
+"""Setting of Keras' builders under which EfficientNetV2 and ConvNeXt take photos that are prepared already."""
+
+PREPARING = re.compile(r"(\w+_prestem_)?normalization|rescaling(_\d+)?")
+"""Names of the layers that this setting leaves out."""
 
 
 class Keras(Origin):
@@ -43,6 +51,16 @@ class Keras(Origin):
         """Whether Keras builds the net with these fields: also without any, for its nets built with weights=None."""
         return not variant or super().builds(weights, variant)
 
+    def settings(self, weights: Weights) -> Mapping[str, Mapping[str, object]]:
+        """Setting that leaves out layers without weights."""
+        from convatlas.nets.families.convnext import ConvNeXt
+        from convatlas.nets.families.efficientnet import EfficientNet
+
+        config = EfficientNet.variants.get(weights.net)
+        if config is not None and config.version == 2 and config.preprocessing != "nothing":
+            return {WITHOUT: {"preprocessing": "nothing"}}
+        return {WITHOUT: {"standardizes": False}} if weights.net in ConvNeXt.variants else {}
+
     def states(self, weights: Weights, file: Path, tensors: Mapping[str, Tensor]) -> str | None:
         """Convention that a file states by its layers and numbers.
 
@@ -57,18 +75,29 @@ class Keras(Origin):
         from convatlas.nets.families.efficientnet import DEVIATION
         from convatlas.weights.formats import keras_files
 
+        names = keras_files.layer_names(file)
+        if self.settings(weights):
+            # The names of all layers are there, if that of one without weights is.
+            if any(map(PREPARING.fullmatch, names)):
+                return weights.name
+            return f"{weights.origin}/{WITHOUT}" if any("input" in name or "add" in name for name in names) else None
         if not self.variant(weights):
             return None
-        rescalings = [name for name in keras_files.layer_names(file) if re.fullmatch(r"rescaling(_\d+)?", name)]
+        rescalings = [name for name in names if re.fullmatch(r"rescaling(_\d+)?", name)]
         variance, deviation = tensors[VARIANCE].double(), torch.tensor(DEVIATION).double()
         published = variance.shape == deviation.shape and torch.allclose(variance, deviation, rtol=0, atol=1e-3)
         return weights.name if len(rescalings) > 1 or published else ""
 
-    def read(self, file: Path, net: Net) -> dict[str, Tensor]:
+    def renamed(self, opened: Path | Checkpoint, net: Net) -> Renamed:
         """Return the tensors of a `.h5`, `.weights.h5` or `.keras` file under our names."""
         from convatlas.weights.formats import keras_files, keras_order
 
-        return keras_files.read(file, keras_order.layers(net))
+        assert isinstance(opened, Path)
+        head = dict(net.named_modules()).get("head.dense")
+        return keras_files.read(opened, keras_order.layers(net), None if head is None else keras_order.classifier(net))
+
+    def read(self, file: Path, net: Net) -> dict[str, Tensor]:
+        return self.renamed(file, net).tensors
 
     def write(self, net: Net, file: Path) -> None:
         """Write a `.weights.h5` for the net that `keras.applications` builds with weights=None.
