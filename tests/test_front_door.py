@@ -155,7 +155,7 @@ MORE = {
 LESS = {"check": {"name"}, "train": {"recipe"}}
 """What a command says with these."""
 
-ALSO = {"export": {"weights"}}
+ALSO = {"export": {"weights", "convention"}}
 """What Python says by giving the net itself."""
 
 

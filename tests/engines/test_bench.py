@@ -172,7 +172,7 @@ def test_peers_are_their_own_nets() -> None:
 
 def test_an_engine_whose_footprint_cannot_be_measured(tmp_path: Path) -> None:
     with pytest.raises(ConvAtlasError, match=r"could not be measured: .*refuses"):
-        measure_footprint(Options("onnxruntime", "float32", 1), tmp_path, ("lenet1", "none"), (1, 28, 28), 1)
+        measure_footprint(Options("onnxruntime", "float32", 1), tmp_path, ("lenet1", "none", None), (1, 28, 28), 1)
 
 
 def test_wrong_arguments(store: Path, monkeypatch) -> None:

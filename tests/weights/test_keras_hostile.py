@@ -85,7 +85,7 @@ def refused(path: Path) -> str:
 def test_what_is_whole_is_read(tmp_path: Path, tiny: dict[str, bytes], ending: str) -> None:
     path = tmp_path / f"a{ending}"
     path.write_bytes(tiny[ending])
-    tensors = read(path, LAYERS)
+    tensors = read(path, LAYERS).tensors
     assert list(tensors) == [array.name for layer in LAYERS for array in layer.arrays]
     assert all(tensors[array.name].shape == array.shape for layer in LAYERS for array in layer.arrays)
 
@@ -94,11 +94,11 @@ def test_groups_of_tensorflow_2_13(tmp_path: Path, tiny: dict[str, bytes]) -> No
     """There the layers are counted twice over, and their group has another name."""
     path = tmp_path / "a.weights.h5"
     path.write_bytes(tiny[".weights.h5"])
-    whole = read(path, LAYERS)
+    whole = read(path, LAYERS).tensors
     with h5py.File(path, "a") as root:
         root.move("layers", "_layer_checkpoint_dependencies")
         root.move("_layer_checkpoint_dependencies/dense", "_layer_checkpoint_dependencies/dense_2")
-    tensors = read(path, LAYERS)
+    tensors = read(path, LAYERS).tensors
     assert all(torch.equal(tensors[name], whole[name]) for name in whole)
 
 
@@ -128,7 +128,7 @@ def test_files_with_wrong_bytes_are_read_or_refused(tmp_path: Path, tiny: dict[s
             wrong[draw.randrange(len(wrong))] = draw.randrange(256)
         path.write_bytes(wrong)
         try:
-            tensors = read(path, LAYERS)
+            tensors = read(path, LAYERS).tensors
         except WeightsError as error:
             outcomes["refused" if "\n" not in str(error) else "refused in many lines"] += 1
         else:
@@ -186,51 +186,51 @@ HARM: dict[str, tuple[Callable[[h5py.Group, Path], object], str]] = {
     "a layer in another file": (external_group, "has a link in place of"),
     "all layers in another file": (external_container, "has a link in place of"),
     "a link to another array": (soft_link, "has a link in place of"),
-    "numbers in another file": (external_storage, "has conv.bias outside of itself"),
-    "numbers pieced together from another file": (virtual, "has conv.bias outside of itself"),
+    "numbers in another file": (external_storage, r"has \S*vars/1 outside of itself"),
+    "numbers pieced together from another file": (virtual, r"has \S*vars/1 outside of itself"),
     "a shape without end": (
         lambda root, path: replaced(root["layers/conv2d/vars"], "0", shape=(2**20, 2**20, 2**10), chunks=(1, 1, 1)),
-        r"conv.weight is \(1048576, 1048576, 1024\) for \(3, 3, 3, 4\)",
+        r"vars/0 is \(1048576, 1048576, 1024\) for \(3, 3, 3, 4\)",
     ),
     "compressed": (
         lambda root, path: replaced(root["layers/conv2d/vars"], "0", data=np.zeros((3, 3, 3, 4), "f4"), compression=9),
-        "has conv.weight in compressed or chunked pieces",
+        r"has \S*vars/0 in compressed or chunked pieces",
     ),
     "pieces larger than all of it": (
         lambda root, path: replaced(root["layers/conv2d/vars"], "1", chunks=(2**24,), maxshape=(None,)),
-        "has conv.bias in compressed or chunked pieces",
+        r"has \S*vars/1 in compressed or chunked pieces",
     ),
     "nothing behind the header": (
         lambda root, path: replaced(root["layers/conv2d/vars"], "0"),
-        "declares 432 bytes for conv.weight and holds fewer",
+        r"declares 432 bytes for \S*vars/0 and holds fewer",
     ),
     "another shape": (
         lambda root, path: replaced(root["layers/conv2d/vars"], "0", data=np.zeros((3, 3, 4, 3), "f4"), shape=None),
-        "holds another net: conv.weight",
+        r"holds another net: \S*vars/0",
     ),
     "no shape": (
         lambda root, path: replaced(root["layers/conv2d/vars"], "1", data=h5py.Empty("f4"), shape=None, dtype=None),
-        "holds another net: conv.bias",
+        r"holds another net: \S*vars/1",
     ),
     "words": (
         lambda root, path: replaced(root["layers/conv2d/vars"], "1", data=np.array([b"a"] * 4), dtype=None),
-        "holds no numbers for conv.bias",
+        r"holds no numbers for \S*vars/1",
     ),
     "complex numbers": (
         lambda root, path: replaced(root["layers/conv2d/vars"], "1", data=np.ones(4, "c8"), dtype=None),
-        "holds no numbers for conv.bias",
+        r"holds no numbers for \S*vars/1",
     ),
     "quadruple precision": (
         lambda root, path: replaced(root["layers/conv2d/vars"], "1", data=np.ones(4, "f16"), dtype=None),
-        "holds no numbers for conv.bias",
+        r"holds no numbers for \S*vars/1",
     ),
     "an array too many": (
         lambda root, path: root["layers/conv2d/vars"].create_dataset("2", data=np.ones(4)),
-        "holds another net: 3 arrays for conv.weight, not 2",
+        r"holds another net: 3 arrays in \S*conv2d, not 2",
     ),
     "an array too few": (
         lambda root, path: root.__delitem__("layers/conv2d/vars/1"),
-        "holds another net: 1 arrays for conv.weight, not 2",
+        r"holds another net: 1 arrays in \S*conv2d, not 2",
     ),
     "a layer too many": (
         lambda root, path: root.create_dataset("layers/dense_1/vars/0", data=np.ones(4)),
@@ -274,7 +274,10 @@ LISTS: dict[str, tuple[Any, str]] = {
     "a name that would be obeyed": (np.array([b"\x1b[31m\nred"]), r"has no group \?\[31m red$"),
     "no text": (np.array([b"\xff\xfe"]), "is damaged"),
     "a name without end": (np.array([b"conv2d", b"x" * 2**22], object), "has names that are too long"),
-    "one layer twice": (np.array([b"conv2d", b"conv2d", b"dense"]), "holds another net: 2 arrays for norm.0, not 4"),
+    "one layer twice": (
+        np.array([b"conv2d", b"conv2d", b"dense"]),
+        "holds another net: 2 arrays in dense/sequential/dense, not 4",
+    ),
 }
 
 
@@ -310,14 +313,14 @@ def test_a_list_of_names_in_pieces(tmp_path: Path, tiny: dict[str, bytes]) -> No
     """Above 64 kB Keras writes layer_names0, layer_names1, ... (its own code, with a lower limit)."""
     path = tmp_path / "a.h5"
     path.write_bytes(tiny[".h5"])
-    whole = read(path, LAYERS)
+    whole = read(path, LAYERS).tensors
     with h5py.File(path, "a") as root, pytest.MonkeyPatch.context() as patch:
         names = [name.encode() for name in root.attrs["layer_names"]]
         del root.attrs["layer_names"]
         patch.setattr(legacy_h5_format, "HDF5_OBJECT_HEADER_LIMIT", 40)
         legacy_h5_format.save_attributes_to_hdf5_group(root, "layer_names", names)
         assert "layer_names1" in root.attrs
-    parts = read(path, LAYERS)
+    parts = read(path, LAYERS).tensors
     assert all(torch.equal(parts[name], whole[name]) for name in whole)
 
 
@@ -383,12 +386,12 @@ def spoil(value: float, dtype: str = "f4") -> Callable[[h5py.File], None]:
 
 
 SPOILT: dict[str, tuple[Callable[[h5py.File], object], str]] = {
-    "nan": (spoil(np.nan), "not finite, in block5.pointwise.conv.weight"),
-    "infinite": (spoil(-np.inf), "not finite, in block5.pointwise.conv.weight"),
-    "too large for float32": (spoil(1e300, "f8"), "not finite, in block5.pointwise.conv.weight"),
+    "nan": (spoil(np.nan), "not finite, in layers/conv2d_5/vars/0"),
+    "infinite": (spoil(-np.inf), "not finite, in layers/conv2d_5/vars/0"),
+    "too large for float32": (spoil(1e300, "f8"), "not finite, in layers/conv2d_5/vars/0"),
     "a layer too few": (
         lambda root: root.__delitem__("layers/conv2d_3"),
-        r"holds another net: block3.pointwise.conv.w",
+        "holds another net: layers/conv2d_4/vars/0 is",
     ),
 }
 

@@ -45,6 +45,7 @@ def frozen(model: keras.Model) -> None:
 
 
 def half_frozen(model: keras.Model) -> None:
+    model.trainable = True
     for layer in model.layers[: len(model.layers) // 2]:
         layer.trainable = False
 

@@ -14,6 +14,7 @@ from convatlas.base.verbs import Steps, verb
 from convatlas.bulk.job import Cluster, Job, cluster_of
 from convatlas.bulk.manifest import read_manifest
 from convatlas.bulk.result import Batch
+from convatlas.weights.weights_file import Labels, weights_file
 
 if TYPE_CHECKING:
     from convatlas.bulk.shards import Shard
@@ -35,6 +36,8 @@ def batch(
     *,
     net: str | None = None,
     weights: str | None = None,
+    convention: str | None = None,
+    labels: Labels | None = None,
     top: int | None = None,
     threshold: float = 0.25,
     engine: str = "auto",
@@ -60,6 +63,8 @@ def batch(
         output: The folder of the results; `pyarrow.parquet.read_table(output)` reads all of them.
         net: A net's name, or a file that `export` wrote; by default EfficientNet-Lite0, for "detect" YOLOv3.
         weights: As in `load`.
+        convention: For a foreign file of weights, the lineage whose conventions it follows, as in `load`.
+        labels: For a file of weights, the names of its classes, or a text file with one on each line, as in `load`.
         top: Number of classes of each photo (by default 5), or largest number of objects (by default 100).
         threshold: The score that an object has to exceed.
         engine: As in `accelerate`; detectors run in eager mode.
@@ -77,7 +82,7 @@ def batch(
         ConvAtlasError: A setting is invalid, the folder holds another job or is in use, the disk is full, or the
             cluster does not answer. Finished shards are kept.
     """
-    job = Job(task, net, weights, top, threshold, engine, precision, device)
+    job = Job(task, net, weights_file(weights, convention, labels), top, threshold, engine, precision, device)
     dask_cluster = cluster_of(cluster, workers, scheduler, (tls_ca, tls_cert, tls_key))
     return run_job(job, photos, output, shard, dask_cluster)
 

@@ -10,6 +10,7 @@ from convatlas.engines.options import AUTO, EAGER
 from convatlas.engines.registry import check_request
 from convatlas.predict.results import check_limits
 from convatlas.weights.files import is_weights_file
+from convatlas.weights.weights_file import WeightsFile
 
 NETS = {"classify": "efficientnet_lite0", "embed": "efficientnet_lite0", "detect": "yolo_v3"}
 """Default net of each task."""
@@ -79,6 +80,8 @@ class Job:
 
 
 def _absolute(name: str) -> str:
+    if isinstance(name, WeightsFile):
+        return name.absolute()
     return os.path.abspath(name) if is_weights_file(name) else name
 
 

@@ -41,6 +41,13 @@ AnyWeights = Annotated[
     str | None,
     typer.Option("--weights", help="Lineage or file; none for random weights; by default the net's first lineage."),
 ]
+Convention = Annotated[
+    str | None,
+    typer.Option("--convention", help="For a file of weights: lineage whose conventions it has, if several fit."),
+]
+Labels = Annotated[
+    str | None, typer.Option("--labels", help="For a file of weights: text file with the name of a class on each line.")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Workers = Annotated[int, typer.Option("-j", "--workers", help="Processes that read photos ahead.")]
 

@@ -27,6 +27,7 @@ from convatlas.images.decoding import Source
 from convatlas.images.sources import sources
 from convatlas.nets.build import Size
 from convatlas.weights.resolve import NamedNet, find_net, resolve
+from convatlas.weights.weights_file import weights_file
 
 
 def accelerate(
@@ -36,6 +37,7 @@ def accelerate(
     *,
     batch: int = 1,
     weights: str | None = None,
+    convention: str | None = None,
     size: Size | None = None,
     photos: Source | Sequence[Source] | None = None,
 ) -> AcceleratedNet:
@@ -57,6 +59,7 @@ def accelerate(
         precision: "float32", "bfloat16" or "int8".
         batch: Number of photos in most calls, for which the engine is chosen; calls may have any number.
         weights: Weights of a net by its name, as in `load`; "none" for random ones.
+        convention: For a foreign file of weights, the lineage whose conventions it follows, as in `load`.
         size: Height and width of the photos; by default those of the weights' preprocessing, or those the net was
             built for.
         photos: Some hundred photos of the kind that the net will see, from which int8 takes its activation ranges: a
@@ -70,6 +73,7 @@ def accelerate(
         StoreError: The store is read-only, and has no earlier result.
     """
     check_request(engine, precision, batch)
+    weights = weights_file(weights, convention)
     named = find_net(net, weights)
     original = resolve(named or net, None if named else weights)
     twin, shape = evaluation_copy(original), shape_of(original, size)

@@ -10,6 +10,7 @@ from convatlas.images.sources import source_name, sources
 from convatlas.predict.photo_verb import photo_verb
 from convatlas.predict.predictors import BATCH, classifier, prepare
 from convatlas.predict.results import Answer, Classification, check_top
+from convatlas.weights.weights_file import Labels, weights_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,6 +22,8 @@ def classify(
     net: str | nn.Module = "efficientnet_lite0",
     *,
     weights: str | None = None,
+    convention: str | None = None,
+    labels: Labels | None = None,
     top: int = 5,
     device: str = "auto",
     engine: str = "auto",
@@ -31,6 +34,8 @@ def classify(
         photos: A path, bytes, an array (H, W, 3) or a PIL image; or a folder, or a list of any of these.
         net: A net's name, or a net that `load` returned or `train` trained; your own as `package.module:callable`.
         weights: Lineage or file of weights if `net` is a name, as in `load`; by default the net's first lineage.
+        convention: For a foreign file of weights, the lineage whose conventions it follows, as in `load`.
+        labels: For a file of weights, the names of its classes, or a text file with one on each line, as in `load`.
         top: How many classes, from 1 up to all of them.
         device: "auto", "cpu", "cuda" or "mps".
         engine: "auto": ONNX Runtime or OpenVINO, without loading PyTorch, if `net` is a name and `accelerate` has
@@ -46,7 +51,7 @@ def classify(
         UnknownName: There is no such net, device or engine.
         WeightsError: The net has no weights.
     """
-    predictor = classifier(net, weights, device, engine)
+    predictor = classifier(net, weights_file(weights, convention, labels), device, engine)
     lineage = predictor.lineage
     check_top(top, len(lineage.class_names))
     photos = sources(photos)

@@ -14,6 +14,7 @@ from convatlas.predict.photo_verb import photo_verb
 from convatlas.predict.predictors import Detector, prepare
 from convatlas.predict.results import Detection, check_limits
 from convatlas.predict.sessions import EagerSession
+from convatlas.weights.weights_file import Labels, weights_file
 
 
 @photo_verb
@@ -22,6 +23,8 @@ def detect(
     net: str | Net = "yolo_v3",
     *,
     weights: str | None = None,
+    convention: str | None = None,
+    labels: Labels | None = None,
     threshold: float = 0.25,
     top: int = 100,
     device: str = "auto",
@@ -32,6 +35,8 @@ def detect(
         photos: A path, bytes, an array (H, W, 3) or a PIL image; or a folder, or a list of any of these.
         net: A detector's name, or a net that `load` returned.
         weights: Lineage or file of weights if `net` is a name, as in `load`; by default the net's first lineage.
+        convention: For a foreign file of weights, the lineage whose conventions it follows, as in `load`.
+        labels: For a file of weights, the names of its classes, or a text file with one on each line, as in `load`.
         threshold: Score that an object has to exceed, at least 0 and below 1.
         top: Largest number of objects, 1 or more.
         device: "auto", "cpu", "cuda" or "mps".
@@ -47,7 +52,7 @@ def detect(
     """
     place = device_of(device)
     check_limits(threshold, top)
-    module = detecting_net(net, weights)
+    module = detecting_net(net, weights_file(weights, convention, labels))
     predictor = Detector.of(module, EagerSession(module, place))
     template = Detection("", predictor.net, predictor.lineage.name, float(threshold), None, ())
     for photo in sources(photos):

@@ -13,6 +13,7 @@ from convatlas.nets.build import Size
 from convatlas.nets.example_inputs import Shapes
 from convatlas.pictures.picture import Picture, check_output
 from convatlas.predict.look import look
+from convatlas.weights.weights_file import weights_file
 
 
 def draw(
@@ -30,6 +31,7 @@ def draw(
     pixel: str | None = None,
     photo: Source | None = None,
     weights: str | None = None,
+    convention: str | None = None,
     inputs: object = None,
     input_shape: Shapes | None = None,
 ) -> Picture:
@@ -49,6 +51,7 @@ def draw(
         pixel: "LAYER,CHANNEL,ROW,COLUMN": draw how a convolution computes one value of its output.
         photo: A path, bytes, an array or a PIL image; by default a sample photograph.
         weights: Lineage or file, or "none" for random weights; by default the net's first lineage.
+        convention: For a foreign file of weights, the lineage whose conventions it follows, as in `load`.
         inputs: Inputs of your own module, as in `measure`.
         input_shape: Shape of its input, as in `measure`.
 
@@ -75,7 +78,7 @@ def draw(
             maps=maps,
             filters=filters,
             pixel=pixel,
-            weights=weights,
+            weights=weights_file(weights, convention),
             size=size,
             genes=genes,
         )

@@ -32,6 +32,7 @@ from convatlas.predict.predictors import check_outputs, prepare
 from convatlas.predict.sessions import EagerSession
 from convatlas.weights.lineage import Lineage, lineage
 from convatlas.weights.registry import choose
+from convatlas.weights.weights_file import Labels, weights_file
 
 BATCH, SHARD = 32, 512
 TOP = 5
@@ -95,6 +96,8 @@ def evaluate(
     data: str | Path,
     *,
     weights: str | None = None,
+    convention: str | None = None,
+    labels: Labels | None = None,
     truth: str | Path | None = None,
     classes: Mapping[str, str | int] | None = None,
     preprocessing: str | None = None,
@@ -110,6 +113,8 @@ def evaluate(
         data: A folder with a folder for each class (named by synset, number or label) or, with `truth`, a folder of
             photos. Numbers start at 0, in the order of the synsets for ImageNet, of the net's outputs otherwise.
         weights: Lineage or file of weights if `net` is a name, as in `load`; by default the net's first lineage.
+        convention: For a foreign file of weights, the lineage whose conventions it follows, as in `load`.
+        labels: For a file of weights, the names of its classes, or a text file with one on each line, as in `load`.
         truth: A file with the name and the class of each photo.
         classes: Map from class names of the data set to the net's names (or synsets, or numbers), where they differ.
         preprocessing: Another lineage of the net, whose preprocessing is used instead.
@@ -122,7 +127,7 @@ def evaluate(
         StoreError: The store is not writable.
     """
     place = device_of(device)
-    trained = classifying_net(net, weights)
+    trained = classifying_net(net, weights_file(weights, convention, labels))
     source = trained.lineage if preprocessing is None else _other_lineage(trained, preprocessing)
     photos, empty = list_labelled(data, truth)
     indices = class_indices({photo.label for photo in photos}, trained.lineage.class_names, classes)

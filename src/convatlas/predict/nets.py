@@ -62,6 +62,8 @@ def classifying_net(net: object, weights: str | None = None) -> TrainedNet:
     trained = TrainedNet.of(module)
     if not trained.lineage.class_names:
         raise WeightsError(f"this {trained.name} has no class names: its head is new or was removed")
+    if len(trained.lineage.class_names) == 1:
+        raise WeightsError(f"this {trained.name} has one output, and a classifier has one for each of its classes")
     return trained
 
 

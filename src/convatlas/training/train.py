@@ -23,6 +23,7 @@ from convatlas.training.recipe import Recipe
 from convatlas.training.result import TrainingResult
 from convatlas.weights.load import load
 from convatlas.weights.user_weights import lineage_of, load_named
+from convatlas.weights.weights_file import weights_file
 
 
 @verb
@@ -33,6 +34,7 @@ def train(
     recipe: Recipe | Mapping[str, Any] | None = None,
     output: str | Path | None = None,
     weights: str | None = None,
+    convention: str | None = None,
     genes: Mapping[str, object] | None = None,
     size: Size | None = None,
     resume: bool = False,
@@ -50,6 +52,7 @@ def train(
         recipe: A `Recipe`, or its settings by name, with defaults for all others.
         output: Folder of the run; by default "runs/NET-DATA".
         weights: Pretrained weights to start from, as in `load`; by default random ones. For a net of your own a file.
+        convention: For a foreign file of weights, the lineage whose conventions it follows, as in `load`.
         genes: Genes to change, as in `build`.
         size: Size of the photos, as in `build`.
         resume: Whether to resume the run in the folder; a finished one only for more epochs, whose learning rates are
@@ -64,7 +67,9 @@ def train(
     settings = recipe if isinstance(recipe, Recipe) else Recipe.from_dict(recipe or {})
     if type(workers) is not int or workers < 0:
         raise TrainingError(f"workers is a whole number from 0 up; got {workers!r}")
-    module, input_size = build_net(net, data, weights=weights, genes=genes, size=size, seed=settings.seed)
+    module, input_size = build_net(
+        net, data, weights=weights_file(weights, convention), genes=genes, size=size, seed=settings.seed
+    )
     folder = output_folder(net, data, output)
     splits = load_splits(data, module, settings, input_size, workers)
     for done, total, result in fit.steps(

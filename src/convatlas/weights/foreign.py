@@ -172,7 +172,10 @@ def _lineage(path: Path, candidate: Candidate, sha256: str, table: str, publishe
     here = replace(lineage(row, sha256), source=f"{path.name}: {table}" if table else path.name)
     if not published:
         here = replace(here, name=row.origin, licence="", top1="", top5="")
-    return here if candidate.classes == row.outputs else here.fresh()
+    if candidate.classes == row.outputs:
+        return here
+    # Other classes than the publisher's have no names in the file.
+    return replace(here.fresh(), class_names=tuple(map(str, range(candidate.classes))))
 
 
 def _say(path: Path, table: Checkpoint, assumed: Convention | None, readable: Sequence[Convention]) -> None:

@@ -23,6 +23,7 @@ from convatlas.weights.cache import is_outdated, load_converted
 from convatlas.weights.formats import native
 from convatlas.weights.formats.state_io import Misfit, check_fit
 from convatlas.weights.registry import choose, variant
+from convatlas.weights.weights_file import Labels, WeightsFile, read_labels
 
 
 @overload
@@ -36,6 +37,7 @@ def load(
     genes: Mapping[str, object] | None = None,
     size: Size | None = None,
     convention: str | None = None,
+    labels: Labels | None = None,
     seed: int = 0,
 ) -> Net: ...
 
@@ -54,6 +56,7 @@ def load(
     genes: Mapping[str, object] | None = None,
     size: Size | None = None,
     convention: str | None = None,
+    labels: Labels | None = None,
     seed: int = 0,
 ) -> Any:
     """Load a net with trained weights, on the CPU and in evaluation mode; `net.lineage` says where they come from.
@@ -72,7 +75,10 @@ def load(
         genes: Genes that differ from the published ones, as in `build`; those that add or change weights do not fit
             published weights.
         size: Size of the photos, as in `build`; `net.preprocess` still gives the size that the lineage published.
-        convention: Lineage whose conventions a foreign file follows, if its tensors fit several.
+        convention: Lineage whose conventions a foreign file follows, if its tensors fit several; or a setting of the
+            publisher's code, such as "torchvision/transform_input=False".
+        labels: Names of the classes of a file, or a text file with one on each line; by default the file's own, those
+            of the published weights if there are as many, or numbers.
         seed: Seed of the weights that start at random.
 
     Raises:
@@ -84,8 +90,11 @@ def load(
         StoreError: The weights are not on this machine and could not be downloaded.
     """
     weights = weights if isinstance(weights, Weights | None) else _text(weights)
+    if isinstance(weights, WeightsFile):
+        convention = weights.convention if convention is None else convention
+        labels = weights.labels if labels is None else labels
     if isinstance(name, nn.Module) or (isinstance(name, str) and is_user_net(name) and not files.is_weights_file(name)):
-        others = (classes, channels, genes or None, size, convention, None if head else False)
+        others = (classes, channels, genes or None, size, convention, labels, None if head else False)
         return _load_own(name, weights, any(value is not None for value in others))
     name = name if isinstance(name, Card) else _text(name)
     request = _Request(classes, channels, head, genes, size, seed)
@@ -93,12 +102,14 @@ def load(
         if weights is not None:
             raise ConvAtlasError(f"{name} already holds weights: leave out weights={weights}")
         tensors, description = files.read(Path(name), None, convention)
-        return _filled(find_card(description.net), tensors, description, request)
+        return _named(_filled(find_card(description.net), tensors, description, request), labels)
     card = name if isinstance(name, Card) else find_card(name)
     if isinstance(weights, str) and files.is_weights_file(weights):
-        return _filled(card, *files.read(Path(weights), card, convention, size, channels), request)
+        return _named(_filled(card, *files.read(Path(weights), card, convention, size, channels), request), labels)
     if convention is not None:
         raise ConvAtlasError(f"convention= is only for a foreign file of weights: leave out convention={convention}")
+    if labels is not None:
+        raise ConvAtlasError("labels= is only for a file of weights: published weights have names of classes")
     row = weights if isinstance(weights, Weights) else choose(card, weights)
     tensors, description = load_converted(row, card)
     try:
@@ -108,6 +119,17 @@ def load(
         if not is_outdated(tensors, row, card):
             raise
         return _filled(card, *load_converted(row, card, again=True), request)
+
+
+def _named(net: Net, labels: Labels | None) -> Net:
+    """Give a net from a file its names of classes."""
+    if labels is None:
+        return net
+    names = read_labels(labels)
+    if net.lineage is None or len(names) != net.classes:
+        raise ConvAtlasError(f"labels= has {len(names)} names, and this {net.card.name} {net.classes} classes")
+    net.lineage = replace(net.lineage, class_names=names)
+    return net
 
 
 def _load_own(net: str | nn.Module, weights: str | Weights | None, changed: bool) -> nn.Module:

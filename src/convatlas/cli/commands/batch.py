@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from convatlas.cli.options import Device, Json, Weights
+from convatlas.cli.options import Convention, Device, Json, Labels, Weights
 from convatlas.cli.terminal import print_error, run_steps
 from convatlas.engines.registry import names
 
@@ -21,6 +21,8 @@ def command(
         str | None, typer.Option(help="Name of the net; by default efficientnet_lite0, or yolo_v3 to detect.")
     ] = None,
     weights: Weights = None,
+    convention: Convention = None,
+    labels: Labels = None,
     top: Annotated[
         int | None, typer.Option(help="Number of classes for each photo (5), or of objects at most (100).")
     ] = None,
@@ -50,6 +52,8 @@ def command(
         output,
         net=net,
         weights=weights,
+        convention=convention,
+        labels=labels,
         top=top,
         threshold=threshold,
         engine=engine,

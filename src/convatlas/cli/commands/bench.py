@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from convatlas.base.errors import ConvAtlasError
-from convatlas.cli.options import Csv, Json, Markdown, Size, parse_list, parse_size
+from convatlas.cli.options import Convention, Csv, Json, Markdown, Size, parse_list, parse_size
 from convatlas.cli.terminal import check_formats, print_table, run_steps
 from convatlas.engines.registry import names
 
@@ -25,6 +25,7 @@ def command(
     sweep: Annotated[bool, typer.Option("--sweep", help="Measure batches of 1, 2, 4, 8, 16 and 32 photos.")] = False,
     vs: Annotated[list[str] | None, typer.Option(help="Peers to measure in the same rounds: timm,torchvision.")] = None,
     weights: Annotated[str, typer.Option(help="Lineage, as in classify; random weights are as fast.")] = "none",
+    convention: Convention = None,
     size: Size = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="Draw a bar chart to a .svg or .png file.")
@@ -52,6 +53,7 @@ def command(
         batches=SWEEP if sweep else [int(count) for count in counts] or BATCHES,
         vs=parse_list(vs),
         weights=weights,
+        convention=convention,
         size=parse_size(size),
     )
     result = run_steps(steps, "measuring")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from convatlas.base.errors import ConvAtlasError
-from convatlas.cli.options import Csv, Device, Json, Markdown, NetName, Weights
+from convatlas.cli.options import Convention, Csv, Device, Json, Labels, Markdown, NetName, Weights
 from convatlas.cli.photos import print_answers
 from convatlas.cli.terminal import check_formats, with_progress
 
@@ -16,6 +16,8 @@ def command(
     photos: Annotated[list[str] | None, typer.Argument(help="Photos, or folders of photos.")] = None,
     net: NetName = "efficientnet_lite0",
     weights: Weights = None,
+    convention: Convention = None,
+    labels: Labels = None,
     top: Annotated[int, typer.Option(help="Number of classes for each photo.")] = 5,
     samples: Annotated[
         bool, typer.Option("--samples", help="Classify the sample photographs of scikit-image.")
@@ -41,6 +43,8 @@ def command(
     from convatlas.predict.results import class_table
 
     files = list_photos(paths)
-    steps = classify.steps(files, net, weights=weights, top=top, device=device, engine=engine)
+    steps = classify.steps(
+        files, net, weights=weights, convention=convention, labels=labels, top=top, device=device, engine=engine
+    )
     answers = list(with_progress(steps, len(files), "classifying"))
     print_answers(answers, class_table, as_json, markdown, csv)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from convatlas.cli.options import Csv, Device, Json, Markdown, Weights
+from convatlas.cli.options import Convention, Csv, Device, Json, Labels, Markdown, Weights
 from convatlas.cli.photos import print_answers
 from convatlas.cli.terminal import check_formats, with_progress
 
@@ -15,6 +15,8 @@ def command(
     photos: Annotated[list[str], typer.Argument(help="Photos, or folders of photos.")],
     net: Annotated[str, typer.Option(help="Name of the detector.")] = "yolo_v3",
     weights: Weights = None,
+    convention: Convention = None,
+    labels: Labels = None,
     threshold: Annotated[float, typer.Option(help="Only objects with a score above this, from 0 to below 1.")] = 0.25,
     top: Annotated[int, typer.Option(help="Maximum number of objects per photo.")] = 100,
     output: Annotated[
@@ -35,7 +37,9 @@ def command(
     files = list_photos(photos)
     detections: list[Any] = []
     pictures = [] if output is None else output_paths(files, output)
-    steps = detect.steps(files, net, weights=weights, threshold=threshold, top=top, device=device)
+    steps = detect.steps(
+        files, net, weights=weights, convention=convention, labels=labels, threshold=threshold, top=top, device=device
+    )
     for detection in with_progress(steps, len(files), "searching"):
         if pictures and detection.error is None:
             save(detection.draw(), pictures[len(detections)])

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from convatlas.cli.options import AnyNet, AnyWeights, Genes, InputShape, Size, parse_genes, parse_shapes, parse_size
+from convatlas.cli.options import (
+    AnyNet,
+    AnyWeights,
+    Convention,
+    Genes,
+    InputShape,
+    Size,
+    parse_genes,
+    parse_shapes,
+    parse_size,
+)
 
 
 def command(
@@ -38,6 +48,7 @@ def command(
         str | None, typer.Option(help="Photo for --field, --maps, --filters and --pixel; by default a sample.")
     ] = None,
     weights: AnyWeights = None,
+    convention: Convention = None,
 ) -> None:
     """Draw a net, or its receptive fields, filters and feature maps."""
     from convatlas.predict.draw import draw
@@ -56,6 +67,7 @@ def command(
         pixel=pixel,
         photo=photo,
         weights=weights,
+        convention=convention,
         input_shape=parse_shapes(input_shape),
     )
     print(output)

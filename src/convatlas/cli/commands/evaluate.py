@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from convatlas.cli.options import Device, Json, Weights
+from convatlas.cli.options import Convention, Device, Json, Labels, Weights
 from convatlas.cli.terminal import print_error, run_steps
 
 
@@ -16,6 +16,8 @@ def command(
     ],
     data: Annotated[str, typer.Option(help="Folder with a folder for each class; or folder of photos, with --truth.")],
     weights: Weights = None,
+    convention: Convention = None,
+    labels: Labels = None,
     truth: Annotated[str | None, typer.Option(help="File with the name and the class of each photo.")] = None,
     classes: Annotated[
         str | None, typer.Option(help="CSV file with the data set's name and the net's name of each class.")
@@ -34,6 +36,8 @@ def command(
         net,
         data,
         weights=weights,
+        convention=convention,
+        labels=labels,
         truth=truth,
         classes=read_map(classes) if classes else None,
         preprocessing=preprocessing,

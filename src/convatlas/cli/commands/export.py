@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from convatlas.cli.options import AnyNet, AnyWeights, Size, parse_size
+from convatlas.cli.options import AnyNet, AnyWeights, Convention, Size, parse_size
 
 
 def command(
@@ -18,6 +18,7 @@ def command(
         ),
     ],
     weights: AnyWeights = None,
+    convention: Convention = None,
     layout: Annotated[
         str | None, typer.Option(help="Layout of weights: native, keras, torchvision, timm, lite or darknet.")
     ] = None,
@@ -26,5 +27,6 @@ def command(
     """Export a net's graph for other engines, or its weights; the file is verified before it gets its name."""
     from convatlas.engines.export.export import export
     from convatlas.weights.resolve import resolve
+    from convatlas.weights.weights_file import weights_file
 
-    print(export(resolve(net, weights), file, layout=layout, size=parse_size(size)))
+    print(export(resolve(net, weights_file(weights, convention)), file, layout=layout, size=parse_size(size)))

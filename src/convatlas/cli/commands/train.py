@@ -9,6 +9,7 @@ import typer
 
 from convatlas.cli.options import (
     AnyNet,
+    Convention,
     Device,
     Genes,
     Json,
@@ -38,6 +39,7 @@ def command(
         bool, typer.Option("--resume", help="Resume the run in the folder; a finished one for more --epochs.")
     ] = False,
     weights: Weights = None,
+    convention: Convention = None,
     genes: Genes = None,
     size: Size = None,
     workers: Workers = 0,
@@ -106,6 +108,7 @@ def command(
         recipe=settings,
         output=output,
         weights=weights,
+        convention=convention,
         genes=parse_genes(genes),
         size=parse_size(size),
         resume=resume,

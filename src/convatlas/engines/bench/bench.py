@@ -21,6 +21,7 @@ from convatlas.engines.sample_inputs import sample_inputs
 from convatlas.nets.build import Size
 from convatlas.nets.user_net import is_user_net
 from convatlas.weights.resolve import resolve
+from convatlas.weights.weights_file import weights_file
 
 BATCHES = (1, 16)
 SWEEP = (1, 2, 4, 8, 16, 32)
@@ -35,6 +36,7 @@ def bench(
     batches: Sequence[int] = BATCHES,
     vs: Sequence[str] = (),
     weights: str = "none",
+    convention: str | None = None,
     size: Size | None = None,
 ) -> Steps[Bench]:
     """Measure nets in every engine, and store the times for `list` and `choose`.
@@ -47,6 +49,7 @@ def bench(
         vs: Libraries ("timm", "torchvision") whose net is measured in the same rounds, in eager mode.
         weights: Weights as in `load`; by default random ones, which take the same time. The agreement of reduced
             precisions needs trained weights.
+        convention: For a foreign file of weights, the lineage whose conventions it follows, as in `load`.
         size: Height and width of the photos; as published by default.
 
     Raises:
@@ -70,9 +73,10 @@ def bench(
     times: list[Time] = []
     refused: list[str] = []
     costly: dict[str, list[tuple[str, float]]] = {}
+    file = weights_file(weights, convention) or weights
     roofline = measure_roofline()
     for number, name in enumerate(names):
-        timer = NetTimer(resolve(name, weights), name, weights, size, roofline, refused)
+        timer = NetTimer(resolve(name, file), name, file, size, roofline, refused)
         for position, batch in enumerate(batches):
             measured = timer.times(batch, engines or list(backends()), precisions, vs)
             add_times([time.row() for time in measured])

@@ -34,9 +34,9 @@ class Footprint:
 
 
 def measure_footprint(
-    options: Options, folder: Path, net: tuple[str, str | None], shape: tuple[int, ...], batch: int
+    options: Options, folder: Path, net: tuple[str, str, str | None], shape: tuple[int, ...], batch: int
 ) -> Footprint:
-    """Open a net in a new process and run it twice on `batch` photos; `net` is (name, weights).
+    """Open a net in a new process and run it twice on `batch` photos; `net` is (name, weights, convention).
 
     Raises:
         ConvAtlasError: The process failed.
@@ -60,12 +60,13 @@ def main() -> None:
     print(json.dumps([milliseconds, peak_memory()]))
 
 
-def _session(options: Options, folder: Path, name: str, weights: str | None) -> Session:
+def _session(options: Options, folder: Path, name: str, weights: str | None, convention: str | None) -> Session:
     backend, net = backends()[options.engine], None
     if not backend.files(folder, options):
         from convatlas.weights.resolve import resolve
+        from convatlas.weights.weights_file import weights_file
 
-        net = resolve(name, weights)
+        net = resolve(name, weights_file(weights, convention))
     return backend.open(folder, options, net)
 
 

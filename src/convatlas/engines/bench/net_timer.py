@@ -97,8 +97,9 @@ class NetTimer:
 
     def footprint(self, options: Options, batch: int) -> Footprint | None:
         """Load time and memory in a process of its own; None after an error, which is added to `refused`."""
+        net = self.name, self.weights, getattr(self.weights, "convention", None)
         try:
-            return measure_footprint(options, self.folder, (self.name, self.weights), self.shape, batch)
+            return measure_footprint(options, self.folder, net, self.shape, batch)
         except ConvAtlasError as error:
             self.refused.append(f"{self.name}: {error}")
             return None

@@ -41,7 +41,7 @@ Arrays = Iterator[tuple[Layer, list[h5py.Dataset]]]
 """Layers of the net, each with its arrays in the file, which are not read yet."""
 
 
-def read(path: Path, layers: Sequence[Layer], classifier: Layer | None) -> Renamed:
+def read(path: Path, layers: Sequence[Layer], classifier: Layer | None = None) -> Renamed:
     """Return the tensors of a file under our names, in float32, without those of the top if the file has none.
 
     The number of classes is that of the file, not of `layers`.
