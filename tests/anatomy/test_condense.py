@@ -125,6 +125,9 @@ def test_channels_come_last() -> None:
     words = said(swin())
     assert {"56×56×96", "56×56×384", "28×28×384", "7×7×768", "space to depth", "24 heads"} <= set(words)
     assert not [text for text in words if text in ("56×96×56", "28×192×28", "96×56×56")]
+    boxes = [shape.text for shape in flat(swin().draw(style="boxes").shapes) if isinstance(shape, Text)]
+    assert {"96@56×56", "192@28×28", "384@14×14", "768@7×7"} <= set(boxes)
+    assert "28×28×192" not in boxes
 
 
 class Orders(nn.Module):
@@ -235,7 +238,29 @@ def test_a_calculation_is_one_box() -> None:
     assert "14 operations" in said(anatomy)
 
 
-SMALL = {"scaled": Scaled, "functions": Functions, "boxes": Boxes, "orders": Orders, "shuffle": Shuffle}
+class Between(nn.Module):
+    """A stage that multiplies what two others give."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU())
+        self.third = nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x)
+        z = self.second(y)
+        return self.third(y * z) + y * z * self.second(z)
+
+
+SMALL = {
+    "between": Between,
+    "scaled": Scaled,
+    "functions": Functions,
+    "boxes": Boxes,
+    "orders": Orders,
+    "shuffle": Shuffle,
+}
 SMALL |= {"attention": lambda: Block(ByHand()), "convolution": lambda: nn.Conv2d(3, 4, 3)}
 LARGE = {
     f"torchvision:{name}": lambda name=name: torchvision.models.get_model(name, weights=None, weights_backbone=None)

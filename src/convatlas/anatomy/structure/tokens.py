@@ -108,8 +108,15 @@ class Words:
         return shape[-1] if shape else 1
 
     def is_map(self, number: int) -> bool:
-        """Whether a layer gives maps, which have rows, columns and channels."""
-        return len(self.shapes[number]) == 3 and self.sides[number] is not None and self.layers[number].locus != "dense"
+        """Whether a layer gives maps, which have rows, columns and channels; 0 is the photo."""
+        if len(self.shapes[number]) != 3 or self.sides[number] is None:
+            return False
+        layer = self.layers.get(number)
+        if layer is None or layer.locus != "dense":
+            return True
+        # A dense layer mixes the channels at each position of a map, or it gives another tensor of three sides.
+        source = layer.inputs[0]
+        return self.shown[source][:-1] == self.shown[number][:-1] and self.is_map(source)
 
     def input_shape(self, layer: Layer) -> Shape:
         """Shape of a layer's input, before any separate padding layer."""

@@ -122,7 +122,7 @@ class Sketcher:
         if not isinstance(part, Fork) or join.sign != "×" or len(part.branches) != 2 or part.branches[0]:
             return None
         layers = [self.words.layers[number] for number in layers_of(part.branches[1]) if number > 0]
-        if any(self.fine(layer) for layer in layers):
+        if not layers or any(self.fine(layer) for layer in layers):
             return None
         weighing = [layer for layer in layers if layer.locus in ("convolution", "dense", "attention")]
         widths = [layer.output[0] for layer in weighing if layer.locus != "attention"]
