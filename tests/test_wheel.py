@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import site as sys_site
 import subprocess
@@ -78,22 +79,77 @@ depth: str = anatomy.depth
 reveal_type(ca.train)
 """
 
+NAMES = """
+import torch
+from torch import nn
 
-@pytest.mark.sweep
-def test_type_checkers_see_the_installed_types(site, tmp_path):
-    """An environment of its own holds the wheel; everything else comes from the one that runs the tests."""
+my_module: nn.Module = nn.Linear(2, 2)
+photos = torch.zeros(1, 3, 224, 224)
+"""
+"""Names that the program in the README takes from elsewhere."""
+
+ANSWERS = """
+import numpy as np
+from convatlas.predict import Classification, Detection
+
+array = np.zeros((8, 8, 3), np.uint8)
+one: Classification = ca.classify(array, "lenet5", top=1)
+several: list[Classification] = ca.classify(["a.jpg", array], top=3, device="cpu")
+label: str = ca.classify("cat.jpg").answers[0].label
+for each in ca.classify("folder"):
+    print(each)
+detection: Detection = ca.detect(b"file")
+detections: list[Detection] = ca.detect(["a.jpg"], threshold=0.5)
+own: nn.Linear = ca.load(nn.Linear(2, 2), weights="run/weights.safetensors")
+mistake: int = ca.classify(array)
+ca.classify(array, topp=3)
+"""
+
+
+@pytest.fixture(scope="module")
+def checked(site, tmp_path_factory):
+    """What mypy says of programs; an environment of its own holds the wheel, all else is from the tests' own one."""
+    tmp_path = tmp_path_factory.mktemp("typed")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     (packages,) = (tmp_path / "venv").glob("lib/python*/site-packages")
     shutil.copytree(site, packages, dirs_exist_ok=True)
     (packages / "rest.pth").write_text("\n".join(sys_site.getsitepackages()))
-    (tmp_path / "script.py").write_text(SCRIPT)
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--python-executable", tmp_path / "venv/bin/python", "script.py"],
-        cwd=tmp_path,
-        env={name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MYPYPATH")},
-        capture_output=True,
-        text=True,
-    )
-    assert 'expression has type "int", variable has type "str"' in done.stdout, done.stdout
-    assert "TrainingResult" in done.stdout
-    assert done.stdout.count(" error:") == 1
+
+    def check(code: str) -> str:
+        (tmp_path / "script.py").write_text(code)
+        words = ["--strict", "--python-executable", tmp_path / "venv/bin/python", "script.py"]
+        done = subprocess.run(
+            [sys.executable, "-m", "mypy", *words],
+            cwd=tmp_path,
+            env={name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MYPYPATH")},
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout
+
+    return check
+
+
+@pytest.mark.sweep
+def test_type_checkers_see_the_installed_types(checked):
+    said = checked(SCRIPT)
+    assert 'expression has type "int", variable has type "str"' in said, said
+    assert "TrainingResult" in said
+    assert said.count(" error:") == 1
+
+
+@pytest.mark.sweep
+def test_the_program_in_the_readme_has_right_types(checked):
+    text = (ROOT / "README.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    said = checked(NAMES + code)
+    assert "Success: no issues found" in said, said
+
+
+@pytest.mark.sweep
+def test_answers_have_the_types_of_the_photos(checked):
+    said = checked("import convatlas as ca\n" + NAMES + ANSWERS)
+    assert 'expression has type "Classification", variable has type "int"' in said, said
+    assert 'Unexpected keyword argument "topp"' in said
+    assert 'No overload variant of "__call__" of "PhotoVerb"' in said
+    assert said.count(" error:") == 3

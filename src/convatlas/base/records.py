@@ -9,7 +9,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from convatlas.base.brief import Brief
+
+if TYPE_CHECKING:
+    from convatlas.base.tables import Table
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ def provenance() -> Provenance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class Record(Brief):
     """A result; subclasses add its values and settings.
 
     Attributes:
@@ -51,3 +56,33 @@ class Record:
     def to_json(self) -> str:
         """Return the record as JSON."""
         return json.dumps(dataclasses.asdict(self), default=str, ensure_ascii=False)
+
+    def tables(self) -> list[Table]:
+        """Return the record as tables; by default one with a row for each field."""
+        from convatlas.base.tables import fields_table
+
+        return [fields_table(self)]
+
+    def _repr_html_(self) -> str:
+        return "\n".join(table._repr_html_() for table in self.tables())
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableRecord(Record):
+    """A result that is a table."""
+
+    def table(self) -> Table:
+        """Return the record as a table."""
+        raise NotImplementedError
+
+    def tables(self) -> list[Table]:
+        """Return the table alone."""
+        return [self.table()]
+
+    def to_pandas(self) -> Any:
+        """Return the table as a `pandas.DataFrame`.
+
+        Raises:
+            ConvAtlasError: pandas is not installed.
+        """
+        return self.table().to_pandas()

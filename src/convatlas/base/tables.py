@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import importlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, Literal
 
 from rich.table import Table as RichTable
 from rich.text import Text
+
+from convatlas.base.brief import Brief, short
+from convatlas.base.errors import ConvAtlasError
 
 
 def plain(value: Any) -> str:
@@ -29,7 +35,7 @@ def plain(value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Column:
+class Column(Brief):
     """A column of a table.
 
     Attributes:
@@ -44,7 +50,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Brief):
     """Rows of values under columns; JSON and CSV hold the values, Markdown and the terminal formatted text."""
 
     columns: Sequence[Column]
@@ -70,6 +76,28 @@ class Table:
         lines += [[_escaped(column.show(row.get(column.key))) for column in self.columns] for row in self.rows]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
+    def to_pandas(self) -> Any:
+        """Return the table as a `pandas.DataFrame` of its values, with the columns' keys.
+
+        Raises:
+            ConvAtlasError: pandas is not installed.
+        """
+        try:
+            pandas = importlib.import_module("pandas")
+        except ImportError:
+            raise ConvAtlasError("pandas is not installed: pip install pandas") from None
+        columns = {column.key: [row.get(column.key) for row in self.rows] for column in self.columns}
+        return pandas.DataFrame(columns)
+
+    def _repr_html_(self) -> str:
+        """Return the table for a notebook: HTML, with numbers aligned to the right."""
+        aligns = ["right" if self._is_number(column) else "left" for column in self.columns]
+        lines = ["<table>", f"<caption>{escape(self.title)}</caption>"] if self.title else ["<table>"]
+        lines.append(_html_row("th", [column.heading for column in self.columns], aligns))
+        for row in self.rows:
+            lines.append(_html_row("td", [column.show(row.get(column.key)) for column in self.columns], aligns))
+        return "\n".join([*lines, "</table>", *(f"<p>{escape(note)}</p>" for note in self.notes)])
+
     def rich(self) -> RichTable:
         """Return the table for the terminal."""
         # As `Text`, because rich interprets markup in strings ("[red]", ":cat:").
@@ -88,6 +116,24 @@ class Table:
         return any(isinstance(value, int | float) for value in values) and not any(
             isinstance(value, str | tuple | list) for value in values
         )
+
+
+def fields_table(record: Any) -> Table:
+    """Return a table of a record's fields; what is not a number or a text is shown by its length or class."""
+    rows = [
+        {"field": field.name, "value": value if isinstance(value, int | float | str | None) else short(value)}
+        for field in dataclasses.fields(record)
+        if field.repr
+        for value in [getattr(record, field.name)]
+    ]
+    return Table((Column("field", "field"), Column("value", "value")), rows, title=type(record).__name__)
+
+
+def _html_row(tag: str, cells: Sequence[str], aligns: Sequence[str]) -> str:
+    parts = (
+        f'<{tag} style="text-align: {align}">{escape(cell)}</{tag}>' for cell, align in zip(cells, aligns, strict=True)
+    )
+    return f"<tr>{''.join(parts)}</tr>"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from convatlas.base.brief import Brief
 from convatlas.base.records import Record
 
 
 @dataclass(frozen=True)
-class Unreadable:
+class Unreadable(Brief):
     """A photo that could not be read, and why."""
 
     path: str

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from convatlas.base.brief import Brief
 from convatlas.base.errors import unknown
 from convatlas.catalogue.data_files import file_names, read
 from convatlas.catalogue.lineages import weights_of
@@ -49,7 +50,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Card:
+class Card(Brief):
     """Published facts of one net; it never holds measured figures.
 
     Attributes:

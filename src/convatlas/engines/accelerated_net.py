@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from convatlas.base.brief import shorten
 from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.base.records import Record
 from convatlas.base.untouched import evaluating
@@ -155,4 +156,4 @@ class AcceleratedNet:
         )
 
     def __repr__(self) -> str:
-        return f"AcceleratedNet({self.record})"
+        return f"AcceleratedNet({shorten(self.record.net, 80)}: {self.record.options})"

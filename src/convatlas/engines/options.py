@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from convatlas.base.brief import Brief
+
 AUTO = "auto"
 """Value of `engine` for the fastest one."""
 
@@ -13,7 +15,7 @@ EAGER = "eager"
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Brief):
     """One way to run a net.
 
     Attributes:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from convatlas.base.brief import complete
 from convatlas.base.fingerprint import add_tensors, tensor_bytes
 from convatlas.base.machine import versions
 from convatlas.base.store.remote import home
@@ -20,7 +21,7 @@ from convatlas.nets.net import Net
 
 def folder_of(net: nn.Module, shape: tuple[int, ...]) -> Path:
     """Folder of a net for inputs of `shape`: the net's name, and a hash of all that its outputs depend on."""
-    digest = hashlib.sha256(repr((shape, versions(packages()), getattr(net, "lineage", None))).encode())
+    digest = hashlib.sha256(repr((shape, versions(packages()), complete(getattr(net, "lineage", None)))).encode())
     for path, module in net.named_modules():
         digest.update(repr((path, type(module).__qualname__, _attributes(module))).encode())
     classes = {type(module) for module in net.modules()}
@@ -43,7 +44,7 @@ def _attributes(module: nn.Module) -> list[tuple[str, str]]:
         elif name != "training" and (
             isinstance(value, int | float | str | tuple | list) or dataclasses.is_dataclass(value)
         ):
-            result.append((name, repr(value)))
+            result.append((name, repr(complete(value))))
     return sorted(result)
 
 

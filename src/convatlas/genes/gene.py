@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from convatlas.base.brief import Brief
+
 Maker = Callable[..., nn.Module]
 
 # Letters in `shape`, `parameters` and `macs`: N batch size, C input channels, K output channels, n side of the input
@@ -16,7 +18,7 @@ Maker = Callable[..., nn.Module]
 
 
 @dataclass(frozen=True)
-class Gene:
+class Gene(Brief):
     """A component that can fill a locus, such as `gelu` at `activation`.
 
     Attributes:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from torch import nn
 
+from convatlas.base.brief import Brief
 from convatlas.base.errors import GeneError, unknown
 from convatlas.genes.convolution import DILATIONS, ConvSpec
 from convatlas.genes.feedback import Arrow, Layer, Recurrence, arrows_of
@@ -27,7 +28,7 @@ Feedback = Value | tuple[Arrow, ...]
 
 
 @dataclass(frozen=True)
-class Genome:
+class Genome(Brief):
     """The genes a net is built from, passed down explicitly.
 
     Each locus holds the name of a gene, a `Gene` defined by the user, `published` where the net mixes several, or None

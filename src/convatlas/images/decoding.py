@@ -30,7 +30,10 @@ MAX_PIXELS = 2**27
 # JPEG opens MPO too. Formats that Pillow reads by running other programs (EPS, WMF) must never be added.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
 
-Source = str | Path | bytes | bytearray | memoryview | NDArray[Any] | Image.Image
+Data = bytes | bytearray | memoryview | NDArray[Any] | Image.Image
+"""A photo in memory: the bytes of its file, or its pixels."""
+
+Source = str | Path | Data
 Pixels = NDArray[np.uint8]
 
 

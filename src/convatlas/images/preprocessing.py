@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from convatlas.base.brief import Brief
 from convatlas.base.errors import ConvAtlasError, ImageError, SizeError, unknown
 from convatlas.images.view import Axis, View
 
@@ -31,7 +32,7 @@ LARGEST = 1e6
 
 
 @dataclass(frozen=True)
-class Preprocessing:
+class Preprocessing(Brief):
     """Preprocessing of a net: crop, resize and normalize a photo, as in the net's published evaluation.
 
     There are three geometries. "squash" resizes the photo to `resize` x `resize`, whatever its aspect ratio (Keras,

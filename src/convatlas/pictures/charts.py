@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from convatlas.base.brief import Brief
 from convatlas.pictures.axes import Axis
 from convatlas.pictures.marks import SMALL, Mark, Place
 from convatlas.pictures.picture import Picture
@@ -18,7 +19,7 @@ FIELD, FRAME, GRID = "#ffffff", "#c9cdc8", "#e3e5e1"
 
 
 @dataclass(frozen=True)
-class Panel:
+class Panel(Brief):
     """Two axes with the marks between them; `width` and `height` are those of the field, without ticks and labels."""
 
     x: Axis
@@ -28,6 +29,9 @@ class Panel:
     width: float = 420
     height: float = 280
     frame: bool = True
+
+    def _repr_svg_(self) -> str:
+        return Chart([self], self.title).picture().svg()
 
     def place(self, x0: float, y0: float) -> Place:
         """Return the map from values to places, for a field whose upper left corner is at (x0, y0)."""
@@ -84,7 +88,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Chart:
+class Chart(Brief):
     """Panels side by side, or in a grid of `columns`, under a title, a note and a legend of all labelled marks."""
 
     panels: Sequence[Panel]
@@ -122,6 +126,9 @@ class Chart:
         return Picture(
             width, height, (ground, *head, *legend, *fields), self.title, self.description or self.note or self.title
         )
+
+    def _repr_svg_(self) -> str:
+        return self.picture().svg()
 
     def _legend(self, width: float, y: float) -> tuple[list[Shape], float]:
         """Return the legend, on as many lines as it takes, and where it ends."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from convatlas.base.atomic import write_bytes
+from convatlas.base.brief import Brief
 from convatlas.base.errors import ConvAtlasError
 from convatlas.pictures.raster import svg_to_png
 from convatlas.pictures.shapes import Shape
@@ -16,7 +17,7 @@ FINE_PIXELS = 8_000_000
 
 
 @dataclass(frozen=True)
-class Picture:
+class Picture(Brief):
     """A finished drawing or chart.
 
     Attributes:

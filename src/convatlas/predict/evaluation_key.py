@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from convatlas.base.brief import complete
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.fingerprint import add_tensors
 from convatlas.images.labelled import LabelledPhoto
@@ -34,7 +35,8 @@ def key_of(net: TrainedNet, preprocessing: str, photos: Sequence[LabelledPhoto],
     """
     module = net.module
     definition = module.genome if isinstance(module, Net) else source_files(module)
-    digest = hashlib.sha256(repr((module, net.lineage, definition, preprocessing, sorted(classes.items()))).encode())
+    settings = complete((net.lineage, definition, preprocessing, sorted(classes.items())))
+    digest = hashlib.sha256(repr((module, settings)).encode())
     add_tensors(digest, module.state_dict().items())
     for photo in photos:
         try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from typing import ParamSpec, Protocol, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from convatlas.base.errors import ImageError
 from convatlas.base.verbs import with_steps
+from convatlas.images.decoding import Data, Source
 from convatlas.images.sources import is_collection
 
 
@@ -21,20 +23,32 @@ class PhotoRecord(Protocol):
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=PhotoRecord)
-R_co = TypeVar("R_co", bound=PhotoRecord, covariant=True)
 
 
-class PhotoVerb(Protocol[P, R_co]):
-    """A function that returns one record for one photo, and a list of records for a folder or a list."""
+Photos = Source | Sequence[Source]
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co | list[R_co]: ...
+
+class PhotoVerb(Protocol[P, R]):
+    """A function that returns one record for one photo, and a list of records for a folder or a list.
+
+    A path may be that of a photo or of a folder, which a type checker cannot know: what it gives is `Any`.
+    """
+
+    @overload
+    def __call__(self, photos: str | Path, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+
+    @overload
+    def __call__(self, photos: Data, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    @overload
+    def __call__(self, photos: Sequence[Source], *args: P.args, **kwargs: P.kwargs) -> list[R]: ...
 
     @property
-    def steps(self) -> Callable[P, Iterator[R_co]]:
+    def steps(self) -> Callable[Concatenate[Photos, P], Iterator[R]]:
         """Generator function of the same work, which yields one record a photo."""
 
 
-def photo_verb(steps: Callable[P, Iterator[R]]) -> PhotoVerb[P, R]:
+def photo_verb(steps: Callable[Concatenate[Photos, P], Iterator[R]]) -> PhotoVerb[P, R]:
     """Make a verb from a generator function that yields one record a photo; its first argument is the photos.
 
     A single photo that cannot be read raises an `ImageError`; one among many has the error in its record.
@@ -42,7 +56,7 @@ def photo_verb(steps: Callable[P, Iterator[R]]) -> PhotoVerb[P, R]:
     signature = inspect.signature(steps)
     first = next(iter(signature.parameters))
 
-    def run(*args: P.args, **kwargs: P.kwargs) -> R | list[R]:
+    def run(*args: Any, **kwargs: Any) -> R | list[R]:
         photos = signature.bind(*args, **kwargs).arguments[first]
         records = list(steps(*args, **kwargs))
         if is_collection(photos):

@@ -10,15 +10,16 @@ from typing import Any
 
 from PIL import Image
 
+from convatlas.base.brief import Brief
 from convatlas.base.errors import ConvAtlasError, ImageError
-from convatlas.base.records import Record
+from convatlas.base.records import TableRecord
 from convatlas.base.tables import Column, Table
 from convatlas.images.annotate import LabelledBox, draw_boxes
 from convatlas.images.decoding import Source, read
 
 
 @dataclass(frozen=True)
-class Answer:
+class Answer(Brief):
     """A predicted class: its name, its index among the outputs, its probability (0 to 1)."""
 
     label: str
@@ -27,7 +28,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Classification(Record):
+class Classification(TableRecord):
     """The most probable classes of one photo, or why it could not be read.
 
     Attributes:
@@ -44,6 +45,10 @@ class Classification(Record):
     answers: tuple[Answer, ...]
     error: str | None = None
 
+    def table(self) -> Table:
+        """Return a table with a row for each class."""
+        return class_table([self])
+
     def __str__(self) -> str:
         if self.error is not None:
             return self.error
@@ -51,7 +56,7 @@ class Classification(Record):
 
 
 @dataclass(frozen=True)
-class DetectedObject:
+class DetectedObject(Brief):
     """A detected object: its class by name and index, its score (0 to 1), its box in pixels of the photo.
 
     The box is (left, top, right, bottom), measured from the photo's left and top edges, and lies within the photo.
@@ -64,7 +69,7 @@ class DetectedObject:
 
 
 @dataclass(frozen=True)
-class Detection(Record):
+class Detection(TableRecord):
     """The objects on one photo, or why it could not be read.
 
     Attributes:
@@ -100,6 +105,10 @@ class Detection(Record):
         return draw_boxes(
             pixels, [LabelledBox(thing.box, f"{thing.label} {thing.score:.2f}", thing.index) for thing in self.objects]
         )
+
+    def table(self) -> Table:
+        """Return a table with a row for each object."""
+        return object_table([self])
 
     def __str__(self) -> str:
         if self.error is not None:

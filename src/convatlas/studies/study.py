@@ -9,15 +9,16 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, Generic, TypeVar
 
+from convatlas.base.brief import Brief
 from convatlas.base.errors import unknown
-from convatlas.base.records import Record
+from convatlas.base.records import TableRecord
 from convatlas.base.tables import Column, Table
 
 Task = TypeVar("Task")
 
 
 @dataclass(frozen=True)
-class StudyResult(Record):
+class StudyResult(TableRecord):
     """Record of all runs of a study, summarized.
 
     Attributes:
@@ -38,7 +39,7 @@ class StudyResult(Record):
 
 
 @dataclass(frozen=True)
-class Study(Generic[Task]):
+class Study(Brief, Generic[Task]):
     """A published experiment that `reproduce` repeats.
 
     Attributes:

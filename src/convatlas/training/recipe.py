@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from convatlas.base.brief import Brief
 from convatlas.base.errors import TrainingError, unknown
 from convatlas.base.files.reading import reason
 from convatlas.base.files.structured import SchemaError, read_toml, shortened
@@ -22,7 +23,7 @@ MOST, LARGEST = 10**9, 1e9
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Brief):
     """Settings of a training.
 
     Attributes:

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from convatlas.base.brief import Brief
 from convatlas.base.errors import ConvAtlasError, WeightsError
 from convatlas.base.files.structured import parse_json
 from convatlas.catalogue.lineages import Weights
@@ -21,7 +22,7 @@ from convatlas.weights.registry import origin
 
 
 @dataclass(frozen=True)
-class Lineage:
+class Lineage(Brief):
     """Provenance of a net's weights.
 
     Attributes:

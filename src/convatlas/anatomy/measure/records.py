@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from convatlas.base.records import Record
+from convatlas.base.brief import Brief
+from convatlas.base.records import TableRecord
 from convatlas.base.tables import Column, Table, plain
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Layer:
+class Layer(Brief):
     """One operation of a net.
 
     Attributes:
@@ -101,7 +102,7 @@ STAGE_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Measurement(Record):
+class Measurement(TableRecord):
     """Measured figures of a net.
 
     Attributes:

@@ -10,7 +10,7 @@ from typing import Any
 from convatlas.anatomy.measure.measure import measure
 from convatlas.anatomy.measure.records import Measurement
 from convatlas.base.errors import ConvAtlasError
-from convatlas.base.records import Record
+from convatlas.base.records import TableRecord
 from convatlas.base.store.evaluations import evaluations_of
 from convatlas.base.tables import Column, Table, plain
 from convatlas.catalogue.cards import Card, Figure, cards, find_card
@@ -61,7 +61,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Check(Record):
+class Check(TableRecord):
     """All cells of one net."""
 
     net: str
@@ -71,6 +71,10 @@ class Check(Record):
     def unexplained(self) -> tuple[Cell, ...]:
         """Cells that no rule and no exception explains."""
         return tuple(cell for cell in self.cells if not cell.explained)
+
+    def table(self) -> Table:
+        """Return a table with a row for each figure."""
+        return table([self])
 
     def __str__(self) -> str:
         lines = [f"{cell.column}: {cell.published} | {_shown(cell.measured)} | {cell.rule}" for cell in self.cells]

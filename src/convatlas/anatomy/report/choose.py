@@ -10,7 +10,7 @@ from typing import TypeGuard
 from convatlas.anatomy.report.bubble_chart import bubble_chart
 from convatlas.anatomy.report.candidates import COSTS, Candidate, candidates
 from convatlas.base.errors import ConvAtlasError, unknown
-from convatlas.base.records import Record
+from convatlas.base.records import TableRecord
 from convatlas.base.store.timings import best_times
 from convatlas.base.tables import Column, Table, plain
 from convatlas.catalogue.printed import parse_figure
@@ -21,7 +21,7 @@ TOLERANCE = 1.0
 
 
 @dataclass(frozen=True)
-class Choice(Record):
+class Choice(TableRecord):
     """Candidates from the most accurate down, the cost they are compared by, the recommended net and the reason."""
 
     by: str

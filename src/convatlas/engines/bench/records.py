@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from convatlas.base.records import Record
+from convatlas.base.records import TableRecord
 from convatlas.base.tables import Column, Table
 from convatlas.engines.bench.chart import bars
 from convatlas.engines.bench.times import Time
@@ -29,7 +29,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Bench(Record):
+class Bench(TableRecord):
     """Times of nets on this machine.
 
     Attributes:

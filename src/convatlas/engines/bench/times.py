@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from convatlas.base.brief import Brief
 from convatlas.engines.registry import names
 
 
 @dataclass(frozen=True)
-class Time:
+class Time(Brief):
     """Measurements of one engine for a net and a batch size.
 
     Attributes:
