@@ -50,4 +50,4 @@ def test_what_is_not_installed_says_how_to_get_it(store: Path, monkeypatch: pyte
     result = ca.doctor()
     assert "PyTorch is not installed" in result.problems[0]
     assert "pip install 'convatlas[engines]'" in str(result)
-    assert "extra cluster: distributed, pyarrow missing: pip install 'convatlas[cluster]'" in str(result)
+    assert "extra cluster: distributed missing: pip install 'convatlas[cluster]'" in str(result)

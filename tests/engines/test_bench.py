@@ -222,3 +222,37 @@ def test_nets_of_the_user(store: Path) -> None:
     ]
     assert all(time.load > 0 and time.limit > 0 for time in bench.times)
     assert not bench.refused
+
+
+def test_filters_are_those_of_list(store: Path, monkeypatch) -> None:
+    names: list[str] = []
+    monkeypatch.setattr(benching, "resolve", lambda name, weights: names.append(name))
+    monkeypatch.setattr(benching, "measure_roofline", lambda: None)
+
+    class Stop(Exception):
+        pass
+
+    def timer(net, name, *rest):
+        if len(names) == 3:
+            raise Stop
+        return Silent()
+
+    class Silent:
+        net = twin = shape = None
+
+        def times(self, *cells):
+            return []
+
+    monkeypatch.setattr(benching, "NetTimer", timer)
+    monkeypatch.setattr(benching, "slowest_layers", lambda *parts: [])
+    monkeypatch.setattr(benching, "sample_inputs", lambda *parts: None)
+    with pytest.raises(Stop):
+        ca.bench(family="resnet", year=(2015, 2015), max_parameters="50M", batches=[1])
+    expected = ca.list_nets(family="resnet", year=2015, max_parameters="50M", sort="family")
+    assert names == [card.name for card in expected][:3]
+    with pytest.raises(ConvAtlasError, match="name the nets, or choose them by family"):
+        ca.bench("resnet50", family="resnet")
+    with pytest.raises(ConvAtlasError, match="no net passes all filters"):
+        ca.bench(family="lenet", min_top1=90)
+    with pytest.raises(ConvAtlasError, match="a year is written as 2016"):
+        CliRunner().invoke(app, ["bench", "--year", "old"], catch_exceptions=False)

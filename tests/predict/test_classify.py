@@ -180,3 +180,14 @@ def test_black_ink_on_white_paper(name: str) -> None:
         assert black_on_white == replace(white_on_black, made=black_on_white.made)
         right += black_on_white.answers[0].index == number
     assert right >= 7
+
+
+def test_genes_of_a_net_given_by_name() -> None:
+    photo = sample("coffee")
+    net = ca.load("efficientnet_lite0", genes={"activation": "silu"})
+    assert ca.classify(photo, "efficientnet_lite0", genes={"activation": "silu"}) == ca.classify(photo, net)
+    assert ca.classify(photo, "efficientnet_lite0", genes={}) == ca.classify(photo, "efficientnet_lite0")
+    with pytest.raises(ConvAtlasError, match="classifies in eager mode, not in openvino"):
+        ca.classify(photo, "efficientnet_lite0", genes={"activation": "silu"}, engine="openvino")
+    with pytest.raises(ConvAtlasError, match="genes go with a net's name"):
+        ca.classify(photo, net, genes={"activation": "silu"})

@@ -385,3 +385,18 @@ def test_refusals(home, net, call, error, words):
     with pytest.raises(error, match=words) as told:
         call(net, home / "empty")
     assert "\n" not in str(told.value)
+
+
+def test_genes_and_photos_that_cannot_be_read_on_the_command_line(home, net, noise):
+    """Genes without weights of their own change the answers; the status says that a photo could not be read."""
+    folder = laid_out(home / "data", net, noise, [0] * 12, str)
+    words = ["evaluate", "efficientnet_lite0", "--data", str(folder), "--json"]
+    plain = CliRunner().invoke(app, words)
+    next(folder.glob("*/3.png")).write_bytes(b"no photo")
+    swapped = CliRunner().invoke(app, [*words, "--genes", "activation=tanh"])
+    first, second = json.loads(plain.stdout), json.loads(swapped.stdout)
+    assert (first["published"], first["top1"]) == (True, 100)
+    assert second["published"] is False
+    assert second["top1"] < 100
+    assert (plain.exit_code, swapped.exit_code) == (0, 3)
+    assert swapped.stderr.count("could not be read") == 1

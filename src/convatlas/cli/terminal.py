@@ -66,6 +66,19 @@ class Rate(ProgressColumn):
         return Text("" if task.speed is None else f"{task.speed:.1f}/s")
 
 
+UNREAD = 3
+"""Status of a command that did its work, but could not read some photos."""
+
+
+def end_with_unread(reasons: Iterable[str]) -> None:
+    """Name the photos that could not be read on the error stream, and exit with status 3 if there are any."""
+    reasons = list(reasons)
+    for reason in reasons:
+        print_error(reason)
+    if reasons:
+        sys.exit(UNREAD)
+
+
 def check_formats(as_json: bool, markdown: bool, csv: bool) -> None:
     """Check that at most one format is chosen.
 

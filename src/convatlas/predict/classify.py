@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from convatlas.images.decoding import Source
@@ -24,6 +24,7 @@ def classify(
     weights: str | None = None,
     convention: str | None = None,
     labels: Labels | None = None,
+    genes: Mapping[str, object] | None = None,
     top: int = 5,
     device: str = "auto",
     engine: str = "auto",
@@ -36,6 +37,7 @@ def classify(
         weights: Lineage or file of weights if `net` is a name, as in `load`; by default the net's first lineage.
         convention: For a foreign file of weights, the lineage whose conventions it follows, as in `load`.
         labels: For a file of weights, the names of its classes, or a text file with one on each line, as in `load`.
+        genes: Genes to change, as in `build`, if `net` is a name; those that add or change weights do not fit.
         top: How many classes, from 1 up to all of them.
         device: "auto", "cpu", "cuda" or "mps".
         engine: "auto": ONNX Runtime or OpenVINO, without loading PyTorch, if `net` is a name and `accelerate` has
@@ -51,7 +53,7 @@ def classify(
         UnknownName: There is no such net, device or engine.
         WeightsError: The net has no weights.
     """
-    predictor = classifier(net, weights_file(weights, convention, labels), device, engine)
+    predictor = classifier(net, weights_file(weights, convention, labels), device, engine, genes)
     lineage = predictor.lineage
     check_top(top, len(lineage.class_names))
     photos = sources(photos)

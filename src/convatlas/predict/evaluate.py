@@ -98,6 +98,7 @@ def evaluate(
     weights: str | None = None,
     convention: str | None = None,
     labels: Labels | None = None,
+    genes: Mapping[str, object] | None = None,
     truth: str | Path | None = None,
     classes: Mapping[str, str | int] | None = None,
     preprocessing: str | None = None,
@@ -115,6 +116,7 @@ def evaluate(
         weights: Lineage or file of weights if `net` is a name, as in `load`; by default the net's first lineage.
         convention: For a foreign file of weights, the lineage whose conventions it follows, as in `load`.
         labels: For a file of weights, the names of its classes, or a text file with one on each line, as in `load`.
+        genes: Genes to change, as in `build`, if `net` is a name; those that add or change weights do not fit.
         truth: A file with the name and the class of each photo.
         classes: Map from class names of the data set to the net's names (or synsets, or numbers), where they differ.
         preprocessing: Another lineage of the net, whose preprocessing is used instead.
@@ -127,7 +129,7 @@ def evaluate(
         StoreError: The store is not writable.
     """
     place = device_of(device)
-    trained = classifying_net(net, weights_file(weights, convention, labels))
+    trained = classifying_net(net, weights_file(weights, convention, labels), genes)
     source = trained.lineage if preprocessing is None else _other_lineage(trained, preprocessing)
     photos, empty = list_labelled(data, truth)
     indices = class_indices({photo.label for photo in photos}, trained.lineage.class_names, classes)

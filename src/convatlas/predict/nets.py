@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from torch import nn
@@ -49,14 +50,14 @@ class TrainedNet:
         return cls(module, net_name(module), lineage, channels)
 
 
-def classifying_net(net: object, weights: str | None = None) -> TrainedNet:
+def classifying_net(net: object, weights: str | None = None, genes: Mapping[str, object] | None = None) -> TrainedNet:
     """Resolve a net to classify with: a name, published weights, or a net that `load` returned or `train` trained.
 
     Raises:
         ConvAtlasError: It is none of these, or a detector.
         WeightsError: Its weights are random, or its classes have no names.
     """
-    module = resolve(net, weights)
+    module = resolve(net, weights, genes)
     if isinstance(module, Net) and module.card.output_kind == "raw detector heads":
         raise ConvAtlasError(f"{module.card.name} is a detector, not a classifier: use detect")
     trained = TrainedNet.of(module)

@@ -6,7 +6,7 @@ embeddings or boxes, in any session; eager mode is a session too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -202,7 +202,9 @@ class Detector(Predictor):
         return tuple(thing for thing in objects if thing.box[0] < thing.box[2] and thing.box[1] < thing.box[3])
 
 
-def classifier(net: object, weights: str | None, device: str, engine: str) -> Classifier:
+def classifier(
+    net: object, weights: str | None, device: str, engine: str, genes: Mapping[str, object] | None = None
+) -> Classifier:
     """Start a net to classify with, without PyTorch if that is possible.
 
     Args:
@@ -211,6 +213,7 @@ def classifier(net: object, weights: str | None, device: str, engine: str) -> Cl
         device: "auto", "cpu", "cuda" or "mps".
         engine: "auto": an engine that needs no PyTorch, if `accelerate` has exported these weights for it, otherwise
             eager mode. "eager": PyTorch. Name of an engine: that one; the weights are exported first if necessary.
+        genes: Genes to change, as in `build`; the net then runs in eager mode.
 
     Raises:
         UnknownName: There is no such net, device or engine.
@@ -224,7 +227,7 @@ def classifier(net: object, weights: str | None, device: str, engine: str) -> Cl
     # For a named engine, nets without published weights are refused below, together with files.
     with suppress(WeightsError) if engine not in (AUTO, EAGER) else nullcontext():
         named = find_net(net, weights)
-    if named is not None and engine != EAGER and device in (AUTO, "cpu"):
+    if named is not None and engine != EAGER and not genes and device in (AUTO, "cpu"):
         cached = cached_net(named, None if engine == AUTO else engine)
         if cached is None and engine != AUTO and classifies(named):
             from convatlas.engines.accelerate import accelerate
@@ -234,11 +237,13 @@ def classifier(net: object, weights: str | None, device: str, engine: str) -> Cl
         if cached is not None:
             return Classifier(cached.net, cached.lineage, cached.session, cached.map)
     if engine not in (AUTO, EAGER):
+        if genes:
+            raise ConvAtlasError(f"a net with other genes than published classifies in eager mode, not in {engine}")
         raise ConvAtlasError(f"{engine} classifies on the cpu, by the name of a net and published weights of classes")
     from convatlas.predict.nets import check_channels, classifying_net
     from convatlas.predict.sessions import EagerSession
 
     place = device_of(device)
-    trained = classifying_net(named or net, None if named else weights)
+    trained = classifying_net(named or net, None if named else weights, genes)
     check_channels(trained)
     return Classifier.of(trained, EagerSession(trained.module, place))

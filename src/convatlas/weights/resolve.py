@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,9 @@ def find_net(net: object, weights: str | os.PathLike[str] | None = None) -> Name
         raise
 
 
-def resolve(net: object, weights: str | os.PathLike[str] | None = None) -> nn.Module:
+def resolve(
+    net: object, weights: str | os.PathLike[str] | None = None, genes: Mapping[str, object] | None = None
+) -> nn.Module:
     """Return the net that `net` and `weights` stand for; in evaluation mode if it is loaded or built here.
 
     Args:
@@ -79,9 +82,11 @@ def resolve(net: object, weights: str | os.PathLike[str] | None = None) -> nn.Mo
             file, what `find_net` returned, or any module, which is returned as it is.
         weights: Weights of a net by its name: a lineage or a file, as in `load`; "none" for random ones. For a net of
             the user a file; without one it has the weights that it is made with.
+        genes: Genes to change in a net of the atlas that is given by name or file, as in `build`.
 
     Raises:
-        ConvAtlasError: As in `load`, `build` and `load_user_net`; or weights are given for a net that has its own.
+        ConvAtlasError: As in `load`, `build` and `load_user_net`; or weights or genes are given for a net that has its
+            own.
     """
     from torch import nn
 
@@ -93,14 +98,18 @@ def resolve(net: object, weights: str | os.PathLike[str] | None = None) -> nn.Mo
     if isinstance(net, nn.Module):
         if weights is not None:
             raise ConvAtlasError("weights go with a net's name: a net from `load` has its own")
+        if genes:
+            raise ConvAtlasError("genes go with a net's name: a net from `load` has its own")
         return net
     if isinstance(net, str) and is_user_net(net) and not is_weights_file(net):
+        if genes:
+            raise ConvAtlasError("genes can be changed in nets of the atlas only, not in your own net")
         return load_user_net(net).eval() if weights in (None, RANDOM) else load(net, weights=weights)
     named = find_net(net, weights)
     if named is None:
         if not isinstance(net, str | os.PathLike):
             raise ConvAtlasError(f"a net is a name, or a net from `load`, not {type(net).__name__}")
-        return load(net, weights=weights)
+        return load(net, weights=weights, genes=genes)
     if named.weights == RANDOM:
-        return build(named.card.name).eval()
-    return load(named.card, weights=named.weights)
+        return build(named.card.name, genes=genes).eval()
+    return load(named.card, weights=named.weights, genes=genes)

@@ -64,7 +64,7 @@ def net_table(
         raise unknown("order", sort, ORDERS)
     chosen = list_nets(
         family=family,
-        year=_years(year) if year else None,
+        year=parse_years(year) if year else None,
         max_parameters=max_parameters,
         min_top1=min_top1,
         lineage=lineage,
@@ -96,7 +96,7 @@ def net_table(
     return Table((*COLUMNS, TIME), rows, title=title, notes=("time: for one photo on this machine, by `bench`",))
 
 
-def _years(text: str) -> int | tuple[int, int]:
+def parse_years(text: str) -> int | tuple[int, int]:
     first, _, last = text.partition("-")
     if not first.isdecimal() or (last and not last.isdecimal()):
         raise ConvAtlasError(f"a year is written as 2016, a range as 2014-2016; got {text!r}")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from convatlas.cli.options import Convention, Device, Json, Labels, Weights
-from convatlas.cli.terminal import print_error, run_steps
+from convatlas.cli.terminal import end_with_unread, run_steps
 from convatlas.engines.registry import names
 
 
@@ -68,6 +68,5 @@ def command(
         tls_key=tls_key,
     )
     result = run_steps(steps, task)
-    for photo in result.unread:
-        print_error(photo.reason)
     print(result.to_json() if as_json else result)
+    end_with_unread(photo.reason for photo in result.unread)

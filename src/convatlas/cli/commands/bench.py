@@ -17,6 +17,11 @@ def command(
         list[str] | None,
         typer.Argument(help="Names of nets, package.module:callable, or .pt2 files; by default all nets of the atlas."),
     ] = None,
+    family: Annotated[str | None, typer.Option(help="Only this family, as in list: resnet, vgg, ...")] = None,
+    year: Annotated[str | None, typer.Option(help="Only nets of this year, or of FIRST-LAST.")] = None,
+    max_parameters: Annotated[str | None, typer.Option(help="Maximum number of published parameters: 10M.")] = None,
+    min_top1: Annotated[float | None, typer.Option(help="Minimum published top-1 accuracy in percent.")] = None,
+    lineage: Annotated[str | None, typer.Option(help="Only nets with weights of this lineage: lite.")] = None,
     engines: Annotated[
         list[str] | None, typer.Option(help=f"{','.join(names())}; by default all that are installed.")
     ] = None,
@@ -41,6 +46,7 @@ def command(
     counts = parse_list(batches)
     if not all(count.isdecimal() for count in counts):
         raise ConvAtlasError(f"batches are numbers of photos, as 1,16; got {','.join(counts)!r}")
+    from convatlas.anatomy.report.net_table import parse_years
     from convatlas.engines.bench.bench import BATCHES, SWEEP, bench
     from convatlas.pictures.picture import check_output
 
@@ -48,6 +54,11 @@ def command(
         check_output(output)
     steps = bench.steps(
         nets or None,
+        family=family,
+        year=parse_years(year) if year else None,
+        max_parameters=max_parameters,
+        min_top1=min_top1,
+        lineage=lineage,
         engines=parse_list(engines) or None,
         precisions=parse_list(precisions) or ("float32",),
         batches=SWEEP if sweep else [int(count) for count in counts] or BATCHES,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from convatlas.base.errors import ConvAtlasError
-from convatlas.cli.options import Convention, Csv, Device, Json, Labels, Markdown, NetName, Weights
+from convatlas.cli.options import Convention, Csv, Device, Genes, Json, Labels, Markdown, NetName, Weights, parse_genes
 from convatlas.cli.photos import print_answers
 from convatlas.cli.terminal import check_formats, with_progress
 
@@ -18,6 +18,7 @@ def command(
     weights: Weights = None,
     convention: Convention = None,
     labels: Labels = None,
+    genes: Genes = None,
     top: Annotated[int, typer.Option(help="Number of classes for each photo.")] = 5,
     samples: Annotated[
         bool, typer.Option("--samples", help="Classify the sample photographs of scikit-image.")
@@ -44,7 +45,15 @@ def command(
 
     files = list_photos(paths)
     steps = classify.steps(
-        files, net, weights=weights, convention=convention, labels=labels, top=top, device=device, engine=engine
+        files,
+        net,
+        weights=weights,
+        convention=convention,
+        labels=labels,
+        genes=parse_genes(genes),
+        top=top,
+        device=device,
+        engine=engine,
     )
     answers = list(with_progress(steps, len(files), "classifying"))
     print_answers(answers, class_table, as_json, markdown, csv)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from convatlas.cli.options import Convention, Device, Json, Labels, Weights
-from convatlas.cli.terminal import print_error, run_steps
+from convatlas.cli.options import Convention, Device, Genes, Json, Labels, Weights, parse_genes
+from convatlas.cli.terminal import end_with_unread, print_error, run_steps
 
 
 def command(
@@ -18,6 +18,7 @@ def command(
     weights: Weights = None,
     convention: Convention = None,
     labels: Labels = None,
+    genes: Genes = None,
     truth: Annotated[str | None, typer.Option(help="File with the name and the class of each photo.")] = None,
     classes: Annotated[
         str | None, typer.Option(help="CSV file with the data set's name and the net's name of each class.")
@@ -38,14 +39,14 @@ def command(
         weights=weights,
         convention=convention,
         labels=labels,
+        genes=parse_genes(genes),
         truth=truth,
         classes=read_map(classes) if classes else None,
         preprocessing=preprocessing,
         device=device,
     )
     result = run_steps(steps, "evaluating")
-    for path in result.unreadable:
-        print_error(f"{path} could not be read")
     for path in result.empty:
         print_error(f"{path} holds no photo and is left out")
     print(result.to_json() if as_json else result)
+    end_with_unread(f"{path} could not be read" for path in result.unreadable)

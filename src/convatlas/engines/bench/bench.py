@@ -8,7 +8,8 @@ from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.base.machine import cpu, threads
 from convatlas.base.store.timings import add_times
 from convatlas.base.verbs import Steps, verb
-from convatlas.catalogue.cards import cards, find_card
+from convatlas.catalogue.cards import find_card
+from convatlas.catalogue.list_nets import list_nets
 from convatlas.engines.bench.net_timer import NetTimer
 from convatlas.engines.bench.peers import check_peers
 from convatlas.engines.bench.profile import slowest_layers
@@ -31,6 +32,11 @@ SWEEP = (1, 2, 4, 8, 16, 32)
 def bench(
     nets: str | Sequence[str] | None = None,
     *,
+    family: str | None = None,
+    year: int | tuple[int, int] | None = None,
+    max_parameters: float | str | None = None,
+    min_top1: float | str | None = None,
+    lineage: str | None = None,
     engines: Sequence[str] | None = None,
     precisions: Sequence[str] = ("float32",),
     batches: Sequence[int] = BATCHES,
@@ -43,6 +49,11 @@ def bench(
 
     Args:
         nets: Names of nets, by default all of the atlas; your own nets as `package.module:callable` or a .pt2 file.
+        family: Only nets of this family; this and the next four are as in `list_nets`, and go without `nets`.
+        year: Only nets of this year, or of the first and last of a range.
+        max_parameters: Only nets with at most so many published parameters, as a count or as printed ("25M").
+        min_top1: Only nets with at least this published top-1 accuracy in percent.
+        lineage: Only nets with weights of this publisher.
         engines: Names of engines, by default all that are installed.
         precisions: "float32", "bfloat16", "int8"; each is measured in the engines that have it.
         batches: Batch sizes.
@@ -56,7 +67,18 @@ def bench(
         UnknownName: There is no such net, engine, precision or peer.
         ConvAtlasError: A requested library or engine is not installed, or there is nothing to measure.
     """
-    asked = list(cards()) if nets is None else [nets] if isinstance(nets, str) else list(nets)
+    filters = (family, year, max_parameters, min_top1, lineage)
+    if nets is not None and any(value is not None for value in filters):
+        raise ConvAtlasError("name the nets, or choose them by family, year, max_parameters, min_top1 and lineage")
+    if nets is None:
+        matches = list_nets(
+            family=family, year=year, max_parameters=max_parameters, min_top1=min_top1, lineage=lineage, sort="family"
+        )
+        if not matches:
+            raise ConvAtlasError("no net passes all filters: leave one out")
+        asked = [card.name for card in matches]
+    else:
+        asked = [nets] if isinstance(nets, str) else list(nets)
     names = list(dict.fromkeys(name if is_user_net(name) else find_card(name).name for name in asked))
     batches = list(dict.fromkeys(batches))
     check_peers(tuple(vs))
