@@ -22,21 +22,24 @@ from rich.text import Text
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.tables import Table
+from convatlas.base.terminal.lines import ProgressLines
 from convatlas.base.verbs import Steps
 
 T = TypeVar("T")
 
 
 def with_progress(items: Iterable[T], total: int, label: str) -> Iterable[T]:
-    """Iterate over items; on a terminal with a progress bar, if there are several."""
+    """Iterate over items, if there are several with a progress bar on a terminal, elsewhere with lines."""
     console = Console(stderr=True)
-    if total < 2 or not console.is_terminal:
+    if total < 2:
         return items
+    if not console.is_terminal:
+        return _with_lines(items, total, label)
     return track(_start(items), description=label, total=total, console=console, transient=True)
 
 
 def run_steps(steps: Steps[T], label: str) -> T:
-    """Run all steps and return the result; on a terminal with a progress bar, the rate and the time left."""
+    """Run all steps and return the result, with a bar, the rate and the time left on a terminal, elsewhere lines."""
     console = Console(stderr=True)
     columns = TextColumn(label), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()
     result = None
@@ -45,11 +48,20 @@ def run_steps(steps: Steps[T], label: str) -> T:
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal, speed_estimate_period=1800
     ) as progress:
-        task = progress.add_task(label, total=None)
+        task, lines = progress.add_task(label, total=None), ProgressLines(label, print_error)
         for done, total, result in steps:  # noqa: B007 - the last one counts
             progress.update(task, completed=done, total=total)
+            if not console.is_terminal:
+                lines(done, total)
     assert result is not None
     return result
+
+
+def _with_lines(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+    lines = ProgressLines(label, print_error)
+    for done, item in enumerate(items, 1):
+        lines(done, total)
+        yield item
 
 
 def _start(items: Iterable[T]) -> Iterator[T]:

@@ -19,6 +19,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from convatlas.base.terminal.lines import ProgressLines
+
 ProgressCallback = Callable[[int, int | None], None]
 """Called with the bytes so far and in all (None if unknown)."""
 
@@ -48,7 +50,9 @@ class Bars:
             display = self._display
         try:
             if display is None:
-                yield _silent
+                # Another process may draw on the same terminal; what is no terminal takes a line now and then.
+                drawn = sys.stderr is None or sys.stderr.isatty()
+                yield _silent if drawn else ProgressLines(name, notify, lambda count: f"{count / 1e6:,.1f} MB")
             else:
                 task = display.add_task(name, total=None)
                 try:
