@@ -16,10 +16,10 @@ from xml.etree import ElementTree
 import pytest
 
 import convatlas as ca
-from convatlas.base.brief import LIMIT, Brief, complete
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.records import Record, TableRecord
 from convatlas.base.tables import Column, Table
+from convatlas.base.terminal.brief import LIMIT, Brief, complete
 from convatlas.images.samples import sample
 from convatlas.pictures import Chart, Panel, Picture
 from convatlas.pictures.axes import linear

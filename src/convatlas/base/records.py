@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from convatlas.base.brief import Brief
+from convatlas.base.terminal.brief import Brief
 
 if TYPE_CHECKING:
     from convatlas.base.tables import Table

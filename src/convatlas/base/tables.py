@@ -15,8 +15,8 @@ from typing import Any, Literal
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from convatlas.base.brief import Brief, short
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.terminal.brief import Brief, short
 
 
 def plain(value: Any) -> str:

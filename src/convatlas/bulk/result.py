@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convatlas.base.brief import Brief
 from convatlas.base.records import Record
+from convatlas.base.terminal.brief import Brief
 
 
 @dataclass(frozen=True)

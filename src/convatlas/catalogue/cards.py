@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from convatlas.base.brief import Brief
 from convatlas.base.errors import unknown
+from convatlas.base.terminal.brief import Brief
 from convatlas.catalogue.data_files import file_names, read
 from convatlas.catalogue.lineages import weights_of
 

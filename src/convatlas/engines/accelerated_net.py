@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from convatlas.base.brief import shorten
 from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.base.records import Record
+from convatlas.base.terminal.brief import shorten
 from convatlas.base.untouched import evaluating
 from convatlas.engines.agreement import Agreement
 from convatlas.engines.options import Options

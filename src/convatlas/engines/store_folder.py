@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from convatlas.base.brief import complete
 from convatlas.base.fingerprint import add_tensors, tensor_bytes
 from convatlas.base.machine import versions
 from convatlas.base.store.remote import home
+from convatlas.base.terminal.brief import complete
 from convatlas.engines.registry import packages
 from convatlas.nets.net import Net
 

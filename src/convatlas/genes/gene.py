@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from convatlas.base.brief import Brief
+from convatlas.base.terminal.brief import Brief
 
 Maker = Callable[..., nn.Module]
 

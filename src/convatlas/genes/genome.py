@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from torch import nn
 
-from convatlas.base.brief import Brief
 from convatlas.base.errors import GeneError, unknown
+from convatlas.base.terminal.brief import Brief
 from convatlas.genes.convolution import DILATIONS, ConvSpec
 from convatlas.genes.feedback import Arrow, Layer, Recurrence, arrows_of
 from convatlas.genes.gene import Gene, chain

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from convatlas.base.brief import Brief
 from convatlas.base.errors import ConvAtlasError, ImageError, SizeError, unknown
+from convatlas.base.terminal.brief import Brief
 from convatlas.images.view import Axis, View
 
 INTERPOLATIONS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from convatlas.base.brief import Brief
+from convatlas.base.terminal.brief import Brief
 from convatlas.pictures.axes import Axis
 from convatlas.pictures.marks import SMALL, Mark, Place
 from convatlas.pictures.picture import Picture

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from convatlas.base.atomic import write_bytes
-from convatlas.base.brief import Brief
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.terminal.brief import Brief
 from convatlas.pictures.raster import svg_to_png
 from convatlas.pictures.shapes import Shape
 from convatlas.pictures.svg import svg_document

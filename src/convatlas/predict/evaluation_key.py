@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from convatlas.base.brief import complete
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.fingerprint import add_tensors
+from convatlas.base.terminal.brief import complete
 from convatlas.images.labelled import LabelledPhoto
 from convatlas.nets.net import Net
 from convatlas.predict.nets import TrainedNet

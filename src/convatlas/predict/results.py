@@ -10,10 +10,10 @@ from typing import Any
 
 from PIL import Image
 
-from convatlas.base.brief import Brief
 from convatlas.base.errors import ConvAtlasError, ImageError
 from convatlas.base.records import TableRecord
 from convatlas.base.tables import Column, Table
+from convatlas.base.terminal.brief import Brief
 from convatlas.images.annotate import LabelledBox, draw_boxes
 from convatlas.images.decoding import Source, read
 

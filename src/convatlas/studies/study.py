@@ -9,10 +9,10 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, Generic, TypeVar
 
-from convatlas.base.brief import Brief
 from convatlas.base.errors import unknown
 from convatlas.base.records import TableRecord
 from convatlas.base.tables import Column, Table
+from convatlas.base.terminal.brief import Brief
 
 Task = TypeVar("Task")
 

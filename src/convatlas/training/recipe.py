@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from convatlas.base.brief import Brief
 from convatlas.base.errors import TrainingError, unknown
 from convatlas.base.files.reading import reason
 from convatlas.base.files.structured import SchemaError, read_toml, shortened
+from convatlas.base.terminal.brief import Brief
 
 OPTIMIZERS = ("sgd", "nesterov", "adamw")
 SCHEDULES = ("constant", "cosine", "onecycle", "step")

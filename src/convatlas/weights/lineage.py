@@ -10,9 +10,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from convatlas.base.brief import Brief
 from convatlas.base.errors import ConvAtlasError, WeightsError
 from convatlas.base.files.structured import parse_json
+from convatlas.base.terminal.brief import Brief
 from convatlas.catalogue.lineages import Weights
 from convatlas.images.darknet import KINDS, DarknetPreprocessing
 from convatlas.images.decoding import Source, read

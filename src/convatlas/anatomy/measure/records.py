@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from convatlas.base.brief import Brief
 from convatlas.base.records import TableRecord
 from convatlas.base.tables import Column, Table, plain
+from convatlas.base.terminal.brief import Brief
 
 Shape = tuple[int, ...]
 

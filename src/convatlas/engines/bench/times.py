@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from convatlas.base.brief import Brief
+from convatlas.base.terminal.brief import Brief
 from convatlas.engines.registry import names
 
 
