@@ -264,3 +264,54 @@ class Cropped(nn.Module):
 class MeanOfRows(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.mean(2, keepdim=True)
+
+
+class Tokens(nn.Module):
+    """Patches as tokens, a layer for each, attention of all of them, and their mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.each = nn.Conv2d(3, 8, 4, 4), nn.Linear(8, 8)
+        self.attention, self.head = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.each(self.patches(x).flatten(2).transpose(1, 2))
+        return self.head((tokens + self.attention(tokens, tokens, tokens)[0]).mean(1))
+
+
+class Windows(nn.Module):
+    """Attention within windows of 2 x 2 positions, added to the map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.last = nn.Conv2d(3, 8, 4, 4), nn.Conv2d(8, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        n, c, h, w = x.shape
+        windows = x.reshape(n, c, h // 2, 2, w // 2, 2).permute(0, 2, 4, 3, 5, 1).reshape(-1, 4, c)
+        windows = F.scaled_dot_product_attention(windows, windows, windows)
+        back = windows.reshape(n, h // 2, w // 2, 2, 2, c).permute(0, 5, 1, 3, 2, 4).reshape(n, c, h, w)
+        return self.last(x + back).mean((2, 3))
+
+
+def test_tokens_see_the_whole_photo_from_the_first_attention_on() -> None:
+    layers = ca.measure(Tokens(), size=32).layers
+    first = next(index for index, layer in enumerate(layers) if layer.kind in ("attention", "MultiheadAttention"))
+    assert [layer.sees_all for layer in layers] == [False] * first + [True] * (len(layers) - first)
+    assert [layer.field for layer in layers[1:]] == [None] * (len(layers) - 1)
+    assert layers[0].field == (4, 4)
+    # Where it is not known the table says neither.
+    rows = ca.measure(Tokens(), size=32).table().rows
+    assert [row["field"] for row in rows] == [(4, 4), *[None] * (first - 1), *["whole"] * (len(rows) - first)]
+
+
+def test_windows_do_not_see_the_whole_photo() -> None:
+    layers = ca.measure(Windows(), size=32).layers
+    assert [layer.sees_all for layer in layers] == [False] * (len(layers) - 1) + [True]
+
+
+def test_other_inputs_than_photos_have_no_field() -> None:
+    layers = ca.measure(nn.Sequential(nn.Conv1d(1, 4, 9, 4), nn.ReLU()), input_shape=(1, 1600)).layers
+    assert {(layer.field, layer.field_stride, layer.sees_all) for layer in layers} == {(None, None, False)}
+    assert ca.measure(nn.Conv1d(1, 4, 9, 4), input_shape=(1, 1600)).receptive_field is None

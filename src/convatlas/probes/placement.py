@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from convatlas.anatomy.measure.find import find, outputs_maps
+from convatlas.anatomy.measure.positions.steps import Steps
 from convatlas.anatomy.measure.receptive_field import fields
 from convatlas.anatomy.measure.shape_trace import trace_inputs
-from convatlas.anatomy.measure.steps import Steps
 from convatlas.base.errors import ConvAtlasError
 from convatlas.nets.example_inputs import candidate_inputs
 from convatlas.probes.attribution import Grid

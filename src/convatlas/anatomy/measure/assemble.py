@@ -13,7 +13,7 @@ from convatlas.anatomy.measure.macs import cost, is_uncounted
 from convatlas.anatomy.measure.operation_kinds import kind_of, kind_of_module
 from convatlas.anatomy.measure.parameters import depth, parameters, statistics, weighted_layers
 from convatlas.anatomy.measure.products import CONVOLUTIONS, TRANSPOSED
-from convatlas.anatomy.measure.receptive_field import NOTHING, Field, fields, relative
+from convatlas.anatomy.measure.receptive_field import NOTHING, UNKNOWN, Field, fields, relative
 from convatlas.anatomy.measure.records import Layer, Measurement, most_common_activation
 from convatlas.anatomy.measure.shape_trace import net_name
 from convatlas.anatomy.measure.tracing.calls import Operation, Trace, argument
@@ -27,7 +27,8 @@ def assemble(net: nn.Module, shape: tuple[int, ...], traced: Trace) -> Measureme
     operations = traced.operations
     gating = gates(net, operations)
     counted: set[int] = set()
-    photo = (shape[1], shape[2]) if len(shape) == 3 else (1, 1)
+    photo = (shape[1], shape[2]) if len(shape) == 3 else None
+    receptive = fields(operations, photo) if photo else [UNKNOWN] * len(operations)
     # First, since what a constant is computed from belongs to it and not to the layer that reads the constant.
     fixed = [
         _layer(len(operations) + number, operation, NOTHING, photo, counted)
@@ -35,7 +36,7 @@ def assemble(net: nn.Module, shape: tuple[int, ...], traced: Trace) -> Measureme
     ]
     layers = tuple(
         _layer(number, operation, field, photo, counted)
-        for number, (operation, field) in enumerate(zip(operations, fields(operations, photo), strict=True), 1)
+        for number, (operation, field) in enumerate(zip(operations, receptive, strict=True), 1)
     )
     total, trainable = parameters(net)
     answers = {operation.answer: operation for operation in operations if operation.answer is not None}
@@ -87,7 +88,7 @@ def _count_arrays(layer: nn.Module) -> int:
     return len(list(layer.parameters())) + sum(len(statistics(part)) for part in layer.modules())
 
 
-def _layer(number: int, operation: Operation, field: Field, photo: tuple[int, int], counted: set[int]) -> Layer:
+def _layer(number: int, operation: Operation, field: Field, photo: tuple[int, int] | None, counted: set[int]) -> Layer:
     """Describe one operation, and add the ids of its weights and statistics to `counted`."""
     kind, locus = kind_of(operation)
     running = statistics(operation.module)
@@ -117,7 +118,7 @@ def _layer(number: int, operation: Operation, field: Field, photo: tuple[int, in
         connections=connections,
         units=units,
         memory=sum(prod(shape) for shape in operation.shapes) * operation.itemsize,
-        field=field.size(photo),
+        field=field.size(photo or (0, 0)),
         field_stride=field.stride,
         sees_all=field.whole,
         inputs=tuple(source + 1 for source in dict.fromkeys(operation.inputs)),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from convatlas.anatomy.measure.positions.mixing import has_one_position
 from convatlas.anatomy.measure.tracing.calls import Operation
 from convatlas.genes.attention import Gated
 
@@ -37,16 +38,9 @@ def _pooled(operations: Sequence[Operation]) -> set[int]:
     result: set[int] = set()
     for index, operation in enumerate(operations):
         spreads = bool(operation.calls) and all(call.name in SPREAD for call in operation.calls)
-        if _has_one_position(operation.shapes[0]) or (spreads and operation.inputs[0] in result):
+        if has_one_position(operation.shapes[0]) or (spreads and operation.inputs[0] in result):
             result.add(index)
     return result
-
-
-def _has_one_position(shape: tuple[int, ...]) -> bool:
-    """Whether a result is a vector, or maps (or tokens) of one position; channels may come first or last."""
-    if len(shape) > 3:
-        return shape[-2:] == (1, 1) or shape[1:-1] == (1,) * (len(shape) - 2)
-    return len(shape) < 3 or 1 in shape[1:]
 
 
 def _behind(sources: set[int], operations: Sequence[Operation], pooled: set[int]) -> set[int]:

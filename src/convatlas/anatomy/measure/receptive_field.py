@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from convatlas.anatomy.measure.steps import ONE_FOR_ALL, SAME, Steps, steps_of, union
+from convatlas.anatomy.measure.positions.mixing import mixes_all, rearranges
+from convatlas.anatomy.measure.positions.steps import ONE_FOR_ALL, SAME, Steps, steps_of, union
 from convatlas.anatomy.measure.tracing.calls import Operation, tensors_in
 from convatlas.anatomy.measure.window import window
 
@@ -21,6 +22,9 @@ Spans = tuple[Span, Span]
 """Spans of rows and columns."""
 
 
+CONCATENATE = ("cat", "concat", "concatenate")
+
+
 @dataclass(frozen=True)
 class Field:
     """Receptive field of the positions of a map.
@@ -29,13 +33,16 @@ class Field:
         sides: Steps from the map to the photo along rows and columns, over all paths that keep a grid; None for a side
             where no path does, so that it is seen whole.
         whole: Whether some path sees the whole photo, such as a squeeze-and-excitation gate.
+        hidden: Number of positions of a map that were cut out of it as tokens or windows, and whose places are not
+            followed; 0 if there are none, or if the whole photo is seen.
     """
 
     sides: Sides = (SAME, SAME)
     whole: bool = False
+    hidden: int = 0
 
     def size(self, photo: tuple[int, int]) -> tuple[int, int] | None:
-        """Height and width in pixels, those outside the photo included; None if the whole photo is seen."""
+        """Height and width in pixels, those outside the photo included; None for the whole photo, and if unknown."""
         if self.sides == (None, None):
             return None
         rows, columns = (steps.side if steps else side for steps, side in zip(self.sides, photo, strict=True))
@@ -51,6 +58,9 @@ class Field:
 NOTHING = Field((Steps((0,), (-1,), 0), Steps((0,), (-1,), 0)))
 """Field of what is computed without the photo."""
 
+UNKNOWN = Field((None, None))
+"""Field of what is computed from other inputs than photos."""
+
 
 def fields(operations: Sequence[Operation], photo: tuple[int, int]) -> list[Field]:
     """Receptive field of each operation, by r' = r + (k - 1) d j and j' = j s along every path (Araujo et al. 2019).
@@ -60,13 +70,29 @@ def fields(operations: Sequence[Operation], photo: tuple[int, int]) -> list[Fiel
     result: list[Field] = []
     for operation in operations:
         paths = [
-            _behind(relative(operation, shape), Field() if number < 0 else result[number], shape, photo)
+            _path(operation, Field() if number < 0 else result[number], shape, photo)
             for number, shape in zip(operation.inputs, operation.shapes_in, strict=True)
         ]
+        whole = any(path.whole for path in paths)
+        hidden = max((path.hidden for path in paths), default=0)
+        beside = [path for path in paths if not path.hidden]
+        # A concatenation keeps the channels of its grid apart; a sum mixes them with those of unknown places.
+        if hidden and not (beside and any(call.name in CONCATENATE for call in operation.calls)):
+            result.append(Field((None, None), whole, 0 if whole else hidden))
+            continue
         # In a table of maps with different strides, such as the boxes of a detector, each row has the field of its map.
         join = _join if len(operation.shapes[0]) == 4 else _widest
-        result.append(Field(join(path.sides for path in paths), any(path.whole for path in paths)))
+        result.append(Field(join(path.sides for path in beside), whole))
     return result
+
+
+def _path(operation: Operation, before: Field, shape: tuple[int, ...], photo: tuple[int, int]) -> Field:
+    """Field of an operation by one of its inputs alone, a tensor of `shape` whose field is `before`."""
+    if before.hidden:
+        return Field((None, None), True) if mixes_all(operation, before.hidden) else before
+    if len(shape) == 4 and collapses(operation) and rearranges(operation):
+        return Field((None, None), before.whole, 0 if before.whole else shape[2] * shape[3])
+    return _behind(relative(operation, shape), before, shape, photo)
 
 
 def _behind(sides: Sides, before: Field, shape: tuple[int, ...], photo: tuple[int, int]) -> Field:

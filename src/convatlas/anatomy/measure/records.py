@@ -40,10 +40,11 @@ class Layer(Brief):
             shared weight counts at each place. 0 for an operation without weights.
         units: Number of units that these connections lead to.
         memory: Bytes of its outputs for one photo.
-        field: Height and width of its receptive field in pixels of the photo; None where it sees the whole photo.
+        field: Height and width of its receptive field in pixels of the photo; None where it sees the whole photo, and
+            where it is not known: in tokens and windows that were cut out of a map, and for other inputs than photos.
         field_stride: Pixels between the fields of neighbouring positions, (rows, columns), below 1 where a map is
             larger than the photo; None where no grid remains.
-        sees_all: Whether the whole photo reaches it on some path, such as a gate computed by global pooling.
+        sees_all: Whether the whole photo is known to reach it on some path, such as a gate computed by global pooling.
         inputs: Numbers of the layers that feed it; 0 is the photo.
     """
 
@@ -82,7 +83,7 @@ COLUMNS = (
     Column("trainable", "trainable"),
     Column("macs", "MACs"),
     Column("memory", "bytes"),
-    Column("field", "field", lambda value: "whole" if value is None else plain(value)),
+    Column("field", "field", lambda value: value if isinstance(value, str) else plain(value)),
     Column("field_stride", "its stride"),
     Column("inputs", "fed by", lambda value: ", ".join(str(number) for number in value) or "weights alone"),
 )
@@ -180,7 +181,9 @@ class Measurement(TableRecord):
     def table(self) -> Table:
         """Table with one row for each layer."""
         layers = (*self.layers, *self.constants)
-        rows = [{column.key: getattr(layer, column.key) for column in COLUMNS} for layer in layers]
+        rows = [
+            {column.key: getattr(layer, column.key) for column in COLUMNS} | {"field": _seen(layer)} for layer in layers
+        ]
         return Table(COLUMNS, rows, title=f"{self.name}: {len(rows)} layers", notes=(str(self),))
 
     def stages(self) -> Table:
@@ -188,7 +191,7 @@ class Measurement(TableRecord):
         rows: dict[str, dict[str, Any]] = {}
         for layer in (*self.layers, *self.constants):
             stage = layer.name.split(".")[0]
-            end = {"output": layer.output, "field": layer.field, "field_stride": layer.field_stride}
+            end = {"output": layer.output, "field": _seen(layer), "field_stride": layer.field_stride}
             row = rows.setdefault(stage, {"stage": stage, "layers": 0, "parameters": 0, "macs": 0, "memory": 0, **end})
             row["layers"] += 1
             for total in ("parameters", "macs", "memory"):
@@ -205,6 +208,11 @@ class Measurement(TableRecord):
             f"{self.path} layers on the longest path, {_macs(self.macs)}, "
             f"{_bytes(self.memory)} of activations for {plain(self.input)}{notes}"
         )
+
+
+def _seen(layer: Layer) -> tuple[int, int] | str | None:
+    """Receptive field of a layer, "whole", or None if it is not known."""
+    return "whole" if layer.field is None and layer.sees_all else layer.field
 
 
 def _some(names: tuple[str, ...]) -> str:
