@@ -6,6 +6,7 @@ import io
 import os
 import struct
 import threading
+import tracemalloc
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from PIL import Image, ImageFile
 from convatlas.base.errors import ImageError
 from convatlas.images import decoding
 from convatlas.images.decoding import MAX_PIXELS, read
+from convatlas.images.formats import budget, jpeg
 from convatlas.images.pillow_warnings import QUIET
 
 GREY = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 24), dtype=np.uint8))
@@ -85,7 +87,7 @@ def test_a_file_that_may_not_be_opened(tmp_path: Path, monkeypatch: pytest.Monke
     def refuse(path: Path, mode: str) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr("io.FileIO", refuse)
     assert "cat.jpg' cannot be opened (Permission denied)" in refusal(tmp_path / file(tmp_path, b"x").name)
 
 
@@ -318,3 +320,127 @@ def test_libtiff_prints_again_afterwards(capfd: pytest.CaptureFixture[str]) -> N
     with Image.open(io.BytesIO(data)) as image, pytest.raises(OSError, match="decoder"):
         image.load()
     assert "ZIPDecode" in capfd.readouterr().err
+
+
+def jpeg_of_scans(count: int, **options: Any) -> bytes:
+    """A progressive JPEG whose last scan comes again and again."""
+    data = encoded(PHOTO, "JPEG", progressive=True, **options)
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * (count - data.count(b"\xff\xda") + 1) + data[-2:]
+
+
+def test_scans_without_end(tmp_path: Path) -> None:
+    """Each of them goes over all pixels: 12 KB take minutes."""
+    thumbnail = Image.Exif()
+    thumbnail[0x9286] = b"\xff\xda" * 1000  # looks like scans, but is a comment
+    assert read(jpeg_of_scans(100, exif=thumbnail)).shape == (16, 24, 3)
+    for source in (data := jpeg_of_scans(3000), file(tmp_path, data), Image.open(io.BytesIO(data))):
+        assert "has 3,000 scans; at most 100 are read" in refusal(source)
+    # Neither do the scans of a second photo in the file count, nor what follows the first one.
+    assert read(jpeg_of_scans(90) + jpeg_of_scans(90)).shape == (16, 24, 3)
+
+
+def test_only_files_that_may_have_many_scans_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[int] = []
+
+    def search(data: bytes) -> bytes:
+        searched.append(len(data))
+        return data
+
+    monkeypatch.setattr(jpeg, "_until_the_end", search)
+    for image in (PHOTO, GREY, PHOTO.convert("CMYK")):
+        read(encoded(image, "JPEG"))
+    assert searched == []
+    read(FILES["progressive jpeg"])
+    assert len(searched) == 1
+    # A sequential file with a scan for each component, which libjpeg would repeat without end, too.
+    grey = encoded(GREY, "JPEG")
+    one_of_three = grey.replace(
+        b"\xff\xc0\0\x0b\x08\0\x10\0\x18\1\1\x11\0", b"\xff\xc0\0\x11\x08\0\x10\0\x18\3\1\x11\0\2\x11\0\3\x11\0"
+    )
+    assert one_of_three != grey
+    assert_array_or_error(one_of_three)
+    assert len(searched) == 2
+
+
+def ifd(*entries: tuple[int, int, int, int], follows: int = 0) -> bytes:
+    """A directory of TIFF or EXIF: (tag, type, count, value or offset) of each entry."""
+    return (
+        struct.pack("<H", len(entries))
+        + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+        + struct.pack("<I", follows)
+    )
+
+
+PPM_COMMENT = b"P6 #" + bytes(20_000_000).replace(b"\0", b"x") + b"\n1 1 255\n123"
+TINY_CHUNKS = png(1, 1, *[chunk(b"abCd", b"")] * 52_000, chunk(b"IDAT", zlib.compress(b"\0\7")))
+GIF_COMMENTS = FILES["gif"][:781] + b"\x21\xfe" + (b"\1x" * 200_000) + b"\0" + FILES["gif"][781:]
+
+
+@pytest.mark.parametrize("data", [PPM_COMMENT, TINY_CHUNKS, GIF_COMMENTS], ids=["ppm", "png", "gif"])
+def test_headers_without_end(tmp_path: Path, data: bytes) -> None:
+    assert "a header that takes more than 100,000 readings" in refusal(data)
+    assert "a header that takes more than 100,000 readings" in refusal(file(tmp_path, data))
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "avif"])
+def test_an_exif_block_that_swells(kind: str) -> None:
+    """5,000 entries that each refer to all of its 60 KB, 300 MB together."""
+    entries = ((tag, 7, 60_000, 0) for tag in range(40_000, 45_000))
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + ifd((0x0112, 3, 1, 1), *entries)
+    image, format_, options = KINDS[kind]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Pillow has to say when it writes them
+        data = encoded(image, format_, **options | {"exif": exif})
+    tracemalloc.start()
+    assert read(data).shape == (16, 24, 3)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+
+
+def test_a_tile_far_larger_than_the_photo() -> None:
+    """Libtiff would reserve 3 GB for one pixel."""
+    entries = [(256, 4, 1, 1), (257, 4, 1, 1), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1), (277, 3, 1, 1)]
+    entries += [(322, 4, 1, 32_768), (323, 4, 1, 98_304), (324, 4, 1, 300), (325, 4, 1, 10)]
+    said = refusal((b"II*\0\x08\0\0\0" + ifd(*entries)).ljust(400, b"\0"))
+    assert "is a TIFF with tiles of 3,221,225,472 pixels, far larger than the photo" in said
+
+
+def test_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "SECONDS", 0.0)
+    monkeypatch.setattr(budget, "SECONDS_A_PIXEL", 0.0)
+    for name in ("jpeg", "png", "gif", "bmp", "tiff", "webp", "ppm", "avif"):
+        assert "takes too long to decode" in refusal(FILES[name])
+
+
+def test_threads_share_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many decode at once as there is memory for, and all get their turn; what can never be had is refused."""
+    memory, at_once, most = budget.MemoryBudget(), 0, 0
+    need = 16 * 24 * budget.BYTES
+    memory.total = 2 * need
+    load, lock = decoding._decoded, threading.Lock()
+
+    def counting(image: Image.Image) -> decoding.Pixels:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        threading.Event().wait(0.02)
+        pixels = load(image)
+        with lock:
+            at_once -= 1
+        return pixels
+
+    monkeypatch.setattr(decoding, "MEMORY", memory)
+    monkeypatch.setattr(decoding, "_decoded", counting)
+    with ThreadPoolExecutor(8) as pool:
+        photos = list(pool.map(read, [FILES["png"]] * 16))
+    assert most == 2
+    assert all((photo == photos[0]).all() for photo in photos)
+    memory.total = need // 2  # alone it is not refused
+    assert (read(FILES["png"]) == photos[0]).all()
+    memory.total = need // 2 - 1
+    assert "needs up to 0.0 GB of memory to decode" in refusal(FILES["png"])
+    for bad in (b"\x89PNG\r\n\x1a\n", FILES["png"][:100]):  # a failure gives back what it had
+        refusal(bad)
+    assert (memory._used, memory._workers) == (0, 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import os
 import stat
 from collections.abc import Iterator
@@ -16,11 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from convatlas.base.errors import ImageError, printable
-from convatlas.images.formats import bmp, gif, png, tiff
+from convatlas.images.formats import bmp, gif, jpeg, png, tiff
+from convatlas.images.formats.budget import BYTES, MEMORY, MeteredBytes, MeteredFile
 from convatlas.images.formats.kinds import HEAD, format_of, kind_of
 from convatlas.images.pillow_warnings import QUIET
 
@@ -60,7 +61,7 @@ def read(source: Source) -> Pixels:
             return _from_image(source)
     if isinstance(source, bytes | bytearray | memoryview):
         with _reporting("the photo's data"):
-            return _from_file(io.BytesIO(bytes(source)))
+            return _from_file(MeteredBytes(bytes(source)))
     if isinstance(source, str | Path):
         # repr keeps a name with a line break or undecodable bytes in it on one line that any terminal can print.
         with _reporting(repr(str(source))), _open(source) as file:
@@ -84,7 +85,7 @@ def _reporting(name: str) -> Iterator[None]:
         raise ImageError(f"{name} cannot be decoded ({reason})") from error
 
 
-def _open(path: str | Path) -> IO[bytes]:
+def _open(path: str | Path) -> MeteredFile:
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
@@ -92,14 +93,14 @@ def _open(path: str | Path) -> IO[bytes]:
         if not stat.S_ISREG(mode):
             # Opening a pipe or a device may wait, or yield data, without end.
             raise ImageError("is not an ordinary file")
-        return open(path, "rb")
+        return MeteredFile(path)
     except FileNotFoundError as error:
         raise ImageError("does not exist") from error
     except OSError as error:
         raise ImageError(f"cannot be opened ({error.strerror})") from error
 
 
-def _from_file(file: IO[bytes]) -> Pixels:
+def _from_file(file: MeteredFile | MeteredBytes) -> Pixels:
     if not file.read(1):
         raise ImageError("is empty")
     file.seek(0)
@@ -107,6 +108,7 @@ def _from_file(file: IO[bytes]) -> Pixels:
         image = Image.open(file, formats=_formats())
     except UnidentifiedImageError:
         raise _unread(file) from None
+    file.meter.opened(image.width * image.height)
     return _from_image(image)
 
 
@@ -135,6 +137,11 @@ def _formats() -> tuple[str, ...]:
 
 def _from_image(image: Image.Image) -> Pixels:
     _check_size(*image.size)
+    with MEMORY.reserve(image.width * image.height * BYTES):
+        return _decoded(image)
+
+
+def _decoded(image: Image.Image) -> Pixels:
     transparent, box = None, None
     if isinstance(image, TiffImageFile) and image.tile:
         tiff.prepare(image)
@@ -145,6 +152,8 @@ def _from_image(image: Image.Image) -> Pixels:
         bmp.mend_palette(image)
     elif isinstance(image, GifImageFile):
         box = gif.frame(image)
+    elif isinstance(image, JpegImageFile):
+        jpeg.check_scans(image)
     image.load()
     pixels = _rgb(bmp.without_empty_alpha(image) if isinstance(image, BmpImageFile) else image)
     if transparent is not None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from convatlas.base.errors import ConvAtlasError, ImageError, SizeError, unknown
 from convatlas.base.terminal.brief import Brief
+from convatlas.images.formats.budget import MEMORY
 from convatlas.images.view import Axis, View
 
 INTERPOLATIONS = {
@@ -129,7 +130,9 @@ class Preprocessing(Brief):
         if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or photo.size == 0:
             raise ImageError(f"preprocessing takes (H, W, 3) of uint8, not {photo.shape} of {photo.dtype}")
         view = self.view(photo.shape[0], photo.shape[1])
-        image = self._image(photo, view.rows, view.columns)
+        # Pillow's copy has 4 bytes a pixel, and so has the resized photo.
+        with MEMORY.reserve(photo.nbytes * 7 // 3 + 4 * view.rows.resized * view.columns.resized):
+            image = self._image(photo, view.rows, view.columns)
         if self.channels == 1:
             return np.asarray(image.convert("L"))[:, :, None]
         return np.asarray(image)

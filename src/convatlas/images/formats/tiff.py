@@ -13,9 +13,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 from convatlas.base.errors import ImageError
 
 # Numbers of tags (TIFF 6.0, Adobe 1992).
-SUBFILE, BITS, PHOTOMETRIC, PLANES, SUBIFDS, COLORMAP, SAMPLE_FORMAT, SUBSAMPLING, DNG, EXTRA_SAMPLES = (
-    254, 258, 262, 284, 330, 320, 339, 530, 50706, 338,
-)  # fmt: skip
+SUBFILE, BITS, PHOTOMETRIC, PLANES, SUBIFDS, COLORMAP = 254, 258, 262, 284, 330, 320
+TILE_WIDTH, TILE_LENGTH, EXTRA_SAMPLES, SAMPLE_FORMAT, SUBSAMPLING, DNG = 322, 323, 338, 339, 530, 50706
 WHITE_IS_ZERO, RGB, SEPARATED, YCBCR = 0, 2, 5, 6
 SIGNED = 2
 NATIVE = {"F;32": "F;32N", "I;16": "I;16N", "I;32": "I;32N"}
@@ -30,6 +29,9 @@ def prepare(image: TiffImageFile) -> None:
     tags: Mapping[int, Any] = image.tag_v2
     if DNG in tags or (tags.get(SUBFILE, 0) & 1 and SUBIFDS in tags) or _is_cr2(image):
         raise ImageError("is a raw photo (CR2, DNG, NEF, ARW or the like), whose first page is only a preview")
+    # libtiff reserves memory for a whole tile, however small the photo is.
+    if (tile := tags.get(TILE_WIDTH, 0) * tags.get(TILE_LENGTH, 0)) > 4 * image.width * image.height + (1 << 22):
+        raise ImageError(f"is a TIFF with tiles of {tile:,} pixels, far larger than the photo")
     bits, photometric = tags.get(BITS, (1,)), tags.get(PHOTOMETRIC, WHITE_IS_ZERO)
     if image.use_load_libtiff:
         _use_native_order(image)
