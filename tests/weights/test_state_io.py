@@ -390,3 +390,20 @@ def test_genes_that_change_none_keep_them_all(genes: dict[str, object]) -> None:
     assert not any(module.training for module in loaded.modules())
     assert loaded.lineage.hash == row.hash
     assert all(getattr(loaded.genome, locus) == value for locus, value in genes.items())
+
+
+def test_only_modules_that_lack_weights_are_initialized() -> None:
+    def drawn(weights: dict[str, torch.Tensor]) -> list[nn.Module]:
+        with torch.device("meta"):
+            ours = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4, affine=False), nn.Conv2d(4, 4, 1))
+        calls: list[nn.Module] = []
+        ours.init_weights = calls.append
+        assign(ours, weights, seed=0)
+        return [index for index, layer in enumerate(ours) if layer in calls]
+
+    whole = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4, affine=False), nn.Conv2d(4, 4, 1))
+    weights = whole.state_dict()
+    # A layer without a bias lacks none.
+    assert drawn(weights) == []
+    del weights["2.bias"]
+    assert drawn(weights) == [2]

@@ -27,13 +27,22 @@ def assign(net: Net, weights: Mapping[str, Tensor], seed: int) -> None:
 
     Constants that no file holds (persistent=False) are computed as well.
     """
-    incomplete = []
-    for path, module in net.named_modules():
-        prefix = f"{path}." if path else ""
-        if any(f"{prefix}{name}" not in weights for name in (*module._parameters, *module._buffers)):
-            incomplete.append(module)
-    _materialize(net, incomplete, seed)
-    net.load_state_dict(weights, strict=False, assign=True)
+    modules = {f"{path}." if path else "": module for path, module in net.named_modules()}
+    incomplete = [
+        module
+        for prefix, module in modules.items()
+        for tensors in (module._parameters, module._buffers)
+        if any(tensor is not None and f"{prefix}{name}" not in weights for name, tensor in tensors.items())
+    ]
+    _materialize(net, dict.fromkeys(incomplete), seed)
+    # `load_state_dict` takes ten times as long.
+    for prefix, module in modules.items():
+        for name, parameter in module._parameters.items():
+            if parameter is not None and (weight := weights.get(prefix + name)) is not None:
+                module._parameters[name] = nn.Parameter(weight, parameter.requires_grad)
+        for name, buffer in module._buffers.items():
+            if buffer is not None and (weight := weights.get(prefix + name)) is not None:
+                module._buffers[name] = weight
 
 
 def _materialize(net: Net, modules: Iterable[nn.Module], seed: int) -> None:
