@@ -7,7 +7,7 @@ import math
 import pytest
 
 from convatlas.base.errors import ConvAtlasError, UnknownName
-from convatlas.catalogue.cards import cards, families
+from convatlas.catalogue.cards import cards, families, find_card
 from convatlas.catalogue.list_nets import NUMBERS, figure_value, list_nets
 from convatlas.catalogue.printed import parse_figure
 
@@ -126,3 +126,27 @@ def test_wrong_words_are_told_the_right_ones(wrong: dict[str, str]) -> None:
 def test_a_limit_that_is_no_figure_is_refused() -> None:
     with pytest.raises(ConvAtlasError, match="'much' is not a figure"):
         names(max_parameters="much")
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"sort": 3}, "no order is called 3"),
+        ({"sort": ["name"]}, "no order is called"),
+        ({"family": 3}, "no family is called 3"),
+        ({"lineage": ["keras"]}, "no lineage is called"),
+        ({"year": "2015"}, r"a year is a whole number, or a range is a pair \(first, last\); got '2015'"),
+        ({"year": (2015,)}, "a year is a whole number"),
+        ({"max_parameters": [1]}, r"a limit is a number, as 25e6, or a text, as '25M'; got \[1\]"),
+        ({"min_top1": True}, "a limit is a number"),
+    ],
+)
+def test_arguments_of_other_types(wish: dict[str, object], message: str) -> None:
+    with pytest.raises(ConvAtlasError, match=message):
+        list_nets(**wish)
+
+
+@pytest.mark.parametrize("name", ["net.onnx", "folder/Net.ONNX", "net.xml", "net.tflite"])
+def test_a_graph_of_other_programs_is_explained(name: str) -> None:
+    with pytest.raises(UnknownName, match="is a graph for other programs, which is not read back; a net is given by"):
+        find_card(name)

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from convatlas.base.errors import unknown
+from convatlas.base.errors import UnknownName, unknown
 from convatlas.base.terminal.brief import Brief
 from convatlas.catalogue.data_files import file_names, read
 from convatlas.catalogue.lineages import weights_of
+
+GRAPHS = (".onnx", ".xml", ".tflite")
+"""Endings of files that only other programs run; one of them may be given where a net is expected."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,11 @@ def find_card(name: str) -> Card:
     """
     card = _index().get(_normalized(str(name)))
     if card is None:
+        if str(name).lower().endswith(GRAPHS):
+            raise UnknownName(
+                f"{str(name)!r:.100} is a graph for other programs, which is not read back; a net is given by its "
+                "name, as package.module:callable, as a .pt2 file or as a file of weights"
+            )
         raise unknown("net", name, _cards())
     return card
 

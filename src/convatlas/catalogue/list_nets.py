@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable
 
-from convatlas.base.errors import unknown
+from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.catalogue.cards import Card, cards, families
 from convatlas.catalogue.printed import parse_figure
 
@@ -41,21 +41,21 @@ def list_nets(
 
     Raises:
         UnknownName: An unknown family, lineage or sort order.
-        ConvAtlasError: A limit that is not a number.
+        ConvAtlasError: A limit or year that is not a number.
     """
     chosen = list(cards().values())
     if family is not None:
         known = families()
-        if family.lower() not in known:
+        if not isinstance(family, str) or family.lower() not in known:
             raise unknown("family", family, known)
         chosen = [card for card in chosen if card.family == family.lower()]
     if lineage is not None:
         lineages = {name for card in cards().values() for name in card.lineages}
-        if lineage.lower() not in lineages:
+        if not isinstance(lineage, str) or lineage.lower() not in lineages:
             raise unknown("lineage", lineage, lineages)
         chosen = [card for card in chosen if lineage.lower() in card.lineages]
     if year is not None:
-        first, last = (year, year) if isinstance(year, int) else year
+        first, last = _years(year)
         chosen = [card for card in chosen if first <= card.year <= last]
     if max_parameters is not None:
         limit = _limit(max_parameters)
@@ -72,11 +72,22 @@ def figure_value(card: Card, column: str) -> float:
 
 
 def _limit(limit: float | str) -> float:
-    return parse_figure(limit) if isinstance(limit, str) else float(limit)
+    if isinstance(limit, str):
+        return parse_figure(limit)
+    if not isinstance(limit, int | float) or isinstance(limit, bool):
+        raise ConvAtlasError(f"a limit is a number, as 25e6, or a text, as '25M'; got {limit!r:.100}")
+    return float(limit)
+
+
+def _years(year: int | tuple[int, int]) -> tuple[int, int]:
+    pair = year if isinstance(year, tuple | list) else (year, year)
+    if len(pair) != 2 or not all(isinstance(end, int) for end in pair):
+        raise ConvAtlasError(f"a year is a whole number, or a range is a pair (first, last); got {year!r:.100}")
+    return pair[0], pair[1]
 
 
 def _sorted(chosen: list[Card], sort: str) -> list[Card]:
-    descending, column = sort.startswith("-"), sort.removeprefix("-")
+    descending, column = str(sort).startswith("-"), str(sort).removeprefix("-")
     if column in NUMBERS:
         missing = [card for card in chosen if math.isnan(figure_value(card, column))]
         present = [card for card in chosen if not math.isnan(figure_value(card, column))]

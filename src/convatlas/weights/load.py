@@ -11,6 +11,7 @@ from typing import Any, overload
 from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError, WeightsError
+from convatlas.base.verbs import path_text
 from convatlas.catalogue.cards import Card, find_card
 from convatlas.catalogue.lineages import Weights
 from convatlas.nets.build import Size, skeleton
@@ -89,14 +90,14 @@ def load(
         ConvAtlasError: An argument contradicts another one, or has the wrong type.
         StoreError: The weights are not on this machine and could not be downloaded.
     """
-    weights = weights if isinstance(weights, Weights | None) else _text(weights)
+    weights = weights if isinstance(weights, Weights | None) else path_text(weights)
     if isinstance(weights, WeightsFile):
         convention = weights.convention if convention is None else convention
         labels = weights.labels if labels is None else labels
     if isinstance(name, nn.Module) or (isinstance(name, str) and is_user_net(name) and not files.is_weights_file(name)):
         others = (classes, channels, genes or None, size, convention, labels, None if head else False)
         return _load_own(name, weights, any(value is not None for value in others))
-    name = name if isinstance(name, Card) else _text(name)
+    name = name if isinstance(name, Card) else path_text(name)
     request = _Request(classes, channels, head, genes, size, seed)
     if isinstance(name, str) and files.is_weights_file(name):
         if weights is not None:
@@ -142,13 +143,6 @@ def _load_own(net: str | nn.Module, weights: str | Weights | None, changed: bool
     if not isinstance(weights, str):
         raise WeightsError(f"{name} is a net of your own, without published weights: give its file as weights=")
     return user_weights.load_named(net, weights) if isinstance(net, str) else user_weights.load_into(net, weights)
-
-
-def _text(name: object) -> str:
-    text = os.fspath(name) if isinstance(name, os.PathLike) else name
-    if not isinstance(text, str):
-        raise ConvAtlasError(f"nets and weights are given by a name or a path; got {name!r:.100}")
-    return text
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from convatlas.base.arguments import path_text
 from convatlas.base.errors import ConvAtlasError, UnknownName, WeightsError
 from convatlas.catalogue.cards import Card, find_card
 from convatlas.catalogue.lineages import Weights
@@ -61,7 +62,7 @@ def find_net(net: object, weights: str | os.PathLike[str] | None = None) -> Name
         raise
     if weights == RANDOM:
         return NamedNet(card, RANDOM)
-    name = None if weights is None else os.fspath(weights)
+    name = None if weights is None else path_text(weights)
     try:
         return NamedNet(card, choose(card, name))
     except WeightsError:

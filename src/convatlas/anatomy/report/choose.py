@@ -90,7 +90,7 @@ def choose(
         ConvAtlasError: A limit is not a positive number, or times are needed and none were measured.
     """
     by = by or ("time" if max_ms is not None else "parameters")
-    if by not in COSTS:
+    if not isinstance(by, str) or by not in COSTS:
         raise unknown("cost", by, COSTS)
     limits = {
         "parameters": _limit("max_parameters", max_parameters),
