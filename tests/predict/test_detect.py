@@ -170,7 +170,7 @@ def test_fresh_classes_and_other_channels_are_refused(tmp_path):
     file = ca.export(build("yolo_v3_tiny"), tmp_path / "a.weights")
     with pytest.raises(WeightsError, match="this yolo_v3_tiny has no class names: its last layer is new"):
         ca.detect(ROCKET, ca.load("yolo_v3_tiny", weights=file, classes=7))
-    with pytest.raises(ConvAtlasError, match="photos become 3 channels; this net takes 4"):
+    with pytest.raises(ConvAtlasError, match="photos are prepared with 3 channels; this net takes 4"):
         ca.detect(ROCKET, ca.load("yolo_v3_tiny", weights=file, channels=4))
 
 
@@ -260,3 +260,12 @@ def test_mistakes_are_told_in_one_line(words, hint):
         run(*words)
     assert hint in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_missing_photos_are_named_before_weights_are_looked_for(store: Path, monkeypatch) -> None:
+    monkeypatch.setattr("convatlas.predict.detect.detecting_net", None)
+    with pytest.raises(ImageError, match=r"^'nowhere\.jpg' does not exist$"):
+        ca.detect("nowhere.jpg")
+    for photos in (["nowhere.jpg", Path("b.jpg")], ("nowhere.jpg", "c.jpg")):
+        with pytest.raises(ImageError, match=r"^'nowhere\.jpg' does not exist, and neither do the others \(1\)$"):
+            list(ca.detect.steps(photos))

@@ -301,9 +301,9 @@ def test_photos_that_become_other_channels_than_the_net_takes(home, noise):
     net = ca.load("darknet19", weights=path, channels=1)
     (home / "data" / "1").mkdir(parents=True)
     Image.fromarray(noise[0]).save(home / "data" / "1" / "a.png")
-    with pytest.raises(ConvAtlasError, match="photos become 3 channels; this net takes 1"):
+    with pytest.raises(ConvAtlasError, match="photos are prepared with 3 channels; this net takes 1"):
         ca.evaluate(net, home / "data")
-    with pytest.raises(ConvAtlasError, match="photos become 3 channels; this net takes 1"):
+    with pytest.raises(ConvAtlasError, match="photos are prepared with 3 channels; this net takes 1"):
         ca.classify(noise[0], net)
 
 

@@ -91,10 +91,7 @@ class Net(nn.Module):
         if self.lineage is None:
             raise ConvAtlasError(f"{self.card.name} has random weights, for which no preprocessing is defined")
         x = torch.from_numpy(self.lineage.prepare(photo))
-        if len(x) != self.channels:
-            raise ConvAtlasError(
-                f"a preprocessed photo has {len(x)} channels, this net takes {self.channels}: pass your own tensors"
-            )
+        check_prepared_channels(len(x), self.channels)
         return x
 
     def cut_head(self, keep: Sequence[str]) -> None:
@@ -120,3 +117,13 @@ class Net(nn.Module):
         """Add the usual head: flattening, dropout, one dense layer; (N, width, H, W) -> (N, classes)."""
         flatten, features = self.make_flatten(genome, width, channels, size)
         self.head = chain(flatten=flatten, drop=genome.drop(), dense=Dense(features, classes))
+
+
+def check_prepared_channels(prepared: int, taken: int) -> None:
+    """Check that a net takes as many channels as its weights prepare photos with.
+
+    Raises:
+        ConvAtlasError: It takes another number.
+    """
+    if prepared != taken:
+        raise ConvAtlasError(f"photos are prepared with {prepared} channels; this net takes {taken}")

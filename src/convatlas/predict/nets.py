@@ -10,7 +10,7 @@ from torch import nn
 from convatlas.anatomy.measure.shape_trace import net_name
 from convatlas.base.errors import ConvAtlasError, WeightsError
 from convatlas.nets.families.yolo import YOLO
-from convatlas.nets.net import Net
+from convatlas.nets.net import Net, check_prepared_channels
 from convatlas.nets.user_net import is_user_net
 from convatlas.predict.own_embedding import without_last_layer
 from convatlas.weights.files import is_weights_file
@@ -107,9 +107,7 @@ def detecting_net(net: object, weights: str | None = None) -> YOLO:
 
 def check_channels(net: TrainedNet, channels: int | None = None) -> None:
     """Refuse a net that does not take as many channels as preprocessing produces, by default that of its lineage."""
-    channels = net.lineage.preprocessing.channels if channels is None else channels
-    if net.channels != channels:
-        raise ConvAtlasError(f"photos become {channels} channels; this net takes {net.channels}")
+    check_prepared_channels(net.lineage.preprocessing.channels if channels is None else channels, net.channels)
 
 
 def _not_a_detector(name: str) -> ConvAtlasError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 from convatlas.base.errors import ImageError
 from convatlas.base.verbs import with_steps
 from convatlas.images.decoding import Data, Source
-from convatlas.images.sources import is_collection
+from convatlas.images.sources import check_any_exists, is_collection, sources
 
 
 class PhotoRecord(Protocol):
@@ -51,14 +52,21 @@ class PhotoVerb(Protocol[P, R]):
 def photo_verb(steps: Callable[Concatenate[Photos, P], Iterator[R]]) -> PhotoVerb[P, R]:
     """Make a verb from a generator function that yields one record a photo; its first argument is the photos.
 
-    A single photo that cannot be read raises an `ImageError`; one among many has the error in its record.
+    A single photo that cannot be read raises an `ImageError`; one among many has the error in its record. If none of
+    the photos exists, an `ImageError` says so before anything else is done.
     """
     signature = inspect.signature(steps)
     first = next(iter(signature.parameters))
 
+    @functools.wraps(steps)
+    def checked(*args: Any, **kwargs: Any) -> Iterator[R]:
+        # Before the weights of a net are downloaded.
+        check_any_exists(sources(signature.bind(*args, **kwargs).arguments[first]))
+        yield from steps(*args, **kwargs)
+
     def run(*args: Any, **kwargs: Any) -> R | list[R]:
         photos = signature.bind(*args, **kwargs).arguments[first]
-        records = list(steps(*args, **kwargs))
+        records = list(checked(*args, **kwargs))
         if is_collection(photos):
             return records
         (record,) = records
@@ -66,5 +74,5 @@ def photo_verb(steps: Callable[Concatenate[Photos, P], Iterator[R]]) -> PhotoVer
             raise ImageError(record.error)
         return record
 
-    verb: PhotoVerb[P, R] = with_steps(run, steps, lambda result: f"{result} | list[{result}]")
+    verb: PhotoVerb[P, R] = with_steps(run, checked, lambda result: f"{result} | list[{result}]")
     return verb
