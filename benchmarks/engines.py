@@ -37,7 +37,7 @@ from convatlas.base.machine import cpu, threads
 from convatlas.engines.agreement import MARGIN, agreement
 from convatlas.engines.backends.openvino import OpenVINO
 from convatlas.engines.bench.rounds import rounds
-from convatlas.engines.sample_inputs import sample_inputs
+from convatlas.engines.sample_inputs import NetInput, sample_inputs
 from convatlas.engines.session import Float32Array
 from convatlas.images.samples import sample
 
@@ -97,7 +97,7 @@ def cell(name: str, batch: int) -> dict[str, Any]:
     start = time.perf_counter()
     fast = ca.accelerate(net, batch=batch)
     searched = time.perf_counter() - start
-    x = sample_inputs(net, batch, fast.record.shape).numpy()
+    x = sample_inputs(net, batch, NetInput(fast.record.shape)).numpy()
     make = TWINS[name]
     sessions = {"convatlas": fast.session} | by_hand(net, net if make is None else make().eval(), x)
     before = os.getloadavg()[0]
@@ -184,7 +184,7 @@ def bfloat16_speed(name: str) -> dict[str, Any]:
         file = Path(folder, "net.onnx")
         ca.export(net, file)
         bfloat16 = OpenVINO(file, 1, "bfloat16")
-    x = sample_inputs(net, 1, float32.record.shape).numpy()
+    x = sample_inputs(net, 1, NetInput(float32.record.shape)).numpy()
     make = TWINS[name]
     assert make is not None
     sessions = {"bfloat16": bfloat16, "convatlas": float32.session} | by_hand(net, make().eval(), x)
@@ -202,7 +202,7 @@ def agreements() -> dict[str, Any]:
     """Agreement with float32 on crops of photographs where float32 is sure, and the speed of both."""
     net = ca.load("efficientnet_lite0")
     float32 = ca.accelerate(net)
-    x = sample_inputs(net, CROPS, float32.record.shape, seed=9).numpy()
+    x = sample_inputs(net, CROPS, NetInput(float32.record.shape), seed=9).numpy()
     parts = np.array_split(x, CROPS // 50)
     expected = np.concatenate([float32(part) for part in parts])
     result: dict[str, Any] = {}

@@ -14,7 +14,7 @@ import onnxruntime
 import openvino
 import pytest
 import torch
-from tests.engines.nets import digits
+from tests.engines.nets import digits, onnx_bytes
 from tests.nets.nets import SMALL
 from torch import nn
 
@@ -22,9 +22,10 @@ import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, UnknownName, WeightsError
 from convatlas.catalogue.cards import cards
 from convatlas.engines.export import export as exporting
-from convatlas.engines.export.graph import export_program, onnx_bytes
+from convatlas.engines.export.graph import export_program
 from convatlas.engines.export.metadata import Description, metadata_of
-from convatlas.engines.parity import Reference, float64_copy
+from convatlas.engines.parity.float64 import float64_copy
+from convatlas.engines.parity.reference import Reference
 from convatlas.genes.local import LocallyConnected
 from convatlas.nets.net import Net
 
@@ -69,14 +70,14 @@ def check_onnx(net: Net, data: bytes) -> None:
 @pytest.mark.parametrize("name", QUICK)
 def test_onnx_of_the_smallest(name: str) -> None:
     net = ca.build(name, size=SMALL[name], classes=7, seed=1).eval()
-    check_onnx(net, onnx_bytes(export_program(net, (net.channels, *net.size)), metadata_of(net, (1,))))
+    check_onnx(net, onnx_bytes(export_program(net, torch.zeros(2, net.channels, *net.size)), metadata_of(net, (1,))))
 
 
 def test_onnx_of_a_locally_connected_layer() -> None:
     layer, x = LocallyConnected(8, 4, 3, (7, 5)), torch.rand(3, 8, 7, 5)
     for parameter in layer.parameters():
         nn.init.normal_(parameter)
-    session = onnxruntime.InferenceSession(onnx_bytes(export_program(layer, (8, 7, 5)), {}))
+    session = onnxruntime.InferenceSession(onnx_bytes(export_program(layer, torch.zeros(2, 8, 7, 5)), {}))
     for count in (1, 3):
         y = torch.from_numpy(session.run(None, {"photos": x[:count].numpy()})[0])
         torch.testing.assert_close(y, layer(x[:count]).detach(), atol=1e-4, rtol=1e-4)
@@ -93,7 +94,7 @@ LARGE = ("vgg16", "vgg19", "yolo_v1", "efficientnetv2_l", "convnext_large", "con
 )
 def test_onnx_of_all(name: str) -> None:
     net = ca.build(name, seed=1).eval()
-    check_onnx(net, onnx_bytes(export_program(net, (net.channels, *net.size)), metadata_of(net, (1,))))
+    check_onnx(net, onnx_bytes(export_program(net, torch.zeros(2, net.channels, *net.size)), metadata_of(net, (1,))))
 
 
 @pytest.mark.sweep

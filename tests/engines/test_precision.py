@@ -18,13 +18,13 @@ from torch import nn
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError
-from convatlas.engines import search
 from convatlas.engines.agreement import Agreement, agreement
 from convatlas.engines.backends import openvino as openvino_backend
 from convatlas.engines.backends.openvino import OpenVINO
-from convatlas.engines.export.graph import export_program, onnx_bytes
+from convatlas.engines.export.graph import export_program, write_onnx
 from convatlas.engines.export.quantize import quantize, without_control
-from convatlas.engines.sample_inputs import crops, sample_inputs
+from convatlas.engines.sample_inputs import NetInput, crops, sample_inputs
+from convatlas.engines.search import reduced, stopwatch, trials
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.nets.net import Net
 
@@ -71,15 +71,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the compiler and the sandbox, and pretend a CPU with bfloat16 (OpenVINO computes in float32 then)."""
     monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setattr(openvino_backend, "capabilities", lambda: ("FP32", "BF16"))
-    monkeypatch.setattr(search, "run_in_sandbox", lambda *wish: None)
+    monkeypatch.setattr(trials, "run_in_sandbox", lambda *wish: None)
 
 
 def test_sample_inputs_have_the_preprocessing_of_the_weights(digits: Net) -> None:
-    x = sample_inputs(digits, 5, (1, 32, 32))
+    x = sample_inputs(digits, 5, NetInput((1, 32, 32)))
     assert x.shape == (5, 1, 32, 32)
     assert np.array_equal(x[0].numpy(), digits.lineage.prepare(next(crops(1))))
-    assert sample_inputs(digits, 2, (1, 40, 48)).shape == (2, 1, 40, 48)
-    assert sample_inputs(ca.build("lenet1"), 2, (1, 28, 28)).min() >= 0
+    assert sample_inputs(digits, 2, NetInput((1, 40, 48))).shape == (2, 1, 40, 48)
+    assert sample_inputs(ca.build("lenet1"), 2, NetInput((1, 28, 28))).min() >= 0
 
 
 def test_int8_with_photos_of_the_user(digits: Net, store: Path, quick: None, monkeypatch) -> None:
@@ -133,9 +133,9 @@ def test_a_cpu_without_bfloat16(digits: Net, store: Path, monkeypatch) -> None:
 def test_auto_chooses_only_what_agrees(
     share: float, taken: bool, digits: Net, store: Path, quick: None, monkeypatch
 ) -> None:
-    monkeypatch.setattr(search, "agreement", lambda right, other, map: Agreement(500, share))
-    monkeypatch.setattr(search, "medians", lambda sessions, x: {
-        options: 1.0 if options.precision == "bfloat16" else 2.0 for options in sessions
+    monkeypatch.setattr(reduced, "agreement", lambda right, other, map: Agreement(500, share))
+    monkeypatch.setattr(stopwatch, "rounds", lambda sessions, *rest: {
+        options: [1.0 if options.precision == "bfloat16" else 2.0] for options in sessions
     })  # fmt: skip
     record = ca.accelerate(digits, precision="bfloat16").record
     assert (record.options.precision == "bfloat16") == taken
@@ -158,9 +158,9 @@ def test_auto_chooses_only_what_agrees(
 def test_why_auto_stays_in_float32(
     share: Agreement, message: str, digits: Net, store: Path, quick: None, monkeypatch
 ) -> None:
-    monkeypatch.setattr(search, "agreement", lambda right, other, map: share)
-    monkeypatch.setattr(search, "medians", lambda sessions, x: {
-        options: 2.0 if options.precision == "bfloat16" else 1.0 for options in sessions
+    monkeypatch.setattr(reduced, "agreement", lambda right, other, map: share)
+    monkeypatch.setattr(stopwatch, "rounds", lambda sessions, *rest: {
+        options: [2.0 if options.precision == "bfloat16" else 1.0] for options in sessions
     })  # fmt: skip
     record = ca.accelerate(digits, precision="bfloat16").record
     assert record.options.precision == "float32"
@@ -230,7 +230,7 @@ def test_harmful_layers_return_to_float32(tmp_path: Path) -> None:
     kinds = torch.rand(10, 3, 1, 1) + 0.3 * torch.rand(10, 3, 16, 16)
     photos = kinds[torch.arange(300) % 10] + 0.05 * torch.rand(300, 3, 16, 16)
     net, x = Far(100.0).fit(kinds), photos.numpy()
-    (tmp_path / "net.onnx").write_bytes(onnx_bytes(export_program(net, (3, 16, 16)), {}))
+    write_onnx(export_program(net, torch.zeros(2, 3, 16, 16)), {}, tmp_path / "net.onnx")
     with torch.no_grad():
         right = net(photos).numpy()
 
@@ -255,7 +255,7 @@ def test_harmful_layers_return_to_float32(tmp_path: Path) -> None:
 def test_what_stays_in_float32(name: str, tmp_path: Path) -> None:
     net = ca.build(name, size=SMALL[name], seed=1).eval()
     shape = (net.channels, *net.size)
-    (tmp_path / "net.onnx").write_bytes(onnx_bytes(export_program(net, shape), {}))
+    write_onnx(export_program(net, torch.zeros(2, *shape)), {}, tmp_path / "net.onnx")
     graph = without_control(str(tmp_path / "net.onnx"), torch.rand(8, *shape).numpy(), routes=name == "capsnet")
     openvino.save_model(graph, tmp_path / "int8.xml", compress_to_fp16=False)
     kinds = set(in_int8(tmp_path / "int8.xml"))

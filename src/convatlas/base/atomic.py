@@ -32,20 +32,21 @@ def write_bytes(path: Path, data: bytes) -> None:
 def whole(path: Path, *others: str) -> Iterator[Path]:
     """Give a path of the same name in a hidden folder to write to; at the end the file there is moved to `path`.
 
-    If the file refers to others beside it, `others` are their endings: they are moved before it, and an older file
-    of its name is deleted before them, so that no file ever stands beside those of another. After an error nothing is
-    moved.
+    If the file may refer to others beside it, `others` are their endings: those that were written are moved before it,
+    and an older file of its name is deleted before them, so that no file ever stands beside those of another. After an
+    error nothing is moved.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     folder.mkdir()
     try:
         yield folder / path.name
-        names = [*(path.with_suffix(ending).name for ending in others), path.name]
+        companions = [path.with_suffix(ending).name for ending in others]
+        names = [*(name for name in companions if (folder / name).exists()), path.name]
         for name in names:
             with (folder / name).open("r+b") as file:
                 os.fsync(file.fileno())
-        if others:
+        if len(names) > 1:
             path.unlink(missing_ok=True)
         for name in names:
             os.replace(folder / name, path.with_name(name))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+import traceback
 from collections.abc import Iterable
 
 
@@ -55,3 +57,13 @@ def printable(text: object) -> str:
     """Return a text from an untrusted file as one line of up to 300 characters that is safe to print."""
     line = " ".join(str(text).split())
     return "".join(sign if sign.isprintable() else "?" for sign in line)[:300]
+
+
+def first_line(error: BaseException) -> str:
+    """Class of a foreign error, and the first line of its text; if it has none, the line of code that raised it."""
+    lines = str(error).split("\n")
+    text = next((printable(line) for line in lines if line.strip()), "")
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    if not text and place:
+        text = printable(f"{place[0].line} ({os.path.basename(place[0].filename)}, line {place[0].lineno})")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -10,22 +10,22 @@ from torch import nn
 
 from convatlas.base.locking import locked, unusable
 from convatlas.base.machine import machine_key
-from convatlas.base.store.kept import read_json, write_json
+from convatlas.base.store.kept import write_json
 from convatlas.catalogue.lineages import Weights
 from convatlas.engines import cached
 from convatlas.engines.accelerated_net import AcceleratedNet, Acceleration
 from convatlas.engines.export.metadata import metadata_of
-from convatlas.engines.options import AUTO, Options
-from convatlas.engines.parity import Reference
-from convatlas.engines.registry import backends, check_request, packages, without_torch
-from convatlas.engines.sample_inputs import evaluation_copy, shape_of
-from convatlas.engines.search import Search
-from convatlas.engines.session import Session
+from convatlas.engines.options import AUTO
+from convatlas.engines.registry import check_request, packages, without_torch
+from convatlas.engines.sample_inputs import evaluation_copy, net_input
+from convatlas.engines.search.remembered import Remembered
+from convatlas.engines.search.search import Search
 from convatlas.engines.store_folder import folder_of
 from convatlas.engines.workspace import Workspace
 from convatlas.images.decoding import Source
 from convatlas.images.sources import sources
 from convatlas.nets.build import Size
+from convatlas.nets.example_inputs import Shapes
 from convatlas.weights.resolve import NamedNet, find_net, resolve
 from convatlas.weights.weights_file import weights_file
 
@@ -40,6 +40,8 @@ def accelerate(
     convention: str | None = None,
     size: Size | None = None,
     photos: Source | Sequence[Source] | None = None,
+    inputs: object = None,
+    input_shape: Shapes | None = None,
 ) -> AcceleratedNet:
     """Open a net in the engine that runs it fastest on this machine.
 
@@ -64,39 +66,45 @@ def accelerate(
             built for.
         photos: Some hundred photos of the kind that the net will see, from which int8 takes its activation ranges: a
             folder, or a list of files, folders or arrays. By default crops of the sample photographs.
+        inputs: A batch of what your own net takes if that is no photo: one tensor, of numbers or of tokens. The engine
+            is checked and timed on it.
+        input_shape: Shape of this tensor without the batch, such as (1, 16000), instead of its values.
 
     Raises:
         UnknownName: There is no such engine, precision or net.
         SizeError: The net cannot take photos of this size.
         ConvAtlasError: The engine is not installed, does not have the precision, or cannot run the net; the text names
-            a missing operation. "auto" chooses another engine instead, and `record.refused` says why.
+            a missing operation. "auto" chooses another engine instead, and `record.refused` says why. Or the net is
+            random in evaluation mode, or takes several tensors.
         StoreError: The store is read-only, and has no earlier result.
     """
     check_request(engine, precision, batch)
     weights = weights_file(weights, convention)
     named = find_net(net, weights)
     original = resolve(named or net, None if named else weights)
-    twin, shape = evaluation_copy(original), shape_of(original, size)
-    folder = folder_of(twin, shape)
+    twin = evaluation_copy(original)
+    taken = net_input(twin, inputs=inputs, input_shape=input_shape, size=size)
+    folder = folder_of(twin, taken)
     listed = None if photos is None else sources(photos)
-    workspace = Workspace(folder, twin, shape, listed)
+    workspace = Workspace(folder, twin, taken, listed)
     search = Search(workspace, batch)
     key = machine_key(packages())
     file = folder / f"{engine}-{precision}{workspace.ranges(precision)}-{batch}-{key}.json"
+    remembered = Remembered(file, folder, search.reference)
     try:
         # Tried without the lock first, so that a read-only store suffices.
-        result = _remembered(file, folder, search.reference)
+        result = remembered.open(search.stopwatch.x)
         if result is None:
             with locked(folder):
                 # Another process may have finished its search while this one waited for the lock.
-                result = _remembered(file, folder, search.reference)
+                result = remembered.open(search.stopwatch.x)
                 if result is None:
                     result = search.fastest(engine, precision)
                     write_json(file, result[1].to_dict())
     except OSError as error:
         raise unusable(folder, error) from None
-    if named is not None and named.published is not None and size is None:
-        _index(named.published, folder, twin, shape, result[1])
+    if named is not None and named.published is not None and not any((size, input_shape)) and inputs is None:
+        _index(named.published, folder, twin, taken.shape, result[1])
     return AcceleratedNet(original, *result)
 
 
@@ -107,22 +115,3 @@ def _index(weights: Weights, folder: Path, net: nn.Module, shape: tuple[int, ...
         for engine in without_torch():
             if any(name.startswith(f"{engine} float32,") for name in record.milliseconds):
                 cached.add_to_index(weights, folder, metadata_of(net, shape), engine)
-
-
-def _remembered(file: Path, folder: Path, reference: Reference) -> tuple[Session, Acceleration] | None:
-    """Session and record of an earlier search; None if it does not open, or deviates too much from eager mode."""
-    try:
-        values = read_json(file)
-        options = Options(**values.pop("options"))
-        values.pop("made")
-        record = Acceleration(**values | {"options": options, "shape": tuple(values["shape"])})
-        if not backends()[options.engine].are_whole(folder, options):
-            return None
-        session = backends()[options.engine].open(folder, options, reference.net)
-        y = session(reference.x.numpy())
-    # Engines raise nearly anything for damaged files.
-    except Exception:
-        return None
-    # Reduced precisions have no bound, but must not deviate much more than in the search.
-    bound = 1.5 * record.error if record.bound is None else record.bound
-    return (session, record) if reference.distance(y) <= bound else None

@@ -16,6 +16,7 @@ from convatlas.base.terminal.brief import shorten
 from convatlas.base.untouched import evaluating
 from convatlas.engines.agreement import Agreement
 from convatlas.engines.options import Options
+from convatlas.engines.search.stopwatch import AGREED
 from convatlas.engines.session import Float32Array, Session
 from convatlas.nets.net import Net
 from convatlas.weights.user_weights import lineage_of
@@ -23,6 +24,8 @@ from convatlas.weights.user_weights import lineage_of
 if TYPE_CHECKING:
     from convatlas.catalogue.cards import Card
     from convatlas.weights.lineage import Lineage
+
+FLOAT32 = "float32"
 
 Inputs = TypeVar("Inputs", Tensor, Float32Array)
 
@@ -34,10 +37,12 @@ class Acceleration(Record):
     Attributes:
         net: The card's name; of a net of the user its name, file or class.
         weights: Name of the lineage; empty for random weights or a net of the user.
-        shape: (C, H, W) of an input.
+        shape: (C, H, W) of an input, or another shape without the batch.
+        dtype: Type of its numbers: "float32", or that of whole numbers.
         batch: Number of photos in a call for which the engine was chosen.
         options: The engine and its options.
-        milliseconds: Median time of a call with `batch` photos, for all options that were timed.
+        milliseconds: Time of a call with `batch` photos, for all options that were timed: the lowest decile, which
+            other programs on the machine disturb least.
         error: Largest difference from eager's outputs, in units of their standard deviation.
         bound: Largest error allowed; None for reduced precisions.
         top1: Share of photos with float32's top-1 class, among those where float32 is sure; None in float32,
@@ -45,11 +50,15 @@ class Acceleration(Record):
         sure: Number of photos where float32 is sure.
         refused: Why other engines were not chosen, by engine and precision.
         cpu: Name of the CPU.
+        rivals: The next best options, with which the choice is compared again when the engine next starts.
+        wins: Share of the latest rounds in which the choice was faster than the first rival; None without rounds.
+        settled: Whether a later start has confirmed the choice, or there is no rival.
     """
 
     net: str
     weights: str
     shape: tuple[int, ...]
+    dtype: str
     batch: int
     options: Options
     milliseconds: Mapping[str, float]
@@ -59,12 +68,17 @@ class Acceleration(Record):
     sure: int | None
     refused: Mapping[str, str]
     cpu: str
+    rivals: tuple[Options, ...]
+    wins: float | None
+    settled: bool
 
     def __str__(self) -> str:
         time = self.milliseconds.get(str(self.options))
         text = f"{self.net}: {self.options}" + ("" if time is None else f", {time / self.batch:.2f} ms a photo")
         if self.top1 is not None:
             text += f", {Agreement(self.sure or 0, self.top1)} with float32's top-1 class"
+        if self.wins is not None and self.wins < AGREED:
+            text += f"; the rounds disagree: it was faster than {self.rivals[0]} in {100 * self.wins:.0f} % of them"
         return text + "".join(f"; not {name}: {reason}" for name, reason in self.refused.items())
 
 
@@ -87,19 +101,28 @@ class AcceleratedNet:
 
         Raises:
             SizeError: The inputs are not (N, C, H, W) as in `record.shape`, or N is 0.
-            ConvAtlasError: They are not a tensor or an array of real numbers.
+            ConvAtlasError: They are not a tensor or an array of real numbers, or of whole ones for a net of tokens.
         """
-        real = not x.is_complex() if isinstance(x, Tensor) else isinstance(x, np.ndarray) and x.dtype.kind in "fiub"
-        if not real:
+        whole = self.record.dtype != FLOAT32
+        kinds = "iub" if whole else "fiub"
+        if isinstance(x, Tensor):
+            allowed = not x.is_complex() and not (whole and x.is_floating_point())
+        else:
+            allowed = isinstance(x, np.ndarray) and x.dtype.kind in kinds
+        if not allowed:
             kind = getattr(x, "dtype", type(x).__name__)
-            raise ConvAtlasError(f"an engine takes a tensor or an array of real numbers, not {kind}")
+            numbers = "whole" if whole else "real"
+            raise ConvAtlasError(f"this engine takes a tensor or an array of {numbers} numbers, not {kind}")
         shape = self.record.shape
         if x.ndim != len(shape) + 1 or tuple(x.shape[1:]) != shape or len(x) < 1:
-            raise SizeError(f"this engine takes (N, {', '.join(map(str, shape))}), N from 1; got {tuple(x.shape)}")
+            raise SizeError(f"this engine takes {_batch_of(shape)}, N from 1; got {tuple(x.shape)}")
+        dtype = np.dtype(self.record.dtype)
         if isinstance(x, Tensor):
-            return torch.from_numpy(self.session(np.ascontiguousarray(x.detach().cpu().float().numpy())))
+            values = x.detach().cpu()
+            plain = (values if whole else values.float()).numpy()
+            return torch.from_numpy(self.session(np.ascontiguousarray(plain, dtype)))
         # `torch.from_numpy` warns about read-only arrays (a mapped file), so they are copied.
-        return self.session(np.require(x, np.float32, ("C", "W")))
+        return self.session(np.require(x, dtype, ("C", "W")))
 
     @property
     def card(self) -> Card:
@@ -157,3 +180,8 @@ class AcceleratedNet:
 
     def __repr__(self) -> str:
         return f"AcceleratedNet({shorten(self.record.net, 80)}: {self.record.options})"
+
+
+def _batch_of(shape: tuple[int, ...]) -> str:
+    """Shape of a batch, for messages: "(N, 3, 224, 224)"."""
+    return f"(N, {', '.join(map(str, shape))})" if shape else "(N,)"

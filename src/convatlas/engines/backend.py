@@ -76,9 +76,10 @@ class Backend:
         return ()
 
     def drop_damaged(self, folder: Path, options: Options) -> None:
-        """Delete files that are not as they were written, so that `build` writes them again."""
-        for file in self.files(folder, options):
-            if file.is_file() and not sealed_hash(file):
+        """Delete the files if one of them is not as it was written, so that `build` writes them again."""
+        files = [file for file in self.files(folder, options) if file.is_file()]
+        if not all(map(sealed_hash, files)):
+            for file in files:
                 discard(file)
 
     def seal(self, folder: Path, options: Options) -> None:

@@ -16,12 +16,15 @@ from convatlas.base.machine import versions
 from convatlas.base.store.remote import home
 from convatlas.base.terminal.brief import complete
 from convatlas.engines.registry import packages
+from convatlas.engines.sample_inputs import NetInput
 from convatlas.nets.net import Net
 
 
-def folder_of(net: nn.Module, shape: tuple[int, ...]) -> Path:
-    """Folder of a net for inputs of `shape`: the net's name, and a hash of all that its outputs depend on."""
-    digest = hashlib.sha256(repr((shape, versions(packages()), complete(getattr(net, "lineage", None)))).encode())
+def folder_of(net: nn.Module, input: NetInput) -> Path:
+    """Folder of a net for an input: the net's name, and a hash of all that its outputs depend on."""
+    digest = hashlib.sha256(
+        repr((input.shape, input.kind, versions(packages()), complete(getattr(net, "lineage", None)))).encode()
+    )
     for path, module in net.named_modules():
         digest.update(repr((path, type(module).__qualname__, _attributes(module))).encode())
     classes = {type(module) for module in net.modules()}

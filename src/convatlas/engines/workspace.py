@@ -13,15 +13,15 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from convatlas.base.atomic import write_bytes
+from convatlas.base.atomic import whole
 from convatlas.base.errors import ConvAtlasError, ImageError
-from convatlas.engines.export.graph import export_program, onnx_bytes
-from convatlas.engines.export.metadata import GRAPH, metadata_of
+from convatlas.engines.export.graph import EXAMPLE, export_program, write_onnx
+from convatlas.engines.export.metadata import DATA, GRAPH, metadata_of
 from convatlas.engines.probabilities import probability_map_of
-from convatlas.engines.sample_inputs import resized, sample_inputs
+from convatlas.engines.sample_inputs import NetInput, resized, sample_inputs
 from convatlas.engines.session import Float32Array
 from convatlas.images.decoding import Source
-from convatlas.nets.net import Net
+from convatlas.nets.net import Net, check_prepared_channels
 from convatlas.weights.lineage import Lineage
 from convatlas.weights.user_weights import lineage_of
 
@@ -38,22 +38,28 @@ class Workspace:
     Attributes:
         folder: The net's folder in the store.
         net: The net, on the CPU, in float32 and in evaluation mode.
-        shape: (C, H, W) or (features,) of one input.
+        input: The tensor that the net takes.
         sources: Photos of the user for int8; None for crops of the sample photographs.
     """
 
-    def __init__(self, folder: Path, net: nn.Module, shape: tuple[int, ...], sources: Sequence[Source] | None = None):
-        self.folder, self.net, self.shape, self.sources = folder, net, shape, sources
+    def __init__(self, folder: Path, net: nn.Module, input: NetInput, sources: Sequence[Source] | None = None):
+        self.folder, self.net, self.input, self.sources = folder, net, input, sources
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one input: (C, H, W) or (features,)."""
+        return self.input.shape
 
     def program(self) -> ExportedProgram:
         """The net's exported program, for any batch size."""
-        return export_program(self.net, self.shape)
+        return export_program(self.net, self.input.example(EXAMPLE))
 
     def graph(self) -> Path:
         """Path of the net's ONNX file, which is written if missing."""
         path = self.folder / GRAPH
         if not path.is_file():
-            write_bytes(path, onnx_bytes(self.program(), metadata_of(self.net, self.shape)))
+            with whole(path, DATA) as place:
+                write_onnx(self.program(), metadata_of(self.net, self.shape), place)
         return path
 
     @property
@@ -90,7 +96,7 @@ class Workspace:
         if self.sources is None:
             counts = min(CALIBRATION, most), min(VALIDATION, most)
             first, second = (
-                sample_inputs(self.net, count, self.shape, seed).numpy() for seed, count in enumerate(counts, 1)
+                sample_inputs(self.net, count, self.input, seed).numpy() for seed, count in enumerate(counts, 1)
             )
             return first, second
         prepared = []
@@ -103,10 +109,7 @@ class Workspace:
             raise ConvAtlasError(
                 f"reduced precision is judged by photos: two are needed at least, and {len(prepared)} could be read"
             )
-        if len(prepared[0]) != self.shape[0]:
-            raise ConvAtlasError(
-                f"photos are prepared with {len(prepared[0])} channels, and this net takes {self.shape[0]}"
-            )
+        check_prepared_channels(len(prepared[0]), self.shape[0])
         x = resized(torch.stack(prepared), self.shape).numpy()
         return np.ascontiguousarray(x[::2][:CALIBRATION]), np.ascontiguousarray(x[1::2])
 

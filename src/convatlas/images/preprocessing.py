@@ -121,6 +121,11 @@ class Preprocessing(Brief):
         """Number of channels of the net's input."""
         return len(self.mean)
 
+    @property
+    def longest(self) -> int:
+        """Ratio of the sides of the centre that "resize_crop" resizes of a photo that is too long to resize whole."""
+        return 8 * max(1, -(-max(self.size) // self.resize))
+
     def pixels(self, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the part of the photo that the net sees, at its size; (h, w, C), uint8, RGB or grey.
 
@@ -193,8 +198,7 @@ class Preprocessing(Brief):
         else:
             short, kept = min(height, width), (height, width)
             if self.resize * int(self.resize * max(kept) / short) > WHOLE:
-                longest = 8 * short * max(1, -(-max(self.size) // self.resize))
-                kept = min(height, longest), min(width, longest)
+                kept = min(height, self.longest * short), min(width, self.longest * short)
             rows, columns = ((length, int(self.resize * length / short)) for length in kept)
         return View(self._axis(height, *rows, self.size[0]), self._axis(width, *columns, self.size[1]))
 

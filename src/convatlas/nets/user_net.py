@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from convatlas.base.errors import ConvAtlasError
+from convatlas.base.errors import ConvAtlasError, first_line
 from convatlas.base.terminal.quiet import quiet
 from convatlas.nets.exported import load_exported
 
@@ -51,7 +51,7 @@ def load_user_net(name: str) -> nn.Module:
         net = member if isinstance(member, nn.Module) else member()
     # User code may raise anything; a script may even exit.
     except (Exception, SystemExit) as error:
-        raise ConvAtlasError(f"{name} could not be built: {type(error).__name__}: {error}".splitlines()[0]) from None
+        raise ConvAtlasError(f"{name} could not be built: {first_line(error)}") from None
     if not isinstance(net, nn.Module):
         raise ConvAtlasError(f"{name} returned a {type(net).__name__}, not a torch.nn.Module")
     return net

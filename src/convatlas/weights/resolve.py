@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from convatlas.base.arguments import path_text
 from convatlas.base.errors import ConvAtlasError, UnknownName, WeightsError
+from convatlas.base.verbs import path_text
 from convatlas.catalogue.cards import Card, find_card
 from convatlas.catalogue.lineages import Weights
 from convatlas.weights.registry import choose

@@ -10,7 +10,7 @@ from torch import nn
 from convatlas.anatomy.measure.tracing.calls import Operation, Trace
 from convatlas.anatomy.measure.tracing.trace import trace
 from convatlas.anatomy.measure.tracing.twin import has_observers
-from convatlas.base.errors import ConvAtlasError, SizeError
+from convatlas.base.errors import ConvAtlasError, SizeError, first_line
 from convatlas.nets.build import Size
 from convatlas.nets.example_inputs import HINT, Inputs, Shapes, candidate_inputs
 from convatlas.nets.net import Net
@@ -101,7 +101,7 @@ def trace_pass(net: nn.Module, candidates: Sequence[Inputs]) -> tuple[Inputs, Tr
                     # numbers gave.
                     if len(done.operations) > furthest or (best is inputs and len(done.operations) == furthest):
                         furthest, best = len(done.operations), inputs
-                        reason = f"{inputs.text}: {type(error).__name__}: {error}".splitlines()[0].removesuffix(": ")
+                        reason = f"{inputs.text}: {first_line(error)}"
                     continue
                 if all(operation.answer is None for operation in done.operations):
                     raise ConvAtlasError(

@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from convatlas.base.errors import ConvAtlasError
-from convatlas.cli.options import Convention, Csv, Json, Markdown, Size, parse_list, parse_size
+from convatlas.cli.options import (
+    Convention,
+    Csv,
+    InputShape,
+    Json,
+    Markdown,
+    Size,
+    parse_list,
+    parse_shapes,
+    parse_size,
+)
 from convatlas.cli.terminal import check_formats, print_table, run_steps
 from convatlas.engines.registry import names
 
@@ -32,6 +42,7 @@ def command(
     weights: Annotated[str, typer.Option(help="Lineage, as in classify; random weights are as fast.")] = "none",
     convention: Convention = None,
     size: Size = None,
+    input_shape: InputShape = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="Draw a bar chart to a .svg or .png file.")
     ] = None,
@@ -66,6 +77,7 @@ def command(
         weights=weights,
         convention=convention,
         size=parse_size(size),
+        input_shape=parse_shapes(input_shape),
     )
     result = run_steps(steps, "measuring")
     if as_json:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from convatlas.cli.options import AnyNet, AnyWeights, Convention, Size, parse_size
+from convatlas.cli.options import AnyNet, AnyWeights, Convention, InputShape, Size, parse_shapes, parse_size
 
 
 def command(
@@ -23,10 +23,12 @@ def command(
         str | None, typer.Option(help="Layout of weights: native, keras, torchvision, timm, lite or darknet.")
     ] = None,
     size: Size = None,
+    input_shape: InputShape = None,
 ) -> None:
     """Export a net's graph for other engines, or its weights; the file is verified before it gets its name."""
     from convatlas.engines.export.export import export
     from convatlas.weights.resolve import resolve
     from convatlas.weights.weights_file import weights_file
 
-    print(export(resolve(net, weights_file(weights, convention)), file, layout=layout, size=parse_size(size)))
+    module, shape = resolve(net, weights_file(weights, convention)), parse_shapes(input_shape)
+    print(export(module, file, layout=layout, size=parse_size(size), input_shape=shape))

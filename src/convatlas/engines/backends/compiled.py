@@ -38,7 +38,7 @@ class Compiled:
         import torch
 
         with torch.inference_mode():
-            return join([self.run(torch.from_numpy(part)).numpy() for part in batches(x, self.batch)], len(x))
+            return join([self.run(torch.tensor(part)).numpy() for part in batches(x, self.batch)], len(x))
 
 
 class CompiledBackend(Backend):
@@ -96,8 +96,8 @@ def compile_package(folder: Path, batch: int) -> None:
     program = torch.export.load(folder / PROGRAM)
     module = program.module()
     first = program.graph_signature.user_inputs[0]
-    shape = next(node.meta["val"].shape for node in program.graph.nodes if node.name == first)
-    example = torch.zeros(batch, *(int(side) for side in shape[1:]))
+    value = next(node.meta["val"] for node in program.graph.nodes if node.name == first)
+    example = torch.zeros(batch, *(int(side) for side in value.shape[1:]), dtype=value.dtype)
     with torch.no_grad(), whole(package_path(folder, batch)) as place:
         fixed = torch.export.export(module, (example,))
         torch._inductor.aoti_compile_and_package(fixed, package_path=str(place), inductor_configs={"freezing": True})

@@ -32,7 +32,9 @@ class EagerMode:
         import torch
 
         with torch.inference_mode():
-            y: Float32Array = self.net(torch.from_numpy(x).contiguous(memory_format=self.format)).contiguous().numpy()
+            # A copy, since the net may change its input in place.
+            own = torch.from_numpy(x).clone(memory_format=self.format)
+            y: Float32Array = self.net(own).contiguous().numpy()
         return y
 
 

@@ -9,7 +9,7 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.base.extras import require
 from convatlas.base.machine import threads
 from convatlas.engines.backend import Backend
-from convatlas.engines.export.metadata import GRAPH
+from convatlas.engines.export.metadata import GRAPH, graph_files
 from convatlas.engines.options import Options
 from convatlas.engines.session import Float32Array, Session
 
@@ -45,11 +45,6 @@ class OnnxRuntime:
         # Calling threads compute too, besides the session's own threads.
         return OnnxRuntime(self.file, max(1, threads() - callers + 1))
 
-    @property
-    def metadata(self) -> dict[str, str]:
-        """Metadata in the file."""
-        return dict(self.session.get_modelmeta().custom_metadata_map)
-
 
 class OnnxRuntimeBackend(Backend):
     packages = ("onnxruntime", "onnx", "onnxscript")
@@ -58,7 +53,7 @@ class OnnxRuntimeBackend(Backend):
     colour = "#4c78a8"
 
     def files(self, folder: Path, options: Options) -> tuple[Path, ...]:
-        return (folder / GRAPH,)
+        return graph_files(folder)
 
     def build(self, workspace: Workspace, options: Options) -> None:
         workspace.graph()

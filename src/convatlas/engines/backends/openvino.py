@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.machine import threads
 from convatlas.engines.backend import Backend
-from convatlas.engines.export.metadata import GRAPH
+from convatlas.engines.export.metadata import graph_files
 from convatlas.engines.export.openvino_ir import capabilities, core, read, refusal
 from convatlas.engines.export.quantize import quantize
 from convatlas.engines.options import Options
@@ -111,14 +111,14 @@ class OpenVINOBackend(Backend):
     def files(self, folder: Path, options: Options) -> tuple[Path, ...]:
         """The graph; for int8 a quantized one, whose weights are in a file beside it."""
         if options.precision != "int8":
-            return (folder / GRAPH,)
+            return graph_files(folder)
         file = folder / f"int8-{options.ranges}.xml"
         return file, file.with_suffix(".bin")
 
     def build(self, workspace: Workspace, options: Options) -> None:
         """Write the graph, and for int8 the quantized graph."""
         graph, (file, *beside) = workspace.graph(), self.files(workspace.folder, options)
-        if not all(path.is_file() for path in (file, *beside) if path != graph):
+        if options.precision == "int8" and not all(path.is_file() for path in (file, *beside)):
             calibration, validation = workspace.photos
             quantize(graph, file, calibration, validation, routes=workspace.routes, map=workspace.probability_map)
 

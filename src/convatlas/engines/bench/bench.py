@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.base.machine import cpu, threads
 from convatlas.base.store.timings import add_times
-from convatlas.base.verbs import Steps, verb
+from convatlas.base.verbs import Steps, names, verb
 from convatlas.catalogue.cards import find_card
 from convatlas.catalogue.list_nets import list_nets
 from convatlas.engines.bench.net_timer import NetTimer
@@ -18,8 +18,9 @@ from convatlas.engines.bench.roofline import measure_roofline
 from convatlas.engines.bench.times import Time
 from convatlas.engines.options import AUTO
 from convatlas.engines.registry import backends, check_request
-from convatlas.engines.sample_inputs import sample_inputs
+from convatlas.engines.sample_inputs import net_input, sample_inputs
 from convatlas.nets.build import Size
+from convatlas.nets.example_inputs import Shapes
 from convatlas.nets.user_net import is_user_net
 from convatlas.weights.resolve import resolve
 from convatlas.weights.weights_file import weights_file
@@ -37,31 +38,36 @@ def bench(
     max_parameters: float | str | None = None,
     min_top1: float | str | None = None,
     lineage: str | None = None,
-    engines: Sequence[str] | None = None,
-    precisions: Sequence[str] = ("float32",),
-    batches: Sequence[int] = BATCHES,
-    vs: Sequence[str] = (),
+    engines: str | Sequence[str] | None = None,
+    precisions: str | Sequence[str] = ("float32",),
+    batches: int | Sequence[int] = BATCHES,
+    vs: str | Sequence[str] = (),
     weights: str = "none",
     convention: str | None = None,
     size: Size | None = None,
+    inputs: object = None,
+    input_shape: Shapes | None = None,
 ) -> Steps[Bench]:
     """Measure nets in every engine, and store the times for `list` and `choose`.
 
     Args:
-        nets: Names of nets, by default all of the atlas; your own nets as `package.module:callable` or a .pt2 file.
+        nets: Names of nets, or one, by default all of the atlas; your own nets as `package.module:callable` or a .pt2
+            file.
         family: Only nets of this family; this and the next four are as in `list_nets`, and go without `nets`.
         year: Only nets of this year, or of the first and last of a range.
         max_parameters: Only nets with at most so many published parameters, as a count or as printed ("25M").
         min_top1: Only nets with at least this published top-1 accuracy in percent.
         lineage: Only nets with weights of this publisher.
-        engines: Names of engines, by default all that are installed.
+        engines: Names of engines, or one, by default all that are installed.
         precisions: "float32", "bfloat16", "int8"; each is measured in the engines that have it.
-        batches: Batch sizes.
+        batches: Batch sizes, or one.
         vs: Libraries ("timm", "torchvision") whose net is measured in the same rounds, in eager mode.
         weights: Weights as in `load`; by default random ones, which take the same time. The agreement of reduced
             precisions needs trained weights.
         convention: For a foreign file of weights, the lineage whose conventions it follows, as in `load`.
         size: Height and width of the photos; as published by default.
+        inputs: A batch of what your own net takes if that is no photo, as in `accelerate`.
+        input_shape: Shape of this tensor without the batch, instead of its values.
 
     Raises:
         UnknownName: There is no such net, engine, precision or peer.
@@ -78,38 +84,44 @@ def bench(
             raise ConvAtlasError("no net passes all filters: leave one out")
         asked = [card.name for card in matches]
     else:
-        asked = [nets] if isinstance(nets, str) else list(nets)
-    names = list(dict.fromkeys(name if is_user_net(name) else find_card(name).name for name in asked))
-    batches = list(dict.fromkeys(batches))
-    check_peers(tuple(vs))
-    for engine in engines or ():
+        asked = names("nets", nets)
+    chosen = list(dict.fromkeys(name if is_user_net(name) else find_card(name).name for name in asked))
+    precisions, peers = names("precisions", precisions), names("peers", vs)
+    listed = [] if engines is None else names("engines", engines)
+    # What is no number of photos is refused below.
+    sizes = list(batches) if isinstance(batches, Iterable) else [batches]
+    check_peers(tuple(peers))
+    for engine in listed:
         if engine not in backends():
             raise unknown("engine to measure", engine, backends())
         backends()[engine].check_installed()
     for precision in precisions:
         check_request(AUTO, precision, 1)
-    for batch in batches:
+    for batch in sizes:
         check_request(AUTO, "float32", batch)
-    if not names or not batches:
+    sizes = list(dict.fromkeys(sizes))
+    if not chosen or not sizes:
         raise ConvAtlasError("nothing to measure: name a net and a batch")
     times: list[Time] = []
     refused: list[str] = []
     costly: dict[str, list[tuple[str, float]]] = {}
     file = weights_file(weights, convention) or weights
     roofline = measure_roofline()
-    for number, name in enumerate(names):
-        timer = NetTimer(resolve(name, file), name, file, size, roofline, refused)
-        for position, batch in enumerate(batches):
-            measured = timer.times(batch, engines or list(backends()), precisions, vs)
+    for number, name in enumerate(chosen):
+        net = resolve(name, file)
+        taken = net_input(net, inputs=inputs, input_shape=input_shape, size=size)
+        timer = NetTimer(net, name, file, taken, roofline, refused)
+        for position, batch in enumerate(sizes):
+            measured = timer.times(batch, listed or list(backends()), precisions, peers)
             add_times([time.row() for time in measured])
             times += measured
             if position == 0:
-                costly[name] = slowest_layers(timer.twin, sample_inputs(timer.net, batch, timer.shape))
-            done = number * len(batches) + position + 1
-            if done < len(names) * len(batches):
-                yield done, len(names) * len(batches), None
+                costly[name] = slowest_layers(timer.twin, sample_inputs(timer.net, batch, timer.input))
+            done = number * len(sizes) + position + 1
+            if done < len(chosen) * len(sizes):
+                yield done, len(chosen) * len(sizes), None
     if not times:
         raise ConvAtlasError("; ".join(refused) or f"none of these engines computes in {', '.join(precisions)}")
     peaks = roofline.macs / 1e9, roofline.bandwidth / 1e9
     result = Bench(tuple(times), costly, tuple(refused), *peaks, cpu(), threads())
-    yield len(names) * len(batches), len(names) * len(batches), result
+    yield len(chosen) * len(sizes), len(chosen) * len(sizes), result

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from convatlas.base.worker import WorkerError, run, specification
 from convatlas.engines.options import Options
 from convatlas.engines.registry import backends
 from convatlas.engines.session import Session
+
+if TYPE_CHECKING:
+    from convatlas.engines.sample_inputs import NetInput
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Footprint:
 
 
 def measure_footprint(
-    options: Options, folder: Path, net: tuple[str, str, str | None], shape: tuple[int, ...], batch: int
+    options: Options, folder: Path, net: tuple[str, str, str | None], input: NetInput, batch: int
 ) -> Footprint:
     """Open a net in a new process and run it twice on `batch` photos; `net` is (name, weights, convention).
 
@@ -42,7 +46,7 @@ def measure_footprint(
         ConvAtlasError: The process failed.
     """
     try:
-        output = run(__name__, [options.to_dict(), str(folder), net, shape, batch])
+        output = run(__name__, [options.to_dict(), str(folder), net, (batch, *input.shape), input.kind])
     except WorkerError as error:
         raise ConvAtlasError(f"memory and load time of {options} could not be measured: {error.reason}") from None
     return Footprint(*json.loads(output.splitlines()[-1]))
@@ -50,11 +54,11 @@ def measure_footprint(
 
 def main() -> None:
     """Open and run the net; print the load time in ms and the peak memory in MB as JSON."""
-    options, folder, net, shape, batch = specification()
+    options, folder, net, shape, kind = specification()
     start = time.perf_counter()
     session = _session(Options(**options), Path(folder), *net)
     milliseconds = 1e3 * (time.perf_counter() - start)
-    x = np.zeros((batch, *shape), np.float32)
+    x = np.zeros(shape, kind)
     for _ in range(2):
         session(x)
     print(json.dumps([milliseconds, peak_memory()]))

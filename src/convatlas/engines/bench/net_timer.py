@@ -19,10 +19,9 @@ from convatlas.engines.bench.rounds import rounds
 from convatlas.engines.bench.times import Time
 from convatlas.engines.options import Options
 from convatlas.engines.registry import backends
-from convatlas.engines.sample_inputs import evaluation_copy, sample_inputs, shape_of
+from convatlas.engines.sample_inputs import NetInput, evaluation_copy, sample_inputs
 from convatlas.engines.session import Session
 from convatlas.engines.store_folder import folder_of
-from convatlas.nets.build import Size
 
 
 class NetTimer:
@@ -32,20 +31,19 @@ class NetTimer:
         net: The net.
         name: Its name, by which another process loads it.
         weights: Its weights, as in `load`.
-        size: Height and width of the photos.
+        input: The tensor that it takes.
         roofline: The machine's peaks.
         refused: List to which failures are added.
     """
 
     def __init__(
-        self, net: nn.Module, name: str, weights: str, size: Size | None, roofline: Roofline, refused: list[str]
+        self, net: nn.Module, name: str, weights: str, input: NetInput, roofline: Roofline, refused: list[str]
     ):
         self.net, self.name, self.weights, self.roofline, self.refused = net, name, weights, roofline, refused
-        self.shape = shape_of(net, size)
-        self.size = (self.shape[1], self.shape[2]) if len(self.shape) == 3 else None
+        self.input, self.shape = input, input.shape
         self.twin = evaluation_copy(net)
-        self.folder = folder_of(self.twin, self.shape)
-        self.anatomy = measure(self.twin, size=self.size)
+        self.folder = folder_of(self.twin, input)
+        self.anatomy = measure(self.twin, inputs=input.example(1))
 
     def times(self, batch: int, engines: Sequence[str], precisions: Sequence[str], vs: Sequence[str]) -> list[Time]:
         """Measure all engines and peers (`vs`) in the same rounds."""
@@ -55,11 +53,11 @@ class NetTimer:
                 if precision not in backends()[engine].precisions:
                     continue
                 try:
-                    ours[engine, precision] = accelerate(self.net, engine, precision, batch=batch, size=self.size)
+                    ours[engine, precision] = accelerate(self.net, engine, precision, batch=batch, inputs=self.input)
                 except ConvAtlasError as error:
                     self.refused.append(f"{self.name} in {engine}, {precision}: {error}")
         sessions: dict[tuple[str, str], Session] = {key: fast.session for key, fast in ours.items()}
-        x = sample_inputs(self.net, batch, self.shape).numpy()
+        x = sample_inputs(self.net, batch, self.input).numpy()
         for name in vs:
             try:
                 if (other := peer(name, self.name, x)) is not None:
@@ -99,7 +97,7 @@ class NetTimer:
         """Load time and memory in a process of its own; None after an error, which is added to `refused`."""
         net = self.name, self.weights, getattr(self.weights, "convention", None)
         try:
-            return measure_footprint(options, self.folder, net, self.shape, batch)
+            return measure_footprint(options, self.folder, net, self.input, batch)
         except ConvAtlasError as error:
             self.refused.append(f"{self.name}: {error}")
             return None

@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from convatlas.base.errors import ConvAtlasError, unknown
+from convatlas.base.errors import ConvAtlasError, first_line, unknown
 from convatlas.base.extras import installed
 from convatlas.catalogue.lineages import weights_of
 from convatlas.engines.backends.eager import EagerMode
-from convatlas.engines.export.graph import first_line
 from convatlas.engines.session import Float32Array, Session
 
 PEERS = ("timm", "torchvision")

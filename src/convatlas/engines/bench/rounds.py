@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from statistics import median
 from typing import TypeVar
 
 from convatlas.engines.session import Float32Array, Session
@@ -37,11 +36,6 @@ def rounds(
                 session(x)
             milliseconds[name].append(1e3 * _seconds(session, x))
     return milliseconds
-
-
-def medians(sessions: Mapping[Name, Session], x: Float32Array) -> dict[Name, float]:
-    """Median milliseconds of a call of each session."""
-    return {name: median(calls) for name, calls in rounds(sessions, x).items()}
 
 
 def _seconds(session: Session, x: Float32Array) -> float:

@@ -16,13 +16,14 @@ from convatlas.base.errors import ConvAtlasError, WeightsError
 from convatlas.engines.backends.onnxruntime import OnnxRuntime
 from convatlas.engines.backends.openvino import OpenVINO
 from convatlas.engines.export import openvino_ir
-from convatlas.engines.export.graph import export_program, onnx_bytes
-from convatlas.engines.export.metadata import metadata_of
-from convatlas.engines.parity import Deviation, Reference, float64_copy
-from convatlas.engines.sample_inputs import evaluation_copy, sample_inputs, shape_of
+from convatlas.engines.export.graph import EXAMPLE, export_program, write_onnx
+from convatlas.engines.export.metadata import DATA, metadata_of
+from convatlas.engines.parity.reference import Deviation, Reference
+from convatlas.engines.sample_inputs import NetInput, evaluation_copy, net_input, sample_inputs
 from convatlas.engines.session import Session
 from convatlas.genes.normalization import Standardize
 from convatlas.nets.build import Size
+from convatlas.nets.example_inputs import Shapes
 from convatlas.nets.net import Net
 from convatlas.weights import user_weights
 from convatlas.weights.export import NATIVE, layout_of, layouts
@@ -38,16 +39,26 @@ PHOTOS = 3
 METADATA = "convatlas.json"
 """Name of the extra file in a .pt2 that holds the metadata."""
 
-Writer = Callable[[nn.Module, tuple[int, ...], Path], None]
+Writer = Callable[[Reference, NetInput, Path], None]
 
 
-def export(net: nn.Module, file: str | Path, *, layout: str | None = None, size: Size | None = None) -> Path:
+def export(
+    net: nn.Module,
+    file: str | Path,
+    *,
+    layout: str | None = None,
+    size: Size | None = None,
+    inputs: object = None,
+    input_shape: Shapes | None = None,
+) -> Path:
     """Write a net to a file, whole or not at all, and only if the file computes the same when it is read back.
 
     Graphs take any number of photos at a time, and contain the net's card, labels and preprocessing: .onnx for ONNX
-    Runtime and most other programs, .xml (with a .bin beside it) for OpenVINO, .pt2 for PyTorch. A .pt2 is compared
-    with eager mode in float64 and may differ by 1e-9 standard deviations of the outputs; .onnx and .xml in float32, by
-    ten times eager mode's own error. Files of weights must hold the same tensors when they are read back.
+    Runtime and most other programs, .xml (with a .bin beside it) for OpenVINO, .pt2 for PyTorch. Above 2 GB, the
+    weights of NAME.onnx are in NAME.onnx.data beside it. A .pt2 is compared with eager mode in float64 and may differ
+    by 1e-9 standard deviations of the outputs; .onnx and .xml in float32, by ten times eager mode's own error, which is
+    its distance from float64. A net that cannot be computed in float64 (quantized layers) may differ by 1e-3 in every
+    format. Files of weights must hold the same tensors when they are read back.
 
     Args:
         net: A net from `load` or `build`; for graphs any `torch.nn.Module` with one tensor as output. A net of your own
@@ -58,6 +69,9 @@ def export(net: nn.Module, file: str | Path, *, layout: str | None = None, size:
             default chosen by the ending, and for .pth by the origin of the net's weights.
         size: Height and width of a graph's photos, in pixels; by default those of the weights' preprocessing, or those
             the net was built for.
+        inputs: A batch of what your own net takes if that is no photo: one tensor, of numbers or of tokens. The file is
+            compared on it.
+        input_shape: Shape of this tensor without the batch, such as (1, 16000), instead of its values.
 
     Returns:
         The path of the file.
@@ -66,7 +80,7 @@ def export(net: nn.Module, file: str | Path, *, layout: str | None = None, size:
         UnknownName: There is no such layout.
         WeightsError: The ending does not fit the layout, or the net of that origin computes something else.
         ConvAtlasError: A package is not installed, the net cannot be traced, an operation (which is named) has no
-            counterpart in the format, or the file computes something else.
+            counterpart in the format, the file computes something else, or the net is random in evaluation mode.
     """
     if not isinstance(net, nn.Module):
         raise ConvAtlasError(f"`export` takes a net from `load` or `build`, not {type(net).__name__}")
@@ -78,12 +92,18 @@ def export(net: nn.Module, file: str | Path, *, layout: str | None = None, size:
         raise ConvAtlasError(f"layout= is for files of weights, and {path.name!r:.99} is a graph")
     if size is not None and path.name.lower().endswith(_weight_endings()):
         raise ConvAtlasError(f"size= is for graphs, and {path.name!r:.99} is a file of weights")
+    if (inputs is not None or input_shape is not None) and ending not in GRAPHS:
+        raise ConvAtlasError(f"inputs= and input_shape= are for graphs: {', '.join(GRAPHS)}; got {path.name!r:.99}")
     try:
         if ending in GRAPHS:
+            twin = evaluation_copy(net)
+            taken = net_input(twin, inputs=inputs, input_shape=input_shape, size=size)
+            reference = Reference(twin, sample_inputs(twin, PHOTOS, taken))
+            reference.check_repeatable()
             with whole(path, *COMPANIONS.get(ending, ())) as place:
                 # The libraries that write the formats accept endings in lower case only.
                 lower = place.with_suffix(ending)
-                GRAPHS[ending](evaluation_copy(net), shape_of(net, size), lower)
+                GRAPHS[ending](reference, taken, lower)
                 lower.rename(place)
         else:
             _write_weights(net, path, layout)
@@ -125,40 +145,35 @@ def _write_own_weights(net: nn.Module, path: Path, layout: str | None) -> None:
                 raise WeightsError(f"{path.name} was not written: when read back, {name} differs from the net's")
 
 
-def _onnx(net: nn.Module, shape: tuple[int, ...], place: Path) -> None:
-    _write_onnx(net, shape, place)
-    _check(net, shape, OnnxRuntime(place), place)
+def _onnx(reference: Reference, taken: NetInput, place: Path) -> None:
+    _write_onnx(reference.net, taken, place)
+    _check(reference, OnnxRuntime(place), place)
 
 
-def _openvino(net: nn.Module, shape: tuple[int, ...], place: Path) -> None:
+def _openvino(reference: Reference, taken: NetInput, place: Path) -> None:
     source = place.with_suffix(".onnx")
-    metadata = _write_onnx(net, shape, source)
+    metadata = _write_onnx(reference.net, taken, source)
     openvino_ir.save(source, metadata, place)
     for batch in (PHOTOS, 1):
-        _check(net, shape, OpenVINO(place, batch), place)
+        _check(reference, OpenVINO(place, batch), place)
 
 
-def _write_onnx(net: nn.Module, shape: tuple[int, ...], place: Path) -> dict[str, str]:
-    metadata = metadata_of(net, shape)
-    place.write_bytes(onnx_bytes(export_program(net, shape), metadata))
+def _write_onnx(net: nn.Module, taken: NetInput, place: Path) -> dict[str, str]:
+    metadata = metadata_of(net, taken.shape)
+    write_onnx(export_program(net, taken.example(EXAMPLE)), metadata, place)
     return metadata
 
 
-def _pt2(net: nn.Module, shape: tuple[int, ...], place: Path) -> None:
-    metadata = json.dumps(metadata_of(net, shape), ensure_ascii=False)
-    torch.export.save(export_program(net, shape), place, extra_files={METADATA: metadata})
-    reference = Reference(net, sample_inputs(net, PHOTOS, shape))
-    program = float64_copy(torch.export.load(place).module())
-    x = reference.x.double()
-    with torch.no_grad():
-        together = program(x).numpy()
-        apart = np.concatenate([program(photo[None]).numpy() for photo in x])
-    for y in (together, apart):
-        _check_deviation(reference.exact_deviation(y), place)
+def _pt2(reference: Reference, taken: NetInput, place: Path) -> None:
+    metadata = json.dumps(metadata_of(reference.net, taken.shape), ensure_ascii=False)
+    program = export_program(reference.net, taken.example(EXAMPLE))
+    torch.export.save(program, place, extra_files={METADATA: metadata})
+    module = torch.export.load(place).module()
+    for rows in (slice(None), *(slice(n, n + 1) for n in range(PHOTOS))):
+        _check_deviation(reference.program_deviation(module, rows), place)
 
 
-def _check(net: nn.Module, shape: tuple[int, ...], session: Session, place: Path) -> None:
-    reference = Reference(net, sample_inputs(net, PHOTOS, shape))
+def _check(reference: Reference, session: Session, place: Path) -> None:
     x = reference.x.numpy()
     _check_deviation(reference.deviation(session(x)), place)
     _check_deviation(reference.deviation(np.concatenate([session(x[n : n + 1]) for n in range(PHOTOS)])), place)
@@ -188,5 +203,5 @@ def _check_weights(net: Net, place: Path, layout: str) -> None:
 GRAPHS: dict[str, Writer] = {".onnx": _onnx, ".xml": _openvino, ".pt2": _pt2}
 """Functions that write the graph of a net and check the file, by its ending."""
 
-COMPANIONS = {".xml": (".bin",)}
-"""Endings of further files that are written beside a graph, by its ending."""
+COMPANIONS = {".onnx": (DATA,), ".xml": (".bin",)}
+"""Endings of further files that may be written beside a graph, by its ending."""

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from convatlas.base.errors import ConvAtlasError, SizeError
+from convatlas.base.errors import ConvAtlasError, SizeError, first_line
 from convatlas.base.extras import require
 from convatlas.base.untouched import evaluating
 
 OPSET = 20
 """Version of ONNX's operator set: the first one that has GELU."""
+
+LARGEST = 2**31 - 2**26
+"""Bytes of weights in one ONNX file, which with its graph may have less than 2^31."""
 
 VERBOSE = (
     "torch.onnx",
@@ -35,13 +38,12 @@ EXAMPLE = 2
 """Batch size of the example for tracing; `torch.export` would treat 1 as a constant."""
 
 
-def export_program(net: nn.Module, shape: tuple[int, ...]) -> ExportedProgram:
-    """Export a net on the CPU in float32, for any number of inputs of `shape`.
+def export_program(net: nn.Module, example: Tensor) -> ExportedProgram:
+    """Export a net on the CPU in float32, for any number of inputs like the two of `example`, (2, ...).
 
     Raises:
         ConvAtlasError: PyTorch cannot trace the net; the text quotes its error.
     """
-    example = torch.zeros(EXAMPLE, *shape)
     with evaluating(net), quiet(), torch.no_grad():
         try:
             return torch.export.export(net, (example,), dynamic_shapes=({0: Dim("batch", min=1)},))
@@ -50,16 +52,16 @@ def export_program(net: nn.Module, shape: tuple[int, ...]) -> ExportedProgram:
             raise ConvAtlasError(f"{type(net).__name__} cannot be exported: {first_line(error)}") from None
 
 
-def onnx_bytes(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
-    """Translate a program to an ONNX file with `metadata`, input "photos" and output "outputs"; return its bytes.
+def write_onnx(program: ExportedProgram, metadata: Mapping[str, str], file: Path) -> None:
+    """Write a program as an ONNX file with `metadata`, input "photos" and output "outputs".
+
+    A graph whose weights take more than `LARGEST` bytes has them in a second file, of the same name with `.data` added.
 
     Raises:
         ConvAtlasError: An operation, which is named, has no counterpart in ONNX; or the exporter is not installed.
     """
     require("onnx")
     require("onnxscript")
-    import onnx
-
     with quiet():
         try:
             exported = torch.onnx.export(
@@ -77,11 +79,10 @@ def onnx_bytes(program: ExportedProgram, metadata: Mapping[str, str]) -> bytes:
                 root = root.__cause__
             raise ConvAtlasError(f"the net cannot be exported to ONNX: {' '.join(str(root).split())[:300]}") from None
     assert exported is not None
-    model = exported.model_proto
-    onnx.helper.set_model_props(model, dict(metadata) | {"opset": str(OPSET)})
-    file = io.BytesIO()
-    onnx.save_model(model, file)
-    return file.getvalue()
+    exported.model.metadata_props.update(dict(metadata) | {"opset": str(OPSET)})
+    weights = (value.const_value for value in exported.model.graph.initializers.values())
+    size = sum(weight.nbytes for weight in weights if weight is not None)
+    exported.save(file, external_data=size > LARGEST)
 
 
 def _with_plain_pools(program: ExportedProgram) -> ExportedProgram:
@@ -126,7 +127,8 @@ def outputs_of(net: nn.Module, x: Tensor) -> Tensor:
     """
     with evaluating(net), torch.no_grad():
         try:
-            y: Any = net(x)
+            # A copy, since the net may change its input in place.
+            y: Any = net(x.clone())
         # A net of the user may raise anything.
         except Exception as error:
             shape = " x ".join(map(str, x.shape[1:]))
@@ -139,8 +141,3 @@ def outputs_of(net: nn.Module, x: Tensor) -> Tensor:
             f"for {len(x)} photos"
         )
     return y
-
-
-def first_line(error: Exception) -> str:
-    """Class of an error, and the first line of its text."""
-    return f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": ")

@@ -6,21 +6,33 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convatlas.base.errors import ConvAtlasError, WeightsError
 from convatlas.base.files.structured import parse_json
 from convatlas.engines.probabilities import probability_map_of
+from convatlas.images.steps import steps
 from convatlas.weights.lineage import Lineage
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-FORMAT = "1"
+FORMAT = "2"
 
 GRAPH = "net.onnx"
 """Name of the ONNX file in a net's folder, in float32, which all engines that read ONNX share."""
+
+DATA = ".onnx.data"
+"""Ending of the second file of an ONNX graph, which holds the weights if they are too large for one file."""
+
+
+def graph_files(folder: Path) -> tuple[Path, ...]:
+    """Files of the ONNX graph in a net's folder: the graph, and its weights if they have a file of their own."""
+    graph = folder / GRAPH
+    data = graph.with_suffix(DATA)
+    return (graph, data) if data.is_file() else (graph,)
 
 
 @dataclass(frozen=True)
@@ -42,24 +54,24 @@ class Description:
     lineage: Lineage | None
 
     def metadata(self) -> dict[str, str]:
-        """Return the description as strings by name, for the metadata of a file."""
-        result = {
-            "convatlas": FORMAT,
+        """Return the description as JSON texts by name, for the metadata of a file."""
+        result: dict[str, object] = {
             "net": self.net,
             "output_kind": self.kind,
             "probabilities": self.probabilities,
-            "shape": json.dumps(self.shape),
+            "shape": self.shape,
         }
         if self.lineage is not None:
             lineage = json.loads(self.lineage.to_json())
-            result["labels"] = json.dumps(lineage.pop("class_names"), ensure_ascii=False)
-            result["preprocessing"] = json.dumps(lineage.pop("preprocessing"))
-            result["lineage"] = json.dumps(lineage, ensure_ascii=False)
-        return result
+            result["labels"] = lineage.pop("class_names")
+            result["preprocessing"] = lineage.pop("preprocessing")
+            result["preprocessing_steps"] = steps(self.lineage.preprocessing)
+            result["lineage"] = lineage
+        return {"convatlas": FORMAT, **json_texts(result)}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], file: str) -> Description:
-        """Read the strings that `metadata` gives; `file` is its name in errors.
+        """Read the texts that `metadata` gives; `file` is its name in errors.
 
         Raises:
             WeightsError: convatlas did not write the metadata, or another version did.
@@ -69,14 +81,13 @@ class Description:
                 raise WeightsError(
                     f"{file} is of format {metadata['convatlas']!r}; this version of convatlas reads {FORMAT}"
                 )
+            values = {name: parse_json(text) for name, text in metadata.items()}
             lineage = None
-            if "lineage" in metadata:
-                values = parse_json(metadata["lineage"])
-                values["class_names"] = parse_json(metadata["labels"])
-                values["preprocessing"] = parse_json(metadata["preprocessing"])
-                lineage = Lineage.from_json(json.dumps(values))
-            shape = tuple(int(side) for side in parse_json(metadata["shape"]))
-            return cls(metadata["net"], metadata["output_kind"], metadata["probabilities"], shape, lineage)
+            if "lineage" in values:
+                parts = {"class_names": values["labels"], "preprocessing": values["preprocessing"]}
+                lineage = Lineage.from_json(json.dumps(values["lineage"] | parts))
+            shape = tuple(int(side) for side in values["shape"])
+            return cls(values["net"], values["output_kind"], values["probabilities"], shape, lineage)
         except WeightsError:
             raise
         except (KeyError, ValueError, TypeError, RecursionError, ConvAtlasError):
@@ -84,7 +95,7 @@ class Description:
 
 
 def metadata_of(net: nn.Module, shape: tuple[int, ...]) -> dict[str, str]:
-    """All metadata of a net for inputs of `shape`: its description, card and genes, as strings by name."""
+    """All metadata of a net for inputs of `shape`, its description, card and genes: JSON texts by name."""
     from convatlas.anatomy.measure.shape_trace import net_name
     from convatlas.nets.net import Net
     from convatlas.weights.user_weights import lineage_of
@@ -97,8 +108,11 @@ def metadata_of(net: nn.Module, shape: tuple[int, ...]) -> dict[str, str]:
     kind = card.output_kind if net.classes else "embedding"
     description = Description(card.name, kind, probability_map_of(net), shape, net.lineage)
     genes = {field.name: getattr(net.genome, field.name) for field in dataclasses.fields(net.genome)}
-    return description.metadata() | {
-        "card": json.dumps(dataclasses.asdict(card), ensure_ascii=False),
-        "genes": json.dumps({locus: value for locus, value in genes.items() if value is not None}, default=str),
-        "follows": net.follows,
-    }
+    own = {locus: value for locus, value in genes.items() if value is not None}
+    facts = {"card": dataclasses.asdict(card), "genes": own, "follows": net.follows}
+    return description.metadata() | json_texts(facts)
+
+
+def json_texts(values: Mapping[str, object]) -> dict[str, str]:
+    """JSON text of each value; of a gene that is no JSON value, its name."""
+    return {name: json.dumps(value, ensure_ascii=False, default=str) for name, value in values.items()}

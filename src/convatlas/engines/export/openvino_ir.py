@@ -54,12 +54,6 @@ def refusal(file: Path, error: RuntimeError) -> ConvAtlasError:
     return ConvAtlasError(f"OpenVINO refuses {file.name}: {' '.join(lines)[:300]}")
 
 
-def metadata(file: Path) -> dict[str, str]:
-    """Return the metadata in an .xml file that we exported."""
-    info = read(file).get_rt_info()
-    return {name: str(value.astype(str)) for name, value in info[SECTION].items()} if SECTION in info else {}
-
-
 def save(source: Path, metadata: Mapping[str, str], file: Path) -> None:
     """Write the model of an .onnx file as .xml and .bin, with `metadata` in it and all weights in float32."""
     model = read(source)

@@ -1,0 +1,149 @@
+"""The metadata in a file: all of it is JSON, and enough to prepare photos without this package."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from PIL import Image
+from tests.engines.nets import digits
+
+import convatlas as ca
+from convatlas.base.errors import WeightsError
+from convatlas.catalogue.cards import cards
+from convatlas.catalogue.lineages import Weights, weights_of
+from convatlas.engines.export.metadata import Description, metadata_of
+from convatlas.images.darknet import KINDS
+from convatlas.images.preprocessing import GEOMETRIES
+from convatlas.images.steps import steps
+from convatlas.nets.build import skeleton
+from convatlas.weights.lineage import lineage
+
+SIZES = ((333, 500), (501, 500), (37, 501), (1, 7), (5, 1), (300, 2401), (2600, 130), (1, 1200))
+EXAMPLE = Path(__file__).parents[2] / "examples" / "prepare_photos_yourself.py"
+
+
+@pytest.fixture(scope="module")
+def example() -> ModuleType:
+    """The example, which knows Pillow and NumPy only."""
+    specification = importlib.util.spec_from_file_location("example", EXAMPLE)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def kinds() -> dict[str, Weights]:
+    """Published weights of each way to prepare photos among the lineages."""
+    rows = [row for name in cards() for row in weights_of(name)]
+    return {f"{row.origin} {row.geometry} {row.interpolation} {row.pixels}": row for row in reversed(rows)}
+
+
+def strict(text: str) -> Any:
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def photo(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_all_ways_are_among_the_lineages() -> None:
+    assert {row.geometry for row in kinds().values()} == {*GEOMETRIES, *KINDS}
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_the_example_prepares_photos_as_the_net_does(kind: str, example: ModuleType) -> None:
+    row = kinds()[kind]
+    net = skeleton(row.net)
+    net.lineage = lineage(row)
+    how = strict(metadata_of(net, (1,))["preprocessing"])
+    for size in SIZES:
+        pixels = photo(*size)
+        x = example.prepare(Image.fromarray(pixels), how)
+        right = net.preprocess(pixels).numpy()
+        assert x.dtype == np.float32
+        assert np.array_equal(x, right), size
+    # Ink on light paper, and the other way round.
+    for levels in (255 - photo(20, 30) // 4, photo(20, 30) // 4):
+        levels[8:12, 10:20] = 255 - levels[8:12, 10:20]
+        assert np.array_equal(example.prepare(Image.fromarray(levels), how), net.preprocess(levels).numpy())
+
+
+def test_the_example_reads_an_exported_file(example: ModuleType, tmp_path: Path) -> None:
+    net = digits()
+    file = ca.export(net, tmp_path / "net.onnx")
+    metadata = onnxruntime.InferenceSession(file).get_modelmeta().custom_metadata_map
+    assert all(strict(text) is not None for text in metadata.values())
+    pixels = photo(40, 61)
+    x = example.prepare(Image.fromarray(pixels), strict(metadata["preprocessing"]))
+    assert np.array_equal(x, net.preprocess(pixels).numpy())
+    told = strict(metadata["preprocessing_steps"])
+    assert told == list(steps(net.lineage.preprocessing))
+    assert any("32 x 32" in step for step in told)
+    assert strict(metadata["probabilities"]) == "softmax"
+    assert strict(metadata["opset"]) == 20
+
+
+@pytest.mark.parametrize("kind", [kind for kind in kinds() if "resize_crop" in kind or "crop_resize" in kind])
+def test_the_arithmetic_in_the_steps_is_that_of_the_view(kind: str) -> None:
+    preprocessing = lineage(kinds()[kind]).preprocessing
+    text = " ".join(steps(preprocessing))
+
+    def value(pattern: str, **values: int) -> int:
+        found = re.search(pattern, text)
+        assert found is not None, pattern
+        return int(eval(found[1], {"round": round, "int": int, "min": min, "max": max} | values))
+
+    for height, width in SIZES:
+        view = preprocessing.view(height, width)
+        short = min(height, width)
+        if "crop_resize" in kind:
+            s = value(r"square of s = (max\(.*?\)) pixels a", H=height, W=width)
+            assert view.rows.length == view.columns.length == s
+            assert value(r"from row (.*? // 2)", H=height, s=s) == view.rows.start
+            assert value(r"column (.*? // 2)", W=width, s=s) == view.columns.start
+            continue
+        limit = value(r"If (.*?) > \d+, keep", H=height, W=width, s=short)
+        central = value(r"only the central (\d+ \* s)", s=short)
+        longest = central if limit > value(r" > (\d+), keep") else max(height, width)
+        for axis, length, letter, name in (
+            (view.rows, height, "H", "rows"),
+            (view.columns, width, "W", "columns"),
+        ):
+            kept = min(length, longest)
+            assert axis.length == kept
+            assert axis.start == (value(r"from (\(side - .*?\) // 2)", side=length, s=short) if kept < length else 0)
+            resized = value(rf"(int\(\d+ \* {letter} / s\)) {name}", **{letter: kept, "s": short})
+            assert axis.resized == resized
+            side = letter.lower()
+            assert value(rf"{name} from (round\(\({side} - \d+\) / 2\))", **{side: resized}) == axis.offset
+
+
+@pytest.mark.parametrize("name", cards())
+def test_all_metadata_is_json(name: str) -> None:
+    net = skeleton(name)
+    rows = [row for row in weights_of(name) if row.outputs]
+    net.lineage = lineage(rows[0]) if rows else None
+    metadata = metadata_of(net, (3, 8, 8))
+    values = {key: strict(text) for key, text in metadata.items()}
+    assert values["net"] == values["card"]["name"] == name
+    assert values["shape"] == [3, 8, 8]
+    if rows:
+        assert values["labels"] == list(net.lineage.class_names)
+        assert len(values["preprocessing_steps"]) >= 4
+    description = Description.from_metadata(metadata, "net")
+    assert description.metadata().items() <= metadata.items()
+    assert description.lineage == net.lineage
+    with pytest.raises(WeightsError, match="net is of format '1'; this version of convatlas reads 2"):
+        Description.from_metadata(metadata | {"convatlas": "1"}, "net")
