@@ -392,7 +392,7 @@ def test_a_net_of_the_user(store: Path) -> None:
     assert fast.size == (8, 9)
     assert net.training
     check(fast, net)
-    with pytest.raises(ConvAtlasError, match="of your own, without card and lineage"):
+    with pytest.raises(ConvAtlasError, match="of your own, without a card and named stages"):
         fast.card
     # The same weights in another net: its code is part of the key.
     assert store_folder.folder_of(net, NetInput((3, 8, 9))) != store_folder.folder_of(Fft(), NetInput((3, 8, 9)))

@@ -174,7 +174,8 @@ def test_export() -> None:
     session = onnxruntime.InferenceSession("graph.onnx")
     metadata = session.get_modelmeta().custom_metadata_map
     assert json.loads(metadata["labels"]) == ["dark", "light"]
-    assert (metadata["net"], metadata["probabilities"], metadata["shape"]) == (f"{NAME}:Net", "softmax", "[3, 32, 32]")
+    values = [json.loads(metadata[name]) for name in ("net", "probabilities", "shape")]
+    assert values == [f"{NAME}:Net", "softmax", [3, 32, 32]]
     x = lineage_of(net).prepare(PHOTO)[None]
     found = session.run(None, {session.get_inputs()[0].name: x})[0]
     assert np.allclose(found, net(torch.from_numpy(x)).detach(), atol=1e-5)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 from convatlas.base.errors import ConvAtlasError, WeightsError
+from convatlas.base.verbs import path_text
 
 MAX_BYTES = 2**24
 """Limit on the size of a file of labels."""
@@ -44,7 +45,7 @@ def weights_file(
         ConvAtlasError: These are given without a file of weights, or `labels` has another form.
         WeightsError: The file of labels cannot be read.
     """
-    path = None if weights is None else os.fspath(weights)
+    path = None if weights is None else path_text(weights)
     if convention is None and labels is None:
         return path
     from convatlas.weights.files import is_weights_file
