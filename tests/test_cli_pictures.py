@@ -35,7 +35,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 DRAWN = [
     ["lenet5"],
     ["lenet5", "--style", "boxes"],
-    ["inception_v1", "--slide"],
+    ["vgg16", "--slide"],
     ["resnet18", "--expand", "conv2", "--size", "64"],
     ["mobilenet", "--size", "64x96", "--genes", "activation=gelu"],
     ["torchvision.models:squeezenet1_0"],
