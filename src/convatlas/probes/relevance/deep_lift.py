@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from convatlas.base.errors import ConvAtlasError
+from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.probes.certificate import check_condition, check_residual
 from convatlas.probes.probe import Finding, Findings, Probe
+from convatlas.probes.rules.reveal_cancel import RevealCancel
 from convatlas.probes.rules.secants import secant
 from convatlas.probes.subject import Subject
-from convatlas.probes.tape.tape import Tape
+from convatlas.probes.tape.tape import Operation, Tape
+
+RULES = ("rescale", "reveal_cancel")
 
 
 @dataclass(frozen=True)
 class DeepLift(Probe):
-    """The difference of the score to that of a background, shared among the pixels by the rescale rule.
+    """The difference of the score to that of a background, shared among the pixels.
 
-    Products go half-way between both runs, softmax and normalizations by exact secants, max pooling by the
-    cross-maximum, so that the map always sums to the difference.
+    Functions of one number follow the rule; products go half-way between both runs, softmax and normalizations by exact
+    secants, max pooling by the cross-maximum, so that the map always sums to the difference.
+
+    Attributes:
+        rule: "rescale", or "reveal_cancel", which follows positive and negative contributions apart.
     """
 
-    title = "DeepLIFT (rescale)"
+    rule: str = "rescale"
+
+    title = "DeepLIFT"
     source = 'Shrikumar et al. 2017, "Learning important features through propagating activation differences"'
     formula = "Σ_i C_i = f(x) − f(b), with multipliers Δy/Δx for each operation"
     shows = "How much of the difference to the background each pixel contributed."
@@ -33,28 +42,27 @@ class DeepLift(Probe):
 
     def attribute(self, subject: Subject) -> Findings:
         """Carry multipliers from each target back to the pixels."""
-        photo = subject.tape
+        if self.rule not in RULES:
+            raise unknown("rule of DeepLIFT", self.rule, RULES)
         background = subject.tape_of(subject.background)
-        check_same_way(photo, background)
         findings = []
         for k in range(len(subject.targets)):
-            multiplier, largest, coverage = multipliers(subject, photo, background, k)
-            values = (subject.x - subject.background) * multiplier
-            scores = [float(tape.values[tape.output][0, k]) for tape in (photo, background)]
-            residual = check_residual(
-                float(values.double().sum()) + scores[1], scores[0], values.dtype, self.name, abs(scores[1])
-            )
-            condition = check_condition(largest, scores[0] - scores[1], self.name)
-            findings.append(Finding(values[0], residual=residual, condition=condition, coverage=coverage))
+            findings.append(difference_shared(subject, subject.tape, background, k, self.rule, self.name))
             yield k, len(subject.targets), None
         _ = subject.background_scores
         yield 1, 1, findings
 
 
-def multipliers(subject: Subject, photo: Tape, background: Tape, target: int) -> tuple[Tensor, float, dict[str, int]]:
-    """Multipliers at the photo, the largest sum of |contributions| on the way, and the operations passed."""
+def difference_shared(subject: Subject, photo: Tape, background: Tape, target: int, rule: str, probe: str) -> Finding:
+    """Contributions of the pixels to the difference of one target's score, certified to sum to it.
+
+    Raises:
+        ConvAtlasError: The net runs other operations for the background, an operation has no rule, or the sum is wrong.
+    """
+    check_same_way(photo, background)
     counts: Counter[str] = Counter()
     largest = 0.0
+    reveal = RevealCancel(photo, background) if rule == "reveal_cancel" else None
 
     def visit(index: int, multiplier: Tensor) -> Tensor:
         nonlocal largest
@@ -62,12 +70,18 @@ def multipliers(subject: Subject, photo: Tape, background: Tape, target: int) ->
         largest = max(largest, float((difference * multiplier).abs().sum()))
         return multiplier
 
-    def rule(tape: Tape, operation: object, gradients: object) -> dict[int, Tensor]:
-        counts[operation.name] += 1  # type: ignore[attr-defined]
-        return secant(tape, background, operation, gradients)  # type: ignore[arg-type]
+    def step(tape: Tape, operation: Operation, gradients: Sequence[Tensor | None]) -> dict[int, Tensor]:
+        counts[operation.name] += 1
+        if reveal is not None:
+            return reveal(tape, operation, gradients)
+        return secant(tape, background, operation, gradients)
 
-    carried = subject.back(photo, [photo.photo], target, rule, visit)
-    return carried[photo.photo], largest, dict(counts)
+    multiplier = subject.back(photo, [photo.photo], target, step, visit)[photo.photo]
+    values = (photo.values[photo.photo] - background.values[background.photo]) * multiplier
+    score, other = (float(tape.values[tape.output][0, target]) for tape in (photo, background))
+    residual = check_residual(float(values.double().sum()) + other, score, values.dtype, probe, abs(other))
+    condition = check_condition(largest, score - other, probe)
+    return Finding(values[0], residual=residual, condition=condition, coverage=dict(counts))
 
 
 def check_same_way(photo: Tape, background: Tape) -> None:

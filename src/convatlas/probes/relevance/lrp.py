@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from convatlas.base.errors import ConvAtlasError, unknown
-from convatlas.probes.certificate import check_condition, check_residual
-from convatlas.probes.probe import Finding, Findings, Probe
+from convatlas.probes.probe import Findings, Probe
+from convatlas.probes.relevance._carried import Choose, carried
 from convatlas.probes.rules.layer_rules import AlphaBeta, Box, Flat, Gamma, LayerRule, WeightSquare, Zero
-from convatlas.probes.rules.relevance import Relevance
 from convatlas.probes.subject import Subject
 from convatlas.probes.tape.tape import Operation
 
@@ -27,6 +25,7 @@ COMPOSITES = {
     "gamma": ("gamma", "gamma", None),
     "alpha_beta": ("alpha_beta", "alpha_beta", None),
     "z_plus": ("z_plus", "z_plus", None),
+    "z_plus_box": ("z_plus", "z_plus", "z_box"),
 }
 """Rules for convolutions, for dense layers, and for the first layer if it has one of its own."""
 
@@ -65,34 +64,19 @@ class Lrp(Probe):
 
     def attribute(self, subject: Subject) -> Findings:
         """Carry the relevance of each target back to the pixels."""
-        choose = self._choose(subject)
+        choose = self.chooser(subject)
         findings = []
         for k in range(len(subject.targets)):
-            tape = subject.tape
-            rules = Relevance(tape, choose, self.epsilon, self.products)
-            multiplier = subject.back(tape, [tape.photo], k, rules.rule, rules.visit)[tape.photo]
-            relevance = subject.x * multiplier
-            if tape.photo in rules.extra:
-                relevance = relevance + rules.extra[tape.photo]
-            score = float(tape.values[tape.output][0, k])
-            residual = check_residual(
-                float(relevance.double().sum()) + rules.ledger.total, score, relevance.dtype, self.name
-            )
-            condition = check_condition(rules.largest, score, self.name)
-            ledger = {
-                "biases": rules.ledger.biases,
-                "offsets": rules.ledger.offsets,
-                "stabiliser": rules.ledger.stabiliser,
-            }
-            findings.append(
-                Finding(
-                    relevance[0], residual=residual, ledger=ledger, condition=condition, coverage=dict(rules.counts)
-                )
-            )
+            findings.append(carried(subject, subject.tape, k, choose, self.epsilon, self.products, self.name))
             yield k, len(subject.targets), None
         yield 1, 1, findings
 
-    def _choose(self, subject: Subject) -> Callable[[int, Operation], LayerRule]:
+    def chooser(self, subject: Subject) -> Choose:
+        """Return the rule for each layer with weights.
+
+        Raises:
+            ConvAtlasError: A setting is out of range.
+        """
         if self.composite not in COMPOSITES:
             raise unknown("composite of LRP", self.composite, COMPOSITES)
         if self.products not in ("uniform", "signal"):

@@ -84,13 +84,13 @@ class Gamma(LayerRule):
     gamma: float = 0.25
 
     def __call__(self, layer: Layer, multiplier: Tensor) -> Shared:
-        positive, negative = _signed_sums(layer)
+        positive, negative = signed_sums(layer)
         share = layer.z * multiplier
         up = layer.z > 0
         favoured = torch.where(up, positive + _part(layer.bias, 1), negative + _part(layer.bias, -1))
         t = _divide(share, layer.z + self.gamma * favoured)
         carried = layer.backward(t, layer.weight)
-        carried = carried + self.gamma * _sign_backward(layer, torch.where(up, t, 0), torch.where(up, 0, t))
+        carried = carried + self.gamma * sign_backward(layer, torch.where(up, t, 0), torch.where(up, 0, t))
         absorbed = share.sub(_divide(share, layer.z + self.gamma * favoured) * (layer.z + self.gamma * favoured)).sum()
         if layer.bias is not None:
             favoured_bias = torch.where(up, _part(layer.bias, 1), _part(layer.bias, -1))
@@ -113,7 +113,7 @@ class AlphaBeta(LayerRule):
     biases: bool = True
 
     def __call__(self, layer: Layer, multiplier: Tensor) -> Shared:
-        positive, negative = _signed_sums(layer)
+        positive, negative = signed_sums(layer)
         share = layer.z * multiplier
         beta = self.alpha - 1
         bias_up, bias_down = _part(layer.bias, 1), _part(layer.bias, -1)
@@ -122,10 +122,32 @@ class AlphaBeta(LayerRule):
         up = _divide(self.alpha * share, positive + bias_up)
         absorbed = (up * bias_up).sum() + torch.where(positive + bias_up != 0, 0, self.alpha * share).sum()
         if beta == 0:
-            return Shared(_sign_backward(layer, up, None), absorbed)
+            return Shared(sign_backward(layer, up, None), absorbed)
         down = _divide(beta * share, negative + bias_down)
         absorbed = absorbed - (down * bias_down).sum() - torch.where(negative + bias_down != 0, 0, beta * share).sum()
-        return Shared(_sign_backward(layer, up, -down), absorbed)
+        return Shared(sign_backward(layer, up, -down), absorbed)
+
+
+@dataclass(frozen=True)
+class Excitation(LayerRule):
+    """Excitation backprop: outputs are shared among the inputs that excite them (or, negated, that inhibit them).
+
+    Zhang et al. 2016, "Top-down neural attention by excitation backprop". Biases take no part.
+
+    Attributes:
+        negated: Whether the weights' signs are turned, as its contrastive form does in the last layer.
+    """
+
+    negated: bool = False
+
+    def __call__(self, layer: Layer, multiplier: Tensor) -> Shared:
+        positive, negative = signed_sums(layer)
+        sums = negative if self.negated else positive
+        share = layer.z * multiplier
+        t = _divide(share, sums)
+        zero = torch.zeros_like(t)
+        multiplier = sign_backward(layer, zero, t) if self.negated else sign_backward(layer, t, None)
+        return Shared(multiplier, torch.where(sums != 0, 0, share).sum())
 
 
 @dataclass(frozen=True)
@@ -175,7 +197,7 @@ def _by_weights(layer: Layer, multiplier: Tensor, weight: Tensor) -> Shared:
     return Shared(torch.zeros_like(layer.x), torch.where(z != 0, 0, share).sum(), extra)
 
 
-def _signed_sums(layer: Layer) -> tuple[Tensor, Tensor]:
+def signed_sums(layer: Layer) -> tuple[Tensor, Tensor]:
     """Sums of the positive and of the negative x_i w_ij of each output."""
     up, down = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
     x = layer.x
@@ -185,7 +207,7 @@ def _signed_sums(layer: Layer) -> tuple[Tensor, Tensor]:
     return layer.forward(right, up) + layer.forward(left, down), layer.forward(right, down) + layer.forward(left, up)
 
 
-def _sign_backward(layer: Layer, up: Tensor, down: Tensor | None) -> Tensor:
+def sign_backward(layer: Layer, up: Tensor, down: Tensor | None) -> Tensor:
     """Gradient at x of Σ up·z⁺ + Σ down·z⁻, where z⁺ and z⁻ are the sums of positive and negative parts."""
     plus, minus = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
     x = layer.x

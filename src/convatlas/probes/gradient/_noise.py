@@ -1,0 +1,39 @@
+"""Gradients at noisy copies of the photo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from convatlas.base.errors import ConvAtlasError
+from convatlas.probes.subject import Subject
+
+GRADIENT_BATCH = 8
+"""Copies in a batch: a tape keeps all of their activations."""
+
+
+def noisy_gradients(subject: Subject, samples: int, noise: float) -> Iterator[tuple[int, Tensor]]:
+    """Gradients at copies of the photo with Gaussian noise.
+
+    Args:
+        subject: The subject.
+        samples: Number of copies.
+        noise: Standard deviation of the noise, as a share of the range of the input.
+
+    Yields:
+        Copies so far, and gradients of each target, (T, n, C, h, w).
+    """
+    if not 1 <= samples <= 100_000 or not 0 <= noise <= 10:
+        raise ConvAtlasError(f"noise takes 1 to 100000 samples of 0 to 10 times the range; got {samples} and {noise}")
+    x = subject.x
+    _ = subject.tape
+    deviation = noise * float(x.max() - x.min())
+    generator = subject.generator()
+    for start in range(0, samples, GRADIENT_BATCH):
+        count = min(GRADIENT_BATCH, samples - start)
+        step = torch.randn(count, *x.shape[1:], generator=generator, dtype=torch.float64).to(x)
+        tape = subject.tape_of(x + deviation * step)
+        targets = range(len(subject.targets))
+        yield start + count, torch.stack([subject.back(tape, [tape.photo], k)[tape.photo] for k in targets])

@@ -1,0 +1,49 @@
+"""Relevance carried back to the pixels, as the probes of this family share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from convatlas.probes.certificate import check_condition, check_residual
+from convatlas.probes.probe import Finding
+from convatlas.probes.rules.layer_rules import LayerRule
+from convatlas.probes.rules.relevance import Relevance
+from convatlas.probes.subject import Subject
+from convatlas.probes.tape.tape import Operation, Tape
+
+Choose = Callable[[int, Operation], LayerRule]
+
+
+def carried(
+    subject: Subject, tape: Tape, column: int, choose: Choose, epsilon: float, products: str, probe: str
+) -> Finding:
+    """Relevance of one score of a tape at the pixels, certified to sum to the score with its ledger.
+
+    Args:
+        subject: The subject.
+        tape: A tape of its photo.
+        column: Which of the tape's scores.
+        choose: The rule for each layer with weights.
+        epsilon: ε of the stabiliser.
+        products: "uniform" or "signal".
+        probe: Name of the probe, for messages.
+
+    Raises:
+        ConvAtlasError: An operation has no rule, the sum is not the score, or the map is ill-conditioned.
+    """
+    rules = Relevance(tape, choose, epsilon, products)
+    multiplier = subject.back(tape, [tape.photo], column, rules.rule, rules.visit)[tape.photo]
+    relevance: Tensor = subject.x * multiplier
+    if tape.photo in rules.extra:
+        relevance = relevance + rules.extra[tape.photo]
+    score = float(tape.values[tape.output][0, column])
+    total = float(relevance.double().sum()) + rules.ledger.total
+    return Finding(
+        relevance[0],
+        residual=check_residual(total, score, relevance.dtype, probe),
+        ledger={"biases": rules.ledger.biases, "offsets": rules.ledger.offsets, "stabiliser": rules.ledger.stabiliser},
+        condition=check_condition(rules.largest, score, probe),
+        coverage=dict(rules.counts),
+    )
