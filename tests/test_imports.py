@@ -10,7 +10,7 @@ import convatlas
 
 ROOT = Path(convatlas.__file__).parent
 MOST = 16
-ROWS = {"nets/families", "weights/lineages", "engines/backends", "cli/commands", "genes"}
+ROWS = {"nets/families", "weights/lineages", "engines/backends", "cli/commands", "genes", "probes/cam"}
 """Folders whose modules are rows of one kind."""
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from convatlas.base.errors import ConvAtlasError, unknown
-from convatlas.probes.tape.tape import Tape
+from convatlas.probes.rules.kinds import ELEMENTWISE, names
+from convatlas.probes.tape.tape import Operation, Tape
 
 MIXES = frozenset(
     [
@@ -21,6 +22,17 @@ MIXES = frozenset(
 )
 """Operations that compute a number from many of a map."""
 
+KEEPING = ELEMENTWISE | names(
+    "convolution native_batch_norm native_group_norm max_pool2d_with_indices avg_pool2d _adaptive_avg_pool2d add "
+    "sub mul div cat slice clone copy detach alias _to_copy constant_pad_nd reflection_pad2d "
+    "replication_pad2d pixel_shuffle upsample_nearest2d upsample_bilinear2d upsample_bicubic2d view_scatter "
+    "view_read maximum minimum split split_with_sizes roll masked_fill where index_put"
+)
+"""Operations whose result lies on the grid of their argument."""
+
+VIEWS = names("view _unsafe_view reshape permute transpose expand unsqueeze squeeze select")
+"""Operations whose result does so if the last two dimensions, the grid, stay where they are."""
+
 LAST = "last"
 """The last layer with maps of more than one position."""
 
@@ -31,12 +43,8 @@ def spatial_layers(tape: Tape) -> dict[str, int]:
     Only maps with more than one position count, and only those on the way to the target.
     """
     reached = {tape.output} | {index for operation in tape.after(tape.photo) for index in operation.inputs}
-    maps = {
-        name: index
-        for name, indices in tape.layers.items()
-        for index in indices
-        if _is_map(tape, index) and index in reached
-    }
+    kept = {index for index in (grids(tape) - {tape.photo}) & reached if _is_map(tape, index)}
+    maps = {name: index for name, indices in tape.layers.items() for index in indices if index in kept}
     return dict(sorted(maps.items(), key=lambda item: item[1]))
 
 
@@ -80,13 +88,46 @@ def _last_map(tape: Tape) -> tuple[str, int] | None:
 
     A detector's output is a map too; nothing is mixed after it but what the target picks.
     """
-    mixed = False
+    mixed, kept = False, grids(tape)
     for operation in reversed(tape.after(tape.photo)):
         for index in operation.outputs:
-            if mixed and index is not None and _is_map(tape, index) and tape.depends[index]:
+            if mixed and index is not None and index in kept and _is_map(tape, index):
                 return (operation.module or operation.name, index)
         mixed = mixed or operation.name in MIXES
     return None
+
+
+def grids(tape: Tape) -> set[int]:
+    """Indices of the tensors whose last two dimensions still are the photo's grid, coarser or finer.
+
+    A view that touches these dimensions ends a grid: what attention makes of a map has four dimensions too. A
+    permutation to channels first is taken to make one, as nets with channels last do before they pool.
+    """
+    kept = {tape.photo}
+    for operation in tape.operations:
+        sources = [index for index in operation.inputs if index in kept]
+        turned = operation.name == "permute" and list(operation.args[1]) == [0, 3, 1, 2] and _fits(tape, operation)
+        if turned or (sources and (operation.name in KEEPING or _keeps_grid(tape, operation, sources[0]))):
+            kept.update(index for index in operation.outputs if index is not None and tape.values[index].ndim >= 3)
+    return kept
+
+
+def _fits(tape: Tape, operation: Operation) -> bool:
+    """Whether a permutation makes maps of the photo's batch and about its aspect ratio."""
+    output = operation.outputs[0]
+    assert output is not None
+    (n, _, height, width), shape = tape.values[tape.photo].shape, tape.values[output].shape
+    return len(shape) == 4 and shape[0] == n and abs(shape[2] * width - shape[3] * height) <= max(height, width)
+
+
+def _keeps_grid(tape: Tape, operation: Operation, source: int) -> bool:
+    """Whether a view leaves the last two dimensions where they are."""
+    output = operation.outputs[0]
+    if operation.name not in VIEWS or output is None:
+        return False
+    before, after = tape.values[source], tape.values[output]
+    # Strides tell whether equal lengths are the same dimensions; a copy has its own.
+    return after.ndim >= 3 and before.shape[-2:] == after.shape[-2:] and before.stride()[-2:] == after.stride()[-2:]
 
 
 def _is_map(tape: Tape, index: int) -> bool:

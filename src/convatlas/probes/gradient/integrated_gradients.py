@@ -44,7 +44,7 @@ class IntegratedGradients(Probe):
             raise unknown("path of integrated gradients", self.path, PATHS)
         if not 0 < self.tolerance <= 1 or not 4 <= self.steps <= 100_000:
             raise ConvAtlasError(
-                f"the tolerance lies between 0 and 1, and there are 4 to 100000 steps; got {self.tolerance} and {self.steps}"
+                f"the tolerance is 0 to 1, and there are 4 to 100000 steps; got {self.tolerance}, {self.steps}"
             )
         _ = subject.tape
         findings = []

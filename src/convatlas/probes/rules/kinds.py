@@ -5,11 +5,12 @@ from __future__ import annotations
 from convatlas.probes.tape.tape import Operation, Slot, Tape
 
 
-def _names(text: str) -> frozenset[str]:
+def names(text: str) -> frozenset[str]:
+    """Return the words of a text as a set."""
     return frozenset(text.split())
 
 
-SELECTION = _names(
+SELECTION = names(
     "view reshape _unsafe_view _reshape_alias permute transpose t expand alias detach clone contiguous unsqueeze "
     "squeeze select slice split split_with_sizes unbind unsafe_split unsafe_chunk narrow cat stack flip roll "
     "repeat as_strided diagonal unfold im2col lift_fresh _to_copy copy view_read view_scatter index index_select "
@@ -19,7 +20,7 @@ SELECTION = _names(
 )
 """Operations that move, copy, leave out or insert numbers."""
 
-MIXING = _names(
+MIXING = names(
     "mean sum avg_pool1d avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d "
     "cumsum upsample_nearest1d upsample_nearest2d upsample_bilinear2d upsample_bicubic2d "
     "_upsample_nearest_exact2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa col2im add sub rsub neg "
@@ -27,10 +28,10 @@ MIXING = _names(
 )
 """Operations that are affine in their tensors: weighted sums with fixed weights, plus constants."""
 
-PRODUCTS = _names("mul mm bmm addmm baddbmm convolution div addcmul mv dot addbmm einsum linear addmv")
+PRODUCTS = names("mul mm bmm addmm baddbmm convolution div addcmul mv dot addbmm einsum linear addmv")
 """Operations that are affine in each of their tensors, but not in several of them."""
 
-ELEMENTWISE = _names(
+ELEMENTWISE = names(
     "relu relu6 silu gelu sigmoid tanh hardtanh clamp clamp_min clamp_max hardswish hardsigmoid leaky_relu elu "
     "celu selu softplus mish exp exp2 expm1 log log2 log10 log1p sqrt rsqrt reciprocal pow abs square sin cos tan "
     "erf erfc threshold hardshrink softshrink log_sigmoid_forward logit atan asin acos sinh cosh asinh acosh "
@@ -38,10 +39,10 @@ ELEMENTWISE = _names(
 )
 """Functions of a single number, applied to each."""
 
-STEPS = _names("gt ge lt le eq ne argmax argmin sign floor ceil round trunc argsort bitwise_not logical_not")
+STEPS = names("gt ge lt le eq ne argmax argmin sign floor ceil round trunc argsort bitwise_not logical_not")
 """Operations that are constant between jumps: nothing goes back through them."""
 
-WEIGHTED = _names("convolution mm addmm")
+WEIGHTED = names("convolution mm addmm")
 """Products that layers with weights consist of."""
 
 
