@@ -18,7 +18,10 @@ BLUR = 0.25
 """Standard deviation of the blur at the start of its path, as a share of the input's longer side."""
 
 SHARE = 0.1
-"""Share of the pixels that a step of the guided path moves."""
+"""Share of the waiting pixels that the guided path moves at a time."""
+
+LEAD = 0.02
+"""How far a pixel of the guided path may be from the straight one, as a share of its way."""
 
 
 def straight(subject: Subject, target: int, steps: int) -> Walk:
@@ -47,27 +50,33 @@ def blurred(subject: Subject, target: int, steps: int) -> Walk:
 def guided(subject: Subject, target: int, steps: int) -> Walk:
     """Walk from the background by those pixels first at which the gradient is smallest.
 
-    After each step the distance to the photo (its L1 norm) has fallen by the same amount.
+    After each step the distance to the photo (its L1 norm) has fallen by the same amount, and no pixel is further than
+    `LEAD` ahead of the straight line, or behind it.
     """
-    x = subject.x
-    point = subject.background.clone()
-    whole = float((x - point).abs().sum())
+    background = subject.background
+    difference = subject.x - background
+    weight = difference.abs()
+    whole = float(weight.sum())
+    progress = torch.zeros_like(difference)
+    gradient = subject.gradients(background, target)
     for step in range(steps):
-        gradient = subject.gradients(point, target)
-        left = whole * (1 - (step + 1) / steps)
-        total = torch.zeros_like(x[0])
-        while (distance := float((x - point).abs().sum())) > left + 1e-9 * whole:
-            open_ = point != x
-            bound = torch.quantile(gradient[open_].abs().double().flatten()[:16_000_000], SHARE).to(x)
-            chosen = open_ & (gradient.abs() <= bound)
-            available = float(((x - point).abs() * chosen).sum())
-            if available == 0:
+        time = (step + 1) / steps
+        low, high = max(0.0, time - LEAD), min(1.0, time + LEAD)
+        after = progress.clamp(min=low)
+        while (missing := time * whole - float((after * weight).sum())) > 1e-9 * whole:
+            waiting = (after < high) & (weight > 0)
+            if not bool(waiting.any()):
                 break
-            share = min(1.0, (distance - left) / available)
-            moved = torch.where(chosen, x if share == 1.0 else point + share * (x - point), point)
-            total = total + (gradient * (moved - point))[0]
-            point = moved
-        yield step + 1, total
+            sizes = gradient[waiting].abs()
+            bound = sizes.kthvalue(max(1, int(SHARE * len(sizes)))).values
+            chosen = waiting & (gradient.abs() <= bound)
+            room = float((((high - after) * weight) * chosen).sum())
+            after = torch.where(chosen, after + min(1.0, missing / room) * (high - after), after)
+            if missing >= room:
+                after = torch.where(chosen, high, after)
+        following = subject.gradients(background + after * difference, target)
+        yield step + 1, ((gradient + following) / 2 * (after - progress) * difference)[0]
+        progress, gradient = after, following
 
 
 def most_blurred(x: Tensor) -> Tensor:
