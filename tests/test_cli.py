@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.catalogue.cards import cards
-from convatlas.cli import app
+from convatlas.cli.app import app
 from convatlas.images.samples import sample
 from convatlas.weights.export import layouts
 

@@ -15,7 +15,7 @@ from convatlas.anatomy.structure.dna import dna
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.store.kept import write_json
 from convatlas.catalogue.descent import tree
-from convatlas.cli import app
+from convatlas.cli.app import app
 from convatlas.images.samples import sample
 
 

@@ -13,8 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import convatlas as ca
-from convatlas.cli import app
-from convatlas.cli.app import command_names
+from convatlas.cli.app import app, command_names
 from convatlas.images.samples import SAMPLES, sample
 from tests.studies.test_mnist_errors import made_up
 

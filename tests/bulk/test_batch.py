@@ -30,7 +30,8 @@ from convatlas.base.verbs import Steps
 from convatlas.bulk.batch import run_job
 from convatlas.bulk.job import Job
 from convatlas.bulk.tasks import ClassifyTask
-from convatlas.cli import app, terminal
+from convatlas.cli import terminal
+from convatlas.cli.app import app
 from convatlas.engines.backends.onnxruntime import OnnxRuntime
 from convatlas.engines.backends.openvino import OpenVINO
 from convatlas.images.samples import SAMPLES, sample
@@ -118,7 +119,7 @@ def test_only_what_is_missing_is_answered(folder: Path, tmp_path: Path) -> None:
     ca.batch("classify", folder, out, **NET, shard=16)
     before = {path.name: path.stat().st_mtime_ns for path in out.glob("shard-*")}
     (out / "shard-000001.parquet").unlink()
-    (out / ".shard-000002.parquet.0123").write_bytes(b"half")
+    (out / ".shard-000002.parquet.0123456789abcdef").write_bytes(b"half")
     again = ca.batch("classify", folder, out, **NET, shard=16)
     assert again.answered == 16
     assert Job("classify", engine="openvino").settings() == Job("classify").settings()  # any may go on

@@ -20,7 +20,7 @@ from convatlas.base.errors import ConvAtlasError, UnknownName
 from convatlas.base.store import timings
 from convatlas.base.store.kept import read_json
 from convatlas.base.store.timings import best_times
-from convatlas.cli import app
+from convatlas.cli.app import app
 from convatlas.engines import backend
 from convatlas.engines.bench import bench as benching
 from convatlas.engines.bench import peers

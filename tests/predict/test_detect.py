@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, ImageError, StoreError, WeightsError
-from convatlas.cli import app
+from convatlas.cli.app import app
 from convatlas.images.decoding import read
 from convatlas.images.samples import sample
 from convatlas.nets.build import build

@@ -18,7 +18,7 @@ import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, ImageError, StoreError, WeightsError
 from convatlas.base.store.evaluations import evaluations_of
 from convatlas.base.store.kept import read_json, write_json
-from convatlas.cli import app
+from convatlas.cli.app import app
 from convatlas.images.labels import labels, synsets
 from convatlas.images.samples import sample
 from convatlas.predict import evaluate as evaluating

@@ -16,7 +16,7 @@ from convatlas.base.errors import TrainingError, WeightsError
 from convatlas.base.fingerprint import fingerprint
 from convatlas.catalogue.cards import find_card
 from convatlas.catalogue.lineages import all_weights, table_text
-from convatlas.cli import app
+from convatlas.cli.app import app
 from convatlas.genes.digits import bitmaps
 from convatlas.images.download import digits
 from convatlas.images.preprocessing import Preprocessing

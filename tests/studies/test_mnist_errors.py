@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 import convatlas as ca
 from convatlas.base.errors import TrainingError, UnknownName
 from convatlas.catalogue.cards import find_card
-from convatlas.cli import app
+from convatlas.cli.app import app
 from convatlas.images.download import get
 from convatlas.nets.build import build
 from convatlas.pictures.marks import Dots

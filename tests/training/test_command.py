@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError
 from convatlas.catalogue.lineages import weights_of
-from convatlas.cli import app
+from convatlas.cli.app import app
 from convatlas.nets.net import Net
 from convatlas.training.data.splits import load_splits
 from convatlas.training.recipe import Recipe

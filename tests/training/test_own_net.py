@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, WeightsError
-from convatlas.cli import app
+from convatlas.cli.app import app
 from convatlas.images.decoding import read as read_photo
 from convatlas.weights.user_weights import lineage_of
 

@@ -25,7 +25,7 @@ from convatlas.base.errors import StoreError, WeightsError
 from convatlas.base.store.remote import Remote, path_of
 from convatlas.catalogue import lineages
 from convatlas.catalogue.lineages import Weights, all_weights, weights_of
-from convatlas.cli import app
+from convatlas.cli.app import app
 from convatlas.weights.listing import local_path
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from convatlas.base.files.leftovers import temporary
 from convatlas.base.files.structured import read_json as read_json
 
 
@@ -16,16 +15,12 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` through a temporary file in the same folder, flushed and renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not with mkstemp, whose files only their owner may read.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with temporary.open("xb") as file:
+    with temporary(path, lambda name: name.touch(exist_ok=False)) as name:
+        with name.open("r+b") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        os.replace(name, path)
 
 
 @contextmanager
@@ -37,9 +32,7 @@ def whole(path: Path, *others: str) -> Iterator[Path]:
     error nothing is moved.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    folder.mkdir()
-    try:
+    with temporary(path, Path.mkdir) as folder:
         yield folder / path.name
         companions = [path.with_suffix(ending).name for ending in others]
         names = [*(name for name in companions if (folder / name).exists()), path.name]
@@ -50,5 +43,3 @@ def whole(path: Path, *others: str) -> Iterator[Path]:
             path.unlink(missing_ok=True)
         for name in names:
             os.replace(folder / name, path.with_name(name))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -7,9 +7,14 @@ import os
 import traceback
 from collections.abc import Iterable
 
+from convatlas.base.terminal.escape import escaped
+
 
 class ConvAtlasError(Exception):
-    """Base of all errors that a user can cause; the message is one line, ready to be shown."""
+    """Base of all errors that a user can cause; the message is one line, ready to be shown: nothing in it is obeyed."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(escaped(message))
 
 
 class UnknownName(ConvAtlasError):
@@ -55,8 +60,7 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownName:
 
 def printable(text: object) -> str:
     """Return a text from an untrusted file as one line of up to 300 characters that is safe to print."""
-    line = " ".join(str(text).split())
-    return "".join(sign if sign.isprintable() else "?" for sign in line)[:300]
+    return escaped(" ".join(str(text).split()))[:300]
 
 
 def first_line(error: BaseException) -> str:

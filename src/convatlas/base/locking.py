@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from convatlas.base.errors import ConvAtlasError, StoreError
+from convatlas.base.files.leftovers import remove_leftovers
 
 
 def unusable(path: Path, error: OSError) -> StoreError:
@@ -63,4 +64,5 @@ def _acquired(path: Path, timeout: float, unwritable: Callable[[Path, OSError], 
         raise
     except OSError as error:
         raise unwritable(path.parent, error) from None
+    remove_leftovers(path.parent)
     return lock

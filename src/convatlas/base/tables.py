@@ -17,6 +17,7 @@ from rich.text import Text
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.terminal.brief import Brief, short
+from convatlas.base.terminal.escape import escaped
 
 
 def plain(value: Any) -> str:
@@ -63,11 +64,15 @@ class Table(Brief):
         rows = [{column.key: row.get(column.key) for column in self.columns} for row in self.rows]
         return json.dumps(rows, indent=1, ensure_ascii=False, default=str)
 
-    def csv(self) -> str:
-        """Return the table as CSV, headed by the columns' keys; lists as `3 x 3`, missing values empty."""
+    def csv(self, spelled: bool = False) -> str:
+        """Return the table as CSV, headed by the columns' keys; lists as `3 x 3`, missing values empty.
+
+        Args:
+            spelled: Whether to spell out what does not print, for a terminal.
+        """
         rows = [[column.key for column in self.columns]]
         rows += [[_raw(row.get(column.key)) for column in self.columns] for row in self.rows]
-        return "\n".join(map(_line, rows))
+        return "\n".join(_line([escaped(cell) for cell in row] if spelled else row) for row in rows)
 
     def markdown(self) -> str:
         """Return the table as GitHub's Markdown, numbers aligned to the right."""
@@ -101,14 +106,14 @@ class Table(Brief):
     def rich(self) -> RichTable:
         """Return the table for the terminal."""
         # As `Text`, because rich interprets markup in strings ("[red]", ":cat:").
-        title = Text(self.title, "table.title") if self.title else None
-        notes = Text("\n".join(self.notes), "table.caption") if self.notes else None
+        title = Text(escaped(self.title), "table.title") if self.title else None
+        notes = Text("\n".join(map(escaped, self.notes)), "table.caption") if self.notes else None
         table = RichTable(title=title, caption=notes, caption_justify="left")
         for column in self.columns:
             justify: Literal["left", "right"] = "right" if self._is_number(column) else "left"
             table.add_column(Text(column.heading), justify=justify, overflow="fold")
         for row in self.rows:
-            table.add_row(*(Text(column.show(row.get(column.key))) for column in self.columns))
+            table.add_row(*(Text(escaped(column.show(row.get(column.key)), keep="\n")) for column in self.columns))
         return table
 
     def _is_number(self, column: Column) -> bool:
@@ -149,4 +154,4 @@ def _raw(value: Any) -> str:
 
 def _escaped(text: str) -> str:
     """Escape a cell for Markdown: on one line, with its bars and backslashes escaped."""
-    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").splitlines())
+    return escaped(" ".join(text.replace("\\", "\\\\").replace("|", "\\|").splitlines()))

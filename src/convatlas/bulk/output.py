@@ -36,11 +36,6 @@ def own_folder(folder: Path) -> Iterator[None]:
     """
     busy = ConvAtlasError(f"another run is at work in {str(folder)!r}: wait for it, or name another folder")
     with owned(folder / "batch", busy, unwritable):
-        try:
-            for path in folder.glob(".shard-*.parquet.*"):  # left by a run that was killed while writing
-                path.unlink(missing_ok=True)
-        except OSError as error:
-            raise unwritable(folder, error) from None
         yield
 
 

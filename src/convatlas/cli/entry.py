@@ -9,6 +9,8 @@ import os
 import sys
 
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.terminal.quiet import quiet
+from convatlas.base.terminal.stream import escaping
 from convatlas.cli.app import app
 from convatlas.cli.terminal import print_error
 
@@ -18,9 +20,15 @@ def main() -> None:
     codecs.register_error("convatlas", _escape)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="convatlas")
+    with escaping():
+        _run()
+
+
+def _run() -> None:
     try:
         try:
-            status = app(prog_name="convatlas", standalone_mode=False)
+            with quiet():
+                status = app(prog_name="convatlas", standalone_mode=False)
             if status == 130:  # typer's status after Ctrl-C
                 print_error("stopped")
             sys.exit(status)

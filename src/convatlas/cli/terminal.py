@@ -24,6 +24,7 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.base.tables import Table
 from convatlas.base.terminal.lines import ProgressLines
 from convatlas.base.verbs import Steps
+from convatlas.cli.interrupts import check
 
 T = TypeVar("T")
 
@@ -32,9 +33,9 @@ def with_progress(items: Iterable[T], total: int, label: str) -> Iterable[T]:
     """Iterate over items, if there are several with a progress bar on a terminal, elsewhere with lines."""
     console = Console(stderr=True)
     if total < 2:
-        return items
+        return _interruptible(items)
     if not console.is_terminal:
-        return _with_lines(items, total, label)
+        return _with_lines(_interruptible(items), total, label)
     return track(_start(items), description=label, total=total, console=console, transient=True)
 
 
@@ -67,7 +68,14 @@ def _with_lines(items: Iterable[T], total: int, label: str) -> Iterator[T]:
 def _start(items: Iterable[T]) -> Iterator[T]:
     """Take the first item before a bar is drawn: a download it needs has a bar, and two at once would garble."""
     iterator = iter(items)
-    return chain(list(islice(iterator, 1)), iterator)
+    return _interruptible(chain(list(islice(iterator, 1)), iterator))
+
+
+def _interruptible(items: Iterable[T]) -> Iterator[T]:
+    """Yield items; end with a KeyboardInterrupt if there was one that some library caught."""
+    for item in items:
+        yield item
+        check()
 
 
 class Rate(ProgressColumn):
@@ -108,7 +116,7 @@ def print_table(table: Table, as_json: bool, markdown: bool, csv: bool) -> None:
     elif markdown:
         print(table.markdown())
     elif csv:
-        print(table.csv())
+        print(table.csv(spelled=True))
     else:
         # A pipe has no width; a table cut at 80 columns would be useless to the next program.
         console = Console(width=None if sys.stdout is not None and sys.stdout.isatty() else 240)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
+from convatlas.base.files.leftovers import remove_leftovers
 from convatlas.base.locking import locked, unusable
 from convatlas.base.machine import machine_key
 from convatlas.base.store.kept import write_json
@@ -96,6 +97,7 @@ def accelerate(
         result = remembered.open(search.stopwatch.x)
         if result is None:
             with locked(folder):
+                remove_leftovers(folder)
                 # Another process may have finished its search while this one waited for the lock.
                 result = remembered.open(search.stopwatch.x)
                 if result is None:

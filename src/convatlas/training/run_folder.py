@@ -14,6 +14,7 @@ from torch import nn
 
 from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import TrainingError, WeightsError
+from convatlas.base.files.leftovers import remove_leftovers
 from convatlas.base.files.reading import read_bytes
 from convatlas.base.files.structured import SchemaError, parse_json, shortened, to_type
 from convatlas.base.fingerprint import fingerprint
@@ -40,6 +41,7 @@ def own_folder(folder: Path, resume: bool) -> Iterator[None]:
     """
     busy = TrainingError(f"another run is at work in {folder}; give this one a folder of its own")
     with owned(folder / "run", busy, unwritable):
+        remove_leftovers(folder / "best")
         if not resume and (list(folder.glob(CHECKPOINTS)) or (folder / "result.json").exists()):
             raise TrainingError(f"{folder} holds a run already; resume it, or give this one a folder of its own")
         yield

