@@ -123,7 +123,7 @@ def _timm(net: str, model: str) -> Weights:
 
 def _pixels(library: str, mean: tuple[float, ...], std: tuple[float, ...]) -> str:
     pixels = origin(library).pixels.items()
-    (name,) = (name for name, (scale, m, s, _) in pixels if scale == 255 and (m, s) == (mean, std))
+    (name,) = (name for name, (scale, m, s, *_) in pixels if scale == 255 and (m, s) == (mean, std))
     return name
 
 
