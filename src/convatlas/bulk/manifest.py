@@ -10,6 +10,7 @@ from pathlib import Path
 
 from convatlas.base.errors import ImageError
 from convatlas.base.files.csv_file import read_table
+from convatlas.base.files.local import local
 from convatlas.base.files.reading import TABLE, read_bytes, reason
 from convatlas.images.folders import names_below, no_photos
 
@@ -55,7 +56,7 @@ def read_manifest(photos: str | Path) -> Manifest:
     """
     if not isinstance(photos, str | Path):
         raise ImageError(f"photos are given as the path of a folder or a manifest; got {photos!r:.100}")
-    path = Path(photos)
+    path = local(photos, ImageError)
     if path.is_dir():
         names, root = names_below(path), path
         if not names:

@@ -11,7 +11,7 @@ import sys
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.terminal.quiet import quiet
 from convatlas.base.terminal.stream import escaping
-from convatlas.cli.app import app
+from convatlas.cli.app import app, command_names
 from convatlas.cli.terminal import print_error
 
 
@@ -55,9 +55,14 @@ def _run() -> None:
             raise
         # Without a message the help was printed already.
         if message := format_message():
-            command = getattr(getattr(error, "ctx", None), "command_path", "convatlas")
+            command = getattr(getattr(error, "ctx", None), "command_path", _typed_command())
             print_error(f"{message.rstrip('.')}; see {command} --help")
         sys.exit(2)
+
+
+def _typed_command() -> str:
+    """Return the command that was typed, for an error that does not say where it arose."""
+    return " ".join(["convatlas", *[word for word in sys.argv[1:] if word in command_names()][:1]])
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:

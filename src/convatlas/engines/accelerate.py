@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
+from convatlas.base.errors import StoreError
 from convatlas.base.files.leftovers import remove_leftovers
 from convatlas.base.locking import locked, unusable
 from convatlas.base.machine import machine_key
@@ -16,7 +17,7 @@ from convatlas.catalogue.lineages import Weights
 from convatlas.engines import cached
 from convatlas.engines.accelerated_net import AcceleratedNet, Acceleration
 from convatlas.engines.export.metadata import metadata_of
-from convatlas.engines.options import AUTO
+from convatlas.engines.options import AUTO, EAGER
 from convatlas.engines.registry import check_request, packages, without_torch
 from convatlas.engines.sample_inputs import evaluation_copy, net_input
 from convatlas.engines.search.remembered import Remembered
@@ -77,7 +78,8 @@ def accelerate(
         ConvAtlasError: The engine is not installed, does not have the precision, or cannot run the net; the text names
             a missing operation. "auto" chooses another engine instead, and `record.refused` says why. Or the net is
             random in evaluation mode, or takes several tensors.
-        StoreError: The store is read-only, and has no earlier result.
+        StoreError: The store is read-only and has no earlier result, and more than eager mode in float32 is asked for;
+            "auto" then chooses that.
     """
     check_request(engine, precision, batch)
     weights = weights_file(weights, convention)
@@ -105,6 +107,11 @@ def accelerate(
                     write_json(file, result[1].to_dict())
     except OSError as error:
         raise unusable(folder, error) from None
+    except StoreError:
+        # Eager mode has no files.
+        if engine not in (AUTO, EAGER) or precision != "float32":
+            raise
+        result = search.fastest(EAGER, precision)
     if named is not None and named.published is not None and not any((size, input_shape)) and inputs is None:
         _index(named.published, folder, twin, taken.shape, result[1])
     return AcceleratedNet(original, *result)

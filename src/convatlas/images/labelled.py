@@ -9,6 +9,7 @@ from pathlib import Path
 
 from convatlas.base.errors import ImageError
 from convatlas.base.files.csv_file import read_rows, read_text, split_line
+from convatlas.base.files.local import local
 from convatlas.images.folders import list_photos, photos_below
 
 
@@ -37,10 +38,11 @@ def list_labelled(data: str | Path, truth: str | Path | None = None) -> tuple[li
     for path in (data,) if truth is None else (data, truth):
         if not isinstance(path, str | os.PathLike):
             raise ImageError(f"photos and their labels are given as paths of a folder and a file; got {path!r:.100}")
+    folder = local(data, ImageError)
     # `Path.is_dir` would raise the system's error, for example for a name that is too long.
     if not os.path.isdir(data):
         raise ImageError(f"folder {str(data)!r:.300} does not exist")
-    return _by_folder(Path(data)) if truth is None else (_by_file(Path(data), Path(truth)), [])
+    return _by_folder(folder) if truth is None else (_by_file(folder, local(truth, ImageError)), [])
 
 
 def _by_folder(folder: Path) -> tuple[list[LabelledPhoto], list[Path]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from convatlas.base.errors import ImageError
 from convatlas.base.files.csv_file import read_table, read_text
+from convatlas.base.files.local import local
 from convatlas.images.folders import photos_below
 from convatlas.images.labelled import LabelledPhoto, class_of, list_labelled
 
@@ -43,7 +44,7 @@ def read_splits(data: str | Path) -> dict[str, list[LabelledPhoto]]:
         ImageError: The folder, the file or a photo in it does not exist, a class folder of the training split is empty,
             a split has a class that the training split lacks, or two folders are the same split.
     """
-    path = Path(data)
+    path = local(data, ImageError)
     splits = _from_table(path) if path.suffix.lower() in (".csv", ".tsv") else _from_folders(path)
     if not splits.get("train"):
         raise ImageError(f"{str(data)!r} holds nothing to train with")
@@ -56,7 +57,7 @@ def read_splits(data: str | Path) -> dict[str, list[LabelledPhoto]]:
 
 def left_out(data: str | Path) -> list[Path]:
     """List the folders with photos that `read_splits` leaves out, since they lie beside those of splits."""
-    folder = Path(data)
+    folder = local(data, ImageError)
     if not folder.is_dir() or not (paths := _split_folders(folder)):
         return []
     return [path for path in _folders(folder) if path not in paths.values() and photos_below(path)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from convatlas.base.errors import WeightsError
+from convatlas.base.errors import StoreError, WeightsError
 from convatlas.base.locking import locked, unusable
 from convatlas.base.store.kept import seal, sealed_hash
 from convatlas.catalogue.cards import Card
@@ -38,6 +38,9 @@ def load_converted(row: Weights, card: Card, *, again: bool = False) -> tuple[di
     path = local_path(row)
     if not again and (cached := _read(path, row, card)) is not None:
         return cached
+    if not _is_writable(path):
+        # A file that is on this machine is used all the same, converted each time.
+        return convert(row, card, origin(row.origin).file(row))
     with locked(path):
         # Another process may have converted them while this one waited for the lock.
         if not again and (cached := _read(path, row, card)) is not None:
@@ -49,6 +52,14 @@ def load_converted(row: Weights, card: Card, *, again: bool = False) -> tuple[di
         except OSError as error:
             raise unusable(path, error) from None
     return native.read(path)[0], description
+
+
+def _is_writable(path: Path) -> bool:
+    try:
+        with locked(path):
+            return True
+    except StoreError:
+        return False
 
 
 def convert(row: Weights, card: Card, file: Path) -> tuple[dict[str, Tensor], native.Description]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from convatlas.base.errors import ConvAtlasError, unknown
+from convatlas.base.errors import ConvAtlasError, StoreError, unknown
 from convatlas.base.machine import cpu, threads
 from convatlas.base.store.timings import add_times
 from convatlas.base.verbs import Steps, names, verb
@@ -113,7 +113,10 @@ def bench(
         timer = NetTimer(net, name, file, taken, roofline, refused)
         for position, batch in enumerate(sizes):
             measured = timer.times(batch, listed or list(backends()), precisions, peers)
-            add_times([time.row() for time in measured])
+            try:
+                add_times([time.row() for time in measured])
+            except (StoreError, OSError) as error:
+                refused.append(f"the times of {name} are not kept for list and choose: {error}")
             times += measured
             if position == 0:
                 costly[name] = slowest_layers(timer.twin, sample_inputs(timer.net, batch, timer.input))
