@@ -222,7 +222,7 @@ def test_a_store_that_cannot_be_written(net: Net, store: Path, monkeypatch) -> N
         raise StoreError("only to be read")
 
     monkeypatch.setattr(accelerating, "locked", locked)
-    assert ca.accelerate(net, "eager").record == first
+    assert ca.accelerate(net, "onnxruntime").record == first
     assert ca.accelerate(net, "eager", batch=2).record.batch == 2
     with pytest.raises(StoreError, match="only to be read"):
         ca.accelerate(net, "onnxruntime", batch=2)
