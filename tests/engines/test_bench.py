@@ -240,6 +240,7 @@ def test_nets_of_the_user(store: Path) -> None:
 def test_filters_are_those_of_list(store: Path, monkeypatch) -> None:
     names: list[str] = []
     monkeypatch.setattr(benching, "resolve", lambda name, weights: names.append(name))
+    monkeypatch.setattr(benching, "net_input", lambda net, **wish: None)
     monkeypatch.setattr(benching, "measure_roofline", lambda: None)
 
     class Stop(Exception):
@@ -251,7 +252,7 @@ def test_filters_are_those_of_list(store: Path, monkeypatch) -> None:
         return Silent()
 
     class Silent:
-        net = twin = shape = None
+        net = twin = shape = input = None
 
         def times(self, *cells):
             return []
