@@ -93,6 +93,7 @@ ROOMS = {
     "nets": "Net",
     "pictures": "Chart Panel Picture",
     "predict": "Answer Classification DetectedObject Detection Evaluation",
+    "probes": "Attribution Contrast Logit Probability Probe Target",
     "studies": "Study StudyResult",
     "training": "Recipe TrainingResult",
     "weights": "Lineage",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from convatlas.predict.detect import detect as detect
     from convatlas.predict.draw import draw as draw
     from convatlas.predict.evaluate import evaluate as evaluate
+    from convatlas.probes.explain import explain as explain
     from convatlas.studies.reproduce import reproduce as reproduce
     from convatlas.training.train import train as train
     from convatlas.weights.fetch import fetch as fetch
@@ -43,6 +44,7 @@ VERBS = {
     "doctor": "base.doctor",
     "draw": "predict.draw",
     "evaluate": "predict.evaluate",
+    "explain": "probes.explain",
     "export": "engines.export.export",
     "fetch": "weights.fetch",
     "list_nets": "catalogue.list_nets",

@@ -17,6 +17,7 @@ from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.records import Record
 from convatlas.images.view import Axis, View
+from convatlas.pictures.picture import Picture
 
 Floats = NDArray[np.floating[Any]]
 
@@ -71,6 +72,7 @@ class Attribution(Record):
         precision: Precision of the computation.
         agreement: Measured agreement with float32, if the precision is below that.
         notes: Sentences that a reader of the map has to know.
+        image_recovery: Whether the probe recovers the image rather than explains the net.
         view: Which part of the photo the input shows; None if the input was given itself.
         photo: The photo, (H, W, 3), uint8; None if the input was given itself.
         shown: The input as pixels, (h, w, 3), uint8.
@@ -103,6 +105,7 @@ class Attribution(Record):
     precision: str = "float32"
     agreement: float | None = None
     notes: tuple[str, ...] = ()
+    image_recovery: bool = False
     view: View | None = field(default=None, repr=False)
     photo: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
     shown: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
@@ -116,13 +119,20 @@ class Attribution(Record):
         reduced: Floats = reduce.get(self.reduction, lambda v: v.sum(0))(self.values)
         return reduced
 
-    def on_input(self) -> Floats:
-        """The map at each pixel of the net's input, (h, w), interpolated between the centres of its cells."""
-        rows, columns = ((np.arange(side) + 0.5) for side in self.size)
-        return _interpolated(self.map, self.grid, rows, columns)
+    def on_input(self, native: bool = False) -> Floats:
+        """The map at each pixel of the net's input, (h, w).
 
-    def on_photo(self) -> Floats:
+        Args:
+            native: Whether each pixel has the value of the nearest cell; by default it is interpolated between them.
+        """
+        rows, columns = ((np.arange(side) + 0.5) for side in self.size)
+        return _interpolated(self.map, self.grid, rows, columns, native)
+
+    def on_photo(self, native: bool = False) -> Floats:
         """The map at each pixel of the photo, (H, W); NaN where the net did not see the photo.
+
+        Args:
+            native: As for `on_input`.
 
         Raises:
             ConvAtlasError: The net's input was given itself, so that no photo is known.
@@ -131,11 +141,20 @@ class Attribution(Record):
             raise ConvAtlasError("the net's input was given itself: which photo it shows is unknown, see `on_input`")
         height, width = self.photo.shape[:2]
         rows, columns = self.view.to_input(np.arange(height) + 0.5, np.arange(width) + 0.5)
-        result = _interpolated(self.map, self.grid, rows, columns)
+        result = _interpolated(self.map, self.grid, rows, columns, native)
         y1, y2 = self.view.rows.shown
         x1, x2 = self.view.columns.shown
         visible = ((rows >= y1) & (rows < y2))[:, None] & ((columns >= x1) & (columns < x2))[None, :]
         return np.where(visible, result, np.nan)
+
+    def picture(self, opacity: float = 0.65, native: bool = False) -> Picture:
+        """Draw the map over the photo, red for the target and blue against it; see `probes.picture.picture_of`."""
+        from convatlas.probes.picture import picture_of
+
+        return picture_of(self, opacity, native)
+
+    def _repr_svg_(self) -> str:
+        return self.picture().svg()
 
     def save(self, path: str | Path) -> Path:
         """Write the attribution to an .npz file, its record in it as JSON, and return the path.
@@ -207,12 +226,14 @@ def _fields(cls: type[Attribution], data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def _interpolated(values: Floats, grid: tuple[Grid, Grid], rows: Floats, columns: Floats) -> Floats:
+def _interpolated(values: Floats, grid: tuple[Grid, Grid], rows: Floats, columns: Floats, native: bool) -> Floats:
     """A map between the centres of its cells, linearly; beyond the outermost centres it stays constant."""
     y, x = (
         np.clip((position - axis.start) / axis.stride if axis.stride else np.zeros_like(position), 0, axis.cells - 1)
         for position, axis in zip((rows, columns), grid, strict=True)
     )
+    if native:
+        y, x = np.rint(y), np.rint(x)
     top, left = np.floor(y).astype(int), np.floor(x).astype(int)
     bottom, right = np.minimum(top + 1, grid[0].cells - 1), np.minimum(left + 1, grid[1].cells - 1)
     down, across = (y - top)[:, None], (x - left)[None, :]

@@ -47,7 +47,7 @@ def explain(
     precision: str = "float32",
     device: str = "auto",
     memory: int = MEMORY,
-) -> Steps[Any]:
+) -> Steps[Attribution | list[Attribution]]:
     """Explain a net's score for a photo by one probe or several.
 
     Args:
@@ -220,6 +220,7 @@ def _attribution(
         precision=precision,
         agreement=agreement,
         notes=notes,
+        image_recovery=probe.image_recovery,
         view=lineage.preprocessing.view(*pixels.shape[:2])
         if known and pixels is not None and lineage is not None
         else None,

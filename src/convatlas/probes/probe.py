@@ -56,6 +56,7 @@ class Probe:
         cost: Forward and backward passes, in words.
         needs: What it uses of the net: "scores" (a black box, in any engine), "gradients", "relevance" (rules for every
             operation), or "nothing" (a control).
+        rules: Which rules it needs of every operation if `needs` is "relevance": "relevance" (LRP) or "secants" (DeepLIFT).
         spatial: Whether it explains at a layer, which the caller may choose.
         image_recovery: Whether it recovers the image rather than explains the net (Nie et al. 2018).
     """
@@ -67,6 +68,7 @@ class Probe:
     hides: ClassVar[str]
     cost: ClassVar[str]
     needs: ClassVar[str] = "scores"
+    rules: ClassVar[str] = "relevance"
     spatial: ClassVar[bool] = False
     image_recovery: ClassVar[bool] = False
 
@@ -83,10 +85,6 @@ class Probe:
     def attribute(self, subject: Subject) -> Findings:
         """Explain the scores of a subject, one finding for each of its targets."""
         raise NotImplementedError
-
-    def missing_rule(self, subject: Subject) -> str | None:
-        """The operation that keeps this probe from the subject's net; None if it can explain it. Runs on meta too."""
-        return None
 
 
 def settings(probe: Probe) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class DeepLift(Probe):
     hides = "What both photo and background have in common; another background gives another map."
     cost = "2 forwards, 1 way back"
     needs = "relevance"
+    rules = "secants"
 
     def attribute(self, subject: Subject) -> Findings:
         """Carry multipliers from each target back to the pixels."""

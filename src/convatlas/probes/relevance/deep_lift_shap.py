@@ -34,6 +34,7 @@ class DeepLiftShap(Probe):
     hides = "What depends on which backgrounds are typical."
     cost = "1 forward, then 1 forward and 1 way back a background, 8 by default"
     needs = "relevance"
+    rules = "secants"
 
     def attribute(self, subject: Subject) -> Findings:
         """Average over backgrounds."""

@@ -351,6 +351,13 @@ SPECIAL: dict[str, Callable[[Relevance, Operation, Sequence[Tensor | None]], Fou
 """Operations with a rule of their own."""
 
 
+def has_rule(tape: Tape, operation: Operation) -> bool:
+    """Whether relevance can go back through an operation."""
+    if is_affine(tape, operation) or operation.name in SPECIAL or operation.name in PRODUCTS:
+        return True
+    return operation.name in ELEMENTWISE and len(varying(tape, operation)) == 1
+
+
 def zero_everywhere(number: int, operation: Operation) -> LayerRule:
     """LRP-0 for all layers."""
     return Zero()

@@ -1,0 +1,91 @@
+"""Command `explain`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from convatlas.base.errors import ConvAtlasError
+from convatlas.cli.options import AnyWeights, Csv, Device, Json, Markdown, parse_list
+from convatlas.cli.terminal import check_formats, print_table, run_steps, with_progress
+
+
+def command(
+    photo: Annotated[str | None, typer.Argument(help="The photo.", show_default=False)] = None,
+    net: Annotated[
+        str, typer.Option(help="Name of a net, package.module:callable, or a .pt2 file.")
+    ] = "efficientnet_lite0",
+    weights: AnyWeights = None,
+    probe: Annotated[
+        list[str] | None,
+        typer.Option("--probe", metavar="NAME,...", help="Probes; docs/probes.md lists them. By default grad_cam."),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Class by name or number, probability:CLASS, contrast:CLASS/OTHER; again for further targets. "
+            "By default the most probable class."
+        ),
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer with maps, by name or number; by default the last.")] = None,
+    background: Annotated[str, typer.Option(help="black, mean, blur, noise, or another photo.")] = "mean",
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", help="Report (.html), picture (.png, .svg), or the numbers of one map (.npz)."),
+    ] = None,
+    coverage: Annotated[
+        str | None,
+        typer.Option(metavar="NET|all", help="Only say which probes can explain a net, or all nets of the atlas."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="Engine for probes of scores: auto, onnxruntime, openvino, ...; by default eager."),
+    ] = None,
+    precision: Annotated[str, typer.Option(help="float32, float64, or bfloat16 (engines only).")] = "float32",
+    device: Device = "auto",
+    as_json: Json = False,
+    markdown: Markdown = False,
+    csv: Csv = False,
+) -> None:
+    """Explain what a net saw in a photo."""
+    check_formats(as_json, markdown, csv)
+    if coverage is not None:
+        _print_coverage(coverage, as_json, markdown, csv)
+        return
+    if photo is None:
+        raise ConvAtlasError("nothing to explain: name a photo, or a net with --coverage")
+    from convatlas.probes.explain import explain
+    from convatlas.probes.report import check_path, write
+    from convatlas.probes.summary import summary
+
+    if output is not None:
+        check_path(output)
+    probes: list[object] = [*parse_list(probe)] or ["grad_cam"]
+    steps = explain.steps(
+        net,
+        photo,
+        probes,
+        list(target or ["top"]),
+        layer=layer,
+        background=background,
+        weights=weights,
+        seed=seed,
+        engine=engine,
+        precision=precision,
+        device=device,
+    )
+    results: Any = run_steps(steps, "explaining")
+    attributions = [each for group in results for each in group]
+    if output is not None:
+        write(attributions, output)
+    print_table(summary(attributions), as_json, markdown, csv)
+
+
+def _print_coverage(net: str, as_json: bool, markdown: bool, csv: bool) -> None:
+    from convatlas.probes.coverage import coverage_of, covered, table
+
+    names = coverage_of(net)
+    rows = [row for part in with_progress(covered(names), len(names), "recording") for row in part]
+    print_table(table(rows), as_json, markdown, csv)
