@@ -14,7 +14,7 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.base.records import Record
 from convatlas.base.tables import Column, Table
 from convatlas.catalogue.cards import cards, find_card
-from convatlas.nets.build import build
+from convatlas.nets.build import skeleton
 from convatlas.nets.example_inputs import candidate_inputs
 from convatlas.nets.user_net import is_user_net, load_user_net
 from convatlas.probes.layers import layer_named
@@ -79,8 +79,7 @@ def covered(names: Sequence[str]) -> Iterator[list[Covered]]:
             net = load_user_net(name).eval()
             shapes = [tuple(inputs.tensors[0].shape[1:]) for inputs in candidate_inputs(net)]
         else:
-            with torch.device("meta"):
-                net = build(name).eval()
+            net = skeleton(name).eval()
             shapes = [(net.channels, *net.size)]
         yield coverage(net, shapes[0], name)
 

@@ -44,7 +44,7 @@ def sheet(
     attributions: Sequence[Attribution], opacity: float = 0.65, native: bool = False, limit: float | None = None
 ) -> Picture:
     """Draw several attributions side by side; maps of the same probe and layer have the same scale."""
-    limits = {}
+    limits: dict[tuple[str, str | None], float] = {}
     for each in attributions:
         key = each.probe, each.layer
         limits[key] = max(limits.get(key, 0.0), _limit(each.map) if limit is None else limit)
@@ -75,12 +75,14 @@ def overlay(
     values = attribution.on_photo(native) if attribution.view is not None else attribution.on_input(native)
     unseen = np.isnan(values)
     limit = _limit(attribution.map) if limit is None else limit
-    share = np.clip(np.nan_to_num(values) / limit, -1, 1) if limit > 0 else np.zeros_like(values)
+    numbers = np.nan_to_num(values).astype(np.float64)
+    share = np.clip(numbers / limit, -1, 1) if limit > 0 else np.zeros_like(numbers)
     grey = back.mean(2, keepdims=True)
     strength = opacity * np.sqrt(np.abs(share))[..., None]
     mixed = (1 - strength) * grey + strength * diverging(share)
     mixed[unseen] = 0.35 * back[unseen].mean(1, keepdims=True) + 0.65 * UNSEEN
-    return np.rint(mixed).clip(0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.rint(mixed).clip(0, 255).astype(np.uint8)
+    return pixels
 
 
 def _backdrop(attribution: Attribution) -> NDArray[np.uint8]:
@@ -127,7 +129,7 @@ def _cell(
     ]
     remarks = [*each.notes]
     if each.residual is not None:
-        remarks.append(f"sums up to {each.residual:.0e}")
+        remarks.append(f"complete to {each.residual:.0e}")
     if each.image_recovery:
         remarks.append("recovers the image rather than explains the net")
     notes = wrapped("; ".join(remarks), space, 9)[:3] if remarks else []

@@ -56,7 +56,7 @@ class Probe:
         cost: Forward and backward passes, in words.
         needs: What it uses of the net: "scores" (a black box, in any engine), "gradients", "relevance" (rules for every
             operation), or "nothing" (a control).
-        rules: Which rules it needs of every operation if `needs` is "relevance": "relevance" (LRP) or "secants" (DeepLIFT).
+        rules: Rules that each operation must have if `needs` is "relevance": "relevance" (LRP), "secants" (DeepLIFT).
         spatial: Whether it explains at a layer, which the caller may choose.
         image_recovery: Whether it recovers the image rather than explains the net (Nie et al. 2018).
     """

@@ -51,7 +51,8 @@ def write(attributions: Sequence[Any], path: str | Path) -> Path:
     page = (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>What the net saw</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style>\n'
-        f"<h1>What the net saw</h1>\n<p>Red speaks for the target, blue against it; grey was not seen.</p>\n{body}\n</html>\n"
+        f"<h1>What the net saw</h1>\n<p>Red speaks for the target, blue against it; grey was not seen.</p>\n"
+        f"{body}\n</html>\n"
     )
     try:
         write_bytes(path, page.encode())

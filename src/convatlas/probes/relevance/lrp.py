@@ -39,6 +39,7 @@ class Lrp(Probe):
         epsilon: ε of the stabiliser, which acts at the end of each chain of affine operations.
         gamma: γ of LRP-γ.
         alpha: α of LRP-αβ; β is α − 1.
+        biases: Whether biases take part in the rules with signs; they keep their share then, in deep nets nearly all.
         products: "uniform": two factors share half each (AttnLRP); "signal": a gate gets nothing.
     """
 
@@ -46,6 +47,7 @@ class Lrp(Probe):
     epsilon: float = 1e-6
     gamma: float = 0.25
     alpha: float = 2.0
+    biases: bool = False
     products: str = "uniform"
 
     title = "Layer-wise relevance propagation"
@@ -97,7 +99,7 @@ class Lrp(Probe):
         if name == "gamma":
             return Gamma(self.gamma)
         if name in ("alpha_beta", "z_plus"):
-            return AlphaBeta(self.alpha if name == "alpha_beta" else 1.0)
+            return AlphaBeta(self.alpha if name == "alpha_beta" else 1.0, self.biases)
         if name == "z_box":
             # The smallest and largest input of each channel that any photo can have are not known for foreign nets.
             low = torch.minimum(subject.x, subject.background).amin((2, 3), keepdim=True)

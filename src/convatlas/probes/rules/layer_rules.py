@@ -106,11 +106,11 @@ class AlphaBeta(LayerRule):
 
     Attributes:
         alpha: α, 1 or more; β is α − 1.
-        biases: Whether biases take part in z⁺ and z⁻; excitation backprop leaves them out.
+        biases: Whether biases take part in z⁺ and z⁻ and keep their share, which in deep nets is nearly all.
     """
 
     alpha: float = 1.0
-    biases: bool = True
+    biases: bool = False
 
     def __call__(self, layer: Layer, multiplier: Tensor) -> Shared:
         positive, negative = signed_sums(layer)
