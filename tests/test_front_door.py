@@ -140,20 +140,21 @@ def test_every_room_exports_and_every_result_is_exported():
 TERMINAL = {"as_json", "markdown", "csv", "output"}
 """What only a terminal needs: how results are printed, and where pictures and charts of them go."""
 
-PYTHON = {"inputs"}
+PYTHON = {"inputs", "memory"}
 """What only Python can say: tensors."""
 
 MORE = {
     "bench": {"sweep"},
     "check": {"nets"},
     "classify": {"samples"},
+    "explain": {"coverage", "photo"},
     "fetch": {"listing"},
     "list": {"family_tree"},
     "train": {"config", *(field.name for field in fields(Recipe))},
 }
 """What a command has beside, and why: short forms of several values; many nets for one; files for Python's values."""
 
-LESS = {"check": {"name"}, "train": {"recipe"}}
+LESS = {"check": {"name"}, "explain": {"image"}, "train": {"recipe"}}
 """What a command says with these."""
 
 ALSO = {"export": {"weights", "convention"}}

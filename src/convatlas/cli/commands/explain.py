@@ -30,6 +30,12 @@ def command(
     ] = None,
     layer: Annotated[str | None, typer.Option(help="Layer with maps, by name or number; by default the last.")] = None,
     background: Annotated[str, typer.Option(help="black, mean, blur, noise, or another photo.")] = "mean",
+    concepts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--concepts", metavar="NAME=FOLDER,...", help="Photos for probes that compare with some: stripes=folder."
+        ),
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option("-o", "--output", help="Report (.html), picture (.png, .svg), or the numbers of one map (.npz)."),
@@ -70,6 +76,7 @@ def command(
         list(target or ["top"]),
         layer=layer,
         background=background,
+        concepts=_concepts(concepts),
         weights=weights,
         seed=seed,
         engine=engine,
@@ -89,3 +96,16 @@ def _print_coverage(net: str, as_json: bool, markdown: bool, csv: bool) -> None:
     names = coverage_of(net)
     rows = [row for part in with_progress(covered(names), len(names), "recording") for row in part]
     print_table(table(rows), as_json, markdown, csv)
+
+
+def _concepts(texts: list[str] | None) -> dict[str, list[str]] | None:
+    """Read "NAME=FOLDER" for each concept."""
+    from convatlas.images.folders import list_photos
+
+    concepts: dict[str, list[str]] = {}
+    for text in parse_list(texts):
+        name, equals, folder = text.partition("=")
+        if not equals or not name or not folder:
+            raise ConvAtlasError(f"a concept is NAME=FOLDER, as stripes=photos/stripes; got {text!r:.100}")
+        concepts[name] = list(map(str, list_photos([folder])))
+    return concepts or None
