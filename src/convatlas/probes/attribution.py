@@ -18,6 +18,7 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.base.records import Record
 from convatlas.images.view import Axis, View
 from convatlas.pictures.picture import Picture
+from convatlas.probes.picture import picture_of
 
 Floats = NDArray[np.floating[Any]]
 
@@ -149,8 +150,6 @@ class Attribution(Record):
 
     def picture(self, opacity: float = 0.65, native: bool = False) -> Picture:
         """Draw the map over the photo, red for the target and blue against it; see `probes.picture.picture_of`."""
-        from convatlas.probes.picture import picture_of
-
         return picture_of(self, opacity, native)
 
     def _repr_svg_(self) -> str:

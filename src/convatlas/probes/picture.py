@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,38 @@ from convatlas.pictures.picture import Picture
 from convatlas.pictures.pixels import diverging, png
 from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Image, Shape, Text
 from convatlas.pictures.text import wrapped
-from convatlas.probes.attribution import Attribution, Floats
+
+Floats = NDArray[np.floating[Any]]
+
+
+class Mapped(Protocol):
+    """A map with its photo, as `Attribution` describes them."""
+
+    @property
+    def probe(self) -> str: ...
+    @property
+    def layer(self) -> str | None: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    @property
+    def residual(self) -> float | None: ...
+    @property
+    def image_recovery(self) -> bool: ...
+    @property
+    def view(self) -> object: ...
+    @property
+    def photo(self) -> NDArray[np.uint8] | None: ...
+    @property
+    def shown(self) -> NDArray[np.uint8] | None: ...
+    @property
+    def map(self) -> Floats: ...
+    def on_photo(self, native: bool = False) -> Floats: ...
+    def on_input(self, native: bool = False) -> Floats: ...
+
 
 SIDE, MARGIN, HEAD, FOOT = 260.0, 16.0, 46.0, 74.0
 """Longer side of a photo in a picture, the gap between photos, and the space above and below each."""
@@ -26,9 +58,7 @@ PERCENTILE = 99.5
 """Percentile of the absolute values that gets the full colour, so that single pixels do not leave all others pale."""
 
 
-def picture_of(
-    attribution: Attribution, opacity: float = 0.65, native: bool = False, limit: float | None = None
-) -> Picture:
+def picture_of(attribution: Mapped, opacity: float = 0.65, native: bool = False, limit: float | None = None) -> Picture:
     """Draw the map of an attribution over its photo: red speaks for the target, blue against it.
 
     Args:
@@ -41,7 +71,7 @@ def picture_of(
 
 
 def sheet(
-    attributions: Sequence[Attribution], opacity: float = 0.65, native: bool = False, limit: float | None = None
+    attributions: Sequence[Mapped], opacity: float = 0.65, native: bool = False, limit: float | None = None
 ) -> Picture:
     """Draw several attributions side by side; maps of the same probe and layer have the same scale."""
     limits: dict[tuple[str, str | None], float] = {}
@@ -65,7 +95,7 @@ def sheet(
 
 
 def overlay(
-    attribution: Attribution, opacity: float = 0.65, native: bool = False, limit: float | None = None
+    attribution: Mapped, opacity: float = 0.65, native: bool = False, limit: float | None = None
 ) -> NDArray[np.uint8]:
     """Return the photo with the map over it, (H, W, 3), uint8; what the net did not see is grey.
 
@@ -85,7 +115,7 @@ def overlay(
     return pixels
 
 
-def _backdrop(attribution: Attribution) -> NDArray[np.uint8]:
+def _backdrop(attribution: Mapped) -> NDArray[np.uint8]:
     backdrop = attribution.photo if attribution.view is not None else attribution.shown
     assert backdrop is not None
     return backdrop
@@ -99,7 +129,7 @@ def _limit(values: Floats) -> float:
 
 
 def _cell(
-    each: Attribution,
+    each: Mapped,
     x: float,
     y: float,
     width: float,
