@@ -14,6 +14,9 @@ from convatlas.nets.families.yolo import YOLO
 CELL = 64
 """Side of version 1's cells in pixels."""
 
+Parts = tuple[Tensor, Tensor, Tensor]
+"""Corners of boxes, the probability of an object in each, and that of each class."""
+
 
 def decode(net: YOLO, raw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Decode all boxes of a detector, whatever their scores.
@@ -27,10 +30,20 @@ def decode(net: YOLO, raw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tenso
         Left, top, right and bottom of each box in pixels of the input (N, boxes, 4), and its scores
         (N, boxes, classes): the probability of an object times that of the class (Redmon et al. 2016, eq. 1).
     """
+    corners, objects, classes = decode_parts(net, raw, size)
+    return corners, objects.unsqueeze(-1) * classes
+
+
+def decode_parts(net: YOLO, raw: Tensor, size: tuple[int, int]) -> Parts:
+    """Decode all boxes as `decode` does, with both factors of their scores.
+
+    Returns:
+        Corners (N, boxes, 4), the probability of an object (N, boxes), and that of each class (N, boxes, classes).
+    """
     return _by_cells(net, raw, size) if net.config.cell_boxes else _by_anchors(net, raw, size)
 
 
-def _by_cells(net: YOLO, raw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _by_cells(net: YOLO, raw: Tensor, size: tuple[int, int]) -> Parts:
     """Decode version 1: x and y within the cell, square roots of width and height relative to the photo, all linear."""
     height, width = (-(-side // CELL) for side in size)
     cells, per_cell = height * width, net.config.cell_boxes
@@ -40,18 +53,18 @@ def _by_cells(net: YOLO, raw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Te
     shape = raw.new_tensor([width, height])
     photo = raw.new_tensor([size[1], size[0]])
     centres, sides = (box[..., :2] + grid) / shape * photo, box[..., 2:].square() * photo
-    scores = classes.reshape(images, cells, 1, -1) * objects.reshape(images, cells, per_cell, 1)
-    return _corners(centres, sides).flatten(1, 2), scores.flatten(1, 2)
+    shared = classes.reshape(images, cells, 1, -1).expand(-1, -1, per_cell, -1)
+    return _corners(centres, sides).flatten(1, 2), objects, shared.flatten(1, 2)
 
 
-def _by_anchors(net: YOLO, raw: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _by_anchors(net: YOLO, raw: Tensor, size: tuple[int, int]) -> Parts:
     """Decode versions 2 and 3: x and y within the cell by the logistic, width and height as exp times the anchor."""
     priors = [_grid_and_anchors(boxes, size, raw) for boxes in net.priors]
     grids, strides, anchors = (torch.cat(parts) for parts in zip(*priors, strict=True))
     centres = (raw[..., :2].sigmoid() + grids) * strides
     sides = raw[..., 2:4].exp() * anchors
     class_scores: Callable[[Tensor], Tensor] = (lambda x: x.softmax(-1)) if net.config.softmax else torch.sigmoid
-    return _corners(centres, sides), raw[..., 4:5].sigmoid() * class_scores(raw[..., 5:])
+    return _corners(centres, sides), raw[..., 4].sigmoid(), class_scores(raw[..., 5:])
 
 
 def _grid_and_anchors(boxes: Boxes, size: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -134,9 +134,10 @@ def check_residual(total: float, score: float, dtype: torch.dtype, probe: str, o
     scale = max(abs(score), other)
     residual = abs(total - score) / scale if scale > 0 else abs(total - score)
     if not residual <= RESIDUAL.get(dtype, 1e-5):
+        more = "" if dtype == torch.float64 else 'precision="float64" may help, otherwise '
         raise ConvAtlasError(
             f"{probe} does not sum to the score: {residual:.1e} of it is missing in {str(dtype)[6:]}; "
-            'precision="float64" may help, otherwise use integrated_gradients or a probe of scores'
+            f"{more}use integrated_gradients or a probe of scores"
         )
     return residual
 

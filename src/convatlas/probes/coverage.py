@@ -56,7 +56,8 @@ def coverage(net: nn.Module, shape: tuple[int, ...], name: str) -> list[Covered]
         ConvAtlasError: The net does not run on such an input.
     """
     tape = _tape(net, shape)
-    return [Covered(net=name, probe=probe.name, reason=_reason(tape, probe) or "") for probe in all_probes().values()]
+    reasons = {probe.name: probe.unfit(net) or _reason(tape, probe) for probe in all_probes().values()}
+    return [Covered(net=name, probe=probe, reason=reason or "") for probe, reason in reasons.items()]
 
 
 def coverage_of(name: str) -> Sequence[str]:

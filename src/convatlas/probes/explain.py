@@ -16,6 +16,7 @@ from convatlas.base.untouched import evaluating, same_random_state
 from convatlas.base.verbs import Steps, verb
 from convatlas.engines.session import Session
 from convatlas.images.decoding import Source, read
+from convatlas.images.view import View
 from convatlas.nets.net import Net
 from convatlas.probes.attribution import Attribution
 from convatlas.probes.backgrounds import background_of
@@ -56,8 +57,9 @@ def explain(
             tensor, (C, h, w) or (1, C, h, w). It is never written to.
         probe: Name of a probe, a settings object such as `Rise(masks=4000)`, or a list of them.
         target: A class by number or name, "top" (default), `Logit`, `Probability`, `Contrast`, a text like
-            "probability:tabby" or "contrast:tabby/tiger cat", or a function of the net's output that returns (N,). A
-            list of them shares one set of perturbations.
+            "probability:tabby" or "contrast:tabby/tiger cat", or a function of the net's output that returns (N,). For
+            a detector a class (its best box), `Box`, or a text like "box:0", the best box, or "box:0/dog". A list of
+            targets shares one set of perturbations.
         layer: Name or number of a layer with maps, for probes that explain at one; by default the last one.
         background: "black", "mean" (the photo's average colour), "blur", "noise", another photo, or an input tensor.
         concepts: Photos of each concept by its name, for the probes that compare with concepts.
@@ -88,7 +90,7 @@ def explain(
         module, x = _placed(module, x, place, precision)
         with torch.inference_mode():
             output = module(x.clone())
-        targets = targets_of(target, module, output)
+        targets = targets_of(target, module, output, (x.shape[2], x.shape[3]), _view(module, pixels))
         prepare = _preparer(module)
         empty = background_of(background, pixels, x, prepare, seed)
         photos = {
@@ -164,6 +166,14 @@ def _preparer(module: nn.Module) -> Any:
     return lambda pixels: module.preprocess(pixels)[None]
 
 
+def _view(net: nn.Module, pixels: NDArray[np.uint8] | None) -> View | None:
+    """The part of the photo that the input shows; None if the input was given itself."""
+    if pixels is None or not isinstance(net, Net) or net.lineage is None:
+        return None
+    view: View = net.lineage.preprocessing.view(*pixels.shape[:2])
+    return view
+
+
 def _attribution(
     subject: Subject,
     probe: Probe,
@@ -221,9 +231,7 @@ def _attribution(
         agreement=agreement,
         notes=notes,
         image_recovery=probe.image_recovery,
-        view=lineage.preprocessing.view(*pixels.shape[:2])
-        if known and pixels is not None and lineage is not None
-        else None,
+        view=_view(net, pixels),
         photo=pixels if known else None,
         shown=_shown(subject.x, lineage),
     )

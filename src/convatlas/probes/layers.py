@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.probes.rules.kinds import ELEMENTWISE, names
+from convatlas.probes.tape.backward import backward
 from convatlas.probes.tape.tape import Operation, Tape
 
 MIXES = frozenset(
@@ -48,13 +52,14 @@ def spatial_layers(tape: Tape) -> dict[str, int]:
     return dict(sorted(maps.items(), key=lambda item: item[1]))
 
 
-def layer_named(tape: Tape, layer: str | int | None) -> tuple[str, int]:
+def layer_named(tape: Tape, layer: str | int | None, target: int | None = None) -> tuple[str, int]:
     """Name of a layer, and index on the tape of its output, (N, C, h, w).
 
     Args:
         tape: The tape.
         layer: Name of a module; number of a layer among those with maps, from 1, or from the end if negative; None or
-            "last" for the last one.
+            "last" for the last one that the score reacts to.
+        target: Which of the tape's scores; by default any of them.
 
     Raises:
         UnknownName: No such layer.
@@ -63,12 +68,12 @@ def layer_named(tape: Tape, layer: str | int | None) -> tuple[str, int]:
     maps = spatial_layers(tape)
     names = list(maps)
     if not names:
-        last = _last_map(tape)
+        last = _last_map(tape, target)
         if layer in (None, LAST) and last is not None:
             return last
         raise ConvAtlasError("no layer of this net outputs maps (N, C, h, w) of more than one position")
     if layer is None or layer == LAST:
-        name, index = _last_map(tape) or (names[-1], maps[names[-1]])
+        name, index = _last_map(tape, target) or (names[-1], maps[names[-1]])
         return min((other for other in names if maps[other] == index), key=len, default=name), index
     if isinstance(layer, int) or (isinstance(layer, str) and layer.lstrip("-").isdecimal()):
         number = int(layer)
@@ -83,18 +88,49 @@ def layer_named(tape: Tape, layer: str | int | None) -> tuple[str, int]:
     raise unknown("layer", layer, names)
 
 
-def _last_map(tape: Tape) -> tuple[str, int] | None:
+def _last_map(tape: Tape, target: int | None) -> tuple[str, int] | None:
     """The last map from which a score is still to be computed, whoever made it, named after its module.
 
-    A detector's output is a map too; nothing is mixed after it but what the target picks.
+    A detector's output is a map too; nothing is mixed after it but what the target picks. Of several heads a box
+    belongs to one: maps that the score does not react to are passed over.
     """
-    mixed, kept = False, grids(tape)
+    maps = _mixed_maps(tape)
+    if not maps:
+        return None
+    last = maps[0][1]
+    if tape.values[last].is_meta:
+        return maps[0]
+    start = None
+    if target is not None:
+        start = torch.zeros_like(tape.values[tape.output])
+        start[:, target] = 1
+    if bool(backward(tape, [last], start=start)[last].any()):
+        return maps[0]
+    reacting: set[int] = set()
+
+    def visit(index: int, gradient: Tensor) -> Tensor:
+        if bool(gradient.any()):
+            reacting.add(index)
+        return gradient
+
+    backward(tape, [tape.photo], visit=visit, start=start)
+    return next(((name, index) for name, index in maps if index in reacting), maps[0])
+
+
+def _mixed_maps(tape: Tape) -> list[tuple[str, int]]:
+    """The maps from which the scores are still to be computed, the last one first, each with its module's name."""
+    kept, maps = grids(tape), []
+    mixed: set[int] = set()
     for operation in reversed(tape.after(tape.photo)):
-        for index in operation.outputs:
-            if mixed and index is not None and index in kept and _is_map(tape, index):
-                return (operation.module or operation.name, index)
-        mixed = mixed or operation.name in MIXES
-    return None
+        outputs = [index for index in operation.outputs if index is not None]
+        maps += [
+            (operation.module or operation.name, index)
+            for index in outputs
+            if index in mixed and index in kept and _is_map(tape, index)
+        ]
+        if operation.name in MIXES or not mixed.isdisjoint(outputs):
+            mixed.update(operation.inputs)
+    return maps
 
 
 def grids(tape: Tape) -> set[int]:

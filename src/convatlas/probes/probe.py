@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from convatlas.base.errors import ConvAtlasError
 
 if TYPE_CHECKING:
     from convatlas.probes.subject import Subject
@@ -81,6 +83,20 @@ class Probe:
     def family(self) -> str:
         """Name of the family, which is that of its folder."""
         return type(self).__module__.split(".")[-2]
+
+    def unfit(self, net: nn.Module) -> str | None:
+        """Say what keeps the probe from a kind of net; None if nothing does."""
+        return None
+
+    def check_fit(self, net: nn.Module) -> None:
+        """Refuse a net of a kind that the probe cannot explain.
+
+        Raises:
+            ConvAtlasError: It is such a net.
+        """
+        reason = self.unfit(net)
+        if reason is not None:
+            raise ConvAtlasError(reason)
 
     def attribute(self, subject: Subject) -> Findings:
         """Explain the scores of a subject, one finding for each of its targets."""

@@ -153,8 +153,11 @@ class Subject:
         return layer_named(self.tape, self.layer)
 
     def activations_and_gradients(self, target: int) -> tuple[str, Tensor, Tensor]:
-        """Name, maps (K, h, w) and gradients (K, h, w) of one target's score at the chosen layer."""
-        name, index = self.place
+        """Name, maps (K, h, w) and gradients (K, h, w) of one target's score at the chosen layer.
+
+        Where the rule chooses, targets may have different layers: the boxes of a detector belong to one of its heads.
+        """
+        name, index = self.place if len(self.targets) == 1 else layer_named(self.tape, self.layer, target)
         gradient = self.back(self.tape, [index], target)[index]
         return name, self.tape.values[index][0], gradient[0]
 

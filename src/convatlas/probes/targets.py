@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.engines.probabilities import probability_map_of
+from convatlas.images.view import View
 from convatlas.nets.net import Net
+from convatlas.probes.detector._boxes import Box, DetectedBox, decoder_of, find_box
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,13 @@ class Target:
         name: What it is, in words: "logit of tabby".
         score: Function from the net's output to the score of each photo, (N,).
         index: The class that it is about; None if it is about no single class.
+        box: The box of a detector that it is about; None for other targets.
     """
 
     name: str
     score: Callable[[Any], Tensor]
     index: int | None = None
+    box: DetectedBox | None = None
 
     def __call__(self, output: Any) -> Tensor:
         return self.score(output)
@@ -62,15 +66,20 @@ class Contrast:
     others: tuple[int | str, ...] = ()
 
 
-def targets_of(target: object, net: nn.Module, output: Any) -> list[Target]:
+def targets_of(
+    target: object, net: nn.Module, output: Any, size: tuple[int, int], view: View | None = None
+) -> list[Target]:
     """Turn what a caller asked for into targets.
 
     Args:
         target: A class by number or name, None or "top" for the most probable one, `Logit`, `Probability`, `Contrast`,
             a text like "probability:tabby" or "contrast:tabby/tiger cat", a function of the net's output that returns
-            (N,), a `Target`, or a list of any of these.
+            (N,), a `Target`, or a list of any of these. For a detector `Box`, or a text like "box:0" or "box:0/dog";
+            a class stands for its best box there.
         net: The net.
         output: Its output for the photo.
+        size: Height and width of its input.
+        view: Which part of the input shows the photo; None for all of it.
 
     Raises:
         ConvAtlasError: The net has no such output; the text says what to pass.
@@ -78,17 +87,31 @@ def targets_of(target: object, net: nn.Module, output: Any) -> list[Target]:
     if isinstance(target, list):
         if not target:
             raise ConvAtlasError("no target is given: pass a class, or None for the most probable one")
-        return [made for each in target for made in targets_of(each, net, output)]
-    return [_target(target, net, output)]
+        return [made for each in target for made in targets_of(each, net, output, size, view)]
+    return [_target(target, net, output, size, view)]
 
 
-def _target(target: object, net: nn.Module, output: Any) -> Target:
+def _target(target: object, net: nn.Module, output: Any, size: tuple[int, int], view: View | None) -> Target:
     if isinstance(target, Target):
         return target
     if isinstance(target, str):
         target = _parsed(target, net)
     if target is None or (isinstance(target, int) and not isinstance(target, bool)):
         target = Logit(target)
+    decoder = decoder_of(net, size)
+    if decoder is not None and isinstance(target, Logit):
+        target = Box(0, target.label)
+    if isinstance(target, Box):
+        if decoder is None:
+            raise ConvAtlasError("this net detects no boxes: a target is a class, or a function of the net's output")
+        corners, objects, classes = decoder(output)
+        index = None if target.label is None else _index(target.label, net, classes[:, 0])
+        shown = (0, 0, size[1], size[0]) if view is None else view.shown
+        box = find_box(net, (corners[0], objects[0], classes[0]), target.number, index, shown)
+        name = _names(net)[box.index] if _names(net) else f"class {box.index}"
+        return Target(f"box {target.number}: {name}", box.score(decoder), box.index, box)
+    if decoder is not None and isinstance(target, (Probability, Contrast)):
+        raise ConvAtlasError('a detector is explained box by box: pass a target such as "box:0" or "box:0/dog"')
     if isinstance(target, (Logit, Probability, Contrast)):
         scores = _class_scores(output)
         index = _index(target.label, net, scores)
@@ -106,11 +129,16 @@ def _target(target: object, net: nn.Module, output: Any) -> Target:
     )
 
 
-def _parsed(text: str, net: nn.Module) -> Logit | Probability | Contrast:
-    """Read "tabby", "281", "top", "probability:281" or "contrast:tabby/tiger cat"."""
+def _parsed(text: str, net: nn.Module) -> Logit | Probability | Contrast | Box:
+    """Read "tabby", "281", "top", "probability:281", "contrast:tabby/tiger cat", "box:0" or "box:0/dog"."""
     if text in _names(net):
         return Logit(text)
     kind, colon, rest = text.partition(":")
+    if kind == "box":
+        number, _, label = rest.partition("/")
+        if number and not number.strip().isdecimal():
+            raise ConvAtlasError(f"boxes have numbers from 0, the best one; got {number!r:.40}")
+        return Box(int(number or 0), _label(label))
     if colon and kind in ("probability", "logit", "contrast"):
         label, *others = rest.split("/")
         if kind == "contrast":

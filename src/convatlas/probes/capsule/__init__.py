@@ -1,1 +1,1 @@
-"""Probes of capsules and their routing."""
+"""Capsules: probes of routing, of agreement, and of what class capsules know of a photo."""

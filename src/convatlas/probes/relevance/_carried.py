@@ -15,6 +15,9 @@ from convatlas.probes.tape.tape import Operation, Tape
 
 Choose = Callable[[int, Operation], LayerRule]
 
+FAINT = 0.01
+"""Share of the score below which what arrived at the pixels is no explanation of it, as a note says then."""
+
 
 def carried(
     subject: Subject, tape: Tape, column: int, choose: Choose, epsilon: float, products: str, probe: str
@@ -40,10 +43,14 @@ def carried(
         relevance = relevance + rules.extra[tape.photo]
     score = float(tape.values[tape.output][0, column])
     total = float(relevance.double().sum()) + rules.ledger.total
+    condition = check_condition(rules.largest, score, probe)
+    arrived = float(relevance.double().abs().sum()) / abs(score) if score else 1.0
+    notes = () if arrived >= FAINT else (f"only {arrived:.2%} of the score arrived at the pixels: see the ledger",)
     return Finding(
         relevance[0],
         residual=check_residual(total, score, relevance.dtype, probe),
         ledger={"biases": rules.ledger.biases, "offsets": rules.ledger.offsets, "stabiliser": rules.ledger.stabiliser},
-        condition=check_condition(rules.largest, score, probe),
+        condition=condition,
         coverage=dict(rules.counts),
+        notes=notes,
     )

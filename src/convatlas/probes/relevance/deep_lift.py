@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from convatlas.base.errors import ConvAtlasError, unknown
@@ -68,7 +69,9 @@ def difference_shared(subject: Subject, photo: Tape, background: Tape, target: i
     def visit(index: int, multiplier: Tensor) -> Tensor:
         nonlocal largest
         difference = photo.values[index] - background.values[index]
-        largest = max(largest, float((difference * multiplier).abs().sum()))
+        # Padding of −∞ differs by NaN from itself, and contributes nothing.
+        contributions = torch.where(multiplier == 0, 0, difference * multiplier)
+        largest = max(largest, float(contributions.abs().sum()))
         return multiplier
 
     def step(tape: Tape, operation: Operation, gradients: Sequence[Tensor | None]) -> dict[int, Tensor]:
@@ -80,8 +83,9 @@ def difference_shared(subject: Subject, photo: Tape, background: Tape, target: i
     multiplier = subject.back(photo, [photo.photo], target, step, visit)[photo.photo]
     values = (photo.values[photo.photo] - background.values[background.photo]) * multiplier
     score, other = (float(tape.values[tape.output][0, target]) for tape in (photo, background))
-    residual = check_residual(float(values.double().sum()) + other, score, values.dtype, probe, abs(other))
+    # Where parts cancel by orders of magnitude, the sum is off too: the cause is said, not the symptom.
     condition = check_condition(largest, score - other, probe)
+    residual = check_residual(float(values.double().sum()) + other, score, values.dtype, probe, abs(other))
     return Finding(values[0], residual=residual, condition=condition, coverage=dict(counts))
 
 

@@ -45,6 +45,11 @@ class Ledger:
         return self.biases + self.offsets + self.stabiliser
 
 
+def _shared(value: Tensor, multiplier: Tensor) -> Tensor:
+    """Relevance of values. Padding of −∞, which max pooling never chooses, has the multiplier 0 and no relevance."""
+    return torch.where(multiplier == 0, 0, value * multiplier)
+
+
 @dataclass
 class Relevance:
     """The rules that one run of LRP uses: functions for `backward`, as `rule` and `visit`.
@@ -89,7 +94,7 @@ class Relevance:
     def visit(self, index: int, multiplier: Tensor) -> Tensor:
         """Stabilise a multiplier where an affine chain ends, and note how much relevance there is."""
         value = self.tape.values[index]
-        self.largest = max(self.largest, float((value * multiplier).abs().sum()))
+        self.largest = max(self.largest, float(_shared(value, multiplier).abs().sum()))
         if self.epsilon == 0 or index not in self.ends:
             return multiplier
         sign = torch.where(value >= 0, 1.0, -1.0).to(value.dtype)
@@ -134,7 +139,7 @@ class Relevance:
                 )
             )
             self.ledger.biases += sum(
-                float((zero * multiplier).sum())
+                float(_shared(zero, multiplier).sum())
                 for zero, multiplier in zip(zeros, multipliers, strict=True)
                 if multiplier is not None
             )
