@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convatlas.base.errors import ConvAtlasError
+from convatlas.probes.checks import check_whole
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.subject import Subject
 
@@ -40,23 +40,15 @@ class Occlusion(Probe):
 
     def attribute(self, subject: Subject) -> Findings:
         """Hide one window after the other."""
-        height, width = subject.size
-        side = self.window if self.window is not None else max(1, min(height, width) // 7)
-        stride = self.stride if self.stride is not None else max(1, side // 2)
-        if not 1 <= side <= min(height, width) or not 1 <= stride <= side:
-            raise ConvAtlasError(
-                f"a window has 1 to {min(height, width)} pixels, and a stride of 1 to its side; got {side} and {stride}"
-            )
-        windows = [(top, left) for top in starts(height, side, stride) for left in starts(width, side, stride)]
-        total = torch.zeros(len(subject.targets), height, width, dtype=torch.float64)
-        count = torch.zeros(height, width, dtype=torch.float64)
+        side, windows = windows_of(subject.size, self.window, self.stride)
+        total = torch.zeros(len(subject.targets), *subject.size, dtype=torch.float64)
+        count = torch.zeros(subject.size, dtype=torch.float64)
 
         def hidden(start: int, stop: int) -> Tensor:
             batch = subject.x.repeat(stop - start, 1, 1, 1)
             for row, (top, left) in zip(batch, windows[start:stop], strict=True):
-                row[:, top : top + side, left : left + side] = subject.background[
-                    0, :, top : top + side, left : left + side
-                ]
+                here = (..., slice(top, top + side), slice(left, left + side))
+                row[here] = subject.background[0][here]
             return batch
 
         for start, stop, scores in subject.stream(len(windows), hidden):
@@ -66,6 +58,19 @@ class Occlusion(Probe):
                 count[top : top + side, left : left + side] += 1
             yield stop, len(windows), None
         yield 1, 1, [Finding(each / count) for each in total]
+
+
+def windows_of(size: tuple[int, int], window: int | None, stride: int | None) -> tuple[int, list[tuple[int, int]]]:
+    """Side of the windows that together cover an input, and the first row and column of each.
+
+    Raises:
+        ConvAtlasError: The window or the stride does not fit.
+    """
+    side = window if window is not None else max(1, min(size) // 7)
+    check_whole("window", side, 1, min(size))
+    step = stride if stride is not None else max(1, side // 2)
+    check_whole("stride", step, 1, side)
+    return side, [(top, left) for top in starts(size[0], side, step) for left in starts(size[1], side, step)]
 
 
 def starts(length: int, side: int, stride: int) -> Sequence[int]:

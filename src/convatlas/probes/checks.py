@@ -1,0 +1,46 @@
+"""Checks of what a caller chose for a probe, with one line that says what is allowed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from convatlas.base.errors import ConvAtlasError
+
+
+def check_whole(name: str, value: object, least: int, most: int | None = None) -> None:
+    """Refuse what is no whole number from `least` to `most`.
+
+    Raises:
+        ConvAtlasError: It is none.
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):  # type: ignore[operator]
+        allowed = f"from {least} to {most}" if most is not None else f"of {least} or more"
+        raise ConvAtlasError(f"{name} is a whole number {allowed}; got {value!r:.40}")
+
+
+def check_number(
+    name: str, value: object, least: float = 0.0, most: float = math.inf, *, ends: tuple[bool, bool] = (True, True)
+) -> None:
+    """Refuse what is no number from `least` to `most`; `ends` says which of the two are allowed themselves.
+
+    Raises:
+        ConvAtlasError: It is none.
+    """
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    inside = number and least <= value <= most  # type: ignore[operator]
+    if not inside or (value == least and not ends[0]) or (value == most and not ends[1]):
+        low = f"{'from' if ends[0] else 'above'} {least:g}"
+        high = "" if most == math.inf else f" {'to' if ends[1] else 'and below'} {most:g}"
+        raise ConvAtlasError(f"{name} is a number {low}{high}; got {value!r:.40}")
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Refuse what is none of the choices.
+
+    Raises:
+        ConvAtlasError: It is none.
+    """
+    if value not in choices:
+        raise ConvAtlasError(f"{name} is {', '.join(choices[:-1])} or {choices[-1]}; got {value!r:.40}")
