@@ -25,37 +25,29 @@ class Field:
         self.colours = torch.einsum("cd,chw->dhw", self.rotation, centred)
         # Padded to twice its size, so that opposite edges are no neighbours; divided by all pixels, so that the
         # covariance stays positive.
-        spectrum = torch.fft.rfft2(self.colours, s=(2 * h, 2 * w)).abs().square()
-        self.covariance = torch.fft.irfft2(spectrum, s=(2 * h, 2 * w)) / (h * w)
+        self.torus = 2 * h, 2 * w
+        self.spectrum = torch.fft.rfft2(self.colours, s=self.torus).abs() / (h * w) ** 0.5
+        self.covariance = torch.fft.irfft2(self.spectrum.square(), s=self.torus)
         self.low, self.high = x.amin((1, 2)), x.amax((1, 2))
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Photos of the field, (count, C, h, w), as colours."""
+        white = torch.randn(count, len(self.mean), *self.torus, generator=generator, dtype=torch.float64)
+        drawn: Tensor = torch.fft.irfft2(torch.fft.rfft2(white) * self.spectrum, s=self.torus)
+        return drawn[:, :, : self.size[0], : self.size[1]]
 
     def between(self, first: Tensor, second: Tensor) -> Tensor:
         """Covariance (C, n, m) of the colours at places (n, 2) and (m, 2), each a row and a column."""
         rows, columns = (first[:, None] - second).unbind(-1)
-        found: Tensor = self.covariance[:, rows % (2 * self.size[0]), columns % (2 * self.size[1])]
-        return found
+        return self.covariance[:, rows % self.torus[0], columns % self.torus[1]]
 
-    def given(self, inside: Tensor, around: Tensor) -> tuple[Tensor, Tensor]:
-        """How pixels inside follow from those around them.
+    def weights(self, inside: Tensor, around: Tensor) -> Tensor:
+        """Weights (C, n, m) that colours at places `around`, (m, 2), have in the mean at places `inside`, (n, 2)."""
+        nugget = NUGGET * self.covariance[:, 0, 0] + torch.finfo(torch.float64).tiny
+        known = self.between(around, around) + nugget[:, None, None] * torch.eye(len(around), dtype=torch.float64)
+        return torch.cholesky_solve(self.between(around, inside), torch.linalg.cholesky(known)).mT
 
-        Args:
-            inside: Places of the hidden pixels, (n, 2).
-            around: Places of the known pixels, (m, 2).
-
-        Returns:
-            Weights of the known pixels in the conditional mean, (C, n, m), and a square root of the conditional
-            covariance, (C, n, n).
-        """
-        variance = self.covariance[:, 0, 0]
-        nugget = (NUGGET * variance + torch.finfo(torch.float64).tiny)[:, None, None]
-        known = self.between(around, around) + nugget * torch.eye(len(around), dtype=torch.float64)
-        cross = self.between(around, inside)
-        weights = torch.cholesky_solve(cross, torch.linalg.cholesky(known)).mT
-        left = self.between(inside, inside) - weights @ cross
-        left = left + nugget * torch.eye(len(inside), dtype=torch.float64)
-        return weights, torch.linalg.cholesky(left)
-
-    def values(self, colours: Tensor) -> Tensor:
+    def pixels(self, colours: Tensor) -> Tensor:
         """Pixels (..., C, n) of colours (..., C, n), within the range of the photo."""
         pixels = torch.einsum("cd,...dn->...cn", self.rotation, colours) + self.mean[:, None]
         return torch.minimum(torch.maximum(pixels, self.low[:, None]), self.high[:, None])

@@ -17,7 +17,8 @@ from convatlas.probes.subject import Subject
 
 Place = tuple[int, int]
 
-LOG_2 = math.log(2)
+LEAST = 1e-6
+"""Least distance from 0 and 1 of a probability whose odds are compared."""
 
 
 @dataclass(frozen=True)
@@ -56,80 +57,77 @@ class PredictionDifference(Probe):
         check_whole("samples", self.samples, 2)
         ring = self.ring if self.ring is not None else max(1, side // 8)
         check_whole("ring", ring, 1)
-        fill = _Filling(subject, side, ring)
-        n = len(windows)
-        scores = torch.zeros(n * self.samples, len(subject.targets), dtype=torch.float64)
+        filling = _Filling(subject, side, ring, self.samples)
+        n, samples = len(windows), self.samples
+        scores = torch.zeros(n * samples, len(subject.targets), dtype=torch.float64)
 
         def filled(start: int, stop: int) -> Tensor:
             batch = subject.x.repeat(stop - start, 1, 1, 1)
-            for row, index in zip(batch, range(start, stop), strict=True):
-                top, left = windows[index // self.samples]
-                row[:, top : top + side, left : left + side] = fill((top, left), index)
+            for window in range(start // samples, -(-stop // samples)):
+                top, left = windows[window]
+                first, last = max(start, window * samples), min(stop, (window + 1) * samples)
+                drawn = filling.draw((top, left), first - window * samples, last - window * samples)
+                batch[first - start : last - start, :, top : top + side, left : left + side] = drawn
             return batch
 
         for start, stop, batch in subject.stream(len(scores), filled):
             scores[start:stop] = batch
             yield stop, len(scores), None
-        loss, variance = self._losses(subject.own_scores, scores.reshape(n, self.samples, -1))
-        total, squares = (torch.zeros(len(subject.targets), *subject.size, dtype=torch.float64) for _ in range(2))
+        losses = self._losses(subject.own_scores, scores.reshape(n, samples, -1))
+        # One map for each sample: samples of overlapping windows come from the same field.
+        total = torch.zeros(samples, len(subject.targets), *subject.size, dtype=torch.float64)
         count = torch.zeros(subject.size, dtype=torch.float64)
-        for (top, left), lost, spread in zip(windows, loss, variance, strict=True):
-            here = (..., slice(top, top + side), slice(left, left + side))
-            total[here] += lost[:, None, None]
-            squares[here] += spread[:, None, None]
-            count[here] += 1
-        yield (
-            1,
-            1,
-            [
-                Finding(value / count, standard_error=square.sqrt() / count)
-                for value, square in zip(total, squares, strict=True)
-            ],
-        )
+        for (top, left), lost in zip(windows, losses, strict=True):
+            total[..., top : top + side, left : left + side] += lost[:, :, None, None]
+            count[top : top + side, left : left + side] += 1
+        total /= count
+        means, errors = total.mean(0), total.std(0) / math.sqrt(samples)
+        yield 1, 1, [Finding(mean, standard_error=error) for mean, error in zip(means, errors, strict=True)]
 
-    def _losses(self, own: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss of each window and its variance, (windows, T), from scores (windows, samples, T)."""
-        mean, variance = scores.mean(1), scores.var(1) / self.samples
+    def _losses(self, own: Tensor, scores: Tensor) -> Tensor:
+        """Losses (windows, samples, T) by scores of that shape; their mean over samples is the loss of a window."""
         if not self.evidence:
-            return own - mean, variance
+            return own - scores
         if bool((scores < 0).any()) or bool((scores > 1).any()):
             raise ConvAtlasError(
                 "the weight of evidence compares probabilities, and these scores are none: use target='probability:top'"
             )
-        own, mean = (each.clamp(1e-6, 1 - 1e-6) for each in (own, mean))
-        slope = 1 / (mean * (1 - mean) * LOG_2)
-        return (own.logit() - mean.logit()) / LOG_2, variance * slope.square()
+        mean = scores.mean(1, keepdim=True)
+        away = scores - mean
+        own, mean = (each.clamp(LEAST, 1 - LEAST) for each in (own, mean))
+        return (own.logit() - mean.logit() - away / (mean * (1 - mean))) / math.log(2)
 
 
 class _Filling:
     """Draws the inside of windows, given what is around them."""
 
-    def __init__(self, subject: Subject, side: int, ring: int):
-        self.subject, self.side, self.ring = subject, side, ring
+    def __init__(self, subject: Subject, side: int, ring: int, samples: int):
+        self.x, self.side, self.ring = subject.x, side, ring
         self.field = Field(subject.x[0])
-        self.known: dict[tuple[Place, Place], tuple[Tensor, Tensor]] = {}
+        self.drawn = self.field.draw(samples, subject.generator())
+        self.known: dict[tuple[Place, Place], Tensor] = {}
         steps = torch.arange(side)
         self.inside = torch.cartesian_prod(steps, steps)
 
-    def __call__(self, place: Place, number: int) -> Tensor:
-        """Draw the pixels (C, side, side) of the window at a place; the number of the drawing settles the outcome."""
+    def draw(self, place: Place, first: int, last: int) -> Tensor:
+        """Samples of the window at a place, from the first to before the last, (n, C, side, side)."""
         bounds, around = self._around(place)
         if bounds not in self.known:
-            self.known[bounds] = self.field.given(self.inside, around)
-        weights, root = self.known[bounds]
+            self.known[bounds] = self.field.weights(self.inside, around)
         rows, columns = (around + torch.tensor(place)).unbind(1)
-        colours = self.field.colours[:, rows, columns]
-        generator = torch.Generator().manual_seed(self.subject.seed * 1_000_003 + number)
-        noise = torch.randn(*root.shape[:2], 1, generator=generator, dtype=torch.float64)
-        drawn = weights @ colours[:, :, None] + root @ noise
-        pixels: Tensor = self.field.values(drawn[:, :, 0]).reshape(-1, self.side, self.side).to(self.subject.x)
-        return pixels
+        free = self.drawn[first:last]
+        # A free drawing becomes one given the surroundings when it is moved by what they differ (Matheron's rule).
+        differ = self.field.colours[:, rows, columns] - free[:, :, rows, columns]
+        top, left = place
+        inside = free[:, :, top : top + self.side, left : left + self.side].flatten(2)
+        colours = inside + torch.einsum("cnm,scm->scn", self.known[bounds], differ)
+        return self.field.pixels(colours).reshape(len(free), -1, self.side, self.side).to(self.x)
 
     def _around(self, place: Place) -> tuple[tuple[Place, Place], Tensor]:
-        """The reach of the known pixels from a window's corner, and their places, (m, 2), within the photo."""
+        """Reach of the known pixels from a window's corner, and their places, (m, 2), within the photo."""
         rows, columns = (
             (max(-self.ring, -start), min(self.side + self.ring, length - start))
-            for start, length in zip(place, self.subject.size, strict=True)
+            for start, length in zip(place, self.x.shape[2:], strict=True)
         )
         places = torch.cartesian_prod(torch.arange(*rows), torch.arange(*columns))
         outside = ((places < 0) | (places >= self.side)).any(1)

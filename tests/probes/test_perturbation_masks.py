@@ -1,0 +1,144 @@
+"""RISE, Sobol, HSIC and learned masks against closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from convatlas.probes.perturbation._masks import between_cells, in_cells
+from convatlas.probes.perturbation.extremal_perturbation import ExtremalPerturbation, _Form
+from convatlas.probes.perturbation.hsic import Hsic, _criterion
+from convatlas.probes.perturbation.meaningful_perturbation import MeaningfulPerturbation
+from convatlas.probes.perturbation.rise import Rise
+from convatlas.probes.perturbation.sobol import Sobol
+from tests.probes.additive import Additive, OfCells, made, photo
+
+
+def test_rise_estimates_each_pixel_s_share() -> None:
+    """With a cell for every pixel, the covariance is the share, and the mean is (1 − p) of it on top of a constant."""
+    net, x, b, p = Additive((2, 4, 4)), photo(2, 4, 4), photo(2, 4, 4, seed=2), 0.4
+    shares = net.shares(x, b).numpy()
+    covariance = made(net, x, Rise(masks=20000, cells=4, share=p, tolerance=0), b)
+    mean = made(net, x, Rise(masks=20000, cells=4, share=p, tolerance=0, estimator="mean"), b)
+    constant = net(b)[0, 0].item() + p * shares.sum()
+    for found, expected in ((covariance, shares), (mean, constant + (1 - p) * shares)):
+        assert found.forwards == 20000
+        z = (found.map - expected) / found.standard_error
+        assert np.abs(z).max() < 4
+        assert 0.5 < np.sqrt((z**2).mean()) < 1.6
+    # Both estimate the same shares, the covariance with a smaller error.
+    assert covariance.standard_error.mean() < 0.8 * (mean.standard_error / (1 - p)).mean()
+
+
+def test_rise_stops_when_it_is_known_well_enough_and_not_by_the_batch() -> None:
+    net, x = Additive((3, 8, 8)), photo()
+    found = made(net, x, Rise(masks=20000, cells=2, tolerance=0.1))
+    assert found.forwards < 20000
+    assert found.forwards % 256 == 0
+    assert np.sqrt((found.standard_error**2).mean()) <= 0.1 * found.map.std()
+    assert found.notes[0] == f"{found.forwards} masks"
+
+
+def test_rise_s_error_halves_with_four_times_the_masks() -> None:
+    net, x = Additive((3, 8, 8)), photo()
+    few, more = (made(net, x, Rise(masks=n, cells=4, tolerance=0)).standard_error.mean() for n in (500, 2000))
+    assert few / more == pytest.approx(2, rel=0.1)
+
+
+@pytest.mark.parametrize("order", ["total", "first"])
+def test_sobol_indices_of_an_additive_net_are_squared_shares(order: str) -> None:
+    net, x, b = Additive((3, 8, 8)), photo(), photo(seed=2)
+    blocks = net.shares(x, b).unflatten(0, (2, 4)).unflatten(2, (2, 4)).sum((1, 3)).square().numpy()
+    found = made(net, x, Sobol(cells=2, design=1024, order=order), b)
+    np.testing.assert_allclose(found.map, blocks / blocks.sum(), atol=0.01)
+    assert found.forwards == 1024 * (5 + (order == "first"))
+
+
+def test_sobol_indices_of_a_product() -> None:
+    """m₁ m₂ of uniform numbers has variance 7/144, of which m₁ alone makes 1/48: indices of 3/7 and 4/7."""
+    net = OfCells(lambda m: m[:, 0] * m[:, 3])
+    x = torch.ones(1, 1, 4, 4).double()
+    for order, index in (("total", 4 / 7), ("first", 3 / 7)):
+        found = made(net, x, Sobol(cells=2, design=2048, order=order))
+        np.testing.assert_allclose(found.map, [[index, 0], [0, index]], atol=0.01)
+
+
+def test_hsic_is_its_definition() -> None:
+    generator = torch.Generator().manual_seed(0)
+    seen = (torch.rand(30, 5, generator=generator) < 0.5).double()
+    scores = torch.randn(30, generator=generator).double()
+    n = len(scores)
+    distances = (scores[:, None] - scores).abs()
+    kernel = (-((distances / distances[distances > 0].median()) ** 2) / 2).exp()
+    centring = torch.eye(n).double() - 1 / n
+    for cell in range(5):
+        agree = (seen[:, None, cell] == seen[:, cell]).double()
+        expected = (agree @ centring @ kernel @ centring).trace() / (n - 1) ** 2
+        assert _criterion(seen, scores)[cell].item() == pytest.approx(expected.item(), abs=1e-14)
+
+
+def test_hsic_finds_the_cells_that_matter_however_they_do() -> None:
+    # The second cell has no linear effect.
+    net = OfCells(lambda m: 2 * m[:, 0] + (m[:, 1] - 0.5).abs() * m[:, 0])
+    x = torch.ones(1, 1, 4, 4).double()
+    found = made(net, x, Hsic(cells=2, masks=800)).map
+    assert found[0, 0] > 100 * found[0, 1]
+    assert found[0, 0] > 100 * np.abs(found[1]).max()
+    constant = made(OfCells(lambda m: 0 * m[:, 0] + 1), x, Hsic(cells=2, masks=50))
+    np.testing.assert_allclose(constant.map, 0, atol=1e-16)
+
+
+def test_meaningful_perturbation_deletes_what_is_worth_more_than_its_area() -> None:
+    net, x, b = Additive((3, 8, 8)), photo(), photo(seed=2)
+    shares = net.shares(x, b) * net.weight.shape[-1] ** 2 / (net(x) - net(b))[0, 0].abs().detach()
+    probe = MeaningfulPerturbation(cells=8, smoothness=0, jitter=0, steps=40)
+    assert (shares - 1).abs().min() > 1e-3
+    np.testing.assert_array_equal(made(net, x, probe, b).map, (shares > 1).numpy())
+    sparse = MeaningfulPerturbation(cells=8, smoothness=0, jitter=0, steps=40, sparsity=3)
+    np.testing.assert_array_equal(made(net, x, sparse, b).map, (shares > 3).numpy())
+
+
+def test_smoothness_smooths() -> None:
+    net, x, b = Additive((3, 8, 8)), photo(), photo(seed=2)
+    rough, smooth = (
+        made(net, x, MeaningfulPerturbation(cells=8, smoothness=weight, jitter=0, steps=40), b).map
+        for weight in (0, 50)
+    )
+    assert np.abs(np.diff(smooth)).max() < 0.6 * np.abs(np.diff(rough)).max()
+
+
+def test_extremal_perturbation_keeps_the_cells_that_are_worth_most() -> None:
+    net, x, b = Additive((3, 8, 8)), photo(), photo(seed=2)
+    # So narrow a bell is a cell.
+    probe = ExtremalPerturbation(areas=(0.25,), cells=8, width=0.1, steps=80)
+    found = made(net, x, probe, b)
+    shares = net.shares(x, b).flatten()
+    best = shares.topk(16).indices
+    kept = torch.from_numpy(found.map).flatten()
+    assert kept.sum() == pytest.approx(16, abs=1e-3)
+    assert kept[best].mean() > 0.95
+    score = net(b)[0, 0].item() + (kept * shares).sum().item()
+    assert found.notes == (f"0.25 of the photo keeps a score of {score:.4g}",)
+
+
+@pytest.mark.parametrize("softness", [1.0, 0.1])
+def test_masks_have_their_areas_and_follow_their_heights(softness: float) -> None:
+    areas = (0.05, 0.37, 0.99)
+    form = _Form(areas, 1.0, 7, torch.zeros(1, dtype=torch.float64))
+    free = torch.randn(3, 7, 7).double().requires_grad_()
+    masks = form(free, softness)
+    np.testing.assert_allclose(masks.mean((1, 2)).detach(), areas, atol=1e-9)
+    assert torch.autograd.gradcheck(lambda free: form(free, softness), free, atol=1e-5)
+    np.testing.assert_allclose(form(0 * free, softness)[:, 0, 0].detach(), areas, atol=1e-9)
+
+
+def test_cells_lie_where_their_map_is_drawn() -> None:
+    grids = torch.arange(6.0).reshape(1, 2, 3)
+    expected = np.kron(grids[0], np.ones((2, 2)))
+    np.testing.assert_array_equal(in_cells(grids, (4, 6))[0], expected)
+    x = photo(1, 4, 6)
+    found = made(OfCells(lambda m: m.sum(1)), x, MeaningfulPerturbation(cells=2, steps=2, jitter=0))
+    np.testing.assert_allclose(
+        found.on_input(), between_cells(torch.from_numpy(found.values)[None], (4, 6))[0], atol=1e-6
+    )
