@@ -126,10 +126,11 @@ def test_one_region_has_all() -> None:
         np.testing.assert_allclose(found.map, net.shares(x, 0 * x).sum().item(), atol=1e-12)
 
 
-CAPTUM = {
-    # captum 0.9.0, torch 2.14.1: ShapleyValues(net).attribute(X, target=0, feature_mask=quarters), zeros as baseline.
-    "shapley": None,
-}
+def test_captum_finds_the_same() -> None:
+    """The values of captum 0.9.0, `ShapleyValues(net).attribute(X, target=0, feature_mask=quarters)`, in float32."""
+    captum = [-0.62780696, -0.88780713, -0.78869987, -1.2287003]
+    found = made(OfCells(tangled), X, Shapley(players=4, regions="grid", method="exact"))
+    np.testing.assert_allclose(of_cells(found.map), captum, rtol=3e-7)
 
 
 def test_lime_without_penalty_gives_the_shares_of_an_additive_net() -> None:

@@ -11,6 +11,7 @@ from convatlas.probes.perturbation._field import NUGGET, Field
 from convatlas.probes.perturbation.occlusion import Occlusion, starts
 from convatlas.probes.perturbation.prediction_difference import PredictionDifference
 from tests.probes.additive import Additive, made, photo
+from tests.probes.nets import Functional
 
 
 def test_a_window_of_occlusion_is_worth_its_pixels_and_windows_sum_to_the_difference() -> None:
@@ -32,6 +33,21 @@ def test_a_pixel_gets_the_mean_of_the_windows_that_hide_it() -> None:
             total[top : top + 3, left : left + 3] += shares[top : top + 3, left : left + 3].sum()
             count[top : top + 3, left : left + 3] += 1
     np.testing.assert_allclose(found, total / count, atol=1e-12)
+
+
+def test_captum_finds_the_same() -> None:
+    """Corner of captum 0.9.0, `Occlusion(net).attribute(x, (3, 2, 2), (3, 4, 4), target=2, baselines=0)`, in float32.
+
+    Where a stride does not divide the photo captum cuts the last windows off, and ours lie within it.
+    """
+    captum = [
+        [0.017573353, 0.017573353, 0.008944428],
+        [0.017573353, 0.017573353, 0.008944428],
+        [0.005088585, 0.005088585, 0.0014603611],
+    ]
+    torch.manual_seed(0)
+    found = made(Functional().eval().double(), photo(3, 12, 12), Occlusion(window=4, stride=2), target=2)
+    np.testing.assert_allclose(found.map[:3, :3], captum, atol=1e-8)
 
 
 @pytest.mark.parametrize(("length", "side", "stride"), [(7, 3, 3), (7, 7, 2), (5, 1, 1), (9, 4, 3)])

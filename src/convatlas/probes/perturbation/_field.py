@@ -39,7 +39,8 @@ class Field:
     def between(self, first: Tensor, second: Tensor) -> Tensor:
         """Covariance (C, n, m) of the colours at places (n, 2) and (m, 2), each a row and a column."""
         rows, columns = (first[:, None] - second).unbind(-1)
-        return self.covariance[:, rows % self.torus[0], columns % self.torus[1]]
+        result: Tensor = self.covariance[:, rows % self.torus[0], columns % self.torus[1]]
+        return result
 
     def weights(self, inside: Tensor, around: Tensor) -> Tensor:
         """Weights (C, n, m) that colours at places `around`, (m, 2), have in the mean at places `inside`, (n, 2)."""

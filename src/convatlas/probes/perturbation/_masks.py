@@ -14,11 +14,6 @@ def blend(subject: Subject, masks: Tensor) -> Tensor:
     return torch.lerp(subject.background, subject.x, masks[:, None].to(subject.x))
 
 
-def in_cells(grids: Tensor, size: tuple[int, int]) -> Tensor:
-    """Masks (n, h, w) that hold the values of grids (n, rows, columns), each all over its cell."""
-    return interpolate(grids[:, None], size, mode="nearest-exact")[:, 0]
-
-
 def between_cells(grids: Tensor, size: tuple[int, int]) -> Tensor:
     """Masks (n, h, w) that go linearly from the centre of a grid's cell to the next; grids are (n, rows, columns)."""
     return interpolate(grids[:, None], size, mode="bilinear", align_corners=False)[:, 0]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from convatlas.probes.checks import check_whole
-from convatlas.probes.perturbation._masks import blend, in_cells
+from convatlas.probes.perturbation._masks import between_cells, blend
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.subject import Subject
 
@@ -23,7 +23,7 @@ class Hsic(Probe):
     It is 0 for a cell on which the score does not depend, up to an offset of the order of 1/masks.
 
     Attributes:
-        cells: Cells of the mask along each side.
+        cells: Cells of the mask along each side; between their centres the mask goes linearly.
         masks: How many masks are scored; each cell is seen with probability 1/2.
     """
 
@@ -52,7 +52,7 @@ class Hsic(Probe):
         scores = torch.zeros(self.masks, len(subject.targets), dtype=torch.float64)
 
         def masked(start: int, stop: int) -> Tensor:
-            return blend(subject, in_cells(grids[start:stop].to(subject.x.dtype), subject.size))
+            return blend(subject, between_cells(grids[start:stop].to(subject.x.dtype), subject.size))
 
         for start, stop, batch in subject.stream(self.masks, masked):
             scores[start:stop] = batch

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from convatlas.probes.checks import check_choice, check_whole
-from convatlas.probes.perturbation._masks import blend, in_cells
+from convatlas.probes.perturbation._masks import between_cells, blend
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.subject import Subject
 
@@ -28,7 +28,7 @@ class Sobol(Probe):
     For a net that adds up its pixels, both indices are a cell's squared share over the sum of all squares.
 
     Attributes:
-        cells: Cells of the mask along each side.
+        cells: Cells of the mask along each side; between their centres the mask goes linearly.
         design: Number of base masks; each is scored once more for every cell, with that cell's value exchanged.
         order: "total", the cell and all that it does together with others; or "first", the cell alone.
     """
@@ -66,7 +66,7 @@ class Sobol(Probe):
             exchanged = group[:, None] - 1 == torch.arange(d)
             exchanged[group == d + 1] = True
             grids = torch.where(exchanged, other[row], base[row]).reshape(-1, self.cells, self.cells)
-            return blend(subject, in_cells(grids.to(subject.x.dtype), subject.size))
+            return blend(subject, between_cells(grids.to(subject.x.dtype), subject.size))
 
         for start, stop, batch in subject.stream(len(scores), masked):
             scores[start:stop] = batch
