@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from convatlas.probes.perturbation._masks import between_cells
 from convatlas.probes.perturbation.extremal_perturbation import ExtremalPerturbation, _Form
@@ -90,18 +91,30 @@ def test_hsic_finds_the_cells_that_matter_however_they_do() -> None:
     np.testing.assert_allclose(constant.map, 0, atol=1e-16)
 
 
+def favourable() -> tuple[Additive, Tensor, Tensor]:
+    """A net whose pixels all speak for the score, a photo and a background."""
+    net, b = Additive((3, 8, 8)), photo(seed=2)
+    return net, b + photo().abs() * net.weight[0].sign().detach(), b
+
+
 def test_meaningful_perturbation_deletes_what_is_worth_more_than_its_area() -> None:
-    net, x, b = Additive((3, 8, 8)), photo(), photo(seed=2)
-    shares = net.shares(x, b) * net.weight.shape[-1] ** 2 / (net(x) - net(b))[0, 0].abs().detach()
-    probe = MeaningfulPerturbation(cells=8, smoothness=0, jitter=0, steps=40)
-    assert (shares - 1).abs().min() > 1e-3
-    np.testing.assert_array_equal(made(net, x, probe, b).map, (shares > 1).numpy())
-    sparse = MeaningfulPerturbation(cells=8, smoothness=0, jitter=0, steps=40, sparsity=3)
-    np.testing.assert_array_equal(made(net, x, sparse, b).map, (shares > 3).numpy())
+    net, x, b = favourable()
+    shares = net.shares(x, b) * 64 / (net(x) - net(b))[0, 0].detach()
+    for sparsity in (1.1, 2):
+        probe = MeaningfulPerturbation(cells=8, smoothness=0, jitter=0, steps=40, sparsity=sparsity)
+        assert (shares - sparsity).abs().min() > 1e-3
+        np.testing.assert_array_equal(made(net, x, probe, b).map, (shares > sparsity).numpy())
+
+
+def test_nothing_is_taken_away_where_the_background_scores_higher() -> None:
+    net, x, b = favourable()
+    found = made(net, b, MeaningfulPerturbation(cells=8, steps=10), x)
+    assert not found.map.any()
+    assert found.notes == ("the map is blank: every value is 0",)
 
 
 def test_smoothness_smooths() -> None:
-    net, x, b = Additive((3, 8, 8)), photo(), photo(seed=2)
+    net, x, b = favourable()
     rough, smooth = (
         made(net, x, MeaningfulPerturbation(cells=8, smoothness=weight, jitter=0, steps=40), b).map
         for weight in (0, 50)

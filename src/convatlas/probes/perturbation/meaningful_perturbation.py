@@ -17,8 +17,9 @@ from convatlas.probes.subject import Subject
 class MeaningfulPerturbation(Probe):
     """A learned mask of what to delete: as little as possible, that takes as much of the score as possible.
 
-    The score counts as a share of f(x) − f(b). With a `sparsity` of 1 and no smoothness, a net that adds up its pixels
-    loses exactly the cells whose share of the score is larger than their share of the area.
+    The score counts as a share of f(x) − f(b), and nothing is won by going below f(b). With a `sparsity` of 1 and no
+    smoothness, a net that adds up pixels which all speak for the score loses exactly the cells whose share of the score
+    is larger than their share of the area.
 
     Attributes:
         steps: Steps of the descent.
@@ -40,7 +41,10 @@ class MeaningfulPerturbation(Probe):
 
     title = "Meaningful perturbation"
     source = 'Fong & Vedaldi 2017, "Interpretable explanations of black boxes by meaningful perturbation"'
-    formula = "argmin_m f(b + m (x − b)) / |f(x) − f(b)| + λ₁ mean(1 − m) + λ₂ mean |∇m|^β, 0 ≤ m ≤ 1; the map is 1 − m"
+    formula = (
+        "argmin_m max(0, f(b + m (x − b)) − f(b)) / |f(x) − f(b)| + λ₁ mean(1 − m) + λ₂ mean |∇m|^β, 0 ≤ m ≤ 1; the "
+        "map is 1 − m"
+    )
     shows = "A small part without which the score is gone."
     hides = "What speaks against the score, and parts that could as well have been deleted instead."
     cost = "one forward and one backward a step, 150 by default"
@@ -64,8 +68,10 @@ class MeaningfulPerturbation(Probe):
             mask = torch.ones(1, cells, cells, dtype=subject.x.dtype, device=subject.x.device)
             descent = torch.optim.Adam([mask], lr=self.rate)
             for step in range(self.steps):
-                _, gradient = scores_through(subject, mask, k, move)
-                mask.grad = gradient / range_ + self._penalty(mask)
+                score, gradient = scores_through(subject, mask, k, move)
+                # Below the background's score there is nothing left to take away.
+                left = bool(score > subject.background_scores[k])
+                mask.grad = gradient / range_ * left + self._penalty(mask)
                 descent.step()
                 mask.clamp_(0, 1)
                 yield k * self.steps + step + 1, total, None
