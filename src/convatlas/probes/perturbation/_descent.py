@@ -11,16 +11,13 @@ from torch.nn.functional import pad
 from convatlas.probes.perturbation._masks import between_cells, blend
 from convatlas.probes.subject import Subject
 
-PIXELS_A_CELL = 8
-"""Pixels of the input along a cell's side, by default."""
-
 FEWEST_CELLS = 7
 """Fewest cells along a side by default, where the input has as many pixels."""
 
 
-def default_cells(size: tuple[int, int]) -> int:
-    """Cells of a learned mask along each side, by default."""
-    return min(*size, max(FEWEST_CELLS, min(size) // PIXELS_A_CELL))
+def default_cells(size: tuple[int, int], pixels: int) -> int:
+    """Cells of a learned mask along each side, of a number of pixels each, where none are chosen."""
+    return min(*size, max(FEWEST_CELLS, min(size) // pixels))
 
 
 class Jitter:

@@ -15,6 +15,9 @@ from convatlas.probes.perturbation._descent import default_cells, scores_through
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.subject import Subject
 
+PIXELS = 8
+"""Pixels of the input along a cell's side, by default."""
+
 FIRST_SOFTNESS, LAST_SOFTNESS = 1.0, 0.1
 """Softness of the masks' edges at the first and the last step: cells first find their order, then their values."""
 
@@ -59,7 +62,7 @@ class ExtremalPerturbation(Probe):
         check_whole("steps", self.steps, 1)
         check_number("rate", self.rate, ends=(False, True))
         check_number("width", self.width, ends=(False, True))
-        cells = self.cells if self.cells is not None else default_cells(subject.size)
+        cells = self.cells if self.cells is not None else default_cells(subject.size, PIXELS)
         check_whole("cells", cells, 1, min(subject.size))
         form = _Form(areas, self.width, cells, subject.x)
         total = self.steps * len(subject.targets)

@@ -12,6 +12,9 @@ from convatlas.probes.perturbation._descent import Jitter, default_cells, scores
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.subject import Subject
 
+PIXELS = 16
+"""Pixels of the input along a cell's side, by default; with finer masks the net is deceived rather than explained."""
+
 
 @dataclass(frozen=True)
 class MeaningfulPerturbation(Probe):
@@ -24,19 +27,19 @@ class MeaningfulPerturbation(Probe):
     Attributes:
         steps: Steps of the descent.
         rate: Its rate of learning.
-        cells: Cells of the mask along each side; by default one for every 8 pixels, but at least 7.
+        cells: Cells of the mask along each side; by default one for every 16 pixels, but at least 7.
         sparsity: Weight of the deleted area, λ₁.
         smoothness: Weight of the differences between neighbouring cells, λ₂.
         power: Power of these differences, β.
         jitter: Pixels by which mask and photo are moved against each other at each step.
     """
 
-    steps: int = 150
+    steps: int = 80
     rate: float = 0.1
     cells: int | None = None
     sparsity: float = 1.0
     smoothness: float = 10.0
-    power: float = 3.0
+    power: float = 2.0
     jitter: int = 4
 
     title = "Meaningful perturbation"
@@ -47,7 +50,7 @@ class MeaningfulPerturbation(Probe):
     )
     shows = "A small part without which the score is gone."
     hides = "What speaks against the score, and parts that could as well have been deleted instead."
-    cost = "one forward and one backward a step, 150 by default"
+    cost = "one forward and one backward a step, 80 by default"
     needs = "gradients"
 
     def attribute(self, subject: Subject) -> Findings:
@@ -58,7 +61,7 @@ class MeaningfulPerturbation(Probe):
         check_number("smoothness", self.smoothness)
         check_number("power", self.power, 1)
         check_whole("jitter", self.jitter, 0, min(subject.size) // 2)
-        cells = self.cells if self.cells is not None else default_cells(subject.size)
+        cells = self.cells if self.cells is not None else default_cells(subject.size, PIXELS)
         check_whole("cells", cells, 1, min(subject.size))
         total = self.steps * len(subject.targets)
         masks = []
