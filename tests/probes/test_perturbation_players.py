@@ -9,8 +9,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
+from convatlas.images.samples import sample
+from convatlas.probes.perturbation import _players
 from convatlas.probes.perturbation._players import players_of
 from convatlas.probes.perturbation.lime import Lime
 from convatlas.probes.perturbation.shapley import Shapley
@@ -168,6 +171,15 @@ def test_superpixels_follow_the_photo_and_not_its_precision() -> None:
     outside = set(players.labels[:8].flatten().tolist()) | set(players.labels[24:].flatten().tolist())
     assert inside.isdisjoint(outside)
     assert torch.equal(players.labels, players_of(x.double(), 12, "superpixels").labels)
+
+
+def test_there_are_about_as_many_superpixels_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.asarray(Image.open(sample("coffee")).resize((224, 224)))
+    x = torch.from_numpy(pixels / 255).permute(2, 0, 1)[None]
+    count = players_of(x, 40, "superpixels").count
+    assert count == pytest.approx(40, rel=0.15)
+    monkeypatch.setattr(_players, "TRIES", 1)
+    assert abs(players_of(x, 40, "superpixels").count - 40) > abs(count - 40)
 
 
 @pytest.mark.parametrize(("height", "width", "number"), [(8, 8, 16), (5, 9, 7), (3, 3, 9), (4, 1, 3)])

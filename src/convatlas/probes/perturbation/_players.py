@@ -15,6 +15,9 @@ from convatlas.probes.subject import Subject
 REGIONS = ("superpixels", "grid")
 """Kinds of regions."""
 
+TRIES = 3
+"""Times that SLIC is asked, to come closer to the number of regions."""
+
 COMPACTNESS = 10.0
 """How much superpixels weigh distance against colour, on the scale of CIELAB."""
 
@@ -67,10 +70,15 @@ def _superpixels(x: Tensor, number: int) -> np.ndarray[tuple[int, int], np.dtype
     image = x[0].detach().cpu().float().numpy().transpose(1, 2, 0)
     low, high = float(image.min()), float(image.max())
     image = (image - low) / (high - low) if high > low else np.zeros_like(image)
-    labels: np.ndarray[tuple[int, int], np.dtype[np.int64]] = slic(
-        image, number, COMPACTNESS, sigma=1, start_label=0, channel_axis=-1
-    )
-    return labels
+    asked, tries = number, []
+    for _ in range(TRIES):
+        labels = slic(image, asked, COMPACTNESS, sigma=1, start_label=0, channel_axis=-1)
+        count = len(np.unique(labels))
+        tries.append((abs(count - number), len(tries), labels))
+        # SLIC drops small regions, so that it has to be asked for more than are wanted.
+        asked = min(labels.size, max(1, round(asked * number / count)))
+    closest: np.ndarray[tuple[int, int], np.dtype[np.int64]] = min(tries, key=lambda each: each[:2])[2]
+    return closest
 
 
 def _grid(height: int, width: int, number: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:

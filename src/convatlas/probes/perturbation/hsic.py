@@ -1,4 +1,4 @@
-"""HSIC: how far the score depends, in whatever way, on whether a cell is seen."""
+"""HSIC: how far the score depends, in whatever way, on whether a cell is kept."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Hsic(Probe):
 
     Attributes:
         cells: Cells of the mask along each side; between their centres the mask goes linearly.
-        masks: How many masks are scored; each cell is seen with probability 1/2.
+        masks: How many masks are scored; each cell is kept with probability 1/2.
     """
 
     cells: int = 7
@@ -57,18 +57,18 @@ class Hsic(Probe):
         for start, stop, batch in subject.stream(self.masks, masked):
             scores[start:stop] = batch
             yield stop, self.masks, None
-        seen = grids.flatten(1).double()
-        yield 1, 1, [Finding(_criterion(seen, each).reshape(grids.shape[1:])) for each in scores.mT]
+        kept = grids.flatten(1).double()
+        yield 1, 1, [Finding(_criterion(kept, each).reshape(grids.shape[1:])) for each in scores.mT]
 
 
-def _criterion(seen: Tensor, scores: Tensor) -> Tensor:
-    """The criterion between scores (n,) and each column of `seen` (n, cells), of zeros and ones."""
+def _criterion(kept: Tensor, scores: Tensor) -> Tensor:
+    """The criterion between scores (n,) and each column of `kept` (n, cells), of zeros and ones."""
     few = scores[:ROWS]
     distances = (few[:, None] - few).abs()
     width = distances[distances > 0].median() if bool((distances > 0).any()) else distances.new_ones(())
     # H acts on the masks rather than on the kernel; agreement in a cell is m mᵀ + (1 − m)(1 − m)ᵀ.
-    centred = seen - seen.mean(0)
-    total = torch.zeros(seen.shape[1], dtype=torch.float64)
+    centred = kept - kept.mean(0)
+    total = torch.zeros(kept.shape[1], dtype=torch.float64)
     for start in range(0, len(scores), ROWS):
         kernel = (-((scores[start : start + ROWS, None] - scores) / width).square() / 2).exp()
         total += 2 * (centred[start : start + ROWS] * (kernel @ centred)).sum(0)

@@ -167,8 +167,8 @@ def _by_kernel(subject: Subject, players: Players, budget: int) -> Values:
     generator = subject.generator()
     sizes = torch.tensor([1 / (s * (n - s)) for s in range(1, n)], dtype=torch.float64)
     drawn = 1 + torch.multinomial(sizes, pairs, replacement=True, generator=generator)
-    some = torch.rand(pairs, n, generator=generator).argsort(1).argsort(1) < drawn[:, None]
-    members = torch.stack([some, ~some], 1).flatten(0, 1)
+    halves = torch.rand(pairs, n, generator=generator).argsort(1).argsort(1) < drawn[:, None]
+    members = torch.stack([halves, ~halves], 1).flatten(0, 1)
     ends = subject.background_scores, subject.own_scores
     scores = torch.zeros(len(members), len(subject.targets), dtype=torch.float64)
     for start, stop, batch in subject.stream(
