@@ -12,6 +12,8 @@ from torch import Tensor
 from convatlas.probes.checks import check_choice, check_whole
 from convatlas.probes.subject import Subject
 
+Labels = np.ndarray[tuple[int, int], np.dtype[np.int64]]
+
 REGIONS = ("superpixels", "grid")
 """Kinds of regions."""
 
@@ -63,25 +65,25 @@ def players_of(x: Tensor, number: int, regions: str) -> Players:
     return Players(torch.from_numpy(dense.reshape(height, width)).to(x.device), int(dense.max()) + 1)
 
 
-def _superpixels(x: Tensor, number: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+def _superpixels(x: Tensor, number: int) -> Labels:
     from skimage.segmentation import slic
 
     # In float32 whatever the precision, so that the regions are the same.
     image = x[0].detach().cpu().float().numpy().transpose(1, 2, 0)
     low, high = float(image.min()), float(image.max())
     image = (image - low) / (high - low) if high > low else np.zeros_like(image)
-    asked, tries = number, []
+    asked = number
+    tries: list[tuple[int, int, Labels]] = []
     for _ in range(TRIES):
         labels = slic(image, asked, COMPACTNESS, sigma=1, start_label=0, channel_axis=-1)
         count = len(np.unique(labels))
         tries.append((abs(count - number), len(tries), labels))
         # SLIC drops small regions, so that it has to be asked for more than are wanted.
         asked = min(labels.size, max(1, round(asked * number / count)))
-    closest: np.ndarray[tuple[int, int], np.dtype[np.int64]] = min(tries, key=lambda each: each[:2])[2]
-    return closest
+    return min(tries, key=lambda each: each[:2])[2]
 
 
-def _grid(height: int, width: int, number: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+def _grid(height: int, width: int, number: int) -> Labels:
     rows = min(height, max(1, round(math.sqrt(number * height / width))))
     columns = min(width, max(1, round(number / rows)))
     row, column = np.arange(height) * rows // height, np.arange(width) * columns // width
