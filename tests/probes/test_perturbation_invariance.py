@@ -226,7 +226,7 @@ def test_progress_goes_forward_to_the_end(net: nn.Module, x: Tensor, probe: Prob
     from convatlas.probes.subject import Subject
     from convatlas.probes.targets import targets_of
 
-    asked = Subject(net, x, targets_of(2, net, net(x)), torch.zeros_like(x))
+    asked = Subject(net, x, targets_of(2, net, net(x), (12, 14)), torch.zeros_like(x))
     seen: Iterator[tuple[int, int, object]] = probe.attribute(asked)
     steps = [(done, total) for done, total, findings in seen if findings is None]
     assert [done for done, _ in steps] == sorted(done for done, _ in steps)
