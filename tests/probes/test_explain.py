@@ -1,0 +1,203 @@
+"""The verb: targets, layers, backgrounds, records, files, pictures, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+from torch import Tensor, nn
+
+import convatlas as ca
+from convatlas.probes import Attribution, Contrast, Logit, Probability
+from convatlas.probes.coverage import coverage
+from convatlas.probes.picture import overlay, sheet
+from convatlas.probes.registry import all_probes
+from convatlas.probes.report import write
+from tests.probes.nets import Functional, ThroughNumpy
+
+X = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def small() -> nn.Module:
+    torch.manual_seed(0)
+    return Functional().eval()
+
+
+@pytest.fixture(scope="module")
+def cat() -> Attribution:
+    result = ca.explain("efficientnet_lite0", data.chelsea(), "grad_cam")
+    assert isinstance(result, Attribution)
+    return result
+
+
+def test_the_map_lies_on_the_photo(cat: Attribution) -> None:
+    assert cat.target == "output of tiger cat"
+    assert cat.layer == "conv_head"
+    assert cat.values.shape == (7, 7)
+    photo = cat.on_photo()
+    assert photo.shape == (300, 451)
+    # The net sees a centre crop of 224/256 of the shorter side.
+    visible = ~np.isnan(photo)
+    assert (visible.any(1).sum(), visible.any(0).sum()) == (262, 262)
+    assert visible[150, 225]
+    assert cat.derivative is not None
+    assert cat.derivative < 1e-5
+
+
+def test_a_map_is_placed_by_the_receptive_field_of_its_layer(cat: Attribution) -> None:
+    # SAME padding of even sides pads one pixel less at the top: centres lie half a pixel before 16 + 16.
+    assert (cat.grid[0].start, cat.grid[0].stride) == (31.5, 32.0)
+    native = cat.on_input(native=True)
+    assert np.unique(native).size == 49
+
+
+def test_what_the_net_does_not_look_at_stays_grey(cat: Attribution) -> None:
+    pixels = overlay(cat)
+    assert pixels.shape == (300, 451, 3)
+    assert (np.ptp(pixels[:, :50].astype(int), axis=2) == 0).all()
+    assert (np.ptp(pixels[150, 225:300].astype(int), axis=1) > 0).any()
+
+
+def test_saved_and_loaded(cat: Attribution, tmp_path) -> None:
+    again = Attribution.load(cat.save(tmp_path / "cat.npz"))
+    assert again == cat
+    assert np.array_equal(again.values, cat.values)
+    assert np.array_equal(again.on_photo(), cat.on_photo(), equal_nan=True)
+    assert json.loads(cat.to_json())["target"] == cat.target
+    damaged = tmp_path / "damaged.npz"
+    damaged.write_bytes((tmp_path / "cat.npz").read_bytes()[:-100])
+    for path in (damaged, tmp_path / "none.npz"):
+        with pytest.raises(ca.ConvAtlasError):
+            Attribution.load(path)
+    with pytest.raises(ca.ConvAtlasError, match=r"\.npz"):
+        cat.save(tmp_path / "cat.txt")
+
+
+def test_reports_and_pictures(cat: Attribution, tmp_path) -> None:
+    page = write([cat], tmp_path / "cat.html").read_text("utf-8")
+    assert "Grad-CAM" in page
+    assert "data:image/png" in page
+    assert "http" not in page.replace("https://", "")
+    assert write([cat, cat], tmp_path / "cats.png").read_bytes().startswith(b"\x89PNG")
+    assert sheet([cat, cat]).width > cat.picture().width
+    with pytest.raises(ca.ConvAtlasError, match=r"\.html"):
+        write([cat], tmp_path / "cat.gif")
+
+
+def test_targets() -> None:
+    net = small()
+    with torch.no_grad():
+        scores = net(X[None])[0].double()
+    top = int(scores.argmax())
+    expected = {
+        None: scores[top],
+        "top": scores[top],
+        3: scores[3],
+        "3": scores[3],
+        "probability:3": scores.softmax(0)[3],
+        "contrast:3/1": scores[3] - scores[1],
+        "contrast:3": scores[3] - scores[[0, 1, 2, 4]].logsumexp(0),
+    }
+    for target, score in expected.items():
+        assert ca.explain(net, X, "sobel", target).score == pytest.approx(float(score), abs=1e-6), target
+    objects = [Logit(3), Probability(3), Contrast(3, (1,)), lambda output: output[:, 3] ** 2]
+    results = ca.explain(net, X, "sobel", objects)
+    assert [result.score for result in results] == pytest.approx(
+        [float(each) for each in (scores[3], scores.softmax(0)[3], scores[3] - scores[1], scores[3] ** 2)], abs=1e-6
+    )
+
+
+def test_several_probes_and_targets_share_perturbations() -> None:
+    results = ca.explain(small(), X, ["occlusion", "sobel"], [0, 1, 2])
+    assert [[result.target for result in group] for group in results] == [[f"output of {k}" for k in range(3)]] * 2
+    assert results[0][0].forwards == ca.explain(small(), X, "occlusion", 0).forwards
+
+
+def test_backgrounds_are_named_in_pixels() -> None:
+    net = ca.load("efficientnet_lite0")
+    black = net.preprocess(np.zeros((300, 451, 3), np.uint8))
+    for background, score in {"black": black, "mean": None, "blur": None, "noise": None}.items():
+        result = ca.explain(net, data.chelsea(), "deep_lift", background=background)
+        assert result.residual <= 1e-5
+        if score is not None:
+            with torch.no_grad():
+                assert result.background_score == pytest.approx(float(net(score[None])[0, result.index]), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"target": 5}, "classes 0 to 4"),
+        ({"target": -1}, "classes 0 to 4"),
+        ({"target": "cat"}, "no names"),
+        ({"target": []}, "no target"),
+        ({"target": lambda output: output}, "one score for each photo"),
+        ({"target": "contrast:1/1"}, "against itself"),
+        ({"probe": "gradcam"}, "grad_cam"),
+        ({"probe": 3}, "settings object"),
+        ({"probe": []}, "no probe"),
+        ({"layer": "secnd"}, "second"),
+        ({"layer": "head"}, "does not output maps"),
+        ({"layer": 99}, "numbers from 1"),
+        ({"background": "blak"}, "black"),
+        ({"background": torch.zeros(3, 2, 2)}, "shape"),
+        ({"precision": "int8"}, "int8"),
+        ({"precision": "float16"}, "float32"),
+        ({"device": "tpu"}, "device"),
+        ({"engine": "eagr"}, "engine"),
+        ({"image": torch.full((3, 16, 16), float("nan"))}, "not finite"),
+        ({"image": torch.zeros(16, 16)}, r"\(C, h, w\)"),
+        ({"image": "photo.jpg"}, "no preprocessing"),
+    ],
+)
+def test_refused_in_one_line(options, text) -> None:
+    arguments = {"image": X, "probe": "grad_cam"} | options
+    with pytest.raises(ca.ConvAtlasError, match=text) as error:
+        ca.explain(small(), **arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_a_net_that_returns_a_dictionary_needs_a_target() -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = small()
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"out": self.net(x)}
+
+    with pytest.raises(ca.ConvAtlasError, match="pass target="):
+        ca.explain(Both().eval(), X)
+    result = ca.explain(Both().eval(), X, "grad_cam", lambda output: output["out"][:, 2])
+    assert np.allclose(result.values, ca.explain(small(), X, "grad_cam", 2).values)
+
+
+def test_black_box_probes_explain_what_gradients_cannot() -> None:
+    torch.manual_seed(0)
+    net = ThroughNumpy().eval()
+    assert ca.explain(net, X, "occlusion", 1).values.any()
+    with pytest.raises(ca.ConvAtlasError, match="occlusion"):
+        ca.explain(net, X, "saliency", 1)
+
+
+def test_a_blank_map_is_announced() -> None:
+    result = ca.explain(small(), X, "saliency", lambda output: output[:, 0] * 0)
+    assert "blank" in result.notes[0]
+
+
+def test_coverage() -> None:
+    rows = {row.probe: row.reason for row in coverage(ca.build("lenet5"), (1, 32, 32), "lenet5")}
+    assert set(rows) == set(all_probes())
+    assert rows["grad_cam"] == rows["lrp"] == rows["occlusion"] == ""
+    assert "no ReLU" in rows["guided_backprop"]
+
+    class Sorted(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.flatten(1).sort(1).values
+
+    rows = {row.probe: row.reason for row in coverage(Sorted(), (3, 8, 8), "sorted")}
+    assert rows["lrp"] == "no rule for sort"
+    assert rows["saliency"] == ""
