@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import convatlas as ca
 from convatlas.probes import Attribution, Contrast, Logit, Probability
 from convatlas.probes.coverage import coverage
+from convatlas.probes.perturbation.occlusion import Occlusion
 from convatlas.probes.picture import overlay, sheet
 from convatlas.probes.registry import all_probes
 from convatlas.probes.report import write
@@ -201,3 +202,13 @@ def test_coverage() -> None:
     rows = {row.probe: row.reason for row in coverage(Sorted(), (3, 8, 8), "sorted")}
     assert rows["lrp"] == "no rule for sort"
     assert rows["saliency"] == ""
+
+
+def test_an_engine_computes_the_scores_of_black_box_probes() -> None:
+    net = ca.load("efficientnet_lite0")
+    photo = data.chelsea()[60:-60, 100:-100]
+    settings = Occlusion(window=112, stride=112)
+    eager, fast = (ca.explain(net, photo, [settings, "saliency"], engine=engine) for engine in ("eager", "onnxruntime"))
+    assert [each.engine.split()[0] for each in (*eager, *fast)] == ["eager", "eager", "onnxruntime", "eager"]
+    assert np.allclose(eager[0].values, fast[0].values, atol=1e-3)
+    assert eager[0].forwards == fast[0].forwards == 5

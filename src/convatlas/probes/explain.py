@@ -14,6 +14,7 @@ from convatlas.base.devices import device_of
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.untouched import evaluating, same_random_state
 from convatlas.base.verbs import Steps, verb
+from convatlas.engines.cached import cached_net
 from convatlas.engines.session import Session
 from convatlas.images.decoding import Source, read
 from convatlas.images.view import View
@@ -25,7 +26,7 @@ from convatlas.probes.probe import Finding, Probe, settings
 from convatlas.probes.registry import as_probe
 from convatlas.probes.subject import MEMORY, Subject
 from convatlas.probes.targets import targets_of
-from convatlas.weights.resolve import resolve
+from convatlas.weights.resolve import NamedNet, find_net, resolve
 
 Image = Source | Tensor
 
@@ -65,7 +66,8 @@ def explain(
         concepts: Photos of each concept by its name, for the probes that compare with concepts.
         weights: Weights of a net by its name, as in `load`; "none" for random ones.
         seed: Seed of everything random.
-        engine: Engine that computes the scores of black-box probes, as in `accelerate`; by default eager mode.
+        engine: Engine that computes the scores of black-box probes, as in `accelerate`; by default one for which these
+            weights were exported before, else eager mode.
         precision: "float32", "float64" (eager mode), or "bfloat16" (engines only; `agreement` is measured).
         device: "auto", "cpu", "cuda" or "mps".
         memory: Bytes that perturbed inputs may take at a time.
@@ -82,8 +84,9 @@ def explain(
     probes = [as_probe(each) for each in probe] if isinstance(probe, list) else [as_probe(probe)]
     if not probes:
         raise ConvAtlasError("no probe is given")
-    module = resolve(net, weights)
-    session, agreement = _session(module, engine, precision)
+    named = find_net(net, weights)
+    module = resolve(named or net, None if named else weights)
+    session, engine, agreement = _session(module, named, engine, precision, device)
     place = device_of("cpu" if session is not None else device)
     with evaluating(module), same_random_state():
         x, pixels = _input(module, image)
@@ -98,7 +101,8 @@ def explain(
         }
         results: list[Any] = []
         for number, each in enumerate(probes):
-            subject = Subject(module, x, targets, empty, layer, photos, seed, session, memory)
+            black_box = session if each.needs == "scores" else None
+            subject = Subject(module, x, targets, empty, layer, photos, seed, black_box, memory)
             subject.check_finite()
             subject.forwards = 0
             findings: Any = None
@@ -116,20 +120,24 @@ def explain(
     yield 1000 * len(probes), 1000 * len(probes), results if isinstance(probe, list) else results[0]
 
 
-def _session(module: nn.Module, engine: str | None, precision: str) -> tuple[Session | None, float | None]:
-    """The engine that computes scores, None for eager mode; and its measured agreement with float32."""
+def _session(
+    module: nn.Module, named: NamedNet | None, engine: str | None, precision: str, device: str
+) -> tuple[Session | None, str, float | None]:
+    """Return the engine that computes scores (None: eager mode), its name, and its measured agreement with float32."""
     if precision not in PRECISIONS:
         if precision == "int8":
             raise ConvAtlasError("maps are not computed in int8, whose steps are larger than what probes compare")
         raise ConvAtlasError(f"a precision is {', '.join(PRECISIONS)}; got {precision!r:.40}")
     if engine in (None, "eager") and precision != "bfloat16":
-        return None, None
+        known = named is not None and engine is None and precision == "float32" and device in ("auto", "cpu")
+        cached = cached_net(named) if known and named is not None else None
+        return (None, "eager", None) if cached is None else (cached.session, "one of the store", None)
     if precision == "float64":
         raise ConvAtlasError("float64 is computed in eager mode: leave out engine=")
     from convatlas.engines.accelerate import accelerate
 
     fast = accelerate(module, engine or "auto", precision, batch=16)
-    return fast.session, fast.record.top1 if precision == "bfloat16" else None
+    return fast.session, str(fast.record.options), fast.record.top1 if precision == "bfloat16" else None
 
 
 def _input(module: nn.Module, image: Image) -> tuple[Tensor, NDArray[np.uint8] | None]:
@@ -181,7 +189,7 @@ def _attribution(
     number: int,
     pixels: NDArray[np.uint8] | None,
     background: object,
-    engine: str | None,
+    engine: str,
     precision: str,
     agreement: float | None,
 ) -> Attribution:
@@ -226,7 +234,7 @@ def _attribution(
         standard_error=None if finding.standard_error is None else finding.standard_error.detach().cpu().numpy(),
         coverage=finding.coverage,
         derivative=None if certificate is None else certificate.difference,
-        engine=engine or "eager",
+        engine=engine if subject.session is not None else "eager",
         precision=precision,
         agreement=agreement,
         notes=notes,
