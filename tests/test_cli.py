@@ -153,7 +153,7 @@ def test_the_program_itself(tmp_path):
     bad.write_bytes(b"x")
     (tmp_path / "good.png").write_bytes(sample("coffee").read_bytes())
     done = program("classify", str(tmp_path), "--top", "1", "--csv")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "espresso" in done.stdout
     assert done.stderr.count("\n") == 1
     assert "bad.png" in done.stderr

@@ -149,8 +149,7 @@ def test_words_that_the_program_lacks(inside: Inside, words: list[str], told: st
     assert (status, output) == (2, "")
     assert told in said
     assert said.startswith("convatlas: ")
-    # The parser does not say in which command a value is missing.
-    command = "" if words in (["bogus"], ["measure", "--size"]) else f" {words[0]}"
+    command = "" if words == ["bogus"] else f" {words[0]}"
     assert said.endswith(f"; see convatlas{command} --help\n")
     assert said.count("\n") == 1
 

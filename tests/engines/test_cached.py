@@ -35,7 +35,7 @@ def cached() -> Path:
 CLASSIFY = """
 import sys
 sys.argv = ["convatlas", "classify", *{words!r}]
-from convatlas.cli import main
+from convatlas.cli.entry import main
 try:
     main()
 finally:

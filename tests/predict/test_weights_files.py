@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, WeightsError
 from convatlas.bulk.job import Job
-from convatlas.cli import app
+from convatlas.cli.app import app
 from convatlas.weights.weights_file import WeightsFile, read_labels, weights_file
 
 NET, OFF, ON = "googlenet_bn", "torchvision/transform_input=False", "torchvision"

@@ -271,7 +271,7 @@ LISTS: dict[str, tuple[Any, str]] = {
     "a path upwards": (np.array([b"../conv2d"]), r"has no group \.\./conv2d"),
     "a path to nowhere": (np.array([b"conv2d//x"]), "has no group conv2d//x"),
     "no name": (np.array([b"conv2d", b""]), "has no group"),
-    "a name that would be obeyed": (np.array([b"\x1b[31m\nred"]), r"has no group \?\[31m red$"),
+    "a name that would be obeyed": (np.array([b"\x1b[31m\nred"]), r"has no group \\u001b\[31m\\nred$"),
     "no text": (np.array([b"\xff\xfe"]), "is damaged"),
     "a name without end": (np.array([b"conv2d", b"x" * 2**22], object), "has names that are too long"),
     "one layer twice": (

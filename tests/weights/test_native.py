@@ -209,10 +209,10 @@ def test_weights_of_another_net_under_a_true_description(home: Path) -> None:
         metadata = file.metadata()
     tensors["\x1b[31mred\n"] = torch.zeros(1)
     save_file(tensors, home / "bad.safetensors", metadata)
-    with pytest.raises(WeightsError, match=r"they have \?\[31mred, which the net lacks"):
+    with pytest.raises(WeightsError, match=r"they have \\u001b\[31mred, which the net lacks"):
         ca.load(home / "bad.safetensors")
     # The same with channels to adapt: nothing is looked up that is not there.
-    with pytest.raises(WeightsError, match=r"they have \?\[31mred, which the net lacks"):
+    with pytest.raises(WeightsError, match=r"they have \\u001b\[31mred, which the net lacks"):
         ca.load(home / "bad.safetensors", channels=4)
 
 

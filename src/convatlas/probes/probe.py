@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.terminal.brief import Brief
 
 if TYPE_CHECKING:
     from convatlas.probes.subject import Subject
@@ -46,7 +47,7 @@ Findings = Iterator[tuple[int, int, list[Finding] | None]]
 
 
 @dataclass(frozen=True)
-class Probe:
+class Probe(Brief):
     """A probe and its settings; the fields of a subclass are the settings.
 
     Attributes:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError, unknown
+from convatlas.base.terminal.brief import Brief
 from convatlas.engines.probabilities import probability_map_of
 from convatlas.images.view import View
 from convatlas.nets.net import Net
@@ -17,7 +18,7 @@ from convatlas.probes.detector._boxes import Box, DetectedBox, decoder_of, find_
 
 
 @dataclass(frozen=True)
-class Target:
+class Target(Brief):
     """A function of a net's output with a name: the score that is explained.
 
     Attributes:
@@ -37,21 +38,21 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Logit:
+class Logit(Brief):
     """The net's output for a class, as it is. `label` is a number, a name, or None for the most probable class."""
 
     label: int | str | None = None
 
 
 @dataclass(frozen=True)
-class Probability:
+class Probability(Brief):
     """The probability of a class, by the map that the net's card names."""
 
     label: int | str | None = None
 
 
 @dataclass(frozen=True)
-class Contrast:
+class Contrast(Brief):
     """The output for a class against others.
 
     It is y_c − Σ_d y_d / n for n chosen classes d (Zhang et al. 2025, Finer-CAM), or y_c − log Σ_d exp(y_d) over all
