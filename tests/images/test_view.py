@@ -140,6 +140,16 @@ def test_inputs_become_pixels_again(pixels: str) -> None:
         preprocessing.to_pixels(np.zeros((2, 20, 20), np.float32))
 
 
+def test_an_inverted_digit_is_shown_as_the_net_saw_it() -> None:
+    """What a map is laid over are the pixels that the net read; the photo's own are on disk."""
+    photo = np.full((20, 20, 3), 230, np.uint8)
+    photo[5:15, 8:12] = 20
+    preprocessing = Preprocessing((20, 20), "squash", 20, "bilinear", *PIXELS["lenet"])
+    shown = preprocessing.to_pixels(preprocessing(photo))
+    assert np.array_equal(shown, 255 - photo)
+    assert np.array_equal(shown[:, :, :1], preprocessing.pixels(photo))
+
+
 def test_a_letterbox_becomes_pixels_again() -> None:
     photo = np.random.default_rng(0).integers(0, 256, (10, 20, 3), np.uint8)
     preprocessing = DarknetPreprocessing((20, 20))

@@ -60,7 +60,7 @@ class Card(Brief):
         name: Name in lower case with underscores: "efficientnetv2_b0".
         published_name: Name as its authors or the review spell it: "EfficientNetV2B0".
         family: Name of its data file, and of the module in `nets/families`.
-        year: Year of first publication.
+        year: Year in which the net was first published; of the perceptrons, that of the paper with their figures.
         paper: Paper that introduced it.
         new: New ideas it introduced, in a few words.
         input: Height, width and channels of the default input.
@@ -85,6 +85,7 @@ class Card(Brief):
         aliases: Other names of the net.
         weight_names: Scheme of the weights' names in the file whose size was printed: "plain" (layer/weight) or
             "scoped" (several scopes around each layer).
+        idea: Year in which the idea was published, if the net itself came later.
         classes: Number of classes, if it differs from `outputs`.
         note: Caveats, such as disputed claims or reconstructed parts; empty for most nets.
     """
@@ -102,8 +103,14 @@ class Card(Brief):
     figures: Mapping[str, Figure] = field(hash=False)
     aliases: tuple[str, ...] = ()
     weight_names: str = "plain"
+    idea: int | None = None
     classes: int | None = None
     note: str = ""
+
+    @property
+    def dated(self) -> str:
+        """The year, and that of an older idea: "1998 (idea 1958)"."""
+        return f"{self.year} (idea {self.idea})" if self.idea else str(self.year)
 
     @property
     def lineages(self) -> tuple[str, ...]:

@@ -17,7 +17,8 @@ class Series:
     Attributes:
         nets: Names of the nets, in the order of the review.
         name: Published name of the first.
-        year: Year of first publication.
+        year: Year on their cards, of the first if they differ.
+        idea: Year of an older idea behind them, if there is one.
         new: New ideas it introduced.
         parents: First nets of the series it builds on; the first of these is its parent in the tree.
         takes: Ideas it took from its parents.
@@ -30,7 +31,18 @@ class Series:
     new: str
     parents: tuple[str, ...]
     takes: str
+    idea: int | None = None
     depth: int = 0
+
+    @property
+    def began(self) -> int:
+        """Year of the idea: its place in time."""
+        return self.idea or self.year
+
+    @property
+    def dated(self) -> str:
+        """The year as cards say it."""
+        return cards()[self.nets[0]].dated
 
     @property
     def title(self) -> str:
@@ -42,15 +54,15 @@ class Series:
 def entries() -> dict[str, dict[str, Any]]:
     """Return the entries `descent` of the families' data files, by a net of the series they describe.
 
-    An entry has `from`, the nets that the series builds on (the first is its parent in the tree), `takes`, the ideas it
-    took from them, and `year` if that is not the year of the paper on the card.
+    An entry has `from`, the nets that the series builds on (the first is its parent in the tree), and `takes`, the ideas
+    it took from them. Years stand on the cards alone.
     """
     tables = (read(family)["nets"] for family in families())
     return {name: net["descent"] for table in tables for name, net in table.items() if "descent" in net}
 
 
 def descent() -> list[Series]:
-    """Return all series in tree order: each after its parent, siblings by year."""
+    """Return all series in tree order: each after its parent, siblings by the year of their idea."""
     series: dict[tuple[str, str], list[Card]] = {}
     for card in cards().values():
         series.setdefault((card.family, card.new), []).append(card)
@@ -69,16 +81,17 @@ def _series(
     return Series(
         nets=tuple(card.name for card in group),
         name=group[0].published_name,
-        year=entry.get("year", min(card.year for card in group)),
+        year=min(card.year for card in group),
         new=group[0].new,
         parents=tuple(name for name in parents if name != group[0].name),
         takes=entry.get("takes", ""),
+        idea=group[0].idea,
     )
 
 
 def _walk(all_series: Sequence[Series], parent: str, depth: int) -> Iterator[Series]:
     children = [series for series in all_series if (series.parents or ("",))[0] == parent]
-    for series in sorted(children, key=lambda series: (series.year, series.name)):
+    for series in sorted(children, key=lambda series: (series.began, series.name)):
         yield replace(series, depth=depth)
         yield from _walk(all_series, series.nets[0], depth + 1)
 
@@ -95,5 +108,5 @@ def tree() -> str:
             branches += ("└─ " if is_last else "├─ ") if level == series.depth else ("   " if is_last else "│  ")
         others = ", ".join(names[name] for name in series.parents[1:])
         suffix = f" (also from {others})" if others else ""
-        lines.append(f"{branches}{series.year} {series.title}: {series.new}{suffix}")
+        lines.append(f"{branches}{series.dated} {series.title}: {series.new}{suffix}")
     return "\n".join(lines)

@@ -29,7 +29,7 @@ def list_nets(
 
     Args:
         family: Family, such as "resnet".
-        year: Year of first publication, or the first and last of a range.
+        year: Year on the card, or the first and last of a range.
         max_parameters: Largest number of parameters, as a count (25e6) or as printed ("25M").
         min_top1: Lowest top-1 accuracy, in percent (80) or as printed ("80%").
         lineage: Publisher of weights, such as "lite".

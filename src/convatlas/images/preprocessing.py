@@ -167,8 +167,9 @@ class Preprocessing(Brief):
     def to_pixels(self, x: NDArray[Any]) -> NDArray[np.uint8]:
         """Turn an input (C, h, w) of the net back into pixels to look at, (h, w, 3), uint8, RGB.
 
-        For an input that this preprocessing made, they are those of `pixels`, grey repeated three times. Values of
-        other inputs are rounded and clipped to 0..255.
+        For an input that this preprocessing made, they are those of `pixels`, grey repeated three times: the pixels
+        that the net saw, so light ink on dark paper where a photo was inverted. Values of other inputs are rounded and
+        clipped to 0..255.
 
         Raises:
             ImageError: `x` has another number of channels.

@@ -31,7 +31,7 @@ ASIDE, STEM = 16.0, 8.0
 def family_tree() -> Picture:
     """Draw the series of `descent()`."""
     lines = descent()
-    years = sorted({line.year for line in lines})
+    years = sorted({line.began for line in lines})
     columns = {year: MARGIN + STEP * at for at, year in enumerate(years)}
     names = {line.nets[0]: line.name for line in lines}
     back: list[Shape] = []
@@ -41,8 +41,9 @@ def family_tree() -> Picture:
     for line in lines:
         before = places.get(line.parents[0]) if line.parents else None
         # All that builds on a net stands right of the line that leaves it, so that the line passes behind none of it.
-        x = max(columns[line.year], before[0] + ASIDE) if before else columns[line.year]
-        wide = text_width(line.title, SIZE, True) + 16
+        x = max(columns[line.began], before[0] + ASIDE) if before else columns[line.began]
+        label = f"{line.title}, {line.dated}" if line.idea else line.title
+        wide = text_width(label, SIZE, True) + 16
         notes = wrapped(line.new, NOTES, SMALL)
         also = [names[parent] for parent in line.parents[1:]]
         notes += [f"also from {', '.join(also)}"] if also else []
@@ -52,10 +53,10 @@ def family_tree() -> Picture:
         if before:
             stem = before[0] + STEM
             back.append(Line(((stem, before[1] + 11), (stem, middle), (x, middle)), GREY, 1.2, arrow=True))
-        title = f"{', '.join(line.nets)} ({line.year}): {line.new}. Takes: {line.takes or 'nothing said'}"
+        title = f"{', '.join(line.nets)} ({line.dated}): {line.new}. Takes: {line.takes or 'nothing said'}"
         shapes: list[Shape] = [
-            Box(x, middle - 11, wide, 22, FILLS[_era(line.year)], INK, 4),
-            Text(x + 8, middle + 4, line.title, SIZE, True),
+            Box(x, middle - 11, wide, 22, FILLS[_era(line.began)], INK, 4),
+            Text(x + 8, middle + 4, label, SIZE, True),
         ]
         begin = middle - 6 * (len(notes) - 1) + 3
         shapes += [Text(x + wide + 8, begin + 12 * at, text, SMALL, fill=GREY) for at, text in enumerate(notes)]
@@ -70,7 +71,7 @@ def family_tree() -> Picture:
         Text(MARGIN, 60, _count(lines), SIZE, fill=GREY),
     ]
     heading += _legend()
-    description = ". ".join(f"{line.year} {line.title}: {line.new}" for line in lines)
+    description = ". ".join(f"{line.title} ({line.dated}): {line.new}" for line in lines)
     shapes_all = (Box(0, 0, right, y + MARGIN, PAPER), *back, *heading, *front)
     return Picture(right, y + MARGIN, shapes_all, "The family tree of the atlas", description)
 
@@ -94,5 +95,5 @@ def _legend() -> list[Shape]:
 def _count(lines: Sequence[object]) -> str:
     return (
         f"{len(lines)} series; an arrow runs from the one that a paper names first, others are named beside it; "
-        "of one year, the later stands a little to the right"
+        "of one year, the later stands a little to the right; an idea older than its net stands at its own year"
     )

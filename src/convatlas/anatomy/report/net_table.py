@@ -88,12 +88,17 @@ def net_table(
         known = [row for row in rows if row[order] is not None]
         rows = [*sorted(known, key=lambda row: row[order], reverse=sort.startswith("-")), *blank]
     title = f"{len(rows)} nets; depth, parameters and MACs are measured"
+    ideas: dict[int, list[str]] = {}
+    for card in chosen:
+        if card.idea:
+            ideas.setdefault(card.idea, []).append(card.name)
+    notes = tuple(f"idea {year}: {', '.join(names)}" for year, names in sorted(ideas.items()))
     times = best_times()
     if not any(card.name in times for card in chosen):
-        return Table(COLUMNS, rows, title=title)
+        return Table(COLUMNS, rows, title=title, notes=notes)
     for row, card in zip(rows, (find_card(row["name"]) for row in rows), strict=True):
         row["time"] = times.get(card.name, {}).get(card.input[0])
-    return Table((*COLUMNS, TIME), rows, title=title, notes=("time: for one photo on this machine, by `bench`",))
+    return Table((*COLUMNS, TIME), rows, title=title, notes=(*notes, "time: for one photo on this machine, by `bench`"))
 
 
 def parse_years(text: str) -> int | tuple[int, int]:

@@ -50,7 +50,7 @@ class NetSummary(Record):
         paper = card.paper
         facts = [
             ("net", f"{card.published_name} ({card.name})"),
-            ("family, year", f"{card.family}, {card.year}"),
+            ("family, year", f"{card.family}, {card.dated}"),
             ("paper", f"{', '.join(paper.authors)}: {paper.title}. {paper.venue}. {paper.link}"),
             ("new", card.new),
             ("weights", ", ".join(card.lineages) or "none yet"),
