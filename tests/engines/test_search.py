@@ -13,8 +13,10 @@ import pytest
 import torch
 
 import convatlas as ca
+from convatlas.base.errors import ConvAtlasError
 from convatlas.base.store.kept import write_json
 from convatlas.engines.accelerated_net import Acceleration
+from convatlas.engines.backends.onnxruntime import OnnxRuntime
 from convatlas.engines.options import Options
 from convatlas.engines.search import stopwatch, trials
 from convatlas.engines.search.remembered import read_record
@@ -154,3 +156,35 @@ def test_the_record_is_read_as_it_was_written(net: Net, store: Path, monkeypatch
     other = tmp_path / "other.json"
     write_json(other, replace(record, wins=None, rivals=()).to_dict())
     assert read_record(other).rivals == ()
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Let ONNX Runtime run out of memory on batches of `size`; it is checked on two photos."""
+    right = OnnxRuntime.__call__
+
+    def call(session: OnnxRuntime, x: np.ndarray) -> np.ndarray:
+        if len(x) == size:
+            raise MemoryError("bad allocation")
+        return right(session, x)
+
+    monkeypatch.setattr(OnnxRuntime, "__call__", call)
+
+
+def test_an_engine_that_fails_while_it_is_timed_is_refused(net: Net, monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        failing(patch, 5)
+        record = ca.accelerate(net, batch=5).record
+        assert record.options.engine != "onnxruntime"
+        assert record.refused["onnxruntime float32"] == "it fails (MemoryError: bad allocation)"
+        assert not any(name.startswith("onnxruntime") for name in record.milliseconds)
+        with pytest.raises(ConvAtlasError, match=r"^it fails \(MemoryError: bad allocation\)$"):
+            ca.accelerate(net, "onnxruntime", batch=5)
+
+
+def test_a_choice_that_fails_at_the_next_start_is_searched_again(net: Net, monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        patched(patch, {"eager": [9.0], "onnxruntime": [6.0], "openvino": [7.0]})
+        first = ca.accelerate(net, batch=5).record
+        assert (first.options.engine, first.settled) == ("onnxruntime", False)
+    failing(monkeypatch, 5)
+    assert ca.accelerate(net, batch=5).record.options.engine != "onnxruntime"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
@@ -34,6 +34,19 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def locked_if_writable(path: Path) -> Iterator[bool]:
+    """Hold the lock of `path` as `locked` does, and tell whether it could be had: not in a store that is read-only."""
+    lock: BaseFileLock | None = None
+    with suppress(StoreError):
+        lock = _acquired(path, -1, unusable)
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            lock.release()
 
 
 @contextmanager

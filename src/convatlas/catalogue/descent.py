@@ -54,8 +54,8 @@ class Series:
 def entries() -> dict[str, dict[str, Any]]:
     """Return the entries `descent` of the families' data files, by a net of the series they describe.
 
-    An entry has `from`, the nets that the series builds on (the first is its parent in the tree), and `takes`, the ideas
-    it took from them. Years stand on the cards alone.
+    An entry has `from`, the nets that the series builds on (the first is its parent in the tree), and `takes`, the
+    ideas it took from them. Years stand on the cards alone.
     """
     tables = (read(family)["nets"] for family in families())
     return {name: net["descent"] for table in tables for name, net in table.items() if "descent" in net}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from torch import nn
 
-from convatlas.base.errors import StoreError
 from convatlas.base.files.leftovers import remove_leftovers
-from convatlas.base.locking import locked, unusable
+from convatlas.base.locking import locked, locked_if_writable, unusable
 from convatlas.base.machine import machine_key
+from convatlas.base.store.aside import aside
 from convatlas.base.store.kept import write_json
 from convatlas.catalogue.lineages import Weights
 from convatlas.engines import cached
@@ -22,6 +22,7 @@ from convatlas.engines.registry import check_request, packages, without_torch
 from convatlas.engines.sample_inputs import evaluation_copy, net_input
 from convatlas.engines.search.remembered import Remembered
 from convatlas.engines.search.search import Search
+from convatlas.engines.session import Session
 from convatlas.engines.store_folder import folder_of
 from convatlas.engines.workspace import Workspace
 from convatlas.images.decoding import Source
@@ -78,8 +79,8 @@ def accelerate(
         ConvAtlasError: The engine is not installed, does not have the precision, or cannot run the net; the text names
             a missing operation. "auto" chooses another engine instead, and `record.refused` says why. Or the net is
             random in evaluation mode, or takes several tensors.
-        StoreError: The store is read-only and has no earlier result, and more than eager mode in float32 is asked for;
-            "auto" then chooses that.
+        StoreError: An engine's files cannot be written. In a read-only store without an earlier result they are
+            temporary, and "auto" chooses eager mode.
     """
     check_request(engine, precision, batch)
     weights = weights_file(weights, convention)
@@ -98,7 +99,9 @@ def accelerate(
         # Tried without the lock first, so that a read-only store suffices.
         result = remembered.open(search.stopwatch.x)
         if result is None:
-            with locked(folder):
+            with locked_if_writable(folder) as writable:
+                if not writable:
+                    return AcceleratedNet(original, *_unremembered(search, engine, precision))
                 remove_leftovers(folder)
                 # Another process may have finished its search while this one waited for the lock.
                 result = remembered.open(search.stopwatch.x)
@@ -107,14 +110,18 @@ def accelerate(
                     write_json(file, result[1].to_dict())
     except OSError as error:
         raise unusable(folder, error) from None
-    except StoreError:
-        # Eager mode has no files.
-        if engine not in (AUTO, EAGER) or precision != "float32":
-            raise
-        result = search.fastest(EAGER, precision)
     if named is not None and named.published is not None and not any((size, input_shape)) and inputs is None:
         _index(named.published, folder, twin, taken.shape, result[1])
     return AcceleratedNet(original, *result)
+
+
+def _unremembered(search: Search, engine: str, precision: str) -> tuple[Session, Acceleration]:
+    """Open an engine without the store: its files are temporary; "auto" is eager mode, as a search cannot be kept."""
+    if engine in (AUTO, EAGER) and precision == "float32":
+        return search.fastest(EAGER, precision)
+    search.workspace.folder = aside(search.workspace.folder)
+    with locked(search.workspace.folder):
+        return search.fastest(engine, precision)
 
 
 def _index(weights: Weights, folder: Path, net: nn.Module, shape: tuple[int, ...], record: Acceleration) -> None:

@@ -14,10 +14,11 @@ from torch import nn
 
 from convatlas.base.devices import device_of
 from convatlas.base.errors import ConvAtlasError, ImageError
-from convatlas.base.locking import locked, unusable
+from convatlas.base.locking import locked_if_writable, unusable
 from convatlas.base.records import Record
 from convatlas.base.store.evaluations import add_evaluation
 from convatlas.base.store.kept import read_json, write_json
+from convatlas.base.store.progress import notify
 from convatlas.base.store.remote import home
 from convatlas.base.verbs import Steps, verb
 from convatlas.engines.session import Float32Array, Session
@@ -108,6 +109,7 @@ def evaluate(
 
     Finished shards are stored, so the same call continues after an interruption. If architecture and weights are
     exactly those that the lineage published, the result is stored too; `check` shows it beside the published figure.
+    In a read-only store nothing is kept, which a line on the error stream says.
 
     Args:
         net: A net's name, or a net that `load` returned or `train` trained; your own as `package.module:callable`.
@@ -126,7 +128,7 @@ def evaluate(
         ImageError: The folder holds no photo, or none that can be read.
         ConvAtlasError: The net has no such class as the data set, or is not a classifier.
         WeightsError: The net has no weights, or no class names.
-        StoreError: The store is not writable.
+        StoreError: A result cannot be written to the store.
     """
     place = device_of(device)
     trained = classifying_net(net, weights_file(weights, convention, labels), genes)
@@ -139,15 +141,17 @@ def evaluate(
     key = key_of(trained, source.name, photos, indices)
     folder = home() / "evaluated" / key
     ranks: list[int] = []
-    with locked(folder):
+    with locked_if_writable(folder) as writable:
         for start in range(0, len(photos), SHARD):
             shard = photos[start : start + SHARD]
-            ranks += _shard_ranks(session, used, trained, shard, indices, folder / f"{start:08}.json")
+            ranks += _shard_ranks(session, used, trained, shard, indices, folder / f"{start:08}.json", writable)
             if len(ranks) < len(photos):
                 yield len(ranks), len(photos), None
     result = _result(trained, key, source.name, str(Path(data).absolute()), photos, ranks, empty)
-    if result.published:
+    if result.published and writable:
         add_evaluation(result.net, result.to_dict())
+    elif not writable:
+        notify(f"the result is not kept: the store {home()} cannot be written; CONVATLAS_HOME says where it is")
     yield len(photos), len(photos), result
 
 
@@ -165,6 +169,7 @@ def _shard_ranks(
     photos: Sequence[LabelledPhoto],
     indices: Mapping[str, int],
     file: Path,
+    writable: bool,
 ) -> list[int]:
     """Rank of the true class of each photo, from 0; read from `file` if an earlier run wrote it."""
     with suppress(OSError, ValueError):
@@ -184,10 +189,11 @@ def _shard_ranks(
                 for (at, _), output in zip(batch, outputs, strict=True):
                     ranks[at] = _rank(output, indices[photos[at].label])
                 batch = []
-    try:
-        write_json(file, ranks)
-    except OSError as error:
-        raise unusable(file, error) from None
+    if writable:
+        try:
+            write_json(file, ranks)
+        except OSError as error:
+            raise unusable(file, error) from None
     return ranks
 
 

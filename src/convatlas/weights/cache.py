@@ -7,8 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from convatlas.base.errors import StoreError, WeightsError
-from convatlas.base.locking import locked, unusable
+from convatlas.base.errors import WeightsError
+from convatlas.base.locking import locked_if_writable, unusable
 from convatlas.base.store.kept import seal, sealed_hash
 from convatlas.catalogue.cards import Card
 from convatlas.catalogue.lineages import Weights
@@ -38,28 +38,20 @@ def load_converted(row: Weights, card: Card, *, again: bool = False) -> tuple[di
     path = local_path(row)
     if not again and (cached := _read(path, row, card)) is not None:
         return cached
-    if not _is_writable(path):
-        # A file that is on this machine is used all the same, converted each time.
-        return convert(row, card, origin(row.origin).file(row))
-    with locked(path):
+    with locked_if_writable(path) as writable:
         # Another process may have converted them while this one waited for the lock.
         if not again and (cached := _read(path, row, card)) is not None:
             return cached
         tensors, description = convert(row, card, origin(row.origin).file(row))
+        if not writable:
+            # A file that is on this machine is used all the same, converted each time.
+            return tensors, description
         try:
             native.write(tensors, description, path)
             seal(path)
         except OSError as error:
             raise unusable(path, error) from None
     return native.read(path)[0], description
-
-
-def _is_writable(path: Path) -> bool:
-    try:
-        with locked(path):
-            return True
-    except StoreError:
-        return False
 
 
 def convert(row: Weights, card: Card, file: Path) -> tuple[dict[str, Tensor], native.Description]:

@@ -17,6 +17,10 @@ _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 _HASH = re.compile(r"([0-9a-fA-F]{8,32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64})?")
 
 
+HOMELESS = Path(os.devnull).absolute() / "no home folder"
+"""Store of a user who has no home folder and did not set `CONVATLAS_HOME`; nothing can be there."""
+
+
 @dataclass(frozen=True)
 class Remote:
     """A published file.
@@ -52,13 +56,14 @@ def home() -> Path:
     """Return the folder of the store: `CONVATLAS_HOME`, or `convatlas` in the user's cache folder.
 
     Raises:
-        StoreError: The user has no home folder, or the name of the folder is not printable.
+        StoreError: The name of the folder is not printable.
     """
     chosen = os.environ.get("CONVATLAS_HOME")
     try:
         path = Path(chosen).expanduser().absolute() if chosen else _cache_folder() / "convatlas"
     except RuntimeError:
-        raise StoreError("the user has no home folder; set CONVATLAS_HOME to a folder for the store") from None
+        # Of a user without a home folder: a store that can be neither read nor written, which stops only what needs it.
+        return HOMELESS
     if not str(path).isprintable():
         raise StoreError(f"the store cannot be at {str(path)!r}; set CONVATLAS_HOME to a folder with a printable name")
     return path

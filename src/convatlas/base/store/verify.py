@@ -12,7 +12,7 @@ from typing import Any
 
 from convatlas.base import atomic
 from convatlas.base.errors import StoreError
-from convatlas.base.locking import locked
+from convatlas.base.locking import locked_if_writable
 from convatlas.base.store.kept import FRESH, state
 from convatlas.base.store.progress import notify
 from convatlas.base.store.remote import Remote, home
@@ -76,7 +76,10 @@ def _pin(remote: Remote, sha256: str, quiet: bool) -> str:
     path = home() / "pins.json"
     pins = _pins(path)
     if remote.url not in pins:
-        with locked(path):
+        with locked_if_writable(path) as writable:
+            if not writable:
+                # A file that is here is used all the same, on trust each time.
+                return sha256
             pins = _pins(path)
             if remote.url not in pins:
                 pins[remote.url] = sha256

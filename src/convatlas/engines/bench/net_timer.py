@@ -9,7 +9,8 @@ from statistics import median, quantiles
 from torch import nn
 
 from convatlas.anatomy.measure.measure import measure
-from convatlas.base.errors import ConvAtlasError
+from convatlas.base.errors import ConvAtlasError, first_line
+from convatlas.base.store.aside import in_use
 from convatlas.engines.accelerate import accelerate
 from convatlas.engines.accelerated_net import AcceleratedNet
 from convatlas.engines.bench.footprint import Footprint, measure_footprint
@@ -64,8 +65,11 @@ class NetTimer:
                     sessions[name, "float32"] = other
             except ConvAtlasError as error:
                 self.refused.append(str(error))
-        calls = rounds(sessions, x)
-        return [self.time(batch, key, calls[key], ours.get(key)) for key in sessions]
+        calls = rounds(sessions, x, failed=self._fail)
+        return [self.time(batch, key, times, ours.get(key)) for key, times in calls.items()]
+
+    def _fail(self, key: tuple[str, str], error: Exception) -> None:
+        self.refused.append(f"{self.name} in {key[0]}, {key[1]}: it fails ({first_line(error)})")
 
     def time(self, batch: int, key: tuple[str, str], calls: Sequence[float], fast: AcceleratedNet | None) -> Time:
         """Summarize the milliseconds of the calls of one engine or peer."""
@@ -97,7 +101,7 @@ class NetTimer:
         """Load time and memory in a process of its own; None after an error, which is added to `refused`."""
         net = self.name, self.weights, getattr(self.weights, "convention", None)
         try:
-            return measure_footprint(options, self.folder, net, self.input, batch)
+            return measure_footprint(options, in_use(self.folder), net, self.input, batch)
         except ConvAtlasError as error:
             self.refused.append(f"{self.name}: {error}")
             return None

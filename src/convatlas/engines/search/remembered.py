@@ -31,7 +31,7 @@ class Remembered:
         self.file, self.folder, self.reference = file, folder, reference
 
     def open(self, x: Float32Array) -> tuple[Session, Acceleration] | None:
-        """Session and record; None if there is no record, it does not open, or it deviates too much from eager mode.
+        """Session and record; None if there is no record, it does not open, fails, or deviates from eager mode.
 
         If the choice is not settled, since the machine may have been busy, it is timed on `x` against the next best.
         """
@@ -62,8 +62,11 @@ class Remembered:
 
     def _contest(
         self, session: Session, error: float, record: Acceleration, x: Float32Array
-    ) -> tuple[Session, Acceleration]:
-        """Time the chosen options against the next best, and keep the faster one; the record is written again."""
+    ) -> tuple[Session, Acceleration] | None:
+        """Time the chosen options against the next best, and keep the faster one; the record is written again.
+
+        None if the chosen ones fail; a rival that fails is left out.
+        """
         sessions, errors = {record.options: session}, {record.options: error}
         for rival in record.rivals:
             if (opened := self._checked(rival, record)) is not None:
@@ -71,6 +74,8 @@ class Remembered:
         stopwatch = Stopwatch(x, {options: record.milliseconds[str(options)] for options in sessions})
         if len(sessions) > 1:
             stopwatch.run(sessions, FEWEST, MOST, SECONDS)
+        if record.options in stopwatch.failures:
+            return None
         best, *others = stopwatch.ranked()
         wins = stopwatch.wins(best, others[0]) if others else None
         # It is settled if this start confirms it, or if it makes no difference.

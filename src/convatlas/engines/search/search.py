@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from torch import nn
 
@@ -64,7 +65,9 @@ class Search:
             raise ConvAtlasError(next(iter(self.trials.refused.values())))
         close = [options for options, time in times.items() if time < CLOSE * min(times.values())]
         if len(close) > 1:
-            self.stopwatch.run({options: self.trials.sessions[options] for options in close})
+            self._time({options: self.trials.sessions[options] for options in close})
+        if not times:
+            raise ConvAtlasError(next(iter(self.trials.refused.values())))
         best = self.stopwatch.ranked()[0]
         if best.precision != precision:
             for name in with_precision(precision):
@@ -82,13 +85,19 @@ class Search:
         for option in options:
             if option not in slow_to_build:
                 self.trials.try_float32(option)
-        self.stopwatch.run(self.trials.sessions)
+        self._time(self.trials.sessions)
         for option in slow_to_build:
             times = self.stopwatch.times
             eager = min(time for timed, time in times.items() if timed.engine == EAGER)
             if eager < backends()[option.engine].speedup * min(times.values()) and self.trials.try_float32(option):
                 pair = self.stopwatch.ranked()[0], option
-                self.stopwatch.run({timed: self.trials.sessions[timed] for timed in pair})
+                self._time({timed: self.trials.sessions[timed] for timed in pair})
+
+    def _time(self, sessions: Mapping[Options, Session]) -> None:
+        """Time sessions against each other; those that fail are refused."""
+        self.stopwatch.run(dict(sessions))
+        for options, reason in self.stopwatch.failures.items():
+            self.trials.drop(options, reason)
 
     def _time_reduced(self, engine: str, precision: str) -> None:
         """Try all options in a reduced precision, and time them against the fastest in float32."""
@@ -97,7 +106,7 @@ class Search:
         self.reduced.try_all(engine, precision, self.batch, float32)
         sessions = self.trials.sessions
         contenders = [*best, *(options for options in sessions if options.precision == precision)]
-        self.stopwatch.run({options: sessions[options] for options in contenders})
+        self._time({options: sessions[options] for options in contenders})
 
     def _record(self, best: Options) -> Acceleration:
         """Record of the search, for the options that were chosen."""

@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import quantiles
 
+from convatlas.base.errors import first_line
 from convatlas.engines.bench.rounds import FEWEST, MOST, SECONDS, rounds
-from convatlas.engines.options import Options
+from convatlas.engines.options import EAGER, Options
 from convatlas.engines.session import Float32Array, Session
 
 AGREED = 0.75
@@ -25,10 +26,12 @@ class Stopwatch:
 
     Attributes:
         times: Milliseconds of a call, by options.
+        failures: Why sessions failed while they were timed; they have no time.
     """
 
     def __init__(self, x: Float32Array, times: Mapping[Options, float] | None = None):
         self.x, self.times = x, dict(times or {})
+        self.failures: dict[Options, str] = {}
         self.runs: list[Mapping[Options, Sequence[float]]] = []
 
     def run(
@@ -38,11 +41,17 @@ class Stopwatch:
         most: int = MOST,
         seconds: float = SECONDS,
     ) -> None:
-        """Time sessions against each other, in `fewest` to `most` rounds."""
-        calls = rounds(sessions, self.x, fewest, most, seconds)
+        """Time sessions against each other, in `fewest` to `most` rounds; an error in eager mode is raised."""
+        calls = rounds(sessions, self.x, fewest, most, seconds, self._fail)
         for options, milliseconds in calls.items():
             self.times[options] = min(self.times.get(options, math.inf), undisturbed(milliseconds))
         self.runs.append(calls)
+
+    def _fail(self, options: Options, error: Exception) -> None:
+        if options.engine == EAGER:
+            raise error
+        self.failures[options] = f"it fails ({first_line(error)})"
+        self.times.pop(options, None)
 
     def ranked(self) -> list[Options]:
         """All options, the fastest first."""

@@ -45,6 +45,13 @@ class Trials:
             return False
         return True
 
+    def drop(self, options: Options, reason: str) -> None:
+        """Drop a session that failed later; its engine is refused if no other options of it are left."""
+        self.sessions.pop(options, None)
+        kind = options.engine, options.precision
+        if kind not in {(other.engine, other.precision) for other in self.sessions}:
+            self.refused[" ".join(kind)] = reason
+
     def _verified(self, options: Options) -> tuple[Session, Deviation]:
         """Open a session in float32, and return it with its deviation from eager mode.
 
