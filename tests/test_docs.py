@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import inspect
 import re
 import shlex
 import subprocess
@@ -10,9 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import convatlas as ca
+from convatlas.catalogue.cards import cards
 from convatlas.cli.app import app, command_names
 from convatlas.images.samples import SAMPLES, sample
 from tests.studies.test_mnist_errors import made_up
@@ -80,6 +84,70 @@ def test_commands_of_the_readme(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, shlex.split(command)[1:], catch_exceptions=False)
     assert done.exit_code == 0, done.output
+
+
+PAGES = {
+    path.name: path.read_text("utf-8")
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"))
+}
+FOREIGN = {"dask", "torchrun", "twine", "python"}
+"""Other programs whose options the pages show."""
+
+
+def options() -> dict[str, set[str]]:
+    """Options of each command, its subcommands' too."""
+    group = get_command(app)
+    result = {}
+    for name in command_names():
+        command = group.get_command(None, name)
+        parts = [command, *getattr(command, "commands", {}).values()]
+        result[name] = {
+            text for part in parts for value in part.params for text in (*value.opts, *value.secondary_opts)
+        }
+    return result
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_options_that_pages_name_exist(page: str) -> None:
+    """After a command's name its own; elsewhere, unless another program is called on that line, any command's."""
+    of_verb = options()
+    known = set().union(*of_verb.values())
+    wrong = []
+    for line in PAGES[page].splitlines():
+        for verb, words in re.findall(r"convatlas (\w+)((?: [^`\s#|]+)*)", line):
+            named = re.findall(r"(?<= )--?[a-z][a-z-]*", words)
+            wrong += [f"{verb} {name}" for name in named if verb in of_verb and name not in of_verb[verb]]
+        if not any(re.search(rf"(^|[`(]){program}\b", line) for program in FOREIGN):
+            wrong += [name for name in re.findall(r"(?<![\w-])--[a-z][a-z-]*", line) if name not in known]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_pages_name_exist(page: str) -> None:
+    named = re.findall(r"\b((?:src|tests|docs|examples|benchmarks)/[\w./-]*\w)", PAGES[page])
+    assert [file for file in named if not (ROOT / file).exists() and not (ROOT / "src/convatlas" / file).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_functions_and_arguments_that_pages_name_exist(page: str) -> None:
+    for block in re.findall(r"```python\n(.*?)```", PAGES[page], re.S):
+        for call in (node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Call)):
+            function = call.func
+            if isinstance(function, ast.Attribute) and getattr(function.value, "id", "") == "ca":
+                known = inspect.signature(getattr(ca, function.attr)).parameters
+                assert {word.arg for word in call.keywords} <= set(known), function.attr
+
+
+def test_numbers_of_nets() -> None:
+    known = cards().values()
+    assert f"{len(known)} nets in {len({card.family for card in known})} families" in PAGES["CHANGELOG.md"]
+    reviewed = [card for card in known if any(figure.source == "review" for figure in card.figures.values())]
+    assert f"The {len(reviewed)} nets of the review's table" in README
+
+
+def test_rooms_are_all_described() -> None:
+    described = set(re.findall(r"^\| `(\w+)` \|", PAGES["CONTRIBUTING.md"], re.M))
+    assert {path.parent.name for path in (ROOT / "src/convatlas").glob("*/__init__.py")} <= described
 
 
 def test_the_verbs_of_the_readme_are_the_program_s():

@@ -57,8 +57,9 @@ VERBS = {
     "export": ["export", "lenet1", "a.onnx"],
     "export weights": ["export", "lenet1", "a.safetensors"],
     "batch": ["batch", "classify", "photos", "-o", "answers", "--net", "lenet5"],
-    "batch in an engine": ["batch", "embed", "photos", "-o", "out", "--net", "lenet5", "--engine", "onnxruntime"],
-    "bench": ["bench", "lenet1", "--batches", "1", "--engines", "eager,onnxruntime"],
+    "batch in an engine": ["batch", "classify", "photos", "-o", "out", "--net", "lenet5", "--engine", "onnxruntime"],
+    "bench": ["bench", "lenet1", "--batches", "1", "--engines", "onnxruntime"],
+    "explain": ["explain", "photos/espresso/coffee.png"],
     "train": ["train", "lenet1", "--data", "photos", "--epochs", "1", "-o", "run"],
     "reproduce": ["reproduce"],
 }

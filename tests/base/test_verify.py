@@ -200,11 +200,11 @@ def test_who_pins_first_is_right(server: Server, store: Path, monkeypatch: pytes
     remote = Remote(server.add("/net", DATA), "net.h5")
 
     @contextmanager
-    def late(path: Path) -> Iterator[None]:
+    def late(path: Path) -> Iterator[bool]:
         path.write_text(json.dumps({remote.url: "0" * 64}))
-        yield
+        yield True
 
-    monkeypatch.setattr(verify, "locked", late)
+    monkeypatch.setattr(verify, "locked_if_writable", late)
     assert f"its sha256 is {SHA256}, not {'0' * 64} as on first use" in refusal(remote)
 
 

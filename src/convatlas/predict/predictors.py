@@ -232,8 +232,11 @@ def classifier(
         if cached is None and engine != AUTO and classifies(named):
             from convatlas.engines.accelerate import accelerate
 
-            accelerate(named, engine)
+            fast = accelerate(named, engine)
             cached = cached_net(named, engine)
+            if cached is None and fast.lineage is not None:
+                # In a read-only store.
+                return Classifier(named.card.name, fast.lineage, fast.session, named.card.probabilities)
         if cached is not None:
             return Classifier(cached.net, cached.lineage, cached.session, cached.map)
     if engine not in (AUTO, EAGER):

@@ -92,7 +92,7 @@ def _pin(remote: Remote, sha256: str, quiet: bool) -> str:
 def _pins(path: Path) -> dict[str, str]:
     try:
         pins = atomic.read_json(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError):
         pins = None
