@@ -90,7 +90,7 @@ PAGES = {
     path.name: path.read_text("utf-8")
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"))
 }
-FOREIGN = {"dask", "torchrun", "twine", "python"}
+FOREIGN = {"dask", "mypy", "torchrun", "twine", "python"}
 """Other programs whose options the pages show."""
 
 
@@ -115,10 +115,10 @@ def test_options_that_pages_name_exist(page: str) -> None:
     wrong = []
     for line in PAGES[page].splitlines():
         for verb, words in re.findall(r"convatlas (\w+)((?: [^`\s#|]+)*)", line):
-            named = re.findall(r"(?<= )--?[a-z][a-z-]*", words)
+            named = re.findall(r"(?<= )--?[a-z][a-z0-9-]*", words)
             wrong += [f"{verb} {name}" for name in named if verb in of_verb and name not in of_verb[verb]]
         if not any(re.search(rf"(^|[`(]){program}\b", line) for program in FOREIGN):
-            wrong += [name for name in re.findall(r"(?<![\w-])--[a-z][a-z-]*", line) if name not in known]
+            wrong += [name for name in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", line) if name not in known]
     assert wrong == []
 
 
