@@ -1,4 +1,4 @@
-"""Temporary folders in the place of those of a store that cannot be written."""
+"""Temporary folders that replace those of a store that cannot be written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LOCK = Lock()
 
 
 def aside(path: Path) -> Path:
-    """Return a temporary folder in the place of `path`, the same at every call; it is deleted when the program ends.
+    """Return a temporary folder that replaces `path`, the same at every call; it is deleted when the program ends.
 
     Raises:
         OSError: Temporary files cannot be written either.
@@ -27,5 +27,5 @@ def aside(path: Path) -> Path:
 
 
 def in_use(path: Path) -> Path:
-    """Return the folder in the place of `path` if there is one, otherwise `path`."""
+    """Return the folder that replaces `path` if there is one, otherwise `path`."""
     return _ASIDE.get(path, path)
