@@ -127,7 +127,7 @@ class Attribution(Record):
             native: Whether each pixel has the value of the nearest cell; by default it is interpolated between them.
         """
         rows, columns = ((np.arange(side) + 0.5) for side in self.size)
-        return _interpolated(self.map, self.grid, rows, columns, native)
+        return interpolated(self.map, self.grid, rows, columns, native)
 
     def on_photo(self, native: bool = False) -> Floats:
         """The map at each pixel of the photo, (H, W); NaN where the net did not see the photo.
@@ -142,7 +142,7 @@ class Attribution(Record):
             raise ConvAtlasError("the net's input was given itself: which photo it shows is unknown, see `on_input`")
         height, width = self.photo.shape[:2]
         rows, columns = self.view.to_input(np.arange(height) + 0.5, np.arange(width) + 0.5)
-        result = _interpolated(self.map, self.grid, rows, columns, native)
+        result = interpolated(self.map, self.grid, rows, columns, native)
         y1, y2 = self.view.rows.shown
         x1, x2 = self.view.columns.shown
         visible = ((rows >= y1) & (rows < y2))[:, None] & ((columns >= x1) & (columns < x2))[None, :]
@@ -225,7 +225,7 @@ def _fields(cls: type[Attribution], data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def _interpolated(values: Floats, grid: tuple[Grid, Grid], rows: Floats, columns: Floats, native: bool) -> Floats:
+def interpolated(values: Floats, grid: tuple[Grid, Grid], rows: Floats, columns: Floats, native: bool = False) -> Floats:
     """A map between the centres of its cells, linearly; beyond the outermost centres it stays constant."""
     y, x = (
         np.clip((position - axis.start) / axis.stride if axis.stride else np.zeros_like(position), 0, axis.cells - 1)

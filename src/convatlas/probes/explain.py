@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,19 +17,18 @@ from convatlas.base.untouched import evaluating, same_random_state
 from convatlas.base.verbs import Steps, verb
 from convatlas.engines.cached import cached_net
 from convatlas.engines.session import Session
-from convatlas.images.decoding import Source, read
 from convatlas.images.view import View
 from convatlas.nets.net import Net
 from convatlas.probes.attribution import Attribution
 from convatlas.probes.backgrounds import background_of
+from convatlas.probes.gallery.gallery import Exhibition, Gallery
+from convatlas.probes.photos import Image, concepts_of, input_of, shown
 from convatlas.probes.placement import even_grid, input_grid, layer_grid
 from convatlas.probes.probe import Finding, Probe, settings
 from convatlas.probes.registry import as_probe
 from convatlas.probes.subject import MEMORY, Subject
 from convatlas.probes.targets import targets_of
 from convatlas.weights.resolve import NamedNet, find_net, resolve
-
-Image = Source | Tensor
 
 PRECISIONS = ("float32", "float64", "bfloat16")
 
@@ -42,7 +42,7 @@ def explain(
     *,
     layer: str | int | None = None,
     background: object = "mean",
-    concepts: Mapping[str, Sequence[Image]] | None = None,
+    concepts: Mapping[str, str | Path | Sequence[Any]] | None = None,
     weights: str | None = None,
     seed: int = 0,
     engine: str | None = None,
@@ -63,7 +63,9 @@ def explain(
             targets shares one set of perturbations.
         layer: Name or number of a layer with maps, for probes that explain at one; by default the last one.
         background: "black", "mean" (the photo's average colour), "blur", "noise", another photo, or an input tensor.
-        concepts: Photos of each concept by its name, for the probes that compare with concepts.
+        concepts: Photos of each concept by its name, for the probes that compare with concepts: a folder, or a list of
+            photos or inputs, or of pairs of one and its mask (an array of the photo's size). "photos" are those that
+            probes search for patches and concepts, "random" those that stand for no concept.
         weights: Weights of a net by its name, as in `load`; "none" for random ones.
         seed: Seed of everything random.
         engine: Engine that computes the scores of black-box probes, as in `accelerate`; by default one for which these
@@ -89,20 +91,22 @@ def explain(
     session, engine, agreement = _session(module, named, engine, precision, device)
     place = device_of("cpu" if session is not None else device)
     with evaluating(module), same_random_state():
-        x, pixels = _input(module, image)
+        x, pixels = input_of(module, image)
         module, x = _placed(module, x, place, precision)
         with torch.inference_mode():
             output = module(x.clone())
         targets = targets_of(target, module, output, (x.shape[2], x.shape[3]), _view(module, pixels))
         prepare = _preparer(module)
         empty = background_of(background, pixels, x, prepare, seed)
-        photos = {
-            name: torch.cat([_input(module, each)[0] for each in group]) for name, group in (concepts or {}).items()
-        }
+        photos, masks = concepts_of(module, concepts, x)
         results: list[Any] = []
         for number, each in enumerate(probes):
+<<<<<<< HEAD
             black_box = session if each.needs == "scores" else None
             subject = Subject(module, x, targets, empty, layer, photos, seed, black_box, memory)
+=======
+            subject = Subject(module, x, targets, empty, layer, photos, masks, seed, session, memory)
+>>>>>>> 56a34ad (Probes that make pictures: patches, inputs that are optimised, inversions, and concepts of a layer. They return a Gallery, since no map of the photo can show what they find)
             subject.check_finite()
             subject.forwards = 0
             findings: Any = None
@@ -111,8 +115,8 @@ def explain(
                     yield int(1000 * (number + done / max(total, 1))), 1000 * len(probes), None
             assert findings is not None
             made = [
-                finding
-                if not isinstance(finding, Finding)
+                _gallery(subject, each, finding, k, precision)
+                if isinstance(finding, Exhibition)
                 else _attribution(subject, each, finding, k, pixels, background, engine, precision, agreement)
                 for k, finding in enumerate(findings)
             ]
@@ -138,23 +142,6 @@ def _session(
 
     fast = accelerate(module, engine or "auto", precision, batch=16)
     return fast.session, str(fast.record.options), fast.record.top1 if precision == "bfloat16" else None
-
-
-def _input(module: nn.Module, image: Image) -> tuple[Tensor, NDArray[np.uint8] | None]:
-    """The net's input (1, C, h, w), and the photo's pixels if it is a photo."""
-    if isinstance(image, Tensor):
-        x = image.detach()[None] if image.ndim == 3 else image.detach()
-        if x.ndim != 4 or len(x) != 1 or not x.is_floating_point():
-            raise ConvAtlasError(
-                f"an input is a tensor of floats (C, h, w) or (1, C, h, w); got {tuple(image.shape)} of {image.dtype}"
-            )
-        if not bool(torch.isfinite(x).all()):
-            raise ConvAtlasError("the input holds numbers that are not finite")
-        return x, None
-    if not isinstance(module, Net) or module.lineage is None:
-        raise ConvAtlasError("this net knows no preprocessing: pass its input as a tensor (C, h, w)")
-    pixels = read(image)
-    return module.preprocess(pixels)[None], pixels
 
 
 def _placed(module: nn.Module, x: Tensor, device: torch.device, precision: str) -> tuple[nn.Module, Tensor]:
@@ -241,18 +228,28 @@ def _attribution(
         image_recovery=probe.image_recovery,
         view=_view(net, pixels),
         photo=pixels if known else None,
-        shown=_shown(subject.x, lineage),
+        shown=shown(subject.x[0], net),
     )
 
 
-def _shown(x: Tensor, lineage: Any) -> NDArray[np.uint8]:
-    """The input as pixels; where the preprocessing is unknown, stretched to the full range."""
-    values = x[0].detach().double().cpu().numpy()
-    if lineage is not None and lineage.preprocessing.channels == len(values):
-        shown: NDArray[np.uint8] = lineage.preprocessing.to_pixels(values)
-        return shown
-    grey = values if len(values) == 3 else np.repeat(values.mean(0, keepdims=True), 3, 0)
-    low, high = grey.min(), grey.max()
-    stretched = (grey - low) / (high - low) if high > low else np.zeros_like(grey)
-    pixels: NDArray[np.uint8] = np.rint(stretched.transpose(1, 2, 0) * 255).astype(np.uint8)
-    return pixels
+def _gallery(subject: Subject, probe: Probe, exhibition: Exhibition, number: int, precision: str) -> Gallery:
+    net, target, certificate = subject.net, subject.targets[number], subject.certificate
+    lineage = net.lineage if isinstance(net, Net) else None
+    return Gallery(
+        probe=probe.name,
+        settings=settings(probe),
+        net=net.card.name if isinstance(net, Net) else type(net).__name__,
+        weights=lineage.name if lineage is not None else "",
+        target=target.name,
+        index=target.index,
+        layer=exhibition.layer,
+        exhibits=exhibition.exhibits,
+        numbers=exhibition.numbers,
+        arrays=exhibition.arrays,
+        seed=subject.seed,
+        forwards=subject.forwards,
+        backwards=subject.backwards,
+        derivative=None if certificate is None else certificate.difference,
+        precision=precision,
+        notes=exhibition.notes,
+    )

@@ -6,7 +6,7 @@ from torch import nn
 
 from convatlas.anatomy.measure.find import find, outputs_maps
 from convatlas.anatomy.measure.positions.steps import Steps
-from convatlas.anatomy.measure.receptive_field import fields
+from convatlas.anatomy.measure.receptive_field import Spans, fields, reach
 from convatlas.anatomy.measure.shape_trace import trace_inputs
 from convatlas.base.errors import ConvAtlasError
 from convatlas.nets.example_inputs import candidate_inputs
@@ -49,3 +49,31 @@ def _axis(steps: Steps | None, cells: int, even: Grid) -> Grid:
         return even
     first, last = ((steps.start_of(cell) + steps.end_of(cell) + 1) / 2 for cell in (0, cells - 1))
     return Grid(cells, first, (last - first) / (cells - 1) if cells > 1 else float(steps.stride))
+
+
+class UnitField:
+    """Which pixels of the net's input a unit of a layer sees: called with its row and column, both inclusive spans."""
+
+    def __init__(self, net: nn.Module, shape: tuple[int, ...], layer: str, cells: tuple[int, int]):
+        self.size, self.grid = (shape[1], shape[2]), layer_grid(net, shape, layer, cells)
+        try:
+            _, self.operations = trace_inputs(net, candidate_inputs(net, input_shape=shape))
+            self.number, _ = find(self.operations, layer, outputs_maps, "layer that outputs maps")
+        except ConvAtlasError:
+            self.number = -1
+
+    def __call__(self, row: int, column: int) -> Spans:
+        """First and last row, and first and last column, of the pixels that a unit sees."""
+        if self.number >= 0:
+            sight = reach(self.operations, self.number, row, column, self.size)
+            return sight.rows, sight.columns
+        # Without a receptive field, the cell of an even grid.
+        rows, columns = (
+            (round(axis.start + (cell - 0.5) * axis.stride), round(axis.start + (cell + 0.5) * axis.stride) - 1)
+            for axis, cell in zip(self.grid, (row, column), strict=True)
+        )
+        return rows, columns
+
+    def centre(self, cell: int, side: int) -> float:
+        """Centre of a unit along rows (0) or columns (1), in pixels from the edge."""
+        return self.grid[side].start + cell * self.grid[side].stride

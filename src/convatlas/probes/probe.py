@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.terminal.brief import Brief
+
+from convatlas.probes.gallery.gallery import Exhibition
 
 if TYPE_CHECKING:
     from convatlas.probes.subject import Subject
@@ -42,8 +44,8 @@ class Finding:
     notes: tuple[str, ...] = ()
 
 
-Findings = Iterator[tuple[int, int, list[Finding] | None]]
-"""Steps done, steps in all, and with the last step one finding for each target."""
+Findings = Iterator[tuple[int, int, Sequence[Finding | Exhibition] | None]]
+"""Steps done, steps in all, and with the last step one finding for each target, or the pictures that it has instead."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Probe(Brief):
             operation), or "nothing" (a control).
         rules: Rules that each operation must have if `needs` is "relevance": "relevance" (LRP), "secants" (DeepLIFT).
         spatial: Whether it explains at a layer, which the caller may choose.
+        pictures: Whether it makes pictures, a `Gallery`, and no map of the photo.
         image_recovery: Whether it recovers the image rather than explains the net (Nie et al. 2018).
     """
 
@@ -73,6 +76,7 @@ class Probe(Brief):
     needs: ClassVar[str] = "scores"
     rules: ClassVar[str] = "relevance"
     spatial: ClassVar[bool] = False
+    pictures: ClassVar[bool] = False
     image_recovery: ClassVar[bool] = False
 
     @property

@@ -38,6 +38,7 @@ class Subject:
         background: Input that stands for "nothing to see", (1, C, h, w).
         layer: Layer that the caller chose: a name, a number, or None for the probe's choice.
         concepts: Photos of concepts, for the probes that compare with some: inputs (n, C, h, w) by the concept's name.
+        masks: Where the photos show their concept, (n, h, w) of bool by its name, for the concepts that have masks.
         seed: Seed of everything random.
         session: Engine that computes scores; None for eager mode.
         memory: Bytes that perturbed inputs may take at a time.
@@ -51,6 +52,7 @@ class Subject:
     background: Tensor
     layer: str | int | None = None
     concepts: dict[str, Tensor] = field(default_factory=dict)
+    masks: dict[str, Tensor] = field(default_factory=dict)
     seed: int = 0
     session: Session | None = None
     memory: int = MEMORY

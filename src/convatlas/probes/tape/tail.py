@@ -12,15 +12,22 @@ from convatlas.probes.rules.kinds import is_affine
 from convatlas.probes.tape.tape import Tape
 
 
-def run_tail(tape: Tape, index: int, value: Tensor) -> Tensor:
-    """Scores (1, T) of a tape if the tensor with this index held another value, (1, K, h, w). Differentiable."""
+def run_tail(tape: Tape, index: int, value: Tensor, end: int | None = None) -> Tensor:
+    """Scores (1, T) of a tape if the tensor with this index held another value, (1, K, h, w). Differentiable.
+
+    Args:
+        tape: A tape of one photo.
+        index: Index of the tensor.
+        value: What it holds instead.
+        end: Index of the tensor to return in place of the scores.
+    """
     values = {index: value}
-    for operation in tape.after(index):
+    for operation in tape.after(index, end):
         results = operation.run(lambda i: values.get(i, tape.values[i]))
         for output, result in zip(operation.outputs, results, strict=True):
             if output is not None:
                 values[output] = result
-    return values[tape.output]
+    return values[tape.output if end is None else end]
 
 
 def tail_scores(

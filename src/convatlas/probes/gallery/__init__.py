@@ -1,0 +1,1 @@
+"""Galleries: pictures that probes make, and the sheets that they are drawn on."""
