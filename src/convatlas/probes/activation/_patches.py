@@ -38,9 +38,13 @@ def photos_of(subject: Subject, probe: str) -> tuple[Tensor, tuple[str, ...]]:
 
 
 def best_places(values: Tensor, count: int) -> list[Place]:
-    """The places where maps (n, h, w) are largest, from the largest down, one for each photo."""
+    """The places where maps (n, h, w) are largest, from the largest down, one for each photo with a positive value.
+
+    If none is positive, the largest is taken all the same.
+    """
     flat, cells = values.flatten(1).max(1)
     order = torch.argsort(flat, descending=True, stable=True)[:count].tolist()
+    order = [n for n in order if flat[n] > 0] or order[:1]
     columns = values.shape[2]
     return [Place(n, int(cells[n]) // columns, int(cells[n]) % columns, float(flat[n])) for n in order]
 

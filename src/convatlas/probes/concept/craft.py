@@ -100,7 +100,7 @@ class Craft(Probe):
                 "maps": heat.permute(2, 0, 1)[order].cpu().numpy(),
                 "importance": indices[order, k].cpu().numpy(),
             }
-            note = f"{missing:.0%} of the crops' maps is in no concept"
+            note = f"the concepts are as far from the crops' maps as {missing:.0%} of their norm"
             results.append(Exhibition(tuple(exhibits), layer, {"missing": missing}, arrays, (*notes, note)))
         yield 1, 1, results
 

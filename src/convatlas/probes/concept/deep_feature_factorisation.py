@@ -76,7 +76,7 @@ class DeepFeatureFactorisation(Probe):
                     )
                 )
         arrays = {"factors": directions.cpu().numpy(), "maps": heat.permute(0, 3, 1, 2).cpu().numpy()}
-        notes = (*notes, f"{missing:.0%} of the maps is in none of the factors")
+        notes = (*notes, f"the factors are as far from the maps as {missing:.0%} of their norm")
         exhibition = Exhibition(tuple(exhibits), layer, {"missing": missing}, arrays, notes)
         yield 1, 1, [exhibition] * len(subject.targets)
 
