@@ -225,7 +225,9 @@ def _fields(cls: type[Attribution], data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def interpolated(values: Floats, grid: tuple[Grid, Grid], rows: Floats, columns: Floats, native: bool = False) -> Floats:
+def interpolated(
+    values: Floats, grid: tuple[Grid, Grid], rows: Floats, columns: Floats, native: bool = False
+) -> Floats:
     """A map between the centres of its cells, linearly; beyond the outermost centres it stays constant."""
     y, x = (
         np.clip((position - axis.start) / axis.stride if axis.stride else np.zeros_like(position), 0, axis.cells - 1)

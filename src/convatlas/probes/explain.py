@@ -101,12 +101,8 @@ def explain(
         photos, masks = concepts_of(module, concepts, x)
         results: list[Any] = []
         for number, each in enumerate(probes):
-<<<<<<< HEAD
             black_box = session if each.needs == "scores" else None
-            subject = Subject(module, x, targets, empty, layer, photos, seed, black_box, memory)
-=======
-            subject = Subject(module, x, targets, empty, layer, photos, masks, seed, session, memory)
->>>>>>> 56a34ad (Probes that make pictures: patches, inputs that are optimised, inversions, and concepts of a layer. They return a Gallery, since no map of the photo can show what they find)
+            subject = Subject(module, x, targets, empty, layer, photos, masks, seed, black_box, memory)
             subject.check_finite()
             subject.forwards = 0
             findings: Any = None

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.terminal.brief import Brief
-
 from convatlas.probes.gallery.gallery import Exhibition
 
 if TYPE_CHECKING:

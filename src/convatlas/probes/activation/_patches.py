@@ -51,7 +51,8 @@ def best_places(values: Tensor, count: int) -> list[Place]:
 
 def cut(subject: Subject, photo: Tensor, field: UnitField, place: Place) -> tuple[Tensor, bool]:
     """The patch (C, h, w) that a unit sees of a photo (C, H, W), and whether it sees more than that."""
-    spans, larger = [], False
+    spans: list[tuple[int, int]] = []
+    larger = False
     for (first, last), side in zip(field(place.row, place.column), subject.size, strict=True):
         length, most = last - first + 1, max(1, int(LARGEST * side))
         if length > most:

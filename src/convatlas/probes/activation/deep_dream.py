@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from convatlas.probes.activation._ascent import before_rectifier, channel_of, check_replayed, value_and_gradient
+from convatlas.probes.activation._canvas import mixing, seen_from
 from convatlas.probes.checks import check_number, check_whole
 from convatlas.probes.gallery.gallery import Exhibit, Exhibition
 from convatlas.probes.photos import limits, shown
@@ -21,7 +22,7 @@ from convatlas.probes.subject import Subject
 class DeepDream(Probe):
     """The photo, changed until the maps of a layer (or one of its channels) are as large as they can become.
 
-    The gradient is taken apart into bands of frequencies, and each is made equally strong, so that large and small
+    The gradient is taken apart into bands of frequencies, whose strengths are set, so that large and small
     shapes appear at the net's own input size; other sizes, which many nets do not take, are not needed.
 
     Attributes:
@@ -30,13 +31,17 @@ class DeepDream(Probe):
         rate: Length of a step, as a share of the range from black to white.
         bands: Bands of frequencies.
         jitter: Largest shift before each step, as a share of a side.
+        zoom: Largest change of size before each step.
+        turn: Largest angle before each step, in degrees.
     """
 
     channel: int | None = None
     steps: int = 40
-    rate: float = 0.02
+    rate: float = 0.015
     bands: int = 4
     jitter: float = 0.1
+    zoom: float = 0.1
+    turn: float = 5.0
 
     title = "Deep dream"
     source = 'Mordvintsev et al. 2015, "Inceptionism: going deeper into neural networks"'
@@ -54,6 +59,8 @@ class DeepDream(Probe):
         check_number("rate", self.rate, 0, 1, ends=(False, True))
         check_whole("bands", self.bands, 1, 16)
         check_number("jitter", self.jitter, 0, 0.5)
+        check_number("zoom", self.zoom, 0, 0.5)
+        check_number("turn", self.turn, 0, 180)
         exhibition = None
         for step, exhibition in self._dream(subject):  # noqa: B007 - the last one counts
             yield step, self.steps, None
@@ -71,21 +78,20 @@ class DeepDream(Probe):
             return value.square().mean() if self.channel is None else value[0, self.channel].mean()
 
         low, high = limits(subject.x, subject.net)
+        mix = mixing(subject, True)
         x, generator = subject.x.clone(), subject.generator()
         values = [float(objective(subject.tape.values[end]))]
         shots = []
         for step in range(1, self.steps + 1):
-            shift = [
-                int(torch.randint(-int(self.jitter * side), int(self.jitter * side) + 1, (1,), generator=generator))
-                for side in subject.size
-            ]
             leaf = x.detach().clone().requires_grad_()
 
-            def image(leaf: Tensor = leaf, shift: list[int] = shift) -> tuple[Tensor, Tensor]:
-                return leaf.roll(shift, (2, 3)), leaf.new_zeros(())
+            def image(leaf: Tensor = leaf) -> tuple[Tensor, Tensor]:
+                return seen_from(leaf, generator, self.jitter, self.zoom, self.turn), leaf.new_zeros(())
 
             _, gradient = value_and_gradient(subject, climbed, image, objective, leaf)
-            x = (x + self.rate * (high - low) * balanced(gradient, self.bands)).maximum(low).minimum(high)
+            # Colours move together, as photos mix them.
+            step_by = balanced(torch.einsum("dc,nchw->ndhw", mix @ mix.T, gradient), self.bands)
+            x = (x + self.rate * (high - low) * step_by).maximum(low).minimum(high)
             if step in (max(1, self.steps // 4), self.steps):
                 values.append(float(objective(check_replayed(subject, x, end))))
                 shots.append((step, x))
@@ -101,9 +107,9 @@ class DeepDream(Probe):
 
 
 def balanced(gradient: Tensor, bands: int) -> Tensor:
-    """A gradient (1, C, h, w) whose bands of frequencies, each an octave, have the same standard deviation.
+    """A gradient (1, C, h, w) whose bands of frequencies, each an octave, have standard deviations that rise evenly.
 
-    The sum of the bands is scaled to a standard deviation of 1.
+    The coarsest counts most. The sum of the bands is scaled to a standard deviation of 1.
     """
     parts, rest = [], gradient
     for _ in range(bands - 1):
@@ -115,10 +121,11 @@ def balanced(gradient: Tensor, bands: int) -> Tensor:
     parts.append(rest)
     size = gradient.shape[2:]
     total = torch.zeros_like(gradient)
-    for part in parts:
+    # Fine bands count less, since they repeat more often over the picture.
+    for octave, part in enumerate(parts, 1):
         if part.shape[2:] != size:
             part = interpolate(part, size, mode="bilinear", align_corners=False)
-        total = total + part / (part.std() + 1e-12 + 1e-6 * gradient.std())
+        total = total + octave / len(parts) * part / (part.std() + 1e-12 + 1e-6 * gradient.std())
     return total / (total.std() + 1e-12)
 
 

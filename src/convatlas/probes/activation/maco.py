@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
 
 from convatlas.probes.activation._ascent import before_rectifier, channel_of, check_replayed, value_and_gradient
 from convatlas.probes.activation._canvas import mixing, order_of
@@ -17,6 +17,9 @@ from convatlas.probes.gallery.gallery import Exhibit, Exhibition
 from convatlas.probes.photos import limits, shown
 from convatlas.probes.probe import Findings, Probe
 from convatlas.probes.subject import Subject
+
+SOFT = 4
+"""Pixels around each whose gradients are averaged for its opacity."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ class Maco(Probe):
                 return crop + noise, leaf.new_zeros(())
 
             _, gradient = value_and_gradient(subject, climbed, image, objective, leaf)
-            opacity += gradient[0].abs().sum(0)
+            opacity += avg_pool2d(gradient.abs().sum(1), 2 * SOFT + 1, 1, SOFT)[0]
             with torch.enable_grad():
                 (phase.grad,) = torch.autograd.grad(painted(), phase, -gradient)
             optimiser.step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,9 @@ from convatlas.probes.photos import shown
 from convatlas.probes.probe import Findings, Probe
 from convatlas.probes.subject import Subject
 from convatlas.probes.tape.tail import tail_scores
+
+FAINT = 0.25
+"""A concept that nowhere reaches this share of the strongest one is not drawn in full light."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ class Craft(Probe):
         crops = torch.cat([crops_of(photo, self.crop, self.stride) for photo in photos_and_own(subject)])
         if len(crops) < self.factors:
             raise ConvAtlasError(f"{len(crops)} crops have no {self.factors} concepts: take smaller crops, more photos")
-        layer, pooled, notes = "", [], ()
+        layer, pooled = "", []
+        notes: tuple[str, ...] = ()
         for done, layer, maps in maps_of(subject, resized(crops, subject.size)):  # noqa: B007 - the last one counts
             maps, notes = non_negative(maps)
             pooled.append(maps.mean((2, 3)))
@@ -80,7 +85,8 @@ class Craft(Probe):
             for rank, factor in enumerate(order):
                 importance = float(indices[factor, k])
                 row = f"Concept {rank + 1}: importance {importance:.2f}"
-                light = spread(rising(heat[:, :, factor].double().cpu().numpy()))
+                values = heat[:, :, factor].double().cpu().numpy()
+                light = spread(rising(values, max(float(values.max()), FAINT * float(heat.max()))))
                 exhibits.append(
                     Exhibit(
                         f"concept {rank + 1}",
@@ -108,7 +114,8 @@ class Craft(Probe):
         """Total Sobol index of each concept for each target, (r, T), by the estimator of Jansen (1999)."""
         tape, (_, end) = subject.tape, subject.place
         shape = tape.values[end].shape
-        drawn = torch.quasirandom.SobolEngine(2 * self.factors, scramble=True, seed=subject.seed).draw(self.designs)
+        engine: Any = torch.quasirandom.SobolEngine
+        drawn = engine(2 * self.factors, scramble=True, seed=subject.seed).draw(self.designs)
         first, second = drawn.to(parts).chunk(2, 1)  # (n, r) each
         designs = [first]
         for factor in range(self.factors):
@@ -123,7 +130,7 @@ class Craft(Probe):
             return values.mT.reshape(-1, *shape[1:])
 
         scores = torch.cat([part for _, _, part in tail_scores(tape, end, len(masks), make, 32)])
-        base, *changed_scores = scores.split(self.designs)
+        base, *changed_scores = scores.view(self.factors + 1, self.designs, -1)
         spread = base.var(0).clamp(min=1e-30)
         return torch.stack([(base - each).square().mean(0) / (2 * spread) for each in changed_scores])
 

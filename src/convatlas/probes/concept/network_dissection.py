@@ -81,7 +81,8 @@ class NetworkDissection(Probe):
                 either[owner, chunk] += (strong | masks[number]).sum((1, 2))
             yield len(photos) + number, 2 * len(photos), None
         overlap = both / np.maximum(either, 1)
-        exhibits, numbers = [], {}
+        exhibits: list[Exhibit] = []
+        numbers: dict[str, float] = {}
         for owner, name in enumerate(names):
             order = np.argsort(-overlap[owner], kind="stable")[: self.units]
             own = [number for number, other in enumerate(owners) if other == owner]

@@ -161,7 +161,9 @@ class Tcav(Probe):
         share = on / max(float(np.abs(on).max()), 1e-30)
         grey = shown(subject.x[0], subject.net).mean(2, keepdims=True)
         alpha = 0.8 * np.abs(share)[:, :, None]
-        pixels: NDArray[np.uint8] = np.rint(grey * (1 - alpha) + diverging(share) * alpha).astype(np.uint8)
+        pixels: NDArray[np.uint8] = np.rint(grey * (1 - alpha) + diverging(share.astype(np.float64)) * alpha).astype(
+            np.uint8
+        )
         return pixels
 
 
@@ -197,7 +199,8 @@ def separating(positive: Tensor, negative: Tensor, ridge: float) -> Tensor:
     scale = gram.diagonal().sum().clamp(min=1e-30)
     solved = torch.linalg.solve(gram + ridge * scale * torch.eye(len(x)).to(x), goal)
     normal = centred.T @ solved
-    return normal / normal.norm().clamp(min=1e-30)
+    result: Tensor = normal / normal.norm().clamp(min=1e-30)
+    return result
 
 
 PROBE = Tcav

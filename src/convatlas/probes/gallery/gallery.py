@@ -135,7 +135,7 @@ class Gallery(Record):
             return self.picture().save(path)
         if path.suffix.lower() != ".npz":
             raise ConvAtlasError(f"a gallery is written to an .npz, .png or .svg file; got {path.name!r}")
-        arrays = {f"array {name}": values for name, values in self.arrays.items()}
+        arrays: dict[str, Any] = {f"array {name}": values for name, values in self.arrays.items()}
         arrays |= {f"pixels {number}": each.pixels for number, each in enumerate(self.exhibits)}
         file = io.BytesIO()
         record: Any = np.frombuffer(self.to_json().encode(), np.uint8)
