@@ -36,7 +36,7 @@ class MaximalPatches(Probe):
         "which the patch does not tell."
     )
     cost = "1 forward a photo"
-    needs = "scores"
+    needs = "gradients"
     spatial = True
     pictures = True
 

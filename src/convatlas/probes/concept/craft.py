@@ -49,7 +49,7 @@ class Craft(Probe):
     shows = "What the layer sees in parts of the photos, and which of it the score depends on."
     hides = "What is in no factor: see how much of the maps is missing. With few photos, concepts are parts of these."
     cost = "1 forward a crop (36 a photo), 256 runs of the layers behind"
-    needs = "scores"
+    needs = "gradients"
     spatial = True
     pictures = True
 

@@ -36,7 +36,7 @@ class DeepFeatureFactorisation(Probe):
     shows = "Which parts of the photos the layer represents alike."
     hides = "Whether the score uses them; what a layer represents is not what the net decides by."
     cost = "1 forward a photo"
-    needs = "scores"
+    needs = "gradients"
     spatial = True
     pictures = True
 

@@ -48,7 +48,7 @@ class NetworkDissection(Probe):
     shows = "Channels that mark a concept by themselves."
     hides = "Concepts that several channels hold together, those without a mask, and whether the score uses a channel."
     cost = "1 forward a photo"
-    needs = "scores"
+    needs = "gradients"
     spatial = True
     pictures = True
 
