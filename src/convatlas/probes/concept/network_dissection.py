@@ -105,7 +105,7 @@ class NetworkDissection(Probe):
         yield 1, 1, [exhibition] * len(subject.targets)
 
     def _strong(self, spread: Spread, values: NDArray[Any], limits: NDArray[Any]) -> NDArray[np.bool_]:
-        """Where maps (K, h, w), spread over the input, are above the limit of their channel."""
+        """Mask (K, H, W) of where maps (K, h, w), spread over the input, are above the limit of their channel."""
         alive = values.reshape(len(values), -1).max(1) > limits
         result: NDArray[np.bool_] = (spread(values) > limits[:, None, None]) & alive[:, None, None]
         return result
