@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import re
 from collections.abc import Callable
@@ -13,6 +15,8 @@ from convatlas.anatomy.report.net_table import net_table
 from convatlas.anatomy.report.show import gene_table
 from convatlas.base.atomic import write_bytes
 from convatlas.base.tables import Column, Table
+from convatlas.probes.probe import Probe, settings
+from convatlas.probes.registry import FAMILIES, all_probes
 from convatlas.studies.mnist_errors.table import ErrorTable
 
 HERE = Path(__file__).parent
@@ -26,6 +30,7 @@ PEERS = ("convatlas", "eager", "torch.compile", "onnxruntime", "openvino")
 def pages(result: Path = RESULT) -> dict[str, Callable[[], str]]:
     """Writers of the generated pages, by file name; the error table has one only if `result` exists."""
     writers = {"nets.md": nets_page, "genes.md": genes_page, "speed.md": speed, "check.md": check_page}
+    writers["probes.md"] = lambda: probes_page((HERE / "probes.md").read_text("utf-8"))
     return writers | ({"errors.md": lambda: errors(ErrorTable.read(result))} if result.exists() else {})
 
 
@@ -59,6 +64,70 @@ def check_page() -> str:
     """The table of published figures beside measured ones."""
     rows = table(list(checks(names([]))))
     return f"# Published against measured\n\n`convatlas check --markdown`\n\n{rows.markdown()}\n"
+
+
+def probes_page(text: str) -> str:
+    """Page of the probes, with all of them between its two marks."""
+    probes = all_probes()
+    columns = (Column("name", "probe"), Column("title", "title"), Column("where", "gives"), Column("needs", "needs"))
+    parts = []
+    for family in FAMILIES:
+        members = {name: probe for name, probe in probes.items() if probe.family == family}
+        if not members:
+            continue
+        doc = (inspect.getdoc(importlib.import_module(f"convatlas.probes.{family}")) or "").splitlines()[0]
+        rows = [
+            {"name": f"`{name}`", "title": each.title, "where": _where(each), "needs": each.needs}
+            for name, each in members.items()
+        ]
+        parts.append(f"## {family.capitalize()}\n\n{doc}\n\n{Table(columns, rows).markdown()}")
+        parts += [_probe(name, each) for name, each in members.items()]
+    begin, end = "<!-- probes -->\n", "<!-- end of probes -->\n"
+    shown = "\n\n".join(parts)
+    return re.sub(f"{begin}.*{end}", lambda _: f"{begin}\n{shown}\n\n{end}", text, flags=re.S)
+
+
+def _probe(name: str, probe: Probe) -> str:
+    """Section on one probe."""
+    about = _settings_of(probe)
+    facts = {
+        "formula": f"`{probe.formula}`",
+        "shows": probe.shows,
+        "cannot show": probe.hides,
+        "gives": _where(probe),
+        "needs": NEEDS.get(probe.needs, probe.needs),
+        "cost": probe.cost,
+        "source": probe.source,
+    }
+    lines = [f"- *{key}*: {value}" for key, value in facts.items()]
+    if probe.image_recovery:
+        lines.append("- **Recovers the image rather than explains the net** (Nie et al. 2018).")
+    for setting, default in settings(probe).items():
+        lines.append(f"- `{setting}={default!r}`: {about.get(setting, '')}".rstrip(": "))
+    body = "\n".join(lines)
+    return f"### {name}\n\n{probe.title}.\n\n{body}"
+
+
+def _where(probe: Probe) -> str:
+    place = "a layer" if probe.spatial else "the input"
+    return f"pictures of {place}" if probe.pictures else f"a map of {place}"
+
+
+def _settings_of(probe: Probe) -> dict[str, str]:
+    """What the docstring says of each setting."""
+    text = inspect.getdoc(type(probe)) or ""
+    _, _, listed = text.partition("Attributes:\n")
+    joined = re.sub(r"\n {8,}", " ", listed)
+    return dict(re.findall(r"^ {4}(\w+): (.*)$", joined, re.M))
+
+
+NEEDS = {
+    "scores": "scores of the net, by any engine",
+    "gradients": "certified gradients",
+    "relevance": "a rule for every operation on the way",
+    "nothing": "nothing of the net: it is a control",
+}
+"""What a probe needs, in words."""
 
 
 def errors(result: ErrorTable) -> str:

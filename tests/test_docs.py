@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,13 +34,13 @@ def generate():
     return made
 
 
-@pytest.mark.parametrize("name", ["nets.md", "genes.md", "speed.md", "check.md", "errors.md"])
+@pytest.mark.parametrize("name", ["nets.md", "genes.md", "speed.md", "check.md", "probes.md", "errors.md"])
 def test_generated_pages_are_up_to_date(generate, name):
     assert (ROOT / "docs" / name).read_text("utf-8") == generate.pages()[name](), f"docs/{name} is old: make docs"
 
 
 def test_every_generated_page_is_compared(generate):
-    assert list(generate.pages()) == ["nets.md", "genes.md", "speed.md", "check.md", "errors.md"]
+    assert list(generate.pages()) == ["nets.md", "genes.md", "speed.md", "check.md", "probes.md", "errors.md"]
     assert generate.readme(README) == README, "the README's error table is old: make docs"
 
 
@@ -69,7 +70,12 @@ COMMANDS = sorted(
     set(
         re.findall(
             r"`(convatlas [^`]*[a-z0-9])`",
-            "".join([README, *((ROOT / "docs" / page).read_text("utf-8") for page in ("counting.md", "weights.md"))]),
+            "".join(
+                [
+                    README,
+                    *((ROOT / "docs" / page).read_text("utf-8") for page in ("counting.md", "probes.md", "weights.md")),
+                ]
+            ),
         )
     )
 )
@@ -82,6 +88,7 @@ def test_there_are_commands_to_try():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_of_the_readme(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    shutil.copy(sample("chelsea"), tmp_path / "chelsea.png")
     done = CliRunner().invoke(app, shlex.split(command)[1:], catch_exceptions=False)
     assert done.exit_code == 0, done.output
 
@@ -148,6 +155,16 @@ def test_numbers_of_nets() -> None:
 def test_rooms_are_all_described() -> None:
     described = set(re.findall(r"^\| `(\w+)` \|", PAGES["CONTRIBUTING.md"], re.M))
     assert {path.parent.name for path in (ROOT / "src/convatlas").glob("*/__init__.py")} <= described
+
+
+def test_the_python_of_the_probes_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(sample("chelsea"), tmp_path / "chelsea.png")
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "probes.md").read_text("utf-8"), re.S)
+    variables = {}
+    exec(code, variables)
+    assert variables["both"][1].residual < 1e-5
+    assert {path.name for path in tmp_path.iterdir()} == {"chelsea.png", "cat.svg", "cat.npz"}
 
 
 def test_the_verbs_of_the_readme_are_the_program_s():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import weakref
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convatlas.anatomy.measure.tracing.twin import twin
 from convatlas.base.errors import ConvAtlasError
 from convatlas.probes.tape.backward import backward
+from convatlas.probes.tape.doubled import doubled
 from convatlas.probes.tape.record import Score, record
 from convatlas.probes.tape.tape import Tape
 
@@ -24,6 +23,12 @@ BOUND = {torch.float64: 1e-3, torch.float32: 5e-2}
 
 BESIDE = 1e-2
 """Distance of the point at which the certificate is made from the photo, in standard deviations of the photo."""
+
+LONGEST = 1e-2
+"""Longest step, relative to the input's standard deviation."""
+
+ROUNDING = 4
+"""Rounding of a score along a net, in units of the precision."""
 
 DIRECTIONS = 4
 """Directions to try: a step may cross a kink of a net of pieces."""
@@ -73,9 +78,8 @@ def _checked(net: nn.Module, x: Tensor, score: Score) -> Certificate:
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(x)
     x = x + BESIDE * max(float(x.std()) if x.numel() > 1 else 0.0, BESIDE) * noise
     try:
-        double = copy.deepcopy(twin(net, meta=False, observers=True).net).double()
-        return _compared(double, x.double(), score)
-    except (RuntimeError, TypeError, copy.Error):
+        return _compared(doubled(net), x.double(), score)
+    except (RuntimeError, TypeError):
         # The net holds tensors or casts that only fit its own precision.
         return _compared(net, x, score)
 
@@ -85,10 +89,15 @@ def _compared(net: nn.Module, x: Tensor, score: Score) -> Certificate:
     gradient = backward(tape, [tape.photo])[tape.photo]
     generator = torch.Generator().manual_seed(0)
     best = float("inf")
-    step = STEP[x.dtype] * max(float(x.std()) if x.numel() > 1 else 0.0, 1e-3)
+    deviation = max(float(x.std()) if x.numel() > 1 else 0.0, 1e-3)
     norm = float(gradient.double().norm())
+    rounding = ROUNDING * torch.finfo(x.dtype).eps * float(tape.values[tape.output].abs().sum())
     for _ in range(DIRECTIONS):
         direction = torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x)
+        change = max(abs(float((gradient * direction).double().sum())), 0.1 * norm)
+        # A net may hardly depend on its photo: over a short step, its score changes by less than is rounded away.
+        needed = rounding / (BOUND[x.dtype] * change) if change > 0 else 0.0
+        step = min(max(STEP[x.dtype] * deviation, needed), LONGEST * deviation)
         up, down = (record(net, x + sign * step * direction, score) for sign in (1, -1))
         _check_strangers(up, down)
         difference = (up.values[up.output] - down.values[down.output]).double().sum()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convatlas.base.devices import device_of
-from convatlas.base.errors import ConvAtlasError
+from convatlas.base.errors import ConvAtlasError, first_line
 from convatlas.base.untouched import evaluating, same_random_state
 from convatlas.base.verbs import Steps, verb
 from convatlas.engines.cached import cached_net
@@ -93,8 +93,7 @@ def explain(
     with evaluating(module), same_random_state():
         x, pixels = input_of(module, image)
         module, x = _placed(module, x, place, precision)
-        with torch.inference_mode():
-            output = module(x.clone())
+        output = _output(module, x)
         targets = targets_of(target, module, output, (x.shape[2], x.shape[3]), _view(module, pixels))
         prepare = _preparer(module)
         empty = background_of(background, pixels, x, prepare, seed)
@@ -118,6 +117,20 @@ def explain(
             ]
             results.append(made if isinstance(target, list) else made[0])
     yield 1000 * len(probes), 1000 * len(probes), results if isinstance(probe, list) else results[0]
+
+
+def _output(module: nn.Module, x: Tensor) -> Any:
+    """The net's output for its input."""
+    try:
+        with torch.inference_mode():
+            return module(x.clone())
+    except ConvAtlasError:
+        raise
+    # The user's own code may raise anything.
+    except Exception as error:
+        raise ConvAtlasError(
+            f"the net does not run on an input of the shape {tuple(x.shape)}: {first_line(error)}"
+        ) from error
 
 
 def _session(

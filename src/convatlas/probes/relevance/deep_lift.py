@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.probes.certificate import check_condition, check_residual
 from convatlas.probes.probe import Finding, Findings, Probe
+from convatlas.probes.rules.contribution import contribution
 from convatlas.probes.rules.reveal_cancel import RevealCancel
 from convatlas.probes.rules.secants import secant
 from convatlas.probes.subject import Subject
@@ -69,9 +69,7 @@ def difference_shared(subject: Subject, photo: Tape, background: Tape, target: i
     def visit(index: int, multiplier: Tensor) -> Tensor:
         nonlocal largest
         difference = photo.values[index] - background.values[index]
-        # Padding of −∞ differs by NaN from itself, and contributes nothing.
-        contributions = torch.where(multiplier == 0, 0, difference * multiplier)
-        largest = max(largest, float(contributions.abs().sum()))
+        largest = max(largest, float(contribution(difference, multiplier).abs().sum()))
         return multiplier
 
     def step(tape: Tape, operation: Operation, gradients: Sequence[Tensor | None]) -> dict[int, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from convatlas.probes.rules.contribution import contribution
 from convatlas.probes.rules.kinds import MIXING, SELECTION, is_affine, varying
 from convatlas.probes.tape.tape import Operation, Slot, Tape
 from convatlas.probes.tape.vjp import vjp
@@ -30,7 +31,7 @@ class ImplicitBiases:
         if operation.name not in _WITHOUT or len(set(operation.inputs)) > len(varying(tape, operation)):
             for bias, gradient in zip(_constants(tape, operation), gradients, strict=True):
                 if bias is not None and gradient is not None:
-                    self.report(operation, bias * gradient)
+                    self.report(operation, contribution(bias, gradient))
         return vjp(tape, operation, gradients)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from convatlas.base.errors import ConvAtlasError
+from convatlas.probes.rules.contribution import contribution
 from convatlas.probes.rules.kinds import ELEMENTWISE, MIXING, PRODUCTS, SELECTION, STEPS, is_affine, is_layer, varying
 from convatlas.probes.rules.layer_rules import LayerRule, Zero
 from convatlas.probes.rules.layers import followers, layer_of
@@ -43,11 +44,6 @@ class Ledger:
     def total(self) -> float:
         """The sum of all parts."""
         return self.biases + self.offsets + self.stabiliser
-
-
-def _shared(value: Tensor, multiplier: Tensor) -> Tensor:
-    """Relevance of values. Padding of −∞, which max pooling never chooses, has the multiplier 0 and no relevance."""
-    return torch.where(multiplier == 0, 0, value * multiplier)
 
 
 @dataclass
@@ -94,7 +90,7 @@ class Relevance:
     def visit(self, index: int, multiplier: Tensor) -> Tensor:
         """Stabilise a multiplier where an affine chain ends, and note how much relevance there is."""
         value = self.tape.values[index]
-        self.largest = max(self.largest, float(_shared(value, multiplier).abs().sum()))
+        self.largest = max(self.largest, float(contribution(value, multiplier).abs().sum()))
         if self.epsilon == 0 or index not in self.ends:
             return multiplier
         sign = torch.where(value >= 0, 1.0, -1.0).to(value.dtype)
@@ -139,7 +135,7 @@ class Relevance:
                 )
             )
             self.ledger.biases += sum(
-                float(_shared(zero, multiplier).sum())
+                float(contribution(zero, multiplier).sum())
                 for zero, multiplier in zip(zeros, multipliers, strict=True)
                 if multiplier is not None
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,9 +12,14 @@ from torch.func import vmap
 from convatlas.probes.rules.kinds import is_affine
 from convatlas.probes.tape.tape import Tape
 
+TWICE: dict[str, Callable[[Tensor], Tensor]] = {"hardsigmoid": lambda x: (x / 6 + 0.5).clamp(0, 1)}
+"""Functions of which PyTorch has no second derivative, from functions of which it has one."""
+
 
 def run_tail(tape: Tape, index: int, value: Tensor, end: int | None = None) -> Tensor:
-    """Scores (1, T) of a tape if the tensor with this index held another value, (1, K, h, w). Differentiable.
+    """Scores (1, T) of a tape if the tensor with this index held another value, (1, K, h, w).
+
+    It is differentiable, also twice.
 
     Args:
         tape: A tape of one photo.
@@ -23,6 +29,8 @@ def run_tail(tape: Tape, index: int, value: Tensor, end: int | None = None) -> T
     """
     values = {index: value}
     for operation in tape.after(index, end):
+        if operation.name in TWICE:
+            operation = replace(operation, function=TWICE[operation.name])
         results = operation.run(lambda i: values.get(i, tape.values[i]))
         for output, result in zip(operation.outputs, results, strict=True):
             if output is not None:

@@ -1,0 +1,110 @@
+"""Certificates and passes of nets that are sure, scripted, padded without end, or run on the wrong input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from convatlas.base.errors import ConvAtlasError
+from convatlas.probes.explain import explain
+from convatlas.probes.gradient.full_grad import FullGrad
+from convatlas.probes.subject import Subject
+from convatlas.probes.tape.doubled import doubled
+from convatlas.probes.targets import Probability, targets_of
+from tests.probes.subjects import Case, Functional, Scripted, photo
+
+
+class Held(nn.Module):
+    """Holds a plain tensor, which `Module.double` leaves in float32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.scale = nn.Conv2d(3, 4, 3), torch.tensor([0.5])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.einsum("nchw,c->nc", self.conv(x), self.scale.expand(4))
+
+
+class Padded(nn.Module):
+    """Max pooling padded with −∞, as in nets of Keras."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.pad(self.conv(x), (0, 1, 0, 1), value=-torch.inf)
+        return self.head(F.max_pool2d(y, 3, 2).mean((2, 3)))
+
+
+class Gate(nn.Module):
+    """A hard sigmoid, by itself or as a function that PyTorch differentiates twice."""
+
+    def __init__(self, plain: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.head, self.plain = nn.Conv2d(3, 4, 3), nn.Linear(4, 3), plain
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        gate = (y.mean((2, 3)) / 6 + 0.5).clamp(0, 1) if self.plain else F.hardsigmoid(y.mean((2, 3)))
+        return self.head(y.square().mean((2, 3)) * gate)
+
+
+def _certificate(case: Case) -> tuple[float, str]:
+    x = case.x[None]
+    targets = targets_of(case.target, case.net, case.net(x.clone()), (x.shape[2], x.shape[3]))
+    subject = Subject(case.net, x, targets, torch.zeros_like(x))
+    assert subject.tape
+    assert subject.certificate is not None
+    return subject.certificate.difference, subject.certificate.precision
+
+
+def test_a_probability_of_nearly_one_is_certified() -> None:
+    """Its gradient is so small that over a short step the score changes by less than is rounded away."""
+    net = Functional().eval()
+    x = photo(3, 32)
+    with torch.no_grad():
+        best, second = net(x[None])[0].sort(descending=True).values[:2]
+        for tensor in net.head.parameters():
+            tensor *= 20 / (best - second)
+    difference, precision = _certificate(Case(net, x, Probability()))  # type: ignore[arg-type]
+    assert difference < 1e-3
+    assert precision == "float64"
+
+
+@pytest.mark.parametrize("made", [Held, Scripted])
+def test_certificates_are_computed_in_float64(made: type[nn.Module]) -> None:
+    net = made().eval()
+    difference, precision = _certificate(Case(net, photo(3, 16)))
+    assert precision == "float64"
+    assert difference < 1e-6
+    assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
+
+
+def test_a_net_in_float64_shares_what_the_net_shares() -> None:
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    net[1].weight = net[0].weight
+    exact = doubled(net)
+    assert exact[0].weight is exact[1].weight
+    assert exact[0].weight.dtype == torch.float64
+    assert net[0].weight.dtype == torch.float32
+    assert torch.equal(exact(torch.ones(1, 3).double()).float(), net.double()(torch.ones(1, 3).double()).float())
+
+
+def test_padding_without_end_adds_nothing() -> None:
+    found = explain(Padded().eval(), photo(3, 14), FullGrad(), 1, precision="float64")
+    assert found.residual < 1e-12
+
+
+def test_a_hard_sigmoid_is_differentiated_twice() -> None:
+    values = [explain(Gate(plain).eval(), photo(3, 16), "shapley_cam", 1).values for plain in (False, True)]
+    np.testing.assert_allclose(*values, rtol=1e-5)
+
+
+def test_a_net_that_does_not_run_on_its_input_is_an_error_in_one_line() -> None:
+    with pytest.raises(ConvAtlasError, match=r"does not run on an input of the shape \(1, 4, 16, 16\): RuntimeError"):
+        explain(Functional().eval(), torch.zeros(4, 16, 16))
