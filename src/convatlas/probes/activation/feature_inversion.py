@@ -69,7 +69,7 @@ class FeatureInversion(Probe):
             x, distance = subject.x, 1.0
             for step, x, distance in self._invert(subject, index):  # noqa: B007 - the last one counts
                 yield number * self.steps + step, len(layers) * self.steps, None
-            caption = f"from {name}: {distance:.1%} of its maps is missing"
+            caption = f"from {name}: {distance:.1%} of its maps' norm is missing"
             exhibits.append(Exhibit(name, shown(x[0], subject.net), caption, numbers={"distance": distance}))
             inputs.append(x)
             numbers[name] = distance
@@ -118,8 +118,15 @@ def _layers(subject: Subject) -> list[tuple[str, int]]:
     for name, index in maps.items():
         names[index] = min(names.get(index, name), name, key=len)
     indices = sorted(names)
-    places = dict.fromkeys(round(depth * (len(indices) - 1)) for depth in DEPTHS)
-    return [(names[indices[place]], indices[place]) for place in places]
+    reach = len(indices) // 12
+    chosen: dict[int, str] = {}
+    for depth in DEPTHS:
+        place = round(depth * (len(indices) - 1))
+        near = indices[max(0, place - reach) : place + reach + 1] if depth < 1 else [indices[place]]
+        # The end of a block rather than a step within it.
+        index = min(near, key=lambda index: (names[index].count("."), abs(indices.index(index) - place)))
+        chosen[index] = names[index]
+    return [(name, index) for index, name in chosen.items()]
 
 
 PROBE = FeatureInversion
