@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convatlas.probes.activation._ascent import check_replayed, value_and_gradient
+from convatlas.probes.activation._ascent import before_rectifier, check_replayed, value_and_gradient
 from convatlas.probes.activation._canvas import Canvas, variation
 from convatlas.probes.checks import check_number, check_whole
 from convatlas.probes.gallery.gallery import Exhibit, Exhibition
@@ -24,6 +24,8 @@ DEPTHS = (0.1, 0.4, 0.7, 1.0)
 @dataclass(frozen=True)
 class FeatureInversion(Probe):
     """An input, from noise, whose maps at a layer are those of the photo; by default at four layers along the net.
+
+    Of a layer that ends with a rectifier, the maps before it are compared, since silent units have no gradient.
 
     Attributes:
         steps: Steps of the optimiser (Adam) for each layer.
@@ -78,6 +80,8 @@ class FeatureInversion(Probe):
         yield 1, 1, [Exhibition(tuple(exhibits), layer, numbers, arrays)] * len(subject.targets)
 
     def _invert(self, subject: Subject, index: int) -> Iterator[tuple[int, Tensor, float]]:
+        # A silent unit has no gradient behind its rectifier.
+        index = before_rectifier(subject.tape, index)
         target = subject.tape.values[index]
         norm = target.square().sum().clamp(min=1e-30)
 
