@@ -266,7 +266,7 @@ def test_masks_of_photos_are_seen_as_the_net_sees_the_photo() -> None:
     net = ca.load("efficientnet_lite0")
     pixels = read(sample("chelsea"))
     mask = np.zeros(pixels.shape[:2], bool)
-    mask[100:200, 150:300] = True
+    mask[60:200, 100:220] = True
     x, _ = input_of(net, pixels)
     painted = np.where(mask[:, :, None], 255, 0).astype(np.uint8) * np.ones(3, np.uint8)
     _, masks = concepts_of(net, {"part": [(pixels, mask)]}, x)
