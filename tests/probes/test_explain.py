@@ -212,3 +212,25 @@ def test_an_engine_computes_the_scores_of_black_box_probes() -> None:
     assert [each.engine.split()[0] for each in (*eager, *fast)] == ["eager", "eager", "onnxruntime", "eager"]
     assert np.allclose(eager[0].values, fast[0].values, atol=1e-3)
     assert eager[0].forwards == fast[0].forwards == 5
+
+
+class Cancelling(nn.Module):
+    """A sum of large numbers of both signs, which float32 cannot hold to its last digits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.up, self.down = nn.Conv2d(3, 64, 3), nn.Conv2d(3, 64, 3)
+        self.down.load_state_dict(self.up.state_dict())
+        with torch.no_grad():
+            self.down.weight.mul_(1 + 1e-4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (torch.relu(self.up(x)) - torch.relu(self.down(x))).sum((2, 3))
+
+
+def test_what_float32_cannot_add_up_is_added_up_in_float64() -> None:
+    result = ca.explain(Cancelling().eval(), X, "lrp", 1)
+    assert result.precision == "float64"
+    assert result.residual <= 1e-9
+    assert ca.explain(small(), X, "lrp", 1).precision == "float32"

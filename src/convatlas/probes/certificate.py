@@ -140,17 +140,21 @@ RESIDUAL = {torch.float64: 1e-9, torch.float32: 1e-5}
 """Largest distance from completeness by precision, relative to max(|f(x)|, |f(b)|)."""
 
 
+class Imprecise(ConvAtlasError):
+    """A sum that is off by more than the precision allows; a higher precision may be enough."""
+
+
 def check_residual(total: float, score: float, dtype: torch.dtype, probe: str, other: float = 0.0) -> float:
     """Return the relative distance of a sum from the score that it should be.
 
     Raises:
-        ConvAtlasError: It is above the bound of the precision.
+        Imprecise: It is above the bound of the precision.
     """
     scale = max(abs(score), other)
     residual = abs(total - score) / scale if scale > 0 else abs(total - score)
     if not residual <= RESIDUAL.get(dtype, 1e-5):
         more = "" if dtype == torch.float64 else 'precision="float64" may help, otherwise '
-        raise ConvAtlasError(
+        raise Imprecise(
             f"{probe} does not sum to the score: {residual:.1e} of it is missing in {str(dtype)[6:]}; "
             f"{more}use integrated_gradients or a probe of scores"
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from convatlas.images.view import View
 from convatlas.nets.net import Net
 from convatlas.probes.attribution import Attribution
 from convatlas.probes.backgrounds import background_of
+from convatlas.probes.certificate import Imprecise
 from convatlas.probes.gallery.gallery import Exhibition, Gallery
 from convatlas.probes.photos import Image, concepts_of, input_of, shown
 from convatlas.probes.placement import even_grid, input_grid, layer_grid
 from convatlas.probes.probe import Finding, Probe, settings
 from convatlas.probes.registry import as_probe
 from convatlas.probes.subject import MEMORY, Subject
+from convatlas.probes.tape.doubled import doubled
 from convatlas.probes.targets import targets_of
 from convatlas.weights.resolve import NamedNet, find_net, resolve
 
@@ -102,21 +105,51 @@ def explain(
         for number, each in enumerate(probes):
             black_box = session if each.needs == "scores" else None
             subject = Subject(module, x, targets, empty, layer, photos, masks, seed, black_box, memory)
-            subject.check_finite()
-            subject.forwards = 0
-            findings: Any = None
-            for done, total, findings in each.attribute(subject):
-                if findings is None:
-                    yield int(1000 * (number + done / max(total, 1))), 1000 * len(probes), None
-            assert findings is not None
+            try:
+                findings = yield from _attributed(each, subject, number, len(probes))
+            except Imprecise:
+                # Sums of large numbers of both signs may be too coarse for the net's own precision.
+                if subject.x.dtype == torch.float64:
+                    raise
+                subject = _in_float64(subject)
+                findings = yield from _attributed(each, subject, number, len(probes))
+            used = "float64" if subject.x.dtype == torch.float64 else precision
             made = [
-                _gallery(subject, each, finding, k, precision)
+                _gallery(subject, each, finding, k, used)
                 if isinstance(finding, Exhibition)
-                else _attribution(subject, each, finding, k, pixels, background, engine, precision, agreement)
+                else _attribution(subject, each, finding, k, pixels, background, engine, used, agreement)
                 for k, finding in enumerate(findings)
             ]
             results.append(made if isinstance(target, list) else made[0])
     yield 1000 * len(probes), 1000 * len(probes), results if isinstance(probe, list) else results[0]
+
+
+def _attributed(
+    probe: Probe, subject: Subject, number: int, count: int
+) -> Generator[tuple[int, int, Any], None, Sequence[Any]]:
+    """Yield the progress of one of several probes, and return what it finds."""
+    # The photo's own score is asked for by every probe, and costs none of its forwards.
+    subject.check_finite()
+    subject.forwards = 0
+    for done, total, findings in probe.attribute(subject):
+        if findings is not None:
+            return findings
+        yield int(1000 * (number + done / max(total, 1))), 1000 * count, None
+    raise AssertionError(f"{probe.name} found nothing")
+
+
+def _in_float64(subject: Subject) -> Subject:
+    """The same subject in float64."""
+    tensors = {name: photos.double() for name, photos in subject.concepts.items()}
+    return replace(
+        subject,
+        net=doubled(subject.net),
+        x=subject.x.double(),
+        background=subject.background.double(),
+        concepts=tensors,
+        session=None,
+        certificate=None,
+    )
 
 
 def _output(module: nn.Module, x: Tensor) -> Any:

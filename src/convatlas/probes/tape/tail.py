@@ -12,8 +12,14 @@ from torch.func import vmap
 from convatlas.probes.rules.kinds import is_affine
 from convatlas.probes.tape.tape import Tape
 
-TWICE: dict[str, Callable[[Tensor], Tensor]] = {"hardsigmoid": lambda x: (x / 6 + 0.5).clamp(0, 1)}
-"""Functions of which PyTorch has no second derivative, from functions of which it has one."""
+OTHERS: dict[str, Callable[..., Tensor]] = {
+    # PyTorch has no second derivative of it.
+    "hardsigmoid": lambda x: (x / 6 + 0.5).clamp(0, 1),
+    # Another value may lie in memory in another order.
+    "view": lambda x, shape: x.view(shape) if isinstance(shape, torch.dtype) else x.reshape(shape),
+    "_unsafe_view": lambda x, shape: x.reshape(shape),
+}
+"""Functions that run instead of an operation of the same name."""
 
 
 def run_tail(tape: Tape, index: int, value: Tensor, end: int | None = None) -> Tensor:
@@ -29,8 +35,8 @@ def run_tail(tape: Tape, index: int, value: Tensor, end: int | None = None) -> T
     """
     values = {index: value}
     for operation in tape.after(index, end):
-        if operation.name in TWICE:
-            operation = replace(operation, function=TWICE[operation.name])
+        if operation.name in OTHERS:
+            operation = replace(operation, function=OTHERS[operation.name])
         results = operation.run(lambda i: values.get(i, tape.values[i]))
         for output, result in zip(operation.outputs, results, strict=True):
             if output is not None:
