@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convatlas.cli import main
+from convatlas.cli.entry import main
 from convatlas.images.samples import sample
 from convatlas.predict.predictors import Classifier
 

@@ -9,7 +9,7 @@ import pytest
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError
-from convatlas.cli import main
+from convatlas.cli.entry import main
 from convatlas.images.samples import sample
 
 URL = "https://example.com//a/b"

@@ -56,12 +56,14 @@ def home() -> Path:
     """Return the folder of the store: `CONVATLAS_HOME`, or `convatlas` in the user's cache folder.
 
     Raises:
-        StoreError: The name of the folder is not printable.
+        StoreError: The name of the folder is not printable, or its user is unknown.
     """
     chosen = os.environ.get("CONVATLAS_HOME")
     try:
         path = Path(chosen).expanduser().absolute() if chosen else _cache_folder() / "convatlas"
     except RuntimeError:
+        if chosen:
+            raise StoreError(f"{chosen!r} names no folder: set CONVATLAS_HOME to a folder for the store") from None
         # Of a user without a home folder: a store that can be neither read nor written, which stops only what needs it.
         return HOMELESS
     if not str(path).isprintable():
