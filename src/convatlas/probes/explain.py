@@ -139,7 +139,7 @@ def _attributed(
 
 
 def _in_float64(subject: Subject) -> Subject:
-    """The same subject in float64."""
+    """Return the subject in float64."""
     tensors = {name: photos.double() for name, photos in subject.concepts.items()}
     return replace(
         subject,
