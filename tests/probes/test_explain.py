@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import convatlas as ca
 from convatlas.probes import Attribution, Contrast, Logit, Probability
+from convatlas.probes.certificate import certificates
 from convatlas.probes.coverage import coverage
 from convatlas.probes.perturbation.occlusion import Occlusion
 from convatlas.probes.picture import overlay, sheet
@@ -234,3 +235,31 @@ def test_what_float32_cannot_add_up_is_added_up_in_float64() -> None:
     assert result.precision == "float64"
     assert result.residual <= 1e-9
     assert ca.explain(small(), X, "lrp", 1).precision == "float32"
+
+
+class Writing(nn.Module):
+    """Changes its input in place."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mul_(2).flatten(1)
+
+
+def test_a_net_that_writes_into_its_input_changes_neither_photo_nor_background() -> None:
+    photo, background = X.clone(), X.flip(1).clone()
+    result = ca.explain(Writing(), photo, "occlusion", 0, background=background)
+    assert torch.equal(photo, X)
+    assert torch.equal(background, X.flip(1))
+    assert result.score == pytest.approx(2 * float(X.flatten()[0]))
+
+
+def test_functions_of_the_same_name_are_certified_apart() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(768, 4)).eval()
+    for _ in range(2):
+        for index in (0, 1):
+            ca.explain(net, X, "saliency", FUNCTIONS[index])
+    assert len(certificates(net)) == 2
+    ca.explain(net, X, "saliency", [0, 1])
+    assert len(certificates(net)) == 3
+
+
+FUNCTIONS = [lambda output: output[:, 0], lambda output: output[:, 1]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,11 @@ class Certificate:
 
 
 _known: weakref.WeakKeyDictionary[nn.Module, dict[Any, Certificate]] = weakref.WeakKeyDictionary()
+
+
+def certificates(net: nn.Module) -> Sequence[Certificate]:
+    """Return the certificates that are known of a net."""
+    return list(_known.get(net, {}).values())
 
 
 def certify(net: nn.Module, x: Tensor, tape: Tape, score: Score, key: object) -> Certificate:

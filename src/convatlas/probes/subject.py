@@ -87,7 +87,8 @@ class Subject:
         else:
             with torch.inference_mode():
                 # Not every net leaves its input alone.
-                output = self.net(batch.clone() if batch.data_ptr() == self.x.data_ptr() else batch)
+                kept = batch.data_ptr() in (self.x.data_ptr(), self.background.data_ptr())
+                output = self.net(batch.clone() if kept else batch)
         return self.score(output).detach().to("cpu", torch.float64)
 
     def stream(self, count: int, make: Callable[[int, int], Tensor]) -> Iterator[tuple[int, int, Tensor]]:
@@ -123,7 +124,7 @@ class Subject:
     def tape(self) -> Tape:
         """The certified tape of the photo."""
         tape = self.tape_of(self.x)
-        self.certificate = certify(self.net, self.x, tape, self.score, tuple(target.name for target in self.targets))
+        self.certificate = certify(self.net, self.x, tape, self.score, tuple(target.key for target in self.targets))
         return tape
 
     certificate: Certificate | None = None

@@ -26,12 +26,19 @@ class Target(Brief):
         score: Function from the net's output to the score of each photo, (N,).
         index: The class that it is about; None if it is about no single class.
         box: The box of a detector that it is about; None for other targets.
+        function: The caller's own function, if it is one.
     """
 
     name: str
     score: Callable[[Any], Tensor]
     index: int | None = None
     box: DetectedBox | None = None
+    function: object = None
+
+    @property
+    def key(self) -> object:
+        """What tells this target from others of the same net: two functions may have the same name."""
+        return self.name if self.function is None else self.function
 
     def __call__(self, output: Any) -> Tensor:
         return self.score(output)
@@ -124,7 +131,7 @@ def _target(target: object, net: nn.Module, output: Any, size: tuple[int, int], 
             return Target(f"probability of {name}", lambda output: to_probabilities(output)[:, index], index)
         return _contrast(target, index, name, net, scores)
     if callable(target):
-        return Target(getattr(target, "__name__", "target"), _checked(target))
+        return Target(getattr(target, "__name__", "target"), _checked(target), function=target)
     raise ConvAtlasError(
         f"a target is a class by number or name, or a function of the net's output; not {target!r:.60}"
     )
