@@ -37,7 +37,7 @@ class Target(Brief):
 
     @property
     def key(self) -> object:
-        """What tells this target from others of the same net: two functions may have the same name."""
+        """Value that no other target of the same net has; two functions may have the same name."""
         return self.name if self.function is None else self.function
 
     def __call__(self, output: Any) -> Tensor:
