@@ -31,7 +31,22 @@ def photo(channels: int = 3, side: int = 12, seed: int = 1) -> torch.Tensor:
     return torch.rand(1, channels, side, side, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
+class Choosing(nn.Module):
+    """Chooses between two branches, and a constant, by values that depend on the photo."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 6, 3), nn.Conv2d(3, 6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.where(x.mean() > 0, self.first(x), self.second(x)).mean((2, 3))
+        y = torch.where(y.abs().sum() > 1e-9, y, torch.tensor(3.0, dtype=y.dtype))
+        largest = y.topk(2).values
+        return torch.where(largest[:, :1] - largest[:, 1:] > 1e9, torch.ones_like(y), y)
+
+
 NETS = {
+    "choosing": lambda: (made(Choosing), photo()),
     "functional": lambda: (made(Functional), photo()),
     "custom": lambda: (made(Custom), photo()),
     "gated": lambda: (made(Gated), photo()),
@@ -142,7 +157,7 @@ RULES = {
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("name", ["functional", "custom", "gated", "lenet5", "capsnet"])
+@pytest.mark.parametrize("name", ["functional", "choosing", "custom", "gated", "lenet5", "capsnet"])
 def test_relevance_and_ledger_sum_to_the_score(name: str, rule: str) -> None:
     net, x = NETS[name]()
     tape = record(net, x, third)

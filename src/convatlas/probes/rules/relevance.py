@@ -316,6 +316,20 @@ def _log_sum_exp(rules: Relevance, operation: Operation, multipliers: Sequence[T
     return carried
 
 
+def _where(rules: Relevance, operation: Operation, multipliers: Sequence[Tensor | None]) -> Found:
+    """Choose between two tensors by a condition that the photo decides; the choice is taken as constant."""
+    condition, *branches = operation.args
+    multiplier = multipliers[0]
+    assert multiplier is not None
+    tape = rules.tape
+    choice = tape.values[condition.index] if isinstance(condition, Slot) else condition
+    for branch, chosen in zip(branches, (choice, ~choice), strict=True):
+        if not isinstance(branch, Slot) or not tape.depends[branch.index]:
+            value = tape.values[branch.index] if isinstance(branch, Slot) else branch
+            rules.ledger.biases += float((torch.where(chosen, value, 0) * multiplier).sum())
+    return vjp(tape, operation, multipliers)
+
+
 def _nothing(rules: Relevance, operation: Operation, multipliers: Sequence[Tensor | None]) -> Found:
     rules.ledger.offsets += sum(
         float((rules.tape.values[index] * multiplier).sum())
@@ -340,6 +354,7 @@ SPECIAL: dict[str, Callable[[Relevance, Operation, Sequence[Tensor | None]], Fou
         ),
         _through,
     ),
+    "where": _where,
     "_softmax": _softmax,
     "_safe_softmax": _softmax,
     "_log_softmax": _softmax,

@@ -269,6 +269,19 @@ def _pair(tape: Tape, first: Slot, second: Slot) -> tuple[Tensor, Tensor]:
     return left.expand(shape), right.expand(shape)
 
 
+def chosen(photo: Tape, background: Tape, operation: Operation, gradients: Sequence[Tensor | None]) -> Found:
+    """Choice of numbers (where, topk), which is the chain rule if both runs choose the same.
+
+    Raises:
+        ConvAtlasError: They do not.
+    """
+    choice = operation.args[0].index if operation.name == "where" else operation.outputs[1]
+    assert choice is not None
+    if not torch.equal(photo.values[choice], background.values[choice]):
+        raise ConvAtlasError(f"DeepLIFT has no rule for {operation}, which chooses otherwise for the background")
+    return vjp(photo, operation, gradients)
+
+
 def nothing(photo: Tape, background: Tape, operation: Operation, gradients: Sequence[Tensor | None]) -> Found:
     """Nothing: the result jumps where it changes, and must not change between the runs."""
     for index in operation.outputs:
@@ -298,6 +311,8 @@ def _fold(gradient: Tensor, like: Tensor) -> Tensor:
 
 
 SPECIAL: dict[str, Callable[[Tape, Tape, Operation, Sequence[Tensor | None]], Found]] = {
+    "where": chosen,
+    "topk": chosen,
     "_softmax": softmax,
     "_safe_softmax": softmax,
     "_log_softmax": log_softmax,
