@@ -227,6 +227,7 @@ def in_int8(file: Path) -> list[str]:
 
 @pytest.mark.sweep
 def test_harmful_layers_return_to_float32(tmp_path: Path) -> None:
+    torch.manual_seed(0)
     kinds = torch.rand(10, 3, 1, 1) + 0.3 * torch.rand(10, 3, 16, 16)
     photos = kinds[torch.arange(300) % 10] + 0.05 * torch.rand(300, 3, 16, 16)
     net, x = Far(100.0).fit(kinds), photos.numpy()

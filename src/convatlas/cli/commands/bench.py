@@ -33,7 +33,7 @@ def command(
     min_top1: Annotated[float | None, typer.Option(help="Minimum published top-1 accuracy in percent.")] = None,
     lineage: Annotated[str | None, typer.Option(help="Only nets with weights of this lineage: lite.")] = None,
     engines: Annotated[
-        list[str] | None, typer.Option(help=f"{','.join(names())}; by default all that are installed.")
+        list[str] | None, typer.Option(help=f"{', '.join(names())}; by default all that are installed.")
     ] = None,
     precisions: Annotated[list[str] | None, typer.Option(help="float32,bfloat16,int8; by default float32.")] = None,
     batches: Annotated[list[str] | None, typer.Option(help="Batch sizes; by default 1,16.")] = None,
