@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -71,7 +72,10 @@ def test_saved_and_loaded(cat: Attribution, tmp_path) -> None:
     assert json.loads(cat.to_json())["target"] == cat.target
     damaged = tmp_path / "damaged.npz"
     damaged.write_bytes((tmp_path / "cat.npz").read_bytes()[:-100])
-    for path in (damaged, tmp_path / "none.npz"):
+    swelling = tmp_path / "swelling.npz"
+    np.savez_compressed(swelling, record=np.zeros(2**24, np.uint8))
+    os.mkfifo(tmp_path / "pipe.npz")
+    for path in (damaged, swelling, tmp_path / "pipe.npz", tmp_path / "none.npz"):
         with pytest.raises(ca.ConvAtlasError):
             Attribution.load(path)
     with pytest.raises(ca.ConvAtlasError, match=r"\.npz"):

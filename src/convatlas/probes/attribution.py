@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,17 +11,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.files.arrays import reading_arrays, write_arrays
 from convatlas.base.records import Record
 from convatlas.images.view import Axis, View
 from convatlas.pictures.picture import Picture
 from convatlas.probes.picture import picture_of
 
 Floats = NDArray[np.floating[Any]]
-
-MAX_BYTES = 2**30
-"""Largest file that `load` reads."""
 
 
 @dataclass(frozen=True)
@@ -165,13 +160,7 @@ class Attribution(Record):
         if path.suffix.lower() != ".npz":
             raise ConvAtlasError(f"an attribution is written to an .npz file; got {path.name!r}")
         arrays = {name: getattr(self, name) for name in ARRAYS if getattr(self, name) is not None}
-        file = io.BytesIO()
-        np.savez_compressed(file, record=np.frombuffer(self.to_json().encode(), np.uint8), **arrays)
-        try:
-            write_bytes(path, file.getvalue())
-        except OSError as error:
-            raise ConvAtlasError(f"{path} cannot be written: {error.strerror or error}") from None
-        return path
+        return write_arrays(path, self.to_json(), arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -180,17 +169,9 @@ class Attribution(Record):
         Raises:
             ConvAtlasError: The file cannot be read, or is no such file.
         """
-        try:
-            if Path(path).stat().st_size > MAX_BYTES:
-                raise ValueError
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in ARRAYS if name in file.files}
-                data = json.loads(file["record"].tobytes().decode())
-            return cls(**_fields(cls, data), **arrays)
-        except OSError as error:
-            raise ConvAtlasError(f"{path} cannot be read: {error.strerror or error}") from None
-        except (ValueError, KeyError, TypeError, RecursionError, zipfile.BadZipFile, EOFError, MemoryError):
-            raise ConvAtlasError(f"{path} is no attribution that `save` wrote, or it is damaged") from None
+        with reading_arrays(path, "attribution") as (data, arrays):
+            kept: dict[str, Any] = {name: arrays[name] for name in ARRAYS if name in arrays}
+            return cls(**_fields(cls, data), **kept)
 
     def to_json(self) -> str:
         """Return the record as JSON, without the arrays."""

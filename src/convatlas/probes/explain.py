@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -190,10 +191,10 @@ def _placed(module: nn.Module, x: Tensor, device: torch.device, precision: str) 
     """The net and its input on a device, in a precision; a copy where the caller's net would change."""
     weight = next((each for each in module.parameters() if each.is_floating_point()), None)
     dtype = torch.float64 if precision == "float64" else x.dtype if weight is None else weight.dtype
-    if weight is not None and (weight.device != device or weight.dtype != dtype):
-        import copy
-
-        module = copy.deepcopy(module).to(device, dtype).eval()
+    if dtype == torch.float64 and weight is not None and weight.dtype != dtype:
+        module = doubled(module)
+    if weight is not None and weight.device != device:
+        module = copy.deepcopy(module).to(device).eval()
     return module, x.to(device, dtype)
 
 
@@ -211,6 +212,24 @@ def _view(net: nn.Module, pixels: NDArray[np.uint8] | None) -> View | None:
     return view
 
 
+def _origin(subject: Subject, probe: Probe, number: int, precision: str) -> dict[str, Any]:
+    """Fields that all records of explanations share: what was explained, by which probe, and what it cost."""
+    net, target, certificate = subject.net, subject.targets[number], subject.certificate
+    return {
+        "probe": probe.name,
+        "settings": settings(probe),
+        "net": net.card.name if isinstance(net, Net) else type(net).__name__,
+        "weights": net.lineage.name if isinstance(net, Net) and net.lineage is not None else "",
+        "target": target.name,
+        "index": target.index,
+        "seed": subject.seed,
+        "forwards": subject.forwards,
+        "backwards": subject.backwards,
+        "derivative": None if certificate is None else certificate.difference,
+        "precision": precision,
+    }
+
+
 def _attribution(
     subject: Subject,
     probe: Probe,
@@ -222,7 +241,7 @@ def _attribution(
     precision: str,
     agreement: float | None,
 ) -> Attribution:
-    net, target = subject.net, subject.targets[number]
+    net = subject.net
     values = finding.values.detach().cpu().numpy()
     cells, size = (values.shape[-2], values.shape[-1]), subject.size
     if finding.layer is not None:
@@ -238,14 +257,8 @@ def _attribution(
         notes = (*notes, "the map is blank: every value is 0")
     elif values.max() <= 0:
         notes = (*notes, "no value is positive: nothing speaks for the target")
-    certificate = subject.certificate
     return Attribution(
-        probe=probe.name,
-        settings=settings(probe),
-        net=net.card.name if isinstance(net, Net) else type(net).__name__,
-        weights=lineage.name if lineage is not None else "",
-        target=target.name,
-        index=target.index,
+        **_origin(subject, probe, number, precision),
         score=float(subject.own_scores[number]),
         background=background if isinstance(background, str) else "an input of the caller",
         background_score=float(subject.background_scores[number]) if "background_scores" in vars(subject) else None,
@@ -254,17 +267,12 @@ def _attribution(
         reduction=finding.reduction,
         grid=grid,
         size=size,
-        seed=subject.seed,
-        forwards=subject.forwards,
-        backwards=subject.backwards,
         residual=finding.residual,
         ledger=finding.ledger,
         condition=finding.condition,
         standard_error=None if finding.standard_error is None else finding.standard_error.detach().cpu().numpy(),
         coverage=finding.coverage,
-        derivative=None if certificate is None else certificate.difference,
         engine=engine if subject.session is not None else "eager",
-        precision=precision,
         agreement=agreement,
         notes=notes,
         image_recovery=probe.image_recovery,
@@ -275,23 +283,11 @@ def _attribution(
 
 
 def _gallery(subject: Subject, probe: Probe, exhibition: Exhibition, number: int, precision: str) -> Gallery:
-    net, target, certificate = subject.net, subject.targets[number], subject.certificate
-    lineage = net.lineage if isinstance(net, Net) else None
     return Gallery(
-        probe=probe.name,
-        settings=settings(probe),
-        net=net.card.name if isinstance(net, Net) else type(net).__name__,
-        weights=lineage.name if lineage is not None else "",
-        target=target.name,
-        index=target.index,
+        **_origin(subject, probe, number, precision),
         layer=exhibition.layer,
         exhibits=exhibition.exhibits,
         numbers=exhibition.numbers,
         arrays=exhibition.arrays,
-        seed=subject.seed,
-        forwards=subject.forwards,
-        backwards=subject.backwards,
-        derivative=None if certificate is None else certificate.difference,
-        precision=precision,
         notes=exhibition.notes,
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,12 +11,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.files.arrays import reading_arrays, write_arrays
 from convatlas.base.records import Record
 from convatlas.base.terminal.brief import Brief
 from convatlas.pictures.picture import Picture
-from convatlas.probes.attribution import MAX_BYTES
 from convatlas.probes.gallery.sheet import Tile, sheet
 
 Pixels = NDArray[np.uint8]
@@ -137,14 +134,7 @@ class Gallery(Record):
             raise ConvAtlasError(f"a gallery is written to an .npz, .png or .svg file; got {path.name!r}")
         arrays: dict[str, Any] = {f"array {name}": values for name, values in self.arrays.items()}
         arrays |= {f"pixels {number}": each.pixels for number, each in enumerate(self.exhibits)}
-        file = io.BytesIO()
-        record: Any = np.frombuffer(self.to_json().encode(), np.uint8)
-        np.savez_compressed(file, record=record, **arrays)
-        try:
-            write_bytes(path, file.getvalue())
-        except OSError as error:
-            raise ConvAtlasError(f"{path} cannot be written: {error.strerror or error}") from None
-        return path
+        return write_arrays(path, self.to_json(), arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -153,24 +143,15 @@ class Gallery(Record):
         Raises:
             ConvAtlasError: The file cannot be read, or is no such file.
         """
-        try:
-            if Path(path).stat().st_size > MAX_BYTES:
+        with reading_arrays(path, "gallery") as (data, file):
+            if set(data) != {each.name for each in fields(cls)} - {"arrays"}:
                 raise ValueError
-            with np.load(path, allow_pickle=False) as file:
-                data = json.loads(file["record"].tobytes().decode())
-                if set(data) != {each.name for each in fields(cls)} - {"arrays"}:
-                    raise ValueError
-                del data["made"]
-                data["exhibits"] = tuple(
-                    Exhibit(pixels=file[f"pixels {number}"], **each) for number, each in enumerate(data["exhibits"])
-                )
-                data["notes"] = tuple(data["notes"])
-                arrays = {name[6:]: file[name] for name in file.files if name.startswith("array ")}
-            return cls(**data, arrays=arrays)
-        except OSError as error:
-            raise ConvAtlasError(f"{path} cannot be read: {error.strerror or error}") from None
-        except (ValueError, KeyError, TypeError, RecursionError, zipfile.BadZipFile, EOFError, MemoryError):
-            raise ConvAtlasError(f"{path} is no gallery that `save` wrote, or it is damaged") from None
+            del data["made"]
+            data["exhibits"] = tuple(
+                Exhibit(pixels=file[f"pixels {number}"], **each) for number, each in enumerate(data["exhibits"])
+            )
+            data["notes"] = tuple(data["notes"])
+            return cls(**data, arrays={name[6:]: file[name] for name in file if name.startswith("array ")})
 
     def to_json(self) -> str:
         """Return the record as JSON, without pixels and arrays."""
