@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.probes.certificate import RESIDUAL
+from convatlas.probes.gallery.gallery import Exhibition
+from convatlas.probes.probe import Findings
 from convatlas.probes.subject import Subject
 from convatlas.probes.tape.tail import run_tail
 from convatlas.probes.tape.tape import Tape
@@ -83,3 +86,46 @@ def channel_of(subject: Subject, channel: object) -> tuple[str, int, int]:
     if not isinstance(channel, int) or isinstance(channel, bool) or not 0 <= channel < count:
         raise ConvAtlasError(f"{name} has channels 0 to {count - 1}; got {channel!r:.40}")
     return name, index, channel
+
+
+def climb_each(
+    subject: Subject, steps: int, climb: Callable[[Subject, int], Iterator[tuple[int, Exhibition | None]]]
+) -> Findings:
+    """Run an ascent of so many steps for each target, with progress over all of them."""
+    results = []
+    for k in range(len(subject.targets)):
+        exhibition = None
+        for step, exhibition in climb(subject, k):  # noqa: B007 - the last one counts
+            yield k * steps + step, len(subject.targets) * steps, None
+        assert exhibition is not None
+        results.append(exhibition)
+    yield 1, 1, results
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What an ascent climbs.
+
+    Attributes:
+        unit: The target or the channel, in words.
+        layer: Name of the layer; None for the target's score.
+        end: Index on the tape of what the objective is of.
+        climbed: Index of what is climbed in its place: before the rectifier, where silent units have a gradient.
+        objective: Function of either: the score, or the channel's mean.
+    """
+
+    unit: str
+    layer: str | None
+    end: int
+    climbed: int
+    objective: Objective
+
+
+def aim_of(subject: Subject, target: int, channel: int | None) -> Aim:
+    """Return the aim for a target's score, or for a channel of the chosen layer."""
+    if channel is None:
+        end = subject.tape.output
+        return Aim(subject.targets[target].name, None, end, end, lambda value: value[0, target])
+    name, end, number = channel_of(subject, channel)
+    climbed = before_rectifier(subject.tape, end)
+    return Aim(f"channel {number} of {name}", name, end, climbed, lambda value: value[0, number].mean())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convatlas.probes.activation._ascent import before_rectifier, channel_of, check_replayed, value_and_gradient
+from convatlas.probes.activation._ascent import aim_of, check_replayed, climb_each, value_and_gradient
 from convatlas.probes.activation._canvas import Canvas, seen_from, variation
 from convatlas.probes.checks import check_choice, check_number, check_whole
 from convatlas.probes.gallery.gallery import Exhibit, Exhibition
@@ -72,23 +72,10 @@ class ActivationMaximisation(Probe):
         check_number("turn", self.turn, 0, 180)
         check_number("l2", self.l2)
         check_number("tv", self.tv)
-        results = []
-        for k in range(len(subject.targets)):
-            exhibition = None
-            for step, exhibition in self._climb(subject, k):  # noqa: B007 - the last one counts
-                yield k * self.steps + step, len(subject.targets) * self.steps, None
-            assert exhibition is not None
-            results.append(exhibition)
-        yield 1, 1, results
+        yield from climb_each(subject, self.steps, self._climb)
 
     def _climb(self, subject: Subject, target: int) -> Iterator[tuple[int, Exhibition | None]]:
-        name, end, channel = (
-            (None, subject.tape.output, None) if self.channel is None else channel_of(subject, self.channel)
-        )
-        climbed = end if channel is None else before_rectifier(subject.tape, end)
-
-        def objective(value: Tensor) -> Tensor:
-            return value[0, target] if channel is None else value[0, channel].mean()
+        aim = aim_of(subject, target, self.channel)
 
         canvas = Canvas.like(subject, self.fourier, self.decorrelated, subject.x if self.start == "photo" else None)
         generator = subject.generator()
@@ -106,25 +93,24 @@ class ActivationMaximisation(Probe):
         shots: list[tuple[int, Tensor]] = []
         keep = {self.steps // 8, self.steps // 3} - {0}
         for step in range(1, self.steps + 1):
-            _, gradient = value_and_gradient(subject, climbed, image, objective, canvas.parameter)
+            _, gradient = value_and_gradient(subject, aim.climbed, image, aim.objective, canvas.parameter)
             canvas.parameter.grad = -gradient
             optimiser.step()
             canvas.settle()
             if step in keep or step == self.steps:
                 shots.append((step, canvas.image().detach()))
             yield step, None
-        unit = subject.targets[target].name if channel is None else f"channel {channel} of {name}"
-        own = float(objective(subject.tape.values[end]))
+        own = float(aim.objective(subject.tape.values[aim.end]))
         exhibits, values = [], []
         for step, x in shots:
-            values.append(float(objective(check_replayed(subject, x, end))))
-            caption = f"{unit} after {step} steps: {values[-1]:.4g}"
+            values.append(float(aim.objective(check_replayed(subject, x, aim.end))))
+            caption = f"{aim.unit} after {step} steps: {values[-1]:.4g}"
             exhibits.append(Exhibit(f"step {step}", shown(x[0], subject.net), caption, numbers={"value": values[-1]}))
         note = f"the photo's value is {own:.4g}"
         inputs = torch.cat([x for _, x in shots]).cpu().numpy()
         yield (
             self.steps,
-            Exhibition(tuple(exhibits), name, {"value": values[-1], "photo": own}, {"inputs": inputs}, (note,)),
+            Exhibition(tuple(exhibits), aim.layer, {"value": values[-1], "photo": own}, {"inputs": inputs}, (note,)),
         )
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
 
-from convatlas.probes.activation._ascent import before_rectifier, channel_of, check_replayed, value_and_gradient
+from convatlas.probes.activation._ascent import aim_of, check_replayed, climb_each, value_and_gradient
 from convatlas.probes.activation._canvas import mixing, order_of
 from convatlas.probes.activation._natural import spectrum
 from convatlas.probes.checks import check_number, check_whole
@@ -63,23 +63,10 @@ class Maco(Probe):
         check_number("smallest", self.smallest, 0, 1, ends=(False, True))
         check_number("largest", self.largest, self.smallest, 1)
         check_number("noise", self.noise)
-        results = []
-        for k in range(len(subject.targets)):
-            exhibition = None
-            for step, exhibition in self._climb(subject, k):  # noqa: B007 - the last one counts
-                yield k * self.steps + step, len(subject.targets) * self.steps, None
-            assert exhibition is not None
-            results.append(exhibition)
-        yield 1, 1, results
+        yield from climb_each(subject, self.steps, self._climb)
 
     def _climb(self, subject: Subject, target: int) -> Iterator[tuple[int, Exhibition | None]]:
-        name, end, channel = (
-            (None, subject.tape.output, None) if self.channel is None else channel_of(subject, self.channel)
-        )
-        climbed = end if channel is None else before_rectifier(subject.tape, end)
-
-        def objective(value: Tensor) -> Tensor:
-            return value[0, target] if channel is None else value[0, channel].mean()
+        aim = aim_of(subject, target, self.channel)
 
         x, generator = subject.x, subject.generator()
         low, high = limits(x, subject.net)
@@ -109,7 +96,7 @@ class Maco(Probe):
                 crop = grid_sample(leaf, grid, padding_mode="reflection", align_corners=False)
                 return crop + noise, leaf.new_zeros(())
 
-            _, gradient = value_and_gradient(subject, climbed, image, objective, leaf)
+            _, gradient = value_and_gradient(subject, aim.climbed, image, aim.objective, leaf)
             opacity += avg_pool2d(gradient.abs().sum(1), 2 * SOFT + 1, 1, SOFT)[0]
             with torch.enable_grad():
                 (phase.grad,) = torch.autograd.grad(painted(), phase, -gradient)
@@ -117,15 +104,14 @@ class Maco(Probe):
             schedule.step()
             yield step, None
         x = painted().detach()
-        value = float(objective(check_replayed(subject, x, end)))
-        own = float(objective(subject.tape.values[end]))
-        unit = subject.targets[target].name if channel is None else f"channel {channel} of {name}"
+        value = float(aim.objective(check_replayed(subject, x, aim.end)))
+        own = float(aim.objective(subject.tape.values[aim.end]))
         alpha = (
             opacity / opacity.flatten().kthvalue(max(1, int(0.8 * opacity.numel()))).values.clamp(min=1e-30)
         ).clamp(max=1)
         grey = torch.full_like(x, 1.0) * high
         exhibits = (
-            Exhibit("input", shown(x[0], subject.net), f"{unit}: {value:.4g}", numbers={"value": value}),
+            Exhibit("input", shown(x[0], subject.net), f"{aim.unit}: {value:.4g}", numbers={"value": value}),
             Exhibit(
                 "opaque", shown((grey + alpha * (x - grey))[0], subject.net), "opaque where the gradient was large"
             ),
@@ -133,7 +119,9 @@ class Maco(Probe):
         arrays = {"inputs": x.cpu().numpy(), "opacity": alpha.cpu().numpy()}
         yield (
             self.steps,
-            Exhibition(exhibits, name, {"value": value, "photo": own}, arrays, (f"the photo's value is {own:.4g}",)),
+            Exhibition(
+                exhibits, aim.layer, {"value": value, "photo": own}, arrays, (f"the photo's value is {own:.4g}",)
+            ),
         )
 
 
