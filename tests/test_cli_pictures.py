@@ -61,6 +61,11 @@ def test_the_picture_is_that_of_the_function(here: Path) -> None:
     assert (here / "x.svg").read_text(encoding="utf-8") == ca.measure("resnet50").draw().svg()
 
 
+def test_a_slide_is_that_of_the_function(here: Path) -> None:
+    run("draw", "lenet5", "--slide", "-o", "x.svg")
+    assert (here / "x.svg").read_text(encoding="utf-8") == ca.measure("lenet5").draw(slide=True).svg()
+
+
 def test_a_photo_of_ones_own(here: Path) -> None:
     run("draw", "efficientnet_lite0", "--field", "stage2", "--photo", str(sample("coffee")), "-o", "a.svg")
     run("draw", "efficientnet_lite0", "--field", "stage2", "-o", "b.svg")

@@ -84,7 +84,7 @@ def draw(
         )
     else:
         picture = measure(net, size=size, genes=genes, inputs=inputs, input_shape=input_shape).draw(
-            style=style, expand=expand
+            style=style, expand=expand, slide=slide
         )
     if output is not None:
         picture.save(output)

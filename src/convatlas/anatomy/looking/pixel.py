@@ -28,7 +28,7 @@ class Channel:
         number: Channel of the input, from 0.
         patch: Input values that the kernel meets.
         kernel: Weights.
-        total: Sum of the products of both.
+        total: Sum of the products of patch and kernel.
     """
 
     number: int
@@ -48,7 +48,7 @@ class Pixel(Record):
         column: Column of the output, from 0.
         groups: Groups of the convolution; only the input channels of one group contribute.
         channels: Contribution of each of those input channels.
-        bias: Bias, bias_value to the sum of the contributions.
+        bias: Bias of the output channel; 0 without one.
         total: Sum of contributions and bias, in float64.
         output: The number that the layer itself computed.
     """
@@ -122,7 +122,7 @@ def _explain(operation: Operation, call: Call, channel: int, row: int, column: i
 
 
 def _pad(x: Tensor, padding: Any, reach: Sequence[int]) -> Tensor:
-    """Add the zeros that the call itself pads its input (..., H, W) with."""
+    """Pad an input (..., H, W) with zeros, as the call itself does."""
     if padding == "same":
         # PyTorch puts the odd pixel below and to the right.
         sides = [((size - 1) // 2, size - 1 - (size - 1) // 2) for size in reach]
