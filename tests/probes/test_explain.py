@@ -12,7 +12,9 @@ from skimage import data
 from torch import Tensor, nn
 
 import convatlas as ca
+from convatlas.base.errors import ConvAtlasError
 from convatlas.probes import Attribution, Contrast, Logit, Probability
+from convatlas.probes import subject as subjects
 from convatlas.probes.certificate import certificates
 from convatlas.probes.coverage import coverage
 from convatlas.probes.perturbation.occlusion import Occlusion
@@ -216,7 +218,29 @@ def test_an_engine_computes_the_scores_of_black_box_probes() -> None:
     eager, fast = (ca.explain(net, photo, [settings, "saliency"], engine=engine) for engine in ("eager", "onnxruntime"))
     assert [each.engine.split()[0] for each in (*eager, *fast)] == ["eager", "eager", "onnxruntime", "eager"]
     assert np.allclose(eager[0].values, fast[0].values, atol=1e-3)
-    assert eager[0].forwards == fast[0].forwards == 5
+    assert eager[0].forwards == fast[0].forwards == 4
+    opened = ca.accelerate(net, "onnxruntime")
+    again = ca.explain(opened, photo, [settings, "saliency"])
+    assert [each.engine for each in again] == [str(opened.record.options), "eager"]
+    assert np.array_equal(again[0].values, fast[0].values)
+    assert np.array_equal(again[1].values, fast[1].values)
+    with pytest.raises(ConvAtlasError, match="runs in onnxruntime float32, 1 a run already"):
+        ca.explain(opened, photo, settings, engine="eager")
+
+
+def test_probes_of_one_call_share_the_tape_and_count_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = ca.build("resnet18", size=(64, 64))
+    x = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    alone = [ca.explain(net, x, probe) for probe in ("saliency", "grad_cam", "occlusion")]
+    recorded: list[torch.Tensor] = []
+    record = subjects.record
+    monkeypatch.setattr(subjects, "record", lambda net, x, score: recorded.append(x) or record(net, x, score))
+    together = ca.explain(net, x, ["saliency", "grad_cam", "occlusion"])
+    assert len(recorded) == 1
+    for each, other in zip(alone, together, strict=True):
+        assert np.array_equal(each.values, other.values)
+        assert (each.forwards, each.backwards, each.derivative) == (other.forwards, other.backwards, other.derivative)
+    assert together[2].derivative is None
 
 
 class Cancelling(nn.Module):

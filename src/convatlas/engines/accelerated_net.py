@@ -73,13 +73,23 @@ class Acceleration(Record):
     settled: bool
 
     def __str__(self) -> str:
-        time = self.milliseconds.get(str(self.options))
-        text = f"{self.net}: {self.options}" + ("" if time is None else f", {time / self.batch:.2f} ms a photo")
+        text = f"{self.net}: {self.options}{self._time}"
         if self.top1 is not None:
             text += f", {Agreement(self.sure or 0, self.top1)} with float32's top-1 class"
         if self.wins is not None and self.wins < AGREED:
             text += f"; the rounds disagree: it was faster than {self.rivals[0]} in {100 * self.wins:.0f} % of them"
         return text + "".join(f"; not {name}: {reason}" for name, reason in self.refused.items())
+
+    @property
+    def _time(self) -> str:
+        """The time of the chosen options in words; "" if they were not timed."""
+        time = self.milliseconds.get(str(self.options))
+        return "" if time is None else f", {time / self.batch:.2f} ms a photo"
+
+    @property
+    def brief(self) -> str:
+        """What runs the net, and how fast, in one line without reasons."""
+        return f"{shorten(self.net, 80)}: {self.options}{self._time}"
 
 
 class AcceleratedNet:
@@ -179,7 +189,7 @@ class AcceleratedNet:
         )
 
     def __repr__(self) -> str:
-        return f"AcceleratedNet({shorten(self.record.net, 80)}: {self.record.options})"
+        return f"AcceleratedNet({self.record.brief})"
 
 
 def _batch_of(shape: tuple[int, ...]) -> str:

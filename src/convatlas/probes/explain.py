@@ -6,7 +6,7 @@ import copy
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from convatlas.base.devices import device_of
 from convatlas.base.errors import ConvAtlasError, first_line
 from convatlas.base.untouched import evaluating, same_random_state
 from convatlas.base.verbs import Steps, verb
+from convatlas.engines.accelerated_net import AcceleratedNet
 from convatlas.engines.cached import cached_net
 from convatlas.engines.session import Session
 from convatlas.images.view import View
@@ -32,14 +33,14 @@ from convatlas.probes.registry import as_probe
 from convatlas.probes.subject import MEMORY, Subject
 from convatlas.probes.tape.doubled import doubled
 from convatlas.probes.targets import targets_of
-from convatlas.weights.resolve import NamedNet, find_net, resolve
+from convatlas.weights.resolve import find_net, resolve
 
 PRECISIONS = ("float32", "float64", "bfloat16")
 
 
 @verb
 def explain(
-    net: str | nn.Module,
+    net: str | nn.Module | AcceleratedNet,
     image: Image,
     probe: object = "grad_cam",
     target: object = None,
@@ -57,7 +58,8 @@ def explain(
     """Explain a net's score for a photo by one probe or several.
 
     Args:
-        net: A net's name, or any module that takes photos (N, C, h, w).
+        net: A net's name, any module that takes photos (N, C, h, w), or a net in an engine, as `accelerate` returns it,
+            which computes the scores of black-box probes then.
         image: A photo (path, bytes, array or PIL image) for a net that knows its preprocessing; or the net's input as a
             tensor, (C, h, w) or (1, C, h, w). It is never written to.
         probe: Name of a probe, a settings object such as `Rise(masks=4000)`, or a list of them.
@@ -90,9 +92,7 @@ def explain(
     probes = [as_probe(each) for each in probe] if isinstance(probe, list) else [as_probe(probe)]
     if not probes:
         raise ConvAtlasError("no probe is given")
-    named = find_net(net, weights)
-    module = resolve(named or net, None if named else weights)
-    session, engine, agreement = _session(module, named, engine, precision, device)
+    module, session, engine, precision, agreement = _opened(net, weights, engine, precision, device)
     place = device_of("cpu" if session is not None else device)
     with evaluating(module), same_random_state():
         x, pixels = input_of(module, image)
@@ -102,10 +102,10 @@ def explain(
         prepare = _preparer(module)
         empty = background_of(background, pixels, x, prepare, seed)
         photos, masks = concepts_of(module, concepts, x)
+        recorded = Subject(module, x, targets, empty, layer, photos, masks, seed, None, memory)
         results: list[Any] = []
         for number, each in enumerate(probes):
-            black_box = session if each.needs == "scores" else None
-            subject = Subject(module, x, targets, empty, layer, photos, masks, seed, black_box, memory)
+            subject = recorded.anew(session if each.needs == "scores" else None)
             try:
                 findings = yield from _attributed(each, subject, number, len(probes))
             except Imprecise:
@@ -149,6 +149,8 @@ def _in_float64(subject: Subject) -> Subject:
         background=subject.background.double(),
         concepts=tensors,
         session=None,
+        forwards=0,
+        backwards=0,
         certificate=None,
     )
 
@@ -167,24 +169,46 @@ def _output(module: nn.Module, x: Tensor) -> Any:
         ) from error
 
 
-def _session(
-    module: nn.Module, named: NamedNet | None, engine: str | None, precision: str, device: str
-) -> tuple[Session | None, str, float | None]:
-    """Return the engine that computes scores (None: eager mode), its name, and its measured agreement with float32."""
-    if precision not in PRECISIONS:
-        if precision == "int8":
-            raise ConvAtlasError("maps are not computed in int8, whose steps are larger than what probes compare")
-        raise ConvAtlasError(f"a precision is {', '.join(PRECISIONS)}; got {precision!r:.40}")
+class _Opened(NamedTuple):
+    """A net, the engine that computes its scores (None: eager mode), and its measured agreement with float32."""
+
+    module: nn.Module
+    session: Session | None
+    engine: str
+    precision: str
+    agreement: float | None
+
+
+def _opened(
+    net: str | nn.Module | AcceleratedNet, weights: str | None, engine: str | None, precision: str, device: str
+) -> _Opened:
+    if isinstance(net, AcceleratedNet):
+        options = net.record.options
+        if weights is not None or engine is not None or precision not in ("float32", options.precision):
+            raise ConvAtlasError(f"this net runs in {options} already: leave out engine=, precision= and weights=")
+        _check_precision(options.precision)
+        return _Opened(net.net, net.session, str(options), options.precision, net.record.top1)
+    _check_precision(precision)
+    named = find_net(net, weights)
+    module = resolve(named or net, None if named else weights)
     if engine in (None, "eager") and precision != "bfloat16":
         known = named is not None and engine is None and precision == "float32" and device in ("auto", "cpu")
         cached = cached_net(named) if known and named is not None else None
-        return (None, "eager", None) if cached is None else (cached.session, "one of the store", None)
+        if cached is None:
+            return _Opened(module, None, "eager", precision, None)
+        return _Opened(module, cached.session, "one of the store", precision, None)
     if precision == "float64":
         raise ConvAtlasError("float64 is computed in eager mode: leave out engine=")
     from convatlas.engines.accelerate import accelerate
 
-    fast = accelerate(module, engine or "auto", precision, batch=16)
-    return fast.session, str(fast.record.options), fast.record.top1 if precision == "bfloat16" else None
+    return _opened(accelerate(module, engine or "auto", precision, batch=16), None, None, precision, device)
+
+
+def _check_precision(precision: str) -> None:
+    if precision == "int8":
+        raise ConvAtlasError("maps are not computed in int8, whose steps are larger than what probes compare")
+    if precision not in PRECISIONS:
+        raise ConvAtlasError(f"a precision is {', '.join(PRECISIONS)}; got {precision!r:.40}")
 
 
 def _placed(module: nn.Module, x: Tensor, device: torch.device, precision: str) -> tuple[nn.Module, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -27,6 +27,21 @@ BATCH = 32
 """Largest number of inputs in a batch."""
 
 
+class _Recording:
+    """The tape of a photo, recorded and certified when it is first asked for."""
+
+    def __init__(self, net: nn.Module, x: Tensor, targets: Sequence[Target]):
+        self.net, self.x, self.targets, self.score = net, x, targets, stacked(targets)
+
+    @cached_property
+    def tape(self) -> Tape:
+        return record(self.net, self.x, self.score)
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        return certify(self.net, self.x, self.tape, self.score, tuple(target.key for target in self.targets))
+
+
 @dataclass
 class Subject:
     """What a probe explains.
@@ -44,6 +59,7 @@ class Subject:
         memory: Bytes that perturbed inputs may take at a time.
         forwards: Inputs that went through the net so far.
         backwards: Inputs for which gradients or relevance went back so far.
+        certificate: The certificate of the tape; None as long as nobody asked for the tape.
     """
 
     net: nn.Module
@@ -58,6 +74,16 @@ class Subject:
     memory: int = MEMORY
     forwards: int = 0
     backwards: int = 0
+    certificate: Certificate | None = None
+
+    def __post_init__(self) -> None:
+        self._recording = _Recording(self.net, self.x, self.targets)
+
+    def anew(self, session: Session | None) -> Subject:
+        """A copy in which nothing is counted yet, for another probe; the photo's tape is recorded once for both."""
+        copy = replace(self, session=session, forwards=0, backwards=0, certificate=None)
+        copy._recording = self._recording
+        return copy
 
     @property
     def size(self) -> tuple[int, int]:
@@ -123,11 +149,9 @@ class Subject:
     @cached_property
     def tape(self) -> Tape:
         """The certified tape of the photo."""
-        tape = self.tape_of(self.x)
-        self.certificate = certify(self.net, self.x, tape, self.score, tuple(target.key for target in self.targets))
-        return tape
-
-    certificate: Certificate | None = None
+        self.forwards += 1
+        self.certificate = self._recording.certificate
+        return self._recording.tape
 
     def back(
         self,
