@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import convatlas as ca
-from convatlas.base import doctor as module
+from convatlas.base import doctor
+from convatlas.base.store.sealed import seal
 
 
 @pytest.fixture
@@ -45,8 +46,30 @@ def test_what_is_wrong_comes_first(store: Path) -> None:
     assert any("an interrupted download" in line for line in lines)
 
 
+def test_notes_of_the_store_are_not_wrong(store: Path) -> None:
+    store.mkdir()
+    file = store / "engine.onnx"
+    file.write_bytes(b"12345")
+    seal(file)
+    for path in (store / ".engine.onnx.sealed", store / ".DS_Store"):
+        path.touch()
+        os.utime(path, (0, 0))
+    result = ca.doctor()
+    assert (result.problems, result.store.files) == ((), 1)
+
+
+def test_a_temporary_folder_of_a_killed_process_is_reported_whole(store: Path) -> None:
+    folder = store / ".net.h5.0123456789abcdef"
+    folder.mkdir(parents=True)
+    (folder / "net.h5").write_bytes(b"123")
+    os.utime(folder, (0, 0))
+    result = ca.doctor()
+    assert result.problems == (f"{folder} was left by a process that was killed; delete it",)
+    assert result.store.files == 0
+
+
 def test_what_is_not_installed_says_how_to_get_it(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "version", lambda package: (_ for _ in ()).throw(module.PackageNotFoundError()))
+    monkeypatch.setattr(doctor, "package_version", lambda package: None)
     result = ca.doctor()
     assert "PyTorch is not installed" in result.problems[0]
     assert "pip install 'convatlas[engines]'" in str(result)

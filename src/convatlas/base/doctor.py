@@ -7,13 +7,14 @@ import platform
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from convatlas.base.atomic import read_json
 from convatlas.base.errors import ConvAtlasError
-from convatlas.base.machine import cpu, threads
+from convatlas.base.files.leftovers import TEMPORARY_NAME
+from convatlas.base.files.reading import reason
+from convatlas.base.files.structured import read_json
+from convatlas.base.machine import cpu, package_version, physical_memory, system, threads
 from convatlas.base.records import Record
 from convatlas.base.store.remote import home, offline
 
@@ -28,7 +29,7 @@ EXTRAS = {
 """Packages of each extra, as in pyproject.toml."""
 
 STALE = 24 * 3600.0
-"""Seconds after which a temporary file belongs to no running process."""
+"""Seconds without a change after which a temporary file or a partial download is reported."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,10 @@ class Diagnosis(Record):
         threads: Threads that an engine may start.
         memory: Bytes of memory; None if the system does not say.
         torch: Version of PyTorch; None if it is not installed.
-        devices: Devices that nets run on, as far as is known without importing PyTorch.
+        devices: Devices that nets run on, guessed from the system without importing PyTorch.
         engines: Version of each engine's package; None if it is not installed.
         extras: Packages that each extra lacks; empty if it is complete.
-        store: The store; None if it has no valid folder.
+        store: The store; None if `CONVATLAS_HOME` names no valid folder.
     """
 
     problems: tuple[str, ...]
@@ -108,11 +109,11 @@ class Diagnosis(Record):
 def doctor() -> Diagnosis:
     """Examine this installation: the machine, the engines, the extras, the store, and what is wrong with them.
 
-    In the store, files that were verified and have changed since are reported, and temporary files that a killed
-    process left; files are compared by size and time, not read.
+    In the store, verified files whose size has changed since are reported, and interrupted downloads and temporary
+    files of killed processes that are older than a day. The files themselves are not read.
     """
     problems: list[str] = []
-    torch = _version("torch")
+    torch = package_version("torch")
     if torch is None:
         problems.append("PyTorch is not installed: pip install torch")
     store = None
@@ -122,36 +123,25 @@ def doctor() -> Diagnosis:
         problems.append(str(error))
     return Diagnosis(
         problems=tuple(problems),
-        convatlas=_version("convatlas") or "unknown",
+        convatlas=package_version("convatlas") or "unknown",
         python=platform.python_version(),
-        system=f"{platform.system()} {platform.machine()}",
+        system=system(),
         cpu=cpu(),
         threads=threads(),
-        memory=_memory(),
+        memory=physical_memory(),
         torch=torch,
         devices=_devices(),
-        engines={engine: _version(package) for engine, package in ENGINES.items()},
-        extras={extra: tuple(name for name in names if _version(name) is None) for extra, names in EXTRAS.items()},
+        engines={engine: package_version(package) for engine, package in ENGINES.items()},
+        extras={
+            extra: tuple(package for package in packages if package_version(package) is None)
+            for extra, packages in EXTRAS.items()
+        },
         store=store,
     )
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _memory() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
-
-
 def _devices() -> tuple[str, ...]:
-    """Devices by their signs in the system: asking PyTorch would take seconds."""
+    """Guess the devices from the system's files: importing PyTorch to ask it would take seconds."""
     devices = ["cpu"]
     if Path("/proc/driver/nvidia/version").exists():
         devices.append("cuda")
@@ -163,20 +153,25 @@ def _devices() -> tuple[str, ...]:
 def _examine(folder: Path, problems: list[str]) -> Store:
     """Describe the store, and add what is wrong with it to `problems`."""
     files = size = 0
-    for path in _files(folder, problems):
+    for path in _paths(folder, problems):
         try:
             status = path.lstat()
         except OSError as error:
-            problems.append(f"{path} cannot be read: {error.strerror or error}")
+            problems.append(f"{path} cannot be read: {reason(error)}")
             continue
+        stale = time.time() - status.st_mtime > STALE
         if not path.name.startswith("."):
             files += 1
             size += status.st_size
         elif path.name.endswith(".verified"):
             problems += _changed(path)
-        elif not path.name.endswith(".lock") and time.time() - status.st_mtime > STALE:
-            kind = "an interrupted download" if ".part" in path.name else "a temporary file of a killed process"
-            problems.append(f"{path} is {kind}, {status.st_size / 1e6:.1f} MB; delete it, or leave it to be resumed")
+        elif stale and path.name.endswith(".part"):
+            megabytes = status.st_size / 1e6
+            problems.append(
+                f"{path} is an interrupted download, {megabytes:.1f} MB; delete it, or leave it to be resumed"
+            )
+        elif stale and TEMPORARY_NAME.fullmatch(path.name):
+            problems.append(f"{path} was left by a process that was killed; delete it")
     existing = next((parent for parent in (folder, *folder.parents) if parent.exists()), folder)
     writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
     if not writable:
@@ -184,25 +179,29 @@ def _examine(folder: Path, problems: list[str]) -> Store:
     return Store(str(folder), files, size, writable, offline())
 
 
-def _files(folder: Path, problems: list[str]) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
+def _paths(folder: Path, problems: list[str]) -> Iterator[Path]:
+    """Yield the files below a folder, and temporary folders without what is in them."""
+
+    def report(error: OSError) -> None:
         # A store that does not exist yet is empty.
         if not isinstance(error, FileNotFoundError):
-            problems.append(f"{error.filename} cannot be read: {error.strerror or error}")
+            problems.append(f"{error.filename} cannot be read: {reason(error)}")
 
-    for parent, _, names in os.walk(folder, onerror=refuse):
-        for name in sorted(names):
+    for parent, folders, names in os.walk(folder, onerror=report):
+        temporary = [name for name in folders if TEMPORARY_NAME.fullmatch(name)]
+        folders[:] = sorted({*folders} - {*temporary})
+        for name in sorted([*names, *temporary]):
             yield Path(parent, name)
 
 
 def _changed(mark: Path) -> list[str]:
-    """Describe what is wrong with the file that a mark of verification belongs to."""
+    """Describe what is wrong with a verified file, whose size its mark `.NAME.verified` holds; empty if nothing is."""
     path = mark.with_name(mark.name.removeprefix(".").removesuffix(".verified"))
     try:
-        state: Any = read_json(mark)
+        verified: Any = read_json(mark)
         status = path.lstat()
-        if status.st_size != state["size"]:
-            return [f"{path} has {status.st_size:,} bytes, not {state['size']:,} as when it was verified; delete it"]
+        if status.st_size != verified["size"]:
+            return [f"{path} has {status.st_size:,} bytes, not {verified['size']:,} as when it was verified; delete it"]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Results as records: values with the settings, versions and machine they were obtained with."""
+"""Records: results together with their settings, the versions of packages and the machine."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import platform
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from convatlas.base.machine import package_version, system
 from convatlas.base.terminal.brief import Brief
 
 if TYPE_CHECKING:
@@ -31,19 +31,16 @@ def provenance() -> Provenance:
     for package in ("convatlas", "torch", "numpy", "pillow", "onnxruntime", "openvino"):
         module = {"pillow": "PIL"}.get(package, package)
         if module in sys.modules:
-            try:
-                versions[package] = version(package)
-            except PackageNotFoundError:
-                versions[package] = "unknown"
-    return Provenance(versions, f"{platform.system()} {platform.machine()}")
+            versions[package] = package_version(package) or "unknown"
+    return Provenance(versions, system())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record(Brief):
-    """A result; subclasses add its values and settings.
+    """A result; its values and settings are the fields that a subclass adds.
 
     Attributes:
-        made: Versions and machine that made it.
+        made: Versions of packages, and the machine, that the result was made with.
     """
 
     made: Provenance = field(default_factory=provenance, repr=False, compare=False)

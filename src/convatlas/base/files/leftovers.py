@@ -1,4 +1,4 @@
-"""Temporary files, each locked while its process lives, so that those of killed processes can be removed."""
+"""Temporary files, locked while their process lives, so that those of killed processes can be removed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ try:
 except ImportError:  # Windows, where nothing is removed
     fcntl = None  # type: ignore[assignment]
 
-NAME = re.compile(r"\..+\.[0-9a-f]{16}")
+TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{16}")
 """Names of temporary files and folders."""
 
 
@@ -24,14 +24,14 @@ def temporary(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
     """Give the path of a temporary file or folder beside `path`; it is removed at the end if it is still there.
 
     Args:
-        path: The file that it will become.
-        make: Creates an empty file or folder; raises an OSError if there is one.
+        path: The file or folder that it is renamed to when it is complete.
+        make: Creates an empty file or folder at a path; raises an OSError if there is one already.
     """
     while True:
         name = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         make(name)
         lock = _lock(name)
-        # Between the two calls another process may have taken it for a left one.
+        # Before it was locked, another process may have removed it as a leftover.
         if name.exists():
             break
         _close(lock)
@@ -48,7 +48,7 @@ def remove_leftovers(folder: Path) -> None:
         return
     with suppress(OSError):
         for entry in list(os.scandir(folder)):
-            if NAME.fullmatch(entry.name) and (lock := _lock(Path(entry.path))) is not None:
+            if TEMPORARY_NAME.fullmatch(entry.name) and (lock := _lock(Path(entry.path))) is not None:
                 _remove(Path(entry.path))
                 _close(lock)
 
