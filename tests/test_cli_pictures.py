@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import convatlas as ca
 from convatlas.anatomy.structure.dna import dna
 from convatlas.base.errors import ConvAtlasError
-from convatlas.base.store.kept import write_json
+from convatlas.base.store.sealed import write_sealed_json
 from convatlas.catalogue.descent import tree
 from convatlas.cli.app import app
 from convatlas.images.samples import sample
@@ -104,7 +104,7 @@ def test_a_choice_and_its_chart(here: Path) -> None:
     assert "Accuracy against parameters" in (here / "c.svg").read_text(encoding="utf-8")
     (here / "home").mkdir()
     record = [{"net": "resnet50", "size": 224, "milliseconds": 20.0}]
-    write_json(here / "home" / "bench.json", record)
+    write_sealed_json(here / "home" / "bench.json", record)
     assert json.loads(run("choose", "--max-ms", "30", "--json"))["recommended"] == "resnet50"
 
 

@@ -15,7 +15,7 @@ from convatlas.anatomy.measure.snapshot import measured
 from convatlas.anatomy.report.candidates import COSTS, Candidate
 from convatlas.anatomy.report.choose import Choice, _beaten
 from convatlas.base.errors import ConvAtlasError, UnknownName
-from convatlas.base.store.kept import write_json
+from convatlas.base.store.sealed import write_sealed_json
 from convatlas.base.store.timings import best_times
 from convatlas.catalogue.cards import cards
 from convatlas.catalogue.list_nets import figure_value
@@ -83,7 +83,7 @@ def test_nothing_fits() -> None:
 
 
 def record(store: Path, rows: object) -> None:
-    write_json(store / "bench.json", rows)
+    write_sealed_json(store / "bench.json", rows)
 
 
 def test_times_of_this_machine(store: Path) -> None:

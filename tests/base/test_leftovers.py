@@ -10,7 +10,7 @@ from pathlib import Path
 from convatlas.base.atomic import whole, write_bytes
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.files.leftovers import remove_leftovers
-from convatlas.base.locking import locked, owned, unusable
+from convatlas.base.locking import locked, locked_or_error, unusable
 
 HOLDING = """
 import sys, time
@@ -61,7 +61,7 @@ def test_ones_own_stay_while_they_are_written(tmp_path: Path) -> None:
 def test_whoever_locks_cleans_up(tmp_path: Path) -> None:
     for lock in (
         lambda: locked(tmp_path / "a"),
-        lambda: owned(tmp_path / "run", ConvAtlasError("busy"), unusable),
+        lambda: locked_or_error(tmp_path / "run", ConvAtlasError("busy"), unusable),
     ):
         (tmp_path / ".weights.safetensors.0123456789abcdef").write_bytes(b"half")
         (tmp_path / ".net.xml.0123456789abcdef").mkdir()

@@ -26,7 +26,7 @@ import convatlas as ca
 from convatlas.base import extras, machine
 from convatlas.base.errors import ConvAtlasError, SizeError, StoreError, UnknownName
 from convatlas.base.machine import threads
-from convatlas.base.store.kept import read_json
+from convatlas.base.store.sealed import read_sealed_json
 from convatlas.engines import accelerate as accelerating
 from convatlas.engines import backend, sandbox, store_folder, workspace
 from convatlas.engines.accelerated_net import AcceleratedNet, Acceleration
@@ -165,7 +165,7 @@ def test_a_damaged_record_is_replaced(damage: bytes, net: Net, store: Path) -> N
     (note,) = store.glob("engines/*/eager-*.json")
     note.write_bytes(damage)
     check(ca.accelerate(net, "eager"), net)
-    assert read_json(note)["net"] == "lenet5"
+    assert read_sealed_json(note)["net"] == "lenet5"
 
 
 def test_a_replaced_or_damaged_file_is_written_again(net: Net, store: Path) -> None:

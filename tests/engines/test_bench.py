@@ -18,7 +18,7 @@ import convatlas as ca
 from convatlas.anatomy.report.net_table import net_table
 from convatlas.base.errors import ConvAtlasError, UnknownName
 from convatlas.base.store import timings
-from convatlas.base.store.kept import read_json
+from convatlas.base.store.sealed import read_sealed_json
 from convatlas.base.store.timings import best_times
 from convatlas.cli.app import app
 from convatlas.engines import backend
@@ -108,7 +108,7 @@ def test_times_are_kept_for_list_and_choose(store: Path, monkeypatch) -> None:
     timings.add_times([row(engine="timm", call=1.0).row()])  # no engine of ours
     table = net_table(family="resnet")
     assert {row["name"]: row["time"] for row in table.rows}["resnet50"] == 25.0
-    assert len(read_json(store / "bench.json")) == 5
+    assert len(read_sealed_json(store / "bench.json")) == 5
     monkeypatch.setattr(timings, "cpu", lambda: "another")
     timings.add_times([row(call=50.0).row()])
     assert best_times() == {"resnet50": {224: 50.0}}

@@ -13,8 +13,8 @@ import pytest
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, ImageError, UnknownName, WeightsError
-from convatlas.base.store.kept import read_json, write_json
 from convatlas.base.store.remote import home
+from convatlas.base.store.sealed import read_sealed_json, write_sealed_json
 from convatlas.engines import accelerate as accelerating
 from convatlas.engines.cached import cached_net
 from convatlas.images.samples import SAMPLES, sample
@@ -111,12 +111,12 @@ def test_invalid_files_are_not_used(cached: Path, tmp_path: Path, monkeypatch) -
         assert cached_net(lite, "onnxruntime") is None
         assert cached_net(lite) is not None  # the other engine
     first.write_bytes(kept)
-    changed = read_json(first)
-    write_json(first, changed | {"machine": "0"})
+    changed = read_sealed_json(first)
+    write_sealed_json(first, changed | {"machine": "0"})
     assert cached_net(lite, "onnxruntime") is None
     lineage = json.loads(changed["metadata"]["lineage"])
     changed["metadata"]["lineage"] = json.dumps(lineage | {"hash": "0" * 64})
-    write_json(first, changed)
+    write_sealed_json(first, changed)
     assert cached_net(lite, "onnxruntime") is None
     first.write_bytes(kept)
     (graph,) = store.glob("engines/efficientnet_lite0-*/net.onnx")

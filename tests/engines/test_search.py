@@ -14,7 +14,7 @@ import torch
 
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError
-from convatlas.base.store.kept import write_json
+from convatlas.base.store.sealed import write_sealed_json
 from convatlas.engines.accelerated_net import Acceleration
 from convatlas.engines.backends.onnxruntime import OnnxRuntime
 from convatlas.engines.options import Options
@@ -154,7 +154,7 @@ def test_the_record_is_read_as_it_was_written(net: Net, store: Path, monkeypatch
     (file,) = store.glob("engines/*/auto-float32-1-*.json")
     assert read_record(file) == record
     other = tmp_path / "other.json"
-    write_json(other, replace(record, wins=None, rivals=()).to_dict())
+    write_sealed_json(other, replace(record, wins=None, rivals=()).to_dict())
     assert read_record(other).rivals == ()
 
 

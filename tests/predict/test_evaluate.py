@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import convatlas as ca
 from convatlas.base.errors import ConvAtlasError, ImageError, StoreError, WeightsError
 from convatlas.base.store.evaluations import evaluations_of
-from convatlas.base.store.kept import read_json, write_json
+from convatlas.base.store.sealed import read_sealed_json, write_sealed_json
 from convatlas.cli.app import app
 from convatlas.images.labels import labels, synsets
 from convatlas.images.samples import sample
@@ -268,11 +268,11 @@ def test_other_answers_are_another_evaluation(home, net, noise):
     mapped = ca.evaluate("efficientnet_lite0", folder, truth=truth, classes={"x": right[2]})
     assert mapped.top1 >= 100 / 3
     assert mapped.key not in {one.key for one in seen}
-    kept = read_json(home / "home" / "evaluated" / "efficientnet_lite0.json")
+    kept = read_sealed_json(home / "home" / "evaluated" / "efficientnet_lite0.json")
     assert [one["key"] for one in kept] == [one.key for one in (*seen, mapped)]
     again = ca.evaluate("efficientnet_lite0", folder, truth=truth, classes={"x": right[2]})
     assert again == mapped
-    kept = read_json(home / "home" / "evaluated" / "efficientnet_lite0.json")
+    kept = read_sealed_json(home / "home" / "evaluated" / "efficientnet_lite0.json")
     assert len(kept) == 5
 
 
@@ -293,7 +293,7 @@ def test_a_damaged_part_is_made_anew(home, net, noise, text):
     part = home / "home" / "evaluated" / found.key / "00000000.json"
     part.write_text(text)
     assert ca.evaluate(net, folder) == found
-    assert sum(rank == 0 for rank in read_json(part)) == 2
+    assert sum(rank == 0 for rank in read_sealed_json(part)) == 2
 
 
 def test_photos_that_become_other_channels_than_the_net_takes(home, noise):
@@ -334,7 +334,7 @@ def test_a_damaged_list_of_results_is_none(home):
     path.parent.mkdir(parents=True)
     whole = {"key": "k", "weights": "lite", "preprocessing": "lite", "data": "d", "photos": 3, "classes": 2}
     whole |= {"top1": 50.0, "top5": 60.0, "top1_interval": [1.0, 99.0], "top5_interval": [2.0, 99.0]}
-    write_json(path, [whole])
+    write_sealed_json(path, [whole])
     assert measured() == 50
     path.write_text(path.read_text().replace("50.0", "51.0"))
     assert measured() is None
@@ -344,7 +344,7 @@ def test_a_damaged_list_of_results_is_none(home):
         path.write_text(text)
         assert measured() is None, text
     for entry in wrong:
-        write_json(path, [entry])
+        write_sealed_json(path, [entry])
         assert measured() is None, entry
 
 

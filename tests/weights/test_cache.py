@@ -11,7 +11,7 @@ from torchvision import models
 
 import convatlas as ca
 from convatlas.base.errors import WeightsError
-from convatlas.base.store import kept
+from convatlas.base.store import sealed
 from convatlas.catalogue.cards import Card, find_card
 from convatlas.nets.net import Net
 from convatlas.weights import cache, listing
@@ -50,7 +50,7 @@ def test_a_damaged_file_is_converted_again(converted: Path, hidden: bool, monkey
     if hidden:
         os.utime(converted, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert torch.equal(answer(load()), right)
-    assert kept.sealed_hash(converted)
+    assert sealed.sealed_hash(converted)
     # The damage would be seen in the answers.
     monkeypatch.setattr(cache, "sealed_hash", lambda path: "whatever")
     converted.write_bytes(damaged)

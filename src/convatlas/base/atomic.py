@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from convatlas.base.files.leftovers import temporary
-from convatlas.base.files.structured import read_json as read_json
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` through a temporary file in the same folder, flushed and renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not with mkstemp, whose files only their owner may read.
+    # Not `tempfile.mkstemp`: only the owner may read its files.
     with temporary(path, lambda name: name.touch(exist_ok=False)) as name:
         with name.open("r+b") as file:
             file.write(data)
@@ -25,11 +24,15 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 @contextmanager
 def whole(path: Path, *others: str) -> Iterator[Path]:
-    """Give a path of the same name in a hidden folder to write to; at the end the file there is moved to `path`.
+    """Give a path in a temporary folder to write a file to; at the end the file is moved to `path`.
 
-    If the file may refer to others beside it, `others` are their endings: those that were written are moved before it,
-    and an older file of its name is deleted before them, so that no file ever stands beside those of another. After an
-    error nothing is moved.
+    After an error nothing is moved.
+
+    Args:
+        path: The file to write.
+        others: Endings of files that this one may refer to. Those that were written are moved too: first an older file
+            at `path` is deleted, then they are moved, and the file itself last, so that it never stands beside files
+            of another version.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary(path, Path.mkdir) as folder:

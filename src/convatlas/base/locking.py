@@ -1,4 +1,4 @@
-"""Locks of files and folders: one thread or process at a time."""
+"""Lock files and folders, so that one thread or process at a time uses them."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from convatlas.base.errors import ConvAtlasError, StoreError
 from convatlas.base.files.leftovers import remove_leftovers
+from convatlas.base.files.reading import reason
 
 
 def unusable(path: Path, error: OSError) -> StoreError:
     """Return the error for a file or folder of the store that cannot be read or written."""
-    reason = error.strerror or str(error)
     # When renaming fails, the new name is the obstacle.
-    where = error.filename2 or error.filename or path
-    return StoreError(f"{where} cannot be used: {reason}; CONVATLAS_HOME says where the store is")
+    obstacle = error.filename2 or error.filename or path
+    return StoreError(f"{obstacle} cannot be used: {reason(error)}; CONVATLAS_HOME says where the store is")
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock of `path`, waiting for it as long as necessary.
 
-    The lock is a hidden file beside `path`, and is released at once if its process dies. It is not reentrant.
+    The lock is a hidden file beside `path`; if its process dies, it is free at once. It is not reentrant.
 
     Raises:
         StoreError: Files beside `path` cannot be written.
@@ -38,7 +38,7 @@ def locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def locked_if_writable(path: Path) -> Iterator[bool]:
-    """Hold the lock of `path` as `locked` does, and tell whether it could be had: not in a store that is read-only."""
+    """Hold the lock of `path` as `locked` does, and give True; give False, without a lock, in a read-only store."""
     lock: BaseFileLock | None = None
     with suppress(StoreError):
         lock = _acquired(path, -1, unusable)
@@ -50,12 +50,14 @@ def locked_if_writable(path: Path) -> Iterator[bool]:
 
 
 @contextmanager
-def owned(path: Path, busy: ConvAtlasError, unwritable: Callable[[Path, OSError], ConvAtlasError]) -> Iterator[None]:
+def locked_or_error(
+    path: Path, busy: ConvAtlasError, unwritable: Callable[[Path, OSError], ConvAtlasError]
+) -> Iterator[None]:
     """Hold the lock of `path` as `locked` does, but raise an error at once if another thread or process holds it.
 
     Args:
         path: File or folder to lock.
-        busy: Raised if the lock is held.
+        busy: The error to raise if the lock is held.
         unwritable: Makes the error to raise if files beside `path` cannot be written.
     """
     try:

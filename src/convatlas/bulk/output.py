@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from convatlas.base.atomic import read_json, write_bytes
+from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.files.reading import opened
-from convatlas.base.files.structured import SchemaError, parse_json, shortened, to_type
-from convatlas.base.locking import owned
+from convatlas.base.files.structured import SchemaError, parse_json, read_json, shortened, to_type
+from convatlas.base.locking import locked_or_error
 from convatlas.bulk.manifest import Manifest
 from convatlas.bulk.result import Unreadable
 from convatlas.bulk.shards import PHOTO_COLUMNS, Shard, printable_name, unwritable
@@ -35,7 +35,7 @@ def own_folder(folder: Path) -> Iterator[None]:
         ConvAtlasError: Another run is using the folder, or it cannot be written.
     """
     busy = ConvAtlasError(f"another run is at work in {str(folder)!r}: wait for it, or name another folder")
-    with owned(folder / "batch", busy, unwritable):
+    with locked_or_error(folder / "batch", busy, unwritable):
         yield
 
 

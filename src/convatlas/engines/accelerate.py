@@ -12,7 +12,7 @@ from convatlas.base.files.leftovers import remove_leftovers
 from convatlas.base.locking import locked, locked_if_writable, unusable
 from convatlas.base.machine import machine_key
 from convatlas.base.store.aside import aside
-from convatlas.base.store.kept import write_json
+from convatlas.base.store.sealed import write_sealed_json
 from convatlas.catalogue.lineages import Weights
 from convatlas.engines import cached
 from convatlas.engines.accelerated_net import AcceleratedNet, Acceleration
@@ -107,7 +107,7 @@ def accelerate(
                 result = remembered.open(search.stopwatch.x)
                 if result is None:
                     result = search.fastest(engine, precision)
-                    write_json(file, result[1].to_dict())
+                    write_sealed_json(file, result[1].to_dict())
     except OSError as error:
         raise unusable(folder, error) from None
     if named is not None and named.published is not None and not any((size, input_shape)) and inputs is None:

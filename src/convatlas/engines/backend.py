@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.extras import installed
-from convatlas.base.store.kept import discard, seal, sealed_hash
+from convatlas.base.store.sealed import discard_sealed, seal, sealed_hash
 from convatlas.engines.options import Options
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Backend:
         files = [file for file in self.files(folder, options) if file.is_file()]
         if not all(map(sealed_hash, files)):
             for file in files:
-                discard(file)
+                discard_sealed(file)
 
     def seal(self, folder: Path, options: Options) -> None:
         """Note the hashes of files that were just written and work."""

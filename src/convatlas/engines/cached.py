@@ -8,8 +8,8 @@ from pathlib import Path
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.machine import machine_key
-from convatlas.base.store.kept import read_json, sealed_hash, write_json
 from convatlas.base.store.remote import home
+from convatlas.base.store.sealed import read_sealed_json, sealed_hash, write_sealed_json
 from convatlas.catalogue.lineages import Weights
 from convatlas.engines.export.metadata import Description
 from convatlas.engines.options import Options
@@ -44,7 +44,7 @@ def cached_net(net: NamedNet, engine: str | None = None) -> CachedNet | None:
         return None
     for candidate in without_torch() if engine is None else (engine,):
         try:
-            entry = read_json(_index_file(row, candidate))
+            entry = read_sealed_json(_index_file(row, candidate))
             folder = home() / "engines" / str(entry["folder"])
             if entry["machine"] != machine_key(packages()) or entry["files"] != _hashes(folder, candidate):
                 continue
@@ -66,7 +66,7 @@ def add_to_index(weights: Weights, folder: Path, metadata: Mapping[str, str], en
         "files": _hashes(folder, engine),
         "metadata": dict(metadata),
     }
-    write_json(_index_file(weights, engine), entry)
+    write_sealed_json(_index_file(weights, engine), entry)
 
 
 def classifies(net: NamedNet) -> bool:

@@ -17,9 +17,9 @@ from convatlas.base.errors import ConvAtlasError, ImageError
 from convatlas.base.locking import locked_if_writable, unusable
 from convatlas.base.records import Record
 from convatlas.base.store.evaluations import add_evaluation
-from convatlas.base.store.kept import read_json, write_json
 from convatlas.base.store.progress import notify
 from convatlas.base.store.remote import home
+from convatlas.base.store.sealed import read_sealed_json, write_sealed_json
 from convatlas.base.verbs import Steps, verb
 from convatlas.engines.session import Float32Array, Session
 from convatlas.images.darknet import DarknetPreprocessing
@@ -173,7 +173,7 @@ def _shard_ranks(
 ) -> list[int]:
     """Rank of the true class of each photo, from 0; read from `file` if an earlier run wrote it."""
     with suppress(OSError, ValueError):
-        ranks = read_json(file)
+        ranks = read_sealed_json(file)
         if isinstance(ranks, list) and len(ranks) == len(photos) and all(type(rank) is int for rank in ranks):
             return ranks
     ranks = [UNREADABLE] * len(photos)
@@ -191,7 +191,7 @@ def _shard_ranks(
                 batch = []
     if writable:
         try:
-            write_json(file, ranks)
+            write_sealed_json(file, ranks)
         except OSError as error:
             raise unusable(file, error) from None
     return ranks

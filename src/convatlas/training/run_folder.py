@@ -18,7 +18,7 @@ from convatlas.base.files.leftovers import remove_leftovers
 from convatlas.base.files.reading import read_bytes
 from convatlas.base.files.structured import SchemaError, parse_json, shortened, to_type
 from convatlas.base.fingerprint import fingerprint
-from convatlas.base.locking import owned
+from convatlas.base.locking import locked_or_error
 from convatlas.nets.net import Net
 from convatlas.training.data.splits import Splits
 from convatlas.training.recipe import Recipe
@@ -40,7 +40,7 @@ def own_folder(folder: Path, resume: bool) -> Iterator[None]:
         TrainingError: Another run is using the folder, it holds a run and `resume` is false, or it cannot be written.
     """
     busy = TrainingError(f"another run is at work in {folder}; give this one a folder of its own")
-    with owned(folder / "run", busy, unwritable):
+    with locked_or_error(folder / "run", busy, unwritable):
         remove_leftovers(folder / "best")
         if not resume and (list(folder.glob(CHECKPOINTS)) or (folder / "result.json").exists()):
             raise TrainingError(f"{folder} holds a run already; resume it, or give this one a folder of its own")

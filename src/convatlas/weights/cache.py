@@ -9,7 +9,7 @@ from torch import Tensor
 
 from convatlas.base.errors import WeightsError
 from convatlas.base.locking import locked_if_writable, unusable
-from convatlas.base.store.kept import seal, sealed_hash
+from convatlas.base.store.sealed import seal, sealed_hash
 from convatlas.catalogue.cards import Card
 from convatlas.catalogue.lineages import Weights
 from convatlas.nets.build import skeleton

@@ -1,4 +1,4 @@
-"""Read and write .npz files: arrays by name, and a record as JSON beside them."""
+"""Read and write .npz files of named arrays, one of which is a record in JSON."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.files.archive import open_archive
+from convatlas.base.files.reading import reason
 from convatlas.base.files.structured import parse_json
 
 Arrays = dict[str, NDArray[Any]]
@@ -32,7 +33,7 @@ def write_arrays(path: Path, record: str, arrays: Mapping[str, NDArray[Any]]) ->
     try:
         write_bytes(path, file.getvalue())
     except OSError as error:
-        raise ConvAtlasError(f"{path} cannot be written: {error.strerror or error}") from None
+        raise ConvAtlasError(f"{path} cannot be written: {reason(error)}") from None
     return path
 
 
@@ -45,15 +46,15 @@ def reading_arrays(path: str | Path, kind: str) -> Iterator[tuple[dict[str, Any]
         kind: What the file should hold, for the message: "attribution".
 
     Raises:
-        ConvAtlasError: The file cannot be read, or it or the code in the context says by a ValueError, KeyError or
-            TypeError that it is no such file.
+        ConvAtlasError: The file cannot be read or is no such file; a ValueError, KeyError or TypeError that the body of
+            the `with` statement raises counts as the latter.
     """
     try:
         with open_archive(Path(path)) as archive:
             arrays = {name.removesuffix(".npy"): _array(archive.read(name)) for name in archive}
         yield parse_json(arrays.pop("record").tobytes()), arrays
     except OSError as error:
-        raise ConvAtlasError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise ConvAtlasError(f"{path} cannot be read: {reason(error)}") from None
     except (ValueError, KeyError, TypeError, EOFError, MemoryError):
         raise ConvAtlasError(f"{path} is no {kind} that `save` wrote, or it is damaged") from None
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
-from convatlas.base import atomic
+from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import StoreError
-from convatlas.base.files.structured import to_type
+from convatlas.base.files.structured import read_json, to_type
 from convatlas.base.store.http import TransientError, describe, get
 from convatlas.base.store.progress import ProgressCallback
 
@@ -25,7 +25,7 @@ PAUSE = 1.0  # seconds after the first try, twice as many after the second
 
 @dataclass(frozen=True)
 class Version:
-    """The version of a file that a server sent, by which a later request can resume it.
+    """The version of a file that a server sent; a later request that gets the same version can resume it.
 
     Attributes:
         url: Where the file is published.
@@ -57,7 +57,7 @@ def download(url: str, part: Path, *, size: int | None, hashed: bool, report: Pr
         url: An address with http or https.
         part: File for the bytes; kept for the next call if the download breaks off, deleted if it is too long.
         size: Bytes of the file, if known.
-        hashed: Whether the caller compares the bytes with a hash; only then may the server leave the length open.
+        hashed: Whether the caller compares the bytes with a hash; if not, the length must be known.
         report: Called with the number of bytes so far and in all.
 
     Raises:
@@ -74,7 +74,7 @@ def download(url: str, part: Path, *, size: int | None, hashed: bool, report: Pr
         time.sleep(PAUSE * attempt)
 
 
-def discard(part: Path) -> None:
+def discard_partial(part: Path) -> None:
     """Delete a partial download and the note of its version."""
     part.unlink(missing_ok=True)
     _note(part).unlink(missing_ok=True)
@@ -121,11 +121,11 @@ def _append(
         raise StoreError("the server does not say how long the file is, and no hash is published")
     if start == 0:
         # A link of this name must not be written through: it is deleted, and a new file created.
-        discard(part)
+        discard_partial(part)
     done = start
     with part.open("ab" if start else "xb") as file:
         if start == 0:
-            atomic.write_bytes(_note(part), json.dumps(dataclasses.asdict(version)).encode())
+            write_bytes(_note(part), json.dumps(dataclasses.asdict(version)).encode())
         report(done, expected)
         # Reading one byte past the limit shows whether the file is longer.
         while done != version.total and (data := _read(response, min(CHUNK, limit - done + 1))):
@@ -135,14 +135,14 @@ def _append(
             file.write(data)
             report(done, expected)
     if done > limit:
-        discard(part)
+        discard_partial(part)
         raise StoreError(f"the server sends more than {limit:,} bytes")
     if expected is not None and done < expected:
         raise TransientError(f"the download broke off after {done:,} of {expected:,} bytes")
 
 
 def _read(response: HTTPResponse, most: int) -> bytes:
-    """Read what has arrived, at least one byte; nothing at the end."""
+    """Read up to `most` bytes: those that have arrived, at least one; none at the end of the response."""
     try:
         return response.read1(most)
     except (OSError, HTTPException, ValueError) as error:
@@ -150,7 +150,7 @@ def _read(response: HTTPResponse, most: int) -> bytes:
 
 
 def _version(response: HTTPResponse, url: str, start: int) -> Version | None:
-    """Return the version that a response has, from byte `start` on; None if it has another part or none."""
+    """Return the version whose bytes from `start` on a response has; None if it has other bytes or none."""
     total: int | None = response.length
     if response.status == 206:
         span = re.fullmatch(r"bytes (\d{1,15})-\d{1,15}/(\d{1,15})", response.headers.get("Content-Range", ""))
@@ -169,10 +169,10 @@ def _sendable(value: str) -> str:
 
 
 def _partial(part: Path, url: str) -> tuple[Version | None, int]:
-    """The version of which `part` has the beginning, and its number of bytes; (None, 0) if it cannot be resumed."""
+    """Return the version whose beginning `part` has, and the number of bytes; (None, 0) if it cannot be resumed."""
     try:
         status = part.lstat()
-        version = to_type(Version, atomic.read_json(_note(part)))
+        version = to_type(Version, read_json(_note(part)))
         fits = version.url == url and version.condition and (version.total is None or status.st_size <= version.total)
     except (OSError, ValueError, TypeError, AttributeError):
         return None, 0

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from pathlib import Path
 
 from convatlas.base.errors import StoreError
 from convatlas.base.locking import locked, unusable
-from convatlas.base.store.download import discard, download
-from convatlas.base.store.kept import FRESH
+from convatlas.base.store.download import discard_partial, download
 from convatlas.base.store.progress import BARS, ProgressCallback
 from convatlas.base.store.remote import Remote, home, offline, path_of
+from convatlas.base.store.sealed import backdate
 from convatlas.base.store.verify import is_verified, mark_verified, mismatch
 
 
 def fetch(remote: Remote, folder: str = "downloads", quiet: bool = False) -> Path:
     """Return the path of a published file, whole and verified; download it first if it is not in the store.
 
-    If several processes or threads ask for it at once, one of them downloads it. If the whole hash is not published,
-    the first file from an address is trusted and its sha256 is pinned: later files from there must have the same.
+    If several processes or threads ask for it at once, one of them downloads it. If no whole hash is published, the
+    first file from an address is trusted and its sha256 is pinned: later files from there must have the same.
 
     Args:
         remote: The file.
@@ -83,17 +82,15 @@ def _download(path: Path, remote: Remote, quiet: bool, report: ProgressCallback)
         wrong = mismatch(part, remote, quiet)
         if not wrong:
             break
-        discard(part)
-        # What an earlier call left may be damaged; what came in one piece is what the server has.
+        discard_partial(part)
+        # A resumed download may have a damaged beginning: it is tried again from the start.
         if not resumed:
             raise _failed(remote, path, f"the server sends another file: {wrong}")
     with part.open("r+b") as file:
         os.fsync(file.fileno())
-    # An old time, so that any later change of the file changes it.
-    past = time.time_ns() - 2 * FRESH
-    os.utime(part, ns=(past, past))
+    backdate(part)
     os.replace(part, path)
-    discard(part)
+    discard_partial(part)
     mark_verified(path, remote)
 
 

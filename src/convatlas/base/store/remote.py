@@ -11,14 +11,13 @@ from urllib.parse import urlsplit
 
 from convatlas.base.errors import StoreError
 
-# Names of devices on Windows, with any ending.
+# Windows takes these names for devices, whatever their ending.
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 _HASH = re.compile(r"([0-9a-fA-F]{8,32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64})?")
 
-
-HOMELESS = Path(os.devnull).absolute() / "no home folder"
-"""Store of a user who has no home folder and did not set `CONVATLAS_HOME`; nothing can be there."""
+NO_FOLDER = Path(os.devnull).absolute() / "no home folder"
+"""Store of a user who has no home folder and did not set `CONVATLAS_HOME`: a path at which nothing can exist."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Remote:
 
     Attributes:
         url: Address, with http or https.
-        file: Name in the store: letters, digits, . _ -, without a dot at the start (the store's own notes have one).
+        file: Name in the store: letters, digits, . _ -, without a dot at the start (the store's own files have one).
         hash: Published hash in hex: 32 digits are an md5, 40 a sha1, 64 a sha256, 8 to 31 the beginning of a sha256; ""
             if none is published.
         size: Published size in bytes, if known.
@@ -42,7 +41,7 @@ class Remote:
     size: int | None = None
 
     def __post_init__(self) -> None:
-        _check(self.file)
+        _check_name(self.file)
         if not _is_address(self.url):
             raise StoreError(f"an address starts with http:// or https:// and has no spaces; got {self.url[:200]!r}")
         if not _HASH.fullmatch(self.hash):
@@ -56,7 +55,7 @@ def home() -> Path:
     """Return the folder of the store: `CONVATLAS_HOME`, or `convatlas` in the user's cache folder.
 
     Raises:
-        StoreError: The name of the folder is not printable, or its user is unknown.
+        StoreError: The name of the folder is not printable, or begins with ~ and the name of an unknown user.
     """
     chosen = os.environ.get("CONVATLAS_HOME")
     try:
@@ -64,15 +63,15 @@ def home() -> Path:
     except RuntimeError:
         if chosen:
             raise StoreError(f"{chosen!r} names no folder: set CONVATLAS_HOME to a folder for the store") from None
-        # Of a user without a home folder: a store that can be neither read nor written, which stops only what needs it.
-        return HOMELESS
+        # Not an error: most of convatlas needs no store.
+        return NO_FOLDER
     if not str(path).isprintable():
         raise StoreError(f"the store cannot be at {str(path)!r}; set CONVATLAS_HOME to a folder with a printable name")
     return path
 
 
 def _cache_folder() -> Path:
-    """The user's cache folder on this platform; a relative `XDG_CACHE_HOME` is ignored (XDG Base Directory)."""
+    """Return the user's cache folder on this platform; a relative `XDG_CACHE_HOME` is ignored (XDG Base Directory)."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     if sys.platform == "darwin":
@@ -94,11 +93,11 @@ def path_of(remote: Remote, folder: str = "downloads") -> Path:
     """
     parts = folder.split("/")
     for part in parts:
-        _check(part)
+        _check_name(part)
     return home().joinpath(*parts, remote.file)
 
 
-def _check(name: str) -> None:
+def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name) or name.endswith(".") or _DEVICE.fullmatch(name):
         allowed = "up to 200 letters, digits, . _ - that neither begin nor end with a dot, and no device of Windows"
         raise StoreError(f"the store cannot hold {name[:100]!r}: a name is {allowed}")

@@ -1,4 +1,4 @@
-"""Times measured on this machine, which `list` and `choose` read; needs no torch."""
+"""Times measured on this machine, which `list` and `choose` show; needs no torch."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any, TypeGuard
 
 from convatlas.base.locking import locked, unusable
 from convatlas.base.machine import cpu
-from convatlas.base.store.kept import read_json, write_json
 from convatlas.base.store.remote import home
+from convatlas.base.store.sealed import read_sealed_json, write_sealed_json
 
 FILE = "bench.json"
 
 
 def add_times(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add times to the file in the store; earlier ones of the same cell and those of another CPU are deleted.
+    """Add times to the file in the store; earlier ones of the same measurement and those of another CPU are deleted.
 
     Args:
-        rows: Times; "net", "size", "batch", "engine" and "precision" make a cell, `best_times` reads "milliseconds".
+        rows: Times in "milliseconds"; "net", "size", "batch", "engine" and "precision" say what was measured.
 
     Raises:
         StoreError: The store cannot be written.
@@ -26,18 +26,18 @@ def add_times(rows: Sequence[Mapping[str, Any]]) -> None:
     path = home() / FILE
     with locked(path):
         try:
-            before = read_json(path)
+            before = read_sealed_json(path)
         except (OSError, ValueError):
             before = None
         fresh = [{**row, "cpu": cpu()} for row in rows]
-        replaced = {_cell(row) for row in fresh}
+        replaced = {_measurement(row) for row in fresh}
         kept = [
             row
             for row in (before if isinstance(before, list) else [])
-            if isinstance(row, dict) and row.get("cpu") == cpu() and _cell(row) not in replaced
+            if isinstance(row, dict) and row.get("cpu") == cpu() and _measurement(row) not in replaced
         ]
         try:
-            write_json(path, [*kept, *fresh])
+            write_sealed_json(path, [*kept, *fresh])
         except OSError as error:
             raise unusable(path, error) from None
 
@@ -45,7 +45,7 @@ def add_times(rows: Sequence[Mapping[str, Any]]) -> None:
 def best_times() -> dict[str, dict[int, float]]:
     """Return the least milliseconds per photo of each net, by the photo's side in pixels; empty if none are stored."""
     try:
-        rows = read_json(home() / FILE)
+        rows = read_sealed_json(home() / FILE)
     except (OSError, ValueError):
         return {}
     times: dict[str, dict[int, float]] = {}
@@ -62,6 +62,6 @@ def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _cell(row: Mapping[str, Any]) -> tuple[Any, ...]:
+def _measurement(row: Mapping[str, Any]) -> tuple[Any, ...]:
     # As text, since a damaged row may hold anything.
     return tuple(str(row.get(name)) for name in ("net", "size", "batch", "engine", "precision"))

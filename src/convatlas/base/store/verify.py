@@ -1,27 +1,27 @@
-"""Verify that a file is the published one: all its bytes once, and again after any change."""
+"""Verify that a file is the published one; its bytes are read once, and again only after the file has changed."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from convatlas.base import atomic
+from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import StoreError
+from convatlas.base.files.structured import read_json
 from convatlas.base.locking import locked_if_writable
-from convatlas.base.store.kept import FRESH, state
 from convatlas.base.store.progress import notify
 from convatlas.base.store.remote import Remote, home
+from convatlas.base.store.sealed import file_state, has_settled
 
 
 def mismatch(path: Path, remote: Remote, quiet: bool) -> str:
     """Read a file and describe how it differs from the published one; "" if it does not.
 
-    If the whole hash is not published, the sha256 of the first file is pinned.
+    If no whole hash is published, the sha256 of the first file from an address is pinned, and compared from then on.
 
     Raises:
         StoreError: The pins cannot be read or written.
@@ -47,24 +47,23 @@ def mismatch(path: Path, remote: Remote, quiet: bool) -> str:
 def is_verified(path: Path, remote: Remote) -> bool:
     """Whether the file was verified before and has not changed since."""
     try:
-        return bool(atomic.read_json(_mark(path)) == _state(path, remote))
+        return bool(read_json(_mark(path)) == _state(path, remote))
     except (OSError, ValueError):
         return False
 
 
 def mark_verified(path: Path, remote: Remote) -> None:
     """Record that the file was verified in its present state."""
-    facts = _state(path, remote)
-    # A change within the same tick of the clock would not change the time.
-    if abs(time.time_ns() - path.stat().st_mtime_ns) > FRESH:
+    state = _state(path, remote)
+    if has_settled(path):
         # If this cannot be written, the file is verified again next time.
         with suppress(OSError):
-            atomic.write_bytes(_mark(path), json.dumps(facts).encode())
+            write_bytes(_mark(path), json.dumps(state).encode())
 
 
 def _state(path: Path, remote: Remote) -> dict[str, Any]:
-    """Description of the verified file: what was published, and facts of which any change of the file changes one."""
-    return {"published": dataclasses.asdict(remote), **state(path)}
+    """Return what was published, and the file's size, times and inode, of which any change of the file changes one."""
+    return {"published": dataclasses.asdict(remote), **file_state(path)}
 
 
 def _mark(path: Path) -> Path:
@@ -78,12 +77,12 @@ def _pin(remote: Remote, sha256: str, quiet: bool) -> str:
     if remote.url not in pins:
         with locked_if_writable(path) as writable:
             if not writable:
-                # A file that is here is used all the same, on trust each time.
+                # In a read-only store nothing can be pinned: a file there is trusted each time.
                 return sha256
             pins = _pins(path)
             if remote.url not in pins:
                 pins[remote.url] = sha256
-                atomic.write_bytes(path, json.dumps(pins, indent=1, sort_keys=True).encode())
+                write_bytes(path, json.dumps(pins, indent=1, sort_keys=True).encode())
                 if not remote.hash and not quiet:
                     notify(f"no hash of {remote.file} is published; its sha256 {sha256} is pinned in {path}")
     return pins[remote.url]
@@ -91,7 +90,7 @@ def _pin(remote: Remote, sha256: str, quiet: bool) -> str:
 
 def _pins(path: Path) -> dict[str, str]:
     try:
-        pins = atomic.read_json(path)
+        pins = read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError):

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from convatlas.base.store.kept import read_json, write_json
+from convatlas.base.store.sealed import read_sealed_json, write_sealed_json
 from convatlas.engines.accelerated_net import Acceleration
 from convatlas.engines.options import Options
 from convatlas.engines.parity.reference import Reference
@@ -92,7 +92,7 @@ class Remembered:
         )
         # In a read-only store, the next start tries again.
         with suppress(OSError):
-            write_json(self.file, record.to_dict())
+            write_sealed_json(self.file, record.to_dict())
         return sessions[best], record
 
 
@@ -103,7 +103,7 @@ def read_record(file: Path) -> Acceleration:
         OSError: It cannot be read.
         ValueError, KeyError, TypeError or AttributeError: It is damaged, or of another version.
     """
-    values = read_json(file)
+    values = read_sealed_json(file)
     values.pop("made")
     values["options"] = Options(**values["options"])
     values["rivals"] = tuple(Options(**rival) for rival in values["rivals"])
