@@ -88,7 +88,7 @@ class Acceleration(Record):
 
     @property
     def brief(self) -> str:
-        """What runs the net, and how fast, in one line without reasons."""
+        """Engine of the net, and its speed, in one line without reasons."""
         return f"{shorten(self.net, 80)}: {self.options}{self._time}"
 
 
