@@ -105,7 +105,7 @@ def explain(
         recorded = Subject(module, x, targets, empty, layer, photos, masks, seed, None, memory)
         results: list[Any] = []
         for number, each in enumerate(probes):
-            subject = recorded.anew(session if each.needs == "scores" else None)
+            subject = recorded.with_session(session if each.needs == "scores" else None)
             try:
                 findings = yield from _attributed(each, subject, number, len(probes))
             except Imprecise:

@@ -79,7 +79,7 @@ class Subject:
     def __post_init__(self) -> None:
         self._recording = _Recording(self.net, self.x, self.targets)
 
-    def anew(self, session: Session | None) -> Subject:
+    def with_session(self, session: Session | None) -> Subject:
         """A copy in which nothing is counted yet, for another probe; the photo's tape is recorded once for both."""
         copy = replace(self, session=session, forwards=0, backwards=0, certificate=None)
         copy._recording = self._recording
