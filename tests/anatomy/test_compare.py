@@ -162,13 +162,13 @@ def test_feedback() -> None:
 def test_what_the_answer_does_not_need() -> None:
     """A decoder and auxiliary heads: parameters of the totals that no layer has."""
     told = differences(ca.compare("capsnet", "matrix_capsnet"))
-    assert told["no: reconstruction, not on the way to the answer"] == (1, -1_411_344)
+    assert told["no: reconstruction, not used by the output"] == (1, -1_411_344)
     helped = ca.measure("inception_v1", genes={"auxiliary": "heads"})
-    assert helped.aside == (("aux1", 3_188_840), ("aux2", 3_190_888))
+    assert helped.unused == (("aux1", 3_188_840), ("aux2", 3_190_888))
     assert len(ca.compare("inception_v1", helped).differences) == 2
     assert ca.compare(helped, helped).differences == ()
     other = ca.measure("inception_v1", genes={"auxiliary": "heads"}, classes=10)
-    assert "other weights: aux1, not on the way to the answer" in differences(ca.compare(helped, other))
+    assert "other weights: aux1, not used by the output" in differences(ca.compare(helped, other))
 
 
 class ClassToken(nn.Module):

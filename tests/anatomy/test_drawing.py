@@ -246,7 +246,7 @@ def test_capsules_are_no_maps() -> None:
     assert "other" not in said
     told = " ".join(said)
     assert "Of capsules: capsules × numbers; children × parents × numbers." in told
-    assert "Not on the way to the answer, and not drawn: reconstruction (1.41M parameters)." in told
+    assert "Not used by the output, and not drawn: reconstruction (1.41M parameters)." in told
     assert "1152×10×16" in texts(measured("capsnet").draw(style="boxes"))
     check_words(measured("matrix_capsnet").draw())
     assert "32 capsules of 16" in texts(measured("matrix_capsnet").draw())

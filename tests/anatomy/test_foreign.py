@@ -471,7 +471,7 @@ def test_weights_stored_in_another_form_are_weights_of_the_same_layers(name: str
         assert getattr(anatomy, total) == getattr(plain, total), total
     assert [layer.kind for layer in anatomy.layers] == ["convolution"] * 2
     assert sum(layer.parameters for layer in anatomy.layers) == anatomy.parameters
-    assert (anatomy.constants, anatomy.uncounted, anatomy.left) == ((), (), ())
+    assert (anatomy.constants, anatomy.uncounted, anatomy.left_torch) == ((), (), ())
 
 
 def static() -> nn.Module:

@@ -421,7 +421,7 @@ def test_a_difference_in_what_reads_no_photo_is_told() -> None:
     nets = [ca.measure(net, size=(6, 8)) for net in (Relative(), plain)]
     found = ca.compare(*nets)
     told = {each.change: each.parameters for each in found.differences}
-    assert told["other weights: table.0, which reads no photo"] == 24 - 48
+    assert told["other weights: table.0, computed from weights alone"] == 24 - 48
     assert (
         sum(told.values())
         == sum(weight.numel() for weight in plain.parameters()) - ca.measure(Relative(), size=(6, 8)).parameters

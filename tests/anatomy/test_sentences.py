@@ -212,7 +212,7 @@ def test_feedback_in_words() -> None:
 
 def test_other_layers_in_words() -> None:
     said = "\n".join(describe(measured("capsnet")))
-    assert "Not on the way to the answer: reconstruction (1,411,344 parameters)" in said
+    assert "Not used by the output: reconstruction (1,411,344 parameters)" in said
     assert "Then Squash\n  Outputs 1152×8 numbers" in said
     assert "3rd: Capsule Votes: from 1152 capsules of 8 to 10 capsules of 16\n  Outputs 1152×10×16 numbers" in said
     said = "\n".join(describe(measured("lenet5")))

@@ -187,8 +187,8 @@ LEAVING: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
 def test_layers_whose_values_leave_pytorch_are_named_and_nothing_is_left_out(name: str) -> None:
     function, source = LEAVING[name]
     anatomy = ca.measure(Within(function), size=8)
-    assert source in anatomy.left
-    assert f"not followed: what was computed outside PyTorch of {source}" in str(anatomy)
+    assert source in anatomy.left_torch
+    assert f"not traced: what was computed outside PyTorch from {source}" in str(anatomy)
     # The layer behind counts whether the trace finds what feeds it or not.
     assert anatomy.macs == 2 * 64 * 9 * 12
 
@@ -198,11 +198,11 @@ def test_a_leaf_and_a_photo_that_leave_pytorch() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.from_numpy((x * 2).numpy())
 
-    assert ca.measure(nn.Sequential(nn.Conv2d(3, 4, 3), Outside()), size=8).left == ("1",)
+    assert ca.measure(nn.Sequential(nn.Conv2d(3, 4, 3), Outside()), size=8).left_torch == ("1",)
     first = Within(lambda x: x)
     first.register_forward_pre_hook(Scaled())
-    assert ca.measure(first, size=8).left == ("input",)
-    assert ca.measure(Within(lambda x: x * 2), size=8).left == ()
+    assert ca.measure(first, size=8).left_torch == ("input",)
+    assert ca.measure(Within(lambda x: x * 2), size=8).left_torch == ()
 
 
 class Scaled:
@@ -218,9 +218,9 @@ def test_many_names_are_cut_short() -> None:
             x = x * getattr(x, name)().mean().item() * getattr(x, name)()[0, 0, 0, 0].item()
         return x
 
-    assert str(ca.measure(Within(run), size=8)).endswith("of mean, getitem")
-    many = Measurement("net", (3,), (3,), (), 0, 0, 0, 0, 0, 0, "-", (), left=tuple("abcdef"))
-    assert str(many).endswith("of a, b, c, d and 2 more")
+    assert str(ca.measure(Within(run), size=8)).endswith("from mean, getitem")
+    many = Measurement("net", (3,), (3,), (), 0, 0, 0, 0, 0, 0, "-", (), left_torch=tuple("abcdef"))
+    assert str(many).endswith("from a, b, c, d and 2 more")
 
 
 def test_products_below_the_calls_are_counted() -> None:

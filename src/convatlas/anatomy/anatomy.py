@@ -18,15 +18,16 @@ class Anatomy(Measurement):
     """Measured figures of a net, and its picture."""
 
     def draw(self, *, style: str = "blocks", expand: str | None = None, slide: bool = False) -> Picture:
-        """Draw the net as a picture, which saves itself as SVG or PNG.
+        """Draw the net; `save` of the picture writes it as SVG or PNG.
 
         Args:
-            style: "blocks", its stages with their blocks; "boxes", its maps and vectors as LeNet-5 was drawn.
-            expand: A stage, or a block in one, to be drawn with every layer by itself.
-            slide: Whether the picture has the sides of a slide, 16:9; of a large net it shows less.
+            style: "blocks", or "boxes" for stacks of feature maps, as LeNet-5 was drawn.
+            expand: Stage, or block of a stage, whose layers are drawn one by one.
+            slide: Whether to draw the net to fill a slide of 16:9, with less detail if it is large.
 
         Raises:
             UnknownName: No such style, stage or block.
+            ConvAtlasError: `expand` with the style "boxes".
         """
         return draw(self, style, expand, slide)
 

@@ -50,6 +50,6 @@ def inplace_candidates(net: nn.Module) -> list[nn.ReLU]:
         if not (isinstance(relu, nn.ReLU) and operation.is_leaf and source >= 0 and readers[source] == 1):
             continue
         producer = operations[source]
-        if producer.is_leaf and producer.answer is None and isinstance(producer.module, PRODUCERS):
+        if producer.is_leaf and producer.output_position is None and isinstance(producer.module, PRODUCERS):
             relus.append(relu)
     return relus

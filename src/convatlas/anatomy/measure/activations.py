@@ -32,12 +32,13 @@ def activations(net: nn.Module, x: Tensor, layers: Iterable[str | int] | None = 
     if layers is None:
         return {number: operation.outputs[0] for number, operation in enumerate(trace(net, x, keep="values"), 1)}
     operations = trace(net, x)
-    numbers = {layer: _number(operations, layer) for layer in layers}
-    kept = trace(net, x, keep="values", only=set(numbers.values()))
-    return {layer: kept[number].outputs[0] for layer, number in numbers.items()}
+    indices = {layer: _index(operations, layer) for layer in layers}
+    kept = trace(net, x, keep="values", only=set(indices.values()))
+    return {layer: kept[index].outputs[0] for layer, index in indices.items()}
 
 
-def _number(operations: Sequence[Operation], layer: str | int) -> int:
+def _index(operations: Sequence[Operation], layer: str | int) -> int:
+    """Index of a layer's operation, from 0."""
     if isinstance(layer, str):
         return find(operations, layer, lambda operation: True, "layer")[0]
     if not 1 <= layer <= len(operations):

@@ -10,7 +10,7 @@ from torch import nn
 from convatlas.anatomy.measure.gates import gates
 from convatlas.anatomy.measure.hyperparameters import setting_of
 from convatlas.anatomy.measure.macs import cost, is_uncounted
-from convatlas.anatomy.measure.operation_kinds import kind_of, kind_of_module
+from convatlas.anatomy.measure.operation_kinds import kind_of, kind_or_class
 from convatlas.anatomy.measure.parameters import depth, parameters, statistics, weighted_layers
 from convatlas.anatomy.measure.products import CONVOLUTIONS, TRANSPOSED
 from convatlas.anatomy.measure.receptive_field import NOTHING, UNKNOWN, Field, fields, relative
@@ -26,11 +26,11 @@ def assemble(net: nn.Module, shape: tuple[int, ...], traced: Trace) -> Measureme
     """Assemble the record of a net from a pass traced on an input of `shape` (without the batch)."""
     operations = traced.operations
     gating = gates(net, operations)
-    counted: set[int] = set()
+    counted: set[int] = set()  # ids of the tensors that are counted already
     photo = (shape[1], shape[2]) if len(shape) == 3 else None
     receptive = fields(operations, photo) if photo else [UNKNOWN] * len(operations)
-    # First, since what a constant is computed from belongs to it and not to the layer that reads the constant.
-    fixed = [
+    # Before the layers, since a weight that a constant reads too counts for the constant.
+    constants = [
         _layer(len(operations) + number, operation, NOTHING, photo, counted)
         for number, operation in enumerate(filter(lambda each: any(cost(each)), traced.constants), 1)
     ]
@@ -39,8 +39,10 @@ def assemble(net: nn.Module, shape: tuple[int, ...], traced: Trace) -> Measureme
         for number, (operation, field) in enumerate(zip(operations, receptive, strict=True), 1)
     )
     total, trainable = parameters(net)
-    answers = {operation.answer: operation for operation in operations if operation.answer is not None}
-    first = answers[min(answers)]
+    outputs = {
+        operation.output_position: operation for operation in operations if operation.output_position is not None
+    }
+    first = outputs[min(outputs)]
     return Measurement(
         name=net_name(net),
         input=shape,
@@ -50,21 +52,21 @@ def assemble(net: nn.Module, shape: tuple[int, ...], traced: Trace) -> Measureme
         trainable=trainable,
         depth=depth(net),
         path=_longest_path(operations, layers, gating),
-        macs=sum(layer.macs for layer in (*layers, *fixed)),
+        macs=sum(layer.macs for layer in (*layers, *constants)),
         memory=sum(layer.memory for layer in layers),
         activation=most_common_activation(
             [layer for index, layer in enumerate(layers) if index not in gating], _recurrent_activations(operations)
         ),
         weighted=tuple(_count_arrays(layer) for layer in weighted_layers(net)),
-        aside=tuple(_unused_parts(net, counted)),
-        constants=tuple(fixed),
+        unused=tuple(_unused_parts(net, counted)),
+        constants=tuple(constants),
         uncounted=tuple(dict.fromkeys(operation.name for operation in operations if is_uncounted(operation))),
-        left=tuple(traced.left),
+        left_torch=tuple(traced.left_torch),
     )
 
 
 def _unused_parts(net: nn.Module, counted: set[int]) -> Iterator[tuple[str, int]]:
-    """Names of the net's children with parameters that no operation used, and how many; last those of the net itself.
+    """Yield each child of the net with parameters that no operation used, and their number; the net's own come last.
 
     `counted` holds the ids of the tensors that operations used.
     """
@@ -78,13 +80,13 @@ def _unused_parts(net: nn.Module, counted: set[int]) -> Iterator[tuple[str, int]
 
 
 def _recurrent_activations(operations: Sequence[Operation]) -> list[str]:
-    """Kinds of the activations that recurrences apply inside."""
+    """Kinds of the activations inside recurrences."""
     loops = [operation.module for operation in operations if isinstance(operation.module, Recurrence)]
-    known = [(act, kind_of_module(act)) for loop in loops for act in loop.functions if act is not None]
-    return [kind[0] if kind else type(act).__name__ for act, kind in known]
+    return [kind_or_class(act) for loop in loops for act in loop.functions if act is not None]
 
 
 def _count_arrays(layer: nn.Module) -> int:
+    """Number of weight arrays of a layer, running statistics included."""
     return len(list(layer.parameters())) + sum(len(statistics(part)) for part in layer.modules())
 
 
@@ -99,16 +101,16 @@ def _layer(number: int, operation: Operation, field: Field, photo: tuple[int, in
     counted.update(fresh)
     macs, connections, units = cost(operation)
     windows = (window(call) for call in operation.calls)
-    shown = next((candidate for candidate in windows if candidate is not None), None)
+    first_window = next((candidate for candidate in windows if candidate is not None), None)
     return Layer(
         number=number,
         name=operation.path,
         kind=kind,
         locus=locus,
-        kernel=shown.kernel if shown else None,
-        stride=shown.stride if shown else None,
-        padding=_padding(operation, shown),
-        dilation=shown.dilation if shown else None,
+        kernel=first_window.kernel if first_window else None,
+        stride=first_window.stride if first_window else None,
+        padding=_padding(operation, first_window),
+        dilation=first_window.dilation if first_window else None,
         groups=_groups(operation),
         setting=setting_of(operation),
         output=operation.shapes[0][1:],
@@ -125,13 +127,13 @@ def _layer(number: int, operation: Operation, field: Field, photo: tuple[int, in
     )
 
 
-def _padding(operation: Operation, shown: Window | None) -> tuple[int, int] | None:
-    """Rows above and columns to the left that are added as a border, by the window itself or by a pad before it."""
+def _padding(operation: Operation, first_window: Window | None) -> tuple[int, int] | None:
+    """Size of the border (top, left), which the window itself or a pad before it adds."""
     borders = [call for call in operation.calls if call.name == "pad" and len(argument(call, 1, "pad")) >= 4]
-    if shown is None and not borders:
+    if first_window is None and not borders:
         return None
     if not operation.inputs:
-        return shown.padding if shown else None
+        return first_window.padding if first_window else None
     rows, columns = relative(operation, operation.shapes_in[0])
     return (-rows.first[0], -columns.first[0]) if rows and columns else None
 
@@ -144,7 +146,7 @@ def _groups(operation: Operation) -> int | None:
 
 
 def _longest_path(operations: Sequence[Operation], layers: tuple[Layer, ...], gating: set[int]) -> int:
-    """Number of convolutions and dense layers on the longest path, without those of indices `gating`."""
+    """Number of convolutions and dense layers on the longest path; `gating` are the indices of those left out."""
     lengths: list[int] = []
     for index, (operation, layer) in enumerate(zip(operations, layers, strict=True)):
         module = operation.module

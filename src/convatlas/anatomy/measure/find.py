@@ -17,14 +17,14 @@ def find(
         operations: Operations in the order of execution.
         layer: Name of an operation or module, or number of an operation, from 1.
         fits: Whether an operation is of the kind looked for.
-        description: That kind, for the error message.
+        description: Name of that kind, for the error message.
 
     Returns:
         The operation's index, from 0, and the operation.
 
     Raises:
         UnknownName: No operation or module has this name.
-        ConvAtlasError: None of those with this name fits.
+        ConvAtlasError: No operation with this name fits.
     """
     paths = enumerate(operation.path for operation in operations)
     matches = [index for index, path in paths if path == layer or path.startswith(f"{layer}.")]

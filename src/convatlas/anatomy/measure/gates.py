@@ -12,13 +12,13 @@ from convatlas.genes.attention import Gated
 
 PRODUCTS = ("mul", "imul", "multiply")
 SPREAD = ("expand", "expand_as", "broadcast_to", "repeat", "interpolate")
-"""Functions that may give every position the same values."""
+"""Functions that may repeat one value at every position."""
 
 
 def gates(net: nn.Module, operations: Sequence[Operation]) -> set[int]:
-    """Indices of the operations that only compute a gate: those of a `Gated` of ours, and those found in the graph.
+    """Indices of the operations that only compute a gate: those inside a `Gated` module, and those the graph shows.
 
-    There a gate is what is computed from maps pooled to one position, as in squeeze and excitation (Hu et al. 2018), is
+    In the graph, a gate is computed from maps pooled to one position, as in squeeze and excitation (Hu et al. 2018), is
     multiplied with maps, and is used for nothing else.
     """
     declared = {id(part) for gated in net.modules() if isinstance(gated, Gated) for part in gated.gate.modules()}
@@ -29,12 +29,12 @@ def gates(net: nn.Module, operations: Sequence[Operation]) -> set[int]:
             continue
         factors = {source for source in operation.inputs if source in pooled}
         if factors and len(factors) < len(set(operation.inputs)):
-            gating |= _only_for(index, _behind(factors, operations, pooled), operations)
+            gating |= _read_only_by(index, _pooled_ancestors(factors, operations, pooled), operations)
     return gating
 
 
 def _pooled(operations: Sequence[Operation]) -> set[int]:
-    """Indices of the operations whose result has one position, or the same values at all."""
+    """Indices of the operations whose result has one position, or the same values at all positions."""
     result: set[int] = set()
     for index, operation in enumerate(operations):
         spreads = bool(operation.calls) and all(call.name in SPREAD for call in operation.calls)
@@ -43,25 +43,25 @@ def _pooled(operations: Sequence[Operation]) -> set[int]:
     return result
 
 
-def _behind(sources: set[int], operations: Sequence[Operation], pooled: set[int]) -> set[int]:
-    """Pooled operations from which `sources` are computed, back to those that pool, and `sources` themselves."""
+def _pooled_ancestors(sources: set[int], operations: Sequence[Operation], pooled: set[int]) -> set[int]:
+    """The `sources`, and the pooled operations that they are computed from, back to those that pool."""
     gating: set[int] = set()
-    ahead = list(sources)
-    while ahead:
-        index = ahead.pop()
+    pending = list(sources)
+    while pending:
+        index = pending.pop()
         if index in pooled and index not in gating:
             gating.add(index)
-            ahead += operations[index].inputs
+            pending += operations[index].inputs
     return gating
 
 
-def _only_for(product: int, candidates: set[int], operations: Sequence[Operation]) -> set[int]:
-    """Those of `candidates` that nothing but the product reads, directly or through others of them."""
-    kept = {index for index in candidates if operations[index].answer is None}
+def _read_only_by(product: int, candidates: set[int], operations: Sequence[Operation]) -> set[int]:
+    """Candidates that nothing but the product reads, directly or through other candidates."""
+    kept = {index for index in candidates if operations[index].output_position is None}
     for reader in range(max(kept, default=-1) + 1, len(operations)):
         if reader != product:
             kept -= set(operations[reader].inputs)
-    # A reader comes after what it reads: backwards, each is decided before what it reads.
+    # Backwards, since a reader comes after what it reads: whether the reader is kept is known first.
     for reader in range(max(candidates, default=-1), -1, -1):
         if reader not in kept:
             kept -= set(operations[reader].inputs)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from convatlas.anatomy.measure.operation_kinds import kind_of_module
+from convatlas.anatomy.measure.operation_kinds import TRANSPOSING, kind_or_class
 from convatlas.anatomy.measure.tracing.calls import Call, Operation, argument
 from convatlas.genes.feedback import Recurrence
 from convatlas.genes.layers import SelfCounting
@@ -16,7 +16,7 @@ from convatlas.genes.pooling import Pool
 from convatlas.genes.regularization import StochasticDepth
 from convatlas.genes.structural import Scale
 
-CALLS: dict[str, tuple[tuple[int, str, Any], ...]] = {
+ARGUMENTS: dict[str, tuple[tuple[int, str, Any], ...]] = {
     "dropout": ((1, "p", 0.5),),
     "leaky_relu": ((1, "negative_slope", 0.01),),
     "elu": ((1, "alpha", 1.0),),
@@ -28,14 +28,11 @@ CALLS: dict[str, tuple[tuple[int, str, Any], ...]] = {
 }
 """Arguments of each function that are hyperparameters: position, name and PyTorch's default."""
 
-ORDERS = ("permute", "transpose", "swapaxes", "swapdims")
-"""Functions that put axes into another order."""
-
 USUAL = ("constant", "none")
-"""Values that are not written, since they are the usual ones."""
+"""Values that are left out of a setting, since they are the usual ones."""
 
 STEPS = "steps"
-"""Ending of the number of steps in the setting of a recurrent layer."""
+"""Text behind the number of steps in the setting of a recurrent layer."""
 
 
 @dataclass(frozen=True)
@@ -87,46 +84,41 @@ def setting_of(operation: Operation) -> str:
     if isinstance(module, Pool):
         return "zeros" if module.border == "zeros" and module.alignment != "valid" else ""
     if isinstance(module, Scale):
-        return _written(module.factor)
+        return _format(module.factor)
     if isinstance(module, StochasticDepth):
-        return _written(module.rate)
+        return _format(module.rate)
     if isinstance(module, Rescale):
-        return f"{_written(module.scale)} {_written(module.offset)}"
+        return f"{_format(module.scale)} {_format(module.offset)}"
     if isinstance(module, Recurrence):
         widths, arrows = "-".join(map(str, module.widths)), (f"{source}->{target}" for source, target in module.arrows)
         return " ".join([widths, _functions(module), *arrows, f"{module.steps}{STEPS}"])
     if isinstance(module, SelfCounting) and module.steps > 1:
         return f"{module.steps}{STEPS}"
     if isinstance(module, nn.Module) and len(operation.calls) > 2:
-        # The arguments of a leaf with many calls are its implementation, not its hyperparameters.
+        # The arguments in a leaf with more than two calls are its implementation, not hyperparameters.
         return ""
-    # A slice in a leaf is how it computes, too.
+    # Nor are those of a slice inside a leaf.
     calls = [call for call in operation.calls if not (operation.is_leaf and call.name == "getitem")]
     values = [value for call in calls for value in _values(call)]
-    return " ".join(_written(value) for value in values if value not in USUAL)
+    return " ".join(_format(value) for value in values if value not in USUAL)
 
 
 def _functions(module: Recurrence) -> str:
     """Activations of the layers of a recurrence; a single one if all are the same."""
-    kinds = [_kind(act).replace(" ", "_") for act in module.functions[1:]]
+    kinds = ["identity" if act is None else kind_or_class(act).replace(" ", "_") for act in module.functions[1:]]
     return kinds[0] if len(set(kinds)) == 1 else "/".join(kinds)
 
 
-def _kind(act: nn.Module | None) -> str:
-    known = None if act is None else kind_of_module(act)
-    return "identity" if act is None else known[0] if known else type(act).__name__
-
-
 def _values(call: Call) -> list[Any]:
-    if call.name in ORDERS:
+    if call.name in TRANSPOSING:
         return _order(call)
     if call.name == "getitem":
         return [_index(call.args[1])]
-    return [argument(call, *where) for where in CALLS.get(call.name, ())]
+    return [argument(call, *where) for where in ARGUMENTS.get(call.name, ())]
 
 
 def _order(call: Call) -> list[Any]:
-    """Return for each axis of the result of a transposition the axis of the argument that it was."""
+    """Return, for each axis of the result of a transposition, which axis of the input it is."""
     tensor, *others = [*call.args, *call.kwargs.values()]
     rank = len(tensor.shape)
     axes = [axis % rank for axis in (others[0] if isinstance(others[0], tuple | list) else others)]
@@ -147,5 +139,5 @@ def _index(index: Any) -> str:
     return "..." if index is ... else "?" if isinstance(index, Tensor) else str(index)
 
 
-def _written(value: Any) -> str:
+def _format(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -20,10 +20,10 @@ WITHOUT_PRODUCTS = frozenset(
         *("embedding", "embedding_bag", "grid_sample", "expand_as", "view_as", "type_as", "to"),
     )
 )
-"""Functions of several tensors that scale, sum, choose or look up, with weights of several sides or not."""
+"""Functions that only scale, sum, choose or look up, even where one of their arguments is a matrix of weights."""
 
-CONTROL = frozenset(("cond", "while_loop", "scan", "map_impl", "associative_scan"))
-"""Functions that run parts of a net, which cannot be followed."""
+CONTROL_FLOW = frozenset(("cond", "while_loop", "scan", "map_impl", "associative_scan"))
+"""Functions that run parts of a net which a trace does not see."""
 
 
 def cost(operation: Operation) -> tuple[int, int, int]:
@@ -40,8 +40,8 @@ def cost(operation: Operation) -> tuple[int, int, int]:
 
 
 def is_uncounted(operation: Operation) -> bool:
-    """Whether an operation has no known MACs although it multiplies its input with a matrix or kernel, or may do so."""
-    if any(call.name in CONTROL for call in operation.calls):
+    """Whether an operation may multiply its input with a matrix or kernel, but its MACs are not known."""
+    if any(call.name in CONTROL_FLOW for call in operation.calls):
         return True
     if operation.is_leaf and isinstance(operation.module, SelfCounting):
         return False
@@ -49,7 +49,7 @@ def is_uncounted(operation: Operation) -> bool:
 
 
 def _only_scales(operation: Operation) -> bool:
-    """Whether all calls that read a matrix and another tensor scale, sum, choose or look up."""
+    """Whether every call that reads a matrix and another tensor is in `WITHOUT_PRODUCTS`."""
     matrices: set[int] = set()
     for call in operation.calls:
         tensors = list(tensors_in((call.args, call.kwargs)))

@@ -86,14 +86,16 @@ FUNCTIONS = {
 """(kind, locus) of functions called outside of leaf modules; other functions keep their own name."""
 
 
+TRANSPOSING = ("permute", "transpose", "swapaxes", "swapdims")
+"""Functions that put the sides of a tensor into another order."""
+
 VIEWS = (
-    "reshape", "view", "permute", "transpose", "swapaxes", "swapdims", "flatten", "unflatten", "contiguous",
-    "unsqueeze", "squeeze",
+    *TRANSPOSING, "reshape", "view", "flatten", "unflatten", "contiguous", "unsqueeze", "squeeze",
 )  # fmt: skip
 """Functions that give a tensor another shape."""
 
 REARRANGING = "rearrangement", "other"
-"""Kind and locus of a module that does so in several steps."""
+"""Kind and locus of a module that only gives a tensor another shape, in several steps."""
 
 
 def kind_of(operation: Operation) -> tuple[str, str]:
@@ -134,6 +136,12 @@ def kind_of_module(module: nn.Module) -> tuple[str, str] | None:
     if label is not None:
         return label.kind, label.locus
     return next(((kind, locus) for types, kind, locus in KINDS if isinstance(module, types)), None)
+
+
+def kind_or_class(module: nn.Module) -> str:
+    """Kind of a module; the name of its class if no table has it."""
+    known = kind_of_module(module)
+    return known[0] if known else type(module).__name__
 
 
 def _type_name(module: nn.Module) -> str:

@@ -13,7 +13,7 @@ RUNNING = ("running_mean", "running_var")
 
 
 def statistics(module: nn.Module) -> list[Tensor]:
-    """Running statistics of a module itself: buffers that training updates without gradients."""
+    """Running statistics of a module without its submodules: buffers that training updates without gradients."""
     named = getattr(module, "statistics", ())
     # An attribute `statistics` of a foreign module may be anything.
     names = (*RUNNING, *named) if isinstance(named, tuple) else RUNNING

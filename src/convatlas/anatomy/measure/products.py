@@ -40,7 +40,7 @@ FIRST_FACTORS = {
     "sparse_addmm": (1, "mat1"),
     "grouped_mm": (0, "mat_a"),
 }
-"""Position and name of the first factor of each matrix product, whose last side is summed over."""
+"""Position and name of the argument that is the first factor of each matrix product; its last side is summed over."""
 
 ATTENTION = ("scaled_dot_product_attention", "multi_head_attention_forward")
 
@@ -66,14 +66,13 @@ KNOWN = frozenset(
 def macs(call: Call) -> int:
     """Multiply-accumulate operations of one call.
 
-    Those of a function that is not known by its name, such as `einsum`, are those of the operations below it.
+    For a function that is not in `KNOWN`, such as `einsum`, they are the sum of those of the ATen operations it runs.
     """
     name, output = call.name, call.output
     if name not in KNOWN:
-        return sum(map(macs, call.below))
-    if name in (*CONVOLUTIONS, "deform_conv2d"):
-        return output.numel() * prod(argument(call, 1, "weight").shape[1:])  # type: ignore[no-any-return]
-    if name == "convolution" and not argument(call, 6, "transposed"):
+        return sum(map(macs, call.aten))
+    forward = name == "convolution" and not argument(call, 6, "transposed")
+    if forward or name in (*CONVOLUTIONS, "deform_conv2d"):
         return output.numel() * prod(argument(call, 1, "weight").shape[1:])  # type: ignore[no-any-return]
     if name in (*TRANSPOSED, "convolution"):
         return argument(call, 0, "input").numel() * prod(argument(call, 1, "weight").shape[1:])  # type: ignore[no-any-return]
@@ -86,10 +85,10 @@ def macs(call: Call) -> int:
     if name == "rmatmul":
         return output.numel() * call.args[0].shape[-2:][0]  # type: ignore[no-any-return]
     if name == "scaled_dot_product_attention":
-        query, key, value = _triple(call)
+        query, key, value = _query_key_value(call)
         return query.numel() * key.shape[-2] + output.numel() * value.shape[-2]  # type: ignore[no-any-return]
     if name == "multi_head_attention_forward":
-        return _attention(*_triple(call))
+        return _attention(*_query_key_value(call))
     if name in RECURRENT:
         return _recurrent(call)
     if name in CELLS:
@@ -97,6 +96,7 @@ def macs(call: Call) -> int:
         return batch * (argument(call, 2, "w_ih").numel() + argument(call, 3, "w_hh").numel())  # type: ignore[no-any-return]
     if name == "conv_tbc":
         return output.numel() * prod(argument(call, 1, "weight").shape[:2])  # type: ignore[no-any-return]
+    # What remains is "bilinear".
     return output.numel() * prod(argument(call, 2, "weight").shape[1:])  # type: ignore[no-any-return]
 
 
@@ -112,7 +112,7 @@ def _recurrent(call: Call) -> int:
     return steps * sum(weight.numel() for weight in weights if weight.ndim == 2)  # type: ignore[no-any-return]
 
 
-def _triple(call: Call) -> tuple[Any, Any, Any]:
+def _query_key_value(call: Call) -> tuple[Any, Any, Any]:
     return argument(call, 0, "query"), argument(call, 1, "key"), argument(call, 2, "value")
 
 

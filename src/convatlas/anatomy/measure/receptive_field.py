@@ -21,8 +21,7 @@ Span = tuple[int, int]
 Spans = tuple[Span, Span]
 """Spans of rows and columns."""
 
-
-CONCATENATE = ("cat", "concat", "concatenate")
+CONCATENATING = ("cat", "concat", "concatenate")
 
 
 @dataclass(frozen=True)
@@ -31,15 +30,15 @@ class Field:
 
     Attributes:
         sides: Steps from the map to the photo along rows and columns, over all paths that keep a grid; None for a side
-            where no path does, so that it is seen whole.
+            that every path reads whole.
         whole: Whether some path sees the whole photo, such as a squeeze-and-excitation gate.
-        hidden: Number of positions of a map that were cut out of it as tokens or windows, and whose places are not
-            followed; 0 if there are none, or if the whole photo is seen.
+        cut_from: For tokens and windows cut out of a map, whose places are not followed: the number of positions of
+            that map. 0 for maps, and once the whole photo is seen.
     """
 
     sides: Sides = (SAME, SAME)
     whole: bool = False
-    hidden: int = 0
+    cut_from: int = 0
 
     def size(self, photo: tuple[int, int]) -> tuple[int, int] | None:
         """Height and width in pixels, those outside the photo included; None for the whole photo, and if unknown."""
@@ -74,29 +73,29 @@ def fields(operations: Sequence[Operation], photo: tuple[int, int]) -> list[Fiel
             for number, shape in zip(operation.inputs, operation.shapes_in, strict=True)
         ]
         whole = any(path.whole for path in paths)
-        hidden = max((path.hidden for path in paths), default=0)
-        beside = [path for path in paths if not path.hidden]
-        # A concatenation keeps the channels of its grid apart; a sum mixes them with those of unknown places.
-        if hidden and not (beside and any(call.name in CONCATENATE for call in operation.calls)):
-            result.append(Field((None, None), whole, 0 if whole else hidden))
+        cut_from = max((path.cut_from for path in paths), default=0)
+        maps = [path for path in paths if not path.cut_from]
+        # A concatenation of maps with tokens still has the grid of the maps; a sum mixes both.
+        if cut_from and not (maps and any(call.name in CONCATENATING for call in operation.calls)):
+            result.append(Field((None, None), whole, 0 if whole else cut_from))
             continue
         # In a table of maps with different strides, such as the boxes of a detector, each row has the field of its map.
         join = _join if len(operation.shapes[0]) == 4 else _widest
-        result.append(Field(join(path.sides for path in beside), whole))
+        result.append(Field(join(path.sides for path in maps), whole))
     return result
 
 
 def _path(operation: Operation, before: Field, shape: tuple[int, ...], photo: tuple[int, int]) -> Field:
-    """Field of an operation by one of its inputs alone, a tensor of `shape` whose field is `before`."""
-    if before.hidden:
-        return Field((None, None), True) if mixes_all(operation, before.hidden) else before
+    """Field of an operation through one of its inputs alone: a tensor of `shape` whose field is `before`."""
+    if before.cut_from:
+        return Field((None, None), True) if mixes_all(operation, before.cut_from) else before
     if len(shape) == 4 and collapses(operation) and rearranges(operation):
         return Field((None, None), before.whole, 0 if before.whole else shape[2] * shape[3])
-    return _behind(relative(operation, shape), before, shape, photo)
+    return _composed(relative(operation, shape), before, shape, photo)
 
 
-def _behind(sides: Sides, before: Field, shape: tuple[int, ...], photo: tuple[int, int]) -> Field:
-    """Field of positions that read a map of `shape`, whose own field is `before`, by the steps `sides`."""
+def _composed(sides: Sides, before: Field, shape: tuple[int, ...], photo: tuple[int, int]) -> Field:
+    """Field of positions that read, by the steps `sides`, a map of `shape` whose own field is `before`."""
     result: list[Steps | None] = []
     for steps, previous, size, pixels in zip(sides, before.sides, (1, 1, *shape)[-2:], photo, strict=True):
         if steps is not None:
@@ -111,7 +110,7 @@ def _behind(sides: Sides, before: Field, shape: tuple[int, ...], photo: tuple[in
 
 
 def _join(paths: Iterable[Sides]) -> Sides:
-    # A path that reads a whole side has no grid: it counts only if no other path has one.
+    """Join parallel paths; one that reads a side whole counts only if no other path has a grid along it."""
     rows, columns = ([steps for steps in side if steps] for side in zip(*paths, strict=True))
     return union(rows) if rows else None, union(columns) if columns else None
 
@@ -131,17 +130,17 @@ def relative(operation: Operation, shape: tuple[int, ...]) -> Sides:
         return None, None
     steps_to: dict[int, Sides] = {}
     after: Sides = (SAME, SAME)
-    moved = False
+    is_known = False
     for call in operation.calls:
         reads = [steps_to.get(id(tensor)) or _initial_steps(tensor) for tensor in tensors_in((call.args, call.kwargs))]
         paths = [path for path in reads if path is not None]
         # A call on weights alone does not read the photo.
         if not paths:
             continue
-        # Two parallel windows (an average, and its divisor) see no more than one of them.
+        # Parallel windows, such as an average and its divisor, are joined: they see no more than the larger one.
         before = _join(paths)
         steps = steps_of(call)
-        moved = moved or steps is not None
+        is_known = is_known or steps is not None
         after = before
         if steps is not None:
             rows, columns = (
@@ -150,7 +149,7 @@ def relative(operation: Operation, shape: tuple[int, ...]) -> Sides:
             after = rows, columns
         steps_to |= {id(tensor): after for tensor in tensors_in(call.output)}
     out = operation.shapes[0]
-    if moved or len(shape) != 4 or len(out) != 4:
+    if is_known or len(shape) != 4 or len(out) != 4:
         return after
     rows, columns = (_resized(steps, shape[side], out[side]) for side, steps in zip((2, 3), after, strict=True))
     return rows, columns
@@ -183,7 +182,7 @@ def collapses(operation: Operation) -> bool:
 
 
 def _keeps_grid(shape: tuple[int, ...], maps: Sequence[tuple[int, ...]]) -> bool:
-    """Whether a shape still has rows and columns; they come last where channels were split or summed."""
+    """Whether a shape still has rows and columns; they come last if channels were split or summed."""
     if len(shape) == 4:
         return shape[2] * shape[3] > 1
     return len(shape) in (3, 5, 6) and shape[-2:] in [other[2:] for other in maps]
@@ -218,7 +217,7 @@ def reach(operations: Sequence[Operation], number: int, row: int, column: int, p
             if index not in needed:
                 continue
             for source, shape in zip(operation.inputs, operation.shapes_in, strict=True):
-                spans = _back(operation, shape, needed[index])
+                spans = _read_spans(operation, shape, needed[index])
                 _add(pooled if spans is None else needed, source, spans or _all_of(shape))
     everything = _all_of(photo)
     rows, columns = grid.get(-1) or pooled.get(-1, everything)
@@ -239,8 +238,8 @@ def _hull(first: Span, second: Span) -> Span:
     return min(first[0], second[0]), max(first[1], second[1])
 
 
-def _back(operation: Operation, shape: tuple[int, ...], spans: Spans) -> Spans | None:
-    """Rows and columns of an input of `shape` that those of the output need; None if they need all of them."""
+def _read_spans(operation: Operation, shape: tuple[int, ...], spans: Spans) -> Spans | None:
+    """Rows and columns of an input of `shape` that `spans` of the output read; None if they read all."""
     if len(shape) < 4 or len(operation.shapes[0]) < 4:
         return None
     if shape[-2:] == (1, 1) and operation.shapes[0][-2:] != (1, 1):

@@ -88,8 +88,8 @@ COLUMNS = (
     Column("inputs", "fed by", lambda value: ", ".join(str(number) for number in value) or "weights alone"),
 )
 
-SHOWN = 4
-"""Number of names that a sentence lists."""
+MAX_NAMES = 4
+"""Largest number of names that a sentence lists."""
 
 STAGE_COLUMNS = (
     Column("stage", "stage"),
@@ -121,13 +121,13 @@ class Measurement(TableRecord):
         memory: Bytes of the outputs of all layers for one photo: what training has to keep.
         activation: Most frequent activation; "-" if there is none.
         weighted: Number of arrays of each layer that owns weights.
-        aside: Parts of the net that no layer uses, with their number of parameters, such as a decoder or auxiliary
+        unused: Parts of the net that no layer uses, with their number of parameters, such as a decoder or auxiliary
             heads.
         constants: Layers that read no photo: they compute from weights alone, for example a bias of relative positions.
             They run for each photo, and their MACs count. Nothing feeds them, and their field is (0, 0).
         uncounted: Names of the layers that own a matrix or kernel but whose MACs are unknown; they count as 0.
-        left: Names of the layers whose values left PyTorch, or "input": what NumPy, Python's numbers or another library
-            computed of them, and what was decided by them, is not in this record.
+        left_torch: Names of the layers, or "input", whose values left PyTorch: what was computed from them outside of
+            it, or decided by them, is not in this record.
     """
 
     name: str
@@ -142,10 +142,10 @@ class Measurement(TableRecord):
     memory: int
     activation: str
     weighted: tuple[int, ...]
-    aside: tuple[tuple[str, int], ...] = ()
+    unused: tuple[tuple[str, int], ...] = ()
     constants: tuple[Layer, ...] = ()
     uncounted: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
+    left_torch: tuple[str, ...] = ()
 
     @property
     def connections(self) -> int:
@@ -182,7 +182,8 @@ class Measurement(TableRecord):
         """Table with one row for each layer."""
         layers = (*self.layers, *self.constants)
         rows = [
-            {column.key: getattr(layer, column.key) for column in COLUMNS} | {"field": _seen(layer)} for layer in layers
+            {column.key: getattr(layer, column.key) for column in COLUMNS} | {"field": _field(layer)}
+            for layer in layers
         ]
         return Table(COLUMNS, rows, title=f"{self.name}: {len(rows)} layers", notes=(str(self),))
 
@@ -191,7 +192,7 @@ class Measurement(TableRecord):
         rows: dict[str, dict[str, Any]] = {}
         for layer in (*self.layers, *self.constants):
             stage = layer.name.split(".")[0]
-            end = {"output": layer.output, "field": _seen(layer), "field_stride": layer.field_stride}
+            end = {"output": layer.output, "field": _field(layer), "field_stride": layer.field_stride}
             row = rows.setdefault(stage, {"stage": stage, "layers": 0, "parameters": 0, "macs": 0, "memory": 0, **end})
             row["layers"] += 1
             for total in ("parameters", "macs", "memory"):
@@ -201,8 +202,12 @@ class Measurement(TableRecord):
         return Table(STAGE_COLUMNS, list(rows.values()), title=f"{self.name}: stages")
 
     def __str__(self) -> str:
-        notes = f"; MACs without those of {_some(self.uncounted)}" if self.uncounted else ""
-        notes += f"; not followed: what was computed outside PyTorch of {_some(self.left)}" if self.left else ""
+        notes = f"; MACs without those of {_listed(self.uncounted)}" if self.uncounted else ""
+        notes += (
+            f"; not traced: what was computed outside PyTorch from {_listed(self.left_torch)}"
+            if self.left_torch
+            else ""
+        )
         return (
             f"{self.name}: {self.parameters:,} parameters ({self.trainable:,} trainable), depth {self.depth}, "
             f"{self.path} layers on the longest path, {_macs(self.macs)}, "
@@ -210,14 +215,14 @@ class Measurement(TableRecord):
         )
 
 
-def _seen(layer: Layer) -> tuple[int, int] | str | None:
-    """Receptive field of a layer, "whole", or None if it is not known."""
+def _field(layer: Layer) -> tuple[int, int] | str | None:
+    """Receptive field of a layer; "whole" for the whole photo, None if it is not known."""
     return "whole" if layer.field is None and layer.sees_all else layer.field
 
 
-def _some(names: tuple[str, ...]) -> str:
-    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + rest
+def _listed(names: tuple[str, ...]) -> str:
+    rest = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + rest
 
 
 def _macs(number: int) -> str:
@@ -229,10 +234,7 @@ def _bytes(number: int) -> str:
 
 
 def most_common_activation(layers: Iterable[Layer], within: Iterable[str] = ()) -> str:
-    """Most frequent activation of layers, counting those `within` layers too; "-" if none.
-
-    Of several that are equally frequent, the first.
-    """
+    """Most frequent activation of layers, and of those `within` layers; of equals the first; "-" if there is none."""
     counts = Counter(layer.kind for layer in layers if layer.locus == "activation")
     counts.update(within)
     return counts.most_common(1)[0][0] if counts else "-"

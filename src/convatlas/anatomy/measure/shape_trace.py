@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import torch
 from torch import nn
 
 from convatlas.anatomy.measure.tracing.calls import Operation, Trace
 from convatlas.anatomy.measure.tracing.trace import trace
-from convatlas.anatomy.measure.tracing.twin import has_observers
+from convatlas.anatomy.measure.tracing.twin import has_plain_hooks
 from convatlas.base.errors import ConvAtlasError, SizeError, first_line
 from convatlas.nets.build import Size
 from convatlas.nets.example_inputs import HINT, Inputs, Shapes, candidate_inputs
@@ -33,13 +34,13 @@ def fitting_inputs(
     size: Size | None = None,
     channels: int | None = None,
 ) -> Inputs:
-    """Return the inputs that a net takes: those asked for, or else a photo of a size and of channels that it can read.
+    """Return inputs that a net takes: those asked for, else a photo of a size and number of channels that it takes.
 
-    The net is only read; where several inputs are possible, a copy of it runs on each, on the meta device if possible.
+    Where several inputs are possible, they are tried on a copy of the net, on the meta device if possible.
 
     Args:
         net: Any module.
-        inputs: As in `candidate_inputs`, and so are the other arguments.
+        inputs: Inputs asked for, as in `candidate_inputs`.
         input_shape: Shape of the input without the batch, or one for each of several inputs.
         size: Height and width of photos, or one number for both.
         channels: Channels of photos.
@@ -88,27 +89,26 @@ def trace_pass(net: nn.Module, candidates: Sequence[Inputs]) -> tuple[Inputs, Tr
     devices = list(dict.fromkeys((torch.device("meta"), own_device)))
     furthest, reason, best = -1, "", None
     # Hooks that are plain functions run only if the net fails without them.
-    for observers in (False, True)[: 1 + has_observers(net)]:
-        for inputs in candidates:
-            for device in devices:
-                done = Trace()
-                values = inputs.to(device)
-                try:
-                    trace(net, *values.args, keywords=values.kwargs, observers=observers, into=done)
-                # A user's own net can raise anything.
-                except Exception as error:
-                    # The inputs with which the net got furthest are the likeliest; of their errors the last, which real
-                    # numbers gave.
-                    if len(done.operations) > furthest or (best is inputs and len(done.operations) == furthest):
-                        furthest, best = len(done.operations), inputs
-                        reason = f"{inputs.text}: {first_line(error)}"
-                    continue
-                if all(operation.answer is None for operation in done.operations):
-                    raise ConvAtlasError(
-                        f"{net_name(net)} cannot be measured: no output is computed from its input by PyTorch; the net "
-                        "does nothing, or passes tensors on in a way that cannot be traced, such as through NumPy"
-                    )
-                return inputs, done
-    made = all(tensor.is_meta for inputs in candidates for tensor in inputs.tensors)
-    hint = f"; {HINT}" if made and not isinstance(net, Net) else ""
+    plain_hooks = (False, True) if has_plain_hooks(net) else (False,)
+    for hooks, inputs, device in product(plain_hooks, candidates, devices):
+        done = Trace()
+        values = inputs.to(device)
+        try:
+            trace(net, *values.args, keywords=values.kwargs, plain_hooks=hooks, into=done)
+        # A user's own net can raise anything.
+        except Exception as error:
+            # The error to report is that of the inputs with which the net got furthest, and of two devices the second,
+            # where real numbers were computed.
+            if len(done.operations) > furthest or (best is inputs and len(done.operations) == furthest):
+                furthest, best = len(done.operations), inputs
+                reason = f"{inputs.text}: {first_line(error)}"
+            continue
+        if all(operation.output_position is None for operation in done.operations):
+            raise ConvAtlasError(
+                f"{net_name(net)} cannot be measured: no output is computed from its input by PyTorch; the net "
+                "does nothing, or passes tensors on in a way that cannot be traced, such as through NumPy"
+            )
+        return inputs, done
+    are_examples = all(tensor.is_meta for inputs in candidates for tensor in inputs.tensors)
+    hint = f"; {HINT}" if are_examples and not isinstance(net, Net) else ""
     raise SizeError(f"{net_name(net)} cannot take an input of {reason}{hint}")

@@ -209,8 +209,8 @@ def _genes(first: Measurement, second: Measurement) -> tuple[Gene, ...]:
 def _beside(net: Measurement, partner: Measurement) -> Iterator[tuple[str, str, int]]:
     """Yield the differences in parts that the answers do not need: words, the part's name, more parameters."""
     for own, others, place in (
-        (dict(net.aside), dict(partner.aside), "not on the way to the answer"),
-        (_constants(net), _constants(partner), "which reads no photo"),
+        (dict(net.unused), dict(partner.unused), "not used by the output"),
+        (_constants(net), _constants(partner), "computed from weights alone"),
     ):
         for name in dict.fromkeys((*own, *others)):
             more = others.get(name, 0) - own.get(name, 0)

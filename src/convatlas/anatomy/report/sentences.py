@@ -42,9 +42,9 @@ def _opening(anatomy: Measurement, words: Words, net_stages: Sequence[Stage]) ->
     more = f"; {_sides(padded.output)} once it is padded for the 1st layer" if padded else ""
     yield f"Input: {_sides(anatomy.input)}{more}"
     yield f"Total parameters trained: {anatomy.trainable:,}"
-    if anatomy.aside:
-        parts = [f"{name} ({number:,} parameters)" for name, number in anatomy.aside]
-        yield f"Not on the way to the answer: {_listed(parts)}"
+    if anatomy.unused:
+        parts = [f"{name} ({number:,} parameters)" for name, number in anatomy.unused]
+        yield f"Not used by the output: {_listed(parts)}"
 
 
 def _row(net_stages: Sequence[Stage], words: Words) -> Iterator[str]:

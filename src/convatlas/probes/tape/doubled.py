@@ -12,7 +12,7 @@ from convatlas.anatomy.measure.tracing.twin import twin
 
 def doubled(net: nn.Module) -> nn.Module:
     """A copy of a net's structure in evaluation mode whose floats are float64; the net keeps its own."""
-    copied = twin(net, meta=False, observers=True).net
+    copied = twin(net, meta=False, plain_hooks=True).net
     made: dict[int, Tensor] = {}
 
     def double(value: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ def record(net: nn.Module | Twin, x: Tensor, score: Score | None = None) -> Tape
     Raises:
         ConvAtlasError: The target does not depend on the photo, or the net did not run.
     """
-    copy = net if isinstance(net, Twin) else twin(net, meta=x.is_meta, observers=True)
+    copy = net if isinstance(net, Twin) else twin(net, meta=x.is_meta, plain_hooks=True)
     recorder = _Recorder(copy)
     # A copy, since nets may write into their input.
     photo = x.detach().clone(memory_format=torch.preserve_format)

@@ -255,8 +255,8 @@ def legend(
     capsules = dict.fromkeys(SIDES[key] for layer in drawn if (key := (layer.kind, layer.locus)) in SIDES)
     notes += f" Of capsules: {'; '.join(capsules)}." if capsules else ""
     notes += f" While it is trained, blocks are dropped at rates up to {max(rates):.3g}." if rates else ""
-    beside = ", ".join(f"{name} ({amount(number, 'parameters')})" for name, number in anatomy.aside)
-    notes += f" Not on the way to the answer, and not drawn: {beside}." if beside else ""
+    unused = ", ".join(f"{name} ({amount(number, 'parameters')})" for name, number in anatomy.unused)
+    notes += f" Not used by the output, and not drawn: {unused}." if unused else ""
     for at, line in enumerate(wrapped(notes, wide, SMALL)):
         shapes.append(Text(left, y + 30 + 13 * at, line, SMALL, fill=GREY))
     return shapes

@@ -1,4 +1,4 @@
-"""Tell operations that only rearrange positions, as into tokens, from those in which each sees all others."""
+"""Tell operations that only rearrange positions, such as into tokens, from those in which each position sees all."""
 
 from __future__ import annotations
 
@@ -8,37 +8,27 @@ from torch import nn
 
 from convatlas.anatomy.measure.tracing.calls import Call, Operation, argument, tensors_in
 
-REARRANGE = frozenset(
+REARRANGING = frozenset(
     (
-        *(
-            "view",
-            "reshape",
-            "permute",
-            "transpose",
-            "flatten",
-            "unflatten",
-            "movedim",
-            "swapaxes",
-            "contiguous",
-            "roll",
-        ),
+        *("view", "reshape", "permute", "transpose", "flatten", "unflatten", "movedim", "swapaxes"),
+        *("contiguous", "roll"),
         *("unsqueeze", "squeeze", "mT", "T", "clone", "to", "detach", "chunk", "split", "unbind", "narrow", "getitem"),
     )
 )
-"""Functions whose results hold single numbers of their argument, in other places."""
+"""Functions whose results are numbers of their argument, unchanged, in other places."""
 
-SELECT = frozenset(("getitem", "select", "narrow", "split", "unbind", "chunk", "index_select"))
+SELECTING = frozenset(("getitem", "select", "narrow", "split", "unbind", "chunk", "index_select"))
 
 
 def rearranges(operation: Operation) -> bool:
-    """Whether an operation gives positions other places, with more than a vector as its result."""
-    return len(operation.shapes[0]) > 2 and all(call.name in REARRANGE for call in operation.calls)
+    """Whether an operation only moves positions to other places, and its result is more than a vector."""
+    return len(operation.shapes[0]) > 2 and all(call.name in REARRANGING for call in operation.calls)
 
 
 def mixes_all(operation: Operation, positions: int) -> bool:
     """Whether each result of an operation sees all `positions` of the map that its input was cut from."""
     shape = operation.shapes[0]
-    selects = all(call.name in SELECT or call.name in REARRANGE for call in operation.calls)
+    selects = all(call.name in SELECTING or call.name in REARRANGING for call in operation.calls)
     pools = shape[0] == 1 and has_one_position(shape) and not selects
     return pools or any(_sums_over(call) >= positions for call in operation.calls)
 

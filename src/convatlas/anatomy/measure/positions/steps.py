@@ -70,7 +70,7 @@ ONE_FOR_ALL = Steps(advance=0)
 
 
 def union(paths: Iterable[Steps]) -> Steps:
-    """Join the steps of several paths, of which only those with the largest stride count."""
+    """Join the steps of several paths; only those with the largest stride count."""
     candidates = list(paths)
     stride = max(steps.stride for steps in candidates)
     candidates = [steps for steps in candidates if steps.stride == stride]
@@ -212,7 +212,7 @@ def _transposed(call: Call, side: int) -> Steps:
     for position in range(stride):
         reads = [position + padding - tap * dilation for tap in range(kernel)]
         whole = [place // stride for place in reads if place % stride == 0]
-        # A position between the windows reads nothing; the steps of its neighbour are taken.
+        # A position between the windows reads nothing; it gets the steps of its neighbour.
         spans.append((min(whole), max(whole)) if whole else ((position + padding) // stride,) * 2)
     return Steps(tuple(first for first, _ in spans), tuple(last for _, last in spans), 1)
 

@@ -23,14 +23,14 @@ class Call:
         args: Positional arguments.
         kwargs: Keyword arguments.
         output: Result.
-        below: ATen operations that it runs, as far as they multiply and sum.
+        aten: ATen operations that it runs and that multiply and sum.
     """
 
     name: str
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     output: Any
-    below: list[Call] = field(default_factory=list)
+    aten: list[Call] = field(default_factory=list)
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Operation:
         buffers: Buffers of the net among its arguments.
         shapes_in: Shape of each of `inputs`.
         outputs: Its results, with values if they are kept, else on the meta device.
-        answer: Its position among the net's outputs, from 0; None if only other operations read it.
+        output_position: Its position among the net's outputs, from 0; None if it is none of them.
     """
 
     path: str
@@ -60,7 +60,7 @@ class Operation:
     buffers: list[Tensor] = field(default_factory=list)
     shapes_in: list[tuple[int, ...]] = field(default_factory=list)
     outputs: list[Tensor] = field(default_factory=list)
-    answer: int | None = None
+    output_position: int | None = None
 
     @property
     def name(self) -> str:
@@ -85,12 +85,12 @@ class Trace:
     Attributes:
         operations: Operations that read the input or what was computed from it, in the order of execution.
         constants: Operations that read weights but nothing of the input; empty if values are kept.
-        left: Names of the operations whose values left PyTorch, or "input".
+        left_torch: Names of the operations, or "input", whose values left PyTorch.
     """
 
     operations: list[Operation] = field(default_factory=list)
     constants: list[Operation] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
+    left_torch: list[str] = field(default_factory=list)
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

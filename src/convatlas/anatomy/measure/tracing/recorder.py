@@ -29,7 +29,7 @@ from convatlas.anatomy.measure.tracing.twin import Twin
 
 
 @dataclass
-class _Hidden:
+class _AtenWork:
     """Work that no function call shows.
 
     Attributes:
@@ -52,11 +52,11 @@ class Recorder(TorchFunctionMode):
 
     Attributes:
         makers: Index of the operation that computed each tensor; -1 for an input of the net.
-        remade: Parameters from which each untraced tensor was computed.
-        hidden: Work that computed each tensor without a function call.
+        derived: For tensors that are computed from parameters alone, these parameters.
+        aten_work: Work that computed each tensor without a function call.
         stand_ins: Latest copy of each tensor, with the version that was copied.
-        group: Work without a function call that is still going on.
-        gone: Indices of the operations whose values left PyTorch as whole tensors.
+        open_work: Work without a function call that is still going on.
+        left: Indices of the operations whose values left PyTorch as whole tensors.
     """
 
     def __init__(
@@ -71,9 +71,9 @@ class Recorder(TorchFunctionMode):
         self.makers = ByTensor()
         for tensor in inputs:
             self.makers[tensor] = -1
-        self.remade, self.hidden, self.stand_ins = ByTensor(), ByTensor(), ByTensor()
-        self.group: _Hidden | None = None
-        self.gone: list[int] = []
+        self.derived, self.aten_work, self.stand_ins = ByTensor(), ByTensor(), ByTensor()
+        self.open_work: _AtenWork | None = None
+        self.left: list[int] = []
         # Calls inside a call are part of it. But if its arguments include no traced tensor (under `torch.vmap` they
         # are wrappers), only the ATen operations below show what it reads.
         self.busy, self.blind = False, False
@@ -108,7 +108,7 @@ class Recorder(TorchFunctionMode):
                 hook(module, args)
             stored = list(self.originals[id(module)].parameters(recurse=False))
             for tensor in tensors_in(module):
-                self.remade[tensor] = stored
+                self.derived[tensor] = stored
 
         return run
 
@@ -119,14 +119,14 @@ class Recorder(TorchFunctionMode):
     def _weight_ends(self, module: nn.Module, args: Any, output: Any) -> None:
         self.busy = self.suspended.pop()
         for tensor in tensors_in(output):
-            self.remade[tensor] = list(self.originals[id(module)].parameters())
+            self.derived[tensor] = list(self.originals[id(module)].parameters())
 
     def entering(self, path: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            self.group = None
+            self.open_work = None
             outer = self.stack[-1][2]
             operation, original = outer, self.originals[id(module)]
-            if outer is None and is_leaf(module) and (path or not _is_users(original)):
+            if outer is None and is_leaf(module) and (path or not _is_of_user(original)):
                 operation = self._begin(path, original, True, (args, kwargs))
             self.stack.append((path, original, operation))
 
@@ -134,7 +134,7 @@ class Recorder(TorchFunctionMode):
 
     def leaving(self) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            self.group = None
+            self.open_work = None
             _, _, operation = self.stack.pop()
             if operation is not None and self.stack[-1][2] is None:
                 self._end(operation, output)
@@ -156,7 +156,7 @@ class Recorder(TorchFunctionMode):
         kept_inputs = self.kept((args, kwargs)) if self.values else None
         # Inside `torch.vmap` a tensor lacks the side that it is mapped over: only below is the work seen whole.
         mapped = any(is_functorch_wrapped_tensor(tensor) for tensor, _ in before)
-        unknown = operation is None and bool(before) and not any(self._followed(tensor) for tensor, _ in before)
+        unknown = operation is None and bool(before) and not any(self._is_traced(tensor) for tensor, _ in before)
         self.blind, self.products = mapped or unknown, []
         with self.quiet():
             output = predicted(func, args, kwargs)
@@ -178,7 +178,7 @@ class Recorder(TorchFunctionMode):
             Call(name, kept_args, kept_kwargs, self.kept(output), self.products)
         )
         if own is not None:
-            if own.inputs or not (self.gone and name in RETURN):
+            if own.inputs or not (self.left and name in RETURN):
                 self._end(own, results)
             # Writing into a view writes into the map that it views.
             number = self.makers.get(written[0]) if written else None
@@ -186,7 +186,7 @@ class Recorder(TorchFunctionMode):
                 self.makers[whole] = number
         return output
 
-    def below(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+    def record_aten(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """Record an ATen operation that no function call shows."""
         path, module, operation = self.stack[-1]
         with self.quiet():
@@ -196,29 +196,29 @@ class Recorder(TorchFunctionMode):
             if operation is not None:
                 operation.calls.append(call)
                 return
-            reads = [tensor for tensor in tensors_in((args, kwargs)) if self._followed(tensor)]
+            reads = [tensor for tensor in tensors_in((args, kwargs)) if self._is_traced(tensor)]
             if not reads:
                 return
-            self.group = self.group or _Hidden(path, module)
-            self.group.calls.append(call)
-            self.group.reads += [tensor for tensor in reads if self.hidden.get(tensor) is not self.group]
+            self.open_work = self.open_work or _AtenWork(path, module)
+            self.open_work.calls.append(call)
+            self.open_work.reads += [tensor for tensor in reads if self.aten_work.get(tensor) is not self.open_work]
             for tensor in tensors_in(output):
-                self.hidden[tensor] = self.group
+                self.aten_work[tensor] = self.open_work
 
     def maker(self, tensor: Tensor, outside: bool = False) -> int | None:
         """Index of the operation that computed a tensor; -1 for an input of the net, None for a constant.
 
         With `outside`, a tensor of unknown origin is assumed to be computed from the values that left PyTorch before.
         """
-        group = self.hidden.get(tensor)
+        group = self.aten_work.get(tensor)
         if group is not None:
             if group.number is None:
                 group.number = self._unknown(group.path, group.module, group.reads, group.calls, tensor)
             else:
                 self.operations[group.number].outputs.append(self.kept(tensor))
             self.makers[tensor] = group.number
-            del self.hidden[tensor]
-        elif outside and self.gone and not self._explained(tensor):
+            del self.aten_work[tensor]
+        elif outside and self.left and not self._has_known_origin(tensor):
             path, module, _ = self.stack[-1]
             self.makers[tensor] = self._unknown(path, module, [], [], tensor)
         number: int | None = self.makers.get(tensor)
@@ -229,18 +229,18 @@ class Recorder(TorchFunctionMode):
         operation = self.stack[-1][2]
         numbers = [number for tensor in tensors if (number := self.maker(tensor)) is not None]
         if name in COPIES:
-            self.gone += numbers
+            self.left += numbers
         names = ["input" if number < 0 else self.operations[number].name for number in numbers]
         # Inside a leaf no tensor is followed.
-        if operation is not None and not all(self._explained(tensor) for tensor in tensors):
+        if operation is not None and not all(self._has_known_origin(tensor) for tensor in tensors):
             names.append(operation.path)
-        self.record.left[:] = dict.fromkeys((*self.record.left, *names))
+        self.record.left_torch[:] = dict.fromkeys((*self.record.left_torch, *names))
 
-    def _followed(self, tensor: Tensor) -> bool:
-        return tensor in self.makers or tensor in self.hidden
+    def _is_traced(self, tensor: Tensor) -> bool:
+        return tensor in self.makers or tensor in self.aten_work
 
-    def _explained(self, tensor: Tensor) -> bool:
-        return tensor in self.makers or tensor in self.remade or id(tensor) in self.constants
+    def _has_known_origin(self, tensor: Tensor) -> bool:
+        return tensor in self.makers or tensor in self.derived or id(tensor) in self.constants
 
     def _unknown(self, path: str, module: nn.Module, reads: list[Tensor], calls: list[Call], output: Tensor) -> int:
         operation = Operation(path, module, False)
@@ -250,7 +250,7 @@ class Recorder(TorchFunctionMode):
                 operation.inputs.append(number)
                 operation.shapes_in.append(tuple(tensor.shape))
         if not reads:
-            operation.inputs = list(dict.fromkeys(self.gone))
+            operation.inputs = list(dict.fromkeys(self.left))
             shapes = {-1: self.input_shape}
             operation.shapes_in = [
                 shapes.get(number) or self.operations[number].shapes[0] for number in operation.inputs
@@ -264,7 +264,7 @@ class Recorder(TorchFunctionMode):
 
     def _begin(self, path: str, module: nn.Module, is_leaf: bool, arguments: Any) -> Operation:
         """Start an operation whose inputs, weights and buffers are among `arguments`."""
-        self.group = None
+        self.open_work = None
         operation = Operation(path, module, is_leaf)
         weights = list(module.parameters()) if is_leaf else []
         for tensor in tensors_in(arguments):
@@ -274,8 +274,8 @@ class Recorder(TorchFunctionMode):
                 operation.shapes_in.append(tuple(tensor.shape))
             elif isinstance(tensor, nn.Parameter):
                 weights.append(self.originals.get(id(tensor), tensor))
-            elif tensor in self.remade:
-                weights += self.remade.get(tensor)
+            elif tensor in self.derived:
+                weights += self.derived.get(tensor)
             elif id(tensor) in self.originals:
                 operation.buffers.append(self.originals[id(tensor)])
         # Without duplicates, whose number would double each time a tensor is combined with itself.
@@ -288,7 +288,7 @@ class Recorder(TorchFunctionMode):
         # A reshaped parameter or a new constant does not depend on the photo.
         if not operation.inputs or not results:
             for tensor in results:
-                self.remade[tensor] = operation.weights
+                self.derived[tensor] = operation.weights
             if results and operation.weights and not self.values:
                 operation.outputs = [self.kept(tensor) for tensor in results]
                 self.record.constants.append(operation)
@@ -328,10 +328,10 @@ MULTIPLY = frozenset(
         *("grouped_mm", "convolution", "conv_tbc"),
     )
 )
-"""ATen operations of which all others that multiply and sum consist."""
+"""ATen operations that multiply and sum; all others that do so are made of these."""
 
 
-class Below(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class AtenWatcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Report ATen operations that run without a function call, as in TorchScript."""
 
     supports_higher_order_operators = True
@@ -352,11 +352,11 @@ class Below(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return output
         with self.recorder.quiet():
             output = func(*args, **kwargs)
-        self.recorder.below(func, args, kwargs, output)
+        self.recorder.record_aten(func, args, kwargs, output)
         return output
 
 
-def _is_users(module: nn.Module) -> bool:
+def _is_of_user(module: nn.Module) -> bool:
     """Whether a module is of a class of the user's own, whose operations say more than its name."""
     return type(module).__module__.split(".")[0] not in ("torch", "convatlas")
 

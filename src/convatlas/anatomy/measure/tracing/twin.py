@@ -33,15 +33,15 @@ class Twin:
     constants: set[int]
 
 
-def twin(net: nn.Module, meta: bool, observers: bool = False) -> Twin:
+def twin(net: nn.Module, meta: bool, plain_hooks: bool = False) -> Twin:
     """Copy a net's modules, attributes and buffers; the copy shares the net's parameters unless `meta` is set.
 
-    Hooks that are plain functions can reach anything outside the net; except for PyTorch's own they are not copied.
+    Hooks that are plain functions are not copied, except PyTorch's own: they can reach anything outside the net.
 
     Args:
         net: Any module; it is only read.
         meta: Whether the copy's parameters and buffers are on the meta device.
-        observers: Whether hooks that are plain functions are copied too.
+        plain_hooks: Whether hooks that are plain functions are copied too.
     """
     memo: dict[int, Any] = {}
     modules: dict[int, tuple[nn.Module, nn.Module]] = {}
@@ -59,7 +59,7 @@ def twin(net: nn.Module, meta: bool, observers: bool = False) -> Twin:
     originals: dict[int, Any] = {id(new): old for old, new in modules.values()}
     for old, new in modules.values():
         if not isinstance(new, _Scripted):
-            new.__dict__.update({name: _copy(name, value, memo, observers) for name, value in vars(old).items()})
+            new.__dict__.update({name: _copy(name, value, memo, plain_hooks) for name, value in vars(old).items()})
             new.__dict__["training"] = False
             for owned in (old._parameters, old._buffers):
                 originals |= {id(memo[id(tensor)]): tensor for tensor in owned.values() if tensor is not None}
@@ -67,10 +67,10 @@ def twin(net: nn.Module, meta: bool, observers: bool = False) -> Twin:
     return Twin(memo[id(net)], originals, constants)
 
 
-def has_observers(net: nn.Module) -> bool:
-    """Whether any hook of a net's forward pass is a plain function not from PyTorch."""
+def has_plain_hooks(net: nn.Module) -> bool:
+    """Whether any hook of a net's forward pass is a plain function that is not PyTorch's own."""
     return any(
-        _observes(hook)
+        _is_plain(hook)
         for module in net.modules()
         for name in ("_forward_hooks", "_forward_pre_hooks")
         for hook in (vars(module).get(name) or {}).values()
@@ -108,7 +108,7 @@ def _copy_tensors(module: nn.Module, meta: bool, memo: dict[int, Any]) -> None:
             memo[id(value)] = value.detach().clone()
 
 
-def _copy(name: str, value: Any, memo: dict[int, Any], observers: bool) -> Any:
+def _copy(name: str, value: Any, memo: dict[int, Any], plain_hooks: bool) -> Any:
     """Copy an attribute, replacing the net's modules and tensors by those of the twin."""
     if isinstance(value, (*PLAIN, *SHARED)):
         return value
@@ -118,7 +118,7 @@ def _copy(name: str, value: Any, memo: dict[int, Any], observers: bool) -> Any:
         # A tensor may be shared with a module that was copied whole.
         return type(value)((key, None if part is None else memo[id(part)]) for key, part in value.items())
     if name in ("_forward_hooks", "_forward_pre_hooks"):
-        kept = ((key, hook) for key, hook in value.items() if observers or not _observes(hook))
+        kept = ((key, hook) for key, hook in value.items() if plain_hooks or not _is_plain(hook))
         return OrderedDict((key, _deep(hook, memo)) for key, hook in kept)
     return _deep(value, memo)
 
@@ -135,8 +135,8 @@ def _deep(value: Any, memo: dict[int, Any]) -> Any:
         return value
 
 
-def _observes(hook: Any) -> bool:
-    """Whether a hook is a plain function not from PyTorch."""
+def _is_plain(hook: Any) -> bool:
+    """Whether a hook is a plain function that is not PyTorch's own."""
     while isinstance(hook, functools.partial):
         hook = hook.func
     plain = isinstance(hook, types.FunctionType | types.BuiltinFunctionType)
