@@ -17,8 +17,7 @@ import pytest
 from typer.models import OptionInfo
 
 import convatlas as ca
-from convatlas.cli import commands
-from convatlas.cli.app import command_names
+from convatlas.cli.app import command_names, load_command
 from convatlas.training.recipe import Recipe
 
 LIST = """
@@ -170,9 +169,7 @@ def test_every_verb_is_a_command_and_every_command_a_verb():
 def test_a_command_has_the_arguments_of_its_function(command):
     function = ca.list_nets if command == "list" else getattr(ca, command)
     ours = set(inspect.signature(function).parameters)
-    parameters = inspect.signature(
-        importlib.import_module(f"{commands.__name__}.{command}").command, eval_str=True
-    ).parameters
+    parameters = inspect.signature(load_command(command), eval_str=True).parameters
     theirs = set(parameters)
     expected = ours - PYTHON - LESS.get(command, set()) | MORE.get(command, set()) | ALSO.get(command, set())
     assert theirs - TERMINAL == expected - TERMINAL

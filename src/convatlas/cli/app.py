@@ -1,4 +1,4 @@
-"""The program: its commands are the modules of `convatlas.cli.commands`, each imported when it is needed."""
+"""The program: its commands are the modules of `convatlas.cli.commands`, and public functions without such a module."""
 
 from __future__ import annotations
 
@@ -17,26 +17,30 @@ from convatlas.cli.automatic import command_for
 
 
 def command_names() -> list[str]:
-    """Names of all commands: one for each module of `commands`, and for each public verb that has none there."""
+    """Return the names of all commands: the modules of `commands`, and the public verbs that have none there."""
     modules = {module.name for module in pkgutil.iter_modules(commands.__path__)}
     return sorted(modules | set(convatlas.VERBS) - {"list_nets"})
 
 
+def load_command(name: str) -> Any:
+    """Return the function of a command, or the `typer.Typer` of its subcommands."""
+    if importlib.util.find_spec(f"{commands.__name__}.{name}"):
+        return importlib.import_module(f"{commands.__name__}.{name}").command
+    return command_for(getattr(convatlas, name))
+
+
 class Commands(TyperGroup):
-    """A group that imports a command's module when the command is looked up."""
+    """A group of commands that imports a command's module only when the command is used."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Names of all commands, in the order of the help."""
+        """Return the names of all commands, in the order of the help."""
         return command_names()
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return the command of a name; None if it does not exist."""
+        """Return the command of this name; None if there is none."""
         if cmd_name not in command_names():
             return None
-        if importlib.util.find_spec(f"{commands.__name__}.{cmd_name}"):
-            command = importlib.import_module(f"{commands.__name__}.{cmd_name}").command
-        else:
-            command = command_for(getattr(convatlas, cmd_name))
+        command = load_command(cmd_name)
         if not isinstance(command, typer.Typer):
             single = typer.Typer(add_completion=False)
             single.command(cmd_name)(command)

@@ -1,4 +1,4 @@
-"""Commands made of a public function alone: its signature gives the arguments, its docstring the help."""
+"""Make a command from a public function: from its signature the arguments, from its docstring the help."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ PLAIN = (bool, int, float, str)
 def command_for(function: Callable[..., Any]) -> Callable[..., None]:
     """Make the command of a function whose parameters are numbers, texts, paths, switches, or sequences of them.
 
-    Parameters before the `*` without a default are arguments, all others options; one of another type is left out. The
-    result is printed, as JSON with --json.
+    Parameters without a default become arguments, all others options; those of other types are left out. The result is
+    printed, as JSON with --json.
     """
     hints = typing.get_type_hints(function, localns=vars(typing) | {"Path": Path, "Sequence": Sequence})
     helps = _argument_helps(inspect.getdoc(function) or "")
     parameters = []
     for parameter in inspect.signature(function).parameters.values():
-        kind = _terminal_type(hints[parameter.name])
+        kind = _option_type(hints[parameter.name])
         if kind is None:
             continue
         help = helps.get(parameter.name, "")
@@ -49,8 +49,8 @@ def command_for(function: Callable[..., Any]) -> Callable[..., None]:
     return command
 
 
-def _terminal_type(hint: Any) -> Any:
-    """Return the type that typer uses for a type hint; None if it has none."""
+def _option_type(hint: Any) -> Any:
+    """Return the type of the option for a parameter with a type hint; None if no option can give its value."""
     members = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     for member in members:
         kind = str if member is Path else member
@@ -63,7 +63,7 @@ def _terminal_type(hint: Any) -> Any:
 
 
 def _argument_helps(docstring: str) -> dict[str, str]:
-    """Texts below "Args:" in a docstring, by parameter."""
+    """Return the texts below "Args:" in a docstring, by parameter."""
     section = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", docstring, re.DOTALL | re.MULTILINE)
     entries = re.findall(r"^    (\w+): (.*?)(?=^    \w|\Z)", section[1] if section else "", re.DOTALL | re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in entries}

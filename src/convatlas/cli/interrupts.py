@@ -13,12 +13,12 @@ from typing import Any
 STATUS = 130
 """Status of a program that Ctrl-C ended, as shells have it."""
 
-AGAIN = 0.1
-"""Seconds after which an interrupt that was lost is raised again."""
+PAUSE = 0.1
+"""Seconds after which an interrupt that Python ignored is raised again."""
 
 
 class _Interrupts:
-    """State of the program's handler.
+    """The handler of Ctrl-C, and its state.
 
     Attributes:
         pressed: Whether Ctrl-C was pressed.
@@ -27,7 +27,7 @@ class _Interrupts:
     pressed = False
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Raise a KeyboardInterrupt; while a module loads, end at once: there it could be caught or lost."""
+        """Raise a KeyboardInterrupt; while a module loads, where it could be lost, end the program at once."""
         self.pressed = True
         if _is_importing(frame):
             os.write(2, b"convatlas: stopped\n")
@@ -47,27 +47,27 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def install() -> None:
-    """Handle Ctrl-C from now on; a parent that ignores it for this program is obeyed."""
+    """Handle Ctrl-C from now on, unless the parent process made this program ignore it."""
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         return
     signal.signal(signal.SIGINT, _INTERRUPTS.handle)
-    sys.unraisablehook = _after_a_loss(sys.unraisablehook)
+    sys.unraisablehook = _raising_again(sys.unraisablehook)
 
 
-def check() -> None:
-    """Raise a KeyboardInterrupt if an earlier one was caught by code that should not have."""
+def raise_if_pressed() -> None:
+    """Raise a KeyboardInterrupt if Ctrl-C was pressed: a library may have caught the one that was raised then."""
     if _INTERRUPTS.pressed:
         raise KeyboardInterrupt
 
 
-def _after_a_loss(before: Any) -> Any:
-    """Return a hook that raises interrupts again that came where Python ignores errors, as in a destructor."""
+def _raising_again(before: Any) -> Any:
+    """Return a hook for errors that Python ignores, as in destructors: it raises a KeyboardInterrupt again."""
 
     def hook(unraisable: Any) -> None:
         if not issubclass(unraisable.exc_type, KeyboardInterrupt):
             before(unraisable)
             return
-        timer = threading.Timer(AGAIN, _interrupt_main)
+        timer = threading.Timer(PAUSE, _interrupt_main)
         timer.daemon = True
         timer.start()
 

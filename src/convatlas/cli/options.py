@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their texts are read."""
+"""Options that several commands share, and functions that read their values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ InputShape = Annotated[
     typer.Option(
         "--input-shape",
         metavar="SIDE,...",
-        help="Shape of your own net's input without the batch: 1,16000; given again for each further input.",
+        help="Shape of your own net's input without the batch: 1,16000; repeat the option for each further input.",
     ),
 ]
 Genes = Annotated[
@@ -43,10 +43,20 @@ AnyWeights = Annotated[
 ]
 Convention = Annotated[
     str | None,
-    typer.Option("--convention", help="For a file of weights: lineage whose conventions it has, if several fit."),
+    typer.Option("--convention", help="For a file of weights that fits several lineages: the one it is from."),
 ]
 Labels = Annotated[
     str | None, typer.Option("--labels", help="For a file of weights: text file with the name of a class on each line.")
+]
+Family = Annotated[str | None, typer.Option("--family", help="Only this family: resnet, vgg, ...")]
+Year = Annotated[str | None, typer.Option("--year", help="Only nets of this year, or of FIRST-LAST.")]
+MaxParameters = Annotated[
+    str | None, typer.Option("--max-parameters", help="Maximum number of published parameters: 10M.")
+]
+MinTop1 = Annotated[float | None, typer.Option("--min-top1", help="Minimum published top-1 accuracy in percent.")]
+WithLineage = Annotated[str | None, typer.Option("--lineage", help="Only nets with weights of this lineage: lite.")]
+Threshold = Annotated[
+    float, typer.Option("--threshold", help="Only objects with a score above this, from 0 to below 1.")
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Workers = Annotated[int, typer.Option("-j", "--workers", help="Processes that read photos ahead.")]
@@ -56,7 +66,7 @@ def parse_size(text: str | None) -> int | tuple[int, int] | None:
     """Read "224" or "224x320".
 
     Raises:
-        ConvAtlasError: It is neither.
+        ConvAtlasError: The text is neither.
     """
     if text is None:
         return None
@@ -82,7 +92,7 @@ def parse_shapes(texts: list[str] | None) -> tuple[tuple[int, ...], ...] | tuple
 
 
 def parse_list(texts: list[str] | None) -> list[str]:
-    """Split the values of an option that takes several, with commas between them or given again."""
+    """Return the values of an option that takes several: separated by commas, or the option repeated."""
     return [part.strip() for text in texts or [] for part in text.split(",") if part.strip()]
 
 
@@ -90,7 +100,7 @@ def parse_genes(texts: list[str] | None) -> dict[str, object]:
     """Read "LOCUS=NAME", or several separated by commas; a name may contain commas.
 
     Raises:
-        GeneError: The text has another form, or names a locus twice.
+        GeneError: A text has another form, or a locus is named twice.
     """
     genes: dict[str, object] = {}
     for text in (part for option in texts or [] for part in re.split(r",(?=\s*\w+=)", option)):
@@ -98,7 +108,7 @@ def parse_genes(texts: list[str] | None) -> dict[str, object]:
         if not equals:
             raise GeneError(f"a gene is LOCUS=NAME, as activation=gelu; got {text!r}")
         if locus in genes:
-            raise GeneError(f"two genes for one locus: {locus}={genes[locus]} and {text}")
+            raise GeneError(f"a locus has one gene; got {locus}={genes[locus]} and {text}")
         genes[locus] = float(name) if locus in ("dropout", "stochastic_depth") and _is_number(name) else name
     return genes
 

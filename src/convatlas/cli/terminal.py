@@ -21,31 +21,33 @@ from rich.progress import (
 from rich.text import Text
 
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.records import TableRecord
+from convatlas.base.store.progress import notify
 from convatlas.base.tables import Table
 from convatlas.base.terminal.lines import ProgressLines
 from convatlas.base.verbs import Steps
-from convatlas.cli.interrupts import check
+from convatlas.cli.interrupts import raise_if_pressed
 
 T = TypeVar("T")
 
 
 def with_progress(items: Iterable[T], total: int, label: str) -> Iterable[T]:
-    """Iterate over items, if there are several with a progress bar on a terminal, elsewhere with lines."""
+    """Iterate over items; of more than one, show the progress: a bar on a terminal, lines elsewhere."""
     console = Console(stderr=True)
     if total < 2:
         return _interruptible(items)
     if not console.is_terminal:
         return _with_lines(_interruptible(items), total, label)
-    return track(_start(items), description=label, total=total, console=console, transient=True)
+    return track(_after_the_first(items), description=label, total=total, console=console, transient=True)
 
 
 def run_steps(steps: Steps[T], label: str) -> T:
-    """Run all steps and return the result, with a bar, the rate and the time left on a terminal, elsewhere lines."""
+    """Run all steps and return the result; show a bar, the rate and the time left on a terminal, lines elsewhere."""
     console = Console(stderr=True)
     columns = TextColumn(label), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()
     result = None
-    steps = _start(steps)
-    # The long period gives a rate to steps of minutes, as shards of a cluster are; rich keeps at most 1000 of them.
+    steps = _after_the_first(steps)
+    # Half an hour, since a step may take minutes (a shard) and a rate needs two; rich keeps 1000 steps at most.
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal, speed_estimate_period=1800
     ) as progress:
@@ -65,24 +67,24 @@ def _with_lines(items: Iterable[T], total: int, label: str) -> Iterator[T]:
         yield item
 
 
-def _start(items: Iterable[T]) -> Iterator[T]:
-    """Take the first item before a bar is drawn: a download it needs has a bar, and two at once would garble."""
+def _after_the_first(items: Iterable[T]) -> Iterator[T]:
+    """Take the first item before a bar is drawn: a download that it needs draws a bar of its own."""
     iterator = iter(items)
     return _interruptible(chain(list(islice(iterator, 1)), iterator))
 
 
 def _interruptible(items: Iterable[T]) -> Iterator[T]:
-    """Yield items; end with a KeyboardInterrupt if there was one that some library caught."""
+    """Yield items; raise the KeyboardInterrupt of a Ctrl-C that some library caught."""
     for item in items:
         yield item
-        check()
+        raise_if_pressed()
 
 
 class Rate(ProgressColumn):
     """Steps per second."""
 
     def render(self, task: Task) -> Text:
-        """Text of the column."""
+        """Return the text of the column."""
         return Text("" if task.speed is None else f"{task.speed:.1f}/s")
 
 
@@ -123,8 +125,16 @@ def print_table(table: Table, as_json: bool, markdown: bool, csv: bool) -> None:
         console.print(table.rich())
 
 
+def print_result(result: TableRecord, as_json: bool, markdown: bool, csv: bool) -> None:
+    """Print a result in the chosen format: all of it as JSON, otherwise its table."""
+    if as_json:
+        print(result.to_json())
+    else:
+        print_table(result.table(), False, markdown, csv)
+
+
 def print_tables(tables: list[Table], markdown: bool, csv: bool) -> None:
-    """Print tables one below the other; as CSV only the last, because each has its own columns."""
+    """Print tables one below the other; as CSV only the last one, since a CSV file has one set of columns."""
     for table in tables[-1:] if csv else tables:
         print_table(table, False, markdown, csv)
         if not csv:
@@ -132,5 +142,5 @@ def print_tables(tables: list[Table], markdown: bool, csv: bool) -> None:
 
 
 def print_error(text: str) -> None:
-    """Print one line on the error stream."""
-    print(f"convatlas: {' '.join(text.split())}", file=sys.stderr)
+    """Print a text as one line on the error stream, if there is one."""
+    notify(" ".join(text.split()))

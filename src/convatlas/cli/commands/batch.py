@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from convatlas.cli.options import Convention, Device, Json, Labels, Weights
+from convatlas.cli.options import Convention, Device, Json, Labels, Threshold, Weights
 from convatlas.cli.terminal import end_with_unread, run_steps
 from convatlas.engines.registry import names
 
@@ -26,15 +26,15 @@ def command(
     top: Annotated[
         int | None, typer.Option(help="Number of classes for each photo (5), or of objects at most (100).")
     ] = None,
-    threshold: Annotated[float, typer.Option(help="Only objects with a score above this, from 0 to below 1.")] = 0.25,
+    threshold: Threshold = 0.25,
     engine: Annotated[str, typer.Option(help=f"auto, or one of {', '.join(names())}.")] = "auto",
     precision: Annotated[str, typer.Option(help="float32, bfloat16 or int8.")] = "float32",
     device: Device = "auto",
     shard: Annotated[int, typer.Option(help="Photos per file.")] = 1000,
-    cluster: Annotated[bool, typer.Option("--cluster", help="Process shards in parallel, in processes here.")] = False,
+    cluster: Annotated[bool, typer.Option("--cluster", help="Process shards in parallel on this machine.")] = False,
     workers: Annotated[int | None, typer.Option("-j", "--workers", help="Number of processes.")] = None,
     scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Running Dask scheduler: tcp://head:8786.")
+        str | None, typer.Option(metavar="ADDRESS", help="Address of a running Dask scheduler: tcp://head:8786.")
     ] = None,
     tls_ca: Annotated[
         str | None, typer.Option(metavar="FILE", help="For tls://...: certificate of the authority.")

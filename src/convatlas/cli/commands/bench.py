@@ -10,15 +10,20 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.cli.options import (
     Convention,
     Csv,
+    Family,
     InputShape,
     Json,
     Markdown,
+    MaxParameters,
+    MinTop1,
     Size,
+    WithLineage,
+    Year,
     parse_list,
     parse_shapes,
     parse_size,
 )
-from convatlas.cli.terminal import check_formats, print_table, run_steps
+from convatlas.cli.terminal import check_formats, print_result, run_steps
 from convatlas.engines.registry import names
 
 
@@ -27,11 +32,11 @@ def command(
         list[str] | None,
         typer.Argument(help="Names of nets, package.module:callable, or .pt2 files; by default all nets of the atlas."),
     ] = None,
-    family: Annotated[str | None, typer.Option(help="Only this family, as in list: resnet, vgg, ...")] = None,
-    year: Annotated[str | None, typer.Option(help="Only nets of this year, or of FIRST-LAST.")] = None,
-    max_parameters: Annotated[str | None, typer.Option(help="Maximum number of published parameters: 10M.")] = None,
-    min_top1: Annotated[float | None, typer.Option(help="Minimum published top-1 accuracy in percent.")] = None,
-    lineage: Annotated[str | None, typer.Option(help="Only nets with weights of this lineage: lite.")] = None,
+    family: Family = None,
+    year: Year = None,
+    max_parameters: MaxParameters = None,
+    min_top1: MinTop1 = None,
+    lineage: WithLineage = None,
     engines: Annotated[
         list[str] | None, typer.Option(help=f"{', '.join(names())}; by default all that are installed.")
     ] = None,
@@ -80,9 +85,6 @@ def command(
         input_shape=parse_shapes(input_shape),
     )
     result = run_steps(steps, "measuring")
-    if as_json:
-        print(result.to_json())
-    else:
-        print_table(result.table(), False, markdown, csv)
+    print_result(result, as_json, markdown, csv)
     if output is not None:
         result.draw().save(output)

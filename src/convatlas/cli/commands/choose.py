@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from convatlas.cli.options import Csv, Json, Markdown
-from convatlas.cli.terminal import check_formats, print_table
+from convatlas.cli.options import Csv, Json, Markdown, MinTop1
+from convatlas.cli.terminal import check_formats, print_result
 
 
 def command(
@@ -19,7 +19,7 @@ def command(
     max_ms: Annotated[
         float | None, typer.Option(help="Maximum milliseconds per photo, as `bench` measured here.")
     ] = None,
-    min_top1: Annotated[float | None, typer.Option(help="Minimum published top-1 accuracy in percent.")] = None,
+    min_top1: MinTop1 = None,
     size: Annotated[int | None, typer.Option(help="Maximum side of the net's photos in pixels.")] = None,
     by: Annotated[str | None, typer.Option(help="The cost: parameters, megabytes, macs or time.")] = None,
     output: Annotated[
@@ -29,7 +29,7 @@ def command(
     markdown: Markdown = False,
     csv: Csv = False,
 ) -> None:
-    """Choose a net: those that no other beats in accuracy at the same cost, and one of them."""
+    """Choose a net: list those that no other beats in accuracy at the same cost, and recommend one."""
     check_formats(as_json, markdown, csv)
     from convatlas.anatomy.report.choose import choose
     from convatlas.pictures.picture import check_output
@@ -47,7 +47,4 @@ def command(
     )
     if output is not None:
         choice.draw().save(output)
-    if as_json:
-        print(choice.to_json())
-    else:
-        print_table(choice.table(), False, markdown, csv)
+    print_result(choice, as_json, markdown, csv)

@@ -32,7 +32,7 @@ def command(
     markdown: Markdown = False,
     csv: Csv = False,
 ) -> None:
-    """Classify photos. Those that cannot be read are named on the error stream; the others are still classified."""
+    """Classify photos. Those that cannot be read are named on the error stream; all others are classified."""
     check_formats(as_json, markdown, csv)
     from convatlas.images.samples import SAMPLES, sample
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from convatlas.cli.options import Convention, Csv, Device, Json, Labels, Markdown, Weights
+from convatlas.cli.options import Convention, Csv, Device, Json, Labels, Markdown, Threshold, Weights
 from convatlas.cli.photos import print_answers
 from convatlas.cli.terminal import check_formats, with_progress
 
@@ -17,7 +17,7 @@ def command(
     weights: Weights = None,
     convention: Convention = None,
     labels: Labels = None,
-    threshold: Annotated[float, typer.Option(help="Only objects with a score above this, from 0 to below 1.")] = 0.25,
+    threshold: Threshold = 0.25,
     top: Annotated[int, typer.Option(help="Maximum number of objects per photo.")] = 100,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="Picture, or folder of pictures, to draw the boxes to.")
@@ -27,7 +27,7 @@ def command(
     markdown: Markdown = False,
     csv: Csv = False,
 ) -> None:
-    """Detect objects. Photos that cannot be read are named on the error stream; the others are still searched."""
+    """Detect objects. Photos that cannot be read are named on the error stream; all others are searched."""
     check_formats(as_json, markdown, csv)
     from convatlas.images.annotate import output_paths, save
     from convatlas.images.folders import list_photos

@@ -24,7 +24,8 @@ def command(
         str | None, typer.Option(help="CSV file with the data set's name and the net's name of each class.")
     ] = None,
     preprocessing: Annotated[
-        str | None, typer.Option(help="Another lineage whose preprocessing to use, to see what it costs.")
+        str | None,
+        typer.Option(help="Lineage whose preprocessing to use instead, to see the difference."),
     ] = None,
     device: Device = "auto",
     as_json: Json = False,

@@ -24,7 +24,7 @@ def command(
     target: Annotated[
         list[str] | None,
         typer.Option(
-            help="Class by name or number, probability:CLASS, contrast:CLASS/OTHER; again for further targets. "
+            help="Class by name or number, probability:CLASS, contrast:CLASS/OTHER; repeat it for further targets. "
             "By default the most probable class."
         ),
     ] = None,
@@ -33,7 +33,9 @@ def command(
     concepts: Annotated[
         list[str] | None,
         typer.Option(
-            "--concepts", metavar="NAME=FOLDER,...", help="Photos for probes that compare with some: stripes=folder."
+            "--concepts",
+            metavar="NAME=FOLDER,...",
+            help="Photos of concepts, for probes of concepts: stripes=folder.",
         ),
     ] = None,
     output: Annotated[
@@ -84,7 +86,7 @@ def command(
         device=device,
     )
     results: Any = run_steps(steps, "explaining")
-    attributions = [each for group in results for each in group]
+    attributions = [attribution for group in results for attribution in group]
     if output is not None:
         write(attributions, output)
     print_table(summary(attributions), as_json, markdown, csv)

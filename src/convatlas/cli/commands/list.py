@@ -8,16 +8,16 @@ from typing import Annotated
 import typer
 
 from convatlas.base.errors import ConvAtlasError
-from convatlas.cli.options import Csv, Json, Markdown
+from convatlas.cli.options import Csv, Family, Json, Markdown, MaxParameters, MinTop1, WithLineage, Year
 from convatlas.cli.terminal import check_formats, print_table
 
 
 def command(
-    family: Annotated[str | None, typer.Option(help="Only this family: resnet, vgg, ...")] = None,
-    year: Annotated[str | None, typer.Option(help="Only nets of this year, or of FIRST-LAST.")] = None,
-    max_parameters: Annotated[str | None, typer.Option(help="Maximum number of published parameters: 10M.")] = None,
-    min_top1: Annotated[float | None, typer.Option(help="Minimum published top-1 accuracy in percent.")] = None,
-    lineage: Annotated[str | None, typer.Option(help="Only nets with weights of this lineage: lite.")] = None,
+    family: Family = None,
+    year: Year = None,
+    max_parameters: MaxParameters = None,
+    min_top1: MinTop1 = None,
+    lineage: WithLineage = None,
     sort: Annotated[str, typer.Option(help="Column to sort by; with a minus before it, largest first.")] = "family",
     family_tree: Annotated[
         bool, typer.Option("--family-tree", help="Show which nets are based on which, and what each introduced.")
@@ -34,7 +34,7 @@ def command(
     if family_tree or output is not None:
         filtered = any(value is not None for value in (family, year, max_parameters, min_top1, lineage))
         if filtered or sort != "family" or markdown or csv:
-            raise ConvAtlasError("the family tree is of all nets: it goes with --output and --json alone")
+            raise ConvAtlasError("the family tree shows all nets; only --output and --json go with it")
         _family_tree(output, as_json)
         return
     from convatlas.anatomy.report.net_table import net_table

@@ -18,7 +18,7 @@ from convatlas.cli.options import (
     parse_shapes,
     parse_size,
 )
-from convatlas.cli.terminal import check_formats, print_table
+from convatlas.cli.terminal import check_formats, print_result
 
 
 def command(
@@ -44,7 +44,4 @@ def command(
         genes=parse_genes(genes),
         input_shape=parse_shapes(input_shape),
     )
-    if as_json:
-        print(anatomy.to_json())
-    else:
-        print_table(anatomy.table(), False, markdown, csv)
+    print_result(anatomy, as_json, markdown, csv)

@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from convatlas.cli.options import Csv, Json, Markdown, parse_list
-from convatlas.cli.terminal import check_formats, print_table, run_steps
+from convatlas.cli.terminal import check_formats, print_result, print_table, run_steps
 
 
 def command(
     study: Annotated[
-        str | None, typer.Argument(help="Name of the study, as errors; by default all are listed.")
+        str | None, typer.Argument(help="Name of the study, as errors; without it all studies are listed.")
     ] = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="Folder of all runs; by default runs/STUDY.")
@@ -36,7 +36,4 @@ def command(
         return
     steps = reproduce.steps(study, output, quick=quick, seeds=seeds, rows=parse_list(rows), jobs=jobs, threads=threads)
     result = run_steps(steps, "reproducing")
-    if as_json:
-        print(result.to_json())
-    else:
-        print_table(result.table(), False, markdown, csv)
+    print_result(result, as_json, markdown, csv)

@@ -24,7 +24,7 @@ def command(
     """Show a net: its card, its genes, its anatomy; or describe a gene."""
     check_formats(as_json, markdown, csv)
     if (dna or latex) and ((dna and latex) or layers or markdown or csv or (latex and as_json)):
-        raise ConvAtlasError("--dna goes with --json alone, --latex with nothing else")
+        raise ConvAtlasError("only --json goes with --dna, and no other option with --latex")
     from convatlas.anatomy.report.show import NetSummary, show
 
     result = show(name, layers=layers, dna=dna, latex=latex)

@@ -66,7 +66,7 @@ def command(
     loss: Annotated[str | None, typer.Option(help="Loss: auto, cross_entropy, mse, map or net.")] = None,
     smoothing: Annotated[Number, typer.Option(help="Label smoothing.")] = None,
     class_weights: Annotated[
-        str | None, typer.Option(help="balanced: every class has the same weight, however many photos it has.")
+        str | None, typer.Option(help="balanced: every class counts the same, however few photos it has.")
     ] = None,
     mixup: Annotated[Number, typer.Option(help="Alpha of mixup.")] = None,
     cutmix: Annotated[Number, typer.Option(help="Alpha of cutmix.")] = None,
