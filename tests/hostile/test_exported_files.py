@@ -182,7 +182,15 @@ def test_graphs_with_code(tmp_path: Path, members: dict[str, bytes], marker: Pat
 
 @pytest.mark.parametrize(
     "text",
-    ["9**9**9**9", "Pow(Integer(9), Pow(Integer(9), Integer(9)))", "Pow(Pow(Integer(9), Integer(8)), Integer(8))"],
+    [
+        "9**9**9**9",
+        "Pow(Integer(9), Pow(Integer(9), Integer(9)))",
+        "Pow(Pow(Integer(9), Integer(8)), Integer(8))",
+        "1 << (1 << 40)",
+        # Small powers, of which SymPy multiplies out the product.
+        "(s0 + s1 + s2)**8*(s3 + s4 + s5)**8*(s6 + s7 + s8)**8",
+        "Mul(" + ", ".join(["Add(Symbol('s0'), Symbol('s1'))"] * 12) + ")",
+    ],
 )
 def test_expressions_that_never_end(tmp_path: Path, members: dict[str, bytes], text: str) -> None:
     program = json.loads(members[GRAPH])

@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import Any
 
 import torch
@@ -39,6 +40,8 @@ FUNCTIONS = re.compile(
 """Functions in an expression of sizes."""
 
 LONGEST_EXPRESSION = 2000
+MOST_TERMS = 2000
+"""Most terms of an expression that is multiplied out."""
 
 CONTAINERS = (None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict")
 """Kinds of inputs and outputs that hold others; None stands for a tensor."""
@@ -136,7 +139,7 @@ def _is_expression(text: str) -> bool:
         tree = ast.parse(text, mode="eval")
     except (SyntaxError, MemoryError, RecursionError):
         return False
-    return all(map(_is_arithmetic, ast.walk(tree)))
+    return all(map(_is_arithmetic, ast.walk(tree))) and _terms(tree) <= MOST_TERMS
 
 
 def _is_arithmetic(node: ast.AST) -> bool:
@@ -157,9 +160,23 @@ def _is_arithmetic(node: ast.AST) -> bool:
 
 ARITHMETIC = (
     *(ast.Expression, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.Tuple, ast.Load, ast.keyword),
-    *(ast.operator, ast.unaryop, ast.boolop, ast.cmpop),
+    *(ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.unaryop, ast.boolop, ast.cmpop),
 )
-"""Further parts of an expression."""
+"""Further parts of an expression; a shift could make a number of any length."""
+
+
+def _terms(node: ast.AST) -> int:
+    """Number of terms of an expression once its products and powers are multiplied out, up to `MOST_TERMS` + 1."""
+    name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+    parts = node.args if isinstance(node, ast.Call) else list(ast.iter_child_nodes(node))
+    counts = [_terms(part) for part in parts if isinstance(part, ast.expr)]
+    if name == "Pow" or (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow)):
+        count = counts[0] ** next(part.value for part in ast.walk(parts[-1]) if isinstance(part, ast.Constant))
+    elif name == "Mul" or (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)):
+        count = prod(counts)
+    else:
+        count = sum(counts)
+    return min(max(count, 1), MOST_TERMS + 1)
 
 
 def _is_small_power(base: ast.expr, exponent: ast.expr) -> bool:
