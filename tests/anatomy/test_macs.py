@@ -63,6 +63,7 @@ PRODUCTS: list[tuple[Callable[[Tensor], Tensor], int]] = [
     (lambda x: torch.vdot(x[0, 0, 0], ones(x, 8)), 8),
     (lambda x: torch.linalg.matmul(x, ones(x, 8, 5)), 3 * 6 * 8 * 5),
     (lambda x: torch.linalg.vecdot(x, ones(x, 8)), 3 * 6 * 8),
+    (lambda x: torch.linalg.vecdot(x, ones(x, 1, 3, 6, 8), dim=1), 3 * 6 * 8),
     (lambda x: torch.inner(x, ones(x, 5, 8)), 3 * 6 * 5 * 8),
     (lambda x: torch.addmm(ones(x, 5), x[0, 0], ones(x, 8, 5)), 6 * 8 * 5),
     (lambda x: torch.addmv(ones(x, 6), x[0, 0], ones(x, 8)), 6 * 8),
@@ -260,6 +261,7 @@ class Owns(nn.Module):
 UNKNOWN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "distances": torch.cdist,
     "distances of a turned matrix": lambda x, weight: torch.cdist(x, weight.T.flip(0).T) + 1,
+    "each number times several weights": lambda x, weight: (x[:, None] * weight).sum(-1),
     "a maximum of sums": lambda x, weight: torch.logsumexp(x[:, None] + weight, -1) + torch.cdist(x, weight),
 }
 SCALING: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -301,6 +303,41 @@ def test_what_a_function_of_the_net_itself_multiplies_is_named_too() -> None:
             return torch.cdist(self.conv(x)[0, 0], self.centres)
 
     assert ca.measure(Distances(), size=(6, 8)).uncounted == ("cdist",)
+
+
+@pytest.mark.parametrize(
+    ("run", "name"),
+    [
+        (lambda x, weight: torch.cdist(x, weight[None]), "cdist"),
+        (lambda x, weight: F.cosine_similarity(x[..., None, :], weight[None], -1), "cosine_similarity"),
+        (lambda x, weight: (x[..., None, :] * weight).sum(-1), "mul"),
+        (lambda x, weight: (x[..., :5, :] * weight.tanh()).sum(-1), None),
+        (lambda x, weight: x[..., :5, :] + weight[None], None),
+    ],
+)
+def test_a_matrix_that_was_changed_first_is_one_too(run: Callable[[Tensor, Tensor], Tensor], name: str | None) -> None:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(5, 8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return run(x, self.weight)
+
+    assert ca.measure(Own(), size=(6, 8)).uncounted == ((name,) if name else ())
+
+
+@pytest.mark.parametrize("option", ["add_bias_kv", "add_zero_attn"])
+def test_attention_to_one_more_key(option: str) -> None:
+    class Self(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(16, 2, batch_first=True, **{option: True})
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.attention(x, x, x)[0]
+
+    assert ca.measure(Self(), input_shape=(10, 16)).macs == 4 * 10 * 16 * 16 + 2 * 10 * 11 * 16
 
 
 def test_branches_that_cannot_be_followed_are_named() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 from torch import Tensor, nn
@@ -17,10 +18,14 @@ WITHOUT_PRODUCTS = frozenset(
         *("multiply", "subtract", "divide", "lerp", "addcmul", "where", "maximum", "minimum", "pow", "masked_fill"),
         *("layer_norm", "rms_norm", "group_norm", "instance_norm", "batch_norm", "prelu"),
         *("cat", "concat", "stack", "getitem", "setitem", "index_select", "gather", "take", "index", "copy"),
-        *("embedding", "embedding_bag", "grid_sample", "expand_as", "view_as", "type_as", "to"),
+        *("embedding", "embedding_bag", "grid_sample", "expand_as", "view_as", "type_as", "to", "clamp"),
+        *("scatter", "scatter_add", "index_put", "index_add", "masked_scatter", "concatenate", "hstack", "vstack"),
     )
 )
 """Functions that only scale, sum, choose or look up, even where one of their arguments is a matrix of weights."""
+
+FACTORS = frozenset(("mul", "imul", "rmul", "multiply", "addcmul"))
+"""Those of them that multiply."""
 
 CONTROL_FLOW = frozenset(("cond", "while_loop", "scan", "map_impl", "associative_scan"))
 """Functions that run parts of a net which a trace does not see."""
@@ -50,17 +55,30 @@ def is_uncounted(operation: Operation) -> bool:
 
 def _only_scales(operation: Operation) -> bool:
     """Whether every call that reads a matrix and another tensor is in `WITHOUT_PRODUCTS`."""
+    if not operation.is_leaf:
+        return all(_scales(call, operation.shapes_in) for call in operation.calls)
     matrices: set[int] = set()
     for call in operation.calls:
         tensors = list(tensors_in((call.args, call.kwargs)))
         reads = [
             id(tensor) in matrices or (isinstance(tensor, nn.Parameter) and _is_matrix(tensor)) for tensor in tensors
         ]
-        if reads and all(reads):
+        others = [tuple(tensor.shape) for tensor, read in zip(tensors, reads, strict=True) if not read]
+        if reads and not others:
             matrices |= {id(tensor) for tensor in tensors_in(call.output)}
-        elif any(reads) and call.name not in WITHOUT_PRODUCTS:
+        elif any(reads) and not _scales(call, others):
             return False
     return True
+
+
+def _scales(call: Call, shapes: Sequence[tuple[int, ...]]) -> bool:
+    """Whether a call of a matrix and of tensors of `shapes` scales, sums, chooses or looks up.
+
+    A product with more numbers than these tensors is that of each with several weights, to be summed.
+    """
+    largest = max(map(prod, shapes), default=0)
+    spreads = call.name in FACTORS and any(tensor.numel() > largest for tensor in tensors_in(call.output))
+    return call.name in WITHOUT_PRODUCTS and not spreads
 
 
 def _is_matrix(weight: Tensor) -> bool:

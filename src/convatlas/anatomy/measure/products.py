@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from torch import Tensor
+from torch import broadcast_shapes
 
 from convatlas.anatomy.measure.tracing.calls import Call, argument
 
@@ -29,7 +29,6 @@ FIRST_FACTORS = {
     "dot": (0, "input"),
     "vdot": (0, "input"),
     "linalg_matmul": (0, "input"),
-    "linalg_vecdot": (0, "x"),
     "inner": (0, "input"),
     "addmm": (1, "mat1"),
     "addmv": (1, "mat"),
@@ -52,6 +51,7 @@ KNOWN = frozenset(
         *TRANSPOSED,
         *FIRST_FACTORS,
         *ATTENTION,
+        "linalg_vecdot",
         "convolution",
         "deform_conv2d",
         "conv_tbc",
@@ -78,6 +78,9 @@ def macs(call: Call) -> int:
         return argument(call, 0, "input").numel() * prod(argument(call, 1, "weight").shape[1:])  # type: ignore[no-any-return]
     if name == "linear":
         return output.numel() * argument(call, 1, "weight").shape[-1]  # type: ignore[no-any-return]
+    if name == "linalg_vecdot":
+        first, second = argument(call, 0, "x"), argument(call, 1, "y")
+        return prod(broadcast_shapes(first.shape, second.shape))
     if name in FIRST_FACTORS:
         matrix = argument(call, *FIRST_FACTORS[name])
         summed = matrix.shape[0] if name == "addbmm" else 1
@@ -88,7 +91,7 @@ def macs(call: Call) -> int:
         query, key, value = _query_key_value(call)
         return query.numel() * key.shape[-2] + output.numel() * value.shape[-2]  # type: ignore[no-any-return]
     if name == "multi_head_attention_forward":
-        return _attention(*_query_key_value(call))
+        return _attention(call)
     if name in RECURRENT:
         return _recurrent(call)
     if name in CELLS:
@@ -116,8 +119,12 @@ def _query_key_value(call: Call) -> tuple[Any, Any, Any]:
     return argument(call, 0, "query"), argument(call, 1, "key"), argument(call, 2, "value")
 
 
-def _attention(query: Tensor, key: Tensor, value: Tensor) -> int:
-    """MACs of four projections, queries times keys, and weights times values; the inputs are (length, N, width)."""
-    width = query.shape[-1]
-    projections = sum(tensor.numel() for tensor in (query, key, value, query)) * width
-    return projections + 2 * query.numel() * key.shape[0]
+def _attention(call: Call) -> int:
+    """MACs of four projections, queries times keys, and weights times values; the inputs are (length, N, width).
+
+    A learned key and value, and a key and value of zeros, may stand behind those of the input.
+    """
+    query, key, value = _query_key_value(call)
+    projections = sum(tensor.numel() for tensor in (query, key, value, query)) * query.shape[-1]
+    length = key.shape[0] + (argument(call, 7, "bias_k") is not None) + bool(argument(call, 9, "add_zero_attn"))
+    return projections + 2 * query.numel() * length  # type: ignore[no-any-return]
