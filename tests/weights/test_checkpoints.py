@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import datetime
+import decimal
 import pickle
+import random
+import types
+import uuid
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -283,3 +289,30 @@ def test_objects_beside_the_weights_are_left_out(tmp_path: Path) -> None:
     torch.serialization.clear_safe_globals()
     with pytest.raises(pickle.UnpicklingError, match=r"argparse\.Namespace"):
         torch.load(tmp_path / "a.pth", weights_only=True)
+
+
+BESIDE: dict[str, object] = {
+    "history": defaultdict(list, {"loss": [1.0, 2.0]}),
+    "window": deque([1, 2], maxlen=3),
+    "set": {1, 2},
+    "frozen": frozenset([1]),
+    "range": range(3),
+    "complex": 1j,
+    "slice": slice(1, 2),
+    "bytes": bytearray(b"a"),
+    "date": datetime.date(2026, 1, 2),
+    "id": uuid.UUID(int=3),
+    "decimal": decimal.Decimal("1.5"),
+    "names": np.array(["a", "b"]),
+    "objects": np.array([1, "a"], dtype=object),
+    "numbers": np.arange(3),
+    "random": (random.getstate(), np.random.get_state()),
+    "options": types.SimpleNamespace(rate=1),
+}
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+@pytest.mark.parametrize("name", list(BESIDE))
+def test_what_scripts_write_beside_the_weights(tmp_path: Path, name: str, protocol: int) -> None:
+    torch.save({"weights": torch.ones(2), name: BESIDE[name]}, tmp_path / "a.pth", pickle_protocol=protocol)
+    assert read_pickle(tmp_path / "a.pth")["weights"].tolist() == [1, 1]

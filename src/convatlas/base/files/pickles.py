@@ -238,6 +238,15 @@ class Reader:
         value, key = self._pop(), self._pop()
         self._set([key, value])
 
+    def _add(self) -> None:
+        self._since_mark()
+        if not isinstance(self.stack[-1], Other):
+            raise PickleError("is damaged")
+
+    def _frozen(self) -> None:
+        self._since_mark()
+        self.stack.append(Other("set"))
+
     def _global(self, module: object, name: object) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
             raise PickleError("is damaged")
@@ -314,8 +323,12 @@ STEPS: dict[bytes, Callable[[Reader], Any]] = {
     b"C": lambda reader: reader._raw("<B"),
     b"B": lambda reader: reader._raw("<I"),
     b"\x8e": lambda reader: reader._raw("<Q"),
+    b"\x96": lambda reader: reader._raw("<Q"),
     b"]": _push(list),
     b"}": _push(dict),
+    b"\x8f": _push(lambda: Other("set")),
+    b"\x90": Reader._add,
+    b"\x91": Reader._frozen,
     b")": _push(tuple),
     b"l": lambda reader: reader.stack.append(reader._since_mark()),
     b"d": Reader._dict,

@@ -140,10 +140,8 @@ def other(kind: str) -> Callable[..., Other]:
 class NumpyType(Table):
     """NumPy's type of a number: "f8", "i4", ...; its byte order follows as a state."""
 
-    def __init__(self, name: object, *rest: object):
-        if name not in NUMBERS:
-            raise PickleError("holds more than values and tensors")
-        self.name, self.order = str(name), "<"
+    def __init__(self, name: str):
+        self.name, self.order = name, "<"
 
     def set_state(self, state: object) -> None:
         """Take the byte order."""
@@ -166,8 +164,15 @@ NUMBERS = {"b1": "?", "f2": "e", "f4": "f", "f8": "d"} | {
 """Format for `struct` of each type of NumPy."""
 
 
+def _numpy_type(name: object, *rest: object) -> object:
+    """NumPy's type of a number; that of texts and objects is not needed."""
+    return NumpyType(name) if isinstance(name, str) and name in NUMBERS else Other("type")
+
+
 def _scalar(dtype: object, data: object = b"") -> object:
     """A NumPy number, as a Python number."""
+    if isinstance(dtype, Other):
+        return dtype
     if not isinstance(dtype, NumpyType) or not isinstance(data, bytes):
         raise PickleError("is damaged")
     return dtype.number(data)
@@ -180,17 +185,25 @@ def _encoded(text: object, encoding: object = "latin1") -> bytes:
     return text.encode("latin-1")
 
 
+BUILTINS = ("builtins", "__builtin__")
+"""Names of Python's own module; the second is Python 2's, which protocol 2 writes, and with it `torch.save`."""
+
 DROPPED = (
     "argparse Namespace",
-    "builtins complex",
-    "builtins frozenset",
-    "builtins set",
-    "builtins slice",
-    "datetime datetime",
-    "datetime timedelta",
+    *(
+        f"{module} {kind}"
+        for module in BUILTINS
+        for kind in ("bytearray", "complex", "frozenset", "range", "set", "slice", "xrange")
+    ),
+    *(f"datetime {kind}" for kind in ("date", "datetime", "time", "timedelta")),
+    "decimal Decimal",
+    "types SimpleNamespace",
+    "uuid UUID",
     "numpy ndarray",
     "numpy.core.multiarray _reconstruct",
     "numpy._core.multiarray _reconstruct",
+    "numpy.core.numeric _frombuffer",
+    "numpy._core.numeric _frombuffer",
     *(f"pathlib {kind}" for kind in ("Path", "PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")),
     *(f"pathlib._local {kind}" for kind in ("PosixPath", "WindowsPath")),
 )
@@ -208,6 +221,13 @@ NAMES: dict[str, Builder | Constant] = {
     **dict.fromkeys(DICTIONARIES, _table),
     "collections OrderedDict": _table,
     "collections defaultdict": lambda *arguments: _table(),
+    "collections deque": lambda *arguments: [],
+    # What a defaultdict holds at first.
+    **{
+        f"{module} {kind}": Constant(Other("class"))
+        for module in BUILTINS
+        for kind in ("bool", "dict", "float", "int", "list", "str", "tuple")
+    },
     "collections Counter": _table,
     "torch._utils _rebuild_tensor": _tensor,
     "torch._utils _rebuild_tensor_v2": _tensor,
@@ -224,7 +244,7 @@ NAMES: dict[str, Builder | Constant] = {
     "torch.serialization _get_layout": other("layout"),
     "numpy.core.multiarray scalar": _scalar,
     "numpy._core.multiarray scalar": _scalar,
-    "numpy dtype": NumpyType,
+    "numpy dtype": _numpy_type,
     "_codecs encode": _encoded,
     **{f"torch {name}": Constant(StorageType(dtype)) for name, dtype in DTYPES.items()},
     "torch Tensor": Constant(Other("class")),
