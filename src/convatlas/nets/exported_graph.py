@@ -171,12 +171,17 @@ def _terms(node: ast.AST) -> int:
     parts = node.args if isinstance(node, ast.Call) else list(ast.iter_child_nodes(node))
     counts = [_terms(part) for part in parts if isinstance(part, ast.expr)]
     if name == "Pow" or (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow)):
-        count = counts[0] ** next(part.value for part in ast.walk(parts[-1]) if isinstance(part, ast.Constant))
+        count: int = counts[0] ** _exponent(parts[-1])
     elif name == "Mul" or (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)):
         count = prod(counts)
     else:
         count = sum(counts)
     return min(max(count, 1), MOST_TERMS + 1)
+
+
+def _exponent(node: ast.AST) -> int:
+    constants = (part.value for part in ast.walk(node) if isinstance(part, ast.Constant))
+    return next(value for value in constants if isinstance(value, int))
 
 
 def _is_small_power(base: ast.expr, exponent: ast.expr) -> bool:

@@ -6,10 +6,9 @@ comparisons, sums, scalings and elementwise functions do not.
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from math import prod
 from typing import Any
-
-from torch import broadcast_shapes
 
 from convatlas.anatomy.measure.tracing.calls import Call, argument
 
@@ -80,7 +79,7 @@ def macs(call: Call) -> int:
         return output.numel() * argument(call, 1, "weight").shape[-1]  # type: ignore[no-any-return]
     if name == "linalg_vecdot":
         first, second = argument(call, 0, "x"), argument(call, 1, "y")
-        return prod(broadcast_shapes(first.shape, second.shape))
+        return prod(map(max, zip_longest(first.shape[::-1], second.shape[::-1], fillvalue=1)))
     if name in FIRST_FACTORS:
         matrix = argument(call, *FIRST_FACTORS[name])
         summed = matrix.shape[0] if name == "addbmm" else 1
