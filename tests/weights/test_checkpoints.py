@@ -306,7 +306,7 @@ BESIDE: dict[str, object] = {
     "names": np.array(["a", "b"]),
     "objects": np.array([1, "a"], dtype=object),
     "numbers": np.arange(3),
-    "random": (random.getstate(), np.random.get_state()),
+    "random": random.getstate(),
     "options": types.SimpleNamespace(rate=1),
 }
 
