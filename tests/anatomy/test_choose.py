@@ -77,7 +77,7 @@ def test_the_recommended_net_is_the_cheapest_of_the_nearly_best() -> None:
 def test_nothing_fits() -> None:
     choice = ca.choose(min_top1=99)
     assert (choice.recommended, choice.front) == (None, ())
-    assert choice.why == "no net keeps all these limits"
+    assert choice.why == "no net is within all these limits"
     check_words(choice.draw())
     assert choice.table().rows == []
 

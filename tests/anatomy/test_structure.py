@@ -11,7 +11,7 @@ from tests.nets.nets import SMALL
 
 import convatlas as ca
 from convatlas.anatomy.anatomy import Anatomy
-from convatlas.anatomy.structure.condense import nothing
+from convatlas.anatomy.structure.condense import keep_none
 from convatlas.anatomy.structure.stages import port, stages, wires_of
 from convatlas.anatomy.structure.wiring import Chain, Fork, Graph, Node, Wires, decompose, layers_of
 from convatlas.catalogue.cards import cards
@@ -87,7 +87,7 @@ def test_the_wiring_of_nets_comes_back(name: str) -> None:
 
 
 def check(anatomy: Anatomy) -> None:
-    for keep in (nothing, lambda layer: True):
+    for keep in (keep_none, lambda layer: True):
         original = wires_of(anatomy, keep)
         layers: list[int] = []
         found: set[Wire] = set()

@@ -12,7 +12,7 @@ class Axis:
     """One side of a chart.
 
     Attributes:
-        low: The value at its left or lower end; may exceed `high`, for names that run from top to bottom.
+        low: The value at its left or lower end; above `high` on an axis that runs from top to bottom.
         high: The value at its right or upper end.
         ticks: Values with their texts.
         label: What the axis shows, and its unit.

@@ -10,7 +10,7 @@ from typing import Protocol
 from convatlas.pictures.shapes import GREY, INK, Box, Disc, Group, Line, Point, Shape, Text
 
 Place = Callable[[float, float], Point]
-"""From the values on both axes to the place on the picture."""
+"""Function from the values on both axes to the place on the picture."""
 
 SMALL = 9.0
 """Size of labels."""
@@ -89,7 +89,7 @@ class Dots:
 
 @dataclass(frozen=True)
 class Intervals:
-    """A segment from `low` to `high` at each place of the other axis, with end caps of `cap` pixels to each side."""
+    """A segment from `low` to `high` at each value of the other axis, with caps of `cap` pixels to each side."""
 
     at: Sequence[float]
     low: Sequence[float]
@@ -174,7 +174,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Cells:
-    """A heat map: row i, column j at (j, i) of two axes of names, white at a share of 0 and dark at 1, with texts."""
+    """A heat map on two axes of names: cell (row i, column j) is at (j, i), white at a share of 0, dark at 1."""
 
     shares: Sequence[Sequence[float]]
     texts: Sequence[Sequence[str]] = ()

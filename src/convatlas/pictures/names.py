@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import cos, hypot, pi, sin
 
 from convatlas.pictures.marks import Place
-from convatlas.pictures.shapes import GREY, Bounds, Disc, Line, Shape, Text
+from convatlas.pictures.shapes import GREY, Bounds, Disc, Line, Shape, Text, overlap
 from convatlas.pictures.text import text_width
 
 NEAR, FAR, TURNS = 3.0, 120.0, 16
@@ -50,10 +50,10 @@ class Names:
                 (distance, text, _leader(discs[at], text.bounds()))
                 for distance, text in _spots(self.texts[at], discs[at], self.size)
                 if _within(text.bounds(), field)
-                and not any(_overlap(text.bounds(), other) for other in placed)
+                and not any(overlap(text.bounds(), other) for other in placed)
                 and not any(_touches(text.bounds(), disc) for disc in discs)
             ]
-            # A name without a line through it is better, but any name is better than none.
+            # Places that no line runs through come first, but any name is better than none.
             clear = (
                 (distance, text, line)
                 for distance, text, line in free
@@ -75,7 +75,7 @@ class Names:
 
 
 def _spots(name: str, disc: Disc, size: float) -> Iterator[tuple[float, Text]]:
-    """Yield places for a name with their distance from its disc: all around it, first beside, then farther away."""
+    """Yield texts of a name, each with its distance from the disc: all around it, then all around farther away."""
     length = text_width(name, size)
     distance = NEAR
     while distance <= FAR:
@@ -100,10 +100,6 @@ def _leader(disc: Disc, bounds: Bounds) -> Line:
 
 def _within(bounds: Bounds, field: Bounds) -> bool:
     return field[0] <= bounds[0] and field[1] <= bounds[1] and bounds[2] <= field[2] and bounds[3] <= field[3]
-
-
-def _overlap(first: Bounds, second: Bounds) -> bool:
-    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
 
 
 def _touches(bounds: Bounds, disc: Disc) -> bool:

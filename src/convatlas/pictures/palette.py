@@ -1,4 +1,4 @@
-"""Colours: one for each locus of genes, and a series of them for charts; dark text is readable on those of loci."""
+"""Colours: one for each locus of genes, on which dark text is readable, and a series for charts."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ APART = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")
 """Colours that everybody can tell apart (Okabe and Ito 2008)."""
 
 REST, OTHERS = "#79828c", "others"
-"""Colour and name of all that has none of these."""
+"""Colour and label of all groups that have no colour of their own."""
 
 
 def colours_apart(groups: Iterable[str]) -> dict[str, tuple[str, str]]:

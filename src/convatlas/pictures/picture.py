@@ -1,4 +1,4 @@
-"""A finished picture, which writes itself as SVG or PNG."""
+"""A finished picture, which can be saved as SVG or PNG."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from convatlas.pictures.shapes import Shape
 from convatlas.pictures.svg import svg_document
 
 FINE_PIXELS = 8_000_000
-"""A PNG with more pixels than this is not drawn at twice its size."""
+"""Largest number of pixels of a PNG whose scale is not given."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Picture(Brief):
         width: Width in pixels.
         height: Height in pixels.
         shapes: The shapes, from back to front.
-        title: One line that says what the picture shows, also to those who cannot see it.
+        title: What the picture shows, in one line; screen readers read it.
         description: The content in words.
     """
 
@@ -79,7 +79,7 @@ def check_picture(path: str | Path) -> Path:
 
 
 def check_output(path: str | Path) -> Path:
-    """Return the path of a picture to be written, whose folder is there: one with a wrong name is not made.
+    """Return the path of a picture to be written; its folder has to exist, so that a misspelt one is not made.
 
     Raises:
         ConvAtlasError: The name ends in neither .svg nor .png, or there is no such folder.

@@ -121,6 +121,11 @@ def flat(shapes: Sequence[Shape]) -> Iterator[Box | Line | Polygon | Disc | Text
             yield shape
 
 
+def overlap(first: Bounds, second: Bounds) -> bool:
+    """Return whether two rectangles overlap."""
+    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
+
+
 def moved(shape: Shape, right: float, down: float) -> Shape:
     """Return a shape in another place."""
     if isinstance(shape, Group):

@@ -31,7 +31,7 @@ ASCENT, DESCENT = 0.76, 0.24
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """Return the width of a line of text in the unit of its size; an unknown character counts as the widest."""
+    """Return the width of a line of text in the unit of `size`; an unknown character counts as the widest."""
     widths = WIDTHS_BOLD if bold else WIDTHS
     return sum(widths.get(char, 1100) for char in text) * size / 1000
 

@@ -11,7 +11,7 @@ from convatlas.anatomy.drawing.page.page import draw_page
 from convatlas.anatomy.drawing.page.slide import ASPECT, draw_slide
 from convatlas.anatomy.drawing.sketch.sketcher import Sketcher
 from convatlas.anatomy.measure.records import Measurement
-from convatlas.anatomy.structure.condense import Keep, condensed, nothing
+from convatlas.anatomy.structure.condense import Keep, condensed, keep_none
 from convatlas.anatomy.structure.dna import dna
 from convatlas.anatomy.structure.stages import stages
 from convatlas.anatomy.structure.tokens import Words
@@ -45,11 +45,11 @@ def draw(anatomy: Measurement, style: str = "blocks", expand: str | None = None,
         picture = draw_maps(anatomy, anatomy.name, description + ".")
         return _centred(picture) if slide else picture
     description = f"The stages of {anatomy.name}, each a row of layers. " + ". ".join(dna(anatomy).lines()) + "."
-    keep = nothing if expand is None else _inside(anatomy, expand)
+    keep = keep_none if expand is None else _inside(anatomy, expand)
     net = condensed(anatomy, keep)
     words, net_stages = Words(net), stages(net, keep)
     opened = {at for at, stage in enumerate(net_stages) if any(keep(layer) for layer in stage.layers)}
-    sketchers = [Sketcher(words, keep if at in opened else nothing) for at in range(len(net_stages))]
+    sketchers = [Sketcher(words, keep if at in opened else keep_none) for at in range(len(net_stages))]
     plans = plan_cards(net_stages, words, sketchers, opened)
     return (draw_slide if slide else draw_page)(net, plans, anatomy.name, description)
 

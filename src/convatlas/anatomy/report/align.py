@@ -11,7 +11,7 @@ from functools import cache
 from typing import TypeVar
 
 from convatlas.anatomy.measure.records import Layer, Measurement
-from convatlas.anatomy.structure.blocks import WEIGHING, Block, blocks
+from convatlas.anatomy.structure.blocks import WEIGHTED, Block, blocks
 from convatlas.anatomy.structure.stages import Stage, stages
 from convatlas.anatomy.structure.tokens import Word, Words
 from convatlas.anatomy.structure.wiring import Chain, Graph, layers_of
@@ -103,21 +103,21 @@ def _tokens(block: Block, words: Words, depth: int) -> Iterator[Token]:
     joins = (block.join,) if block.join else ()
     if block.kind == "gate":
         layers = tuple(words.layers[number] for branch in block.branches for number in layers_of(branch) if number > 0)
-        widths = [layer.output[0] for layer in layers if layer.locus in WEIGHING]
+        widths = [layer.output[0] for layer in layers if layer.locus in WEIGHTED]
         head = "squeeze-and-excitation" if len(widths) == 2 and layers[0].field is None else "attention gate"
         yield Token(head, Word(head, width=f"-{widths[0]}" if widths else ""), layers + joins, "attention")
         return
-    web = isinstance(block.part, Graph)
-    yield Token(f"{'{' if web else '('}{depth}")
+    is_graph = isinstance(block.part, Graph)
+    yield Token(f"{'{' if is_graph else '('}{depth}")
     branches = [list(_row(branch, words, depth + 1)) for branch in block.branches]
-    if not web and block.join is not None and block.join.kind in ("sum", "product"):
-        # Their order does not matter: short ones come first, as in DNA.
+    if not is_graph and block.join is not None and block.join.kind in ("sum", "product"):
+        # The order of these branches does not matter: short ones come first, as in DNA.
         branches.sort(key=len)
     for at, branch in enumerate(branches):
         yield from [Token(f"&{depth}")] if at else []
         yield from branch
     word = words.word(block.join.number) if block.join else None
-    yield Token(f"{'}' if web else ')'}{depth}", word, joins, block.join.locus if block.join else "")
+    yield Token(f"{'}' if is_graph else ')'}{depth}", word, joins, block.join.locus if block.join else "")
 
 
 def _row(row: Chain, words: Words, depth: int) -> Iterator[Token]:
@@ -144,8 +144,8 @@ def align_pieces(first_net: Sequence[Piece], second_net: Sequence[Piece]) -> lis
         lengths = len(first_piece.tokens), len(second_piece.tokens)
         plain = first_piece.kind == LAYERS, second_piece.kind == LAYERS
         most = 4 * (min(lengths) if all(plain) else max(lengths))
-        # Pieces that are hardly similar stay apart, a block and plain layers sooner than two blocks; among equals
-        # those on maps of one size match.
+        # Only pieces that are similar enough match, a block and plain layers only if they are more so; of equally
+        # similar pieces, those on maps of the same size match.
         least = 0.25 if plain[0] == plain[1] else 0.5
         return similarity + 0.5 * (first_piece.size == second_piece.size) if similarity > least * most else 0.0
 

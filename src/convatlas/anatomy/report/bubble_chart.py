@@ -13,11 +13,11 @@ from convatlas.pictures.charts import Chart, Panel
 from convatlas.pictures.marks import SMALL, Curve, Dots, Mark, Place
 from convatlas.pictures.palette import OTHERS, colours_apart
 from convatlas.pictures.picture import Picture
-from convatlas.pictures.shapes import INK, Bounds, Point, Shape, Text
+from convatlas.pictures.shapes import INK, Bounds, Point, Shape, Text, overlap
 from convatlas.pictures.text import text_width
 
 UNITS = {"parameters": (1e6, "M"), "megabytes": (1.0, ""), "macs": (1e9, "G"), "time": (1.0, "")}
-"""Divisors of costs on the axis, with the letter behind their numbers."""
+"""Divisor of each cost on the axis, and the letter behind the number."""
 
 PALE = "#e6e8e6"
 """Colour of nets that do not fit."""
@@ -49,7 +49,7 @@ def bubble_chart(candidates: Sequence[Candidate], by: str, recommended: str | No
     front = sorted((net.cost(by) / unit, net.top1) for net in shown if net.front)
     if len(front) > 1:
         marks.append(Curve([cost for cost, _ in front], [top1 for _, top1 in front], INK, width=1.4, dashed=True))
-    marks.append(Names(shown, by, unit, recommended, largest, (x.low, x.high, y.low, y.high)))
+    marks.append(BubbleNames(shown, by, unit, recommended, largest, (x.low, x.high, y.low, y.high)))
     panel = Panel(x, y, marks, width=900, height=600)
     return Chart([panel], f"Accuracy against {COSTS[by]}", f"{why}. {NOTE}", description=why).picture()
 
@@ -59,8 +59,8 @@ def _radius(net: Candidate, largest: int) -> float:
 
 
 @dataclass(frozen=True)
-class Names:
-    """Names of the recommended net, of the front, then of others where there is room beside discs and line.
+class BubbleNames:
+    """Names of nets: the recommended one and those on the front, and others where discs and line leave room.
 
     Attributes:
         nets: The nets that are shown.
@@ -98,9 +98,9 @@ class Names:
         for net in order:
             best, least = None, (inf, inf)
             for text in _spots(net.net, bubbles[net.net], net.net == self.recommended, field):
-                if any(_overlap(text.bounds(), other.bounds()) for other in texts):
+                if any(overlap(text.bounds(), other.bounds()) for other in texts):
                     continue
-                cost = _hidden(text.bounds(), discs, front), _hidden(text.bounds(), pale, ())
+                cost = _covered(text.bounds(), discs, front), _covered(text.bounds(), pale, ())
                 if cost < least:
                     best, least = text, cost
                 if cost == (0, 0):
@@ -115,7 +115,7 @@ class Names:
 
 
 def _spots(name: str, bubble: Bubble, bold: bool, field: Bounds) -> Iterator[Text]:
-    """Yield the places for a name within the field: around its disc, then the same a little farther away."""
+    """Yield texts of a name within the field: close around its disc, then a little farther away."""
     (x, y, radius), length = bubble, text_width(name, SMALL, bold)
     for reach in (radius, radius + 12):
         near = 0.75 * reach + 4
@@ -130,7 +130,7 @@ def _spots(name: str, bubble: Bubble, bold: bool, field: Bounds) -> Iterator[Tex
                 yield text
 
 
-def _hidden(bounds: Bounds, discs: Sequence[Bubble], front: Sequence[Point]) -> int:
+def _covered(bounds: Bounds, discs: Sequence[Bubble], front: Sequence[Point]) -> int:
     """Return how many discs and segments of the front's line a name would cover."""
     left, top, right, bottom = bounds
     count = 0
@@ -141,7 +141,3 @@ def _hidden(bounds: Bounds, discs: Sequence[Bubble], front: Sequence[Point]) -> 
         points = ((x1 + (x2 - x1) * step / 40, y1 + (y2 - y1) * step / 40) for step in range(41))
         count += any(left - 1 < x < right + 1 and top - 1 < y < bottom + 1 for x, y in points)
     return count
-
-
-def _overlap(first: Bounds, second: Bounds) -> bool:
-    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]

@@ -28,7 +28,7 @@ class Candidate:
         megabytes: Size of the weights at 4 bytes a parameter.
         macs: Multiply-accumulates for one photo, measured.
         time: Milliseconds for one photo on this machine with its fastest engine; None where it was not measured.
-        fits: Whether it keeps all limits.
+        fits: Whether it is within all limits.
         front: Whether it fits, and no other net that fits is as accurate at less cost or more accurate at the same.
     """
 

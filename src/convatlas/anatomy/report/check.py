@@ -97,12 +97,12 @@ def check(name: str) -> Check:
 
 
 def checks(names: Sequence[str]) -> Iterator[Check]:
-    """Yield the checks of several nets as they are done."""
+    """Yield the check of each net as soon as it is done."""
     return (check(name) for name in names)
 
 
 def names(nets: Sequence[str]) -> list[str]:
-    """Return the names of nets, each once; all of the atlas for an empty sequence.
+    """Return the names of nets in the atlas's spelling, each once; all of the atlas for an empty sequence.
 
     Raises:
         UnknownName: A name is unknown.
@@ -154,15 +154,15 @@ def _measured(column: str, anatomy: Measurement) -> float | str | tuple[int, ...
 
 
 def _rule(card: Card, column: str, printed: str, anatomy: Measurement) -> tuple[str, bool, float]:
-    """Return what explains a cell, whether anything does, and the unit it was printed in."""
+    """Return the rule behind a figure or why there is none, whether it is explained, and the unit it is printed in."""
     for exception in exceptions():
         if (exception.net, exception.column, exception.printed) == (card.name, column, printed):
             return f"exception: {exception.why}", True, MIB
     measured = _measured(column, anatomy)
     if measured is None:
         return NOT_HERE, column in UNMEASURED, 1
-    words = isinstance(measured, str | tuple) or column == "output"
-    if words and printed == ("×".join(map(str, measured)) if isinstance(measured, tuple) else str(measured)):
+    is_exact = isinstance(measured, str | tuple) or column == "output"
+    if is_exact and printed == ("×".join(map(str, measured)) if isinstance(measured, tuple) else str(measured)):
         return SAME, True, 1
     numbers = {
         "parameters": anatomy.parameters,
@@ -177,7 +177,7 @@ def _rule(card: Card, column: str, printed: str, anatomy: Measurement) -> tuple[
     rule = explain(column, printed, numbers, card.weight_names)
     if rule is not None:
         return rule.name, True, rule.unit
-    return "differs" if words else "no rule", False, MIB
+    return "differs" if is_exact else "no rule", False, MIB
 
 
 def _difference(printed: str, measured: object) -> float | None:
@@ -208,11 +208,11 @@ def table(reports: Sequence[Check]) -> Table:
     """Return a table with a row for each figure."""
     cells = [cell for report in reports for cell in report.cells]
     rows = [{column.key: getattr(cell, column.key) for column in COLUMNS} for cell in cells]
-    open_cells = sum(len(report.unexplained) for report in reports)
+    unexplained = sum(len(report.unexplained) for report in reports)
     nets = f"{len(reports)} nets" if len(reports) != 1 else "1 net"
     listed = sum(cell.rule.startswith("exception") for cell in cells)
     note = (
-        f"{len(cells)} figures of {nets}: {open_cells} unexplained, {listed} on the list of exceptions. "
+        f"{len(cells)} figures of {nets}: {unexplained} unexplained, {listed} on the list of exceptions. "
         "Size is 4 bytes a parameter, without the overhead of a file, in the unit of its rule; "
         "MACs are multiply-accumulates, which papers call FLOPs."
     )

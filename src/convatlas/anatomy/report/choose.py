@@ -17,7 +17,7 @@ from convatlas.catalogue.printed import parse_figure
 from convatlas.pictures.picture import Picture
 
 TOLERANCE = 1.0
-"""Percentage points of top-1 accuracy that a cheaper net may lack and still be recommended."""
+"""Percentage points of top-1 accuracy by which a cheaper net may be behind and still be recommended."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _beaten(net: Candidate, others: Sequence[Candidate], by: str) -> bool:
 def _recommended(front: Sequence[Candidate], by: str, incomplete: bool) -> tuple[str | None, str]:
     """Return the cheapest net on the front that is nearly as accurate as the best, and the reason."""
     if not front:
-        return None, "no net keeps all these limits"
+        return None, "no net is within all these limits"
     best = front[0]
     cheapest = min((net for net in front if net.top1 >= best.top1 - TOLERANCE), key=lambda net: net.cost(by))
     why = f"{cheapest.net}: {cheapest.top1:.1f}% with {cheapest.cost_text(by)}"
@@ -142,9 +142,9 @@ def _recommended(front: Sequence[Candidate], by: str, incomplete: bool) -> tuple
         why += f", the cheapest within {TOLERANCE:g} point of the best that fits ({best.net}: {best.top1:.1f}%, "
         why += f"{best.cost_text(by)})"
     elif len(front) > 1:
-        why += f", the most accurate that fits; the next one in cost is more than {TOLERANCE:g} point behind"
+        why += f", the most accurate that fits; every cheaper one on the front is more than {TOLERANCE:g} point behind"
     else:
-        why += ", which no other that fits comes near"
+        why += ", as accurate and as cheap as any other that fits"
     return cheapest.net, why + ("; nets without a measured time were left out" if incomplete else "")
 
 

@@ -44,7 +44,7 @@ class Total:
 
 @dataclass(frozen=True)
 class Gene:
-    """How often both nets have a gene, and how many more parameters the second has in it."""
+    """How often each of two nets has a gene, and how many more parameters the second has in it."""
 
     locus: str
     kind: str
@@ -60,8 +60,8 @@ class Difference:
     Attributes:
         change: The change from the first net to the second, in words.
         times: How often it occurs.
-        places: Names of the second net's blocks where it occurs, of the first's if it is only there.
-        parameters: How many more the second net has by it; all differences add up to that of the totals.
+        places: Names of the blocks where it occurs: of the second net if it has them, else of the first.
+        parameters: How many more parameters the second net has by it; over all differences they add up to the total.
     """
 
     change: str
@@ -91,7 +91,7 @@ class Comparison(Record):
         share = Column("share", "as share")
         note = (
             f"{self.shared:.0%} of the layers have a counterpart in the other net. "
-            "The parameters of all differences add up to that of the totals."
+            "The parameters of all differences add up to the difference of the totals."
         )
         rows = [vars(difference) | {"places": _spread(difference.places)} for difference in self.differences]
         title = f"{self.first} and {self.second}"
@@ -167,7 +167,7 @@ def compare(
             common += both
             if change:
                 occurrences.setdefault(change, []).append((place, parameters))
-    for change, name, parameters in _beside(net, partner):
+    for change, name, parameters in _apart(net, partner):
         occurrences.setdefault(change, []).append((name, parameters))
     differences = [
         Difference(
@@ -206,8 +206,8 @@ def _genes(first: Measurement, second: Measurement) -> tuple[Gene, ...]:
     return tuple(sorted(genes, key=lambda gene: [*GENES, gene.locus].index(gene.locus)))
 
 
-def _beside(net: Measurement, partner: Measurement) -> Iterator[tuple[str, str, int]]:
-    """Yield the differences in parts that the answers do not need: words, the part's name, more parameters."""
+def _apart(net: Measurement, partner: Measurement) -> Iterator[tuple[str, str, int]]:
+    """Yield the differences in unused parts and in constants: words, the part's name, more parameters."""
     for own, others, place in (
         (dict(net.unused), dict(partner.unused), "not used by the output"),
         (_constants(net), _constants(partner), "computed from weights alone"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from convatlas.anatomy.measure.hyperparameters import STEPS, loop_of
 from convatlas.anatomy.measure.records import Layer, Measurement
-from convatlas.anatomy.structure.blocks import WEIGHING, Block, blocks
+from convatlas.anatomy.structure.blocks import WEIGHTED, Block, blocks
 from convatlas.anatomy.structure.repeats import runs
 from convatlas.anatomy.structure.stages import Stage, stages
 from convatlas.anatomy.structure.tokens import JOINS, LINKED, VOTES, Words
@@ -55,7 +55,7 @@ COLUMNS = (
 
 
 def paper_rows(anatomy: Measurement) -> list[PaperRow]:
-    """Return a row for each stage that has anything to show; equal ones in sequence are one."""
+    """Return a row for each stage that has entries; equal stages in sequence are one row."""
     words = Words(anatomy)
     groups: list[list[PaperRow]] = []
     last: Stage | None = None
@@ -69,17 +69,17 @@ def paper_rows(anatomy: Measurement) -> list[PaperRow]:
         else:
             groups.append([row])
         last = stage
-    return [merged for again in groups for merged in _together(again)]
+    return [merged for again in groups for merged in _merged_row(again)]
 
 
-def _together(rows: list[PaperRow]) -> list[PaperRow]:
-    """Return equal rows as one, where a single factor can express that."""
+def _merged_row(rows: list[PaperRow]) -> list[PaperRow]:
+    """Return equal rows as one with a factor, or as they are where one factor cannot say that."""
     whole = _repeated(rows[0].entries, len(rows)) if len(rows) > 1 else None
     return [PaperRow(f"{rows[0].name} – {rows[-1].name}", rows[0].size, whole)] if whole else rows
 
 
 def _repeated(entries: tuple[Entry, ...], times: int) -> tuple[Entry, ...] | None:
-    """Return the entries of several equal stages as one, None where no single factor can express that."""
+    """Return the entries of several equal stages with a factor; None where one factor cannot say that."""
     if len(entries) == 1:
         return (Entry(entries[0].branches, entries[0].times * times),)
     if any(len(entry.branches) > 1 or entry.times > 1 for entry in entries):
@@ -182,7 +182,7 @@ def _line(layer: Layer, words: Words, strides: bool) -> Iterator[str]:
         yield f"{words.width_of(layer)} capsules of {layer.output[-1]}"
     elif layer.locus == "dense":
         yield f"{words.width_of(layer)}-d fc"
-    elif layer.locus in WEIGHING or layer.macs:
+    elif layer.locus in WEIGHTED or layer.macs:
         yield from _numbered(layer, words)
 
 
@@ -201,7 +201,7 @@ def _window(layer: Layer, words: Words, strides: bool) -> str:
 
 def _numbered(layer: Layer, words: Words) -> Iterator[str]:
     """Yield the name of a layer without a window, with its width if it has weights, and its number of steps."""
-    width = f"{layer.output[0]}, " if layer.locus in WEIGHING else ""
+    width = f"{layer.output[0]}, " if layer.locus in WEIGHTED else ""
     steps = f", {layer.setting.removesuffix(STEPS)} {STEPS}" if layer.setting.endswith(STEPS) else ""
     yield f"{width}{layer.kind}{steps}"
 
@@ -209,7 +209,7 @@ def _numbered(layer: Layer, words: Words) -> Iterator[str]:
 def _gate(block: Block, words: Words) -> tuple[str, ...]:
     """Return a squeeze-and-excitation gate as the SE paper writes it: fc, [16, 256]."""
     layers = [words.layers[number] for branch in block.branches for number in layers_of(branch) if number > 0]
-    widths = [layer.output[0] for layer in layers if layer.locus in WEIGHING]
+    widths = [layer.output[0] for layer in layers if layer.locus in WEIGHTED]
     return (f"fc, [{', '.join(map(str, widths))}]",) if len(widths) == 2 else ("gate",)
 
 

@@ -9,7 +9,7 @@ from convatlas.anatomy.measure.records import Layer
 from convatlas.anatomy.report.align import Token
 
 MOST = 100
-"""Letters of the longest text that names a run of layers."""
+"""Length of the longest text that names a run of layers."""
 
 
 def layer_text(layer: Layer) -> str:
@@ -23,12 +23,12 @@ def run_text(tokens: Sequence[Token]) -> str:
     words = [token for token in tokens if token.layers]
     if len(words) == 1:
         return words[0].sign if words[0].locus == "attention" else layer_text(words[0].layers[-1])
-    text = "; ".join(part for part in _whole(tokens) if part)
+    text = "; ".join(part for part in _parts(tokens) if part)
     return text if len(text) <= MOST else text[: MOST - 2].rsplit(" ", 1)[0] + " …"
 
 
-def _whole(tokens: Sequence[Token]) -> Iterator[str]:
-    """Yield the run in parts; signs whose other half both nets share are put in words."""
+def _parts(tokens: Sequence[Token]) -> Iterator[str]:
+    """Yield the run in parts; a sign of a fork whose other signs lie outside of the run is put in words."""
     opened: list[int] = []
     halves: set[int] = set()
     for at, token in enumerate(tokens):
@@ -38,7 +38,7 @@ def _whole(tokens: Sequence[Token]) -> Iterator[str]:
             opened.pop()
         elif token.sign[0] in "&)}" and not opened:
             halves.add(at)
-    # A fork that does not end here is described branch by branch; signs of one fork carry one depth.
+    # A fork that does not end in the run is described branch by branch; all signs of a fork carry the same depth.
     firsts = {tokens[at].sign[1:]: at for at in opened}
     halves |= {
         at for at, sign in enumerate(tokens) if sign.sign[0] in "({&" and firsts.get(sign.sign[1:], at + 1) <= at
@@ -89,12 +89,12 @@ def change_text(a: Token, b: Token) -> str:
         names = names[0], names[1].replace("grouped ", "")
         parts.append(f"grouped ({after.groups} groups)")
     if before.stride != after.stride and before.stride and after.stride:
-        parts.append(f"stride {_pair(before.stride)} → {_pair(after.stride)}")
+        parts.append(f"stride {pair_text(before.stride)} → {pair_text(after.stride)}")
     if old.width and new.width and old.width != new.width:
         parts.append(_ratio(int(old.width[1:]), int(new.width[1:])))
     if old.dilation != new.dilation:
         parts.append(f"dilation {old.dilation[1:] or 1} → {new.dilation[1:] or 1}")
-    # On maps of other sizes the same border may be odd or even.
+    # The same border may be symmetric on maps of one size and not on those of another.
     resized = before.output[1:] != after.output[1:] and {old.border, new.border} == {"", "s"}
     if old.border != new.border and old.window == new.window and not resized:
         parts.append("another border")
@@ -133,5 +133,6 @@ def _ratio(old: int, new: int) -> str:
     return f"{new / old:.3g} times as wide"
 
 
-def _pair(sides: tuple[int, int]) -> str:
+def pair_text(sides: tuple[int, int]) -> str:
+    """Return a number for equal sides, else both: 2, 1×2."""
     return str(sides[0]) if sides[0] == sides[1] else "×".join(map(str, sides))

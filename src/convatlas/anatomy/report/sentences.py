@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from convatlas.anatomy.measure.hyperparameters import loop_of
 from convatlas.anatomy.measure.records import Layer, Measurement, Shape
-from convatlas.anatomy.structure.blocks import WEIGHING, Block, blocks, weighing
+from convatlas.anatomy.report.phrases import pair_text
+from convatlas.anatomy.structure.blocks import WEIGHTED, Block, blocks, longest_path
 from convatlas.anatomy.structure.repeats import runs
 from convatlas.anatomy.structure.stages import Stage, stages
 from convatlas.anatomy.structure.tokens import LINKED, VOTES, Words
@@ -28,16 +29,16 @@ NAMES = {
 
 
 def describe(anatomy: Measurement) -> list[str]:
-    """Return the lines that describe a net: one for each layer of a plain chain, else one for each stage."""
+    """Return the lines that describe a net: layer by layer if it is a plain chain, else a line for each stage."""
     words, net_stages = Words(anatomy), stages(anatomy)
     opening = _opening(anatomy, words, net_stages)
     if all(isinstance(part, int) for stage in net_stages for part in stage.chain):
-        return [*opening, *_row(net_stages, words)]
+        return [*opening, *_chain(net_stages, words)]
     return [*opening, *(_stage(stage, words) for stage in net_stages)]
 
 
 def _opening(anatomy: Measurement, words: Words, net_stages: Sequence[Stage]) -> Iterator[str]:
-    first = next((layer for stage in net_stages for layer in stage.layers if layer.locus in WEIGHING), None)
+    first = next((layer for stage in net_stages for layer in stage.layers if layer.locus in WEIGHTED), None)
     padded = words.layers[first.inputs[0]] if first and first.inputs[0] in words.borders else None
     more = f"; {_sides(padded.output)} once it is padded for the 1st layer" if padded else ""
     yield f"Input: {_sides(anatomy.input)}{more}"
@@ -47,7 +48,7 @@ def _opening(anatomy: Measurement, words: Words, net_stages: Sequence[Stage]) ->
         yield f"Not used by the output: {_listed(parts)}"
 
 
-def _row(net_stages: Sequence[Stage], words: Words) -> Iterator[str]:
+def _chain(net_stages: Sequence[Stage], words: Words) -> Iterator[str]:
     layers = [layer for stage in net_stages for layer in stage.layers]
     groups = _groups(layers)
     number = 0
@@ -57,9 +58,9 @@ def _row(net_stages: Sequence[Stage], words: Words) -> Iterator[str]:
             yield from _loop(layer, number)
             number += len(loop_of(layer.setting).widths) - 1
             continue
-        if layer.locus in WEIGHING:
+        if layer.locus in WEIGHTED:
             number += 1
-            yield f"{ordinal(number)}: {_weighing(layer, split, words, before)}"
+            yield f"{ordinal(number)}: {_weighted_layer(layer, split, words, before)}"
             before = layer
         else:
             yield f"  Then {_other(layer)}"
@@ -69,12 +70,12 @@ def _row(net_stages: Sequence[Stage], words: Words) -> Iterator[str]:
 
 
 def _groups(layers: Sequence[Layer]) -> list[int]:
-    """Return for each layer in how many groups its maps lie: its own, or those of the next convolution."""
+    """Return for each layer in how many groups its maps are kept apart, by itself or by the next convolution."""
     result: list[int] = []
     held = 1
     for at, layer in enumerate(layers):
         held = layer.groups or held if layer.locus != "dense" else 1
-        ahead = next((later.groups or 1 for later in layers[at + 1 :] if later.locus in WEIGHING), 1)
+        ahead = next((later.groups or 1 for later in layers[at + 1 :] if later.locus in WEIGHTED), 1)
         most = max(held, ahead)
         few = most <= 4 and len(layer.output) == 3 and layer.output[0] % most == 0
         result.append(most if few else 1)
@@ -97,7 +98,7 @@ def _loop(layer: Layer, number: int) -> Iterator[str]:
     yield f"  All this for {loop.steps} steps, while the photo stays the same"
 
 
-def _weighing(layer: Layer, split: int, words: Words, before: Layer | None) -> str:
+def _weighted_layer(layer: Layer, split: int, words: Words, before: Layer | None) -> str:
     """Return the sentence of a layer with weights; `before` is the last such layer."""
     name = NAMES.get(layer.kind, layer.kind.title())
     source, width = words.input_shape(layer), words.width_of(layer)
@@ -118,7 +119,7 @@ def _weighing(layer: Layer, split: int, words: Words, before: Layer | None) -> s
     wider = ""
     if before and before.kind == "depthwise convolution" and layer.kind == "convolution" and layer.kernel == (1, 1):
         name, wider = f"Pointwise {name}", ", which doubles the number of channels" if width == 2 * source[0] else ""
-    return f"{name}: {count} {each} of size {size}{place}{apart} (stride: {_pair(layer.stride)}, pad: {pad}){wider}"
+    return f"{name}: {count} {each} of size {size}{place}{apart} (stride: {pair_text(layer.stride)}, pad: {pad}){wider}"
 
 
 def _pad(layer: Layer, words: Words) -> str:
@@ -133,7 +134,7 @@ def _other(layer: Layer) -> str:
         return f"{name} ({layer.setting})" if layer.kind == "dropout" else name
     wide = layer.kind.endswith("pooling") and max(layer.kernel) > max(layer.stride)
     over = "Overlapping " if wide and "Overlapping" not in name else ""
-    return f"{'×'.join(map(str, layer.kernel))} {over}{name} (stride: {_pair(layer.stride)})"
+    return f"{'×'.join(map(str, layer.kernel))} {over}{name} (stride: {pair_text(layer.stride)})"
 
 
 def _titled(kind: str) -> str:
@@ -152,7 +153,7 @@ def _maps(layer: Layer, words: Words, split: int = 1) -> str:
 
 def _stage(stage: Stage, words: Words) -> str:
     """Return the sentence of a stage: layers on its longest path, blocks, output."""
-    count = weighing(stage.chain, words)
+    count = longest_path(stage.chain, words)
     size = f"{count} layer{'s' if count > 1 else ''}: " if count else ""
     content = _summarized(_items(stage.chain, words))
     return f"{stage.name}: {size}{content}. Outputs {_maps(words.layers[stage.outputs[-1]], words)}"
@@ -172,7 +173,7 @@ def _listed(texts: Sequence[str]) -> str:
 
 
 def _items(row: Chain, words: Words) -> list[str]:
-    """Return the items of a chain; normalization and activation go with the layer they follow, or with a block."""
+    """Return the items of a chain; a normalization or activation is part of the item it follows."""
     items: list[str] = []
     waiting: list[str] = []
     takes = False
@@ -192,7 +193,7 @@ def _items(row: Chain, words: Words) -> list[str]:
             continue
         before = " then ".join(dict.fromkeys(waiting))
         items.append(f"{before} before a {_plain(layer, words)}" if before else _plain(layer, words))
-        takes, waiting = layer.locus in (*WEIGHING, "pooling"), []
+        takes, waiting = layer.locus in (*WEIGHTED, "pooling"), []
     return items or waiting
 
 
@@ -203,23 +204,23 @@ def _block(block: Block, words: Words) -> str:
         return f"{block.join.kind} of {len(block.branches)} inputs"
     if block.join is not None and block.kind == "fork":
         return f"{' beside '.join(branches)}, then {block.join.kind}"
-    return BLOCKS.get(block.kind, block.kind) + _of(block)
+    return BLOCKS.get(block.kind, block.kind) + _part_count(block)
 
 
 BLOCKS = {"cell": "cell", "module": "module", "dense layer": "densely connected layer"}
 
 
-def _of(block: Block) -> str:
+def _part_count(block: Block) -> str:
     parts = {"cell": "parts", "module": "branches"}.get(block.kind)
     return f" of {len(block.branches)} {parts}" if parts else ""
 
 
 def _plain(layer: Layer, words: Words) -> str:
-    if layer.kernel is not None and layer.stride is not None and layer.locus in WEIGHING:
-        stride = f" of stride {_pair(layer.stride)}" if max(layer.stride) > 1 else ""
+    if layer.kernel is not None and layer.stride is not None and layer.locus in WEIGHTED:
+        stride = f" of stride {pair_text(layer.stride)}" if max(layer.stride) > 1 else ""
         links = f" by {words.links(layer)} links" if layer.kind == LINKED else ""
         return f"{'×'.join(map(str, layer.kernel))} {layer.kind} to {words.width_of(layer)}{links}{stride}"
-    if layer.locus in WEIGHING:
+    if layer.locus in WEIGHTED:
         return f"fully connected layer to {words.width_of(layer)}"
     text = _other(layer)
     return text if layer.kind[:1].isupper() else text.lower()
@@ -236,10 +237,6 @@ def ordinal(number: int) -> str:
     """Return an ordinal number: 1st, 2nd, 3rd, 4th, 11th, ..."""
     last = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{last}"
-
-
-def _pair(sides: tuple[int, int]) -> str:
-    return str(sides[0]) if sides[0] == sides[1] else f"{sides[0]}×{sides[1]}"
 
 
 def _sides(shape: Shape) -> str:

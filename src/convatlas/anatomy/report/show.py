@@ -112,14 +112,14 @@ def show(name: str, *, layers: bool = False, dna: bool = False, latex: bool = Fa
         name: Name of a net, `package.module:callable` or a .pt2 file; or the name of a gene or a locus.
         layers: Whether to list every layer instead of the stages.
         dna: Whether to return the net's DNA instead: one short sequence, a stage a line.
-        latex: Whether to return the net's stages instead, as papers print them, for LaTeX.
+        latex: Whether to return a table of the net's stages instead, as papers print it, in LaTeX.
 
     Raises:
-        UnknownName: There is no such net or gene; the text names the nearest.
+        UnknownName: There is no such net or gene; the message names similar ones.
         ConvAtlasError: More than one of `layers`, `dna` and `latex`, or one of them with a gene.
     """
     if layers + dna + latex > 1:
-        raise ConvAtlasError("say one of layers, dna and latex")
+        raise ConvAtlasError("choose one of layers, dna and latex")
     genes_table = gene_table(name)
     if genes_table is not None and (layers or dna or latex):
         raise ConvAtlasError(f"{name} is a gene or a locus; layers, dna and latex show nets")

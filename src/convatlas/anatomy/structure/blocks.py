@@ -9,7 +9,8 @@ from convatlas.anatomy.measure.records import Layer
 from convatlas.anatomy.structure.tokens import Words
 from convatlas.anatomy.structure.wiring import Chain, Fork, Graph, Part, layers_of
 
-WEIGHING = ("convolution", "dense")
+WEIGHTED = ("convolution", "dense")
+"""Loci of the layers that the length of a path counts."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +58,18 @@ def blocks(row: Chain, words: Words) -> Iterator[Block]:
 
 
 def _kind(fork: Fork, join: Layer | None, words: Words) -> str:
-    past = any(not branch for branch in fork.branches)
+    shortcut = any(not branch for branch in fork.branches)
     if join is None or len(fork.branches) < 2:
         return "fork"
     if join.kind == "product":
-        return "gate" if past and len(fork.branches) == 2 else "fork"
+        return "gate" if shortcut and len(fork.branches) == 2 else "fork"
     if join.kind == "concatenation":
-        return "dense layer" if past and len(fork.branches) == 2 else "module"
+        return "dense layer" if shortcut and len(fork.branches) == 2 else "module"
     if join.kind != "sum" or len(fork.branches) > 2:
         return "sum" if join.kind == "sum" else "fork"
-    if past:
+    if shortcut:
         return "identity block"
-    lengths = [_weighing(branch, words) for branch in fork.branches]
+    lengths = [_count_weighted(branch, words) for branch in fork.branches]
     side = fork.branches[0] if lengths[0] < lengths[1] else fork.branches[1]
     if lengths[0] == lengths[1]:
         return "sum"
@@ -76,27 +77,27 @@ def _kind(fork: Fork, join: Layer | None, words: Words) -> str:
     return "pooled block" if kinds <= {"pooling", "padding"} else "convolution block"
 
 
-def _weighing(row: Chain, words: Words) -> int:
-    return sum(words.layers[number].locus in WEIGHING for number in layers_of(row) if number > 0)
+def _count_weighted(row: Chain, words: Words) -> int:
+    return sum(words.layers[number].locus in WEIGHTED for number in layers_of(row) if number > 0)
 
 
-def weighing(row: Chain, words: Words) -> int:
+def longest_path(row: Chain, words: Words) -> int:
     """Return how many convolutions and dense layers the longest path through a chain has, gates not counted."""
     total = 0
     for block in blocks(row, words):
         if isinstance(block.part, Graph):
-            total += _through(block.part, words)
+            total += _longest_path_in_graph(block.part, words)
         elif block.kind == "layer":
-            total += _weighing(block.branches[0], words)
+            total += _count_weighted(block.branches[0], words)
         elif block.kind != "gate":
-            total += max(weighing(branch, words) for branch in block.branches)
-        total += block.join is not None and block.join.locus in WEIGHING
+            total += max(longest_path(branch, words) for branch in block.branches)
+        total += block.join is not None and block.join.locus in WEIGHTED
     return total
 
 
-def _through(web: Graph, words: Words) -> int:
+def _longest_path_in_graph(graph: Graph, words: Words) -> int:
     longest: list[int] = []
-    for node in web.nodes:
+    for node in graph.nodes:
         before = max((longest[at] for at in node.inputs if at >= 0), default=0)
-        longest.append(before + weighing(node.chain, words))
-    return max(longest[at] for at in web.ends if at >= 0)
+        longest.append(before + longest_path(node.chain, words))
+    return max(longest[at] for at in graph.ends if at >= 0)

@@ -13,9 +13,9 @@ from itertools import groupby, takewhile
 from math import prod
 from typing import Any
 
-from convatlas.anatomy.measure.operation_kinds import REARRANGING
+from convatlas.anatomy.measure.operation_kinds import REARRANGING, TRANSPOSING
 from convatlas.anatomy.measure.records import Layer, Measurement, Shape
-from convatlas.anatomy.structure.layouts import RESHAPING, TRANSPOSING, channel_sides
+from convatlas.anatomy.structure.layouts import RESHAPING, channel_sides
 
 PRODUCTS = ("matmul", "rmatmul", "bmm", "mm", "baddbmm", "einsum")
 """Kinds of layers that multiply two tensors computed from the photo, as attention does."""
@@ -32,23 +32,23 @@ UNCHANGING = ("contiguous", "clone", "detach", "to", "type", "float", "half", "b
 VIEWS = (
     *TRANSPOSING, *RESHAPING, *REARRANGING[:1], *UNCHANGING, "expand", "expand_as", "mT", "T", "broadcast_to",
 )  # fmt: skip
-"""Kinds of layers that give a tensor another shape, or nothing."""
+"""Kinds of layers that give a tensor at most another shape."""
 
 SELECTING = ("getitem", "chunk", "split", "unbind", "tensor_split", "select", "narrow")
 """Kinds of layers whose output is a part of their input, or all of it in another shape."""
 
 SIMPLE = ("skip", "flattening", "activation", "other")
-"""Loci of the operations of calculations."""
+"""Loci of the operations that a calculation may hold."""
 
 FEWEST, STRANGE = 8, 3
-"""Operations of a calculation that is drawn as one, and how many of them must be of no known kind."""
+"""Least number of operations that become one calculation, and of those among them that are of no known kind."""
 
 Keep = Callable[[Layer], bool]
 """Whether a layer stays as it is."""
 
 
-def nothing(layer: Layer) -> bool:
-    """Name no layer."""
+def keep_none(layer: Layer) -> bool:
+    """Keep no layer as it is: the default."""
     return False
 
 
@@ -63,7 +63,7 @@ class Condensed(Measurement):
     sides: Mapping[int, int | None] = field(default_factory=dict)
 
 
-def condensed(anatomy: Measurement, keep: Keep = nothing) -> Condensed:
+def condensed(anatomy: Measurement, keep: Keep = keep_none) -> Condensed:
     """Return a net with fewer layers, each with the number of the last of those it stands for; `keep` names exceptions.
 
     A net that is condensed already is returned as it is.
@@ -71,7 +71,7 @@ def condensed(anatomy: Measurement, keep: Keep = nothing) -> Condensed:
     if isinstance(anatomy, Condensed):
         return anatomy
     layers = _without(anatomy.layers, anatomy.input, keep, _is_unchanging)
-    for find in (_attentions, _shuffles, _gathered, _unshuffles):
+    for find in (_attentions, _shuffles, _patches_to_depth, _slices_to_depth):
         layers = _merged(layers, find(layers), keep)
     sides = channel_sides(anatomy.input, layers)
     layers = _restored(layers, sides)
@@ -82,9 +82,9 @@ def condensed(anatomy: Measurement, keep: Keep = nothing) -> Condensed:
 
 
 def _restored(layers: Sequence[Layer], sides: dict[int, int | None]) -> list[Layer]:
-    """Return the layers, with the shape of a map where views bring a map's shape back, as of windows or another batch.
+    """Give layers whose output is a map in another shape (windows, another batch) the shape of that map.
 
-    The sides of these layers are changed in `sides`.
+    Such are those whose views bring the shape of an earlier map back. Their entries in `sides` are changed too.
     """
     readers = Counter(number for layer in layers for number in layer.inputs)
     # The output of a window is a map as it is.
@@ -118,10 +118,10 @@ class _Run:
     changes: Mapping[str, Any]
 
 
-def _merged(layers: Sequence[Layer], found_runs: Iterator[_Run], keep: Keep) -> list[Layer]:
-    """Return the layers with each run that was found as one; a run in the order of execution leaves no cycle."""
+def _merged(layers: Sequence[Layer], merged_runs: Iterator[_Run], keep: Keep) -> list[Layer]:
+    """Return the layers with each run as one; a run in the order of execution leaves no cycle."""
     made_by = {0: 0} | {layer.number: layer.number for layer in layers}
-    begins = {run.start: run for run in found_runs if not any(keep(layer) for layer in layers[run.start : run.end])}
+    begins = {run.start: run for run in merged_runs if not any(keep(layer) for layer in layers[run.start : run.end])}
     result: list[Layer] = []
     at = 0
     while at < len(layers):
@@ -159,7 +159,7 @@ def _attentions(layers: Sequence[Layer]) -> Iterator[_Run]:
 
 
 def _residual(run: Sequence[Layer]) -> int:
-    """Return the index of the sum with what a module was given, which is no part of its attention; else the length."""
+    """Return the index of a residual sum, which is no part of the attention before it; the length if there is none."""
     inside = {layer.number for layer in run}
     last = max((at for at, layer in enumerate(run) if _is_product(layer)), default=len(run))
     for at in range(last + 1, len(run)):
@@ -198,16 +198,16 @@ def _modules(layers: Sequence[Layer], names: Collection[str]) -> Iterator[tuple[
         if not name:
             continue
         before = next((at for at in range(len(spans) - 1, -1, -1) if spans[at][0] == name), -1)
-        if before >= 0 and _calls(layers, *spans[before][1:], places[0]):
-            # What the module called between is part of its call.
+        if before >= 0 and _is_nested_call(layers, *spans[before][1:], places[0]):
+            # The layers of other modules between both runs are part of the same call.
             spans[before:] = [(name, spans[before][1], places[-1] + 1)]
         else:
             spans.append((name, places[0], places[-1] + 1))
     yield from spans
 
 
-def _calls(layers: Sequence[Layer], start: int, middle: int, end: int) -> bool:
-    """Return whether the layers from `middle` on read only those before, and only those from `end` on read them."""
+def _is_nested_call(layers: Sequence[Layer], start: int, middle: int, end: int) -> bool:
+    """Return whether the layers `middle` to `end` read only layers from `start` on, and later layers read them."""
     inside = {layer.number for layer in layers[start:end]}
     between = {layer.number for layer in layers[middle:end]}
     reads = {number for layer in layers[middle:end] for number in layer.inputs}
@@ -215,7 +215,7 @@ def _calls(layers: Sequence[Layer], start: int, middle: int, end: int) -> bool:
 
 
 def _heads(run: Sequence[Layer]) -> str:
-    """Return the number of heads of an attention as far as its shapes tell it: `heads` maps of weights of N × N."""
+    """Return the number of heads of an attention if its shapes show it: the weights have the shape (heads, N, N)."""
     for layer in run:
         if layer.kind == ATTENTION and layer.setting.isdecimal():
             return layer.setting
@@ -223,35 +223,39 @@ def _heads(run: Sequence[Layer]) -> str:
     return str(weights[0].output[-3]) if weights else ""
 
 
-def _shuffles(layers: Sequence[Layer]) -> Iterator[_Run]:
-    """Find shuffles of channels: (C, H, W) as (g, C / g, H, W), transposed, and (C, H, W) again."""
+def _transpositions(layers: Sequence[Layer]) -> Iterator[tuple[int, Shape, Sequence[Layer]]]:
+    """Yield three layers in a row around each transposition: their index, the shape before them, the layers."""
     shapes = {layer.number: layer.output for layer in layers}
     for at in range(len(layers) - 2):
         first, second, third = layers[at : at + 3]
         chained = second.inputs == (first.number,) and third.inputs == (second.number,)
-        if not chained or second.kind not in TRANSPOSING or {first.kind, third.kind} - set(RESHAPING):
+        if chained and second.kind in TRANSPOSING:
+            yield at, shapes.get(first.inputs[0], ()), (first, second, third)
+
+
+def _shuffles(layers: Sequence[Layer]) -> Iterator[_Run]:
+    """Find shuffles of channels: (C, H, W) as (g, C / g, H, W), transposed, and (C, H, W) again."""
+    for at, before, (first, second, third) in _transpositions(layers):
+        if {first.kind, third.kind} - set(RESHAPING):
             continue
-        before, parted = shapes.get(first.inputs[0], ()), first.output
+        parted = first.output
         turned = second.output == (*reversed(parted[:2]), *parted[2:]) and parted[2:] == before[1:]
         if len(before) == 3 and before == third.output and turned:
             yield _Run(at, at + 3, {"kind": "channel shuffle", "locus": "skip", "setting": ""})
 
 
-def _gathered(layers: Sequence[Layer]) -> Iterator[_Run]:
+def _patches_to_depth(layers: Sequence[Layer]) -> Iterator[_Run]:
     """Find positions that become channels: (H, W, C) as (H / k, k, W / k, k, C), transposed, as (H / k, W / k, kkC)."""
-    shapes = {layer.number: layer.output for layer in layers}
-    for at in range(len(layers) - 2):
-        first, second, third = layers[at : at + 3]
-        before, parted, after = shapes.get(first.inputs[0], ()), first.output, third.output
-        chained = second.inputs == (first.number,) and third.inputs == (second.number,)
-        if chained and second.kind in TRANSPOSING and (len(before), len(parted), len(after)) == (3, 5, 3):
+    for at, before, (first, _, third) in _transpositions(layers):
+        parted, after = first.output, third.output
+        if (len(before), len(parted), len(after)) == (3, 5, 3):
             step = parted[1]
             fewer = (before[0] // step, before[1] // step, before[2] * step * step)
             if step > 1 and parted == (fewer[0], step, fewer[1], step, before[2]) and after == fewer:
                 yield _Run(at, at + 3, {"kind": "space to depth", "locus": "skip", "setting": ""})
 
 
-def _unshuffles(layers: Sequence[Layer]) -> Iterator[_Run]:
+def _slices_to_depth(layers: Sequence[Layer]) -> Iterator[_Run]:
     """Find slices that are all joined again: positions of a map that become channels."""
     shapes = {layer.number: layer.output for layer in layers}
     for end, join in enumerate(layers):
@@ -270,7 +274,7 @@ def _unshuffles(layers: Sequence[Layer]) -> Iterator[_Run]:
 def _without(
     layers: Sequence[Layer], photo: Shape, keep: Keep, idle: Callable[[Layer, Shape, str], bool]
 ) -> list[Layer]:
-    """Return the layers that are not `idle`, a function of a layer and of the shape and the locus of its input."""
+    """Return the layers that are not `idle`, which takes a layer and the shape and the locus of its input."""
     before = {0: (photo, "photo")} | {layer.number: (layer.output, layer.locus) for layer in layers}
     made_by = {0: 0}
     result: list[Layer] = []
@@ -313,7 +317,7 @@ CALCULATION = "calculation"
 
 
 def _plain_runs(layers: Sequence[Layer]) -> Iterator[tuple[str, int, int]]:
-    """Yield the runs of operations without weights in a module and the modules in it, with the module's name."""
+    """Yield runs of operations without weights: the name of the module that holds them, where they begin and end."""
 
     def group(pair: tuple[int, Layer]) -> tuple[bool, str]:
         layer = pair[1]

@@ -10,8 +10,8 @@ The grammar. A net is its photo's size and its stages, each a chain of items. An
 - a repeat, `[chain]x3`;
 - a graph, `{a=. c1-8; b=. c3-8; c=a+b relu; b,c}`: named chains, each beginning with its inputs; the last entry lists
   the chains that the next layer reads, with the sign that joins them;
-- an output of another stage: `<-2>` of the second one back, `<-2.1>` its second output, `<photo>` the photo. A stage
-  without such a mark reads the stage before it.
+- an output of an earlier stage: `<-2>` of the stage before the last, `<-2.1>` the second output of that stage,
+  `<photo>` the photo. A stage without such a mark reads the stage before it.
 
 Equal nets have equal DNA. Layers that act only in training (stochastic depth) appear as a rate at the end.
 """
@@ -66,7 +66,7 @@ class Dna(Record):
 
     @property
     def genes(self) -> str:
-        """Sequence that does not tell the stages: equal for the same net from two libraries."""
+        """The sequence without its division into stages: equal for the same net from two libraries."""
         return " | ".join(["x".join(map(str, self.photo)), self.whole, *self.rates])
 
 
@@ -74,7 +74,7 @@ def dna(anatomy: Measurement) -> Dna:
     """Return the DNA of a measured net."""
     net_stages, words = stages(anatomy), Words(anatomy)
     rows = [spell(stage.chain, words, _names(at, net_stages)) for at, stage in enumerate(net_stages)]
-    rows = [_opened(at, net_stages) + row for at, row in enumerate(rows)]
+    rows = [_input_mark(at, net_stages) + row for at, row in enumerate(rows)]
     kept: list[tuple[str, str]] = []
     for run in runs(rows):
         last = run.start + run.length * run.times - 1
@@ -90,7 +90,7 @@ def dna(anatomy: Measurement) -> Dna:
 
 
 def _names(at: int, net_stages: list[Stage]) -> Name:
-    """Return the function that names another stage's output as seen from a stage: by how many stages it lies back."""
+    """Return the function that names an earlier stage's output by how many stages before stage `at` it lies."""
 
     def name(number: int) -> str:
         if number == 0:
@@ -104,7 +104,7 @@ def _names(at: int, net_stages: list[Stage]) -> Name:
     return name
 
 
-def _opened(at: int, net_stages: list[Stage]) -> str:
+def _input_mark(at: int, net_stages: list[Stage]) -> str:
     """Return the mark of a stage's input, "" where that is the only output of the stage before."""
     sources = net_stages[at].sources
     usual = net_stages[at - 1].outputs if at else (0,)
@@ -131,7 +131,7 @@ def itemize(row: Chain, words: Words, name: Name) -> list[str]:
             items.append(name(port(part)) if part < 0 else str(words.word(part)))
             continue
         sign, joined = _sign(after, words)
-        items.append(_fork(part, sign, words, name) if isinstance(part, Fork) else _web(part, sign, words, name))
+        items.append(_fork(part, sign, words, name) if isinstance(part, Fork) else _graph(part, sign, words, name))
         if joined:
             next(ahead)
     return items
@@ -147,14 +147,14 @@ def _sign(after: Part | None, words: Words) -> tuple[str, bool]:
 def _fork(fork: Fork, sign: str, words: Words, name: Name) -> str:
     branches = [spell(branch, words, name) or "." for branch in fork.branches]
     if sign in ("+", "*"):
-        # Their order does not matter: short ones come first.
+        # The order of these branches does not matter: short ones come first.
         branches.sort(key=lambda branch: (len(branch), branch))
     return "(" + f" {sign} ".join(branches) + ")"
 
 
-def _web(web: Graph, sign: str, words: Words, name: Name) -> str:
+def _graph(graph: Graph, sign: str, words: Words, name: Name) -> str:
     texts: list[str] = []
-    for at, node in enumerate(web.nodes):
+    for at, node in enumerate(graph.nodes):
         row, mark, first = node.chain, "&", node.chain[0]
         if len(node.inputs) > 1:
             mark, joined = _sign(first, words)
@@ -162,7 +162,7 @@ def _web(web: Graph, sign: str, words: Words, name: Name) -> str:
         begins = [] if isinstance(first, int) and first < 0 else [mark.join(map(_letter, node.inputs))]
         rest = spell(row, words, name)
         texts.append(f"{_letter(at)}=" + " ".join([*begins, *([rest] if rest else [])]))
-    return "{" + "; ".join([*texts, sign.join(map(_letter, web.ends))]) + "}"
+    return "{" + "; ".join([*texts, sign.join(map(_letter, graph.ends))]) + "}"
 
 
 def _letter(at: int) -> str:

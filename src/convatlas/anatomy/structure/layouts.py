@@ -7,11 +7,8 @@ from itertools import accumulate
 from math import prod
 from operator import mul
 
-from convatlas.anatomy.measure.operation_kinds import REARRANGING
+from convatlas.anatomy.measure.operation_kinds import REARRANGING, TRANSPOSING
 from convatlas.anatomy.measure.records import Layer, Shape
-
-TRANSPOSING = ("permute", "transpose", "swapaxes", "swapdims")
-"""Kinds of layers that put sides into another order, which is their setting."""
 
 RESHAPING = (
     "reshape", "flatten", "view", "unflatten", "unsqueeze", "squeeze", "view_as", "reshape_as",
@@ -55,11 +52,12 @@ def _side(layer: Layer, shapes: Mapping[int, Shape], sides: Mapping[int, int | N
     like = next((number for number in layer.inputs if shapes[number] == shape and sides[number] is not None), source)
     if len(shapes[like]) == len(shape):
         return sides[like]
-    # Tokens of another number of sides, such as those that attention returns, end with their channels.
+    # Attention may return tokens with more or fewer sides; channels come last.
     return len(shape) - 1 if layer.locus == "attention" else None
 
 
 def _transposed(layer: Layer, side: int | None) -> int | None:
+    """Return where a transposition puts a side; its setting is the new order."""
     order = [int(number) for number in layer.setting.split()]
     # The first side is the batch.
     if side is None or len(order) != len(layer.output) + 1 or order[0] != 0:

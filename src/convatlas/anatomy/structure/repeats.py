@@ -16,9 +16,9 @@ class Run:
 
 
 def runs(items: Sequence[Hashable], heads: Sequence[bool] | None = None) -> list[Run]:
-    """Return the sequence as runs, from left to right: at each place the one that covers most, of equals the shortest.
+    """Divide a sequence into runs, from left to right: each covers as much as possible, of equals the shortest counts.
 
-    Where a run could start a little later, it starts at an item marked in `heads`.
+    A run that could as well start within its first round starts there at the first item marked in `heads`.
     """
     names: dict[Hashable, int] = {}
     signs = [names.setdefault(item, len(names)) for item in items]

@@ -89,7 +89,7 @@ class Word:
 
 
 class Words:
-    """Tokens of a net's layers by number, with their output shapes, also with channels last (`shown`)."""
+    """Tokens of a net's layers by number; `shapes` are those of their outputs, `shown` the same with channels last."""
 
     def __init__(self, anatomy: Measurement):
         net = condensed(anatomy)
@@ -100,7 +100,7 @@ class Words:
         self.borders = folded_borders(net)
 
     def width_of(self, layer: Layer) -> int:
-        """Number of channels, units or capsule types that a layer with weights gives."""
+        """Number of channels, units or capsule types that a layer with weights outputs."""
         if layer.kind == VOTES:
             return layer.output[-2]
         # A single number has no sides.
@@ -108,19 +108,19 @@ class Words:
         return shape[-1] if shape else 1
 
     def is_map(self, number: int) -> bool:
-        """Whether a layer gives maps, which have rows, columns and channels; 0 is the photo."""
+        """Whether a layer outputs maps, which have rows, columns and channels; 0 is the photo."""
         if len(self.shapes[number]) != 3 or self.sides[number] is None:
             return False
         layer = self.layers.get(number)
         if layer is None or layer.locus != "dense":
             return True
-        # A dense layer mixes the channels at each position of a map, or it gives another tensor of three sides.
+        # The output of a dense layer on a map is a map again; on another tensor of three sides it is none.
         source = layer.inputs[0]
         return self.shown[source][:-1] == self.shown[number][:-1] and self.is_map(source)
 
     def input_shape(self, layer: Layer) -> Shape:
         """Shape of a layer's input, before any separate padding layer."""
-        return self.shapes[self._bare(layer)[0]]
+        return self.shapes[self._unpadded_input(layer)[0]]
 
     def links(self, layer: Layer) -> int:
         """Number of kernels of a linked convolution, each from one channel to another."""
@@ -134,8 +134,8 @@ class Words:
         before = self.input_shape(layer)
         if layer.kind.startswith("adaptive") and layer.output[1:] == (1, 1):
             head = {"avg": "gap", "max": "gmp"}[head]
-        weighs = layer.locus in ("convolution", "dense")
-        wide = weighs and not (head == "dw" and layer.output[0] == before[0])
+        is_weighted = layer.locus in ("convolution", "dense")
+        wide = is_weighted and not (head == "dw" and layer.output[0] == before[0])
         return Word(
             head=head,
             window=_window(layer),
@@ -143,7 +143,7 @@ class Words:
             dilation=f"d{_sides(layer.dilation)}" if layer.dilation and max(layer.dilation) > 1 else "",
             groups=f"g{layer.groups}" if layer.kind == "grouped convolution" else "",
             width=f"-{self.width_of(layer)}" if wide else "",
-            bias=self._bias(layer) if weighs or head == "bn" or layer.kind == ATTENTION else "",
+            bias=self._bias(layer) if is_weighted or head == "bn" or layer.kind == ATTENTION else "",
             setting=":" + layer.setting.replace(" ", ",") if layer.setting else "",
         )
 
@@ -159,10 +159,10 @@ class Words:
         if layer.kernel is not None:
             weights = width * (before[0] // (layer.groups or 1)) * layer.kernel[0] * layer.kernel[1]
         else:
-            weights = width * (self.shown[self._bare(layer)[0]] or (1,))[-1]
+            weights = width * (self.shown[self._unpadded_input(layer)[0]] or (1,))[-1]
         return {weights: "", weights + width: "b"}.get(layer.parameters, numbers)
 
-    def _bare(self, layer: Layer) -> tuple[int, tuple[int, int]]:
+    def _unpadded_input(self, layer: Layer) -> tuple[int, tuple[int, int]]:
         """Input of a layer before any separate padding layer, and the padding (above, left) that such a layer adds."""
         number = layer.inputs[0]
         if number in self.borders:
@@ -175,12 +175,12 @@ class Words:
         before = self.input_shape(layer)
         if layer.kernel is None or layer.stride is None or len(before) != 3:
             return 0, 0
-        top = (layer.padding or (0, 0))[0] + self._bare(layer)[1][0]
+        top = (layer.padding or (0, 0))[0] + self._unpadded_input(layer)[1][0]
         reach = (layer.kernel[0] - 1) * (layer.dilation or (1, 1))[0] + 1
         below = (layer.output[1] - 1) * layer.stride[0] + reach - before[1] - top
-        # Symmetric padding counts whole, even if the last window does not reach its last rows.
-        half = layer.output[1] == (before[1] + 2 * top - reach) // layer.stride[0] + 1
-        return top, top if half else max(0, below)
+        # Symmetric padding is given as it is, even if the last window does not reach its last rows.
+        symmetric = layer.output[1] == (before[1] + 2 * top - reach) // layer.stride[0] + 1
+        return top, top if symmetric else max(0, below)
 
     def _border(self, layer: Layer, before: Shape) -> str:
         if len(before) != 3 or len(layer.output) != 3 or layer.padding is None:
@@ -188,7 +188,7 @@ class Words:
         marks: list[str] = []
         for side in (0, 1):
             top, size, output = (
-                layer.padding[side] + self._bare(layer)[1][side],
+                layer.padding[side] + self._unpadded_input(layer)[1][side],
                 before[1 + side],
                 layer.output[1 + side],
             )

@@ -45,6 +45,7 @@ Chain = tuple[Part, ...]
 
 def decompose(numbers: Sequence[int], wires: Wires, source: int, sink: int) -> Chain:
     """Return the parts of the layers `numbers`, all on paths from `source` to `sink`; these two are left out."""
+    # Walk through the layers in order: one that no wire leads past is a cut, and ends the part between two cuts.
     inner = set(numbers)
     place = {source: -1} | {number: at for at, number in enumerate(numbers)} | {sink: len(numbers)}
     feeds = {number: [feed for feed in wires[number] if feed in inner or feed == source] for number in numbers}
@@ -74,6 +75,7 @@ def _farthest(place: Mapping[int, int], feeds: Wires) -> dict[int, int]:
 
 
 def _between(numbers: Sequence[int], feeds: Wires, source: int, sink: int, direct: bool) -> Iterator[Part]:
+    """Yield the part between two cuts, none without layers; `direct` tells whether one cut also feeds the other."""
     if not numbers:
         return
     branches = _components(numbers, feeds)
@@ -134,7 +136,7 @@ def _graph(numbers: Sequence[int], feeds: Wires, source: int, sink: int) -> Grap
 
 
 def _forks(numbers: Sequence[int], feeds: Wires, source: int, sink: int) -> dict[int, tuple[int, Part]]:
-    """Return, by layer, where all paths from one layer meet and none leaves: that first layer, and the part between."""
+    """Return the forks in a graph, by the layer where they meet: the layer where they part, and the part between."""
     place = {number: at for at, number in enumerate((source, *numbers))}
     passed: dict[int, set[int]] = {source: {source}}
     readers: dict[int, set[int]] = {}
@@ -148,7 +150,7 @@ def _forks(numbers: Sequence[int], feeds: Wires, source: int, sink: int) -> dict
         if number in taken or len(feeds[number]) < 2:
             continue
         first = max(passed[number] - {number}, key=place.__getitem__)
-        inner = _back(number, feeds, first)
+        inner = _layers_after(first, number, feeds)
         if any(readers[feed] - inner - {number} for feed in inner):
             continue
         direct = first in feeds[number]
@@ -158,8 +160,8 @@ def _forks(numbers: Sequence[int], feeds: Wires, source: int, sink: int) -> dict
     return forks
 
 
-def _back(number: int, feeds: Wires, first: int) -> set[int]:
-    """Return all layers on the paths from `first` to a layer."""
+def _layers_after(first: int, number: int, feeds: Wires) -> set[int]:
+    """Return all layers on the paths from `first` to layer `number`, without these two."""
     passed: set[int] = set()
     ahead = [number]
     while ahead:

@@ -48,9 +48,9 @@ class Sketcher:
                 next(ahead)
         return tuple(pieces)
 
-    def _graph(self, web: Graph, join: Unit) -> GraphPiece:
-        nodes = tuple((self.sketch(node.chain), node.inputs) for node in web.nodes)
-        return GraphPiece(nodes, web.ends, join)
+    def _graph(self, graph: Graph, join: Unit) -> GraphPiece:
+        nodes = tuple((self.sketch(node.chain), node.inputs) for node in graph.nodes)
+        return GraphPiece(nodes, graph.ends, join)
 
     def _join(self, number: int) -> Unit:
         layer = self.words.layers[number]
@@ -124,8 +124,8 @@ class Sketcher:
         layers = [self.words.layers[number] for number in layers_of(part.branches[1]) if number > 0]
         if not layers or any(self.fine(layer) for layer in layers):
             return None
-        weighing = [layer for layer in layers if layer.locus in ("convolution", "dense", "attention")]
-        widths = [layer.output[0] for layer in weighing if layer.locus != "attention"]
+        weighted = [layer for layer in layers if layer.locus in ("convolution", "dense", "attention")]
+        widths = [layer.output[0] for layer in weighted if layer.locus != "attention"]
         if not layers[0].field and len(widths) == 2:
             text: tuple[str, ...] = "squeeze & excite", f"{widths[1]} → {widths[0]} → {widths[1]}"
         else:
