@@ -19,7 +19,7 @@ import convatlas as ca
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.records import Record, TableRecord
 from convatlas.base.tables import Column, Table
-from convatlas.base.terminal.brief import LIMIT, Brief, complete
+from convatlas.base.terminal.brief import MAX_CHARACTERS, Brief, nested_tuples
 from convatlas.images.samples import sample
 from convatlas.pictures import Chart, Panel, Picture
 from convatlas.pictures.axes import linear
@@ -61,7 +61,7 @@ def test_every_repr_is_short_whatever_the_fields_hold() -> None:
             instance = object.__new__(cls)
             for field in dataclasses.fields(cls):
                 object.__setattr__(instance, field.name, value)
-            assert len(repr(instance)) <= LIMIT, name
+            assert len(repr(instance)) <= MAX_CHARACTERS, name
             assert repr(instance).startswith(f"{name}("), name
 
 
@@ -84,7 +84,7 @@ def results() -> dict[str, Any]:
 
 def test_results_are_short_and_say_their_first_values(results: dict[str, Any]) -> None:
     for name, result in results.items():
-        assert len(repr(result)) <= LIMIT, name
+        assert len(repr(result)) <= MAX_CHARACTERS, name
     assert repr(results["measure"]).startswith("Anatomy(name='lenet5', input=(1, 32, 32), ")
     assert "layers=<" in repr(results["measure"])
 
@@ -143,5 +143,5 @@ def test_short_does_not_mean_equal() -> None:
     names = (*first.class_names[:-1], "another")
     other = dataclasses.replace(first, class_names=names)
     assert repr(first) == repr(other)
-    assert repr(complete(first)) != repr(complete(other))
-    assert complete({"a": [Path("b"), Column("c", "d")]})[0][1][1][:2] == ("Column", ("key", "c"))
+    assert repr(nested_tuples(first)) != repr(nested_tuples(other))
+    assert nested_tuples({"a": [Path("b"), Column("c", "d")]})[0][1][1][:2] == ("Column", ("key", "c"))

@@ -31,8 +31,8 @@ def test_it_ends_with_who_started_it() -> None:
 
 WORKER = """
 import os, time
-from convatlas.base.worker import specification
-what, value = specification()
+from convatlas.base.worker import read_specification
+what, value = read_specification()
 if what == "print":
     print(value, os.environ.get("GREETING"))
 elif what == "sleep":

@@ -59,7 +59,7 @@ def test_tables(form: str) -> None:
         console.print(table.rich())
         text = console.export_text()
     else:
-        text = table.csv(spelled=True) if form == "csv" else table.markdown()
+        text = table.csv(for_terminal=True) if form == "csv" else table.markdown()
     assert not any(sign in text.encode() for sign in OBEYED if sign[:1] != b"\n")
 
 

@@ -26,7 +26,7 @@ from torchvision import models
 
 import convatlas as ca
 from convatlas.base.errors import WeightsError
-from convatlas.base.files.pickles import Other
+from convatlas.base.files.pickles import Omitted
 from convatlas.nets.net import Net
 from convatlas.weights.formats.state_io import read_pickle
 
@@ -278,9 +278,9 @@ def test_objects_beside_the_weights_are_left_out(tmp_path: Path) -> None:
     content = read_pickle(tmp_path / "a.pth")
     assert isinstance(content, dict)
     assert list(content.values()) == [
-        Other("argparse Namespace"),
+        Omitted("argparse Namespace"),
         1.5,
-        Other(f"{np.arange(4).__reduce__()[0].__module__} _reconstruct"),
+        Omitted(f"{np.arange(4).__reduce__()[0].__module__} _reconstruct"),
     ]
     huge = pickle.dumps(np.zeros((), "V8")[()], 2).replace(b"V8", b"V2000000000")
     (tmp_path / "huge.pth").write_bytes(huge)

@@ -11,7 +11,7 @@ from convatlas.base.terminal.escape import escaped
 
 
 class ConvAtlasError(Exception):
-    """Base of all errors that a user can cause; the message is one line, ready to be shown: nothing in it is obeyed."""
+    """Base of all errors that a user can cause; the message is one line, with control characters escaped."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(escaped(message))
@@ -38,11 +38,11 @@ class WeightsError(ConvAtlasError):
 
 
 class TrainingError(ConvAtlasError):
-    """A training that cannot start, continue or be resumed; the message says what is kept of it."""
+    """A training that cannot start, continue or be resumed; the message says which checkpoint is kept, if any."""
 
 
 class StoreError(ConvAtlasError):
-    """A file that cannot be downloaded, verified or kept; the message says from where, and where to put it by hand."""
+    """A file that cannot be downloaded, verified or stored; the message gives its address or path, and a way out."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownName:
@@ -64,7 +64,7 @@ def printable(text: object) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Class of a foreign error, and the first line of its text; if it has none, the line of code that raised it."""
+    """Return the class of a library's error and the first line of its text, or if it has none, the line of its code."""
     lines = str(error).split("\n")
     text = next((printable(line) for line in lines if line.strip()), "")
     place = traceback.extract_tb(error.__traceback__)[-1:]

@@ -64,21 +64,21 @@ class Table(Brief):
         rows = [{column.key: row.get(column.key) for column in self.columns} for row in self.rows]
         return json.dumps(rows, indent=1, ensure_ascii=False, default=str)
 
-    def csv(self, spelled: bool = False) -> str:
-        """Return the table as CSV, headed by the columns' keys; lists as `3 x 3`, missing values empty.
+    def csv(self, for_terminal: bool = False) -> str:
+        """Return the table as CSV, headed by the columns' keys; lists look like `3 x 3`, missing values are empty.
 
         Args:
-            spelled: Whether to spell out what does not print, for a terminal.
+            for_terminal: Whether to escape characters that do not print.
         """
         rows = [[column.key for column in self.columns]]
-        rows += [[_raw(row.get(column.key)) for column in self.columns] for row in self.rows]
-        return "\n".join(_line([escaped(cell) for cell in row] if spelled else row) for row in rows)
+        rows += [[_csv_cell(row.get(column.key)) for column in self.columns] for row in self.rows]
+        return "\n".join(_csv_line([escaped(cell) for cell in row] if for_terminal else row) for row in rows)
 
     def markdown(self) -> str:
         """Return the table as GitHub's Markdown, numbers aligned to the right."""
-        lines = [[_escaped(column.heading) for column in self.columns]]
+        lines = [[_markdown_cell(column.heading) for column in self.columns]]
         lines.append(["---:" if self._is_number(column) else "---" for column in self.columns])
-        lines += [[_escaped(column.show(row.get(column.key))) for column in self.columns] for row in self.rows]
+        lines += [[_markdown_cell(column.show(row.get(column.key))) for column in self.columns] for row in self.rows]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def to_pandas(self) -> Any:
@@ -124,7 +124,7 @@ class Table(Brief):
 
 
 def fields_table(record: Any) -> Table:
-    """Return a table of a record's fields; what is not a number or a text is shown by its length or class."""
+    """Return a table of a record's fields; values other than numbers and texts are shown by their length or class."""
     rows = [
         {"field": field.name, "value": value if isinstance(value, int | float | str | None) else short(value)}
         for field in dataclasses.fields(record)
@@ -141,17 +141,17 @@ def _html_row(tag: str, cells: Sequence[str], aligns: Sequence[str]) -> str:
     return f"<tr>{''.join(parts)}</tr>"
 
 
-def _line(cells: Sequence[str]) -> str:
+def _csv_line(cells: Sequence[str]) -> str:
     text = io.StringIO()
     # Python 3.11 quotes a carriage return only if lines end in one.
     csv.writer(text, lineterminator="\r\n").writerow(cells)
     return text.getvalue().removesuffix("\r\n")
 
 
-def _raw(value: Any) -> str:
+def _csv_cell(value: Any) -> str:
     return "" if value is None else plain(value) if isinstance(value, tuple | list | bool) else str(value)
 
 
-def _escaped(text: str) -> str:
-    """Escape a cell for Markdown: on one line, with its bars and backslashes escaped."""
+def _markdown_cell(text: str) -> str:
+    """Return a text as a cell of Markdown: on one line, with its bars and backslashes escaped."""
     return escaped(" ".join(text.replace("\\", "\\\\").replace("|", "\\|").splitlines()))

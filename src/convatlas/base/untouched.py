@@ -1,4 +1,4 @@
-"""Contexts that give a net back as it was: its numbers, hooks, gradients and modes, and the random state."""
+"""Contexts that restore a net on exit: its numbers, hooks, gradients and modes, and the random state."""
 
 from __future__ import annotations
 
@@ -14,39 +14,42 @@ Entries = dict[Any, Any]
 
 @contextmanager
 def untouched(net: nn.Module) -> Iterator[nn.Module]:
-    """Let code change a net freely; on exit, also by an exception, it is what it was on entry.
+    """Let code change a net; on exit, also by an exception, the net is as it was on entry.
 
     Restored are parameters and buffers (the tensors, their numbers, `requires_grad`), gradients (hidden meanwhile:
     `grad` is None on entry), submodules, hooks and all other attributes of each module, training modes, and PyTorch's
-    random state on the CPU and, if used, on CUDA. Objects that attributes refer to are put back, but their own contents
-    are not; of TorchScript modules the tensors and modes are restored. It takes memory for a copy of the weights, and
-    is not meant for a net that another thread uses at the same time.
+    random state on the CPU and, if used, on CUDA. Attributes refer to the same objects as before, but changes within
+    these objects remain; of TorchScript modules only tensors and modes are restored. It takes memory for a copy of the
+    weights, and is not meant for a net that another thread uses at the same time.
     """
-    modes = {module: module.training for module in net.modules()}
-    entries = [(owned, dict(owned)) for module in modes for owned in _dictionaries(module)]
-    tensors = {id(tensor): _Kept(tensor) for tensor in (*net.parameters(), *net.buffers())}
-    with same_random_state():
+    entries = [(owned, dict(owned)) for module in net.modules() for owned in _dictionaries(module)]
+    tensors = {id(tensor): _SavedTensor(tensor) for tensor in (*net.parameters(), *net.buffers())}
+    with same_random_state(), _same_modes(net):
         try:
-            for kept in tensors.values():
-                kept.hide_gradient()
+            for saved in tensors.values():
+                saved.hide_gradient()
             yield net
         finally:
             for owned, before in entries:
                 owned.clear()
                 owned.update(before)
-            for module, mode in modes.items():
-                module.training = mode
-            for kept in tensors.values():
-                kept.restore()
+            for saved in tensors.values():
+                saved.restore()
 
 
 @contextmanager
 def evaluating(net: nn.Module) -> Iterator[nn.Module]:
     """Put a net in evaluation mode; on exit each of its modules is in the mode it was in. It copies nothing."""
-    modes = {module: module.training for module in net.modules()}
-    net.eval()
-    try:
+    with _same_modes(net):
+        net.eval()
         yield net
+
+
+@contextmanager
+def _same_modes(net: nn.Module) -> Iterator[None]:
+    modes = {module: module.training for module in net.modules()}
+    try:
+        yield
     finally:
         for module, mode in modes.items():
             module.training = mode
@@ -61,7 +64,7 @@ def same_random_state() -> Iterator[None]:
 
 
 def _dictionaries(module: nn.Module) -> Iterator[Entries]:
-    """The dictionaries that make up a module: its attributes, and those of its tensors, submodules and hooks."""
+    """The dictionaries of a module: its attributes, and those that hold its tensors, submodules and hooks."""
     # A TorchScript module keeps its tensors in views of its own, which cannot be emptied.
     if isinstance(module, torch.jit.ScriptModule):
         return
@@ -69,8 +72,8 @@ def _dictionaries(module: nn.Module) -> Iterator[Entries]:
     yield from (value for value in module.__dict__.values() if isinstance(value, dict))
 
 
-class _Kept:
-    """A tensor and a copy of all that may be changed of it."""
+class _SavedTensor:
+    """A tensor, and a copy of its numbers and settings to restore."""
 
     def __init__(self, tensor: Tensor):
         self.tensor, self.alias = tensor, tensor.data

@@ -1,4 +1,4 @@
-"""Verbs: functions that return a result, and whose steps a progress bar can follow; how they read arguments."""
+"""Verbs: functions that return a result, and whose steps a progress bar can show; checks of their arguments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 Steps = Iterator[tuple[int, int, T | None]]
-"""Steps done, steps in all, and the result with the last one."""
+"""Yields the steps done, the steps in all, and None; with the last step the result."""
 
 
 class Verb(Protocol[P, T_co]):
@@ -25,7 +25,7 @@ class Verb(Protocol[P, T_co]):
 
     @property
     def steps(self) -> Callable[P, Steps[T_co]]:
-        """Generator function of the same work, which yields the result with the last step."""
+        """The generator function that does the same work, and yields the result with the last step."""
 
 
 def verb(steps: Callable[P, Steps[T]]) -> Verb[P, T]:
@@ -65,7 +65,7 @@ def path_text(value: object) -> str:
     """Return the text of a name or a path.
 
     Raises:
-        ConvAtlasError: It is neither.
+        ConvAtlasError: The value is neither.
     """
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(text, str):
@@ -73,11 +73,11 @@ def path_text(value: object) -> str:
     return text
 
 
-def names(kind: str, value: object) -> list[str]:
-    """Return names given alone or as several; `kind` says in the plural what they name.
+def name_list(kind: str, value: object) -> list[str]:
+    """Return a list of names, of which one may be given alone; `kind` says in the plural what they name.
 
     Raises:
-        ConvAtlasError: It is neither a text nor several of them.
+        ConvAtlasError: The value is neither a text nor several of them.
     """
     several = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else []
     if not all(isinstance(name, str) for name in several) or (not several and not isinstance(value, Iterable)):

@@ -1,6 +1,6 @@
-"""Work in a Python process of its own, so that a crash or hang there cannot take the caller down.
+"""Do work in a Python process of its own, so that a crash or hang there does not stop the caller.
 
-A module that has such work runs it in `main`, which begins with `specification()`; `run` starts that module.
+`run` starts a module as a program; the program begins with `read_specification()` and prints its answer.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 
 
 class WorkerError(Exception):
-    """A worker that failed, crashed or took too long; the text continues a sentence that begins with its subject.
+    """A worker that failed, crashed or took too long; the text follows the name of the work: "was given up after 3 s".
 
     Attributes:
-        reason: The last line of its error stream, or what else is known.
+        reason: The last line of its error stream; without one, the text as a sentence about "it".
     """
 
     def __init__(self, text: str, reason: str) -> None:
@@ -36,7 +36,7 @@ def run(
 
     Args:
         module: Its full name.
-        specification: What it has to do, as JSON can hold it.
+        specification: What it has to do; JSON must be able to hold it.
         timeout: Seconds after which it is killed.
         environment: Variables to set beside those of this process.
 
@@ -68,8 +68,8 @@ def run(
     return done.stdout
 
 
-def specification() -> Any:
-    """Read, in a process that `run` started, what it has to do; from now on the process ends with its parent."""
+def read_specification() -> Any:
+    """Return the specification with which `run` started this process; from now on the process ends with its parent."""
     end_with_parent()
     return json.loads(sys.argv[1])
 

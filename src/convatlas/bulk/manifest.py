@@ -10,8 +10,8 @@ from pathlib import Path
 
 from convatlas.base.errors import ImageError
 from convatlas.base.files.csv_file import read_table
-from convatlas.base.files.local import local
-from convatlas.base.files.reading import TABLE, read_bytes, reason
+from convatlas.base.files.local import local_path
+from convatlas.base.files.reading import MAX_TABLE, read_bytes, reason
 from convatlas.images.folders import names_below, no_photos
 
 
@@ -56,7 +56,7 @@ def read_manifest(photos: str | Path) -> Manifest:
     """
     if not isinstance(photos, str | Path):
         raise ImageError(f"photos are given as the path of a folder or a manifest; got {photos!r:.100}")
-    path = local(photos, ImageError)
+    path = local_path(photos, ImageError)
     if path.is_dir():
         names, root = names_below(path), path
         if not names:
@@ -70,7 +70,7 @@ def read_manifest(photos: str | Path) -> Manifest:
 
 def _lines(manifest: Path) -> list[str]:
     try:
-        data = read_bytes(manifest, TABLE)
+        data = read_bytes(manifest, MAX_TABLE)
     except OSError as error:
         if isinstance(error, FileNotFoundError) or error.errno == errno.EINVAL:
             raise ImageError(f"{str(manifest)!r} is neither a folder nor a manifest of photos") from None

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.files.reading import opened
-from convatlas.base.files.structured import SchemaError, parse_json, read_json, shortened, to_type
+from convatlas.base.files.structured import SchemaError, excerpt, parse_json, read_json, to_type
 from convatlas.base.locking import locked_or_error
 from convatlas.bulk.manifest import Manifest
 from convatlas.bulk.result import Unreadable
@@ -74,8 +74,8 @@ def check_job(folder: Path, job: Mapping[str, object]) -> None:
     for name, value in json.loads(json.dumps(job)).items():
         if before[name] != value:
             raise ConvAtlasError(
-                f"{str(folder)!r} holds another job, whose {name} is {shortened(before[name])} and not "
-                f"{shortened(value)}: "
+                f"{str(folder)!r} holds another job, whose {name} is {excerpt(before[name])} and not "
+                f"{excerpt(value)}: "
                 "name another folder"
             )
 

@@ -118,7 +118,7 @@ def print_table(table: Table, as_json: bool, markdown: bool, csv: bool) -> None:
     elif markdown:
         print(table.markdown())
     elif csv:
-        print(table.csv(spelled=True))
+        print(table.csv(for_terminal=True))
     else:
         # A pipe has no width; a table cut at 80 columns would be useless to the next program.
         console = Console(width=None if sys.stdout is not None and sys.stdout.isatty() else 240)

@@ -11,8 +11,8 @@ from torch import nn
 from convatlas.base.files.leftovers import remove_leftovers
 from convatlas.base.locking import locked, locked_if_writable, unusable
 from convatlas.base.machine import machine_key
-from convatlas.base.store.aside import aside
 from convatlas.base.store.sealed import write_sealed_json
+from convatlas.base.store.substitute import substitute
 from convatlas.catalogue.lineages import Weights
 from convatlas.engines import cached
 from convatlas.engines.accelerated_net import AcceleratedNet, Acceleration
@@ -119,7 +119,7 @@ def _unremembered(search: Search, engine: str, precision: str) -> tuple[Session,
     """Open an engine without the store: its files are temporary; "auto" is eager mode, as a search cannot be kept."""
     if engine in (AUTO, EAGER) and precision == "float32":
         return search.fastest(EAGER, precision)
-    search.workspace.folder = aside(search.workspace.folder)
+    search.workspace.folder = substitute(search.workspace.folder)
     with locked(search.workspace.folder):
         return search.fastest(engine, precision)
 

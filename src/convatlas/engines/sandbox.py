@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from convatlas.base.errors import ConvAtlasError
-from convatlas.base.worker import WorkerError, run, specification
+from convatlas.base.worker import WorkerError, read_specification, run
 from convatlas.engines.options import Options
 from convatlas.engines.registry import backends
 from convatlas.engines.session import Float32Array
@@ -40,7 +40,7 @@ def run_in_sandbox(folder: Path, options: Options, x: Float32Array) -> Float32Ar
 
 def main() -> None:
     """Open the engine, run it once, and write the outputs to a file."""
-    folder, options, source, target = specification()
+    folder, options, source, target = read_specification()
     try:
         session = backends()[options["engine"]].open(Path(folder), Options(**options))
         y = session(np.load(source))

@@ -14,7 +14,7 @@ from torch import nn
 from convatlas.base.fingerprint import add_tensors, tensor_bytes
 from convatlas.base.machine import versions
 from convatlas.base.store.remote import home
-from convatlas.base.terminal.brief import complete
+from convatlas.base.terminal.brief import nested_tuples
 from convatlas.engines.registry import packages
 from convatlas.engines.sample_inputs import NetInput
 from convatlas.nets.net import Net
@@ -23,7 +23,7 @@ from convatlas.nets.net import Net
 def folder_of(net: nn.Module, input: NetInput) -> Path:
     """Folder of a net for an input: the net's name, and a hash of all that its outputs depend on."""
     digest = hashlib.sha256(
-        repr((input.shape, input.kind, versions(packages()), complete(getattr(net, "lineage", None)))).encode()
+        repr((input.shape, input.kind, versions(packages()), nested_tuples(getattr(net, "lineage", None)))).encode()
     )
     for path, module in net.named_modules():
         digest.update(repr((path, type(module).__qualname__, _attributes(module))).encode())
@@ -47,7 +47,7 @@ def _attributes(module: nn.Module) -> list[tuple[str, str]]:
         elif name != "training" and (
             isinstance(value, int | float | str | tuple | list) or dataclasses.is_dataclass(value)
         ):
-            result.append((name, repr(complete(value))))
+            result.append((name, repr(nested_tuples(value))))
     return sorted(result)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from convatlas.base.errors import ImageError, printable
-from convatlas.base.files.local import local
+from convatlas.base.files.local import local_path
 
 EXTENSIONS = (
     ".apng",
@@ -43,7 +43,7 @@ def list_photos(paths: Iterable[str | Path]) -> list[Path]:
         ImageError: A folder cannot be listed, or holds no photo.
     """
     files: list[Path] = []
-    for path in (local(path, ImageError) for path in paths):
+    for path in (local_path(path, ImageError) for path in paths):
         inside = photos_below(path) if path.is_dir() else [path]
         if not inside:
             raise no_photos(path)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convatlas.base.errors import ImageError
-from convatlas.base.files.csv_file import read_rows, read_text, split_line
-from convatlas.base.files.local import local
+from convatlas.base.files.csv_file import read_rows, read_table_text, split_line
+from convatlas.base.files.local import local_path
 from convatlas.images.folders import list_photos, photos_below
 
 
@@ -38,11 +38,11 @@ def list_labelled(data: str | Path, truth: str | Path | None = None) -> tuple[li
     for path in (data,) if truth is None else (data, truth):
         if not isinstance(path, str | os.PathLike):
             raise ImageError(f"photos and their labels are given as paths of a folder and a file; got {path!r:.100}")
-    folder = local(data, ImageError)
+    folder = local_path(data, ImageError)
     # `Path.is_dir` would raise the system's error, for example for a name that is too long.
     if not os.path.isdir(data):
         raise ImageError(f"folder {str(data)!r:.300} does not exist")
-    return _by_folder(folder) if truth is None else (_by_file(folder, local(truth, ImageError)), [])
+    return _by_folder(folder) if truth is None else (_by_file(folder, local_path(truth, ImageError)), [])
 
 
 def _by_folder(folder: Path) -> tuple[list[LabelledPhoto], list[Path]]:
@@ -60,7 +60,7 @@ def _by_folder(folder: Path) -> tuple[list[LabelledPhoto], list[Path]]:
 
 
 def _by_file(folder: Path, truth: Path) -> list[LabelledPhoto]:
-    lines, paths = read_text(truth, "a file of labels").splitlines(), list_photos([folder])
+    lines, paths = read_table_text(truth, "a file of labels").splitlines(), list_photos([folder])
     labels = _labels(lines, str(truth), _names(folder, paths))
     if unlabelled := [path for path in paths if path not in labels]:
         raise ImageError(f"{str(truth)!r} has no label for {len(unlabelled)} photos, the first is {unlabelled[0].name}")
@@ -124,7 +124,7 @@ def read_map(path: str | Path) -> dict[str, str]:
     Raises:
         ImageError: The file cannot be read, is not such a map, or maps a class to two names.
     """
-    text, place = read_text(path, "a map of classes"), f"{str(path)!r:.300}"
+    text, place = read_table_text(path, "a map of classes"), f"{str(path)!r:.300}"
     names: dict[str, str] = {}
     for line, row in read_rows(text, place, lambda row: len(row) == 2):
         if len(row) != 2:

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from convatlas.base.errors import ImageError
-from convatlas.base.files.csv_file import read_table, read_text
-from convatlas.base.files.local import local
+from convatlas.base.files.csv_file import read_table, read_table_text
+from convatlas.base.files.local import local_path
 from convatlas.images.folders import photos_below
 from convatlas.images.labelled import LabelledPhoto, class_of, list_labelled
 
@@ -44,7 +44,7 @@ def read_splits(data: str | Path) -> dict[str, list[LabelledPhoto]]:
         ImageError: The folder, the file or a photo in it does not exist, a class folder of the training split is empty,
             a split has a class that the training split lacks, or two folders are the same split.
     """
-    path = local(data, ImageError)
+    path = local_path(data, ImageError)
     splits = _from_table(path) if path.suffix.lower() in (".csv", ".tsv") else _from_folders(path)
     if not splits.get("train"):
         raise ImageError(f"{str(data)!r} holds nothing to train with")
@@ -57,7 +57,7 @@ def read_splits(data: str | Path) -> dict[str, list[LabelledPhoto]]:
 
 def left_out(data: str | Path) -> list[Path]:
     """List the folders with photos that `read_splits` leaves out, since they lie beside those of splits."""
-    folder = local(data, ImageError)
+    folder = local_path(data, ImageError)
     if not folder.is_dir() or not (paths := _split_folders(folder)):
         return []
     return [path for path in _folders(folder) if path not in paths.values() and photos_below(path)]
@@ -99,7 +99,7 @@ def _folders(folder: Path) -> list[Path]:
 def _from_table(table: Path) -> dict[str, list[LabelledPhoto]]:
     name = repr(str(table))
     splits: dict[str, list[LabelledPhoto]] = {}
-    for line, row in read_table(read_text(table, "a table of photos"), name, ("path", "label"), ("split",)):
+    for line, row in read_table(read_table_text(table, "a table of photos"), name, ("path", "label"), ("split",)):
         path, label, split = row["path"], class_of(row["label"]), split_of(row.get("split") or "train")
         if not path or not label:
             raise ImageError(f"line {line} of {name} lacks a path or a label")

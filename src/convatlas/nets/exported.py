@@ -13,7 +13,7 @@ from torch.export import ExportedProgram
 
 from convatlas.base.errors import ConvAtlasError, printable
 from convatlas.base.files.archive import Archive, ArchiveError, open_archive
-from convatlas.base.files.reading import NOTES, reason
+from convatlas.base.files.reading import MAX_NOTES, reason
 from convatlas.base.files.structured import SchemaError, parse_json
 from convatlas.base.terminal.quiet import quiet
 from convatlas.nets.exported_graph import GraphError, checked_graph, is_path
@@ -88,7 +88,7 @@ def _member(archive: Archive, root: str, name: str) -> bytes:
     member = f"{root}/{name}"
     if name == SAMPLES:
         return b""
-    limit = LONGEST if name in PLAIN else NOTES if name in (GRAPH, *CONFIGS) else None
+    limit = LONGEST if name in PLAIN else MAX_NOTES if name in (GRAPH, *CONFIGS) else None
     if limit is not None and archive[member].size > limit:
         raise ExportedFileError(f"has {archive[member].size:,} bytes in {name}, of which {limit:,} are allowed")
     data = archive.read(member)

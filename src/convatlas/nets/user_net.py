@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from convatlas.base.errors import ConvAtlasError, first_line
-from convatlas.base.files.local import local
+from convatlas.base.files.local import local_path
 from convatlas.base.terminal.quiet import quiet
 from convatlas.nets.exported import load_exported
 
@@ -43,7 +43,7 @@ def load_user_net(name: str) -> nn.Module:
         ConvAtlasError: The module, callable or file does not exist or failed, or did not return a `torch.nn.Module`.
     """
     if name.lower().endswith(EXPORTED):
-        return _exported(local(name))
+        return _exported(local_path(name))
     module, _, attribute = name.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))

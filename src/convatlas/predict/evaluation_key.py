@@ -13,7 +13,7 @@ from torch import nn
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.fingerprint import add_tensors
-from convatlas.base.terminal.brief import complete
+from convatlas.base.terminal.brief import nested_tuples
 from convatlas.images.labelled import LabelledPhoto
 from convatlas.nets.net import Net
 from convatlas.predict.nets import TrainedNet
@@ -35,7 +35,7 @@ def key_of(net: TrainedNet, preprocessing: str, photos: Sequence[LabelledPhoto],
     """
     module = net.module
     definition = module.genome if isinstance(module, Net) else source_files(module)
-    settings = complete((net.lineage, definition, preprocessing, sorted(classes.items())))
+    settings = nested_tuples((net.lineage, definition, preprocessing, sorted(classes.items())))
     digest = hashlib.sha256(repr((module, settings)).encode())
     add_tensors(digest, module.state_dict().items())
     for photo in photos:

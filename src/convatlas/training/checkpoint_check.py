@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from convatlas.base.files.structured import SchemaError, shortened, to_type
+from convatlas.base.files.structured import SchemaError, excerpt, to_type
 
 MOMENTS = {"step", "exp_avg", "exp_avg_sq", "momentum_buffer"}
 """What the optimizers keep for each weight."""
@@ -73,7 +73,7 @@ def _check_values(part: str, values: object, expected: Mapping[str, Any], free: 
         other = expected[name]
         number = name in free and type(value) in (int, float) and abs(value) < 1e30
         if not number and (type(value) is not type(other) or value != other):
-            raise SchemaError(f"has {shortened(value)} for {name} in its {part}")
+            raise SchemaError(f"has {excerpt(value)} for {name} in its {part}")
 
 
 def check_lines(lines: object, epochs: int) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from convatlas.base.errors import TrainingError, unknown
 from convatlas.base.files.reading import reason
-from convatlas.base.files.structured import SchemaError, read_toml, shortened
+from convatlas.base.files.structured import SchemaError, excerpt, read_toml
 from convatlas.base.terminal.brief import Brief
 
 OPTIMIZERS = ("sgd", "nesterov", "adamw")
@@ -118,9 +118,9 @@ class Recipe(Brief):
         for name, least in at_least.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise TrainingError(f"{name} is a whole number from {least} up; got {shortened(value)}")
+                raise TrainingError(f"{name} is a whole number from {least} up; got {excerpt(value)}")
             if name != "seed" and value > MOST:
-                raise TrainingError(f"{name} is a whole number up to {MOST:,}; got {shortened(value)}")
+                raise TrainingError(f"{name} is a whole number up to {MOST:,}; got {excerpt(value)}")
         for name in ("lr", "decay_epochs", "decay_rate", "layer_decay", "scale"):
             self._check(name, getattr(self, name), "above 0", getattr(self, name) > 0)
         for name in ("weight_decay", "warmup_epochs", "min_lr", "clip_grad", "mixup", "cutmix", "distort"):
@@ -130,17 +130,17 @@ class Recipe(Brief):
         for name in ("hflip", "scale", "layer_decay"):
             self._check(name, getattr(self, name), "at most 1", 0 <= getattr(self, name) <= 1)
         if not all(isinstance(name, str) for name in self.freeze):
-            raise TrainingError(f"freeze is a list of names of modules; got {shortened(list(self.freeze))}")
+            raise TrainingError(f"freeze is a list of names of modules; got {excerpt(list(self.freeze))}")
         if self.aa > 30:
-            raise TrainingError(f"aa is RandAugment's magnitude, 1 to 30, or 0 for none; got {shortened(self.aa)}")
+            raise TrainingError(f"aa is RandAugment's magnitude, 1 to 30, or 0 for none; got {excerpt(self.aa)}")
         if self.seed >= 2**63:
-            raise TrainingError(f"seed is below 2^63; got {shortened(self.seed)}")
+            raise TrainingError(f"seed is below 2^63; got {excerpt(self.seed)}")
 
     @staticmethod
     def _check(name: str, value: float, allowed: str, good: bool) -> None:
         # Not with `math.isfinite`, which a very long number breaks.
         if not abs(value) <= LARGEST or not good:
-            raise TrainingError(f"{name} is a number {allowed}; got {shortened(value)}")
+            raise TrainingError(f"{name} is a number {allowed}; got {excerpt(value)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return all settings as plain values; `from_dict` is the inverse."""
@@ -162,7 +162,7 @@ class Recipe(Brief):
             valid = isinstance(value, list | tuple) if expected is tuple else isinstance(value, expected)
             if not valid and not (expected is float and type(value) is int):
                 raise TrainingError(
-                    f"{name} is of type {expected.__name__}, as {known[name].default!r}; got {shortened(value)}"
+                    f"{name} is of type {expected.__name__}, as {known[name].default!r}; got {excerpt(value)}"
                 )
         settings: dict[str, Any] = {name: tuple(value) if name == "freeze" else value for name, value in data.items()}
         return cls(**settings)

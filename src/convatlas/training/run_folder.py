@@ -16,7 +16,7 @@ from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import TrainingError, WeightsError
 from convatlas.base.files.leftovers import remove_leftovers
 from convatlas.base.files.reading import read_bytes
-from convatlas.base.files.structured import SchemaError, parse_json, shortened, to_type
+from convatlas.base.files.structured import SchemaError, excerpt, parse_json, to_type
 from convatlas.base.fingerprint import fingerprint
 from convatlas.base.locking import locked_or_error
 from convatlas.nets.net import Net
@@ -73,7 +73,7 @@ def check_identity(path: Path, stored: Mapping[str, Any], current: Mapping[str, 
         fewer = name == "epochs" and longer and isinstance(stored.get(name), int) and stored[name] < current[name]
         if stored.get(name) != current[name] and not fewer:
             raise TrainingError(
-                f"{path} is of another run: its {name} is {shortened(stored.get(name))}, not {shortened(current[name])}"
+                f"{path} is of another run: its {name} is {excerpt(stored.get(name))}, not {excerpt(current[name])}"
             )
 
 

@@ -10,7 +10,7 @@ from typing import Any, overload
 from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError, WeightsError
-from convatlas.base.files.local import local
+from convatlas.base.files.local import local_path
 from convatlas.base.verbs import path_text
 from convatlas.catalogue.cards import Card, find_card
 from convatlas.catalogue.lineages import Weights
@@ -102,12 +102,13 @@ def load(
     if isinstance(name, str) and files.is_weights_file(name):
         if weights is not None:
             raise ConvAtlasError(f"{name} already holds weights: leave out weights={weights}")
-        tensors, description = files.read(local(name, WeightsError), None, convention)
+        tensors, description = files.read(local_path(name, WeightsError), None, convention)
         return _named(_filled(find_card(description.net), tensors, description, request), labels)
     card = name if isinstance(name, Card) else find_card(name)
     if isinstance(weights, str) and files.is_weights_file(weights):
         return _named(
-            _filled(card, *files.read(local(weights, WeightsError), card, convention, size, channels), request), labels
+            _filled(card, *files.read(local_path(weights, WeightsError), card, convention, size, channels), request),
+            labels,
         )
     if convention is not None:
         raise ConvAtlasError(f"convention= is only for a foreign file of weights: leave out convention={convention}")

@@ -14,7 +14,7 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError, WeightsError, printable
-from convatlas.base.files.local import local
+from convatlas.base.files.local import local_path
 from convatlas.nets.net import Net
 from convatlas.nets.user_net import Exported, load_user_net
 from convatlas.weights.formats import native
@@ -111,7 +111,7 @@ def load_into(net: Own, weights: str, name: str = "") -> Own:
         WeightsError: There is no such file, it is damaged, or its weights do not fit the net.
         ConvAtlasError: The net is one of the atlas.
     """
-    name, path = name or type(net).__name__, local(weights, WeightsError)
+    name, path = name or type(net).__name__, local_path(weights, WeightsError)
     if isinstance(net, Net):
         raise ConvAtlasError("weights go with the name of a net of the atlas, or with a module of your own")
     if not path.is_file():

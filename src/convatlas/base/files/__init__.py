@@ -1,1 +1,1 @@
-"""Files that people and other programs write, which may be damaged or hostile."""
+"""Read files of people and other programs, which may be damaged or hostile."""

@@ -1,4 +1,4 @@
-"""Read zip archives as Keras and PyTorch write them: stored, not compressed, and with one way to read them."""
+"""Read zip archives as Keras and PyTorch write them; refuse what is compressed, or can be read in two ways."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from io import BufferedIOBase
 from itertools import pairwise
 from pathlib import Path
 
-from convatlas.base.files.reading import WEIGHTS, opened
+from convatlas.base.files.reading import MAX_WEIGHTS, opened
 
-MEMBERS = 100_000
-"""Largest number of members; the largest net has some thousand tensors."""
+MAX_MEMBERS = 100_000
+"""Most members of an archive; the largest net has a few thousand tensors."""
 
-DIRECTORY = 64 << 20
+MAX_DIRECTORY = 64 << 20
 """Largest directory of an archive in bytes."""
 
 STORED = 0
@@ -28,17 +28,17 @@ LOCATOR = struct.Struct("<4sLQL")
 END_64 = struct.Struct("<4sQ2H2L4Q")
 ENTRY = struct.Struct("<4s6H3L5H2L")
 LOCAL = struct.Struct("<4s5H3L2H")
-"""Records of the format (PKWARE's APPNOTE 4.3.7, 4.3.12 to 4.3.16): signature, then little-endian numbers."""
+"""Records of the format (PKWARE's APPNOTE 4.3.7, 4.3.12 to 4.3.16): a signature, then little-endian numbers."""
 
 WIDE = 0xFFFFFFFF
-"""Value of a field whose number stands in the extra field for 64 bits."""
+"""In a field of 32 bits: the number is in the extra field, with 64 bits."""
 
 DESCRIPTOR, UTF_8 = 1 << 3, 1 << 11
-"""Flags: sizes follow the data; the name is UTF-8. Every other flag means something that these archives have not."""
+"""Flags: sizes follow the data; the name is UTF-8. Members with other flags (encrypted, patched, ...) are refused."""
 
 
 class ArchiveError(ValueError):
-    """An archive that is damaged, or can be read in two ways; the text continues a sentence with its name."""
+    """An archive that is damaged, or can be read in two ways; the text follows the file's name: "is no archive"."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Member:
 class Archive(Mapping[str, Member]):
     """Members of an open archive by name.
 
-    The directory is the only one that any reader can find: it lies where the last record of the file says, directly
-    before that record, and the members lie before it, each once, with the sizes that their own headers say.
+    All readers of the file find the same members: the directory ends at the last record of the file, which says where
+    it begins; the members lie before it, none overlaps another, and their own headers agree with the directory.
 
     Raises:
         ArchiveError: It is not such an archive.
@@ -102,13 +102,13 @@ class Archive(Mapping[str, Member]):
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
-    """Open the archive at a path, an ordinary file of up to `WEIGHTS` bytes.
+    """Open the archive at a path, an ordinary file of up to `MAX_WEIGHTS` bytes.
 
     Raises:
         OSError: The file cannot be read.
         ArchiveError: It is damaged, compressed, or can be read in two ways.
     """
-    with opened(path, WEIGHTS) as (file, size):
+    with opened(path, MAX_WEIGHTS) as (file, size):
         yield Archive(file, size)
 
 
@@ -136,10 +136,10 @@ def _members(file: BufferedIOBase, size: int) -> dict[str, Member]:
 
 
 def _directory(file: BufferedIOBase, size: int) -> tuple[int, int, int]:
-    """Return start, number of members and end of the directory."""
+    """Return where the directory starts, its number of members, and where it ends."""
     if size < END.size:
         raise ArchiveError("is no archive")
-    tail = _at(file, max(0, size - END.size - LOCATOR.size - END_64.size), END.size + LOCATOR.size + END_64.size)
+    tail = _read_at(file, max(0, size - END.size - LOCATOR.size - END_64.size), END.size + LOCATOR.size + END_64.size)
     signature, disk, first_disk, here, count, length, start, comment = END.unpack(tail[-END.size :])
     if signature != b"PK\5\6" or comment:
         raise ArchiveError("is no archive, or has something behind its end")
@@ -149,25 +149,29 @@ def _directory(file: BufferedIOBase, size: int) -> tuple[int, int, int]:
     locator = tail[-END.size - LOCATOR.size : -END.size]
     if locator[:4] == b"PK\6\7" and len(locator) == LOCATOR.size:
         end -= LOCATOR.size + END_64.size
-        record = tail[: END_64.size]
         if len(tail) < END.size + LOCATOR.size + END_64.size or LOCATOR.unpack(locator)[1:] != (0, end, 1):
             raise ArchiveError("has an end that is not where it says")
-        mark, rest, _, _, disk, first_disk, here, wide_count, wide_length, wide_start = END_64.unpack(record)
-        if mark != b"PK\6\6" or rest != END_64.size - 12 or disk or first_disk or here != wide_count:
-            raise ArchiveError("has a damaged end")
-        narrow = ((count, 0xFFFF, wide_count), (length, WIDE, wide_length), (start, WIDE, wide_start))
-        if any(short not in (absent, long) for short, absent, long in narrow):
-            raise ArchiveError("has two ends that differ")
-        count, length, start = wide_count, wide_length, wide_start
+        count, length, start = _end_64(tail[: END_64.size], count, length, start)
     if start + length != end:
         raise ArchiveError("has a directory that does not lie where it says")
-    if count > MEMBERS or not count * ENTRY.size <= length <= DIRECTORY:
-        raise ArchiveError(f"says that it has {count:,} members; {MEMBERS:,} are allowed")
+    if count > MAX_MEMBERS or not count * ENTRY.size <= length <= MAX_DIRECTORY:
+        raise ArchiveError(f"says that it has {count:,} members; {MAX_MEMBERS:,} are allowed")
     return start, count, end
 
 
+def _end_64(record: bytes, *narrow: int) -> tuple[int, int, int]:
+    """Return number of members, length and start of the directory; `narrow` are the same in 16 or 32 bits."""
+    signature, remaining, _, _, disk, first_disk, here, count, length, start = END_64.unpack(record)
+    if signature != b"PK\6\6" or remaining != END_64.size - 12 or disk or first_disk or here != count:
+        raise ArchiveError("has a damaged end")
+    for short, full, wide in zip(narrow, (0xFFFF, WIDE, WIDE), (count, length, start), strict=True):
+        if short not in (full, wide):
+            raise ArchiveError("has two ends that differ")
+    return count, length, start
+
+
 def _entry(directory: bytes, at: int) -> tuple[str, int, Member, int]:
-    """Read an entry of the directory: name, place of the member's header, its size and checksum, the next entry."""
+    """Read an entry of the directory: name, place of the member's header, size and checksum, end of the entry."""
     if at + ENTRY.size > len(directory):
         raise ArchiveError("has a damaged directory")
     fields = ENTRY.unpack_from(directory, at)
@@ -193,7 +197,7 @@ def _entry(directory: bytes, at: int) -> tuple[str, int, Member, int]:
 
 
 def _widened(extra: bytes, *narrow: int) -> list[int]:
-    """Replace numbers that do not fit 32 bits by those in the extra field, which has only these."""
+    """Return numbers of which those that do not fit 32 bits are replaced by the next one in the extra field."""
     wide, at = b"", 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, at)
@@ -214,10 +218,10 @@ def _widened(extra: bytes, *narrow: int) -> list[int]:
 
 
 def _located(file: BufferedIOBase, name: str, offset: int, member: Member, end: int) -> tuple[Member, int]:
-    """Return the member with the place of its bytes, and their end, after a comparison with its own header."""
+    """Return the member with the place of its bytes, and their end; refuse one whose own header disagrees."""
     if offset + LOCAL.size > end:
         raise ArchiveError(f"has {name} outside of itself")
-    header = _at(file, offset, LOCAL.size)
+    header = _read_at(file, offset, LOCAL.size)
     signature, _, flags, method, _, _, _, packed, size, name_length, extra_length = LOCAL.unpack(header)
     own = file.read(name_length)
     extra = file.read(extra_length)
@@ -234,7 +238,7 @@ def _located(file: BufferedIOBase, name: str, offset: int, member: Member, end: 
 
 
 def _name(raw: bytes) -> str:
-    """Read a member's name: a path inside the archive."""
+    """Decode a member's name; refuse one that is no path inside the archive."""
     try:
         name = raw.decode()
     except UnicodeDecodeError:
@@ -245,6 +249,6 @@ def _name(raw: bytes) -> str:
     return name
 
 
-def _at(file: BufferedIOBase, start: int, length: int) -> bytes:
+def _read_at(file: BufferedIOBase, start: int, length: int) -> bytes:
     file.seek(start)
     return file.read(length)

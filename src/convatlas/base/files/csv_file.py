@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from convatlas.base.errors import ImageError, printable
-from convatlas.base.files.reading import TABLE, read_bytes
+from convatlas.base.files.reading import MAX_TABLE, read_bytes, reason
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 """Accepted separators, the preferred one first."""
@@ -20,49 +20,48 @@ Row = tuple[int, list[str]]
 """The number of the line that a row begins on, counted from 1, and its cells."""
 
 
-def read_text(path: str | Path, kind: str, any_bytes: bool = False) -> str:
+def read_table_text(path: str | Path, kind: str, any_bytes: bool = False) -> str:
     """Read a text file in UTF-8, or in UTF-16 if it begins with a byte order mark.
 
     Args:
         path: The file.
         kind: What the file should be, for the error.
-        any_bytes: Whether to keep bytes that are no UTF-8, as `os.fsdecode` does, since file names may hold them.
+        any_bytes: Whether to accept bytes that are no UTF-8, as file names may have; `os.fsdecode` decodes them.
 
     Raises:
         ImageError: The file does not exist, is no ordinary file, or is not such text.
     """
     try:
-        data = read_bytes(path, TABLE)
+        data = read_bytes(path, MAX_TABLE)
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not any_bytes:
             return data.decode("utf-16")
         text = data.removeprefix(codecs.BOM_UTF8)
         return os.fsdecode(text) if any_bytes else text.decode("utf-8")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{str(path)!r:.300} cannot be read as {kind} ({reason})") from None
+        raise ImageError(f"{str(path)!r:.300} cannot be read as {kind} ({reason(error)})") from None
 
 
 def read_rows(text: str, name: str, fits: Callable[[list[str]], bool], trim: bool = True) -> list[Row]:
     """Read the rows of a CSV file; blank ones are skipped.
 
-    The separator is the first of `SEPARATORS` with which the first row fits, else the comma. A line "sep=;" in front,
-    as spreadsheets write it, decides too.
+    The separator is the one that a first line "sep=;" names, as spreadsheets write it; without such a line, the first
+    of `SEPARATORS` that makes the first row one that `fits`, or else the comma.
 
     Args:
         text: The file's text.
         name: The file in words, for the error.
         fits: Whether a file of this kind may begin with this row.
-        trim: Whether blanks around cells are left out, also in front of quotes.
+        trim: Whether to remove blanks around cells, also between a separator and a quote.
 
     Raises:
-        ImageError: A quote is not closed, a cell is too long, or the like; names the line.
+        ImageError: A quote is not closed, a cell is too long, or the like; the message names the line.
     """
     skipped, separators = 0, tuple(SEPARATORS)
     if text[:4].lower() == "sep=" and text[4:5] in SEPARATORS and text[5:6] in ("\r", "\n"):
         line, _, text = text.partition("\n")
         skipped, separators = 1, (line[4],)
     for separator in separators:
-        # What is damaged with one separator may be whole with another one.
+        # A file that is damaged when read with one separator may be valid with another.
         with suppress(ImageError):
             first = next(_rows(text, name, separator, trim, skipped), None)
             if first is not None and fits(first[1]):
@@ -83,7 +82,7 @@ def read_table(
         trim: As in `read_rows`.
 
     Raises:
-        ImageError: As `read_rows`; or the header is not such a one, or a row has more cells than the header.
+        ImageError: As `read_rows` does; or the header has other columns, or a row has more cells than the header.
     """
 
     def fits(row: list[str]) -> bool:
@@ -124,7 +123,7 @@ def split_line(line: str, separator: str) -> list[str]:
 
 
 def _rows(text: str, name: str, separator: str, trim: bool, skipped: int) -> Iterator[Row]:
-    # Without translation, and not by `splitlines`, which splits at characters that names may contain too.
+    # Not `splitlines`, which splits at characters that names may contain; nor are line breaks translated.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=trim)
     while True:
         line = reader.line_num + skipped + 1

@@ -10,7 +10,7 @@ from convatlas.base.errors import ConvAtlasError
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
-def local(name: str | Path, error: type[ConvAtlasError] = ConvAtlasError) -> Path:
+def local_path(name: str | Path, error: type[ConvAtlasError] = ConvAtlasError) -> Path:
     """Return a path; an address of the web is refused as it was typed, since `Path` would shorten its slashes.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Read pickles without running code: a machine that counts its steps, and calls only what a table names.
+"""Read pickles without running code: opcodes are counted, and only functions in a table are called.
 
 The opcodes are those of Python's `pickle` (protocols 0 to 5), which `pickletools` documents. A name in a pickle is
-looked up in the table of the caller and nowhere else; nothing is imported.
+looked up in the table that the caller gives, and nowhere else; nothing is imported.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BufferedIOBase
-from typing import Any, NoReturn
+from typing import Any
 
-OPCODES = 1_000_000
-"""Most opcodes of a pickle; a checkpoint of the largest net with its optimizer has a fifth of it."""
+MAX_OPCODES = 1_000_000
+"""Most opcodes of a pickle; a checkpoint of the largest net with its optimizer has a fifth as many."""
 
-LINE = 4096
+MAX_LINE = 4096
 """Most bytes of a line: a name or a number in the text of protocol 0."""
 
-LONGEST = 64 << 20
+MAX_TEXT = 64 << 20
 """Most bytes of a text."""
 
 KEYS = (str, int, float, bool, type(None))
-"""Types of a dict's keys: comparing anything else could take for ever."""
+"""Types that a dict's keys may have: to hash or compare others could take very long."""
 
 
 class PickleError(ValueError):
@@ -36,11 +36,11 @@ class _Mark:
 MARK = _Mark()
 
 Builder = Callable[..., object]
-"""A function that makes a value of the arguments in a pickle, whose types it has to check; it may raise anything."""
+"""A function that makes a value from arguments in a pickle; it must check their types, and may raise any error."""
 
 
-class Called:
-    """A name in a pickle; only the reader calls its builder, so that no pickle can change it."""
+class Global:
+    """A function named in a pickle; its builder is out of the pickle's reach, and only the reader calls it."""
 
     __slots__ = ("builder",)
 
@@ -49,14 +49,14 @@ class Called:
 
 
 @dataclass(frozen=True)
-class Other:
-    """Stands for an object in a pickle that is not needed, and keeps nothing of it but what kind it is of."""
+class Omitted:
+    """An object of a pickle that is not needed; only its kind is kept."""
 
     kind: str
 
 
 class Constant:
-    """A name that stands for a value, and cannot be called."""
+    """A value named in a pickle, which cannot be called."""
 
     __slots__ = ("value",)
 
@@ -64,11 +64,15 @@ class Constant:
         self.value = value
 
 
-class Table(dict[Any, Any]):
-    """A dict in a pickle, of any class of dicts; what else such a class keeps is left out."""
+class Stateful:
+    """A value whose state a pickle may set after it was made."""
 
     def set_state(self, state: object) -> None:
-        """Take the state of the object that this stands for."""
+        """Take the state; here it is left out."""
+
+
+class PlainDict(Stateful, dict[Any, Any]):
+    """A dict of any class in a pickle; attributes of such a class are left out."""
 
 
 class Reader:
@@ -76,7 +80,7 @@ class Reader:
 
     Args:
         file: The file, at the first pickle.
-        names: What builds the values of a pickle, or is one, by "module name"; any other name is refused.
+        names: Builders and constants by "module name"; a pickle with any other name is refused.
         persistent: Returns the object of a persistent id; None to refuse such ids.
         opcodes: Most opcodes in all pickles together.
     """
@@ -86,9 +90,9 @@ class Reader:
         file: BufferedIOBase,
         names: Mapping[str, Builder | Constant],
         persistent: Callable[[object], object] | None = None,
-        opcodes: int = OPCODES,
+        opcodes: int = MAX_OPCODES,
     ):
-        self.file, self.names, self.persistent, self.left = file, names, persistent, opcodes
+        self.file, self.names, self.persistent, self.opcodes_left = file, names, persistent, opcodes
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
@@ -104,16 +108,16 @@ class Reader:
                 code = self.file.read(1)
                 if code == b".":
                     return self._pop()
-                self.left -= 1
-                if self.left < 0:
+                self.opcodes_left -= 1
+                if self.opcodes_left < 0:
                     raise PickleError("has too many parts")
-                step = STEPS.get(code)
-                if step is None:
+                handler = HANDLERS.get(code)
+                if handler is None:
                     raise PickleError("is damaged, or holds more than values and tensors")
-                step(self)
+                handler(self)
         except PickleError:
             raise
-        # A builder may raise anything for arguments that do not fit it, and a damaged pickle lacks what it refers to.
+        # A builder may raise any error, and a damaged pickle may refer to what it lacks.
         except (
             ArithmeticError,
             AttributeError,
@@ -140,7 +144,7 @@ class Reader:
         raise PickleError("is damaged")
 
     def _bytes(self, count: int) -> bytes:
-        if count > LONGEST:
+        if count > MAX_TEXT:
             raise PickleError("has a text that is too long")
         # In pieces, since a count may be far larger than the file.
         parts = []
@@ -159,7 +163,7 @@ class Reader:
         return value
 
     def _line(self) -> str:
-        line = self.file.readline(LINE)
+        line = self.file.readline(MAX_LINE)
         if not line.endswith(b"\n"):
             raise PickleError("is damaged")
         return line[:-1].decode("utf-8")
@@ -190,7 +194,7 @@ class Reader:
             raise PickleError("has a number that is too long")
         self.stack.append(int(line))
 
-    def _skip_proto(self) -> None:
+    def _check_protocol(self) -> None:
         if self._number("<B") > 5:
             raise PickleError("is of a newer protocol")
 
@@ -240,12 +244,12 @@ class Reader:
 
     def _add(self) -> None:
         self._since_mark()
-        if not isinstance(self.stack[-1], Other):
+        if not isinstance(self.stack[-1], Omitted):
             raise PickleError("is damaged")
 
     def _frozen(self) -> None:
         self._since_mark()
-        self.stack.append(Other("set"))
+        self.stack.append(Omitted("set"))
 
     def _global(self, module: object, name: object) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
@@ -253,7 +257,7 @@ class Reader:
         builder = self.names.get(f"{module} {name}")
         if builder is None:
             raise PickleError("holds more than values and tensors")
-        self.stack.append(builder.value if isinstance(builder, Constant) else Called(builder))
+        self.stack.append(builder.value if isinstance(builder, Constant) else Global(builder))
 
     def _stack_global(self) -> None:
         name, module = self._pop(), self._pop()
@@ -261,20 +265,20 @@ class Reader:
 
     def _reduce(self) -> None:
         arguments, called = self._pop(), self._pop()
-        if not isinstance(called, Called) or type(arguments) is not tuple:
+        if not isinstance(called, Global) or type(arguments) is not tuple:
             raise PickleError("is damaged")
-        # A builder may copy what it gets, and a pickle may give it the same again and again.
-        self.left -= sum(map(_cost, arguments))
-        if self.left < 0:
+        # A builder may copy its arguments, and a pickle may pass the same ones again and again.
+        self.opcodes_left -= sum(map(_cost, arguments))
+        if self.opcodes_left < 0:
             raise PickleError("has too many parts")
         self.stack.append(called.builder(*arguments))
 
     def _build(self) -> None:
         state, target = self._pop(), self.stack[-1]
-        if not isinstance(target, Table | Other):
-            raise PickleError("holds more than values and tensors")
-        if isinstance(target, Table):
+        if isinstance(target, Stateful):
             target.set_state(state)
+        elif not isinstance(target, Omitted):
+            raise PickleError("holds more than values and tensors")
 
     def _persistent(self) -> None:
         key = self._pop()
@@ -282,12 +286,9 @@ class Reader:
             raise PickleError("refers to what is not in it")
         self.stack.append(self.persistent(key))
 
-    def _unsupported(self) -> NoReturn:
-        raise PickleError("holds more than values and tensors")
-
 
 def _cost(value: object) -> int:
-    """Opcodes that a copy of a value counts as."""
+    """Number of opcodes that a copy of a value counts as."""
     return len(value) // 1000 if isinstance(value, str | bytes) else len(value) if isinstance(value, list | dict) else 0
 
 
@@ -295,8 +296,8 @@ def _push(make: Callable[[], object]) -> Callable[[Reader], None]:
     return lambda reader: reader.stack.append(make())
 
 
-STEPS: dict[bytes, Callable[[Reader], Any]] = {
-    b"\x80": Reader._skip_proto,
+HANDLERS: dict[bytes, Callable[[Reader], Any]] = {
+    b"\x80": Reader._check_protocol,
     b"\x95": lambda reader: reader._number("<Q"),  # the length of a frame, which is only a hint
     b"(": _push(lambda: MARK),
     b"0": lambda reader: reader.stack.pop(),
@@ -326,7 +327,7 @@ STEPS: dict[bytes, Callable[[Reader], Any]] = {
     b"\x96": lambda reader: reader._raw("<Q"),
     b"]": _push(list),
     b"}": _push(dict),
-    b"\x8f": _push(lambda: Other("set")),
+    b"\x8f": _push(lambda: Omitted("set")),
     b"\x90": Reader._add,
     b"\x91": Reader._frozen,
     b")": _push(tuple),

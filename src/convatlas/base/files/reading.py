@@ -1,4 +1,4 @@
-"""Open files that may be anything: only ordinary ones, of a size that is checked before any byte is read."""
+"""Open only ordinary files, not folders, pipes or devices, and only after a check of their size."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-WEIGHTS = 4 << 30
-"""Largest file of weights in bytes; the largest net's, ConvNeXt-XL with its optimizer, has half of it."""
+MAX_WEIGHTS = 4 << 30
+"""Largest file of weights in bytes; the largest net's, ConvNeXt-XL with its optimizer, is half as large."""
 
-TABLE = 1 << 30
+MAX_TABLE = 1 << 30
 """Largest list of photos or labels in bytes: ten million names."""
 
-NOTES = 64 << 20
+MAX_NOTES = 64 << 20
 """Largest file of results or settings that convatlas writes, in bytes."""
 
-SETTINGS = 256 << 10
+MAX_SETTINGS = 256 << 10
 """Largest file of settings that people write, in bytes."""
 
 
@@ -46,7 +46,7 @@ def check_file(path: str | os.PathLike[str], limit: int) -> int:
         return size
 
 
-def read_bytes(path: str | os.PathLike[str], limit: int = NOTES) -> bytes:
+def read_bytes(path: str | os.PathLike[str], limit: int = MAX_NOTES) -> bytes:
     """Read an ordinary file of up to `limit` bytes; raise an OSError as `opened` does if it is none."""
     with opened(path, limit) as (file, size):
         data = file.read(size + 1)
@@ -55,7 +55,7 @@ def read_bytes(path: str | os.PathLike[str], limit: int = NOTES) -> bytes:
     return data
 
 
-def read_text(path: str | os.PathLike[str], limit: int = NOTES, encoding: str = "utf-8") -> str:
+def read_text(path: str | os.PathLike[str], limit: int = MAX_NOTES, encoding: str = "utf-8") -> str:
     """Read an ordinary text file of up to `limit` bytes.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Read JSON and TOML that may be damaged or hostile, and hold it to the types of a dataclass."""
+"""Read JSON and TOML that may be damaged or hostile, and check their types against a dataclass."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from functools import cache
 from typing import Any, Literal, TypeVar
 
 from convatlas.base.errors import printable
-from convatlas.base.files.reading import NOTES, SETTINGS, read_bytes, read_text
+from convatlas.base.files.reading import MAX_NOTES, MAX_SETTINGS, read_bytes, read_text
 
 T = TypeVar("T")
 
-DEPTH = 200
+MAX_DEPTH = 200
 """Most levels of nesting: what is nested deeper could be neither printed nor compared."""
 
 
 class SchemaError(ValueError):
-    """Data that is not what its reader expects; the text continues a sentence with the file's name."""
+    """Data that is not what its reader expects; the text follows the file's name: "is nested too deep"."""
 
 
 def parse_json(data: bytes | str) -> Any:
@@ -45,9 +45,9 @@ def parse_json(data: bytes | str) -> Any:
 
 
 def check_depth(value: object) -> None:
-    """Refuse values that are nested too deep; raise a SchemaError."""
+    """Raise a SchemaError if a value is nested more than `MAX_DEPTH` levels deep."""
     level = [value]
-    for _ in range(DEPTH):
+    for _ in range(MAX_DEPTH):
         level = [
             item
             for outer in level
@@ -59,7 +59,7 @@ def check_depth(value: object) -> None:
     raise SchemaError("is nested too deep")
 
 
-def read_json(path: str | os.PathLike[str], limit: int = NOTES) -> Any:
+def read_json(path: str | os.PathLike[str], limit: int = MAX_NOTES) -> Any:
     """Read a JSON file.
 
     Raises:
@@ -70,14 +70,14 @@ def read_json(path: str | os.PathLike[str], limit: int = NOTES) -> Any:
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a TOML file of up to `SETTINGS` bytes.
+    """Read a TOML file of up to `MAX_SETTINGS` bytes.
 
     Raises:
         OSError: It cannot be read, is no ordinary file, or is too large.
         SchemaError: It is not valid TOML, or nested too deep.
     """
     try:
-        value = tomllib.loads(read_text(path, SETTINGS))
+        value = tomllib.loads(read_text(path, MAX_SETTINGS))
     except RecursionError:
         raise SchemaError("is nested too deep") from None
     except ValueError as error:
@@ -87,13 +87,13 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def to_type(kind: type[T], value: object) -> T:
-    """Return what plain values stand for: a dataclass of an object with its fields, a tuple of a list, and so on.
+    """Convert plain values, as JSON has them, to a type: an object to a dataclass, a list to a tuple, and so on.
 
-    Every field without a default has to be there, no other may be, and all values have the declared types; numbers are
-    finite, and a whole number may stand for a float.
+    Every field without a default must be there, unknown fields must not, and all values must have the declared types.
+    Numbers must be finite; a whole number may stand for a float.
 
     Raises:
-        SchemaError: They differ; names the first place where they do.
+        SchemaError: The values are of another type; the message names the first such place.
     """
     result: T = _convert(kind, value, "")
     return result
@@ -125,16 +125,20 @@ def _convert(kind: Any, value: Any, place: str) -> Any:
     elif origin in (list, Sequence) and isinstance(value, list):
         return [_convert(arguments[0], item, place) for item in value]
     elif (origin in (dict, Mapping) or kind in (dict, Mapping)) and isinstance(value, dict):
-        of = arguments[1] if arguments else Any
-        return {key: _convert(of, item, f"{place}.{key}") for key, item in value.items()}
+        member = arguments[1] if arguments else Any
+        return {key: _convert(member, item, f"{place}.{key}") for key, item in value.items()}
     elif kind in (str, int, bool, type(None), None) and type(value) is (type(None) if kind is None else kind):
         return value
-    raise SchemaError(f"has {shortened(value)} for {printable(place.lstrip('.'))[:60] or 'its content'}")
+    raise _mismatch(value, place)
+
+
+def _mismatch(value: object, place: str) -> SchemaError:
+    return SchemaError(f"has {excerpt(value)} for {printable(place.lstrip('.'))[:60] or 'its content'}")
 
 
 def _convert_fields(kind: Any, value: Any, place: str) -> Any:
     if not isinstance(value, dict):
-        raise SchemaError(f"has {shortened(value)} for {printable(place.lstrip('.'))[:60] or 'its content'}")
+        raise _mismatch(value, place)
     hints, arguments = _hints(kind), {}
     for field in dataclasses.fields(kind):
         if field.name in value:
@@ -142,7 +146,7 @@ def _convert_fields(kind: Any, value: Any, place: str) -> Any:
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise SchemaError(f"lacks {f'{place}.{field.name}'.lstrip('.')}")
     if surplus := [key for key in value if key not in arguments]:
-        raise SchemaError(f"has {shortened(surplus[0])}, which is not known")
+        raise SchemaError(f"has {excerpt(surplus[0])}, which is not known")
     return kind(**arguments)
 
 
@@ -151,8 +155,8 @@ def _hints(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
-def shortened(value: object) -> str:
-    """Return a value of a file as a short text, however large it is."""
+def excerpt(value: object) -> str:
+    """Return a text of up to 100 characters for a value in a file, however large the value is."""
     if isinstance(value, int) and value.bit_length() > 200:
         return "a very long number"
     return reprlib.repr(value)[:100]

@@ -1,7 +1,7 @@
 """Read files that `torch.save` wrote, without running code: plain values and tensors, on the CPU.
 
-`torch.load` is not used: even its careful unpickler makes objects of any size that a file names, takes seconds for a
-million opcodes, and reads whatever directory of an archive it finds.
+`torch.load` is not used: even with `weights_only` it makes objects as large as a file says, takes seconds for a million
+opcodes, and accepts archives that another reader would read differently.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from typing import Any
 import torch
 
 from convatlas.base.files.archive import Archive, ArchiveError
-from convatlas.base.files.pickles import Other, PickleError, Reader
-from convatlas.base.files.reading import WEIGHTS, opened
+from convatlas.base.files.pickles import Omitted, PickleError, Reader
+from convatlas.base.files.reading import MAX_WEIGHTS, opened
 from convatlas.base.files.torch_names import NAMES, StorageType, Stored
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """First two pickles of the format before PyTorch 1.6."""
 
-LARGEST_PICKLE = 256 << 20
+MAX_PICKLE = 256 << 20
 """Largest pickle in an archive in bytes: tensors are kept beside it."""
 
 
 class TorchFileError(ValueError):
-    """A file that is damaged, or holds more than values and tensors; the text continues a sentence with its name."""
+    """A file that is damaged, or holds more than values and tensors; the text follows its name: "ends too early"."""
 
 
 def read_torch(path: Path) -> Any:
     """Return what `torch.save` wrote to a file: numbers, texts, lists, tuples, dicts, and tensors on the CPU.
 
-    Tensors that share numbers in the file share memory. What `torch_names` allows and is neither comes as `Other`.
+    Tensors that share numbers in the file share memory. Other objects that `torch_names` allows come as `Omitted`.
 
     Raises:
-        OSError: It is no ordinary file, cannot be read, or is larger than `WEIGHTS`.
+        OSError: It is no ordinary file, cannot be read, or is larger than `MAX_WEIGHTS`.
         TorchFileError: It is damaged, or holds anything else.
     """
-    with opened(path, WEIGHTS) as (file, size):
+    with opened(path, MAX_WEIGHTS) as (file, size):
         return _read(file, size)
 
 
@@ -63,22 +63,22 @@ def _from_archive(archive: Archive) -> Any:
     if len(roots) != 1:
         raise TorchFileError("is not a file of PyTorch")
     root = roots[0].removesuffix("data.pkl")
-    if archive[roots[0]].size > LARGEST_PICKLE:
+    if archive[roots[0]].size > MAX_PICKLE:
         raise TorchFileError("has a pickle that is too large")
     order = f"{root}byteorder"
     swapped = order in archive and archive[order].size == 3 and archive.read(order) == b"big"
     storages: dict[str, torch.UntypedStorage] = {}
 
     def storage(key: object) -> object:
-        dtype, name, location, count = _persistent(key)
+        dtype, name, location, count = _storage_id(key)
         if location == "meta":
-            return Other("tensor without numbers")
+            return Omitted("tensor without numbers")
         member = f"{root}data/{name}"
         if name not in storages:
             if member not in archive or archive[member].size != count * dtype.itemsize:
                 raise PickleError("is damaged: it lacks the numbers of a tensor")
-            storages[name] = _storage(archive[member].size)
-            archive.read_into(member, _memory(storages[name]))
+            storages[name] = _new_storage(archive[member].size)
+            archive.read_into(member, _bytes_of(storages[name]))
             if swapped:
                 storages[name].byteswap(dtype)  # type: ignore[no-untyped-call]
         return Stored(storages[name], dtype)
@@ -93,12 +93,12 @@ def _from_stream(file: io.BufferedIOBase, size: int) -> Any:
 
     def storage(key: object) -> object:
         nonlocal total
-        dtype, name, _, count = _persistent(key)
+        dtype, name, _, count = _storage_id(key)
         if name not in storages:
             total += count * dtype.itemsize
             if total > size:
                 raise PickleError("is damaged: it lacks the numbers of a tensor")
-            storages[name] = Stored(_storage(count * dtype.itemsize), dtype)
+            storages[name] = Stored(_new_storage(count * dtype.itemsize), dtype)
         return Stored(storages[name].storage, dtype)
 
     reader = Reader(file, NAMES, storage)
@@ -115,7 +115,7 @@ def _from_stream(file: io.BufferedIOBase, size: int) -> Any:
         count = int.from_bytes(file.read(8), "little", signed=True)
         if count * stored.dtype.itemsize != stored.storage.nbytes():
             raise TorchFileError("is damaged: it has two sizes for a tensor")
-        buffer, done = _memory(stored.storage), 0
+        buffer, done = _bytes_of(stored.storage), 0
         while done < len(buffer):
             part = file.readinto(buffer[done:])
             if not part:
@@ -124,7 +124,7 @@ def _from_stream(file: io.BufferedIOBase, size: int) -> Any:
     return result
 
 
-def _persistent(key: object) -> tuple[torch.dtype, str, object, int]:
+def _storage_id(key: object) -> tuple[torch.dtype, str, object, int]:
     """Return type, name, device and number of elements in the persistent id of a storage."""
     if not isinstance(key, tuple) or len(key) not in (5, 6) or key[5:] not in ((), (None,)):
         raise PickleError("is damaged")
@@ -136,7 +136,7 @@ def _persistent(key: object) -> tuple[torch.dtype, str, object, int]:
     return of.dtype, name, location, count
 
 
-def _memory(storage: torch.UntypedStorage) -> memoryview:
+def _bytes_of(storage: torch.UntypedStorage) -> memoryview:
     """Return the bytes of a storage, to be written to."""
     if not storage.nbytes():
         return memoryview(bytearray())
@@ -144,5 +144,5 @@ def _memory(storage: torch.UntypedStorage) -> memoryview:
     return tensor.numpy().data
 
 
-def _storage(size: int) -> torch.UntypedStorage:
+def _new_storage(size: int) -> torch.UntypedStorage:
     return torch.UntypedStorage(size)  # type: ignore[no-untyped-call]

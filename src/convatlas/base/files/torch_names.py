@@ -1,7 +1,7 @@
-"""What PyTorch's files may hold: names of functions and classes in their pickles, and what stands for each here.
+"""The functions and classes that the pickles of PyTorch's files may name, and what each becomes here.
 
-A row allows a name. Its builder gets the arguments that the file holds, may raise anything if they do not fit, and must
-do nothing but make a value: never call or import what an argument names.
+Each row of `NAMES` allows one. Its builder gets arguments from the file, may raise any error if they do not fit, and
+must only make a value: never call or import what an argument names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convatlas.base.files.pickles import Builder, Constant, Other, PickleError, Table
+from convatlas.base.files.pickles import Builder, Constant, Omitted, PickleError, PlainDict, Stateful
 
 DTYPES = {
     "DoubleStorage": torch.float64,
@@ -36,8 +36,8 @@ DTYPES = {
 }
 """Types of the numbers in a storage, by the name of its class."""
 
-NEWER = ("uint16", "uint32", "uint64", "float8_e5m2", "float8_e4m3fn", "float8_e5m2fnuz", "float8_e4m3fnuz")
-"""Types whose numbers are kept as bytes, beside those of `DTYPES`."""
+NEWER_DTYPES = ("uint16", "uint32", "uint64", "float8_e5m2", "float8_e4m3fn", "float8_e5m2fnuz", "float8_e4m3fnuz")
+"""Types of numbers without a storage class: their storages are of bytes."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _tensor(
     metadata: object = None,
 ) -> object:
     """Tensor on a storage, with every index inside of it."""
-    if isinstance(storage, Other):
+    if isinstance(storage, Omitted):
         return storage
     if not isinstance(storage, Stored):
         raise PickleError("has a tensor without numbers")
@@ -93,7 +93,7 @@ def view(storage: torch.UntypedStorage, dtype: torch.dtype, offset: object, size
 
 
 def _newer_tensor(storage: object, offset: object, size: object, stride: object, *rest: object) -> object:
-    """Tensor of a type without a storage class of its own; the type follows after the hooks."""
+    """Tensor of a type without a storage class; its type is the argument after the hooks."""
     dtype = rest[2]
     if not isinstance(dtype, torch.dtype):
         raise PickleError("has a tensor without a type")
@@ -101,16 +101,14 @@ def _newer_tensor(storage: object, offset: object, size: object, stride: object,
 
 
 def _parameter(data: object, *rest: object) -> object:
-    return data if isinstance(data, Tensor | Other) else _refuse()
+    if not isinstance(data, Tensor | Omitted):
+        raise PickleError("is damaged")
+    return data
 
 
-def _refuse() -> object:
-    raise PickleError("is damaged")
-
-
-def _table(*arguments: object) -> Table:
+def _plain_dict(*arguments: object) -> PlainDict:
     """An empty dict; OrderedDict takes a list of pairs too, as old files have it."""
-    table = Table()
+    table = PlainDict()
     if len(arguments) > 1:
         raise PickleError("is damaged")
     for pairs in arguments:
@@ -121,7 +119,7 @@ def _table(*arguments: object) -> Table:
                 if type(key) not in (str, int):
                     raise PickleError("is damaged")
                 table[key] = value
-        elif not isinstance(pairs, Other):
+        elif not isinstance(pairs, Omitted):
             raise PickleError("is damaged")
     return table
 
@@ -132,13 +130,13 @@ def _shape(numbers: object = ()) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def other(kind: str) -> Callable[..., Other]:
-    """Return the builder of what is known and kept as `Other`."""
-    return lambda *arguments: Other(kind)
+def omitted(kind: str) -> Callable[..., Omitted]:
+    """Return a builder of `Omitted` values of a kind."""
+    return lambda *arguments: Omitted(kind)
 
 
-class NumpyType(Table):
-    """NumPy's type of a number: "f8", "i4", ...; its byte order follows as a state."""
+class NumpyType(Stateful):
+    """NumPy's type of a number: "f8", "i4", ...; the pickle sets its byte order as its state."""
 
     def __init__(self, name: str):
         self.name, self.order = name, "<"
@@ -166,12 +164,12 @@ NUMBERS = {"b1": "?", "f2": "e", "f4": "f", "f8": "d"} | {
 
 def _numpy_type(name: object, *rest: object) -> object:
     """NumPy's type of a number; that of texts and objects is not needed."""
-    return NumpyType(name) if isinstance(name, str) and name in NUMBERS else Other("type")
+    return NumpyType(name) if isinstance(name, str) and name in NUMBERS else Omitted("type")
 
 
 def _scalar(dtype: object, data: object = b"") -> object:
     """A NumPy number, as a Python number."""
-    if isinstance(dtype, Other):
+    if isinstance(dtype, Omitted):
         return dtype
     if not isinstance(dtype, NumpyType) or not isinstance(data, bytes):
         raise PickleError("is damaged")
@@ -179,7 +177,7 @@ def _scalar(dtype: object, data: object = b"") -> object:
 
 
 def _encoded(text: object, encoding: object = "latin1") -> bytes:
-    """Bytes, as protocols below 3 write them."""
+    """Bytes, which protocols below 3 write as text."""
     if not isinstance(text, str) or encoding != "latin1":
         raise PickleError("is damaged")
     return text.encode("latin-1")
@@ -207,7 +205,7 @@ DROPPED = (
     *(f"pathlib {kind}" for kind in ("Path", "PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")),
     *(f"pathlib._local {kind}" for kind in ("PosixPath", "WindowsPath")),
 )
-"""Objects that training scripts write beside the weights, and that nobody needs."""
+"""Objects that training scripts write beside the weights; they are omitted."""
 
 DICTIONARIES = (
     "lightning_fabric.utilities.data AttributeDict",
@@ -217,44 +215,44 @@ DICTIONARIES = (
 """Classes of dicts for options."""
 
 NAMES: dict[str, Builder | Constant] = {
-    **{name: other(name) for name in DROPPED},
-    **dict.fromkeys(DICTIONARIES, _table),
-    "collections OrderedDict": _table,
-    "collections defaultdict": lambda *arguments: _table(),
+    **{name: omitted(name) for name in DROPPED},
+    **dict.fromkeys(DICTIONARIES, _plain_dict),
+    "collections OrderedDict": _plain_dict,
+    "collections defaultdict": lambda *arguments: _plain_dict(),
     "collections deque": lambda *arguments: [],
     # What a defaultdict holds at first.
     **{
-        f"{module} {kind}": Constant(Other("class"))
+        f"{module} {kind}": Constant(Omitted("class"))
         for module in BUILTINS
         for kind in ("bool", "dict", "float", "int", "list", "str", "tuple")
     },
-    "collections Counter": _table,
+    "collections Counter": _plain_dict,
     "torch._utils _rebuild_tensor": _tensor,
     "torch._utils _rebuild_tensor_v2": _tensor,
     "torch._utils _rebuild_tensor_v3": _newer_tensor,
     "torch._utils _rebuild_parameter": _parameter,
     "torch._utils _rebuild_parameter_with_state": _parameter,
-    "torch._utils _rebuild_sparse_tensor": other("sparse tensor"),
-    "torch._utils _rebuild_qtensor": other("quantized tensor"),
-    "torch._utils _rebuild_nested_tensor": other("nested tensor"),
-    "torch._utils _rebuild_meta_tensor_no_storage": other("tensor without numbers"),
-    "torch._tensor _rebuild_from_type_v2": other("tensor of another class"),
+    "torch._utils _rebuild_sparse_tensor": omitted("sparse tensor"),
+    "torch._utils _rebuild_qtensor": omitted("quantized tensor"),
+    "torch._utils _rebuild_nested_tensor": omitted("nested tensor"),
+    "torch._utils _rebuild_meta_tensor_no_storage": omitted("tensor without numbers"),
+    "torch._tensor _rebuild_from_type_v2": omitted("tensor of another class"),
     "torch Size": _shape,
-    "torch device": other("device"),
-    "torch.serialization _get_layout": other("layout"),
+    "torch device": omitted("device"),
+    "torch.serialization _get_layout": omitted("layout"),
     "numpy.core.multiarray scalar": _scalar,
     "numpy._core.multiarray scalar": _scalar,
     "numpy dtype": _numpy_type,
     "_codecs encode": _encoded,
     **{f"torch {name}": Constant(StorageType(dtype)) for name, dtype in DTYPES.items()},
-    "torch Tensor": Constant(Other("class")),
-    "torch._tensor Tensor": Constant(Other("class")),
-    "torch.nn.parameter Parameter": Constant(Other("class")),
+    "torch Tensor": Constant(Omitted("class")),
+    "torch._tensor Tensor": Constant(Omitted("class")),
+    "torch.nn.parameter Parameter": Constant(Omitted("class")),
     "torch.storage UntypedStorage": Constant(StorageType(torch.uint8)),
     **{
         f"torch {str(dtype).removeprefix('torch.')}": Constant(dtype)
-        for dtype in (*DTYPES.values(), *(getattr(torch, name) for name in NEWER))
+        for dtype in (*DTYPES.values(), *(getattr(torch, name) for name in NEWER_DTYPES))
     },
-    **{f"torch {name}": Constant(Other("scheme")) for name in ("per_tensor_affine", "per_channel_affine")},
+    **{f"torch {name}": Constant(Omitted("scheme")) for name in ("per_tensor_affine", "per_channel_affine")},
 }
-"""Builder of each allowed name."""
+"""Builder or constant of each allowed name."""

@@ -46,7 +46,7 @@ def get(url: str, headers: dict[str, str]) -> HTTPResponse:
             if response.status not in (301, 302, 303, 307, 308):
                 status = response.status
                 failed = f"the server responds {status} {http.client.responses.get(status, '')}".rstrip()
-                # Too many requests and errors of the server itself may pass.
+                # A timeout, too many requests, and errors of the server may be over soon.
                 raise TransientError(failed) if status in (408, 429) or status >= 500 else StoreError(failed)
             target = redirected(visited[-1], response.headers.get("Location", ""))
         if target in visited:
@@ -86,7 +86,7 @@ def describe(error: Exception) -> str:
 
 
 class _Unprocessed(HTTPErrorProcessor):
-    """Return every response as it is: redirects are not followed, and no status is an error."""
+    """Return every response unchanged: follow no redirect, and raise no error for a status."""
 
     def http_response(self, request: Request, response: HTTPResponse) -> HTTPResponse:
         return response

@@ -50,9 +50,9 @@ class Bars:
             display = self._display
         try:
             if display is None:
-                # Another process may draw on the same terminal; what is no terminal takes a line now and then.
-                drawn = sys.stderr is None or sys.stderr.isatty()
-                yield _silent if drawn else ProgressLines(name, notify, lambda count: f"{count / 1e6:,.1f} MB")
+                # On a terminal, another process draws; elsewhere a line is printed now and then.
+                silent = sys.stderr is None or sys.stderr.isatty()
+                yield _silent if silent else ProgressLines(name, notify, lambda count: f"{count / 1e6:,.1f} MB")
             else:
                 task = display.add_task(name, total=None)
                 try:
@@ -87,7 +87,7 @@ def _display() -> Iterator[Progress | None]:
             return
         columns = BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
         console = Console(stderr=True)
-        # Not redirected: what is printed to the standard output must arrive there.
+        # `redirect_stdout` would send what is printed to the standard output to the error stream.
         with Progress(
             TextColumn("{task.description}"), *columns, console=console, transient=True, redirect_stdout=False
         ) as progress:
@@ -96,7 +96,7 @@ def _display() -> Iterator[Progress | None]:
 
 @contextmanager
 def _lock_terminal(stream: TextIO) -> Iterator[bool]:
-    """Lock the terminal, and give whether no other process has it; true on systems that cannot say."""
+    """Lock the terminal; give False if another process has locked it, True also on systems without such locks."""
     try:
         import fcntl
 

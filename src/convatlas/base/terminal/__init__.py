@@ -1,1 +1,1 @@
-"""What reaches a terminal: text with nothing that a terminal would obey, and no remarks of libraries."""
+"""Output to a terminal, without control characters from files and without warnings of libraries."""

@@ -1,4 +1,4 @@
-"""Short representations of records, and complete ones of which hashes are taken."""
+"""Short representations of records for people, and complete ones for hashes."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-LIMIT = 200
-"""Characters of a representation at most."""
+MAX_CHARACTERS = 200
+"""Most characters of a representation."""
 
 MAX_TEXT = 40
-"""Characters of a text in it at most."""
+"""Most characters of a text in a representation."""
 
 
 class Brief:
     """Base of dataclasses whose `repr` fits on a line: fields that differ from their defaults, as far as they fit.
 
-    A list or mapping that is not a few numbers is shown by its length, another object by its class.
+    A list or mapping is shown by its length, unless it is a few whole numbers, any other object by its class.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        # Before `dataclass` looks for one, since it would add its own.
+        # Set here, before `dataclass` adds a `__repr__` of its own.
         if "__repr__" not in vars(cls):
             cls.__repr__ = Brief.__repr__  # type: ignore[method-assign]
 
@@ -34,21 +34,21 @@ class Brief:
                 continue
             part = f"{field.name}={short(value)}"
             # Room is kept for a comma, three dots and the bracket.
-            if len(text) + len(part) > LIMIT - 6:
+            if len(text) + len(part) > MAX_CHARACTERS - 6:
                 return f"{text}...)"
             text += f"{part}, "
         return f"{text.removesuffix(', ')})"
 
 
-def complete(value: Any) -> Any:
-    """Return a value as nested tuples whose `repr` has all of it, as hashes need it; `Brief` leaves out most."""
+def nested_tuples(value: Any) -> Any:
+    """Return a value as nested tuples, for a hash: their `repr` shows all of it, that of a `Brief` only a part."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        parts = ((field.name, complete(getattr(value, field.name))) for field in dataclasses.fields(value))
+        parts = ((field.name, nested_tuples(getattr(value, field.name))) for field in dataclasses.fields(value))
         return (type(value).__name__, *parts)
     if isinstance(value, Mapping):
-        return tuple((key, complete(part)) for key, part in value.items())
+        return tuple((key, nested_tuples(part)) for key, part in value.items())
     if isinstance(value, list | tuple):
-        return tuple(map(complete, value))
+        return tuple(map(nested_tuples, value))
     return value
 
 
@@ -63,7 +63,7 @@ def _is_default(value: object, default: object) -> bool:
 
 
 def short(value: Any) -> str:
-    """Return a value in a few characters: a long text cut off, a list by its length, another object by its class."""
+    """Return a value in a few characters: a long text is cut, lists are shown by length, other objects by class."""
     if isinstance(value, str | Path):
         return repr(shorten(str(value)))
     if value is None or isinstance(value, bool | int | float):

@@ -16,7 +16,7 @@ class ProgressLines:
         label: Name of the work.
         write: Writes a line.
         show: Formats a number of steps.
-        clock: Seconds since any moment.
+        clock: Returns seconds since some fixed moment.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Keep what libraries remark and log away from the terminal."""
+"""Keep warnings and logs of libraries away from the terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hide warnings, and what libraries log, while code runs whose errors are handled."""
+    """Hide warnings and logs of libraries inside a `with` statement."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -1,4 +1,4 @@
-"""An output stream that spells out what does not print."""
+"""An output stream that escapes characters that do not print."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from convatlas.base.terminal.escape import escaped
 
 
 class EscapingStream:
-    """A text stream that writes to another one; only line breaks and tabs pass as they are.
+    """A text stream that writes to another one and escapes what does not print, except line breaks and tabs.
 
-    Tables and progress bars of rich, whose texts are escaped where they are made, go past it: `rich_proxied_file` is
-    where rich looks for the stream behind another one.
+    rich writes its tables and progress bars, whose texts are escaped already, to the other stream: it looks for that
+    stream in `rich_proxied_file`.
     """
 
     def __init__(self, stream: TextIO):

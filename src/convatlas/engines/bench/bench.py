@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from convatlas.base.errors import ConvAtlasError, StoreError, unknown
 from convatlas.base.machine import cpu, threads
 from convatlas.base.store.timings import add_times
-from convatlas.base.verbs import Steps, names, verb
+from convatlas.base.verbs import Steps, name_list, verb
 from convatlas.catalogue.cards import find_card
 from convatlas.catalogue.list_nets import list_nets
 from convatlas.engines.bench.net_timer import NetTimer
@@ -84,10 +84,10 @@ def bench(
             raise ConvAtlasError("no net passes all filters: leave one out")
         asked = [card.name for card in matches]
     else:
-        asked = names("nets", nets)
+        asked = name_list("nets", nets)
     chosen = list(dict.fromkeys(name if is_user_net(name) else find_card(name).name for name in asked))
-    precisions, peers = names("precisions", precisions), names("peers", vs)
-    listed = [] if engines is None else names("engines", engines)
+    precisions, peers = name_list("precisions", precisions), name_list("peers", vs)
+    listed = [] if engines is None else name_list("engines", engines)
     # What is no number of photos is refused below.
     sizes = list(batches) if isinstance(batches, Iterable) else [batches]
     check_peers(tuple(peers))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convatlas.base.errors import ConvAtlasError
-from convatlas.base.worker import WorkerError, run, specification
+from convatlas.base.worker import WorkerError, read_specification, run
 from convatlas.engines.options import Options
 from convatlas.engines.registry import backends
 from convatlas.engines.session import Session
@@ -54,7 +54,7 @@ def measure_footprint(
 
 def main() -> None:
     """Open and run the net; print the load time in ms and the peak memory in MB as JSON."""
-    options, folder, net, shape, kind = specification()
+    options, folder, net, shape, kind = read_specification()
     start = time.perf_counter()
     session = _session(Options(**options), Path(folder), *net)
     milliseconds = 1e3 * (time.perf_counter() - start)

@@ -10,7 +10,7 @@ from torch import nn
 
 from convatlas.anatomy.measure.measure import measure
 from convatlas.base.errors import ConvAtlasError, first_line
-from convatlas.base.store.aside import in_use
+from convatlas.base.store.substitute import folder_in_use
 from convatlas.engines.accelerate import accelerate
 from convatlas.engines.accelerated_net import AcceleratedNet
 from convatlas.engines.bench.footprint import Footprint, measure_footprint
@@ -101,7 +101,7 @@ class NetTimer:
         """Load time and memory in a process of its own; None after an error, which is added to `refused`."""
         net = self.name, self.weights, getattr(self.weights, "convention", None)
         try:
-            return measure_footprint(options, in_use(self.folder), net, self.input, batch)
+            return measure_footprint(options, folder_in_use(self.folder), net, self.input, batch)
         except ConvAtlasError as error:
             self.refused.append(f"{self.name}: {error}")
             return None

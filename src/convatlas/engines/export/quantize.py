@@ -22,7 +22,7 @@ import numpy as np
 from convatlas.base.atomic import whole
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.extras import require
-from convatlas.base.worker import WorkerError, run, specification
+from convatlas.base.worker import WorkerError, read_specification, run
 from convatlas.engines.agreement import MIN_SHARE, agreement
 from convatlas.engines.export.openvino_ir import read
 from convatlas.engines.probabilities import MAPS
@@ -70,7 +70,7 @@ def quantize(
 
 def main() -> None:
     """Quantize, with accuracy control if plain quantization does not agree with float32."""
-    graph, target, calibration, validation, routes, map = specification()
+    graph, target, calibration, validation, routes, map = read_specification()
     import openvino
 
     ranges, photos = np.load(calibration), [part[None] for part in np.load(validation)]

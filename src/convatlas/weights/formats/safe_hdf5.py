@@ -15,7 +15,7 @@ import numpy as np
 
 from convatlas.base.errors import WeightsError, printable
 from convatlas.base.files.archive import ArchiveError, open_archive
-from convatlas.base.files.reading import WEIGHTS, check_file
+from convatlas.base.files.reading import MAX_WEIGHTS, check_file
 
 MEMBER = "model.weights.h5"
 """Member of a `.keras` archive that holds the weights."""
@@ -42,7 +42,7 @@ def open_root(path: Path) -> Iterator[h5py.Group]:
     """
     try:
         # HDF5 would wait for ever for a pipe.
-        check_file(path, WEIGHTS)
+        check_file(path, MAX_WEIGHTS)
         with h5py.File(_archived(path) if path.suffix.lower() == ".keras" else path, "r") as root:
             yield root
     except WeightsError as error:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import WeightsError, printable
-from convatlas.base.files.reading import WEIGHTS, check_file, opened, reason
+from convatlas.base.files.reading import MAX_WEIGHTS, check_file, opened, reason
 from convatlas.base.files.torch_files import TorchFileError, read_torch
 from convatlas.weights.formats.checkpoints import Checkpoint, checkpoint
 
@@ -31,7 +31,7 @@ COUNTER = "num_batches_tracked"
 def verify_hash(path: Path, sha256: str) -> None:
     """Refuse a file whose hash is not the expected one."""
     try:
-        with opened(path, WEIGHTS) as (file, _):
+        with opened(path, MAX_WEIGHTS) as (file, _):
             actual = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise WeightsError(f"the weights' file {path} cannot be read: {reason(error)}") from None
@@ -80,7 +80,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the tensors of a safetensors file, mapped into memory and read when used, and its metadata."""
     try:
         # The library would wait for ever for a pipe.
-        check_file(path, WEIGHTS)
+        check_file(path, MAX_WEIGHTS)
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
