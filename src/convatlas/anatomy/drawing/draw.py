@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from convatlas.anatomy.drawing.maps.maps import draw_maps
+from convatlas.anatomy.drawing.maps.stacks import draw_stacks
 from convatlas.anatomy.drawing.maps.stations import stations
 from convatlas.anatomy.drawing.page.cards import plan_cards
 from convatlas.anatomy.drawing.page.page import draw_page
@@ -27,22 +27,22 @@ def draw(anatomy: Measurement, style: str = "blocks", expand: str | None = None,
 
     Args:
         anatomy: The measured net.
-        style: "blocks", its stages with their blocks; "boxes", its maps and vectors as LeNet-5 was drawn.
-        expand: A stage, or a block in one, to be drawn with every layer by itself.
-        slide: Whether the picture has the sides of a slide, 16:9; of a large net it shows less, so that it can be read.
+        style: "blocks", or "boxes" for stacks of feature maps, as LeNet-5 was drawn.
+        expand: Stage, or block of a stage, whose layers are drawn one by one.
+        slide: Whether to draw the net to fill a slide of 16:9, with less detail if it is large.
 
     Raises:
         UnknownName: There is no such style, stage or block.
-        ConvAtlasError: A stage is to be expanded in the style of boxes.
+        ConvAtlasError: `expand` with the style "boxes".
     """
     if style not in STYLES:
         raise unknown("style", style, STYLES)
     if style == "boxes":
         if expand is not None:
-            raise ConvAtlasError("a stage is expanded in the style of blocks; the style of boxes shows maps alone")
+            raise ConvAtlasError("expand goes with the style blocks; the style boxes shows no single layers")
         description = "The maps and vectors of a net, one after the other: "
         description += ", ".join(f"{station.name} {station.size}" for station in stations(anatomy))
-        picture = draw_maps(anatomy, anatomy.name, description + ".")
+        picture = draw_stacks(anatomy, anatomy.name, description + ".")
         return _centred(picture) if slide else picture
     description = f"The stages of {anatomy.name}, each a row of layers. " + ". ".join(dna(anatomy).lines()) + "."
     keep = keep_none if expand is None else _inside(anatomy, expand)
@@ -78,9 +78,9 @@ def _inside(anatomy: Measurement, expand: str) -> Keep:
     }
     if not inside or (named is None and not any(layer.name.startswith(f"{expand}.") for layer in anatomy.layers)):
         names = [stage.name for stage in stages(anatomy)]
-        raise unknown("stage or block", expand, _openable(names, {layer.name for layer in anatomy.layers}))
+        raise unknown("stage or block", expand, _expandable(names, {layer.name for layer in anatomy.layers}))
     return lambda layer: layer.number in inside
 
 
-def _openable(names: list[str], layers: set[str]) -> list[str]:
+def _expandable(names: list[str], layers: set[str]) -> list[str]:
     return sorted({*names, *(name.rsplit(".", 1)[0] for name in layers if "." in name)})

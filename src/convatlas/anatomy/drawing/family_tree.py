@@ -10,7 +10,7 @@ from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Group, Line, Shape,
 from convatlas.pictures.text import text_width, wrapped
 
 MARGIN, TOP, STEP, NOTES, SIZE, SMALL = 30.0, 124.0, 40.0, 430.0, 11.0, 9.0
-"""Margin, top of the first series, distance of years, width of the notes beside boxes; sizes of text."""
+"""Margin, top of the first series, distance of years, width of the notes beside boxes; two sizes of text."""
 
 FILLS = ("#e6cda6", "#f3b36b", "#f8e58c", "#b5dcae", "#9cc3ea", "#d5d1ee")
 """Fill of boxes by the era of their year."""
@@ -25,7 +25,7 @@ MEANINGS = (
 """The eras, for the legend."""
 
 ASIDE, STEM = 16.0, 8.0
-"""How far right of a net's left side those of the same year stand that build on it, and where its line leaves."""
+"""Offsets from a box's left side: of boxes of the same year that build on it, and of the line that leaves it."""
 
 
 def family_tree() -> Picture:
@@ -40,7 +40,7 @@ def family_tree() -> Picture:
     y = TOP
     for line in lines:
         before = places.get(line.parents[0]) if line.parents else None
-        # All that builds on a net stands right of the line that leaves it, so that the line passes behind none of it.
+        # What builds on a net stands right of the line that leaves it, so that the line passes behind no box.
         x = max(columns[line.began], before[0] + ASIDE) if before else columns[line.began]
         label = f"{line.title}, {line.dated}" if line.idea else line.title
         wide = text_width(label, SIZE, True) + 16
@@ -68,7 +68,7 @@ def family_tree() -> Picture:
     right = columns[years[-1]] + NOTES + 210
     heading: list[Shape] = [
         Text(MARGIN, 40, "What each net introduced, and which one it built on", 18, True),
-        Text(MARGIN, 60, _count(lines), SIZE, fill=GREY),
+        Text(MARGIN, 60, _reading_help(lines), SIZE, fill=GREY),
     ]
     heading += _legend()
     description = ". ".join(f"{line.title} ({line.dated}): {line.new}" for line in lines)
@@ -92,7 +92,8 @@ def _legend() -> list[Shape]:
     return shapes
 
 
-def _count(lines: Sequence[object]) -> str:
+def _reading_help(lines: Sequence[object]) -> str:
+    """Return how the tree is read."""
     return (
         f"{len(lines)} series; an arrow runs from the one that a paper names first, others are named beside it; "
         "of one year, the later stands a little to the right; an idea older than its net stands at its own year"

@@ -68,7 +68,6 @@ def labels(layer: Layer, words: Words) -> tuple[str, ...]:
     if layer.kind == "getitem" and layer.setting:
         return (f"{name} [{layer.setting.replace(',', ', ')}]",)
     if layer.setting.endswith(STEPS):
-        # A layer that iterates shows its steps.
         return name, f"{layer.setting.removesuffix(STEPS)} {STEPS}"
     width = (
         f"{words.width_of(layer)} capsules of {layer.output[-1]}" if layer.kind == VOTES else str(words.width_of(layer))
@@ -104,7 +103,7 @@ def amount(number: float, unit: str) -> str:
 
 
 def tooltip(numbers: Iterable[int], words: Words) -> str:
-    """Return the text that appears when one points at a box of layers."""
+    """Return the text under the mouse for a box of layers."""
     texts = []
     for number in numbers:
         layer = words.layers[number]

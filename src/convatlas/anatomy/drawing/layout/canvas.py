@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from convatlas.pictures.shapes import INK, Line, Point, Shape
 
 Titled = Callable[[Iterable[int]], str]
-"""Function from layers to the text that appears when one points at their box."""
+"""Function from layers to the text under the mouse for their box."""
 
 
 class Canvas:
-    """Shapes of a picture under construction; `entries` are layers of other stages and where their lines arrive."""
+    """Shapes of a picture under construction; `entries` holds layers of other stages and where their lines arrive."""
 
     def __init__(self, titled: Titled):
         self.titled = titled

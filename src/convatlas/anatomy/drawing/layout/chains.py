@@ -82,7 +82,7 @@ class ForkLayout:
 
 
 TURN, JOIN = 8.0, 14.0
-"""Distance from entry to branching point and from there to the branches; from the branches to the joint."""
+"""Distance from entry to branching point, the same as from there to the branches; from the branches to the joint."""
 
 
 def enter(canvas: Canvas, joint: Joint, start: tuple[float, float], at: tuple[float, float]) -> None:
@@ -101,9 +101,9 @@ def enter(canvas: Canvas, joint: Joint, start: tuple[float, float], at: tuple[fl
 
 
 def _offsets(branches: Sequence[ChainLayout], centred: bool, ordered: bool) -> list[float]:
-    """Return how far below the line each branch runs: the widest on it with the others above, or all around it.
+    """Return how far below the line each branch runs: if `centred` all around it, else the widest on it, others above.
 
-    Branches whose order matters keep it.
+    With `ordered` branches keep their order.
     """
     main = max(range(len(branches)), key=lambda at: (branches[at].width, at))
     order = (

@@ -18,7 +18,7 @@ from convatlas.pictures.shapes import Shape as Drawn
 from convatlas.pictures.text import text_width
 
 LINE, SMALL, TINY = 11.0, 9.0, 8.0
-"""Sizes of text: in boxes, in strips and on arrows, in names."""
+"""Sizes of text: in boxes; in strips and on arrows; of names."""
 
 STRIP, ROW = 14.0, 14.0
 """Heights of a strip and of a line of text in a box."""
@@ -27,7 +27,7 @@ LOOP = 16.0
 """Height of the arrow that leads from a box back to itself."""
 
 GAP, SHORT_GAP = 12.0, 20.0
-"""Distance of branches, and of boxes without a shape between them."""
+"""Distance of branches, and of boxes without a shape on the arrow between them."""
 
 
 class Element(Protocol):
@@ -86,7 +86,7 @@ def _strips_width(strips: Sequence[Strip]) -> float:
 
 
 def _strips(strips: Sequence[Strip], x: float, y: float, width: float) -> list[Drawn]:
-    """Return strips side by side that share a width by their needs."""
+    """Return strips side by side that fill a width."""
     spare = (width - _strips_width(strips)) / len(strips)
     shapes: list[Drawn] = []
     for name, locus in strips:

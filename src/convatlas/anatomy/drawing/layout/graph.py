@@ -20,11 +20,12 @@ SPREAD = 40.0
 """Distance of columns, where edges cross."""
 
 SWEEPS = 12
+"""Number of passes over the columns that reduce crossings, and of those that straighten edges."""
 
 
 @dataclass
 class Place:
-    """A node, or a point where an edge passes a column: its column, its level, the places that feed it."""
+    """A node, or a point where an edge crosses a column: its column, the places that feed it, its size and level."""
 
     column: int
     feeds: list[int]
@@ -53,8 +54,8 @@ class GraphLayout:
     ):
         self.nodes = nodes
         self.places, self.columns = _placed(nodes, inputs, ends)
-        _ordered(self.places, self.columns)
-        _levelled(self.places, self.columns)
+        _sort_columns(self.places, self.columns)
+        _set_levels(self.places, self.columns)
         self.wide = [max(self.places[at].width for at in column) for column in self.columns[:-1]]
         self.last = [self.places[at].y for at in self.columns[-1]]
         self.joint = Joint(joint, 10 - min(self.last), 10 + max(self.last), tag)
@@ -83,7 +84,7 @@ class GraphLayout:
         return max(least[0], -min(tops)), max(least[1], max(bottoms))
 
     def _marks(self, column: int) -> list[tuple[int, float]]:
-        """Return the places before a column that lead into it, with the levels of their marks, none on another."""
+        """Return the earlier places that feed a column, with the levels of their marks, which stay apart."""
         readers: dict[int, list[float]] = {}
         for at in self.columns[column]:
             for feed in self.places[at].feeds:
@@ -187,9 +188,9 @@ def _placed(
     for at, before in enumerate(inputs):
         for feed in before:
             if feed >= 0 or not _begins(nodes[at]):
-                places[at].feeds.append(_passed(places, entry if feed < 0 else feed, columns[at]))
+                places[at].feeds.append(_waypoint(places, entry if feed < 0 else feed, columns[at]))
     for feed in ends:
-        at = _passed(places, entry if feed < 0 else feed, last)
+        at = _waypoint(places, entry if feed < 0 else feed, last)
         places.append(Place(last, [at]))
     order = sorted(range(len(places)), key=lambda at: (places[at].column, places[at].node is None, at))
     return places, [[at for at in order if places[at].column == column] for column in range(last + 1)]
@@ -200,8 +201,8 @@ def _begins(node: ChainLayout) -> bool:
     return bool(node.elements) and isinstance(node.elements[0], EntryBox)
 
 
-def _passed(places: list[Place], at: int, column: int) -> int:
-    """Return the place before `column` through which the edge from `at` runs, added where there is none."""
+def _waypoint(places: list[Place], at: int, column: int) -> int:
+    """Return the place in the column before `column` through which the edge from `at` runs; missing ones are added."""
     while places[at].column < column - 1:
         step = places[at].column + 1
         known = [
@@ -216,7 +217,7 @@ def _passed(places: list[Place], at: int, column: int) -> int:
     return at
 
 
-def _ordered(places: list[Place], columns: list[list[int]]) -> None:
+def _sort_columns(places: list[Place], columns: list[list[int]]) -> None:
     """Sort each column by the mean place of its neighbours, sweeping right and left; keep the fewest crossings."""
     best, fewest = [list(column) for column in columns], _crossings(places, columns)
     reads: dict[int, list[int]] = {}
@@ -252,7 +253,7 @@ def _crossings(places: Sequence[Place], columns: Sequence[Sequence[int]]) -> int
     return count
 
 
-def _levelled(places: list[Place], columns: Sequence[Sequence[int]]) -> None:
+def _set_levels(places: list[Place], columns: Sequence[Sequence[int]]) -> None:
     """Set the levels: each column is stacked around 0, then moved towards its neighbours as far as there is room."""
     for column in columns:
         total = sum(places[at].above + places[at].below for at in column) + GAP * (len(column) - 1)

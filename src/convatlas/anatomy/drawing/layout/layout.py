@@ -27,15 +27,15 @@ from convatlas.anatomy.measure.records import Shape
 from convatlas.anatomy.structure.tokens import Words
 
 NARROW, INDENT = 640.0, 60.0
-"""Width below which no chain is divided, and by how much what holds others is wider than they are."""
+"""Width up to which no chain is divided, and what a fork or frame needs beyond the width of its content."""
 
 
 class Layout:
     """Turns sketches into elements.
 
     Args:
-        entries: The text of the mark of another stage's output, by the number of the layer.
-        tags: The letters of outputs inside a stage that other stages read.
+        entries: Function from a layer of another stage to the text of its mark.
+        tags: Letters of the outputs inside a stage that other stages read, by layer.
     """
 
     def __init__(self, entries: Callable[[int], str], tags: Mapping[int, str]):
@@ -44,7 +44,7 @@ class Layout:
     def chain(
         self, sketch: Sketch, before: Shape, room: float = NARROW, lead: bool = False, tail: bool = False
     ) -> ChainLayout:
-        """Return a sketch on one line, or on several as one element of it if it is wider than `room`."""
+        """Return a sketch on one row; if it is wider than `room`, on several, which are one element."""
         elements: list[Element] = []
         shape = before
         for piece in sketch:
@@ -56,7 +56,7 @@ class Layout:
         return ChainLayout([RowsLayout(rows(elements, before, room))], before, lead, tail)
 
     def element(self, piece: Piece, before: Shape, room: float = NARROW) -> Element:
-        """Return the element of a piece, about as wide as `room` at most where it can be divided."""
+        """Return the element of a piece, at most about as wide as `room` if it can be divided."""
         inside = max(room - INDENT, NARROW)
         if isinstance(piece, Unit):
             return Joint(piece, 0, 0, self._tag(piece)) if piece.sign else UnitBox(piece, self._tag(piece))
@@ -90,8 +90,8 @@ class Layout:
 
 
 def add_frames(sketch: Sketch, words: Words, stage: str) -> Sketch:
-    """The sketch with frames around what the author gave names inside the stage, if there are several of them."""
-    named = [_block(piece, words, stage) for piece in sketch]
+    """Return the sketch with a frame around each named module of the stage, if there are several."""
+    named = [_module(piece, words, stage) for piece in sketch]
     groups = groupby(zip(named, sketch, strict=True), key=lambda pair: pair[0])
     parts = [(name, tuple(piece for _, piece in run)) for name, run in groups]
     if len(set(named) - {""}) < 2:
@@ -102,8 +102,8 @@ def add_frames(sketch: Sketch, words: Words, stage: str) -> Sketch:
     return tuple(result)
 
 
-def _block(piece: Piece, words: Words, stage: str) -> str:
-    """The name below the stage that all layers of a piece share; "" if there is none, or it is a layer's own."""
+def _module(piece: Piece, words: Words, stage: str) -> str:
+    """Return the module of the stage that holds all layers of a piece; "" if there is none."""
     depth = len(stage.split("."))
     layers = [words.layers[number].name.split(".") for number in numbers([piece]) if number > 0]
     names = {".".join(parts[: depth + 1]) for parts in layers}

@@ -108,7 +108,7 @@ def plan_cards(
             continue
         shown = plan.stages[0]
         single = len(plan.stages) == plan.times
-        sketch = fold_repeats(add_frames(plan.sketch, words, shown.name) if single else _parted(plan))
+        sketch = fold_repeats(add_frames(plan.sketch, words, shown.name) if single else _sketch_of_several(plan))
         look = patterns(sketch, widths=False)
         if single and count_boxes(sketch) > MANY and look in drawn:
             sketch = _again(drawn[look], plan, words)
@@ -144,7 +144,7 @@ def _same_size(first: Stage, second: Stage, words: Words) -> bool:
 
 
 def _alike(first: Stage, second: Stage, net_stages: Sequence[Stage]) -> bool:
-    """Return whether two successive stages read the same earlier stages, counted back from each."""
+    """Return whether two successive stages read stages equally far before them."""
     places = {number: at for at, stage in enumerate(net_stages) for number in stage.outputs}
     distances = [
         [net_stages.index(stage) - places.get(number, -1) for number in stage.sources] for stage in (first, second)
@@ -152,11 +152,11 @@ def _alike(first: Stage, second: Stage, net_stages: Sequence[Stage]) -> bool:
     return distances[0] == distances[1]
 
 
-def _parted(plan: Plan) -> Sketch:
-    """Return the sketch of several stages: a frame around each module, or each pair of boxes, if there are many."""
+def _sketch_of_several(plan: Plan) -> Sketch:
+    """Return the sketch of several stages: each module, and each of many small stages, in a frame."""
     if plan.kind == MODULE:
         return tuple(Frame(stage.name, (piece,)) for stage, piece in zip(plan.stages, plan.sketch, strict=True))
-    if sum(len(stage.chain) > 1 for stage in plan.stages) < MOST_ALONE:
+    if sum(len(stage.chain) > 1 for stage in plan.stages) < FRAMED_FROM:
         return plan.sketch
     pieces = list(plan.sketch)
     result: list[Piece] = []
@@ -167,15 +167,18 @@ def _parted(plan: Plan) -> Sketch:
     return tuple(result)
 
 
-MOST_ALONE = 4
-"""Small stages from which on each gets a frame."""
+FRAMED_FROM = 4
+"""Number of stages of several layers from which on each gets a frame."""
 
 
 def _again(name: str, plan: Plan, words: Words) -> Sketch:
     """Return one box that stands for blocks drawn before with other widths."""
-    layers = tuple(numbers(plan.sketch))
-    shape = words.shown[plan.stages[-1].outputs[-1]]
-    return (Unit(layers, (f"as {name}", shape_text(shape)), "other", shape=shape),)
+    return (reference_box(plan.sketch, name, words.shown[plan.stages[-1].outputs[-1]]),)
+
+
+def reference_box(sketch: Sketch, name: str, shape: Shape) -> Unit:
+    """Return the box that stands for a sketch that outputs `shape` and looks like the one drawn as `name`."""
+    return Unit(tuple(numbers(sketch)), (f"as {name}", shape_text(shape)), "other", shape=shape)
 
 
 def break_lines(plan: Plan, layout: Layout, before: Shape, room: float = WIDEST) -> list[ChainLayout]:

@@ -11,14 +11,14 @@ from convatlas.anatomy.drawing.layout.canvas import Canvas
 from convatlas.anatomy.drawing.layout.chains import ChainLayout
 from convatlas.anatomy.drawing.layout.elements import LINE, SMALL
 from convatlas.anatomy.drawing.layout.layout import Layout
-from convatlas.anatomy.drawing.page.cards import Plan, break_lines
+from convatlas.anatomy.drawing.page.cards import WIDEST, Plan, break_lines
 from convatlas.anatomy.drawing.sketch.pieces import numbers
+from convatlas.anatomy.drawing.swatches import swatches
 from convatlas.anatomy.measure.records import Measurement
 from convatlas.anatomy.structure.tokens import Words
-from convatlas.pictures.palette import MEANINGS, colour
 from convatlas.pictures.picture import Picture
-from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Point, Shape, Text
-from convatlas.pictures.text import text_width, wrapped
+from convatlas.pictures.shapes import GREY, PAPER, Box, Point, Shape, Text
+from convatlas.pictures.text import wrapped
 
 MARGIN, HEADER, INSIDE, BETWEEN, LANE = 18.0, 24.0, 24.0, 22.0, 9.0
 """Margin; height of a card's header; left and right inside a card; between cards; between the lines on their left."""
@@ -58,15 +58,7 @@ def draw_page(anatomy: Measurement, plans: Sequence[Plan], title: str, descripti
     canvas = Canvas(lambda numbers: tooltip(numbers, words))
     last_layers = {plan.stages[-1].end: at for at, plan in enumerate(plans)}
     reads = _reads(plans)
-    tags = tags_of(plans, set(last_layers))
-    laid: list[PlacedCard] = []
-    shape = words.shown[0]
-    for plan in plans:
-        layout = Layout(entries_of(plan, plans, tags), tags)
-        if len(plan.stages[0].sources) == 1:
-            shape = words.shown[plan.stages[0].sources[0]]
-        laid.append(PlacedCard(plan, break_lines(plan, layout, shape)))
-        shape = laid[-1].chains[-1].shape
+    laid = lay_out(plans, words)
     lanes = _lanes(last_layers, reads)
     left = MARGIN + LANE * (1 + max(lanes.values(), default=0)) + 6
     wide = max(*(card.width for card in laid), laid[-1].chains[-1].width + 16) + 2 * INSIDE
@@ -85,6 +77,20 @@ def draw_page(anatomy: Measurement, plans: Sequence[Plan], title: str, descripti
     return Picture(width, height, (ground, *canvas.shapes(), *over, *under), title, description)
 
 
+def lay_out(plans: Sequence[Plan], words: Words, room: float = WIDEST) -> list[PlacedCard]:
+    """Return the cards with their blocks on lines of at most `room`, not placed yet."""
+    tags = _tags(plans, {plan.stages[-1].end for plan in plans})
+    cards: list[PlacedCard] = []
+    shape = words.shown[0]
+    for plan in plans:
+        if len(plan.stages[0].sources) == 1:
+            shape = words.shown[plan.stages[0].sources[0]]
+        layout = Layout(_entry_texts(plan, plans, tags), tags)
+        cards.append(PlacedCard(plan, break_lines(plan, layout, shape, room)))
+        shape = cards[-1].chains[-1].shape
+    return cards
+
+
 def _reads(plans: Sequence[Plan]) -> list[set[int]]:
     """Return, for each card, the layers of others that it reads."""
     result = []
@@ -94,8 +100,8 @@ def _reads(plans: Sequence[Plan]) -> list[set[int]]:
     return result
 
 
-def tags_of(plans: Sequence[Plan], ends: set[int]) -> dict[int, str]:
-    """Return letters for outputs that other cards read and that do not leave their card at its end."""
+def _tags(plans: Sequence[Plan], ends: set[int]) -> dict[int, str]:
+    """Return letters for outputs that other cards read, except for `ends`, the last layers of cards."""
     read_elsewhere = sorted({number for read in _reads(plans) for number in read} - ends - {0})
     hidden = {layer.number for plan in plans if plan.times > 1 for stage in plan.stages[1:] for layer in stage.layers}
     return {
@@ -107,8 +113,8 @@ def _letter(at: int) -> str:
     return ascii_uppercase[at % 26] + (str(at // 26) if at >= 26 else "")
 
 
-def entries_of(plan: Plan, plans: Sequence[Plan], tags: dict[int, str]) -> Callable[[int], str]:
-    """Return the function that gives the text of the mark of another stage's output: its letter or its stage."""
+def _entry_texts(plan: Plan, plans: Sequence[Plan], tags: dict[int, str]) -> Callable[[int], str]:
+    """Return the function from another stage's output to the text of its mark: its letter, or the name of its stage."""
     stages = [stage for other in plans for stage in other.stages]
 
     def name(number: int) -> str:
@@ -239,17 +245,7 @@ def legend(
     drawn = [words.layers[number] for plan in plans for number in numbers(plan.sketch) if number > 0]
     loci = {layer.locus for layer in drawn}
     loci |= {"dense", "activation"} if any(layer.kind == "recurrence" for layer in drawn) else set()
-    there = {locus if locus in MEANINGS else "other" for locus in loci}
-    shapes: list[Shape] = []
-    x, y = left, top + 4
-    for locus, meaning in MEANINGS.items():
-        if locus not in there:
-            continue
-        step = 18 + text_width(meaning, SMALL) + 14
-        if x + step > left + wide:
-            x, y = left, y + 18
-        shapes += [Box(x, y, 13, 11, colour(locus), INK, 2), Text(x + 18, y + 9, meaning, SMALL, fill=GREY)]
-        x += step
+    shapes, y = swatches(loci, left, top + 4, left + wide)
     rates = [float(layer.setting) for layer in anatomy.layers if layer.kind == "stochastic depth"]
     notes = "On the arrows: height × width × channels, where they change. ×N: blocks that come N times, drawn once."
     capsules = dict.fromkeys(SIDES[key] for layer in drawn if (key := (layer.kind, layer.locus)) in SIDES)

@@ -6,29 +6,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from convatlas.anatomy.drawing.labels import shape_text, short, tooltip
+from convatlas.anatomy.drawing.labels import short, tooltip
 from convatlas.anatomy.drawing.layout.canvas import Canvas
-from convatlas.anatomy.drawing.layout.layout import Layout
 from convatlas.anatomy.drawing.maps.stations import stage_text
-from convatlas.anatomy.drawing.page.cards import Plan, break_lines
+from convatlas.anatomy.drawing.page.cards import Plan, reference_box
 from convatlas.anatomy.drawing.page.page import (
     HEADER,
     INSIDE,
     MARGIN,
     PlacedCard,
     bottom,
-    entries_of,
     head,
+    lay_out,
     legend,
     paint,
     place,
-    tags_of,
 )
 from convatlas.anatomy.drawing.sketch.pieces import (
     Entry,
     ForkPiece,
     Frame,
-    GraphPiece,
     Piece,
     Repeat,
     Sketch,
@@ -36,6 +33,7 @@ from convatlas.anatomy.drawing.sketch.pieces import (
     numbers,
     patterns,
     shape_after,
+    sketches_in,
 )
 from convatlas.anatomy.measure.records import Measurement
 from convatlas.anatomy.structure.tokens import Words
@@ -68,7 +66,7 @@ class Slide:
 
     @property
     def tall(self) -> float:
-        """Height of the whole slide, which may be given by its width."""
+        """Height of the whole slide, at least what its width needs for 16:9."""
         return max(self.height + AROUND, (self.width + 2 * MARGIN) / ASPECT)
 
 
@@ -77,7 +75,7 @@ AROUND = 150.0
 
 
 def draw_slide(anatomy: Measurement, plans: Sequence[Plan], title: str, description: str) -> Picture:
-    """Draw a net from the plans of its cards: whole, or what repeats by its name, or a box a stage."""
+    """Draw a net from the plans of its cards: the most detailed of three versions that can be read."""
     words = Words(anatomy)
     best: tuple[Slide, Sequence[Plan]] | None = None
     for shown in (plans, _shortened(plans, words), _summed(plans, words)):
@@ -92,15 +90,7 @@ def draw_slide(anatomy: Measurement, plans: Sequence[Plan], title: str, descript
 
 def _slides(plans: Sequence[Plan], words: Words, line: float) -> Iterator[Slide]:
     """Yield the cards in rows of several widths, with lines of blocks as long as `line`."""
-    tags = tags_of(plans, {plan.stages[-1].end for plan in plans})
-    cards: list[PlacedCard] = []
-    shape = words.shown[0]
-    for plan in plans:
-        if len(plan.stages[0].sources) == 1:
-            shape = words.shown[plan.stages[0].sources[0]]
-        layout = Layout(entries_of(plan, plans, tags), tags)
-        cards.append(PlacedCard(plan, break_lines(plan, layout, shape, line)))
-        shape = cards[-1].chains[-1].shape
+    cards = lay_out(plans, words, line)
     for number, card in enumerate(cards):
         title = text_width(card.plan.title, 12, True) + text_width(card.plan.totals(words), 9) + 50
         card.wide = max(card.width + 2 * INSIDE + (16 if number == len(cards) - 1 else 0), title)
@@ -187,7 +177,7 @@ def _entries(canvas: Canvas, card: PlacedCard, number: int) -> list[Point]:
 
 
 def _shortened(plans: Sequence[Plan], words: Words) -> list[Plan]:
-    """Return the plans with a named box in each place of blocks that were drawn before with other widths."""
+    """Return the plans with one box for blocks that were drawn before with other widths, which names these."""
     drawn: dict[str, str] = {}
     result: list[Plan] = []
     for plan in plans:
@@ -207,7 +197,7 @@ def _shortened(plans: Sequence[Plan], words: Words) -> list[Plan]:
             if len(plan.stages) == plan.times and not name.startswith(stage):
                 name = f"{stage}.{name}"
             if look in drawn:
-                short.append(_named(piece, drawn[look]))
+                short.append(_referring(piece, drawn[look]))
             else:
                 drawn[look] = name.partition(" – ")[0]
                 short.append(piece)
@@ -216,10 +206,10 @@ def _shortened(plans: Sequence[Plan], words: Words) -> list[Plan]:
     return result
 
 
-def _named(piece: Frame | Repeat, name: str) -> Piece:
-    layers = tuple(numbers(piece.sketch))
+def _referring(piece: Frame | Repeat, name: str) -> Piece:
+    """Return a box that stands for a piece drawn before as `name`."""
     shape = shape_after(piece)
-    unit = Unit(layers, (f"as {name}", shape_text(shape)), "other", shape=shape)
+    unit = reference_box(piece.sketch, name, shape)
     return Repeat((unit,), piece.times, piece.rest, shape=shape) if isinstance(piece, Repeat) else unit
 
 
@@ -248,11 +238,5 @@ def _entries_in(sketch: Sequence[Piece]) -> Iterator[Entry]:
     for piece in sketch:
         if isinstance(piece, Entry):
             yield piece
-        elif isinstance(piece, ForkPiece):
-            for branch in piece.branches:
-                yield from _entries_in(branch)
-        elif isinstance(piece, GraphPiece):
-            for inner, _ in piece.nodes:
-                yield from _entries_in(inner)
-        elif isinstance(piece, Repeat | Frame):
-            yield from _entries_in(piece.sketch)
+        for inner in sketches_in(piece):
+            yield from _entries_in(inner)

@@ -72,7 +72,7 @@ class GraphPiece:
 
 @dataclass(frozen=True)
 class Repeat:
-    """A sketch that repeats: drawn once, with `times`; `rest` are the layers of the other times, `shape` the last's."""
+    """A sketch drawn once for `times`; `rest` are the layers of the other times, `shape` is the output of the last."""
 
     sketch: Sketch
     times: int
@@ -93,28 +93,30 @@ Piece = Unit | Entry | Recurrence | ForkPiece | GraphPiece | Repeat | Frame
 Sketch = tuple[Piece, ...]
 
 
+def sketches_in(piece: Piece) -> tuple[Sketch, ...]:
+    """Return the sketches that a piece holds: of branches, of nodes, or the one that it repeats or frames."""
+    if isinstance(piece, ForkPiece):
+        return piece.branches
+    if isinstance(piece, GraphPiece):
+        return tuple(sketch for sketch, _ in piece.nodes)
+    return (piece.sketch,) if isinstance(piece, Repeat | Frame) else ()
+
+
 def numbers(sketch: Sequence[Piece]) -> Iterator[int]:
     """Yield the numbers of all layers in a sketch, with those of all times of a repeat."""
     for piece in sketch:
+        for inner in sketches_in(piece):
+            yield from numbers(inner)
         if isinstance(piece, Unit | Recurrence):
             yield from piece.layers
-        elif isinstance(piece, ForkPiece):
-            for branch in piece.branches:
-                yield from numbers(branch)
-            yield from piece.join.layers
-        elif isinstance(piece, GraphPiece):
-            for inner, _ in piece.nodes:
-                yield from numbers(inner)
+        elif isinstance(piece, ForkPiece | GraphPiece):
             yield from piece.join.layers
         elif isinstance(piece, Repeat):
-            yield from numbers(piece.sketch)
             yield from piece.rest
-        elif isinstance(piece, Frame):
-            yield from numbers(piece.sketch)
 
 
 def pattern(piece: Piece, widths: bool = True) -> str:
-    """Return what a piece looks like: equal for pieces that are drawn alike, or alike but for their `widths`."""
+    """Return a text that is equal for pieces drawn alike; without `widths`, also if only their widths differ."""
     if isinstance(piece, Unit):
         shown = piece.text if widths else piece.text[:1]
         return "|".join([*(name for name, _ in piece.before), *shown, piece.sign, *(name for name, _ in piece.after)])
@@ -140,18 +142,12 @@ def patterns(sketch: Sequence[Piece], widths: bool = True) -> str:
 def sizes(sketch: Sequence[Piece]) -> Iterator[Shape]:
     """Yield the rows and columns of the outputs of all units in a sketch."""
     for piece in sketch:
+        for inner in sketches_in(piece):
+            yield from sizes(inner)
         if isinstance(piece, Unit):
             yield piece.shape[:-1]
-        elif isinstance(piece, ForkPiece):
-            for branch in piece.branches:
-                yield from sizes(branch)
+        elif isinstance(piece, ForkPiece | GraphPiece):
             yield piece.join.shape[:-1]
-        elif isinstance(piece, GraphPiece):
-            for inner, _ in piece.nodes:
-                yield from sizes(inner)
-            yield piece.join.shape[:-1]
-        elif isinstance(piece, Repeat | Frame):
-            yield from sizes(piece.sketch)
 
 
 def shape_after(piece: Piece) -> Shape:
@@ -165,24 +161,18 @@ def count_boxes(sketch: Sequence[Piece]) -> int:
     """Return how many boxes a sketch draws."""
     count = 0
     for piece in sketch:
-        if isinstance(piece, Unit):
-            count += 1
-        elif isinstance(piece, Recurrence):
+        if isinstance(piece, Recurrence):
             count += len(piece.loop.widths)
-        elif isinstance(piece, ForkPiece):
-            count += 1 + sum(count_boxes(branch) for branch in piece.branches)
-        elif isinstance(piece, GraphPiece):
-            count += 1 + sum(count_boxes(inner) for inner, _ in piece.nodes)
-        elif isinstance(piece, Repeat | Frame):
-            count += count_boxes(piece.sketch)
+        count += isinstance(piece, Unit | ForkPiece | GraphPiece)
+        count += sum(map(count_boxes, sketches_in(piece)))
     return count
 
 
 def fold_repeats(sketch: Sketch, opened: Callable[[Piece], bool] = lambda piece: False) -> Sketch:
-    """Return the sketch with repeats drawn once: of at least two boxes, or of four equal pieces; inner parts first.
+    """Return the sketch with repeats drawn once, inner ones first: of at least two boxes, or four equal pieces.
 
-    Those on maps of other sizes are no repeats, as sizes are written once. Pieces that are `opened` stay as they are,
-    and by themselves.
+    Equal pieces on maps of other sizes are no repeats, as sizes are written once. Pieces that are `opened` stay as they
+    are and are part of no repeat.
     """
     inner = tuple(piece if opened(piece) else _inside(piece) for piece in sketch)
     result: list[Piece] = []

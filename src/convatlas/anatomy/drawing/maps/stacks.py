@@ -10,9 +10,10 @@ from math import log2, sqrt
 from convatlas.anatomy.drawing.labels import amount, shape_text, tooltip
 from convatlas.anatomy.drawing.layout.elements import LINE, SMALL
 from convatlas.anatomy.drawing.maps.stations import Station, stations
+from convatlas.anatomy.drawing.swatches import swatches
 from convatlas.anatomy.measure.records import Measurement
 from convatlas.anatomy.structure.tokens import Words
-from convatlas.pictures.palette import MEANINGS, colour
+from convatlas.pictures.palette import colour
 from convatlas.pictures.picture import Picture
 from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Group, Line, Text
 from convatlas.pictures.shapes import Shape as Drawn
@@ -45,8 +46,8 @@ class Stack:
         return each * self.station.groups + 14 * (self.station.groups - 1)
 
 
-def draw_maps(anatomy: Measurement, title: str, description: str) -> Picture:
-    """Draw a net's maps."""
+def draw_stacks(anatomy: Measurement, title: str, description: str) -> Picture:
+    """Draw a net as a line of stacks of maps."""
     stacks = _stacks(stations(anatomy))
     words = Words(anatomy)
     above = 84.0
@@ -177,16 +178,7 @@ def _head(anatomy: Measurement, words: Words, title: str, width: float) -> list[
 
 
 def _legend(stacks: Sequence[Stack], top: float, width: float) -> list[Drawn]:
-    there = {locus if (locus := stack.station.locus) in MEANINGS else "other" for stack in stacks[1:]}
-    shapes: list[Drawn] = []
-    x, y = MARGIN, top
-    for locus, meaning in MEANINGS.items():
-        if locus in there:
-            step = 18 + text_width(meaning, SMALL) + 14
-            if x + step > width - MARGIN:
-                x, y = MARGIN, y + 18
-            shapes += [Box(x, y - 9, 13, 11, colour(locus), INK, 2), Text(x + 18, y, meaning, SMALL, fill=GREY)]
-            x += step
+    shapes, y = swatches({stack.station.locus for stack in stacks[1:]}, MARGIN, top - 9, width - MARGIN)
     note = "C@H×W: C maps of H rows and W columns. A window on the maps before makes one unit of the maps after."
     texts = wrapped(note, width - 2 * MARGIN, SMALL)
-    return [*shapes, *(Text(MARGIN, y + 20 + 13 * at, line, SMALL, fill=GREY) for at, line in enumerate(texts))]
+    return [*shapes, *(Text(MARGIN, y + 29 + 13 * at, line, SMALL, fill=GREY) for at, line in enumerate(texts))]
