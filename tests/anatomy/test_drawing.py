@@ -372,7 +372,7 @@ def test_wrong_wishes() -> None:
         measured("lenet5").draw(style="cubes")
     with pytest.raises(UnknownName, match="conv5 or conv4"):
         measured("resnet50").draw(expand="conv9")
-    with pytest.raises(ConvAtlasError, match="style of blocks"):
+    with pytest.raises(ConvAtlasError, match="expand goes with the style blocks"):
         measured("resnet50").draw(style="boxes", expand="conv2")
 
 
