@@ -17,7 +17,7 @@ from convatlas.probes.tape.record import Score, record
 from convatlas.probes.tape.tape import Tape
 
 STEP = {torch.float64: 1e-7, torch.float32: 1e-3}
-"""Length of the step for the derivative, by precision, relative to the input's standard deviation."""
+"""Length of the first step for the derivative, by precision, relative to the input's standard deviation."""
 
 BOUND = {torch.float64: 1e-3, torch.float32: 5e-2}
 """Largest relative difference between gradient and derivative, by precision."""
@@ -33,6 +33,9 @@ ROUNDING = 4
 
 DIRECTIONS = 4
 """Directions to try: a step may cross a kink of a net of pieces."""
+
+SHORTER = 0.1
+"""Length of each further step, relative to the one before: the pieces of a deep net are narrow."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +101,12 @@ def _compared(net: nn.Module, x: Tensor, score: Score) -> Certificate:
     deviation = max(float(x.std()) if x.numel() > 1 else 0.0, 1e-3)
     norm = float(gradient.double().norm())
     rounding = ROUNDING * torch.finfo(x.dtype).eps * float(tape.values[tape.output].abs().sum())
-    for _ in range(DIRECTIONS):
+    for trial in range(DIRECTIONS):
         direction = torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x)
         change = max(abs(float((gradient * direction).double().sum())), 0.1 * norm)
         # A net may hardly depend on its photo: over a short step, its score changes by less than is rounded away.
         needed = rounding / (BOUND[x.dtype] * change) if change > 0 else 0.0
-        step = min(max(STEP[x.dtype] * deviation, needed), LONGEST * deviation)
+        step = min(max(STEP[x.dtype] * SHORTER**trial * deviation, needed), LONGEST * deviation)
         up, down = (record(net, x + sign * step * direction, score) for sign in (1, -1))
         _check_strangers(up, down)
         difference = (up.values[up.output] - down.values[down.output]).double().sum()
@@ -114,7 +117,7 @@ def _compared(net: nn.Module, x: Tensor, score: Score) -> Certificate:
         if best <= BOUND[x.dtype] / 10:
             break
     if not best <= BOUND[x.dtype]:
-        raise _refused(f"its gradient differs from its derivative by {best:.0%}")
+        raise _refused(f"its gradient differs from its derivative by {best:.1%}")
     return Certificate(best, str(x.dtype).removeprefix("torch."))
 
 
