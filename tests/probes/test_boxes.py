@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import convatlas as ca
-from convatlas.nets.boxes import decode, select_boxes
+from convatlas.nets.boxes import decode, decode_parts, select_boxes
 from convatlas.predict.predictors import MAX_OVERLAP
 from convatlas.probes.coverage import coverage
 from convatlas.probes.explain import explain
@@ -69,6 +69,19 @@ def test_white_box_probes_explain_boxes(net, probe):
         leaf = photo(net)[None].requires_grad_()
         (expected,) = torch.autograd.grad(target(net, 2)(net(leaf)).sum(), leaf)
         assert np.allclose(result.values, expected[0].numpy(), rtol=1e-3, atol=1e-6 * float(expected.abs().max()))
+
+
+def test_contrastive_lrp_holds_a_box_against_its_other_classes(net):
+    result = explain(net, photo(net), "contrastive_lrp", "box:0", precision="float64")
+    assert result.values.any()
+    assert abs(result.values.sum()) < 1e-9 * np.abs(result.values).sum()
+    with torch.no_grad():
+        output = net(photo(net)[None])
+        _, objects, classes = decode_parts(net, output, net.size)
+        box = target(net, 0).box
+        scores = box.scores(lambda output: decode_parts(net, output, net.size))(output)
+    assert torch.equal(scores, objects[:, box.row, None] * classes[:, box.row])
+    assert float(scores[0, box.index]) == pytest.approx(result.score, rel=1e-5)
 
 
 def test_a_class_is_its_best_box(net):

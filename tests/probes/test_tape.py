@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ctypes
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import convatlas as ca
 from convatlas.probes.certificate import certify
+from convatlas.probes.explain import explain
+from convatlas.probes.relevance.lrp import Lrp
 from convatlas.probes.rules.layer_rules import AlphaBeta, Box, Flat, Gamma, WeightSquare, Zero
 from convatlas.probes.rules.relevance import Relevance
 from convatlas.probes.rules.secants import secant
@@ -45,7 +48,20 @@ class Choosing(nn.Module):
         return torch.where(largest[:, :1] - largest[:, 1:] > 1e9, torch.ones_like(y), y)
 
 
+class Padded(nn.Module):
+    """Pads the photo on two sides before its first layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Conv2d(3, 6, 3, 2), nn.Linear(6, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.pad(x, (0, 1, 0, 1), value=0.7)
+        return self.head(self.first(x).relu().mean((2, 3)))
+
+
 NETS = {
+    "padded": lambda: (made(Padded), photo()),
     "choosing": lambda: (made(Choosing), photo()),
     "functional": lambda: (made(Functional), photo()),
     "custom": lambda: (made(Custom), photo()),
@@ -157,7 +173,7 @@ RULES = {
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("name", ["functional", "choosing", "custom", "gated", "lenet5", "capsnet"])
+@pytest.mark.parametrize("name", ["padded", "functional", "choosing", "custom", "gated", "lenet5", "capsnet"])
 def test_relevance_and_ledger_sum_to_the_score(name: str, rule: str) -> None:
     net, x = NETS[name]()
     tape = record(net, x, third)
@@ -167,6 +183,20 @@ def test_relevance_and_ledger_sum_to_the_score(name: str, rule: str) -> None:
         relevance = x * multiplier + rules.extra.get(tape.photo, torch.zeros_like(x))
         score = float(tape.values[tape.output])
         assert abs(float(relevance.sum()) + rules.ledger.total - score) <= 1e-10 * abs(score)
+
+
+@pytest.mark.parametrize("composite", ["z_plus_box", "epsilon_plus"])
+def test_padding_before_the_first_layer_is_as_its_own_padding(composite: str) -> None:
+    x = photo() - 0.5
+    results = []
+    for own in (True, False):
+        torch.manual_seed(0)
+        layers = [nn.Conv2d(3, 6, 3, 2, padding=int(own)), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        net = nn.Sequential(*([] if own else [nn.ZeroPad2d(1)]), *layers, nn.Linear(6, 5))
+        results.append(explain(net.eval().double(), x, Lrp(composite), 3))
+    first, second = results
+    assert np.allclose(first.values, second.values, rtol=1e-10, atol=1e-14)
+    assert first.ledger == pytest.approx(second.ledger)
 
 
 @pytest.mark.parametrize("name", ["functional", "resnet18"])

@@ -16,6 +16,9 @@ from convatlas.images.view import View
 from convatlas.nets.net import Net
 from convatlas.probes.detector._boxes import Box, DetectedBox, decoder_of, find_box
 
+Scores = Callable[[Any], Tensor]
+"""Function of a net's output."""
+
 
 @dataclass(frozen=True)
 class Target(Brief):
@@ -39,6 +42,13 @@ class Target(Brief):
     def key(self) -> object:
         """Value that no other target of the same net has; two functions may have the same name."""
         return self.name if self.function is None else self.function
+
+    def class_scores(self, net: nn.Module, size: tuple[int, int]) -> Scores:
+        """Function from the net's output to the scores of all classes, (N, classes): of the same box in a detector."""
+        decoder = decoder_of(net, size)
+        if self.box is None or decoder is None:
+            return _class_scores
+        return self.box.scores(decoder)
 
     def __call__(self, output: Any) -> Tensor:
         return self.score(output)

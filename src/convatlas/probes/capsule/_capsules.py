@@ -58,32 +58,32 @@ class Children:
         return self.values[..., POSE] if self.matrices else self.values.norm(dim=-1)
 
 
-def needs_capsules(net: nn.Module, probe: str) -> str | None:
-    """Say what keeps a probe of capsules from a net; None if nothing does."""
+def needs_capsules(net: nn.Module, probe: str, instead: str) -> str | None:
+    """Say what keeps a probe of capsules from a net, and which probe to use instead; None if nothing keeps it."""
     if isinstance(net, (CapsNet, MatrixCapsNet)):
         return None
-    return f"{probe} explains nets of capsules, such as capsnet; {_name(net)} has none"
+    return f"{probe} explains nets of capsules, such as capsnet; {_name(net)} has none: use {instead}"
 
 
-def needs_capsnet(net: nn.Module, probe: str) -> str | None:
-    """Say what keeps a probe of class capsules that are vectors from a net; None if nothing does."""
+def needs_capsnet(net: nn.Module, probe: str, instead: str) -> str | None:
+    """Say what keeps a probe of class capsules that are vectors from a net; None if nothing keeps it."""
     if isinstance(net, CapsNet):
         return None
-    return f"{probe} explains capsnet, whose class capsules are vectors; {_name(net)} has none"
+    return f"{probe} explains capsnet, whose class capsules are vectors; {_name(net)} has none: use {instead}"
 
 
-def needs_agreement(net: nn.Module, probe: str) -> str | None:
-    """Say what keeps a probe of routing by agreement from a net; None if nothing does."""
+def needs_agreement(net: nn.Module, probe: str, instead: str) -> str | None:
+    """Say what keeps a probe of routing by agreement from a net; None if nothing keeps it."""
     if not isinstance(net, CapsNet) or isinstance(net.poses.routing, DynamicRouting):
-        return needs_capsnet(net, probe)
+        return needs_capsnet(net, probe, "routing_maps" if isinstance(net, MatrixCapsNet) else instead)
     return f"{probe} needs routing by agreement, not {net.genome.routing}: use routing_maps or capsule_ablation"
 
 
 def needs_decoder(net: nn.Module, probe: str) -> str | None:
-    """Say what keeps a probe of reconstructions from a net; None if nothing does."""
+    """Say what keeps a probe of reconstructions from a net; None if nothing keeps it."""
     if not isinstance(net, CapsNet) or hasattr(net, "reconstruction"):
-        return needs_capsnet(net, probe)
-    return f"{probe} needs a net that reconstructs photos; this one has the gene decoder=none"
+        return needs_capsnet(net, probe, "feature_inversion")
+    return f"{probe} needs a net that reconstructs photos; this one has the gene decoder=none: use feature_inversion"
 
 
 def class_of(subject: Subject, target: int, probe: str) -> int:

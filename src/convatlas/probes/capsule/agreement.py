@@ -46,7 +46,7 @@ class Agreement(Probe):
 
     def unfit(self, net: nn.Module) -> str | None:
         """Say what keeps the probe from a net."""
-        return needs_agreement(net, self.name)
+        return needs_agreement(net, self.name, "grad_cam")
 
     def attribute(self, subject: Subject) -> Findings:
         """Share the length of each class capsule."""

@@ -38,7 +38,7 @@ class CapsCam(Probe):
 
     def unfit(self, net: nn.Module) -> str | None:
         """Say what keeps the probe from a net."""
-        return needs_capsules(net, self.name)
+        return needs_capsules(net, self.name, "grad_cam")
 
     def attribute(self, subject: Subject) -> Findings:
         """Weight the maps of the chosen layer's capsules."""

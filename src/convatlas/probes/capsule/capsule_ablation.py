@@ -41,7 +41,7 @@ class CapsuleAblation(Probe):
 
     def unfit(self, net: nn.Module) -> str | None:
         """Say what keeps the probe from a net."""
-        return needs_capsules(net, self.name)
+        return needs_capsules(net, self.name, "ablation_cam")
 
     def attribute(self, subject: Subject) -> Findings:
         """Leave out one unit after the other."""

@@ -34,7 +34,7 @@ class RelevancePath(Probe):
 
     def unfit(self, net: nn.Module) -> str | None:
         """Say what keeps the probe from a net."""
-        return needs_agreement(net, self.name)
+        return needs_agreement(net, self.name, "lrp")
 
     def attribute(self, subject: Subject) -> Findings:
         """Keep the children on the path of each target."""

@@ -43,7 +43,7 @@ class RoutingMaps(Probe):
 
     def unfit(self, net: nn.Module) -> str | None:
         """Say what keeps the probe from a net."""
-        return needs_capsules(net, self.name)
+        return needs_capsules(net, self.name, "grad_cam")
 
     def attribute(self, subject: Subject) -> Findings:
         """Read the couplings of the round."""

@@ -66,6 +66,15 @@ class DetectedBox:
 
         return score
 
+    def scores(self, decoder: Decoder) -> Callable[[Any], Tensor]:
+        """Function from the detector's output to the scores of this anchor and cell for all classes, (N, classes)."""
+
+        def scores(output: Any) -> Tensor:
+            _, objects, classes = decoder(output)
+            return objects[:, self.row, None] * classes[:, self.row]
+
+        return scores
+
 
 def decoder_of(net: nn.Module, size: tuple[int, int]) -> Decoder | None:
     """The decoder of a detector's output for an input of a size (height, width); None if the net is no detector.

@@ -49,7 +49,9 @@ class DRise(Probe):
 
     def unfit(self, net: nn.Module) -> str | None:
         """Say what keeps the probe from a net."""
-        return None if decoder_of(net, (1, 1)) else f"{self.name} explains a detector's box, and this net detects none"
+        if decoder_of(net, (1, 1)) is not None:
+            return None
+        return f"{self.name} explains a detector's box, and this net detects none: use rise"
 
     def attribute(self, subject: Subject) -> Findings:
         """Draw masks until the map is known well enough."""

@@ -15,6 +15,9 @@ from convatlas.probes.subject import Subject
 PIXELS = 16
 """Pixels of the input along a cell's side, by default; with finer masks the net is deceived rather than explained."""
 
+NOTHING = ("the background has no lower score than the photo: nothing has to be deleted",)
+"""What is said of a photo whose score the background has as well."""
+
 
 @dataclass(frozen=True)
 class MeaningfulPerturbation(Probe):
@@ -79,7 +82,8 @@ class MeaningfulPerturbation(Probe):
                 mask.clamp_(0, 1)
                 yield k * self.steps + step + 1, total, None
             masks.append(mask[0].detach())
-        yield 1, 1, [Finding(1 - mask) for mask in masks]
+        won = (subject.own_scores > subject.background_scores).tolist()
+        yield 1, 1, [Finding(1 - mask, notes=() if high else NOTHING) for mask, high in zip(masks, won, strict=True)]
 
     def _penalty(self, mask: Tensor) -> Tensor:
         """Gradient of the penalties by the cells of a mask, (1, cells, cells)."""

@@ -32,6 +32,9 @@ RELUS = frozenset(
 )
 """Functions that these probes change: ReLU and those that stand where it would."""
 
+NO_RELU = "this net has no ReLU to change: use saliency, which is its plain gradient"
+"""What is said of a net without any."""
+
 Change = Callable[[Tensor, Tensor], Tensor]
 """Takes the input of a ReLU and the gradient at its result; returns the gradient at its input."""
 
@@ -56,7 +59,7 @@ def through_relus(subject: Subject, target: int, change: Change) -> Tensor:
     tape = subject.tape
     values = subject.back(tape, [tape.photo], target, rule)[tape.photo][0]
     if count == 0:
-        raise ConvAtlasError("this net has no ReLU to change: use saliency, which is its plain gradient")
+        raise ConvAtlasError(NO_RELU)
     return values
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from convatlas.probes.relevance._carried import carried
 from convatlas.probes.relevance.lrp import Lrp
 from convatlas.probes.subject import Subject
 from convatlas.probes.tape.record import record
+from convatlas.probes.targets import Scores
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,11 @@ class ContrastiveLrp(Probe):
         for k, target in enumerate(subject.targets):
             if target.index is None:
                 raise ConvAtlasError("contrastive LRP is about a class: pass its number or name as target")
-            index = target.index
+            index, scores = target.index, target.class_scores(subject.net, subject.size)
 
-            def both(output: Tensor, index: int = index, k: int = k) -> Tensor:
-                rest = torch.cat([output[:, :index], output[:, index + 1 :]], 1)
+            def both(output: Any, index: int = index, scores: Scores = scores, k: int = k) -> Tensor:
+                each = scores(output)
+                rest = torch.cat([each[:, :index], each[:, index + 1 :]], 1)
                 return torch.stack([subject.targets[k](output), rest.mean(1)], 1)
 
             tape = record(subject.net, subject.x, both)
@@ -53,7 +56,7 @@ class ContrastiveLrp(Probe):
             own, others = (carried(subject, tape, column, choose, 1e-6, "uniform", self.name) for column in (0, 1))
             total = others.values.sum()
             if float(total) == 0:
-                raise ConvAtlasError("the other classes have no relevance to hold this one against")
+                raise ConvAtlasError("the other classes have no relevance to hold this one against: use lrp")
             values = own.values - others.values * (own.values.sum() / total)
             notes = ("the sum is 0 by construction",)
             findings.append(replace(own, values=values, ledger={}, notes=notes))

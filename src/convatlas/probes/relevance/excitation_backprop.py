@@ -52,7 +52,7 @@ class ExcitationBackprop(Probe):
         tape, (_, index) = subject.tape, subject.place
         score = float(tape.values[tape.output][0, target])
         if score == 0:
-            raise ConvAtlasError("the score is 0, from which nothing can be shared")
+            raise ConvAtlasError("the score is 0, from which nothing can be shared: use saliency, or another target")
         rules: Relevance | None = None
 
         def choose(number: int, operation: Operation) -> LayerRule:

@@ -12,12 +12,17 @@ from torch import Tensor
 from convatlas.base.errors import ConvAtlasError
 from convatlas.probes.rules.contribution import contribution
 from convatlas.probes.rules.kinds import ELEMENTWISE, MIXING, PRODUCTS, SELECTION, STEPS, is_affine, is_layer, varying
-from convatlas.probes.rules.layer_rules import LayerRule, Zero
+from convatlas.probes.rules.layer_rules import Box, LayerRule, Zero
 from convatlas.probes.rules.layers import followers, layer_of
+from convatlas.probes.rules.refusals import no_rule
+from convatlas.probes.tape.tail import run_tail
 from convatlas.probes.tape.tape import Operation, Slot, Tape
 from convatlas.probes.tape.vjp import by_autograd, vjp
 
 Found = dict[int, Tensor]
+
+NAME = "LRP"
+"""Name of the method in what is said where an operation has no rule."""
 
 CONSTANT = frozenset(["log", "log2", "log10", "rsqrt", "reciprocal", "logit"])
 """Functions without a value at 0: what they compute is taken as constant."""
@@ -115,12 +120,12 @@ class Relevance:
             return self._product(operation, multipliers)
         if operation.name in ELEMENTWISE:
             return self._elementwise(operation, multipliers)
-        raise ConvAtlasError(f"LRP has no rule for {operation}")
+        raise ConvAtlasError(no_rule(NAME, operation))
 
     def _layer(self, operation: Operation, norm: Operation | None, multiplier: Tensor) -> Found:
         rule = self.choose(self.numbers[id(operation)], operation)
         index, layer = layer_of(self.tape, operation, norm)
-        shared = rule(layer, multiplier)
+        shared = (self._moved(rule, index) if isinstance(rule, Box) else rule)(layer, multiplier)
         self.ledger.biases += float(shared.absorbed)
         if shared.extra is not None:
             self.extra[index] = self.extra[index] + shared.extra if index in self.extra else shared.extra
@@ -148,7 +153,7 @@ class Relevance:
         assert output is not None
         assert multiplier is not None
         if len(inputs) != 1:
-            raise ConvAtlasError(f"LRP has no rule for {operation} of several tensors")
+            raise ConvAtlasError(no_rule(NAME, operation, " of several tensors"))
         (index,) = inputs
         x, y = self.tape.values[index], self.tape.values[output]
         if operation.name in CONSTANT or (operation.name == "pow" and not _positive_power(operation)):
@@ -179,7 +184,7 @@ class Relevance:
                 operation, multipliers
             )
         if operation.name in ("addmm", "baddbmm", "addcmul") and len(slots) == 3:
-            raise ConvAtlasError(f"LRP has no rule for {operation} of three tensors that depend on the photo")
+            raise ConvAtlasError(no_rule(NAME, operation, " of three tensors that depend on the photo"))
         constant = self._constant_part(operation, multipliers)
         self.ledger.biases += constant
         first, second = factors
@@ -227,12 +232,31 @@ class Relevance:
             if index is None or index not in self.extra:
                 continue
             if operation.name not in SELECTION:
-                raise ConvAtlasError(f"this rule of LRP is for the first layer, but {operation} comes before it")
-            relevance = [
-                self.extra.pop(index) if place == position else None for place in range(len(operation.outputs))
-            ]
+                raise ConvAtlasError(
+                    f"this rule of LRP is for the first layer, but {operation} comes before it: use lrp with a "
+                    "composite without it, such as epsilon_plus"
+                )
+            extra = self.extra.pop(index)
+            self.ledger.biases += float(torch.where(self._constants(operation, position), extra, 0).sum())
+            relevance = [extra if place == position else None for place in range(len(operation.outputs))]
             for source, part in vjp(self.tape, operation, relevance).items():
                 self.extra[source] = self.extra[source] + part if source in self.extra else part
+
+    def _constants(self, operation: Operation, position: int) -> Tensor:
+        """Return where the result of an operation that only moves numbers holds constants, such as padding."""
+        tape = self.tape
+        marked = {index: value.new_full((), torch.nan).expand_as(value) for index, value in tape.tensors(operation)
+                  if value.is_floating_point()}  # fmt: skip
+        constant: Tensor = ~operation.run(lambda index: marked.get(index, tape.values[index]))[position].isnan()
+        return constant
+
+    def _moved(self, rule: Box, index: int) -> Box:
+        """Return a rule with the bounds of the photo's numbers moved as these are on the way to the first layer."""
+        photo = self.tape.values[self.tape.photo]
+        low, high = (
+            run_tail(self.tape, self.tape.photo, bound.expand_as(photo), index) for bound in (rule.low, rule.high)
+        )
+        return Box(low, high)
 
 
 _HOMOGENEOUS = (SELECTION | MIXING) - {"native_batch_norm", "rsub", "constant_pad_nd", "masked_fill", "add", "sub"}
@@ -300,7 +324,7 @@ def _layer_norm(rules: Relevance, operation: Operation, multipliers: Sequence[Te
 def _norm(rules: Relevance, operation: Operation, multipliers: Sequence[Tensor | None]) -> Found:
     """Euclidean norm: n = Σ x·(x/n), which is the chain rule."""
     if operation.args[1] != 2:
-        raise ConvAtlasError(f"LRP has no rule for {operation} of order {operation.args[1]}")
+        raise ConvAtlasError(no_rule(NAME, operation, f" of order {operation.args[1]}"))
     return vjp(rules.tape, operation, multipliers)
 
 

@@ -14,10 +14,14 @@ from torch import Tensor
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.probes.rules.kinds import ELEMENTWISE, PRODUCTS, STEPS, is_affine
+from convatlas.probes.rules.refusals import no_rule
 from convatlas.probes.tape.tape import Operation, Slot, Tape
 from convatlas.probes.tape.vjp import by_autograd, vjp
 
 Found = dict[int, Tensor]
+
+NAME = "DeepLIFT"
+"""Name of the method in what is said where an operation has no rule."""
 
 
 def secant(photo: Tape, background: Tape, operation: Operation, gradients: Sequence[Tensor | None]) -> Found:
@@ -28,7 +32,7 @@ def secant(photo: Tape, background: Tape, operation: Operation, gradients: Seque
     """
     rule = rule_for(photo, operation)
     if rule is None:
-        raise ConvAtlasError(f"DeepLIFT has no rule for {operation}")
+        raise ConvAtlasError(no_rule(NAME, operation))
     return rule(photo, background, operation, gradients)
 
 
@@ -88,7 +92,7 @@ def elementwise(photo: Tape, background: Tape, operation: Operation, gradients: 
     inputs = [index for index in dict.fromkeys(operation.inputs) if photo.depends[index]]
     output, gradient = operation.outputs[0], gradients[0]
     if len(inputs) != 1 or gradient is None or output is None:
-        raise ConvAtlasError(f"DeepLIFT has no rule for {operation} of several tensors")
+        raise ConvAtlasError(no_rule(NAME, operation, " of several tensors"))
     (index,) = inputs
     x, b = photo.values[index], background.values[index]
     y, y_ = photo.values[output], background.values[output]
@@ -193,7 +197,7 @@ def vector_norm(photo: Tape, background: Tape, operation: Operation, gradients: 
     slot, order, *rest = operation.args
     gradient = gradients[0]
     if order != 2 or gradient is None:
-        raise ConvAtlasError(f"DeepLIFT has no rule for {operation} of order {order}")
+        raise ConvAtlasError(no_rule(NAME, operation, f" of order {order}"))
     x, b = photo.values[slot.index], background.values[slot.index]
     dims = rest[0] if rest and rest[0] is not None else list(range(x.ndim))
     n = x.square().sum(dims, keepdim=True).sqrt() + b.square().sum(dims, keepdim=True).sqrt()
@@ -278,7 +282,7 @@ def chosen(photo: Tape, background: Tape, operation: Operation, gradients: Seque
     choice = operation.args[0].index if operation.name == "where" else operation.outputs[1]
     assert choice is not None
     if not torch.equal(photo.values[choice], background.values[choice]):
-        raise ConvAtlasError(f"DeepLIFT has no rule for {operation}, which chooses otherwise for the background")
+        raise ConvAtlasError(no_rule(NAME, operation, ", which chooses otherwise for the background"))
     return vjp(photo, operation, gradients)
 
 
@@ -286,9 +290,7 @@ def nothing(photo: Tape, background: Tape, operation: Operation, gradients: Sequ
     """Nothing: the result jumps where it changes, and must not change between the runs."""
     for index in operation.outputs:
         if index is not None and not torch.equal(photo.values[index], background.values[index]):
-            raise ConvAtlasError(
-                f"DeepLIFT has no rule for {operation}, whose result jumps between photo and background"
-            )
+            raise ConvAtlasError(no_rule(NAME, operation, ", whose result jumps between photo and background"))
     return {}
 
 
