@@ -24,6 +24,9 @@ RESULTS = HERE.parent / "benchmarks" / "results"
 RESULT = RESULTS / "errors.json"
 """Output of `convatlas reproduce errors`; without it the error table is left out."""
 
+MATRIX = HERE.parent / "tests" / "probes" / "matrix.json"
+"""Why each probe refuses each net of the matrix; written by `python -m tests.probes.matrix`."""
+
 PEERS = ("convatlas", "eager", "torch.compile", "onnxruntime", "openvino")
 
 
@@ -70,7 +73,7 @@ def probes_page(text: str) -> str:
     """Page of the probes, with all of them between its two marks."""
     probes = all_probes()
     columns = (Column("name", "probe"), Column("title", "title"), Column("where", "gives"), Column("needs", "needs"))
-    parts = []
+    parts = [probe_matrix(json.loads(MATRIX.read_text("utf-8")), probes)]
     for family in FAMILIES:
         members = {name: probe for name, probe in probes.items() if probe.family == family}
         if not members:
@@ -85,6 +88,50 @@ def probes_page(text: str) -> str:
     begin, end = "<!-- probes -->\n", "<!-- end of probes -->\n"
     shown = "\n\n".join(parts)
     return re.sub(f"{begin}.*{end}", lambda _: f"{begin}\n{shown}\n\n{end}", text, flags=re.S)
+
+
+def probe_matrix(matrix: dict[str, dict[str, str]], probes: dict[str, Probe]) -> str:
+    """Section on which probes explain which nets, with an example of each reason."""
+    families = [family for family in FAMILIES if any(probe.family == family for probe in probes.values())]
+    # A map of zeros is no refusal.
+    matrix = {
+        net: {name: reason for name, reason in reasons.items() if reason != ZEROS} for net, reasons in matrix.items()
+    }
+    rows = []
+    for net, reasons in matrix.items():
+        row = {"net": net}
+        for family in families:
+            each = [not reasons.get(name) for name, probe in probes.items() if probe.family == family]
+            row[family] = f"{sum(each)} of {len(each)}"
+        rows.append(row)
+    refused: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for name, probe in probes.items():
+        nets = tuple(net for net, reasons in matrix.items() if reasons.get(name))
+        if nets:
+            refused.setdefault((probe.family, nets), []).append(name)
+    lines = [
+        f"- {', '.join(f'`{name}`' for name in names)} on {_nets(nets, list(matrix))}: {matrix[nets[0]][names[0]]}."
+        for (_, nets), names in refused.items()
+    ]
+    table = Table((Column("net", "net"), *(Column(family, family) for family in families)), rows).markdown()
+    return f"## Which probes explain which nets\n\n{MATRIX_TEXT}\n\n{table}\n\n" + "\n".join(lines)
+
+
+def _nets(nets: tuple[str, ...], known: list[str]) -> str:
+    """Names of nets, or of those that are not among them if these are fewer."""
+    others = [net for net in known if net not in nets]
+    return ", ".join(nets) if len(nets) <= len(others) else f"all nets but {', '.join(others)}"
+
+
+ZEROS = "a map of zeros, as it says itself"
+"""What stands in the matrix where nothing speaks for the target."""
+
+MATRIX_TEXT = (
+    "How many probes of each family explain a net with random weights, on photos of up to 96 pixels: nets of the "
+    "atlas, of torchvision and timm, and small ones that are awkward in one way each. The others refuse; an example "
+    "of each reason stands below. A test holds every cell."
+)
+"""What stands above the matrix."""
 
 
 def _probe(name: str, probe: Probe) -> str:

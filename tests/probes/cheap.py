@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from convatlas.probes.probe import Probe
 from convatlas.probes.registry import all_probes
 
@@ -32,6 +29,14 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "is_cam": {"steps": 1},
     "ss_cam": {"samples": 1},
     "deep_lift_shap": {"samples": 1},
+    "fem": {"deviations": 1.0},
+    "craft": {"factors": 3, "crop": 0.6, "designs": 8, "examples": 2},
+    "capsule_ablation": {"unit": "place"},
+    "maximal_patches": {"channels": 2, "patches": 2},
+    "relevant_patches": {"channels": 2, "patches": 2},
+    "pose_sweep": {"step": 0.25},
+    "d_rise": {"masks": 8, "cells": 4},
+    "tcav": {"runs": 4},
 }
 """Settings by the name of the probe; those of all others are the defaults."""
 
@@ -53,9 +58,3 @@ def cheap(name: str) -> Probe:
 def layer_for(probe: str) -> int | None:
     """The layer at which a probe explains; None for its own choice."""
     return 1 if probe in EARLY else None
-
-
-def concepts_of(x: Tensor) -> dict[str, list[Tensor]]:
-    """Two concepts of three inputs each, for the probes that need some."""
-    bright = torch.ones_like(x)
-    return {"bright": [bright, 0.9 * bright, x.abs()], "dark": [-bright, -0.8 * bright, -x.abs()]}

@@ -23,7 +23,7 @@ class Case:
 
     net: nn.Module
     x: Tensor
-    target: Callable[[Tensor], Tensor] | int | None = None
+    target: str | int | None = None
 
 
 class Functional(nn.Module):
@@ -110,11 +110,6 @@ def photo(channels: int, side: int) -> Tensor:
     return (2 * disc - 0.5 + 0.5 * columns) * tint + 0.1 * torch.randn(channels, side, side, generator=generator)
 
 
-def strongest_box(output: Tensor) -> Tensor:
-    """Largest objectness of the boxes of YOLO, (N, boxes, numbers)."""
-    return output[..., 4].amax(1)
-
-
 def _settled(net: nn.Module, x: Tensor) -> nn.Module:
     """The net with the statistics of its normalizations from photos, so that maps are as large as when trained."""
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -129,7 +124,7 @@ def _settled(net: nn.Module, x: Tensor) -> nn.Module:
     return net.eval()
 
 
-def _of_atlas(name: str, side: int = 64, target: Callable[[Tensor], Tensor] | None = None) -> Case:
+def _of_atlas(name: str, side: int = 64, target: str | None = None) -> Case:
     height, _, channels = find_card(name).input
     x = photo(channels, min(height, side))
     net = ca.build(name, seed=0, size=x.shape[1]).eval()
@@ -166,7 +161,7 @@ MAKERS: dict[str, Callable[[], Case]] = {
     "nasnet_mobile": lambda: _of_atlas("nasnet_mobile"),
     "shufflenet_v2": lambda: _of_atlas("shufflenet_v2_x1_0"),
     "capsnet": lambda: _of_atlas("capsnet"),
-    "yolo_v2_tiny": lambda: _of_atlas("yolo_v2_tiny", 96, strongest_box),
+    "yolo_v2_tiny": lambda: _of_atlas("yolo_v2_tiny", 96, "box:0"),
     "torchvision_googlenet": lambda: _of_torchvision("googlenet"),
     "torchvision_resnet18": lambda: _of_torchvision("resnet18"),
     "timm_mobilenetv3": lambda: _of_timm("mobilenetv3_small_100"),
@@ -184,7 +179,16 @@ SMALL = ("lenet5", "functional", "in_place", "scripted", "custom_function")
 
 @cache
 def case(name: str) -> Case:
-    """The net of this name, with random weights from a seed."""
+    """The net of this name, with random weights from a seed.
+
+    Where no target is named, it is the class that the photo raises most above a photo of its average colour.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return MAKERS[name]()
+        made = MAKERS[name]()
+    if made.target is None:
+        plain = made.x.mean((1, 2), keepdim=True).expand_as(made.x)
+        with torch.no_grad():
+            own, other = made.net(torch.stack([made.x, plain]))
+        made.target = int((own - other).argmax())
+    return made
