@@ -202,6 +202,7 @@ GRIDS: dict[str, Steps] = {
     "channels last": Steps(channels_last),
     "mean of channels": Steps(lambda x: x.mean(1).unsqueeze(1), channels=1),
     "sum of channels": Steps(lambda x: x.sum(1, keepdim=True), channels=1),
+    "antialiased": Steps(lambda x: F.interpolate(x, size=(16, 24), mode="bilinear", antialias=True)),
     "average, ceiled": Steps(lambda x: F.avg_pool2d(x, 3, 2, ceil_mode=True)),
 }
 
@@ -234,6 +235,52 @@ def test_fields_behind_every_change_of_the_grid(name: str) -> None:
         apart = 12 if len(inside) > 12 else 6
         steps = [later[0] - earlier[0] for earlier, later in zip(inside, inside[apart:], strict=False)]
         assert apart * stride[side] == pytest.approx(sum(steps) / len(steps), abs=0.51)
+
+
+MOVED: dict[str, Steps] = {
+    "rows and columns exchanged": Steps(lambda x: x.transpose(2, 3)),
+    "turned": Steps(lambda x: torch.rot90(x, 1, (2, 3))),
+    "mirrored": Steps(lambda x: x + x.flip(3)),
+    "rolled": Steps(lambda x: x + x.roll(2, 2)),
+    "summed up": Steps(lambda x: x.cumsum(3)),
+    "softmax along rows": Steps(lambda x: x.softmax(3)),
+    "halves as channels": Steps(lambda x: torch.cat(x.chunk(2, 2), 1), channels=8),
+    "chosen rows": Steps(lambda x: x[:, :, torch.arange(0, 48, 2, device=x.device)]),
+    "repeated rows": Steps(lambda x: x.repeat_interleave(2, 2)),
+    "a dense layer along rows": Steps(nn.Linear(48, 48)),
+    "a matrix": Steps(lambda x: x @ torch.ones(48, 48, device=x.device, dtype=x.dtype)),
+    "frequencies": Steps(lambda x: torch.fft.fft2(x).real),
+    "a sampled grid": Steps(lambda x: F.grid_sample(x, x[0, 0, :, :, None].expand(1, 48, 48, 2), align_corners=False)),
+    "volumes": Steps(lambda x: F.avg_pool3d(x[:, None], (1, 3, 2), (1, 2, 2))[:, 0]),
+    "unpooled": Steps(lambda x: F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2)),
+    "folded": Steps(lambda x: F.fold(F.unfold(x, 3, padding=1), (48, 48), 3, padding=1)),
+    "patches merged, channels last": Steps(
+        lambda x: torch.cat([x.permute(0, 2, 3, 1)[:, a::2, ::2] for a in (0, 1)], -1).permute(0, 3, 1, 2), channels=8
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(MOVED))
+def test_no_field_is_claimed_where_positions_cannot_be_followed(name: str) -> None:
+    layers = ca.measure(MOVED[name], size=96, channels=1).layers
+    assert (layers[0].field, layers[0].field_stride) == ((3, 3), (2, 2))
+    assert (layers[-1].field, layers[-1].field_stride, layers[-1].sees_all) == (None, None, False)
+
+
+@pytest.mark.parametrize(
+    ("layer", "sees_all"),
+    [
+        (nn.GroupNorm(2, 4), True),
+        (nn.InstanceNorm2d(4), True),
+        (nn.LayerNorm((4, 47, 47)), True),
+        (nn.InstanceNorm2d(4, track_running_stats=True), False),
+        (nn.BatchNorm2d(4), False),
+    ],
+    ids=str,
+)
+def test_normalizations_by_the_whole_map_see_the_photo_and_keep_the_grid(layer: nn.Module, sees_all: bool) -> None:
+    last = ca.measure(nn.Sequential(nn.Conv2d(3, 4, 3, 2), layer), size=96).layers[-1]
+    assert (last.field, last.field_stride, last.sees_all) == ((3, 3), (2, 2), sees_all)
 
 
 def test_yolo_v3_behind_its_enlargements() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 
 from torch import Tensor, nn
 
+from convatlas.anatomy.measure.positions.kept import channels_come_last, sums_over_all
 from convatlas.anatomy.measure.positions.mixing import mixes_all, rearranges
 from convatlas.anatomy.measure.positions.steps import ONE_FOR_ALL, SAME, Steps, steps_of, union
 from convatlas.anatomy.measure.tracing.calls import Operation, tensors_in
@@ -34,11 +36,13 @@ class Field:
         whole: Whether some path sees the whole photo, such as a squeeze-and-excitation gate.
         cut_from: For tokens and windows cut out of a map, whose places are not followed: the number of positions of
             that map. 0 for maps, and once the whole photo is seen.
+        channels_last: Whether rows and columns are the second and third side of the map, and channels the last.
     """
 
     sides: Sides = (SAME, SAME)
     whole: bool = False
     cut_from: int = 0
+    channels_last: bool = False
 
     def size(self, photo: tuple[int, int]) -> tuple[int, int] | None:
         """Height and width in pixels, those outside the photo included; None for the whole photo, and if unknown."""
@@ -81,7 +85,8 @@ def fields(operations: Sequence[Operation], photo: tuple[int, int]) -> list[Fiel
             continue
         # In a table of maps with different strides, such as the boxes of a detector, each row has the field of its map.
         join = _join if len(operation.shapes[0]) == 4 else _widest
-        result.append(Field(join(path.sides for path in maps), whole))
+        channels_last = any(path.channels_last for path in maps)
+        result.append(Field(join(path.sides for path in maps), whole, channels_last=channels_last))
     return result
 
 
@@ -91,7 +96,20 @@ def _path(operation: Operation, before: Field, shape: tuple[int, ...], photo: tu
         return Field((None, None), True) if mixes_all(operation, before.cut_from) else before
     if len(shape) == 4 and collapses(operation) and rearranges(operation):
         return Field((None, None), before.whole, 0 if before.whole else shape[2] * shape[3])
-    return _composed(relative(operation, shape), before, shape, photo)
+    if before.sides == (None, None) or len(shape) < 3 or collapses(operation):
+        return _composed(relative(operation, shape), before, shape, photo)
+    channels_last = channels_come_last(operation, shape, before.channels_last)
+    if channels_last is None:
+        return Field((None, None), before.whole, 0 if before.whole else prod(shape[1:]))
+    sides = relative(operation, shape)
+    if before.channels_last and len(shape) == 4:
+        shape = (*shape[:1], *shape[3:], *shape[1:3])
+        out = operation.shapes[0]
+        kept = out[1:3] if channels_last and len(out) == 4 else out[-2:]
+        rows, columns = (_resized(SAME, size, after) for size, after in zip(shape[2:], kept, strict=True))
+        sides = rows, columns
+    path = _composed(sides, before, shape, photo)
+    return replace(path, whole=path.whole or sums_over_all(operation), channels_last=channels_last)
 
 
 def _composed(sides: Sides, before: Field, shape: tuple[int, ...], photo: tuple[int, int]) -> Field:

@@ -177,6 +177,17 @@ def _area(size: int, output: int) -> Steps:
     )
 
 
+def _antialiased(size: int, output: int, corners: bool, reach: int) -> Steps:
+    """Steps of a resizing whose windows grow as the output shrinks; `reach` is half a window at the same size."""
+    period, advance = (output, size) if corners else _ratio(size, output)
+    scale = (size - 1) / (output - 1) if corners and output > 1 else size / output
+    half = reach * max(scale, 1)
+    middles = [scale * (position + 0.5) for position in range(period)]
+    # Positions at the very end of a window have the weight 0.
+    first = tuple(floor(middle - half - 0.5) + 1 for middle in middles)
+    return Steps(first, tuple(ceil(middle + half - 0.5) - 1 for middle in middles), advance)
+
+
 def _interpolation(call: Call) -> Callable[[int, int], Steps]:
     """Function from sizes of input and output to the steps of a resizing call."""
     mode = argument(call, 3, "mode", "nearest") if call.name == "interpolate" else call.name
@@ -186,6 +197,8 @@ def _interpolation(call: Call) -> Callable[[int, int], Steps]:
         return _area
     corners = bool(argument(call, 4 if call.name == "interpolate" else 2, "align_corners", False))
     extra = 1 if "bicubic" in mode else 0
+    if call.name == "interpolate" and argument(call, 6, "antialias", False):
+        return lambda size, output: _antialiased(size, output, corners, 1 + extra)
 
     def steps(size: int, output: int) -> Steps:
         if corners and output > 1:
