@@ -150,7 +150,7 @@ def _fit(before: torch.Size, behind: torch.Size) -> bool:
 
 
 def _turned(call: Call, x: Tensor, channels_last: bool) -> bool | None:
-    """Where the channels are after sides were exchanged; None if rows and columns were, too."""
+    """Whether the channels come last once a call exchanged sides; None if it exchanged rows and columns."""
     sides = torch.empty(tuple(range(2, x.ndim + 2)), device="meta")
     if call.name in PROPERTIES:
         turned = getattr(sides, call.name)
