@@ -270,6 +270,8 @@ def test_a_label_is_read_as_a_file_of_truths_has_it(tmp_path):
         ("TRAIN", "DEV", "EVAL"),
         ("train_set", "Validation", "Evaluation"),
         ("train2017", "val2017", "test-images"),
+        ("seg_train", "seg_val", "seg_test"),
+        ("my data train", "my data dev", "my data eval"),
     ],
 )
 def test_splits_are_what_they_say(tmp_path, train, validation, test, capsys):
@@ -299,6 +301,29 @@ def test_folders_of_splits_that_contradict(tmp_path):
         photo(tmp_path / "twice" / name)
     with pytest.raises(ImageError, match=r"two folders of the validation split: 'val', 'validation'"):
         read_splits(tmp_path / "twice")
+
+
+@pytest.mark.parametrize("names", [("all/train", "all/test"), ("cat/train", "cat/test")])
+def test_splits_where_classes_are_expected(tmp_path, names):
+    for name in names:
+        for inside in ("cat/0.png", "dog/1.png", "2.png"):
+            photo(tmp_path / name / inside)
+    with pytest.raises(ImageError, match=r"holds folders of splits, but lies where a class is expected"):
+        read_splits(tmp_path)
+
+
+def test_classes_that_end_like_a_split(tmp_path):
+    for name in ("bullet_train", "steam_train", "taste_test"):
+        photo(tmp_path / name / "0.png")
+    assert [one.label for one in read_splits(tmp_path)["train"]] == ["bullet_train", "steam_train", "taste_test"]
+
+
+def test_a_photo_with_two_labels(tmp_path):
+    photo(tmp_path / "a.png")
+    table = tmp_path / "table.csv"
+    table.write_text("path,label\na.png,cat\na.png,cat\na.png,dog\n")
+    with pytest.raises(ImageError, match=r"line 4 of .* says 'dog' of 'a.png', line 2 said 'cat'"):
+        read_splits(table)
 
 
 def test_classes_may_be_called_like_splits(tmp_path):

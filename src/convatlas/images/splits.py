@@ -42,7 +42,8 @@ def read_splits(data: str | Path) -> dict[str, list[LabelledPhoto]]:
 
     Raises:
         ImageError: The folder, the file or a photo in it does not exist, a class folder of the training split is empty,
-            a split has a class that the training split lacks, or two folders are the same split.
+            a split has a class that the training split lacks, two folders are the same split, a class holds folders of
+            splits, or a table gives a photo of a split two labels.
     """
     path = local_path(data, ImageError)
     splits = _from_table(path) if path.suffix.lower() in (".csv", ".tsv") else _from_folders(path)
@@ -68,6 +69,13 @@ def _from_folders(folder: Path) -> dict[str, list[LabelledPhoto]]:
     if "train" not in paths:
         others = " and ".join(repr(path.name) for path in paths.values())
         raise ImageError(f"{str(folder)!r} holds {others}, but no folder called train")
+    for inner in (path for outer in paths.values() for path in (outer, *_folders(outer))):
+        inside = {split_of(path.name) for path in _folders(inner)} if inner != folder else set()
+        if "train" in inside and len(inside - {None}) > 1:
+            raise ImageError(
+                f"{str(inner)!r} holds folders of splits, but lies where a class is expected; a data set has a folder "
+                "for each split, with a folder for each class in it"
+            )
     splits = {split: list_labelled(path) for split, path in paths.items()}
     if empty := splits["train"][1]:
         raise ImageError(f"the folder of the class {empty[0].name!r} in {str(folder)!r} holds no photo; remove it")
@@ -77,8 +85,10 @@ def _from_folders(folder: Path) -> dict[str, list[LabelledPhoto]]:
 def _split_folders(folder: Path) -> dict[str, Path]:
     """Folders of the splits by split; empty if those with such names are classes, that is, hold no folders."""
     folders: dict[str, Path] = {}
-    for path in _folders(folder):
-        split = split_of(path.name)
+    inside = _folders(folder)
+    prefix = _shared_prefix([path.name for path in inside])
+    for path in inside:
+        split = split_of(path.name.removeprefix(prefix))
         if split is None or not _folders(path):
             continue
         if split in folders:
@@ -87,6 +97,16 @@ def _split_folders(folder: Path) -> dict[str, Path]:
             )
         folders[split] = path
     return {split: folders[split] for split in SPLITS if split in folders}
+
+
+def _shared_prefix(names: list[str]) -> str:
+    """Return the text before the split in names such as "seg_train" and "seg_test"; "" if they are no such names."""
+    parts = [re.fullmatch(r"(.*[\W_])([^\W_]+)", name) for name in names]
+    splits: dict[str, set[str | None]] = {}
+    for part in parts:
+        if part:
+            splits.setdefault(part[1], set()).add(split_of(part[2]))
+    return next((prefix for prefix, those in splits.items() if "train" in those and len(those - {None}) > 1), "")
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -99,6 +119,7 @@ def _folders(folder: Path) -> list[Path]:
 def _from_table(table: Path) -> dict[str, list[LabelledPhoto]]:
     name = repr(str(table))
     splits: dict[str, list[LabelledPhoto]] = {}
+    known: dict[tuple[Path, str], tuple[int, str]] = {}
     for line, row in read_table(read_table_text(table, "a table of photos"), name, ("path", "label"), ("split",)):
         path, label, split = row["path"], class_of(row["label"]), split_of(row.get("split") or "train")
         if not path or not label:
@@ -109,5 +130,10 @@ def _from_table(table: Path) -> dict[str, list[LabelledPhoto]]:
         # Checked now, since training may read the photo hours later.
         if not os.path.isfile(photo):
             raise ImageError(f"line {line} of {name} names a photo that does not exist: {str(photo)!r}")
+        first, earlier = known.setdefault((photo, split), (line, label))
+        if earlier != label:
+            raise ImageError(
+                f"line {line} of {name} says {label[:40]!r} of {path!r:.60}, line {first} said {earlier[:40]!r}"
+            )
         splits.setdefault(split, []).append(LabelledPhoto(photo, label))
     return splits
