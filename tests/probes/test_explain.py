@@ -291,3 +291,12 @@ def test_functions_of_the_same_name_are_certified_apart() -> None:
 
 
 FUNCTIONS = [lambda output: output[:, 0], lambda output: output[:, 1]]
+
+
+def test_a_module_named_by_a_number_is_meant_by_its_name() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 5))
+    assert ca.explain(net, X, "grad_cam", layer="1").layer == "1"
+    assert ca.explain(net, X, "grad_cam", layer=1).layer == "0"
+    assert ca.explain(net, X, "grad_cam", layer="-1").layer == "1"
+    with pytest.raises(ConvAtlasError, match="2 does not output maps"):
+        ca.explain(net, X, "grad_cam", layer="2")

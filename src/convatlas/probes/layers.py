@@ -57,8 +57,8 @@ def layer_named(tape: Tape, layer: str | int | None, target: int | None = None) 
 
     Args:
         tape: The tape.
-        layer: Name of a module; number of a layer among those with maps, from 1, or from the end if negative; None or
-            "last" for the last one that the score reacts to.
+        layer: Name of a module; number of a layer among those with maps, from 1, or from the end if negative (as a
+            text only if no module has it as its name); None or "last" for the last one that the score reacts to.
         target: Which of the tape's scores; by default any of them.
 
     Raises:
@@ -75,16 +75,16 @@ def layer_named(tape: Tape, layer: str | int | None, target: int | None = None) 
     if layer is None or layer == LAST:
         name, index = _last_map(tape, target) or (names[-1], maps[names[-1]])
         return min((other for other in names if maps[other] == index), key=len, default=name), index
-    if isinstance(layer, int) or (isinstance(layer, str) and layer.lstrip("-").isdecimal()):
+    if layer in maps:
+        return str(layer), maps[str(layer)]
+    if layer in tape.layers:
+        raise ConvAtlasError(f"{layer} does not output maps (N, C, h, w); the last layer that does is {names[-1]}")
+    if isinstance(layer, int) or layer.lstrip("-").isdecimal():
         number = int(layer)
         if number == 0 or not -len(names) <= number <= len(names):
             raise ConvAtlasError(f"layers with maps have numbers from 1 to {len(names)}; got {number}")
         name = names[number - 1 if number > 0 else number]
         return name, maps[name]
-    if layer in maps:
-        return layer, maps[layer]
-    if layer in tape.layers:
-        raise ConvAtlasError(f"{layer} does not output maps (N, C, h, w); the last layer that does is {names[-1]}")
     raise unknown("layer", layer, names)
 
 
