@@ -15,6 +15,7 @@ import convatlas as ca
 from convatlas.base.errors import ConvAtlasError
 from convatlas.probes import Attribution, Contrast, Logit, Probability
 from convatlas.probes import subject as subjects
+from convatlas.probes.cam.fem import Fem
 from convatlas.probes.certificate import certificates
 from convatlas.probes.coverage import coverage
 from convatlas.probes.perturbation.occlusion import Occlusion
@@ -196,18 +197,28 @@ def test_a_blank_map_is_announced() -> None:
     assert "blank" in result.notes[0]
 
 
+def test_fem_says_that_a_map_has_too_few_places() -> None:
+    net = ca.build("resnet18", size=(64, 64)).eval()
+    x = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    blank, seen = (ca.explain(net, x, Fem(deviations), 0) for deviations in (1.8, 1.7))
+    assert blank.notes[0] == "none of 4 places lies more than 1.73 deviations above the mean: ask for fewer"
+    assert not blank.values.any()
+    assert not seen.notes
+
+
 def test_coverage() -> None:
     rows = {row.probe: row.reason for row in coverage(ca.build("lenet5"), (1, 32, 32), "lenet5")}
     assert set(rows) == set(all_probes())
     assert rows["grad_cam"] == rows["lrp"] == rows["occlusion"] == ""
-    assert "no ReLU" in rows["guided_backprop"]
+    assert rows["guided_backprop"] == "this net has no ReLU to change: use saliency, which is its plain gradient"
 
     class Sorted(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return x.flatten(1).sort(1).values
 
     rows = {row.probe: row.reason for row in coverage(Sorted(), (3, 8, 8), "sorted")}
-    assert rows["lrp"] == "no rule for sort"
+    assert rows["lrp"] == "LRP has no rule for sort: use integrated_gradients"
+    assert rows["deep_lift"] == "DeepLIFT has no rule for sort: use integrated_gradients"
     assert rows["saliency"] == ""
 
 

@@ -35,8 +35,9 @@ CUT_AT_ZERO = ("meaningful_perturbation", "guided_grad_cam", "refine_cam")
 
 
 def test_every_probe_and_net_has_a_cell() -> None:
-    assert list(MATRIX) == list(MAKERS)
-    assert all(list(row) == list(all_probes()) for row in MATRIX.values())
+    old = "the matrix is old: python -m tests.probes.matrix"
+    assert list(MATRIX) == list(MAKERS), old
+    assert all(list(row) == list(all_probes()) for row in MATRIX.values()), old
 
 
 def test_every_refusal_is_accepted_and_says_what_to_use() -> None:

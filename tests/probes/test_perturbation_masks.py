@@ -124,6 +124,13 @@ def test_nothing_is_taken_away_where_the_background_scores_higher() -> None:
     )
 
 
+def test_a_sparsity_that_no_part_is_worth_is_named() -> None:
+    net, x, b = favourable()
+    found = made(net, x, MeaningfulPerturbation(cells=8, steps=10, sparsity=1000.0), b)
+    assert not found.map.any()
+    assert found.notes[0] == "no part is worth its area to the score: a smaller sparsity deletes more"
+
+
 def test_smoothness_smooths() -> None:
     net, x, b = favourable()
     rough, smooth = (

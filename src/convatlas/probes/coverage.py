@@ -19,8 +19,10 @@ from convatlas.nets.example_inputs import candidate_inputs
 from convatlas.nets.user_net import is_user_net, load_user_net
 from convatlas.probes.layers import layer_named
 from convatlas.probes.probe import Probe
-from convatlas.probes.recovery._relu import RELUS
+from convatlas.probes.recovery._relu import NO_RELU, RELUS
 from convatlas.probes.registry import all_probes
+from convatlas.probes.rules import relevance, secants
+from convatlas.probes.rules.refusals import no_rule
 from convatlas.probes.rules.relevance import has_rule
 from convatlas.probes.rules.secants import rule_for
 from convatlas.probes.tape.record import record
@@ -134,11 +136,12 @@ def _reason(tape: Tape, probe: Probe) -> str | None:
             return str(error)
     operations = tape.after(tape.photo)
     if probe.family == "recovery" and not any(operation.name in RELUS for operation in operations):
-        return "the net has no ReLU"
+        return NO_RELU
     if probe.needs == "relevance":
         covers = has_rule if probe.rules == "relevance" else _has_secant
+        method = relevance.NAME if probe.rules == "relevance" else secants.NAME
         missing = next((operation for operation in operations if not covers(tape, operation)), None)
-        return None if missing is None else f"no rule for {missing}"
+        return None if missing is None else no_rule(method, missing)
     return None
 
 

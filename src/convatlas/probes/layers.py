@@ -71,7 +71,10 @@ def layer_named(tape: Tape, layer: str | int | None, target: int | None = None) 
         last = _last_map(tape, target)
         if layer in (None, LAST) and last is not None:
             return last
-        raise ConvAtlasError("no layer of this net outputs maps (N, C, h, w) of more than one position")
+        raise ConvAtlasError(
+            "no layer of this net outputs maps (N, C, h, w) of more than one position: use a probe of the input, such "
+            "as integrated_gradients"
+        )
     if layer is None or layer == LAST:
         name, index = _last_map(tape, target) or (names[-1], maps[names[-1]])
         return min((other for other in names if maps[other] == index), key=len, default=name), index

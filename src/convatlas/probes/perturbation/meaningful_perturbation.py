@@ -18,6 +18,9 @@ PIXELS = 16
 NOTHING = ("the background has no lower score than the photo: nothing has to be deleted",)
 """What is said of a photo whose score the background has as well."""
 
+DEAR = ("no part is worth its area to the score: a smaller sparsity deletes more",)
+"""What is said where the penalty of every part is more than what its deletion takes away."""
+
 
 @dataclass(frozen=True)
 class MeaningfulPerturbation(Probe):
@@ -82,8 +85,8 @@ class MeaningfulPerturbation(Probe):
                 mask.clamp_(0, 1)
                 yield k * self.steps + step + 1, total, None
             masks.append(mask[0].detach())
-        won = (subject.own_scores > subject.background_scores).tolist()
-        yield 1, 1, [Finding(1 - mask, notes=() if high else NOTHING) for mask, high in zip(masks, won, strict=True)]
+        higher = (subject.own_scores > subject.background_scores).tolist()
+        yield 1, 1, [Finding(1 - mask, notes=_notes(mask, bool(own))) for mask, own in zip(masks, higher, strict=True)]
 
     def _penalty(self, mask: Tensor) -> Tensor:
         """Gradient of the penalties by the cells of a mask, (1, cells, cells)."""
@@ -91,6 +94,13 @@ class MeaningfulPerturbation(Probe):
             leaf = mask.detach().clone().requires_grad_()
             rough = sum((leaf.diff(dim=dim).abs() ** self.power).sum() for dim in (1, 2)) / leaf.numel()
             return torch.autograd.grad(self.sparsity * (1 - leaf).mean() + self.smoothness * rough, leaf)[0]
+
+
+def _notes(mask: Tensor, higher: bool) -> tuple[str, ...]:
+    """Say what a reader has to know of a mask; `higher` tells whether the photo scores above the background."""
+    if not higher:
+        return NOTHING
+    return DEAR if bool((mask == 1).all()) else ()
 
 
 PROBE = MeaningfulPerturbation

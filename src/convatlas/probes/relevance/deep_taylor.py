@@ -23,7 +23,7 @@ class DeepTaylor(Probe):
 
     def attribute(self, subject: Subject) -> Findings:
         """Run LRP with these rules."""
-        yield from Lrp(composite="z_plus_box").attribute(subject)
+        yield from Lrp(composite="z_plus_box").shared(subject, self.name)
 
 
 PROBE = DeepTaylor

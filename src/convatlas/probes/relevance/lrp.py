@@ -66,10 +66,14 @@ class Lrp(Probe):
 
     def attribute(self, subject: Subject) -> Findings:
         """Carry the relevance of each target back to the pixels."""
+        yield from self.shared(subject, self.name)
+
+    def shared(self, subject: Subject, probe: str) -> Findings:
+        """Share each score among the pixels, for a probe of another name too, which errors name."""
         choose = self.chooser(subject)
         findings = []
         for k in range(len(subject.targets)):
-            findings.append(carried(subject, subject.tape, k, choose, self.epsilon, self.products, self.name))
+            findings.append(carried(subject, subject.tape, k, choose, self.epsilon, self.products, probe))
             yield k, len(subject.targets), None
         yield 1, 1, findings
 
