@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.training.toys import RECIPE, toy_net, toy_splits, trained
 
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.files.torch_files import read_torch
+from convatlas.training.plots import draw as draw_charts
 from convatlas.training.recipe import Recipe, read_settings
 from convatlas.training.result import TrainingResult
 
@@ -170,3 +172,24 @@ def test_recipes_that_are_none(tmp_path: Path, text: str) -> None:
         Recipe.from_dict(read_settings(path))
     assert len(str(caught.value)) < 1000
     assert "\n" not in str(caught.value)
+
+
+LINE = '{"epoch": 1, "lr": 0.1, "loss": 1.0, "seconds": 1.0}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": NaN}',
+        '{"epoch": 1}',
+        LINE.replace("1.0", '"x"'),
+        LINE.replace("1.0", "1e400"),
+        LINE.replace("}", ', "validation_top1": 3}'),
+        f"{LINE}\n{LINE}",
+    ],
+)
+def test_curves_of_damaged_metrics(tmp_path: Path, text: str) -> None:
+    """They are drawn as far as the metrics are whole."""
+    (tmp_path / "metrics.jsonl").write_text(text)
+    result = TrainingResult(**{field.name: None for field in fields(TrainingResult)} | {"net": "a", "data": "b"})
+    assert [path.name for path in draw_charts(tmp_path, result)] == ["curves.png"]

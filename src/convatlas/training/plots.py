@@ -17,6 +17,9 @@ from convatlas.training.run_folder import read_lines, write_file
 MAX_NAMES = 25
 """Largest number of classes with which a confusion matrix shows names and counts."""
 
+LARGEST = 1e30
+"""Metrics above it are not drawn."""
+
 
 def draw(folder: Path, result: TrainingResult) -> list[Path]:
     """Write curves.png and, if there is a confusion matrix, confusion.png to a run's folder; return their paths.
@@ -24,10 +27,22 @@ def draw(folder: Path, result: TrainingResult) -> list[Path]:
     Raises:
         TrainingError: They cannot be written.
     """
-    charts = {folder / "curves.png": curves(read_lines(folder / "metrics.jsonl"), result)}
+    charts = {folder / "curves.png": curves(_whole(read_lines(folder / "metrics.jsonl")), result)}
     if result.confusion is not None:
         charts[folder / "confusion.png"] = confusion(result.confusion, result.classes)
     return [save_chart(path, chart) for path, chart in charts.items()]
+
+
+def _whole(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the lines up to the first one that does not hold the finite metrics of the next epoch."""
+    whole: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        numbers = all(type(value) in (int, float) and abs(value) < LARGEST for value in line.values())
+        validated = {"validation_loss", "validation_top1"} & line.keys()
+        if not numbers or line.get("epoch") != number or "loss" not in line or len(validated) == 1:
+            break
+        whole.append(line)
+    return whole
 
 
 def curves(lines: Sequence[dict[str, Any]], result: TrainingResult) -> Chart:
