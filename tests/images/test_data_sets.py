@@ -272,6 +272,9 @@ def test_a_label_is_read_as_a_file_of_truths_has_it(tmp_path):
         ("train2017", "val2017", "test-images"),
         ("seg_train", "seg_val", "seg_test"),
         ("my data train", "my data dev", "my data eval"),
+        ("trn", "val_dir", "tst"),
+        ("train.v1", "valid.v1", "test.v1"),
+        ("training_data_set", "dev set", "images_test_folder"),
     ],
 )
 def test_splits_are_what_they_say(tmp_path, train, validation, test, capsys):
@@ -309,6 +312,21 @@ def test_splits_where_classes_are_expected(tmp_path, names):
         for inside in ("cat/0.png", "dog/1.png", "2.png"):
             photo(tmp_path / name / inside)
     with pytest.raises(ImageError, match=r"holds folders of splits, but lies where a class is expected"):
+        read_splits(tmp_path)
+
+
+def test_photos_of_splits_without_classes(tmp_path):
+    """As archives of competitions have them: they would be taken for the classes "train" and "test1"."""
+    for name in ("train/cat.0.jpg", "train/dog.0.jpg", "test1/1.jpg"):
+        photo(tmp_path / name)
+    with pytest.raises(ImageError, match=r"holds 'test1' and 'train', without a folder for each class in them"):
+        read_splits(tmp_path)
+
+
+def test_splits_of_which_one_has_another_name(tmp_path):
+    for name in ("pets_train/cat/0.png", "pets_train/dog/0.png", "pets_holdout/cat/0.png"):
+        photo(tmp_path / name)
+    with pytest.raises(ImageError, match=r"holds 'pets_holdout' and 'pets_train', with the same folders in them"):
         read_splits(tmp_path)
 
 

@@ -13,11 +13,14 @@ from convatlas.images.folders import photos_below
 from convatlas.images.labelled import LabelledPhoto, class_of, list_labelled
 
 SPLITS = {
-    "train": ("train", "training"),
+    "train": ("train", "training", "trn"),
     "validation": ("validation", "val", "valid", "validate", "validating", "dev", "development"),
-    "test": ("test", "testing", "eval", "evaluation", "evaluate", "evaluating"),
+    "test": ("test", "testing", "eval", "evaluation", "evaluate", "evaluating", "tst"),
 }
 """Accepted names of each split."""
+
+FILLING = r"sets?|splits?|data|dirs?|directory|folders?|files?|images?|imgs?|photos?|pictures?"
+"""Words that data sets add to the name of a split."""
 
 NAMES = ", ".join(f"{' or '.join(names[:2])}" for names in SPLITS.values())
 
@@ -25,10 +28,10 @@ NAMES = ", ".join(f"{' or '.join(names[:2])}" for names in SPLITS.values())
 def split_of(name: str) -> str | None:
     """Return the split that a folder or a cell of a table names, or None.
 
-    Case does not matter, nor does what data sets add to the name: "Train", "val2017", "test_images", "dev set".
+    Case does not matter, nor does what data sets add to the name: "Train", "val2017", "test_images", "dev set v2".
     """
     plain = re.sub(r"[\W\d_]+", " ", name.casefold()).strip()
-    word = re.sub(r" ?(set|split|data|images?|imgs?|photos?|pictures?)$", "", plain)
+    word = re.sub(rf"^(({FILLING}) )*|( ?({FILLING})| v| version)*$", "", plain)
     return next((split for split, names in SPLITS.items() if word in names), None)
 
 
@@ -43,7 +46,7 @@ def read_splits(data: str | Path) -> dict[str, list[LabelledPhoto]]:
     Raises:
         ImageError: The folder, the file or a photo in it does not exist, a class folder of the training split is empty,
             a split has a class that the training split lacks, two folders are the same split, a class holds folders of
-            splits, or a table gives a photo of a split two labels.
+            splits, folders of splits hold no folders of classes, or a table gives a photo of a split two labels.
     """
     path = local_path(data, ImageError)
     splits = _from_table(path) if path.suffix.lower() in (".csv", ".tsv") else _from_folders(path)
@@ -65,7 +68,10 @@ def left_out(data: str | Path) -> list[Path]:
 
 
 def _from_folders(folder: Path) -> dict[str, list[LabelledPhoto]]:
-    paths = _split_folders(folder) or {"train": folder}
+    paths = _split_folders(folder)
+    if not paths:
+        _check_classes(folder)
+        paths = {"train": folder}
     if "train" not in paths:
         others = " and ".join(repr(path.name) for path in paths.values())
         raise ImageError(f"{str(folder)!r} holds {others}, but no folder called train")
@@ -97,6 +103,26 @@ def _split_folders(folder: Path) -> dict[str, Path]:
             )
         folders[split] = path
     return {split: folders[split] for split in SPLITS if split in folders}
+
+
+def _check_classes(folder: Path) -> None:
+    """Refuse a folder whose folders are not classes, as far as their names tell: all are splits, or most are alike."""
+    inside = _folders(folder)
+    splits = {split_of(path.name) for path in inside}
+    listed = " and ".join(repr(path.name) for path in inside[:3])
+    if len(splits) > 1 and "train" in splits and None not in splits:
+        raise ImageError(
+            f"{str(folder)!r} holds {listed}, without a folder for each class in them; photos that lie together need a "
+            "table with the columns path and label, perhaps split"
+        )
+    classes = {path: {inner.name for inner in _folders(path)} for path in inside}
+    for path, names in classes.items():
+        if {"train", "training"} & {*re.findall(r"[^\W\d_]+", path.name.casefold())} and any(
+            names & others for other, others in classes.items() if other != path
+        ):
+            raise ImageError(
+                f"{str(folder)!r} holds {listed}, with the same folders in them; if these are splits, call them {NAMES}"
+            )
 
 
 def _shared_prefix(names: list[str]) -> str:
