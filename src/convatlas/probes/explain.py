@@ -30,7 +30,7 @@ from convatlas.probes.photos import Image, concepts_of, input_of, shown
 from convatlas.probes.placement import even_grid, input_grid, layer_grid
 from convatlas.probes.probe import Finding, Probe, settings
 from convatlas.probes.registry import as_probe
-from convatlas.probes.subject import MEMORY, Subject
+from convatlas.probes.subject import MEMORY, ForwardPass, Subject
 from convatlas.probes.tape.doubled import doubled
 from convatlas.probes.targets import targets_of
 from convatlas.weights.resolve import find_net, resolve
@@ -97,15 +97,18 @@ def explain(
     with evaluating(module), same_random_state():
         x, pixels = input_of(module, image)
         module, x = _placed(module, x, place, precision)
-        output = _output(module, x)
-        targets = targets_of(target, module, output, (x.shape[2], x.shape[3]), _view(module, pixels))
+        size, view = (x.shape[2], x.shape[3]), _view(module, pixels)
+        forward = ForwardPass(module, x, lambda output: targets_of(target, module, output, size, view))
+        _run(forward, recorded=any(each.needs in ("gradients", "relevance") for each in probes))
         prepare = _preparer(module)
         empty = background_of(background, pixels, x, prepare, seed)
         photos, masks = concepts_of(module, concepts, x)
-        recorded = Subject(module, x, targets, empty, layer, photos, masks, seed, None, memory)
+        shared = Subject(
+            module, x, forward.targets, empty, layer, photos, masks, seed, memory=memory, forward_pass=forward
+        )
         results: list[Any] = []
         for number, each in enumerate(probes):
-            subject = recorded.with_session(session if each.needs == "scores" else None)
+            subject = shared.with_session(session if each.needs == "scores" else None)
             try:
                 findings = yield from _attributed(each, subject, number, len(probes))
             except Imprecise:
@@ -152,17 +155,30 @@ def _in_float64(subject: Subject) -> Subject:
         forwards=0,
         backwards=0,
         certificate=None,
+        forward_pass=None,
     )
 
 
-def _output(module: nn.Module, x: Tensor) -> Any:
-    """The net's output for its input."""
+def _run(forward: ForwardPass, recorded: bool) -> None:
+    """Run the net on the photo, and choose the targets.
+
+    Raises:
+        ConvAtlasError: The net does not run, or has no such targets.
+    """
     try:
-        with torch.inference_mode():
-            return module(x.clone())
+        _ = forward.tape if recorded else forward.scores
     except ConvAtlasError:
         raise
     # The user's own code may raise anything.
+    except Exception:
+        _check_runs(forward.net, forward.x)
+        raise
+
+
+def _check_runs(net: nn.Module, x: Tensor) -> None:
+    try:
+        with torch.inference_mode():
+            net(x.clone())
     except Exception as error:
         raise ConvAtlasError(
             f"the net does not run on an input of the shape {tuple(x.shape)}: {first_line(error)}"

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from convatlas.anatomy.measure.tracing.twin import Twin
 from convatlas.base.errors import ConvAtlasError
 from convatlas.engines.session import Session
 from convatlas.probes.certificate import Certificate, certify
 from convatlas.probes.layers import layer_named
 from convatlas.probes.tape.backward import Rule, Visit, backward
-from convatlas.probes.tape.record import record
+from convatlas.probes.tape.record import record, recordable, unrecorded
 from convatlas.probes.tape.tape import Tape
 from convatlas.probes.tape.vjp import vjp
 from convatlas.probes.targets import Target, stacked
@@ -27,19 +29,52 @@ BATCH = 32
 """Largest number of inputs in a batch."""
 
 
-class _Recording:
-    """The tape of a photo, recorded and certified when it is first asked for."""
+class ForwardPass:
+    """The forward pass of a photo in eager mode, which is recorded if a probe goes back through it.
 
-    def __init__(self, net: nn.Module, x: Tensor, targets: Sequence[Target]):
-        self.net, self.x, self.targets, self.score = net, x, targets, stacked(targets)
+    Args:
+        net: The net.
+        x: Its input, (1, C, h, w).
+        choose: Function from the net's output to the targets.
+    """
+
+    def __init__(self, net: nn.Module, x: Tensor, choose: Callable[[Any], Sequence[Target]]):
+        self.net, self.x, self.choose = net, x, choose
+        self.targets: Sequence[Target] = ()
+
+    def score(self, output: Any) -> Tensor:
+        """Scores of the targets, (N, T), from an output; the first output decides about the targets."""
+        if not self.targets:
+            with unrecorded():
+                self.targets = self.choose(output)
+        return stacked(self.targets)(output)
+
+    @cached_property
+    def scores(self) -> Tensor:
+        """Scores of the targets, (T,) in float64."""
+        if "tape" in vars(self):
+            scores = self.tape.values[self.tape.output]
+        else:
+            with torch.inference_mode():
+                # Not every net leaves its input alone.
+                scores = self.score(self.net(self.x.clone()))
+        return scores[0].detach().to("cpu", torch.float64)
 
     @cached_property
     def tape(self) -> Tape:
-        return record(self.net, self.x, self.score)
+        """The tape, which ends with the scores of all targets, (1, T)."""
+        return record(self.copy, self.x, self.score)
+
+    @cached_property
+    def copy(self) -> Twin:
+        """The copy of the net's structure that is recorded."""
+        return recordable(self.net, self.x)
 
     @cached_property
     def certificate(self) -> Certificate:
-        return certify(self.net, self.x, self.tape, self.score, tuple(target.key for target in self.targets))
+        """The tape's certificate; see `certify`."""
+        tape = self.tape
+        return certify(self.net, self.x, tape, self.score, tuple(target.key for target in self.targets))
 
 
 @dataclass
@@ -60,6 +95,7 @@ class Subject:
         forwards: Inputs that went through the net so far.
         backwards: Inputs for which gradients or relevance went back so far.
         certificate: The certificate of the tape; None as long as nobody asked for the tape.
+        forward_pass: The forward pass of the photo; by default a new one.
     """
 
     net: nn.Module
@@ -75,15 +111,14 @@ class Subject:
     forwards: int = 0
     backwards: int = 0
     certificate: Certificate | None = None
+    forward_pass: ForwardPass | None = None
 
     def __post_init__(self) -> None:
-        self._recording = _Recording(self.net, self.x, self.targets)
+        self._pass = self.forward_pass or ForwardPass(self.net, self.x, lambda _: self.targets)
 
     def with_session(self, session: Session | None) -> Subject:
         """A copy in which nothing is counted yet, for another probe; the photo's tape is recorded once for both."""
-        copy = replace(self, session=session, forwards=0, backwards=0, certificate=None)
-        copy._recording = self._recording
-        return copy
+        return replace(self, session=session, forwards=0, backwards=0, certificate=None, forward_pass=self._pass)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -134,24 +169,32 @@ class Subject:
     @cached_property
     def own_scores(self) -> Tensor:
         """Scores of the photo itself, (T,)."""
-        return self.scores(self.x)[0]
+        return self._pass.scores if self.session is None else self.scores(self.x)[0]
 
     @cached_property
     def background_scores(self) -> Tensor:
         """Scores of the background, (T,)."""
+        if "background_tape" in vars(self):
+            tape = self.background_tape
+            return tape.values[tape.output][0].detach().to("cpu", torch.float64)
         return self.scores(self.background)[0]
 
     def tape_of(self, x: Tensor) -> Tape:
         """The tape of the net for inputs (N, C, h, w); `output` is the scores, (N, T)."""
         self.forwards += len(x)
-        return record(self.net, x, self.score)
+        return record(self._pass.copy, x, self.score)
+
+    @cached_property
+    def background_tape(self) -> Tape:
+        """The tape of the background."""
+        return self.tape_of(self.background)
 
     @cached_property
     def tape(self) -> Tape:
         """The certified tape of the photo."""
         self.forwards += 1
-        self.certificate = self._recording.certificate
-        return self._recording.tape
+        self.certificate = self._pass.certificate
+        return self._pass.tape
 
     def back(
         self,

@@ -63,7 +63,7 @@ class DRise(Probe):
                 raise ConvAtlasError('d_rise explains a box of a detector: pass a target such as "box:0"')
             score = likeness(decoder, target.box)
             targets.append(Target(f"likeness to {target.name}", score, target.index, target.box))
-        likenesses = replace(subject, targets=targets)
+        likenesses = replace(subject, targets=targets, forward_pass=None)
         rise = Rise(self.masks, self.cells, self.share, self.estimator, self.tolerance)
         for done, total, findings in rise.attribute(likenesses):
             subject.forwards = likenesses.forwards

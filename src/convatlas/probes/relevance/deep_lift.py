@@ -11,7 +11,7 @@ from torch import Tensor
 from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.probes.certificate import check_condition, check_residual
 from convatlas.probes.probe import Finding, Findings, Probe
-from convatlas.probes.rules.contribution import contribution
+from convatlas.probes.rules.contribution import sum_of_contributions
 from convatlas.probes.rules.reveal_cancel import RevealCancel
 from convatlas.probes.rules.secants import secant
 from convatlas.probes.subject import Subject
@@ -46,7 +46,7 @@ class DeepLift(Probe):
         """Carry multipliers from each target back to the pixels."""
         if self.rule not in RULES:
             raise unknown("rule of DeepLIFT", self.rule, RULES)
-        background = subject.tape_of(subject.background)
+        background = subject.background_tape
         findings = []
         for k in range(len(subject.targets)):
             findings.append(difference_shared(subject, subject.tape, background, k, self.rule, self.name))
@@ -69,7 +69,7 @@ def difference_shared(subject: Subject, photo: Tape, background: Tape, target: i
     def visit(index: int, multiplier: Tensor) -> Tensor:
         nonlocal largest
         difference = photo.values[index] - background.values[index]
-        largest = max(largest, float(contribution(difference, multiplier).abs().sum()))
+        largest = max(largest, sum_of_contributions(difference, multiplier))
         return multiplier
 
     def step(tape: Tape, operation: Operation, gradients: Sequence[Tensor | None]) -> dict[int, Tensor]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -32,6 +33,33 @@ class Layer:
     bias: Tensor | None
     forward: Callable[[Tensor, Tensor], Tensor]
     backward: Callable[[Tensor, Tensor], Tensor]
+
+    @cached_property
+    def plus(self) -> Tensor:
+        """The positive weights, 0 in place of the others."""
+        return self.weight.clamp(min=0)
+
+    @cached_property
+    def minus(self) -> Tensor:
+        """The negative weights, 0 in place of the others."""
+        return self.weight.clamp(max=0)
+
+    @cached_property
+    def halves(self) -> tuple[Tensor, Tensor | None]:
+        """The positive and the negative part of the input; None if nothing of it is negative."""
+        return (self.x, None) if bool(self.x.min() >= 0) else (self.x.clamp(min=0), self.x.clamp(max=0))
+
+    @cached_property
+    def positive(self) -> Tensor:
+        """Sums of the positive x_i w_ij of each output."""
+        right, left = self.halves
+        return self.forward(right, self.plus) + (0 if left is None else self.forward(left, self.minus))
+
+    @cached_property
+    def negative(self) -> Tensor:
+        """Sums of the negative x_i w_ij of each output."""
+        right, left = self.halves
+        return self.forward(right, self.minus) + (0 if left is None else self.forward(left, self.plus))
 
 
 @dataclass(frozen=True)
@@ -84,10 +112,9 @@ class Gamma(LayerRule):
     gamma: float = 0.25
 
     def __call__(self, layer: Layer, multiplier: Tensor) -> Shared:
-        positive, negative = signed_sums(layer)
         share = layer.z * multiplier
         up = layer.z > 0
-        favoured = torch.where(up, positive + _part(layer.bias, 1), negative + _part(layer.bias, -1))
+        favoured = torch.where(up, layer.positive + _part(layer.bias, 1), layer.negative + _part(layer.bias, -1))
         t = _divide(share, layer.z + self.gamma * favoured)
         carried = layer.backward(t, layer.weight)
         carried = carried + self.gamma * sign_backward(layer, torch.where(up, t, 0), torch.where(up, 0, t))
@@ -113,19 +140,20 @@ class AlphaBeta(LayerRule):
     biases: bool = False
 
     def __call__(self, layer: Layer, multiplier: Tensor) -> Shared:
-        positive, negative = signed_sums(layer)
         share = layer.z * multiplier
-        beta = self.alpha - 1
-        bias_up, bias_down = _part(layer.bias, 1), _part(layer.bias, -1)
-        if not self.biases:
-            bias_up, bias_down = torch.zeros_like(bias_up), torch.zeros_like(bias_down)
-        up = _divide(self.alpha * share, positive + bias_up)
-        absorbed = (up * bias_up).sum() + torch.where(positive + bias_up != 0, 0, self.alpha * share).sum()
-        if beta == 0:
-            return Shared(sign_backward(layer, up, None), absorbed)
-        down = _divide(beta * share, negative + bias_down)
-        absorbed = absorbed - (down * bias_down).sum() - torch.where(negative + bias_down != 0, 0, beta * share).sum()
-        return Shared(sign_backward(layer, up, -down), absorbed)
+        up, kept = self._shared(self.alpha * share, layer.positive, layer.bias, 1)
+        if self.alpha == 1:
+            return Shared(sign_backward(layer, up, None), kept)
+        down, kept_down = self._shared((self.alpha - 1) * share, layer.negative, layer.bias, -1)
+        return Shared(sign_backward(layer, up, -down), kept - kept_down)
+
+    def _shared(self, share: Tensor, sums: Tensor, bias: Tensor | None, sign: int) -> tuple[Tensor, Tensor]:
+        """A share for each unit of the sums of one sign, and what stays at the outputs."""
+        part = _part(bias, sign) if self.biases and bias is not None else None
+        total = sums if part is None else sums + part
+        t = _divide(share, total)
+        kept = torch.where(total == 0, share, 0).sum()
+        return t, kept if part is None else kept + (t * part).sum()
 
 
 @dataclass(frozen=True)
@@ -141,8 +169,7 @@ class Excitation(LayerRule):
     negated: bool = False
 
     def __call__(self, layer: Layer, multiplier: Tensor) -> Shared:
-        positive, negative = signed_sums(layer)
-        sums = negative if self.negated else positive
+        sums = layer.negative if self.negated else layer.positive
         share = layer.z * multiplier
         t = _divide(share, sums)
         zero = torch.zeros_like(t)
@@ -165,7 +192,7 @@ class Box(LayerRule):
     high: Tensor
 
     def __call__(self, layer: Layer, multiplier: Tensor) -> Shared:
-        up, down = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
+        up, down = layer.plus, layer.minus
         low, high = self.low.expand_as(layer.x), self.high.expand_as(layer.x)
         z = layer.forward(layer.x, layer.weight) - layer.forward(low, up) - layer.forward(high, down)
         share = layer.z * multiplier
@@ -197,29 +224,17 @@ def _by_weights(layer: Layer, multiplier: Tensor, weight: Tensor) -> Shared:
     return Shared(torch.zeros_like(layer.x), torch.where(z != 0, 0, share).sum(), extra)
 
 
-def signed_sums(layer: Layer) -> tuple[Tensor, Tensor]:
-    """Sums of the positive and of the negative x_i w_ij of each output."""
-    up, down = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
-    x = layer.x
-    if x.min() >= 0:
-        return layer.forward(x, up), layer.forward(x, down)
-    right, left = x.clamp(min=0), x.clamp(max=0)
-    return layer.forward(right, up) + layer.forward(left, down), layer.forward(right, down) + layer.forward(left, up)
-
-
 def sign_backward(layer: Layer, up: Tensor, down: Tensor | None) -> Tensor:
     """Gradient at x of Σ up·z⁺ + Σ down·z⁻, where z⁺ and z⁻ are the sums of positive and negative parts."""
-    plus, minus = layer.weight.clamp(min=0), layer.weight.clamp(max=0)
-    x = layer.x
-    right = layer.backward(up, plus)
+    right = layer.backward(up, layer.plus)
     if down is not None:
-        right = right + layer.backward(down, minus)
-    if x.min() >= 0:
+        right = right + layer.backward(down, layer.minus)
+    if layer.halves[1] is None:
         return right
-    left = layer.backward(up, minus)
+    left = layer.backward(up, layer.minus)
     if down is not None:
-        left = left + layer.backward(down, plus)
-    return torch.where(x >= 0, right, left)
+        left = left + layer.backward(down, layer.plus)
+    return torch.where(layer.x >= 0, right, left)
 
 
 def _part(bias: Tensor | None, sign: int) -> Tensor:
@@ -235,5 +250,4 @@ def _bias_part(bias: Tensor | None, multiplier: Tensor) -> Tensor:
 
 def _divide(above: Tensor, below: Tensor) -> Tensor:
     """Quotient, 0 where the divisor is 0."""
-    zero = below == 0
-    return torch.where(zero, 0, above / torch.where(zero, 1, below))
+    return torch.where(below == 0, 0, above / below)

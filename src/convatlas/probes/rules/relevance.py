@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from convatlas.base.errors import ConvAtlasError
-from convatlas.probes.rules.contribution import contribution
+from convatlas.probes.rules.contribution import contribution, sum_of_contributions
 from convatlas.probes.rules.kinds import ELEMENTWISE, MIXING, PRODUCTS, SELECTION, STEPS, is_affine, is_layer, varying
 from convatlas.probes.rules.layer_rules import Box, LayerRule, Zero
 from convatlas.probes.rules.layers import followers, layer_of
@@ -95,13 +95,14 @@ class Relevance:
     def visit(self, index: int, multiplier: Tensor) -> Tensor:
         """Stabilise a multiplier where an affine chain ends, and note how much relevance there is."""
         value = self.tape.values[index]
-        self.largest = max(self.largest, float(contribution(value, multiplier).abs().sum()))
+        self.largest = max(self.largest, sum_of_contributions(value, multiplier))
         if self.epsilon == 0 or index not in self.ends:
             return multiplier
-        sign = torch.where(value >= 0, 1.0, -1.0).to(value.dtype)
-        kept = value / (value + self.epsilon * sign)
-        self.ledger.stabiliser += float((value * multiplier * (1 - kept)).sum())
-        return multiplier * kept
+        stabiliser = torch.copysign(torch.full_like(value, self.epsilon), value)
+        result = multiplier * (value / (value + stabiliser))
+        # Of the relevance x·G, the share ε/(x + ε) stays here.
+        self.ledger.stabiliser += float((result * stabiliser).sum())
+        return result
 
     def rule(self, tape: Tape, operation: Operation, multipliers: Sequence[Tensor | None]) -> Found:
         """Share the relevance of an operation's results among its inputs."""
@@ -160,7 +161,7 @@ class Relevance:
             self.ledger.offsets += float((y * multiplier).sum())
             return {}
         if operation.name == "relu":
-            return {index: torch.where(x > 0, multiplier, 0)}
+            return vjp(self.tape, operation, multipliers)
         offset = operation.run(lambda i: torch.zeros_like(x) if i == index else self.tape.values[i])[0]
         self.ledger.offsets += float((offset * multiplier).sum())
         near = x.abs() <= torch.finfo(x.dtype).tiny ** 0.5

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from convatlas.probes.rules.kinds import ELEMENTWISE, is_layer
-from convatlas.probes.rules.layer_rules import Layer, sign_backward, signed_sums
+from convatlas.probes.rules.layer_rules import Layer, sign_backward
 from convatlas.probes.rules.layers import followers, layer_of
 from convatlas.probes.rules.secants import secant
 from convatlas.probes.tape.tape import Operation, Tape
@@ -35,7 +35,7 @@ class RevealCancel:
         index, layer = layer_of(tape, layer_operation, norm)
         difference = layer.x - self.background.values[index]
         changes = Layer(difference, layer.z, layer.weight, None, layer.forward, layer.backward)
-        up, down = signed_sums(changes)
+        up, down = changes.positive, changes.negative
         (source,) = {i for i in operation.inputs if tape.depends[i]}
         start = self.background.values[source]
 

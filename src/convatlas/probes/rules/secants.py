@@ -106,6 +106,16 @@ def elementwise(photo: Tape, background: Tape, operation: Operation, gradients: 
     return {index: gradient * slope}
 
 
+def relu(photo: Tape, background: Tape, operation: Operation, gradients: Sequence[Tensor | None]) -> Found:
+    """Δy/Δx of a ReLU, as (y + y')/(|x| + |x'|): the same number, without a difference that could cancel."""
+    (gradient,), (slot,), (output,) = gradients, operation.args, operation.outputs
+    assert gradient is not None
+    assert output is not None
+    x, b = photo.values[slot.index], background.values[slot.index]
+    below = x.abs().add_(b.abs()).clamp_(min=torch.finfo(x.dtype).tiny)
+    return {slot.index: (photo.values[output] + background.values[output]).div_(below).mul_(gradient)}
+
+
 def softmax(photo: Tape, background: Tape, operation: Operation, gradients: Sequence[Tensor | None]) -> Found:
     """Softmax as exponentials, their sum, its reciprocal and a product, each with its secant."""
     (gradient,) = gradients
@@ -313,6 +323,7 @@ def _fold(gradient: Tensor, like: Tensor) -> Tensor:
 
 
 SPECIAL: dict[str, Callable[[Tape, Tape, Operation, Sequence[Tensor | None]], Found]] = {
+    "relu": relu,
     "where": chosen,
     "topk": chosen,
     "_softmax": softmax,

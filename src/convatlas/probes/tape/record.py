@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_flatten, tree_map_only
 
 from convatlas.anatomy.measure.tracing.twin import Twin, twin
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.untouched import same_random_state
+from convatlas.probes.tape.arguments import leaves, replaced
 from convatlas.probes.tape.memory import Memory
 from convatlas.probes.tape.tape import Operation, Slot, Tape
 
@@ -58,7 +59,7 @@ def record(net: nn.Module | Twin, x: Tensor, score: Score | None = None) -> Tape
     Raises:
         ConvAtlasError: The target does not depend on the photo, or the net did not run.
     """
-    copy = net if isinstance(net, Twin) else twin(net, meta=x.is_meta, plain_hooks=True)
+    copy = net if isinstance(net, Twin) else recordable(net, x)
     recorder = _Recorder(copy)
     # A copy, since nets may write into their input.
     photo = x.detach().clone(memory_format=torch.preserve_format)
@@ -71,6 +72,18 @@ def record(net: nn.Module | Twin, x: Tensor, score: Score | None = None) -> Tape
     return recorder.end(scores)
 
 
+def recordable(net: nn.Module, x: Tensor) -> Twin:
+    """A copy of a net's structure, which may be recorded several times."""
+    return twin(net, meta=x.is_meta, plain_hooks=True)
+
+
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """Let operations run that are not recorded, and nobody notices what leaves PyTorch."""
+    with _disable_current_modes(), torch._C.DisableTorchFunction():
+        yield
+
+
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes a tape while it is active."""
 
@@ -80,7 +93,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.memory = Memory(self.tape)
         self.modules: list[str] = []
         self.functions = _Leaving(self)
-        self.own = {tensor.untyped_storage()._cdata for tensor in _tensors_of(copy.net)}
+        self.own = {tensor.untyped_storage()._cdata for tensor in copy.constants.values()}
 
     def begin(self, photo: Tensor) -> None:
         self.tape.photo = self.memory.add(photo, True)
@@ -103,17 +116,19 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def index(self, tensor: Tensor) -> int | None:
         """Index of the value that a tensor holds; None if it is not on the tape."""
-        # Looking at a tensor must not be recorded.
-        with _disable_current_modes():
+        with unrecorded():
             return self.memory.number(tensor, self.module) if _is_plain(tensor) else None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        # The recorder's own questions to tensors need not be noticed.
+        with torch._C.DisableTorchFunction():
+            return self._record(func, args, kwargs or {})
+
+    def _record(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default and self.depends(args[0]) and args[0].dtype != torch.bool:
             self.leave("item()")
-        leaves = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
-        numbers = {id(leaf): self._number(leaf) for leaf in leaves}
-        slots = tree_map_only(Tensor, lambda leaf: Slot(numbers[id(leaf)]), (args, kwargs))
+        numbers = {id(tensor): self._number(tensor) for tensor in leaves((args, kwargs), Tensor)}
+        slots = replaced((args, kwargs), Tensor, lambda tensor: Slot(numbers[id(tensor)]))
         depends = _name(func) not in SHAPE_ONLY and any(self.tape.depends[index] for index in numbers.values())
         written = _written(func, args, kwargs)
         for tensor in written:
@@ -197,7 +212,7 @@ def _naming(net: nn.Module, recorder: _Recorder) -> Iterator[None]:
 
         def leave(_: nn.Module, __: Any, output: Any, name: str = name) -> None:
             recorder.modules.pop()
-            tensors = [leaf for leaf in tree_flatten(output)[0] if isinstance(leaf, Tensor)]
+            tensors = leaves(output, Tensor)
             index = recorder.index(tensors[0]) if tensors else None
             if index is not None and recorder.tape.depends[index]:
                 recorder.tape.layers.setdefault(name, []).append(index)
@@ -219,31 +234,31 @@ def _only_tensor(output: Any) -> Tensor:
     )
 
 
-def _tensors_of(net: nn.Module) -> Iterator[Tensor]:
-    """All tensors that a net holds: parameters, buffers, and those in its modules' attributes."""
-    yield from net.parameters()
-    yield from net.buffers()
-    for module in net.modules():
-        for value in vars(module).values():
-            yield from (leaf for leaf in tree_flatten(value)[0] if isinstance(leaf, Tensor))
-
-
 def _is_plain(tensor: Tensor) -> bool:
     return tensor.layout == torch.strided
 
 
+@functools.cache
 def _name(func: Any) -> str:
     return str(func._schema.name).split("::")[-1]
 
 
+@functools.cache
+def _written_arguments(func: Any) -> list[tuple[int, str]]:
+    """Position and name of each argument that an operation writes into."""
+    return [
+        (position, argument.name)
+        for position, argument in enumerate(func._schema.arguments)
+        if argument.alias_info is not None and argument.alias_info.is_write
+    ]
+
+
 def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
     """The tensors that an operation writes into."""
-    result = []
-    for position, argument in enumerate(func._schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            value = args[position] if position < len(args) else kwargs.get(argument.name)
-            result += [leaf for leaf in tree_flatten(value)[0] if isinstance(leaf, Tensor)]
-    return result
+    values = (
+        args[position] if position < len(args) else kwargs.get(name) for position, name in _written_arguments(func)
+    )
+    return leaves(list(values), Tensor)
 
 
 def _copy(target: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:

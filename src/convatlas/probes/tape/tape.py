@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_map_only
+
+from convatlas.probes.tape.arguments import leaves, replaced
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,14 @@ class Operation:
     outputs: tuple[int | None, ...]
     module: str = ""
 
-    @property
+    @cached_property
     def inputs(self) -> list[int]:
         """Indices of the tensors among its arguments, in their order; one that is used twice stands there twice."""
-        return [leaf.index for leaf in tree_flatten((self.args, self.kwargs))[0] if isinstance(leaf, Slot)]
+        return [slot.index for slot in leaves((self.args, self.kwargs), Slot)]
 
     def run(self, values: Callable[[int], Tensor]) -> tuple[Any, ...]:
         """Compute the results from the tensors that `values` returns for an index."""
-        args, kwargs = tree_map_only(Slot, lambda slot: values(slot.index), (self.args, self.kwargs))
+        args, kwargs = replaced((self.args, self.kwargs), Slot, lambda slot: values(slot.index))
         result = self.function(*args, **kwargs)
         return tuple(result) if isinstance(result, (tuple, list)) else (result,)
 

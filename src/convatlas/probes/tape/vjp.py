@@ -109,7 +109,17 @@ def _sides(tape: Tape, first: Slot, second: Slot, gradient: Tensor) -> dict[int,
 def relu(tape: Tape, operation: Operation, gradient: Tensor) -> dict[int, Tensor]:
     """Gradient of a ReLU."""
     (x,) = operation.args
-    return {x.index: torch.where(tape.values[x.index] > 0, gradient, 0)}
+    return {x.index: aten.threshold_backward(gradient, tape.values[x.index], 0)}
+
+
+def add(tape: Tape, operation: Operation, gradient: Tensor) -> dict[int, Tensor] | None:
+    """Gradients of a sum of two tensors of one shape and type."""
+    slots = [slot for slot in operation.args if isinstance(slot, Slot)]
+    terms = [tape.values[slot.index] for slot in slots]
+    alike = all(term.shape == gradient.shape and term.dtype == gradient.dtype for term in terms)
+    if len({slot.index for slot in slots}) < 2 or not alike or operation.kwargs:
+        return None
+    return {slot.index: gradient for slot in slots if tape.depends[slot.index]}
 
 
 def max_pool(tape: Tape, operation: Operation, gradient: Tensor) -> dict[int, Tensor]:
@@ -151,6 +161,7 @@ DIRECT: dict[str, Callable[[Tape, Operation, Tensor], dict[int, Tensor] | None]]
     "bmm": matrix_product,
     "addmm": affine_matrix_product,
     "relu": relu,
+    "add": add,
     "max_pool2d_with_indices": max_pool,
     "native_batch_norm": batch_norm,
 }

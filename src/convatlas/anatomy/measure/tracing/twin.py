@@ -17,6 +17,8 @@ PLAIN = (type(None), bool, int, float, complex, str, bytes, type, torch.dtype, t
 SHARED = (torch.fx.Graph, types.ModuleType)
 """Types of values that a forward pass only reads, and that are slow to copy."""
 
+CONTAINERS = (dict, OrderedDict, list, set)
+
 
 @dataclass
 class Twin:
@@ -25,12 +27,12 @@ class Twin:
     Attributes:
         net: The copy.
         originals: Modules, parameters and buffers of the net, by the id of their copy.
-        constants: Ids of all tensors that the copy holds.
+        constants: All tensors that the copy holds, by their id.
     """
 
     net: nn.Module
     originals: dict[int, Any]
-    constants: set[int]
+    constants: dict[int, Tensor]
 
 
 def twin(net: nn.Module, meta: bool, plain_hooks: bool = False) -> Twin:
@@ -63,7 +65,7 @@ def twin(net: nn.Module, meta: bool, plain_hooks: bool = False) -> Twin:
             new.__dict__["training"] = False
             for owned in (old._parameters, old._buffers):
                 originals |= {id(memo[id(tensor)]): tensor for tensor in owned.values() if tensor is not None}
-    constants = {id(value) for value in memo.values() if isinstance(value, Tensor)}
+    constants = {id(value): value for value in memo.values() if isinstance(value, Tensor)}
     return Twin(memo[id(net)], originals, constants)
 
 
@@ -125,6 +127,9 @@ def _copy(name: str, value: Any, memo: dict[int, Any], plain_hooks: bool) -> Any
 
 def _deep(value: Any, memo: dict[int, Any]) -> Any:
     """Deep copy of a value, or the value itself if it cannot be copied (a lock, a generator, an open file)."""
+    if type(value) in CONTAINERS and not value and id(value) not in memo:
+        # Most attributes of a module are empty dicts of hooks, which `deepcopy` takes long to copy.
+        return memo.setdefault(id(value), type(value)())
     known = len(memo)
     try:
         return copy.deepcopy(value, memo)
