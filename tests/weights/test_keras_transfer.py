@@ -154,6 +154,53 @@ def test_other_heads_are_refused_by_the_names_in_the_file(head: str, tmp_path: P
         ca.load("mobilenet", weights=written(make(base()), tmp_path / "pets.weights.h5"))
 
 
+def ends(model: keras.Model, *last: keras.layers.Layer) -> keras.Model:
+    return keras.Sequential([model, layers.GlobalAveragePooling2D(), *last])
+
+
+ACTIVATIONS: dict[str, Callable[[keras.Model], keras.Model]] = {
+    "sigmoid": lambda net: ends(net, layers.Dense(3, activation="sigmoid")),
+    "tanh": lambda net: ends(net, layers.Activation("tanh"), layers.Dense(3)),
+    "relu": lambda net: keras.Model(
+        net.input, layers.Activation("relu")(layers.Dense(3)(layers.GlobalAveragePooling2D()(net.output)))
+    ),
+}
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_other_activations_are_refused_where_the_file_names_them(activation: str, ending: str, tmp_path: Path) -> None:
+    path = written(ACTIVATIONS[activation](base()), tmp_path / f"pets{ending}")
+    with pytest.raises(WeightsError, match=rf"its last layers have an activation {activation}, ours none"):
+        ca.load("mobilenet", weights=path)
+
+
+def test_a_softmax_and_one_sigmoid_are_left_out(tmp_path: Path) -> None:
+    for classes, activation in ((3, "softmax"), (1, "sigmoid")):
+        model = ends(base(), layers.Dropout(0.2), layers.Dense(classes, activation=activation))
+        assert ca.load("mobilenet", weights=written(model, tmp_path / "pets.keras")).classes == classes
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5", ".weights.h5"])
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_net_that_pools_by_the_maximum(flat: bool, ending: str, tmp_path: Path) -> None:
+    """It has the same weights as one that averages, and other outputs."""
+    net = base(pooling="max")
+    model = keras.Model(net.input, layers.Dense(3)(net.output)) if flat else keras.Sequential([net, layers.Dense(3)])
+    with pytest.raises(WeightsError, match=r"(?i)it has a layer global_?max_?pooling2d"):
+        ca.load("mobilenet", weights=written(model, tmp_path / f"pets{ending}"))
+
+
+def test_augmentation_as_a_model_inside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo = keras.Input((SIZE, SIZE, 3))
+    augmented = keras.Sequential([layers.RandomFlip(), layers.RandomRotation(0.1), layers.Rescaling(1 / 127.5, -1)])
+    pooled = layers.GlobalAveragePooling2D()(base()(augmented(photo), training=False))
+    model = keras.Model(photo, layers.Dense(3)(pooled))
+    for ending in (".keras", ".h5", ".weights.h5"):
+        assert ca.load("mobilenet", weights=written(model, tmp_path / f"pets{ending}")).classes == 3
+        assert ("its own preparation of photos (rescaling) is left out" in capsys.readouterr().err) is (ending != ".h5")
+
+
 def test_preparation_inside_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     net = base()
     model = keras.Sequential([layers.Rescaling(1 / 127.5, -1), net, layers.GlobalAveragePooling2D(), layers.Dense(3)])

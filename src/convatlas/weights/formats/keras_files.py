@@ -18,7 +18,14 @@ from torch import Tensor
 from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import WeightsError
 from convatlas.weights.formats.keras_order import Layer
-from convatlas.weights.formats.keras_transfer import check_around, described_layers, in_order, is_net
+from convatlas.weights.formats.keras_transfer import (
+    check_around,
+    check_description,
+    check_pooling,
+    described_layers,
+    in_order,
+    is_net,
+)
 from convatlas.weights.formats.key_mapping import Renamed
 from convatlas.weights.formats.safe_hdf5 import (
     MEMBER,
@@ -28,6 +35,7 @@ from convatlas.weights.formats.safe_hdf5 import (
     object_at,
     open_root,
     read_array,
+    read_description,
     read_names,
 )
 
@@ -56,6 +64,8 @@ def read(path: Path, layers: Sequence[Layer], classifier: Layer | None = None) -
     """
     tensors, keys = {}, {}
     with open_root(path) as root:
+        if (description := read_description(path, root)) is not None:
+            check_description(description)
         read_arrays = _modern if _container(root) else _legacy
         for layer, datasets in read_arrays(root, path, layers, classifier):
             if len(datasets) != len(layer.arrays):
@@ -103,6 +113,7 @@ def _legacy(root: h5py.Group, path: Path, layers: Sequence[Layer], classifier: L
     """Yield the arrays of a legacy file; its k-th layer with weights is the net's k-th, regardless of names."""
     weights = _weights(root, path)
     groups = {name: group_of(weights, name) for name in read_names(weights, "layer_names")}
+    check_pooling(groups)
     names = {layer: read_names(group, "weight_names") for layer, group in groups.items()}
     nets = [layer for layer in names if is_net(names[layer])]
     arrays = [[dataset_of(groups[layer], name) for name in names[layer]] for layer in names if names[layer]]
@@ -151,6 +162,7 @@ def _weights(root: h5py.Group, path: Path) -> h5py.Group:
 def _modern(root: h5py.Group, path: Path, layers: Sequence[Layer], classifier: Layer | None) -> Arrays:
     """Yield the arrays of a `.weights.h5`, also of a model of transfer learning."""
     members = _members(root)
+    check_pooling(_names(members))
     nets = [(name, group) for name, group in members if _is_net(name, group)]
     if not nets:
         count = sum(_owns_weights(group) for _, group in members)
@@ -163,7 +175,7 @@ def _modern(root: h5py.Group, path: Path, layers: Sequence[Layer], classifier: L
     (base,) = (group for _, group in nets)
     inner = _members(base)
     _check_pooling(below, inside=any("pooling" in name for name, _ in inner) and not _pools(around))
-    check_around([name for name, _ in around], path)
+    check_around(_names(around), path)
     yield from _by_class(inner, below, _container(base))
     yield from _by_class(weighted, [last], _container(root))
 
@@ -214,8 +226,20 @@ def _members(root: h5py.Group) -> list[tuple[str, h5py.Group]]:
 
 
 def _owns_weights(group: h5py.Group) -> bool:
-    """Whether a layer has weights of its own, or contains layers."""
-    return bool(_container(group)) or (object_at(group, "vars") is not None and len(group_of(group, "vars")) > 0)
+    """Whether a layer, or one inside it, has weights."""
+    if object_at(group, "vars") is not None and len(group_of(group, "vars")) > 0:
+        return True
+    return any(_container(inner) or object_at(inner, "vars/0") is not None for _, inner in _inside(group))
+
+
+def _inside(group: h5py.Group) -> list[tuple[str, h5py.Group]]:
+    """Layers inside a layer of a `.weights.h5`."""
+    return _members(group) if _container(group) else []
+
+
+def _names(members: Sequence[tuple[str, h5py.Group]]) -> list[str]:
+    """Names of layers, and of those inside them."""
+    return [name for outer, group in members for name in (outer, *(inner for inner, _ in _inside(group)))]
 
 
 def _selected(

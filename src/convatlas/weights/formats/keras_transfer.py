@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,12 @@ PASSED = re.compile(
 
 PREPARING = re.compile(r"rescaling|true_divide|divide|subtract|multiply|add|get_item|stack|normalization|resizing|cast")
 """Classes of layers that prepare photos inside the model."""
+
+UNCHANGING = ("linear", "softmax")
+"""Activations that outputs may pass through: our nets give what is before the softmax."""
+
+MAXIMUM = re.compile(r"global_?max_?pooling2d(_\d+)?", re.IGNORECASE)
+"""A pooling that none of our nets has; a net of Keras has it where it is built with pooling="max"."""
 
 MANY = 8
 """Most arrays of a layer of a legacy file that is no net."""
@@ -44,6 +50,42 @@ def check_around(names: Iterable[str], path: Path) -> None:
             f"{path.name}: its own preparation of photos ({', '.join(preparing)}) is left out; "
             "they are prepared as by keras.applications for this net"
         )
+
+
+def check_pooling(names: Iterable[str]) -> None:
+    """Refuse a net that takes the maximum of its maps; it has the same weights as one that averages them.
+
+    Args:
+        names: Names or classes of all layers, also those of a net inside.
+
+    Raises:
+        WeightsError: There is such a layer; the text starts with a verb.
+    """
+    for name in names:
+        if MAXIMUM.fullmatch(name):
+            raise WeightsError(f"holds another net: it has a layer {name}, which ours lacks")
+
+
+def check_description(description: Any) -> None:
+    """Refuse a described model whose layers without weights compute something else than ours.
+
+    Raises:
+        WeightsError: It pools otherwise, or has another activation around its net or at its end; the text starts with a
+            verb.
+    """
+    layers = list(_configs(description))
+    check_pooling(kind for kind, _, _ in layers)
+    inside = any(kind in ("Functional", "Model") and depth for kind, _, depth in layers)
+    around = [(kind, config) for kind, config, depth in layers if depth == 1 or not inside]
+    last = max((place for place, (kind, _) in enumerate(around) if kind == "Dense"), default=len(around))
+    for place, (kind, config) in enumerate(around):
+        if (kind, place) != ("Dense", last) and (kind != "Activation" or (place < last and not inside)):
+            continue
+        activation = config.get("activation")
+        # A net with one output gives no probabilities here.
+        allowed = (*UNCHANGING, "sigmoid") if config.get("units") == 1 else UNCHANGING
+        if activation is not None and activation not in allowed:
+            raise WeightsError(f"holds another net: its last layers have an activation {activation!s:.40}, ours none")
 
 
 def is_net(names: Sequence[str]) -> bool:
@@ -96,6 +138,17 @@ def _layer(name: str) -> str:
 
 def _array(name: str) -> str:
     return name.rpartition("/")[2].partition(":")[0]
+
+
+def _configs(description: Any, depth: int = 0) -> Iterator[tuple[str, Mapping[str, Any], int]]:
+    """Class, configuration and depth of a described model and of all layers in it, from its input on."""
+    if not isinstance(description, Mapping) or not isinstance(description.get("config"), Mapping | list):
+        return
+    config = description["config"]
+    yield str(description.get("class_name")), config if isinstance(config, Mapping) else {}, depth
+    layers = config.get("layers") if isinstance(config, Mapping) else config
+    for layer in layers if isinstance(layers, list) else ():
+        yield from _configs(layer, depth + 1)
 
 
 def described_layers(root: h5py.Group) -> list[str]:

@@ -16,9 +16,16 @@ import numpy as np
 from convatlas.base.errors import WeightsError, printable
 from convatlas.base.files.archive import ArchiveError, open_archive
 from convatlas.base.files.reading import MAX_WEIGHTS, check_file
+from convatlas.base.files.structured import parse_json
 
 MEMBER = "model.weights.h5"
 """Member of a `.keras` archive that holds the weights."""
+
+DESCRIPTION = "config.json"
+"""Member of a `.keras` archive that describes the model."""
+
+MAX_DESCRIPTION = 16 << 20
+"""Limit on its bytes; that of the largest net has about one megabyte."""
 
 MAX_NAMES = 2_000
 """Limit on the names in a list; the largest net has about a thousand layers."""
@@ -61,6 +68,21 @@ def _archived(path: Path) -> io.BytesIO:
             return io.BytesIO(archive.read(MEMBER))
     except ArchiveError as error:
         raise WeightsError(f"is damaged: it {error}") from None
+
+
+def read_description(path: Path, root: h5py.Group) -> Any:
+    """Return the description of the model in a `.keras` or `.h5` file; None if the file holds weights only."""
+    if path.suffix.lower() == ".keras":
+        with open_archive(path) as archive:
+            if DESCRIPTION not in archive:
+                return None
+            if archive[DESCRIPTION].size > MAX_DESCRIPTION:
+                raise WeightsError(f"has a {DESCRIPTION} of {archive[DESCRIPTION].size:,} bytes")
+            return parse_json(archive.read(DESCRIPTION))
+    if "model_config" not in root.attrs:
+        return None
+    check_names(path)
+    return parse_json(read_text(root, "model_config"))
 
 
 def object_at(group: h5py.Group, name: str) -> Any:
