@@ -316,3 +316,19 @@ BESIDE: dict[str, object] = {
 def test_what_scripts_write_beside_the_weights(tmp_path: Path, name: str, protocol: int) -> None:
     torch.save({"weights": torch.ones(2), name: BESIDE[name]}, tmp_path / "a.pth", pickle_protocol=protocol)
     assert read_pickle(tmp_path / "a.pth")["weights"].tolist() == [1, 1]
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sparse file takes no space on the disk, and minutes to hash."""
+
+    def digest(*arguments: object) -> None:
+        raise AssertionError("the file was read")
+
+    monkeypatch.setattr("hashlib.file_digest", digest)
+    path = tmp_path / "net.pth"
+    with path.open("wb") as file:
+        file.truncate(40 << 30)
+    with pytest.raises(WeightsError, match=r"net\.pth cannot be read: it has 42,949,672,960 bytes"):
+        ca.load("shufflenet_v2_x0_5", weights=path)
+    with pytest.raises(WeightsError, match=r"no lineage of lenet5 has files that end in \.pth"):
+        ca.load("lenet5", weights=path)

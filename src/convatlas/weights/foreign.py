@@ -14,6 +14,7 @@ from pathlib import Path
 from torch import Tensor
 
 from convatlas.base.errors import SizeError, WeightsError
+from convatlas.base.files.reading import MAX_WEIGHTS, opened, reason
 from convatlas.base.store.progress import notify
 from convatlas.catalogue.cards import Card
 from convatlas.nets.build import Size, skeleton
@@ -54,18 +55,23 @@ def read(
     Raises:
         WeightsError: The file is damaged, holds another net, or fits conventions that compute different things.
     """
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     readable = [each for each in conventions(card) if origin(each.row.origin).can_read(path.name)]
+    if convention is None and not readable:
+        raise WeightsError(f"no lineage of {card.name} has files that end in {path.suffix}")
+    try:
+        with opened(path, MAX_WEIGHTS) as (file, _):
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path.name} cannot be read: {reason(error)}") from None
     published = _published(path, sha256, readable)
     if convention is not None:
         tried = [find_convention(card, convention)]
     else:
         tried = [published] if published else _distinct(readable)
     if not tried:
-        raise WeightsError(f"no lineage of {card.name} has files that end in {path.suffix}")
-    opened = {row.origin: origin(row.origin).opened(path) for row in (each.row for each in tried)}
-    fitting = _fitting(path, card, tried, opened, size, channels)
+        raise WeightsError(f"no lineage of {card.name} has files of weights with a last layer")
+    contents = {row.origin: origin(row.origin).opened(path) for row in (each.row for each in tried)}
+    fitting = _fitting(path, card, tried, contents, size, channels)
     chosen, said = fitting[0], convention is not None or published is not None
     if not said:
         stated = origin(chosen.convention.row.origin).states(chosen.convention.row, path, chosen.tensors)
@@ -77,7 +83,7 @@ def read(
         raise WeightsError(
             f"{path.name} fits the names of {names}, which compute different things: choose one with convention="
         )
-    content = opened[chosen.convention.row.origin]
+    content = contents[chosen.convention.row.origin]
     table = content if isinstance(content, Checkpoint) else Checkpoint({})
     _say(path, table, None if said else chosen.convention, readable)
     return chosen.tensors, native.Description(
