@@ -162,6 +162,12 @@ def test_newer_types_are_read(kind: str) -> None:
     assert read.tolist() == tensor.tolist()
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_sign_beside_the_numbers(zipped: bool) -> None:
+    (read,) = read_torch_bytes(saved([torch._neg_view(NUMBERS)], zipped))
+    assert torch.equal(read, -NUMBERS)
+
+
 def test_tensors_share_numbers_as_in_the_file() -> None:
     first, second = read_torch_bytes(saved([NUMBERS, NUMBERS[3:]]))
     second[0] = 7
@@ -182,6 +188,9 @@ LONG: dict[str, bytes] = {
     + b"eq\x00ctorch\nSize\nq\x01"
     + b"h\x01h\x00\x85R0" * 100_000
     + b".",
+    "keys of one hash": b"\x80\x02}("
+    + b"".join(b"\x8a\x10" + (k * (2**61 - 1)).to_bytes(16, "little") + b"N" for k in range(60_000))
+    + b"u.",
     "a nested key": b"\x80\x02}N\x85" + b"2\x86" * 60 + b"K\x01s.",
     "a long number": b"\x80\x02\x8b" + struct.pack("<i", 10**6) + bytes(10**6) + b".",
     "a long text": b"\x80\x02X\xff\xff\xff\x7f.",

@@ -24,6 +24,9 @@ MAX_TEXT = 64 << 20
 KEYS = (str, int, float, bool, type(None))
 """Types that a dict's keys may have: to hash or compare others could take very long."""
 
+MAX_KEY = 2**60
+"""Limit on whole numbers as keys: of larger ones, any number has the same hash (Python takes it modulo 2**61 - 1)."""
+
 
 class PickleError(ValueError):
     """A pickle that is damaged, too long, or asks for more than its reader allows."""
@@ -225,18 +228,12 @@ class Reader:
         if len(pairs) % 2 or not isinstance(target, dict):
             raise PickleError("is damaged")
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-            target[self._key(key)] = value
+            target[checked_key(key)] = value
 
     def _dict(self) -> None:
         pairs = self._since_mark()
         self.stack.append({})
         self._set(pairs)
-
-    @staticmethod
-    def _key(key: Any) -> Any:
-        if type(key) not in KEYS:
-            raise PickleError("has a table whose keys are not names or numbers")
-        return key
 
     def _pair(self) -> None:
         value, key = self._pop(), self._pop()
@@ -285,6 +282,13 @@ class Reader:
         if self.persistent is None:
             raise PickleError("refers to what is not in it")
         self.stack.append(self.persistent(key))
+
+
+def checked_key(key: Any) -> Any:
+    """Return the key of a dict; raise a PickleError if it is none that can be looked up quickly."""
+    if type(key) not in KEYS or (type(key) is int and abs(key) >= MAX_KEY):
+        raise PickleError("has a table whose keys are not names or numbers")
+    return key
 
 
 def _cost(value: object) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convatlas.base.files.pickles import Builder, Constant, Omitted, PickleError, PlainDict, Stateful
+from convatlas.base.files.pickles import Builder, Constant, Omitted, PickleError, PlainDict, Stateful, checked_key
 
 DTYPES = {
     "DoubleStorage": torch.float64,
@@ -69,7 +69,12 @@ def _tensor(
         return storage
     if not isinstance(storage, Stored):
         raise PickleError("has a tensor without numbers")
-    return view(storage.storage, storage.dtype, offset, size, stride)
+    tensor = view(storage.storage, storage.dtype, offset, size, stride)
+    # PyTorch keeps a sign, or a conjugation, beside the numbers until an operation needs them.
+    if isinstance(metadata, dict):
+        tensor = torch._neg_view(tensor) if metadata.get("neg") else tensor
+        tensor = tensor.conj() if metadata.get("conj") else tensor
+    return tensor
 
 
 def view(storage: torch.UntypedStorage, dtype: torch.dtype, offset: object, size: object, stride: object) -> Tensor:
@@ -116,9 +121,7 @@ def _plain_dict(*arguments: object) -> PlainDict:
             table.update(pairs)
         elif isinstance(pairs, list):
             for key, value in pairs:
-                if type(key) not in (str, int):
-                    raise PickleError("is damaged")
-                table[key] = value
+                table[checked_key(key)] = value
         elif not isinstance(pairs, Omitted):
             raise PickleError("is damaged")
     return table
