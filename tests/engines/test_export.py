@@ -275,6 +275,18 @@ def test_a_net_of_the_user(tmp_path: Path) -> None:
     assert next(half.parameters()).dtype == torch.float16
 
 
+def test_what_pytorch_prints_of_a_graph_is_hidden(tmp_path, capfd, caplog):
+    class Deciding(nn.Module):
+        def forward(self, x):
+            y = x.mean((2, 3))
+            return y if y.sum() > 0 else -y
+
+    with pytest.raises(ConvAtlasError, match="Deciding cannot be exported: GuardOnDataDependentSymNode"):
+        ca.export(Deciding(), tmp_path / "a.onnx", size=8)
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize(
     ("net", "file", "message"),
     [

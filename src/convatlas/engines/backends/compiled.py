@@ -28,7 +28,7 @@ class Compiled:
     def __init__(self, file: Path, batch: int):
         import torch
 
-        from convatlas.engines.export.graph import quiet
+        from convatlas.base.terminal.quiet import quiet
 
         self.batch = batch
         with quiet():

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import io
+from collections.abc import Mapping
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch.export import Dim, ExportedProgram
 
 from convatlas.base.errors import ConvAtlasError, SizeError, first_line
 from convatlas.base.extras import require
+from convatlas.base.terminal.quiet import quiet
 from convatlas.base.untouched import evaluating
 
 OPSET = 20
@@ -22,16 +22,6 @@ OPSET = 20
 
 LARGEST = 2**31 - 2**26
 """Bytes of weights in one ONNX file, which with its graph may have less than 2^31."""
-
-VERBOSE = (
-    "torch.onnx",
-    "torch.export",
-    "torch.utils.cpp_extension",
-    "torch._inductor.package.package",
-    "onnxscript",
-    "onnx_ir",
-)
-"""Loggers that are silenced during an export."""
 
 INPUT, OUTPUT = "photos", "outputs"
 EXAMPLE = 2
@@ -44,7 +34,8 @@ def export_program(net: nn.Module, example: Tensor) -> ExportedProgram:
     Raises:
         ConvAtlasError: PyTorch cannot trace the net; the text quotes its error.
     """
-    with evaluating(net), quiet(), torch.no_grad():
+    # PyTorch prints the graph that it has so far if it cannot go on.
+    with evaluating(net), quiet(), redirect_stderr(io.StringIO()), torch.no_grad():
         try:
             return torch.export.export(net, (example,), dynamic_shapes=({0: Dim("batch", min=1)},))
         # `torch.export` raises nearly anything for code that it cannot trace.
@@ -101,21 +92,6 @@ def _with_plain_pools(program: ExportedProgram) -> ExportedProgram:
     graph.lint()
     program.graph_module.recompile()
     return program
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence the warnings and logs of exporters and compilers."""
-    loggers = [logging.getLogger(name) for name in VERBOSE]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings(action="ignore"):
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
 
 
 def outputs_of(net: nn.Module, x: Tensor) -> Tensor:
