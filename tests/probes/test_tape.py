@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -207,3 +209,19 @@ def test_lrp_is_gradient_times_input_where_all_is_relu_and_max_pooling(name: str
     found = x * backward(tape, [tape.photo], rules.rule, rules.visit)[tape.photo]
     expected = x * backward(tape, [tape.photo])[tape.photo]
     assert (found - expected).abs().max() <= 1e-6 * expected.abs().max()
+
+
+def test_a_tape_is_freed_with_its_last_name() -> None:
+    """Tapes are large: they must not wait for the garbage collector."""
+    net, x = Functional().eval(), torch.rand(1, 3, 8, 8)
+    # The first recording of a process loads parts of PyTorch that keep its frames.
+    record(net, x, lambda output: output[:, 0])
+    gc.collect()
+    gc.disable()
+    try:
+        tape = record(net, x, lambda output: output[:, 0])
+        freed = weakref.ref(tape)
+        del tape
+        assert freed() is None
+    finally:
+        gc.enable()

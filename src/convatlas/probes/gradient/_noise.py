@@ -10,7 +10,7 @@ from torch import Tensor
 from convatlas.base.errors import ConvAtlasError
 from convatlas.probes.subject import Subject
 
-GRADIENT_BATCH = 8
+GRADIENT_BATCH = 4
 """Copies in a batch: a tape keeps all of their activations."""
 
 

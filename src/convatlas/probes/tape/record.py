@@ -66,7 +66,7 @@ def record(net: nn.Module | Twin, x: Tensor, score: Score | None = None) -> Tape
     recorder.begin(photo)
     # Attention is recorded as products and a softmax, not as one operation.
     plain = sdpa_kernel(SDPBackend.MATH)
-    with same_random_state(), torch.no_grad(), plain, _naming(copy.net, recorder), recorder.functions, recorder:
+    with same_random_state(), torch.no_grad(), plain, _naming(copy.net, recorder), _Leaving(recorder), recorder:
         output = copy.net(photo)
         scores = _only_tensor(output) if score is None else score(output)
     return recorder.end(scores)
@@ -92,7 +92,6 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.tape = Tape()
         self.memory = Memory(self.tape)
         self.modules: list[str] = []
-        self.functions = _Leaving(self)
         self.own = {tensor.untyped_storage()._cdata for tensor in copy.constants.values()}
 
     def begin(self, photo: Tensor) -> None:
