@@ -256,3 +256,32 @@ def test_a_folder_of_other_kinds_says_which(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(ImageError, match=r"holds no photo \(its files are others: 2 of \.heic, 1 of \.mp4\)"):
         list_photos([tmp_path])
+
+
+ROWS = np.random.default_rng(3).integers(1, 256, (9, 7, 3), dtype=np.uint8)
+
+
+def png_of(rows: bytes, interlaced: int) -> bytes:
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", 7, 9, 8, 2, 0, 0, interlaced)), (b"IDAT", zlib.compress(rows)))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in (*chunks, (b"IEND", b""))
+    )
+
+
+def rows_of(pixels: NDArray[np.uint8]) -> bytes:
+    return b"".join(b"\0" + row.tobytes() for row in pixels if len(row))
+
+
+@pytest.mark.parametrize("interlaced", [0, 1])
+def test_a_png_whose_data_ends_early(interlaced: int) -> None:
+    """Its compressed data is whole, but has fewer rows than the header says, which Pillow leaves black."""
+    pixels = ROWS.copy()
+    pixels[-2:] = 0
+    starts = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    passes = [pixels[y::down, x::across] for x, y, across, down in starts] if interlaced else [pixels]
+    rows = b"".join(map(rows_of, passes))
+    assert np.array_equal(read(png_of(rows, interlaced)), pixels)
+    for missing in (1, 2):
+        with pytest.raises(ImageError, match="its last rows are missing"):
+            read(png_of(rows[: -22 * missing], interlaced))

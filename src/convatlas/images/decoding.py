@@ -154,7 +154,10 @@ def _decoded(image: Image.Image) -> Pixels:
         box = gif.frame(image)
     elif isinstance(image, JpegImageFile):
         jpeg.check_scans(image)
+    file = image.fp if isinstance(image, PngImageFile) and image.tile else None
     image.load()
+    if isinstance(image, PngImageFile):
+        png.check_rows(image, file)
     pixels = _rgb(bmp.without_empty_alpha(image) if isinstance(image, BmpImageFile) else image)
     if transparent is not None:
         pixels[transparent] = 255
