@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -78,7 +79,10 @@ def test_saved_and_loaded(cat: Attribution, tmp_path) -> None:
     swelling = tmp_path / "swelling.npz"
     np.savez_compressed(swelling, record=np.zeros(2**24, np.uint8))
     os.mkfifo(tmp_path / "pipe.npz")
-    for path in (damaged, swelling, tmp_path / "pipe.npz", tmp_path / "none.npz"):
+    unclosed = tmp_path / "unclosed.npz"
+    with zipfile.ZipFile(unclosed, "w") as archive:
+        archive.writestr("record.npy", b"\x93NUMPY\1\0" + (9000).to_bytes(2, "little") + b"(" * 8999 + b"\n")
+    for path in (damaged, swelling, unclosed, tmp_path / "pipe.npz", tmp_path / "none.npz"):
         with pytest.raises(ca.ConvAtlasError):
             Attribution.load(path)
     with pytest.raises(ca.ConvAtlasError, match=r"\.npz"):

@@ -75,8 +75,10 @@ class TrainingResult(Record):
             result = to_type(cls, read_json(path))
             result.check()
             return result
-        except (OSError, SchemaError) as error:
-            raise TrainingError(f"{path} is not the result of a training: it {reason(error)}") from None
+        except OSError as error:
+            raise TrainingError(f"{path} cannot be read: {reason(error)}") from None
+        except SchemaError as error:
+            raise TrainingError(f"{path} is not the result of a training: it {error}") from None
 
     def check(self) -> None:
         """Check that the figures fit each other; raise a SchemaError if they do not."""

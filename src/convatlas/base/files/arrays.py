@@ -60,5 +60,9 @@ def reading_arrays(path: str | Path, kind: str) -> Iterator[tuple[dict[str, Any]
 
 
 def _array(data: bytes) -> NDArray[Any]:
-    array: NDArray[Any] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    try:
+        array: NDArray[Any] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    # NumPy reads the header as Python's text, which raises nearly anything: tokenize.TokenError, RecursionError, ...
+    except Exception as error:
+        raise ValueError(str(error)) from None
     return array
