@@ -197,6 +197,13 @@ def test_engines_know_its_inputs_and_answers() -> None:
     assert torch.allclose(fast(x).softmax(1)[0], by_hand(loaded(), PHOTO), atol=1e-5)
 
 
+def test_explain() -> None:
+    for net, weights in ((f"{NAME}:Net", WEIGHTS), (loaded(), None)):
+        explained = ca.explain(net, PHOTO, probe="saliency", target="dark", weights=weights)
+        assert (explained.net, explained.weights, explained.index) == (f"{NAME}:Net", "own/data", 0)
+        assert explained.on_photo().shape == read_photo(PHOTO).shape[:2]
+
+
 def test_bench() -> None:
     result = ca.bench(f"{NAME}:Net", engines=["eager"], batches=[1], weights=WEIGHTS)
     assert {(time.net, time.size) for time in result.times} == {(f"{NAME}:Net", 32)}
@@ -225,6 +232,26 @@ def test_measure_and_draw() -> None:
     assert ca.measure(net).name == f"{NAME}:Net"
     picture = ca.draw(f"{NAME}:Net", maps="conv", photo=PHOTO, weights=WEIGHTS)
     assert "Weights: own/data." in picture.svg()
+
+
+def test_a_run_resumes_whatever_the_module_makes_on_import(tmp_path: Path) -> None:
+    """The module makes a net of its own, which draws random numbers, and which no training may change."""
+    Path("importing.py").write_text(
+        "from torch import nn\n"
+        "def make():\n"
+        "    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))\n"
+        "NET = make()\n"
+    )
+    for name in ("make", "NET"):
+        for epochs in (1, 2):
+            ca.train(
+                f"importing:{name}",
+                "data",
+                recipe={"epochs": epochs, "batch_size": 4},
+                output=tmp_path / name,
+                size=32,
+                resume=epochs == 2,
+            )
 
 
 def test_training_goes_on_from_its_weights() -> None:

@@ -44,18 +44,36 @@ def load_user_net(name: str) -> nn.Module:
     """
     if name.lower().endswith(EXPORTED):
         return _exported(local_path(name))
+    member = import_member(name)
+    try:
+        net = member if isinstance(member, nn.Module) else member()
+    # User code may raise anything; a script may even exit.
+    except (Exception, SystemExit) as error:
+        raise _unbuilt(name, error) from None
+    if not isinstance(net, nn.Module):
+        raise ConvAtlasError(f"{name} returned a {type(net).__name__}, not a torch.nn.Module")
+    return net
+
+
+def import_member(name: str) -> Any:
+    """Return what `package.module:callable` names, without calling it; None for a .pt2 file.
+
+    Raises:
+        ConvAtlasError: There is no such module or member, or its code failed.
+    """
+    if name.lower().endswith(EXPORTED):
+        return None
     module, _, attribute = name.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     try:
-        member = getattr(importlib.import_module(module), attribute)
-        net = member if isinstance(member, nn.Module) else member()
-    # User code may raise anything; a script may even exit.
+        return getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:
-        raise ConvAtlasError(f"{name} could not be built: {first_line(error)}") from None
-    if not isinstance(net, nn.Module):
-        raise ConvAtlasError(f"{name} returned a {type(net).__name__}, not a torch.nn.Module")
-    return net
+        raise _unbuilt(name, error) from None
+
+
+def _unbuilt(name: str, error: BaseException) -> ConvAtlasError:
+    return ConvAtlasError(f"{name} could not be built: {first_line(error)}")
 
 
 def _exported(path: Path) -> nn.Module:

@@ -34,6 +34,7 @@ from convatlas.probes.subject import MEMORY, ForwardPass, Subject
 from convatlas.probes.tape.doubled import doubled
 from convatlas.probes.targets import targets_of
 from convatlas.weights.resolve import find_net, resolve
+from convatlas.weights.user_weights import lineage_of
 
 PRECISIONS = ("float32", "float64", "bfloat16")
 
@@ -239,27 +240,24 @@ def _placed(module: nn.Module, x: Tensor, device: torch.device, precision: str) 
 
 
 def _preparer(module: nn.Module) -> Any:
-    if not isinstance(module, Net) or module.lineage is None:
-        return None
-    return lambda pixels: module.preprocess(pixels)[None]
+    return None if lineage_of(module) is None else lambda pixels: input_of(module, pixels)[0]
 
 
 def _view(net: nn.Module, pixels: NDArray[np.uint8] | None) -> View | None:
     """The part of the photo that the input shows; None if the input was given itself."""
-    if pixels is None or not isinstance(net, Net) or net.lineage is None:
-        return None
-    view: View = net.lineage.preprocessing.view(*pixels.shape[:2])
-    return view
+    lineage = lineage_of(net)
+    return None if pixels is None or lineage is None else lineage.preprocessing.view(*pixels.shape[:2])
 
 
 def _origin(subject: Subject, probe: Probe, number: int, precision: str) -> dict[str, Any]:
     """Fields that all records of explanations share: what was explained, by which probe, and what it cost."""
     net, target, certificate = subject.net, subject.targets[number], subject.certificate
+    lineage = lineage_of(net)
     return {
         "probe": probe.name,
         "settings": settings(probe),
-        "net": net.card.name if isinstance(net, Net) else type(net).__name__,
-        "weights": net.lineage.name if isinstance(net, Net) and net.lineage is not None else "",
+        "net": net.card.name if isinstance(net, Net) else type(net).__name__ if lineage is None else lineage.net,
+        "weights": "" if lineage is None else lineage.name,
         "target": target.name,
         "index": target.index,
         "seed": subject.seed,
@@ -288,7 +286,7 @@ def _attribution(
         grid = layer_grid(net, tuple(subject.x.shape[1:]), finding.layer, cells)
     else:
         grid = input_grid(size) if cells == size else even_grid(cells, size)
-    lineage = net.lineage if isinstance(net, Net) else None
+    lineage = lineage_of(net)
     known = pixels is not None and lineage is not None
     notes = finding.notes
     if not np.isfinite(values).all():

@@ -16,6 +16,7 @@ from convatlas.images.decoding import Source, read
 from convatlas.images.folders import list_photos
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.nets.net import Net
+from convatlas.weights.user_weights import lineage_of
 
 Image = Source | Tensor
 Pixels = NDArray[np.uint8]
@@ -23,7 +24,9 @@ Pixels = NDArray[np.uint8]
 
 def preprocessing_of(net: nn.Module) -> Preprocessing | None:
     """The preprocessing of a net; None if it knows none."""
-    return net.lineage.preprocessing if isinstance(net, Net) and net.lineage is not None else None
+    # That of darknet has the same attributes.
+    lineage: Any = lineage_of(net)
+    return None if lineage is None else lineage.preprocessing
 
 
 def input_of(net: nn.Module, image: Image) -> tuple[Tensor, Pixels | None]:
@@ -41,10 +44,12 @@ def input_of(net: nn.Module, image: Image) -> tuple[Tensor, Pixels | None]:
         if not bool(torch.isfinite(x).all()):
             raise ConvAtlasError("the input holds numbers that are not finite")
         return x, None
-    if not isinstance(net, Net) or net.lineage is None:
+    preprocessing = preprocessing_of(net)
+    if preprocessing is None:
         raise ConvAtlasError("this net knows no preprocessing: pass its input as a tensor (C, h, w)")
     pixels = read(image)
-    return net.preprocess(pixels)[None], pixels
+    x = net.preprocess(pixels) if isinstance(net, Net) else torch.from_numpy(preprocessing(pixels))
+    return x[None], pixels
 
 
 def concepts_of(

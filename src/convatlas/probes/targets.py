@@ -15,6 +15,7 @@ from convatlas.engines.probabilities import probability_map_of
 from convatlas.images.view import View
 from convatlas.nets.net import Net
 from convatlas.probes.detector._boxes import Box, DetectedBox, decoder_of, find_box
+from convatlas.weights.user_weights import lineage_of
 
 Scores = Callable[[Any], Tensor]
 """Function of a net's output."""
@@ -214,7 +215,8 @@ def _index(label: int | str | None, net: nn.Module, scores: Tensor) -> int:
 
 
 def _names(net: nn.Module) -> Sequence[str]:
-    return net.lineage.class_names if isinstance(net, Net) and net.lineage is not None else ()
+    lineage = lineage_of(net)
+    return () if lineage is None else lineage.class_names
 
 
 def _kind(net: nn.Module) -> str:

@@ -13,7 +13,7 @@ from convatlas.base.errors import TrainingError
 from convatlas.base.verbs import Steps, verb
 from convatlas.nets.build import Size, build
 from convatlas.nets.net import Net
-from convatlas.nets.user_net import is_user_net, load_user_net
+from convatlas.nets.user_net import import_member, is_user_net, load_user_net
 from convatlas.training.data.digits import is_digits
 from convatlas.training.data.splits import class_names, load_splits
 from convatlas.training.distributed import is_main_process
@@ -22,7 +22,7 @@ from convatlas.training.plots import draw
 from convatlas.training.recipe import Recipe
 from convatlas.training.result import TrainingResult
 from convatlas.weights.load import load
-from convatlas.weights.user_weights import lineage_of, load_named
+from convatlas.weights.user_weights import copied, lineage_of, load_named
 from convatlas.weights.weights_file import weights_file
 
 
@@ -117,9 +117,13 @@ def _own_net(
     """Build a net of the user; its size is by default the one that its weights were trained for."""
     if genes:
         raise TrainingError("genes can be changed in nets of the atlas only, not in your own net")
+    # Imported before the seed is set, since what a module makes on import may draw random numbers, but only once.
+    member = import_member(net)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         module = load_user_net(net) if weights is None else load_named(net, str(weights))
+    if module is member:
+        module = copied(module, net)
     lineage = lineage_of(module)
     if size is None:
         if lineage is None:

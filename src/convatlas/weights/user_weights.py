@@ -89,14 +89,20 @@ def load_named(name: str, weights: str) -> nn.Module:
     Raises:
         ConvAtlasError: As in `load_user_net` and `load_into`.
     """
-    net = load_user_net(name)
+    return load_into(copied(load_user_net(name), name), weights, name)
+
+
+def copied(net: nn.Module, name: str) -> nn.Module:
+    """Return a copy of a user's net: if its name stands for a module, and for no function, others may hold it too.
+
+    Raises:
+        ConvAtlasError: It cannot be copied.
+    """
     try:
-        # If the name stands for a module, and not for a function that makes one, others may hold it too.
-        net = copy.deepcopy(net)
+        return copy.deepcopy(net)
     # A net of the user can raise anything.
     except Exception as error:
         raise ConvAtlasError(f"{name} cannot be copied: {printable(error)}") from None
-    return load_into(net, weights, name)
 
 
 def load_into(net: Own, weights: str, name: str = "") -> Own:
