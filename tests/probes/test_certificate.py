@@ -9,11 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError
+from convatlas.probes.certificate import certificates
 from convatlas.probes.explain import explain
 from convatlas.probes.gradient.full_grad import FullGrad
 from convatlas.probes.subject import Subject
 from convatlas.probes.tape.doubled import doubled
 from convatlas.probes.targets import Probability, targets_of
+from tests.probes.nets import Custom
 from tests.probes.subjects import Case, Functional, Scripted, photo
 
 
@@ -124,3 +126,23 @@ def test_a_hard_sigmoid_is_differentiated_twice() -> None:
 def test_a_net_that_does_not_run_on_its_input_is_an_error_in_one_line() -> None:
     with pytest.raises(ConvAtlasError, match=r"does not run on an input of the shape \(1, 4, 16, 16\): RuntimeError"):
         explain(Functional().eval(), torch.zeros(4, 16, 16))
+
+
+def test_pytorch_s_gradient_is_used_only_where_it_is_the_derivative() -> None:
+    """Square has a backward of its own that lies: the tape knows better, at the first call and later."""
+    x = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for kind, agrees in ((Functional, True), (Custom, False)):
+        net = kind().eval().double()
+        first, second = (explain(net, x, "saliency", 1) for _ in range(2))
+        assert [each.autograd for each in certificates(net)] == [agrees]
+        assert np.array_equal(first.values, second.values)
+        assert (first.forwards, first.backwards, first.derivative) == (
+            second.forwards,
+            second.backwards,
+            second.derivative,
+        )
+        direction, step = torch.rand_like(x), 1e-6
+        up, down = (float(net((x + sign * step * direction)[None])[0, 1].detach()) for sign in (1, -1))
+        assert float((torch.from_numpy(first.values) * direction).sum()) == pytest.approx(
+            (up - down) / (2 * step), rel=1e-5
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from convatlas.base.errors import ConvAtlasError
 from convatlas.probes.tape.backward import backward
 from convatlas.probes.tape.doubled import doubled
-from convatlas.probes.tape.record import Score, record
+from convatlas.probes.tape.record import Score, record, recordable
 from convatlas.probes.tape.tape import Tape
 
 STEP = {torch.float64: 1e-7, torch.float32: 1e-3}
@@ -21,6 +21,9 @@ STEP = {torch.float64: 1e-7, torch.float32: 1e-3}
 
 BOUND = {torch.float64: 1e-3, torch.float32: 5e-2}
 """Largest relative difference between gradient and derivative, by precision."""
+
+SAME = {torch.float64: 1e-9, torch.float32: 1e-3}
+"""Largest relative difference between two ways to compute a gradient, by precision."""
 
 BESIDE = 1e-2
 """Distance of the point at which the certificate is made from the photo, in standard deviations of the photo."""
@@ -45,10 +48,13 @@ class Certificate:
     Attributes:
         difference: Distance between the gradient and two forward passes, relative to the larger one.
         precision: Precision of the check: "float64", or "float32" for a net that cannot run in float64.
+        autograd: Whether PyTorch's own backward gives the same gradient; functions with a backward of their own may
+            give another.
     """
 
     difference: float
     precision: str
+    autograd: bool
 
 
 _known: weakref.WeakKeyDictionary[nn.Module, dict[Any, Certificate]] = weakref.WeakKeyDictionary()
@@ -57,6 +63,11 @@ _known: weakref.WeakKeyDictionary[nn.Module, dict[Any, Certificate]] = weakref.W
 def certificates(net: nn.Module) -> Sequence[Certificate]:
     """Return the certificates that are known of a net."""
     return list(_known.get(net, {}).values())
+
+
+def known_certificate(net: nn.Module, x: Tensor, key: object) -> Certificate | None:
+    """Return the certificate of a net for this shape of input and these targets; None if there is none yet."""
+    return _known.get(net, {}).get((tuple(x.shape), key, _version(net)))
 
 
 def certify(net: nn.Module, x: Tensor, tape: Tape, score: Score, key: object) -> Certificate:
@@ -118,7 +129,42 @@ def _compared(net: nn.Module, x: Tensor, score: Score) -> Certificate:
             break
     if not best <= BOUND[x.dtype]:
         raise _refused(f"its gradient differs from its derivative by {best:.1%}")
-    return Certificate(best, str(x.dtype).removeprefix("torch."))
+    return Certificate(best, str(x.dtype).removeprefix("torch."), _autograd_agrees(net, x, score, gradient))
+
+
+def _autograd_agrees(net: nn.Module, x: Tensor, score: Score, gradient: Tensor) -> bool:
+    try:
+        scores, gradient_of = autograd(recordable(net, x).net, x, score)
+        other = torch.stack([gradient_of(target) for target in range(scores.shape[1])]).sum(0)
+    # The user's own backward may raise anything, and inference tensors have none.
+    except Exception:
+        return False
+    return float((other - gradient).norm()) <= SAME[x.dtype] * float(gradient.norm())
+
+
+def autograd(net: nn.Module, x: Tensor, score: Score) -> tuple[Tensor, Callable[[int], Tensor]]:
+    """Run a net as PyTorch's autograd does.
+
+    Args:
+        net: The net.
+        x: Its inputs, (N, C, h, w).
+        score: Function from the net's output to the scores of the targets, (N, T).
+
+    Returns:
+        The scores, (N, T), and a function of a target's number that returns the gradient of its score at each input.
+    """
+    with torch.enable_grad():
+        leaf = x.detach().clone().requires_grad_()
+        # A clone, since nets may write into their input.
+        scores = score(net(leaf.clone()))
+    if scores.ndim == 1:
+        scores = scores[:, None]
+
+    def gradient(target: int) -> Tensor:
+        (result,) = torch.autograd.grad(scores[:, target].sum(), leaf, retain_graph=True, allow_unused=True)
+        return torch.zeros_like(leaf) if result is None else result
+
+    return scores, gradient
 
 
 def _check_strangers(up: Tape, down: Tape) -> None:

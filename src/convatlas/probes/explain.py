@@ -100,12 +100,22 @@ def explain(
         module, x = _placed(module, x, place, precision)
         size, view = (x.shape[2], x.shape[3]), _view(module, pixels)
         forward = ForwardPass(module, x, lambda output: targets_of(target, module, output, size, view))
-        _run(forward, recorded=any(each.needs in ("gradients", "relevance") for each in probes))
+        _run(forward, probes)
         prepare = _preparer(module)
         empty = background_of(background, pixels, x, prepare, seed)
         photos, masks = concepts_of(module, concepts, x)
         shared = Subject(
-            module, x, forward.targets, empty, layer, photos, masks, seed, memory=memory, forward_pass=forward
+            net=module,
+            x=x,
+            targets=forward.targets,
+            background=empty,
+            layer=layer,
+            concepts=photos,
+            masks=masks,
+            seed=seed,
+            memory=memory,
+            forward_pass=forward,
+            coarse=precision == "bfloat16",
         )
         results: list[Any] = []
         for number, each in enumerate(probes):
@@ -160,14 +170,20 @@ def _in_float64(subject: Subject) -> Subject:
     )
 
 
-def _run(forward: ForwardPass, recorded: bool) -> None:
-    """Run the net on the photo, and choose the targets.
+def _run(forward: ForwardPass, probes: Sequence[Probe]) -> None:
+    """Run the net on the photo, in the way in which the probes will ask about it, and choose the targets.
 
     Raises:
         ConvAtlasError: The net does not run, or has no such targets.
     """
     try:
-        _ = forward.tape if recorded else forward.scores
+        if any(
+            each.needs == "relevance" or (each.needs == "gradients" and each.family != "gradient") for each in probes
+        ):
+            _ = forward.tape
+        elif any(each.needs == "gradients" for each in probes):
+            forward.try_autograd()
+        _ = forward.scores
     except ConvAtlasError:
         raise
     # The user's own code may raise anything.

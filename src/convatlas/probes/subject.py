@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from convatlas.anatomy.measure.tracing.twin import Twin
 from convatlas.base.errors import ConvAtlasError
 from convatlas.engines.session import Session
-from convatlas.probes.certificate import Certificate, certify
+from convatlas.probes.certificate import Certificate, autograd, certify, known_certificate
 from convatlas.probes.layers import layer_named
 from convatlas.probes.tape.backward import Rule, Visit, backward
 from convatlas.probes.tape.record import record, recordable, unrecorded
@@ -54,6 +55,8 @@ class ForwardPass:
         """Scores of the targets, (T,) in float64."""
         if "tape" in vars(self):
             scores = self.tape.values[self.tape.output]
+        elif "autograd" in vars(self):
+            scores = self.autograd[0]
         else:
             with torch.inference_mode():
                 # Not every net leaves its input alone.
@@ -71,10 +74,23 @@ class ForwardPass:
         return recordable(self.net, self.x)
 
     @cached_property
+    def autograd(self) -> tuple[Tensor, Callable[[int], Tensor]]:
+        """Scores and gradients as PyTorch computes them; see `certificate.autograd`."""
+        return autograd(self.copy.net, self.x, self.score)
+
+    def try_autograd(self) -> None:
+        """Run the net as autograd does, if it lets itself be run so."""
+        # The user's own functions may raise anything, and inference tensors have no gradient.
+        with suppress(Exception):
+            _ = self.autograd
+
+    @cached_property
     def certificate(self) -> Certificate:
-        """The tape's certificate; see `certify`."""
-        tape = self.tape
-        return certify(self.net, self.x, tape, self.score, tuple(target.key for target in self.targets))
+        """The certificate of the net's gradient; see `certify`."""
+        _ = self.scores
+        key = tuple(target.key for target in self.targets)
+        known = None if "tape" in vars(self) else known_certificate(self.net, self.x, key)
+        return known or certify(self.net, self.x, self.tape, self.score, key)
 
 
 @dataclass
@@ -91,6 +107,7 @@ class Subject:
         masks: Where the photos show their concept, (n, h, w) of bool by its name, for the concepts that have masks.
         seed: Seed of everything random.
         session: Engine that computes scores; None for eager mode.
+        coarse: Whether the engine computes below float32, so that its scores are compared with its own alone.
         memory: Bytes that perturbed inputs may take at a time.
         forwards: Inputs that went through the net so far.
         backwards: Inputs for which gradients or relevance went back so far.
@@ -112,6 +129,7 @@ class Subject:
     backwards: int = 0
     certificate: Certificate | None = None
     forward_pass: ForwardPass | None = None
+    coarse: bool = False
 
     def __post_init__(self) -> None:
         self._pass = self.forward_pass or ForwardPass(self.net, self.x, lambda _: self.targets)
@@ -169,7 +187,7 @@ class Subject:
     @cached_property
     def own_scores(self) -> Tensor:
         """Scores of the photo itself, (T,)."""
-        return self._pass.scores if self.session is None else self.scores(self.x)[0]
+        return self.scores(self.x)[0] if self.session is not None and self.coarse else self._pass.scores
 
     @cached_property
     def background_scores(self) -> Tensor:
@@ -211,11 +229,20 @@ class Subject:
         start[:, target] = 1
         return backward(tape, ends, rule, visit, start)
 
-    def gradients(self, x: Tensor, target: int) -> Tensor:
-        """Gradients of one target's score at inputs (N, C, h, w), each of its own input."""
-        _ = self.tape
-        tape = self.tape if x is self.x else self.tape_of(x)
-        return self.back(tape, [tape.photo], target)[tape.photo]
+    def gradients(self, x: Tensor, targets: Sequence[int] | None = None) -> Tensor:
+        """Gradients of the scores of all targets, or of some, at inputs (N, C, h, w), each of its own: (T, N, C, h, w).
+
+        They are computed by PyTorch if its gradient is certified too, else on the tape.
+        """
+        self.certificate = self._pass.certificate
+        targets = range(len(self.targets)) if targets is None else targets
+        if not self.certificate.autograd:
+            tape = self.tape if x is self.x else self.tape_of(x)
+            return torch.stack([self.back(tape, [tape.photo], target)[tape.photo] for target in targets])
+        self.forwards += len(x)
+        self.backwards += len(x) * len(targets)
+        _, gradient = self._pass.autograd if x is self.x else autograd(self._pass.copy.net, x, self.score)
+        return torch.stack([gradient(target) for target in targets])
 
     @cached_property
     def place(self) -> tuple[str, int]:

@@ -31,7 +31,7 @@ def straight(subject: Subject, target: int, steps: int) -> Walk:
     for start in range(0, steps, GRADIENT_BATCH):
         t = torch.from_numpy((nodes[start : start + GRADIENT_BATCH] + 1) / 2).to(x).view(-1, 1, 1, 1)
         w = torch.from_numpy(weights[start : start + GRADIENT_BATCH] / 2).to(x).view(-1, 1, 1, 1)
-        gradients = subject.gradients(background + t * (x - background), target)
+        gradients = subject.gradients(background + t * (x - background), [target])[0]
         yield start + len(t), ((w * gradients).sum(0) * (x - background)[0])
 
 
@@ -43,7 +43,7 @@ def blurred(subject: Subject, target: int, steps: int) -> Walk:
     for start in range(0, steps, GRADIENT_BATCH):
         stop = min(start + GRADIENT_BATCH, steps)
         before, after = points[start:stop], points[start + 1 : stop + 1]
-        gradients = subject.gradients((before + after) / 2, target)
+        gradients = subject.gradients((before + after) / 2, [target])[0]
         yield stop, (gradients * (after - before)).sum(0)
 
 
@@ -58,7 +58,7 @@ def guided(subject: Subject, target: int, steps: int) -> Walk:
     weight = difference.abs()
     whole = float(weight.sum())
     progress = torch.zeros_like(difference)
-    gradient = subject.gradients(background, target)
+    gradient = subject.gradients(background, [target])[0]
     for step in range(steps):
         time = (step + 1) / steps
         low, high = max(0.0, time - LEAD), min(1.0, time + LEAD)
@@ -74,7 +74,7 @@ def guided(subject: Subject, target: int, steps: int) -> Walk:
             after = torch.where(chosen, after + min(1.0, missing / room) * (high - after), after)
             if missing >= room:
                 after = torch.where(chosen, high, after)
-        following = subject.gradients(background + after * difference, target)
+        following = subject.gradients(background + after * difference, [target])[0]
         yield step + 1, ((gradient + following) / 2 * (after - progress) * difference)[0]
         progress, gradient = after, following
 

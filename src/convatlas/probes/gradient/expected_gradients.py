@@ -42,7 +42,6 @@ class ExpectedGradients(Probe):
         """Average over points."""
         if not 2 <= self.samples <= 100_000 or not 0 <= self.noise <= 10:
             raise ConvAtlasError(f"there are 2 to 100000 samples, noise from 0 to 10; got {self.samples}, {self.noise}")
-        _ = subject.tape
         x, generator = subject.x, subject.generator()
         pool = subject.concepts.get("background")
         deviation = self.noise * float(x.max() - x.min())
@@ -58,10 +57,10 @@ class ExpectedGradients(Probe):
                 noise = torch.randn(count, *x.shape[1:], generator=generator, dtype=torch.float64).to(x)
                 background = subject.background + deviation * noise
             t = (places + torch.rand(count, generator=generator)).to(x).view(-1, 1, 1, 1) / self.samples
-            tape = subject.tape_of(background + t * (x - background))
+            gradients = subject.gradients(background + t * (x - background))
             starts += subject.scores(background).sum(0)
             for k in range(len(subject.targets)):
-                parts = subject.back(tape, [tape.photo], k)[tape.photo] * (x - background)
+                parts = gradients[k] * (x - background)
                 total[k] += parts.sum(0)
                 squares[k] += parts.square().sum(0)
             yield start + count, self.samples, None

@@ -31,8 +31,7 @@ class GradientXInput(Probe):
     def attribute(self, subject: Subject) -> Findings:
         """Multiply the gradient by the difference to the background."""
         difference = (subject.x - subject.background)[0]
-        gradients = [subject.gradients(subject.x, k)[0] for k in range(len(subject.targets))]
-        yield 1, 1, [Finding(gradient * difference) for gradient in gradients]
+        yield 1, 1, [Finding(gradient[0] * difference) for gradient in subject.gradients(subject.x)]
 
 
 PROBE = GradientXInput

@@ -46,7 +46,6 @@ class IntegratedGradients(Probe):
             raise ConvAtlasError(
                 f"the tolerance is 0 to 1, and there are 4 to 100000 steps; got {self.tolerance}, {self.steps}"
             )
-        _ = subject.tape
         findings = []
         for k in range(len(subject.targets)):
             steps = min(16, self.steps)

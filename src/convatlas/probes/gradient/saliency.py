@@ -22,10 +22,7 @@ class Saliency(Probe):
 
     def attribute(self, subject: Subject) -> Findings:
         """Take the gradient at the photo."""
-        findings = [
-            Finding(subject.gradients(subject.x, k)[0], reduction="largest") for k in range(len(subject.targets))
-        ]
-        yield 1, 1, findings
+        yield 1, 1, [Finding(gradient[0], reduction="largest") for gradient in subject.gradients(subject.x)]
 
 
 PROBE = Saliency

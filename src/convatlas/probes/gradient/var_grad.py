@@ -39,7 +39,7 @@ class VarGrad(Probe):
         if self.samples < 2:
             raise ConvAtlasError("a variance takes 2 samples or more")
         total, squares = torch.zeros(()), torch.zeros(())
-        middle = torch.stack([subject.gradients(subject.x, k) for k in range(len(subject.targets))])
+        middle = subject.gradients(subject.x)
         for done, gradients in noisy_gradients(subject, self.samples, self.noise):
             # Differences to the gradient at the photo: sums of squares of large numbers would cancel.
             steps = gradients - middle
