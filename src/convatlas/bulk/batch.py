@@ -18,7 +18,7 @@ from convatlas.weights.weights_file import Labels, weights_file
 
 if TYPE_CHECKING:
     from convatlas.bulk.shards import Shard
-    from convatlas.bulk.tasks import Task
+    from convatlas.bulk.task import Task
 
 MAX_SHARD = 1_000_000
 SHARD = 1000
@@ -40,6 +40,8 @@ def batch(
     labels: Labels | None = None,
     top: int | None = None,
     threshold: float = 0.25,
+    probe: str | None = None,
+    target: str | None = None,
     engine: str = "auto",
     precision: str = "float32",
     device: str = "auto",
@@ -51,14 +53,14 @@ def batch(
     tls_cert: str | None = None,
     tls_key: str | None = None,
 ) -> Steps[Batch]:
-    """Classify, embed or detect on many photos; write the results to a folder of Parquet files.
+    """Classify, embed, detect or explain on many photos; write the results to a folder of Parquet files.
 
     Each file, a shard, is written whole or not at all. The same call continues after the finished shards, however the
-    previous run ended. Photos that cannot be read have an `error` in their row. A script that starts processes must
-    call this below `if __name__ == "__main__":`.
+    previous run ended. Photos that cannot be read, or that a probe refuses, have an `error` in their row. A script that
+    starts processes must call this below `if __name__ == "__main__":`.
 
     Args:
-        task: "classify", "embed" or "detect".
+        task: "classify", "embed", "detect" or "explain".
         photos: A folder, or a manifest: a text file with a path on each line, or a .csv file with a column "path".
         output: The folder of the results; `pyarrow.parquet.read_table(output)` reads all of them.
         net: A net's name, or a file that `export` wrote; by default EfficientNet-Lite0, for "detect" YOLOv3.
@@ -67,7 +69,9 @@ def batch(
         labels: For a file of weights, the names of its classes, or a text file with one on each line, as in `load`.
         top: Number of classes of each photo (by default 5), or largest number of objects (by default 100).
         threshold: The score that an object has to exceed.
-        engine: As in `accelerate`; detectors run in eager mode.
+        probe: For "explain", name of a probe that makes maps; by default Grad-CAM.
+        target: For "explain", the target as a text, as in `explain`; by default the most probable class.
+        engine: As in `accelerate`; detectors, and probes that go back through the net, run in eager mode.
         precision: As in `accelerate`; int8 is calibrated on the photos.
         device: "auto", "cpu", "cuda" or "mps".
         shard: Number of photos in a shard.
@@ -82,7 +86,8 @@ def batch(
         ConvAtlasError: A setting is invalid, the folder holds another job or is in use, the disk is full, or the
             cluster does not answer. Finished shards are kept.
     """
-    job = Job(task, net, weights_file(weights, convention, labels), top, threshold, engine, precision, device)
+    source = weights_file(weights, convention, labels)
+    job = Job(task, net, source, top, threshold, engine, precision, device, probe=probe, target=target)
     dask_cluster = cluster_of(cluster, workers, scheduler, (tls_ca, tls_cert, tls_key))
     return run_job(job, photos, output, shard, dask_cluster)
 

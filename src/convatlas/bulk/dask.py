@@ -15,7 +15,8 @@ from convatlas.base.errors import ConvAtlasError, printable
 from convatlas.bulk.dask_cluster import TIMEOUT
 from convatlas.bulk.job import Job
 from convatlas.bulk.shards import KEPT, Shard, write_shards
-from convatlas.bulk.tasks import Task, load_task, net_identity
+from convatlas.bulk.task import Task
+from convatlas.bulk.tasks import load_task, net_identity
 
 GONE = f"the scheduler is gone; {KEPT}"
 

@@ -12,10 +12,15 @@ from convatlas.predict.results import check_limits
 from convatlas.weights.files import is_weights_file
 from convatlas.weights.weights_file import WeightsFile
 
-NETS = {"classify": "efficientnet_lite0", "embed": "efficientnet_lite0", "detect": "yolo_v3"}
+NETS = {
+    "classify": "efficientnet_lite0",
+    "embed": "efficientnet_lite0",
+    "detect": "yolo_v3",
+    "explain": "efficientnet_lite0",
+}
 """Default net of each task."""
 
-DEFAULT_TOP = {"classify": 5, "embed": 1, "detect": 100}
+DEFAULT_TOP = {"classify": 5, "embed": 1, "detect": 100, "explain": 1}
 """Default number of classes or objects of each task."""
 
 
@@ -24,7 +29,7 @@ class Job:
     """Settings of a job: a task, a net, and how to run it.
 
     Attributes:
-        task: "classify", "embed" or "detect".
+        task: "classify", "embed", "detect" or "explain".
         net: The net's name, or the path of a file that `export` wrote; None for the default.
         weights: As in `load`; None for the net's first lineage.
         top: Number of classes of each photo, or largest number of objects; None for the default.
@@ -33,6 +38,8 @@ class Job:
         precision: As in `accelerate`.
         device: "auto", "cpu", "cuda" or "mps".
         ranges: Paths of the photos that calibrate int8; empty for other precisions.
+        probe: To explain, name of a probe that makes maps; None for Grad-CAM.
+        target: To explain, the target as a text, as in `explain`; None for the most probable class.
 
     Raises:
         ConvAtlasError: A setting is invalid.
@@ -47,6 +54,8 @@ class Job:
     precision: str = "float32"
     device: str = AUTO
     ranges: tuple[str, ...] = ()
+    probe: str | None = None
+    target: str | None = None
 
     def __post_init__(self) -> None:
         if self.task not in NETS:
@@ -55,8 +64,37 @@ class Job:
         if self.task != "detect" and (type(self.limit) is not int or self.limit < 1):
             raise ConvAtlasError(f"top is a number of classes, 1 or more; got {self.top!r}")
         check_limits(self.threshold, self.limit)
+        if self.task == "explain":
+            self._check_explanation()
+        elif self.probe is not None or self.target is not None:
+            raise ConvAtlasError(f"probe and target are settings of the task explain, not of {self.task}")
         if self.task == "detect" and (self.engine not in (AUTO, EAGER) or self.precision != "float32"):
             raise ConvAtlasError(f"detect runs in eager mode in float32, not in {self.engine} in {self.precision}")
+
+    def _check_explanation(self) -> None:
+        # The probes take seconds to import.
+        from convatlas.probes.explain import check_precision
+        from convatlas.probes.registry import as_probe
+
+        if self.top is not None:
+            raise ConvAtlasError("explain makes one map for each photo, of its target: leave out top")
+        for name, value in (("probe", self.probe), ("target", self.target)):
+            if not isinstance(value, str | None):
+                raise ConvAtlasError(f"the {name} of a job is a text, as on the command line; got {value!r:.60}")
+        probe = as_probe(self.explanation[0])
+        if probe.pictures:
+            raise ConvAtlasError(f"{probe.name} makes pictures and no map of a photo: call explain itself")
+        check_precision(self.precision)
+        if probe.needs != "scores" and (self.engine not in (AUTO, EAGER) or self.precision != "float32"):
+            raise ConvAtlasError(
+                f"{probe.name} runs in eager mode in float32, not in {self.engine} in {self.precision}: only probes of "
+                "scores (occlusion, rise) run in engines"
+            )
+
+    @property
+    def explanation(self) -> tuple[str, str]:
+        """The probe and the target, or their defaults."""
+        return "grad_cam" if self.probe is None else self.probe, "top" if self.target is None else self.target
 
     @property
     def source(self) -> tuple[str, str | None]:
@@ -72,10 +110,15 @@ class Job:
     def settings(self) -> dict[str, object]:
         """Settings that the results depend on, except the net; the engine may differ between runs."""
         values: dict[str, object] = {"task": self.task, "precision": self.precision}
-        if self.task != "embed":
+        if self.task in ("classify", "detect"):
             values["top"] = self.limit
         if self.task == "detect":
             values["threshold"] = float(self.threshold)
+        if self.task == "explain":
+            from convatlas.probes.registry import as_probe
+
+            name, values["target"] = self.explanation
+            values["probe"] = as_probe(name).name
         return values | ({"ranges": list(self.ranges)} if self.ranges else {})
 
 

@@ -10,7 +10,7 @@ from convatlas.base.terminal.brief import Brief
 
 @dataclass(frozen=True)
 class Unreadable(Brief):
-    """A photo that could not be read, and why."""
+    """A photo that could not be read, or that a probe refused, and why."""
 
     path: str
     reason: str
@@ -21,7 +21,7 @@ class Batch(Record):
     """Record of a finished job.
 
     Attributes:
-        task: "classify", "embed" or "detect".
+        task: "classify", "embed", "detect" or "explain".
         net: The card's name.
         weights: The lineage's name.
         engines: Engines of this run; those of earlier runs are recorded in the files.
@@ -30,7 +30,7 @@ class Batch(Record):
         shards: Number of shards, each in a file.
         answered: Number of photos that this run processed; earlier runs processed the others.
         seconds: Duration of this run, from the first photo on.
-        unread: All photos that could not be read, and why.
+        unread: All photos that could not be read, or that the probe refused, and why.
     """
 
     task: str
@@ -47,7 +47,8 @@ class Batch(Record):
     def __str__(self) -> str:
         engines = f" in {', '.join(self.engines)}" if self.engines else ""
         rate = f", {self.answered / self.seconds:.1f} a second" if self.answered else ""
+        doubt = "read or explained" if self.task == "explain" else "read"
         return (
             f"{self.photos:,} photos in {self.shards:,} shards in {self.output}, by {self.net} ({self.weights})"
-            f"{engines}; {self.answered:,} of them in this run{rate}; {len(self.unread):,} could not be read"
+            f"{engines}; {self.answered:,} of them in this run{rate}; {len(self.unread):,} could not be {doubt}"
         )

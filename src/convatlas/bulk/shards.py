@@ -15,11 +15,12 @@ from convatlas.base.atomic import write_bytes
 from convatlas.base.errors import ConvAtlasError
 from convatlas.base.machine import threads
 from convatlas.bulk.prefetch import prefetch
-from convatlas.bulk.tasks import ColumnValues, Task, shard_metadata
+from convatlas.bulk.task import ColumnValues, Task
+from convatlas.bulk.tasks import shard_metadata
 from convatlas.predict.predictors import Prepared, prepare
 
 PHOTO_COLUMNS = {"path": pa.string(), "raw_path": pa.binary(), "error": pa.string()}
-"""Columns of all tasks: the photo, its name as bytes if that is not UTF-8, and why it could not be read."""
+"""Columns of all tasks: the photo, its name as bytes if that is not UTF-8, and why it has no results."""
 
 KEPT = "finished shards are whole, and the same call continues after them"
 """End of the message of every error that stops a job."""
@@ -56,6 +57,8 @@ def write_shards(shards: Sequence[Shard], task: Task, net: Mapping[str, object])
         readable = iter(range(len(errors)))
         for error in errors:
             index = next(readable) if error is None else None
+            if index is not None and "error" in values and (refusal := values["error"][index]) is not None:
+                error = f"{os.path.join(shard.root, shard.names[len(rows['error'])])!r}: {refusal}"
             rows["error"].append(error)
             for name in task.column_types:
                 rows[name].append(None if index is None else values[name][index])

@@ -219,9 +219,9 @@ def _opened(
         options = net.record.options
         if weights is not None or engine is not None or precision not in ("float32", options.precision):
             raise ConvAtlasError(f"this net runs in {options} already: leave out engine=, precision= and weights=")
-        _check_precision(options.precision)
+        check_precision(options.precision)
         return _Opened(net.net, net.session, str(options), options.precision, net.record.top1)
-    _check_precision(precision)
+    check_precision(precision)
     named = find_net(net, weights)
     module = resolve(named or net, None if named else weights)
     if engine in (None, "eager") and precision != "bfloat16":
@@ -237,7 +237,12 @@ def _opened(
     return _opened(accelerate(module, engine or "auto", precision, batch=16), None, None, precision, device)
 
 
-def _check_precision(precision: str) -> None:
+def check_precision(precision: str) -> None:
+    """Refuse a precision in which no map is computed.
+
+    Raises:
+        ConvAtlasError: It is one.
+    """
     if precision == "int8":
         raise ConvAtlasError("maps are not computed in int8, whose steps are larger than what probes compare")
     if precision not in PRECISIONS:

@@ -12,7 +12,7 @@ from convatlas.engines.registry import names
 
 
 def command(
-    task: Annotated[str, typer.Argument(help="classify, embed or detect.")],
+    task: Annotated[str, typer.Argument(help="classify, embed, detect or explain.")],
     photos: Annotated[
         str, typer.Argument(help="Folder, or manifest: a text file of paths, or a .csv file with a column path.")
     ],
@@ -27,6 +27,16 @@ def command(
         int | None, typer.Option(help="Number of classes for each photo (5), or of objects at most (100).")
     ] = None,
     threshold: Threshold = 0.25,
+    probe: Annotated[
+        str | None, typer.Option(help="To explain: a probe that makes maps (docs/probes.md); by default grad_cam.")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="To explain: class by name or number, probability:CLASS, contrast:CLASS/OTHER; by default the most "
+            "probable class."
+        ),
+    ] = None,
     engine: Annotated[str, typer.Option(help=f"auto, or one of {', '.join(names())}.")] = "auto",
     precision: Annotated[str, typer.Option(help="float32, bfloat16 or int8.")] = "float32",
     device: Device = "auto",
@@ -56,6 +66,8 @@ def command(
         labels=labels,
         top=top,
         threshold=threshold,
+        probe=probe,
+        target=target,
         engine=engine,
         precision=precision,
         device=device,
