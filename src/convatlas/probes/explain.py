@@ -255,6 +255,8 @@ def _placed(module: nn.Module, x: Tensor, device: torch.device, precision: str) 
     dtype = torch.float64 if precision == "float64" else x.dtype if weight is None else weight.dtype
     if dtype == torch.float64 and weight is not None and weight.dtype != dtype:
         module = doubled(module)
+    # "cuda" is the current one of "cuda:0", "cuda:1", ...
+    device = torch.empty(0, device=device).device
     if weight is not None and weight.device != device:
         module = copy.deepcopy(module).to(device).eval()
     return module, x.to(device, dtype)

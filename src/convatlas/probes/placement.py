@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 from torch import nn
 
 from convatlas.anatomy.measure.find import find, outputs_maps
@@ -11,6 +13,9 @@ from convatlas.anatomy.measure.shape_trace import trace_inputs
 from convatlas.base.errors import ConvAtlasError
 from convatlas.nets.example_inputs import candidate_inputs
 from convatlas.probes.attribution import Grid
+
+_known: weakref.WeakKeyDictionary[nn.Module, dict[object, tuple[Grid, Grid]]] = weakref.WeakKeyDictionary()
+"""Grids that were traced, by the net and its description: a folder of photos is explained with one trace."""
 
 
 def input_grid(size: tuple[int, int]) -> tuple[Grid, Grid]:
@@ -33,6 +38,13 @@ def layer_grid(net: nn.Module, shape: tuple[int, ...], layer: str, cells: tuple[
         layer: Name of the layer.
         cells: Height and width of its maps.
     """
+    known, key = _known.setdefault(net, {}), (shape, layer, cells, str(net))
+    if key not in known:
+        known[key] = _layer_grid(net, shape, layer, cells)
+    return known[key]
+
+
+def _layer_grid(net: nn.Module, shape: tuple[int, ...], layer: str, cells: tuple[int, int]) -> tuple[Grid, Grid]:
     even = even_grid(cells, (shape[1], shape[2]))
     try:
         _, operations = trace_inputs(net, candidate_inputs(net, input_shape=shape))

@@ -29,7 +29,7 @@ def mixes_all(operation: Operation, positions: int) -> bool:
     """Whether each result of an operation sees all `positions` of the map that its input was cut from."""
     shape = operation.shapes[0]
     selects = all(call.name in SELECTING or call.name in REARRANGING for call in operation.calls)
-    pools = shape[0] == 1 and has_one_position(shape) and not selects
+    pools = shape[:1] in ((), (1,)) and has_one_position(shape) and not selects
     return pools or any(_sums_over(call) >= positions for call in operation.calls)
 
 
