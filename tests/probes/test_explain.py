@@ -13,6 +13,7 @@ from skimage import data
 from torch import Tensor, nn
 
 import convatlas as ca
+from convatlas import probes
 from convatlas.base.errors import ConvAtlasError
 from convatlas.probes import Attribution, Contrast, Logit, Probability
 from convatlas.probes import subject as subjects
@@ -315,3 +316,10 @@ def test_a_module_named_by_a_number_is_meant_by_its_name() -> None:
     assert ca.explain(net, X, "grad_cam", layer="-1").layer == "1"
     with pytest.raises(ConvAtlasError, match="2 does not output maps"):
         ca.explain(net, X, "grad_cam", layer="2")
+
+
+def test_settings_are_at_the_front_door_of_the_room() -> None:
+    for probe in all_probes().values():
+        assert getattr(probes, type(probe).__name__) is type(probe)
+    with pytest.raises(AttributeError, match="Rize"):
+        probes.Rize

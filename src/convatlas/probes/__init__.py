@@ -1,6 +1,10 @@
-"""Section V: probes, which explain what a net saw in a photo."""
+"""Section V: probes, which explain what a net saw in a photo.
 
-from typing import TYPE_CHECKING
+The settings of each probe are here too: `from convatlas.probes import Rise`.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from convatlas.base.lazy import exports
 
@@ -11,8 +15,10 @@ if TYPE_CHECKING:
     from convatlas.probes.targets import Logit as Logit
     from convatlas.probes.targets import Probability as Probability
     from convatlas.probes.targets import Target as Target
+
+    def __getattr__(name: str) -> Any: ...
 else:
-    __all__, __getattr__, __dir__ = exports(
+    __all__, _exported, __dir__ = exports(
         __name__,
         {
             "Attribution": "attribution",
@@ -23,3 +29,12 @@ else:
             "Target": "targets",
         },
     )
+
+    def __getattr__(name: str) -> Any:
+        """Return what is exported, or the settings of a probe: those of `deep_lift` are `DeepLift`."""
+        from convatlas.probes.registry import modules
+
+        for probe, module in modules().items():
+            if probe.replace("_", "") == name.lower() != name:
+                return importlib.import_module(module).PROBE
+        return _exported(name)
