@@ -323,3 +323,19 @@ def test_settings_are_at_the_front_door_of_the_room() -> None:
         assert getattr(probes, type(probe).__name__) is type(probe)
     with pytest.raises(AttributeError, match="Rize"):
         probes.Rize
+
+
+def test_cells_that_are_spread_evenly_are_told() -> None:
+    class Rolled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 5)
+            self.rolled = nn.Conv2d(4, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.rolled(self.conv(x).roll(3, -1)).mean((2, 3)))
+
+    net = Rolled()
+    followed, lost = (ca.explain(net, X, "grad_cam", 1, layer=layer) for layer in ("conv", "rolled"))
+    assert followed.notes == ()
+    assert lost.notes == ("where rolled looks cannot be followed: its cells are spread evenly",)

@@ -27,7 +27,7 @@ from convatlas.probes.backgrounds import background_of
 from convatlas.probes.certificate import Imprecise
 from convatlas.probes.gallery.gallery import Exhibition, Gallery
 from convatlas.probes.photos import Image, concepts_of, input_of, shown
-from convatlas.probes.placement import even_grid, input_grid, layer_grid
+from convatlas.probes.placement import even_grid, input_grid, traced_grid
 from convatlas.probes.probe import Finding, Probe, settings
 from convatlas.probes.registry import as_probe
 from convatlas.probes.subject import MEMORY, ForwardPass, Subject
@@ -305,13 +305,15 @@ def _attribution(
     net = subject.net
     values = finding.values.detach().cpu().numpy()
     cells, size = (values.shape[-2], values.shape[-1]), subject.size
+    notes = finding.notes
+    grid = input_grid(size) if finding.layer is None and cells == size else even_grid(cells, size)
     if finding.layer is not None:
-        grid = layer_grid(net, tuple(subject.x.shape[1:]), finding.layer, cells)
-    else:
-        grid = input_grid(size) if cells == size else even_grid(cells, size)
+        traced = traced_grid(net, tuple(subject.x.shape[1:]), finding.layer, cells)
+        grid = traced or grid
+        if traced is None:
+            notes = (*notes, f"where {finding.layer} looks cannot be followed: its cells are spread evenly")
     lineage = lineage_of(net)
     known = pixels is not None and lineage is not None
-    notes = finding.notes
     if not np.isfinite(values).all():
         raise ConvAtlasError(f"{probe.name} found numbers that are not finite")
     if not values.any():

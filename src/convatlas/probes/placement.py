@@ -14,7 +14,7 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.nets.example_inputs import candidate_inputs
 from convatlas.probes.attribution import Grid
 
-_known: weakref.WeakKeyDictionary[nn.Module, dict[object, tuple[Grid, Grid]]] = weakref.WeakKeyDictionary()
+_known: weakref.WeakKeyDictionary[nn.Module, dict[object, tuple[Grid, Grid] | None]] = weakref.WeakKeyDictionary()
 """Grids that were traced, by the net and its description: a folder of photos is explained with one trace."""
 
 
@@ -38,27 +38,31 @@ def layer_grid(net: nn.Module, shape: tuple[int, ...], layer: str, cells: tuple[
         layer: Name of the layer.
         cells: Height and width of its maps.
     """
+    return traced_grid(net, shape, layer, cells) or even_grid(cells, (shape[1], shape[2]))
+
+
+def traced_grid(net: nn.Module, shape: tuple[int, ...], layer: str, cells: tuple[int, int]) -> tuple[Grid, Grid] | None:
+    """The grid of a layer's maps, by starts and strides of its receptive field; None if these cannot be followed."""
     known, key = _known.setdefault(net, {}), (shape, layer, cells, str(net))
     if key not in known:
-        known[key] = _layer_grid(net, shape, layer, cells)
+        known[key] = _traced(net, shape, layer, cells)
     return known[key]
 
 
-def _layer_grid(net: nn.Module, shape: tuple[int, ...], layer: str, cells: tuple[int, int]) -> tuple[Grid, Grid]:
-    even = even_grid(cells, (shape[1], shape[2]))
+def _traced(net: nn.Module, shape: tuple[int, ...], layer: str, cells: tuple[int, int]) -> tuple[Grid, Grid] | None:
     try:
         _, operations = trace_inputs(net, candidate_inputs(net, input_shape=shape))
         index, _ = find(operations, layer, outputs_maps, "layer that outputs maps")
         sides = fields(operations, (shape[1], shape[2]))[index].sides
     except ConvAtlasError:
-        return even
-    rows, columns = (_axis(*pair) for pair in zip(sides, cells, even, strict=True))
-    return rows, columns
+        return None
+    rows, columns = (_axis(steps, count) for steps, count in zip(sides, cells, strict=True))
+    return None if rows is None or columns is None else (rows, columns)
 
 
-def _axis(steps: Steps | None, cells: int, even: Grid) -> Grid:
+def _axis(steps: Steps | None, cells: int) -> Grid | None:
     if steps is None or not steps.stride:
-        return even
+        return None
     first, last = ((steps.start_of(cell) + steps.end_of(cell) + 1) / 2 for cell in (0, cells - 1))
     return Grid(cells, first, (last - first) / (cells - 1) if cells > 1 else float(steps.stride))
 
