@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 import convatlas as ca
 from convatlas.base import doctor
 from convatlas.base.store.sealed import seal
+from convatlas.engines.registry import names
 
 
 @pytest.fixture
@@ -74,3 +77,15 @@ def test_what_is_not_installed_says_how_to_get_it(store: Path, monkeypatch: pyte
     assert "PyTorch is not installed" in result.problems[0]
     assert "pip install 'convatlas[engines]'" in str(result)
     assert "extra cluster: distributed missing: pip install 'convatlas[cluster]'" in str(result)
+
+
+def test_it_knows_every_engine_and_extra() -> None:
+    """The lists are written a second time, because the lowest room cannot ask the engines."""
+    assert set(doctor.ENGINES) == set(names())
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = {
+        extra: {re.split(r"[<>=!~\[ ]", package)[0] for package in packages}
+        for extra, packages in project["optional-dependencies"].items()
+        if extra != "dev"
+    }
+    assert {extra: set(packages) for extra, packages in doctor.EXTRAS.items()} == extras

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -93,6 +94,7 @@ REFUSED = {
     "numbers": ({"labels": [1, 2, 3]}, "labels= is a list of names"),
     "an escape sequence": ({"labels": ["a", "b", "\x1b[31m"]}, "labels= is a list of names"),
     "no such file": ({"labels": "nowhere.txt"}, "the labels in 'nowhere.txt' cannot be read: No such file"),
+    "a pipe": ({"labels": "pipe"}, "the labels in 'pipe' cannot be read: it is not an ordinary file"),
     "no text": ({"labels": "a.png"}, "the labels in 'a.png' cannot be read: it is no text"),
     "published weights": (
         {"labels": "pets.txt", "convention": None, "weights": "torchvision"},
@@ -106,6 +108,7 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_wrong_labels_and_conventions(case: str, here: Path) -> None:
     options, words = REFUSED[case]
+    os.mkfifo("pipe")
     with pytest.raises(ConvAtlasError, match=words.replace("(", r"\(")) as raised:
         ca.classify("a.png", NET, **{"weights": "pets.pth", "convention": OFF, **options})
     assert str(raised.value).isprintable()

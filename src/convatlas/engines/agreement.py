@@ -1,7 +1,7 @@
 """Compare the top-1 classes of a reduced precision with float32's, on photos where float32 is sure. Needs no torch.
 
 Two places act on too low an agreement: `export/quantize.py` puts layers of an int8 net back into float32, and
-`search.py` refuses the precision.
+`search/reduced.py` refuses the precision.
 """
 
 from __future__ import annotations

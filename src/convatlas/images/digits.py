@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convatlas.base.errors import ImageError, unknown
+from convatlas.base.files.reading import read_bytes, reason
 from convatlas.images.idx import decompressed, read_idx
 
 
@@ -149,9 +150,9 @@ def read_folder(name: str, folder: Path) -> dict[str, bytes] | None:
         if path is None:
             return None
         try:
-            files[file] = verified(path.read_bytes(), md5, str(path))
+            files[file] = verified(read_bytes(path), md5, str(path))
         except OSError as error:
-            raise ImageError(f"{str(path)!r} cannot be read ({error.strerror})") from None
+            raise ImageError(f"{str(path)!r} cannot be read ({reason(error)})") from None
     return files
 
 

@@ -1,4 +1,4 @@
-"""Open a file of `torch.export.save` without running code in it: PyTorch gets a copy with what is known and checked."""
+"""Open a `.pt2` file of `torch.export.save` without running its code: PyTorch gets a checked copy of what is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Section V: probes, which explain what a net saw in a photo.
+"""Probes, which explain what a net saw in a photo.
 
 The settings of each probe are here too: `from convatlas.probes import Rise`.
 """

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 from convatlas.base.errors import ConvAtlasError, WeightsError
+from convatlas.base.files.reading import read_text, reason
 from convatlas.base.verbs import path_text
 
 MAX_BYTES = 2**24
@@ -76,11 +77,8 @@ def read_labels(labels: Labels) -> tuple[str, ...]:
 
 def _text(path: str | os.PathLike[str]) -> str:
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise WeightsError(f"{str(path)!r:.300} is too long for a file of labels")
-        return data.decode("utf-8-sig")
+        return read_text(path, MAX_BYTES, "utf-8-sig")
+    except UnicodeDecodeError:
+        raise WeightsError(f"the labels in {str(path)!r:.300} cannot be read: it is no text") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise WeightsError(f"the labels in {str(path)!r:.300} cannot be read: {reason}") from None
+        raise WeightsError(f"the labels in {str(path)!r:.300} cannot be read: {reason(error)}") from None
