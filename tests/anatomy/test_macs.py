@@ -503,6 +503,12 @@ def test_a_detector_as_pytorch_counts_it() -> None:
     assert anatomy.macs == below(net, photos)
 
 
+def test_a_net_of_lstms() -> None:
+    with torch.device("meta"):
+        net = timm.create_model("sequencer2d_s")
+    assert ca.measure(net, size=224).macs == 8_334_007_296
+
+
 def test_swin_v2_with_its_relative_positions() -> None:
     with torch.device("meta"):
         net = torchvision.models.swin_v2_t(weights=None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 import torch
 from torch import nn
@@ -105,3 +107,9 @@ def test_every_weight_is_on_the_way(name):
     leaves = [path for path, module in net.named_modules() if not list(module.children())]
     assert sorted(operation.path for operation in operations) == sorted(leaves)
     assert all(operation.is_leaf for operation in operations)
+
+
+def test_what_keras_counts_as_layers_of_resnet50() -> None:
+    """As docs/counting.md says: 53 convolutions, 53 normalizations and one dense layer are its depth of 107."""
+    kinds = Counter(type(module).__name__ for module in build.build("resnet50").modules() if list(module.parameters(False)))
+    assert kinds == {"Convolution": 53, "BatchNorm": 53, "Dense": 1}

@@ -421,3 +421,13 @@ def test_nothing_is_loaded_or_kept(
 def test_files_of_other_nets_by_their_path(mobilenet: Path) -> None:
     with pytest.raises(WeightsError, match=r"^mobilenet\.weights\.h5 holds 55 layers with weights, not 16"):
         ca.load("vgg16", weights=str(mobilenet))
+
+
+@pytest.mark.parametrize("name", ["net.h5", "net.keras", "net.weights.h5"])
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with path.open("wb") as file:
+        file.write(b"\x89HDF\r\n\x1a\n" if name.endswith(".h5") else b"PK\x03\x04")
+        file.truncate(6 * 10**9)  # of which nothing is on the disk
+    with pytest.raises(WeightsError, match="it has 6,000,000,000 bytes, of which 4,294,967,296 are allowed"):
+        ca.load("mobilenet", weights=str(path))
