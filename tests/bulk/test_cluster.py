@@ -96,7 +96,10 @@ def test_stopping_by_hand(folder: Path, tmp_path: Path) -> None:
     os.killpg(program.pid, signal.SIGINT)
     _, said = program.communicate(timeout=60)
     assert program.returncode == 130
-    assert said == b"convatlas: stopped\n"
+    # On a slow machine, a line of progress may come before.
+    *progress, last = said.splitlines()
+    assert last == b"convatlas: stopped"
+    assert all(line.startswith(b"convatlas: classify: ") for line in progress)
     assert not psutil.wait_procs(children, 5)[1]
     assert len(answers(tmp_path)) == 20 * len(list(tmp_path.glob("shard-*"))) < 1200
 

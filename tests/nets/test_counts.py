@@ -111,5 +111,7 @@ def test_every_weight_is_on_the_way(name):
 
 def test_what_keras_counts_as_layers_of_resnet50() -> None:
     """As docs/counting.md says: 53 convolutions, 53 normalizations and one dense layer are its depth of 107."""
-    kinds = Counter(type(module).__name__ for module in build.build("resnet50").modules() if list(module.parameters(False)))
+    kinds = Counter(
+        type(module).__name__ for module in build.build("resnet50").modules() if list(module.parameters(False))
+    )
     assert kinds == {"Convolution": 53, "BatchNorm": 53, "Dense": 1}
