@@ -4,9 +4,12 @@ The settings of each probe are here too: `from convatlas.probes import Rise`.
 """
 
 import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from convatlas.base.lazy import exports
+
+_exported: Callable[[str], Any]
 
 if TYPE_CHECKING:
     from convatlas.probes.attribution import Attribution as Attribution
@@ -15,8 +18,6 @@ if TYPE_CHECKING:
     from convatlas.probes.targets import Logit as Logit
     from convatlas.probes.targets import Probability as Probability
     from convatlas.probes.targets import Target as Target
-
-    def __getattr__(name: str) -> Any: ...
 else:
     __all__, _exported, __dir__ = exports(
         __name__,
@@ -30,11 +31,12 @@ else:
         },
     )
 
-    def __getattr__(name: str) -> Any:
-        """Return what is exported, or the settings of a probe: those of `deep_lift` are `DeepLift`."""
-        from convatlas.probes.registry import modules
 
-        for probe, module in modules().items():
-            if probe.replace("_", "") == name.lower() != name:
-                return importlib.import_module(module).PROBE
-        return _exported(name)
+def __getattr__(name: str) -> Any:
+    """Return what is exported, or the settings of a probe: those of `deep_lift` are `DeepLift`."""
+    from convatlas.probes.registry import modules
+
+    for probe, module in modules().items():
+        if probe.replace("_", "") == name.lower() != name:
+            return importlib.import_module(module).PROBE
+    return _exported(name)
