@@ -177,6 +177,7 @@ def _run(forward: ForwardPass, probes: Sequence[Probe]) -> None:
         ConvAtlasError: The net does not run, or has no such targets.
     """
     try:
+        # The gradients of the family of this name are those at the photo, for which a tape may not be needed.
         if any(
             each.needs == "relevance" or (each.needs == "gradients" and each.family != "gradient") for each in probes
         ):

@@ -30,6 +30,11 @@ BATCH = 32
 """Largest number of inputs in a batch."""
 
 
+def _scores_of(computed: Tensor) -> Tensor:
+    """Scores (N, T) as probes compare them: numbers on the CPU, in float64."""
+    return computed.detach().to("cpu", torch.float64)
+
+
 class ForwardPass:
     """The forward pass of a photo in eager mode, which is recorded if a probe goes back through it.
 
@@ -61,7 +66,7 @@ class ForwardPass:
             with torch.inference_mode():
                 # Not every net leaves its input alone.
                 scores = self.score(self.net(self.x.clone()))
-        return scores[0].detach().to("cpu", torch.float64)
+        return _scores_of(scores)[0]
 
     @cached_property
     def tape(self) -> Tape:
@@ -168,7 +173,7 @@ class Subject:
                 # Not every net leaves its input alone.
                 kept = batch.data_ptr() in (self.x.data_ptr(), self.background.data_ptr())
                 output = self.net(batch.clone() if kept else batch)
-        return self.score(output).detach().to("cpu", torch.float64)
+        return _scores_of(self.score(output))
 
     def stream(self, count: int, make: Callable[[int, int], Tensor]) -> Iterator[tuple[int, int, Tensor]]:
         """Scores of many perturbed inputs, of which only a batch is in memory at a time.
@@ -193,8 +198,7 @@ class Subject:
     def background_scores(self) -> Tensor:
         """Scores of the background, (T,)."""
         if "background_tape" in vars(self):
-            tape = self.background_tape
-            return tape.values[tape.output][0].detach().to("cpu", torch.float64)
+            return _scores_of(self.background_tape.values[self.background_tape.output])[0]
         return self.scores(self.background)[0]
 
     def tape_of(self, x: Tensor) -> Tape:
