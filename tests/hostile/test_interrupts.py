@@ -76,6 +76,10 @@ def interrupted(code: str, delay: float, *words: str) -> tuple[int, str]:
     return program.returncode, said
 
 
+BEFORE = signal.getsignal(signal.SIGINT)
+"""The handler when the tests were collected: Python's own, or none where a shell runs them in the background."""
+
+
 # Not 0: between its two last lines, the program above is not yet in `main`.
 @pytest.mark.parametrize("delay", [0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 1.5, 2.0, 3.0])
 def test_while_it_starts_and_works(delay: float) -> None:
@@ -90,4 +94,4 @@ def test_one_that_was_lost(code: str) -> None:
 def test_one_program_after_another_in_this_process() -> None:
     """The handler of the tests is still in its place."""
     gc.collect()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is BEFORE
