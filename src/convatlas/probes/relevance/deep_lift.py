@@ -12,6 +12,7 @@ from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.probes.certificate import check_condition, check_residual
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.rules.contribution import sum_of_contributions
+from convatlas.probes.rules.kinds import ELEMENTWISE, is_affine
 from convatlas.probes.rules.reveal_cancel import RevealCancel
 from convatlas.probes.rules.secants import secant
 from convatlas.probes.subject import Subject
@@ -65,11 +66,13 @@ def difference_shared(subject: Subject, photo: Tape, background: Tape, target: i
     counts: Counter[str] = Counter()
     largest = 0.0
     reveal = RevealCancel(photo, background) if rule == "reveal_cancel" else None
+    summed = _summed(photo)
 
     def visit(index: int, multiplier: Tensor) -> Tensor:
         nonlocal largest
-        difference = photo.values[index] - background.values[index]
-        largest = max(largest, sum_of_contributions(difference, multiplier))
+        if index in summed:
+            difference = photo.values[index] - background.values[index]
+            largest = max(largest, sum_of_contributions(difference, multiplier))
         return multiplier
 
     def step(tape: Tape, operation: Operation, gradients: Sequence[Tensor | None]) -> dict[int, Tensor]:
@@ -85,6 +88,25 @@ def difference_shared(subject: Subject, photo: Tape, background: Tape, target: i
     condition = check_condition(largest, score - other, probe)
     residual = check_residual(float(values.double().sum()) + other, score, values.dtype, probe, abs(other))
     return Finding(values[0], residual=residual, condition=condition, coverage=dict(counts))
+
+
+def _summed(tape: Tape) -> set[int]:
+    """The tensors whose contributions are added up, which are those of any other too.
+
+    A tensor that only a function of each number reads contributes, number by number, what the function's result does.
+    """
+    alone = {
+        index
+        for index, readers in tape.readers().items()
+        if len(readers) == 1 and tape.depends[index] and _is_elementwise(tape, readers[0])
+    }
+    return {index for index, depends in enumerate(tape.depends) if depends} - alone
+
+
+def _is_elementwise(tape: Tape, operation: Operation) -> bool:
+    if len([index for index in operation.inputs if tape.depends[index]]) != 1:
+        return False
+    return operation.name in ELEMENTWISE or (operation.name == "native_batch_norm" and is_affine(tape, operation))
 
 
 def check_same_way(photo: Tape, background: Tape) -> None:

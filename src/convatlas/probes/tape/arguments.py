@@ -7,6 +7,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+NUMBERS = frozenset([int, float, bool, type(None)])
+"""Types of most arguments that are no tensors, which are passed over at once."""
+
 
 def leaves(value: Any, kind: type[T]) -> list[T]:
     """All values of a type, in their order."""
@@ -16,11 +19,13 @@ def leaves(value: Any, kind: type[T]) -> list[T]:
         value = value.values()
     elif not isinstance(value, (tuple, list)):
         return []
-    return [leaf for part in value for leaf in leaves(part, kind)]
+    return [leaf for part in value if type(part) not in NUMBERS for leaf in leaves(part, kind)]
 
 
 def replaced(value: Any, kind: type[T], new: Callable[[T], Any]) -> Any:
     """Replace all values of a type, and return the structure that they stand in."""
+    if type(value) in NUMBERS:
+        return value
     if isinstance(value, kind):
         return new(value)
     if isinstance(value, dict):

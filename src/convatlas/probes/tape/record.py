@@ -115,8 +115,14 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def index(self, tensor: Tensor) -> int | None:
         """Index of the value that a tensor holds; None if it is not on the tape."""
+        with torch._C.DisableTorchFunction():
+            if not _is_plain(tensor):
+                return None
+            known = self.memory.find(tensor)
+        if known is not None:
+            return known
         with unrecorded():
-            return self.memory.number(tensor, self.module) if _is_plain(tensor) else None
+            return self.memory.number(tensor, self.module)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         # The recorder's own questions to tensors need not be noticed.
@@ -126,9 +132,9 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _record(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default and self.depends(args[0]) and args[0].dtype != torch.bool:
             self.leave("item()")
-        numbers = {id(tensor): self._number(tensor) for tensor in leaves((args, kwargs), Tensor)}
-        slots = replaced((args, kwargs), Tensor, lambda tensor: Slot(numbers[id(tensor)]))
-        depends = _name(func) not in SHAPE_ONLY and any(self.tape.depends[index] for index in numbers.values())
+        read: list[int] = []
+        slots = replaced((args, kwargs), Tensor, lambda tensor: self._slot(tensor, read))
+        depends = _name(func) not in SHAPE_ONLY and any(self.tape.depends[index] for index in read)
         written = _written(func, args, kwargs)
         for tensor in written:
             self.memory.before_write(tensor)
@@ -151,6 +157,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         phrase = f"a value leaves PyTorch by {way}{where}"
         if phrase not in self.tape.leaks:
             self.tape.leaks.append(phrase)
+
+    def _slot(self, tensor: Tensor, read: list[int]) -> Slot:
+        """The slot of a tensor that an operation reads, whose index is appended to `read`."""
+        read.append(self._number(tensor))
+        return Slot(read[-1])
 
     def _number(self, tensor: Tensor) -> int:
         if not _is_plain(tensor):
@@ -254,10 +265,8 @@ def _written_arguments(func: Any) -> list[tuple[int, str]]:
 
 def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
     """The tensors that an operation writes into."""
-    values = (
-        args[position] if position < len(args) else kwargs.get(name) for position, name in _written_arguments(func)
-    )
-    return leaves(list(values), Tensor)
+    places = _written_arguments(func)
+    return leaves([args[place] if place < len(args) else kwargs.get(name) for place, name in places], Tensor)
 
 
 def _copy(target: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:

@@ -17,6 +17,7 @@ PLAIN = (type(None), bool, int, float, complex, str, bytes, type, torch.dtype, t
 SHARED = (torch.fx.Graph, types.ModuleType)
 """Types of values that a forward pass only reads, and that are slow to copy."""
 
+READ_ONLY = PLAIN + SHARED
 CONTAINERS = (dict, OrderedDict, list, set)
 
 
@@ -112,7 +113,7 @@ def _copy_tensors(module: nn.Module, meta: bool, memo: dict[int, Any]) -> None:
 
 def _copy(name: str, value: Any, memo: dict[int, Any], plain_hooks: bool) -> Any:
     """Copy an attribute, replacing the net's modules and tensors by those of the twin."""
-    if isinstance(value, (*PLAIN, *SHARED)):
+    if isinstance(value, READ_ONLY):
         return value
     if isinstance(value, Tensor):
         return memo[id(value)]
