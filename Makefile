@@ -40,6 +40,7 @@ clean:
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo 'installing PyTorch and the other requirements into .venv: some minutes, 6 GB, without further words'
 	$(PIP) --editable .
 	touch $@
 

@@ -261,3 +261,11 @@ def test_torchrun_of_the_command(tmp_path):
     for name, weight in nets[0].state_dict().items():
         torch.testing.assert_close(nets[1].state_dict()[name], weight, rtol=0, atol=2e-4)
     assert not torch.equal(nets[0].state_dict()["f6.dense.weight"], start.state_dict()["f6.dense.weight"])
+
+
+def test_help_says_the_defaults_of_the_recipe(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    help = " ".join(run("train", "--help").replace("│", " ").split())
+    for setting in ("epochs", "batch_size", "opt", "lr", "momentum", "sched", "decay_epochs", "loss", "scale"):
+        option = help.split(f"--{setting.replace('_', '-')} ")[1]
+        assert option.split(". ")[0].endswith(f"by default {getattr(Recipe(), setting)}"), setting

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,9 +21,18 @@ from convatlas.cli.options import (
     parse_size,
 )
 from convatlas.cli.terminal import print_error, run_steps
+from convatlas.training.recipe import Recipe
 
 Whole = int | None
 Number = float | None
+
+
+def _setting(name: str, text: str, *flags: str) -> Any:
+    """Return the option for a setting of the recipe; its help says the default, unless it is off."""
+    default = next(field.default for field in fields(Recipe) if field.name == name)
+    if isinstance(default, str | int | float) and not isinstance(default, bool) and default not in (0, "none"):
+        text = f"{text.removesuffix('.')}; by default {default}."
+    return typer.Option(*flags, help=text)
 
 
 def command(
@@ -45,56 +54,66 @@ def command(
     workers: Workers = 0,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write logs for TensorBoard too.")] = False,
     device: Device = "auto",
-    epochs: Annotated[Whole, typer.Option(help="Number of epochs.")] = None,
-    batch_size: Annotated[Whole, typer.Option("-b", "--batch-size", help="Photos per step.")] = None,
-    opt: Annotated[str | None, typer.Option(help="Optimizer: sgd, nesterov or adamw.")] = None,
-    lr: Annotated[Number, typer.Option(help="Largest learning rate.")] = None,
-    momentum: Annotated[Number, typer.Option(help="Momentum of the optimizer.")] = None,
-    weight_decay: Annotated[Number, typer.Option(help="Weight decay; norms and biases have none.")] = None,
+    epochs: Annotated[Whole, _setting("epochs", "Number of epochs.")] = None,
+    batch_size: Annotated[Whole, _setting("batch_size", "Photos per step.", "-b", "--batch-size")] = None,
+    opt: Annotated[str | None, _setting("opt", "Optimizer: sgd, nesterov or adamw.")] = None,
+    lr: Annotated[Number, _setting("lr", "Largest learning rate.")] = None,
+    momentum: Annotated[Number, _setting("momentum", "Momentum of the optimizer.")] = None,
+    weight_decay: Annotated[Number, _setting("weight_decay", "Weight decay; not for norms and biases.")] = None,
     sched: Annotated[
-        str | None, typer.Option(help="Schedule of the learning rate: constant, cosine, onecycle or step.")
+        str | None, _setting("sched", "Schedule of the learning rate: constant, cosine, onecycle or step.")
     ] = None,
-    warmup_epochs: Annotated[Number, typer.Option(help="Epochs in which the learning rate grows from 0.")] = None,
-    min_lr: Annotated[Number, typer.Option(help="Learning rate at which the cosine schedule ends.")] = None,
-    decay_epochs: Annotated[Number, typer.Option(help="Epochs between two decays, for --sched step.")] = None,
-    decay_rate: Annotated[Number, typer.Option(help="Factor of each decay, for --sched step.")] = None,
+    warmup_epochs: Annotated[
+        Number, _setting("warmup_epochs", "Epochs in which the learning rate grows from 0.")
+    ] = None,
+    min_lr: Annotated[Number, _setting("min_lr", "Learning rate at which the cosine schedule ends.")] = None,
+    decay_epochs: Annotated[Number, _setting("decay_epochs", "Epochs between two decays, for --sched step.")] = None,
+    decay_rate: Annotated[Number, _setting("decay_rate", "Factor of each decay, for --sched step.")] = None,
     layer_decay: Annotated[
-        Number, typer.Option(help="Learning rate of each stage, relative to the next stage's.")
+        Number, _setting("layer_decay", "Learning rate of each stage, relative to the next stage's.")
     ] = None,
-    freeze: Annotated[list[str] | None, typer.Option(help="Stages or modules to freeze: stem,block1.*")] = None,
-    clip_grad: Annotated[Number, typer.Option(help="Largest norm of the gradient.")] = None,
-    loss: Annotated[str | None, typer.Option(help="Loss: auto, cross_entropy, mse, map or net.")] = None,
-    smoothing: Annotated[Number, typer.Option(help="Label smoothing.")] = None,
+    freeze: Annotated[list[str] | None, _setting("freeze", "Stages or modules to freeze: stem,block1.*")] = None,
+    clip_grad: Annotated[Number, _setting("clip_grad", "Largest norm of the gradient.")] = None,
+    loss: Annotated[str | None, _setting("loss", "Loss: auto, cross_entropy, mse, map or net.")] = None,
+    smoothing: Annotated[Number, _setting("smoothing", "Label smoothing.")] = None,
     class_weights: Annotated[
-        str | None, typer.Option(help="balanced: every class counts the same, however few photos it has.")
+        str | None, _setting("class_weights", "balanced: every class counts the same, however few photos it has.")
     ] = None,
-    mixup: Annotated[Number, typer.Option(help="Alpha of mixup.")] = None,
-    cutmix: Annotated[Number, typer.Option(help="Alpha of cutmix.")] = None,
-    aa: Annotated[Whole, typer.Option(help="Magnitude of RandAugment, 1 to 30.")] = None,
-    distort: Annotated[Number, typer.Option(help="Strength of affine distortions of digits; 1 is strong.")] = None,
-    deslant: Annotated[bool | None, typer.Option("--deslant", help="Deslant digits.")] = None,
-    hflip: Annotated[Number, typer.Option(help="Probability of a horizontal flip.")] = None,
-    scale: Annotated[Number, typer.Option(help="Smallest share of a photo that a random crop keeps.")] = None,
-    model_ema: Annotated[Number, typer.Option(help="Decay of the moving average of the weights.")] = None,
-    amp: Annotated[str | None, typer.Option(help="Mixed precision: bfloat16 or float16.")] = None,
+    mixup: Annotated[Number, _setting("mixup", "Alpha of mixup.")] = None,
+    cutmix: Annotated[Number, _setting("cutmix", "Alpha of cutmix.")] = None,
+    aa: Annotated[Whole, _setting("aa", "Magnitude of RandAugment, 1 to 30.")] = None,
+    distort: Annotated[Number, _setting("distort", "Strength of affine distortions of digits; 1 is strong.")] = None,
+    deslant: Annotated[bool | None, _setting("deslant", "Deslant digits.", "--deslant")] = None,
+    hflip: Annotated[Number, _setting("hflip", "Probability of a horizontal flip.")] = None,
+    scale: Annotated[Number, _setting("scale", "Smallest share of a photo that a random crop keeps.")] = None,
+    model_ema: Annotated[Number, _setting("model_ema", "Decay of the moving average of the weights.")] = None,
+    amp: Annotated[str | None, _setting("amp", "Mixed precision: bfloat16 or float16.")] = None,
     channels_last: Annotated[
         bool | None,
-        typer.Option("--channels-last/--no-channels-last", help="Memory format channels last; faster on a CPU."),
+        _setting(
+            "channels_last",
+            "Memory format channels last (default); faster on a CPU.",
+            "--channels-last/--no-channels-last",
+        ),
     ] = None,
-    torchcompile: Annotated[bool | None, typer.Option("--torchcompile", help="Compile the net and the loss.")] = None,
+    torchcompile: Annotated[
+        bool | None, _setting("torchcompile", "Compile the net and the loss.", "--torchcompile")
+    ] = None,
     val_split: Annotated[
-        Number, typer.Option(help="Share of the training photos held out to choose the best epoch.")
+        Number, _setting("val_split", "Share of the training photos held out to choose the best epoch.")
     ] = None,
-    patience: Annotated[Whole, typer.Option(help="Epochs without improvement after which training stops.")] = None,
-    checkpoint_steps: Annotated[Whole, typer.Option(help="Steps between checkpoints within an epoch.")] = None,
-    seed: Annotated[Whole, typer.Option(help="Seed of weights, order, augmentation and dropout.")] = None,
+    patience: Annotated[Whole, _setting("patience", "Epochs without improvement after which training stops.")] = None,
+    checkpoint_steps: Annotated[
+        Whole, _setting("checkpoint_steps", "Steps between checkpoints within an epoch.")
+    ] = None,
+    seed: Annotated[Whole, _setting("seed", "Seed of weights, order, augmentation and dropout.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train a net; --resume continues a run bit-identically. For several processes: torchrun -m convatlas."""
     freeze = parse_list(freeze)
     options = dict(locals())
     from convatlas.training.distributed import is_main_process
-    from convatlas.training.recipe import Recipe, read_settings
+    from convatlas.training.recipe import read_settings
     from convatlas.training.train import output_folder, train
 
     settings = read_settings(config) if config else {}

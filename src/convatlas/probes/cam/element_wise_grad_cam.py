@@ -22,7 +22,7 @@ class ElementWiseGradCam(Probe):
     )
     formula = "Σ_k max(∂f/∂A_k · A_k, 0)"
     shows = "Where the layer holds what speaks for the score."
-    hides = "Whatever speaks against it; Details finer than the layer's grid."
+    hides = "Whatever speaks against it; details finer than the layer's grid."
     cost = "1 forward, 1 backward"
     needs = "gradients"
     spatial = True
