@@ -115,6 +115,16 @@ def test_the_seed_decides(name: str) -> None:
 
 
 @every_probe
+def test_progress_never_falls(name: str) -> None:
+    tiny, reached = subject(name), 0.0
+    options = {"layer": layer_for(name), "concepts": concepts_for(name, tiny.x)}
+    for done, total, _ in explain.steps(tiny.net, tiny.x, [cheap(name)], [tiny.target] * 2, **options):
+        assert reached <= done / total <= 1
+        reached = done / total
+    assert reached == 1
+
+
+@every_probe
 def test_float64_agrees(name: str) -> None:
     tiny = subject(name)
     assert _distance(made(name, tiny), made(name, tiny, precision="float64")) < 2e-3

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from convatlas.base.errors import ConvAtlasError, unknown
-from convatlas.probes.gradient._paths import blurred, guided, straight
+from convatlas.probes.gradient._paths import blurred, guided, most_blurred, straight
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.subject import Subject
 
-PATHS: dict[str, Callable[..., object]] = {"straight": straight, "blur": blurred, "guided": guided}
+PATHS = {"straight": straight, "blur": blurred, "guided": guided}
+
+FIRST = 16
+"""Steps of the first integral; each further one has twice as many."""
 
 
 @dataclass(frozen=True)
@@ -46,34 +50,41 @@ class IntegratedGradients(Probe):
             raise ConvAtlasError(
                 f"the tolerance is 0 to 1, and there are 4 to 100000 steps; got {self.tolerance}, {self.steps}"
             )
+        # Progress counts the steps of all integrals that may be needed.
+        rounds = [min(FIRST, self.steps)]
+        while rounds[-1] < self.steps:
+            rounds.append(min(2 * rounds[-1], self.steps))
+        most, count = sum(rounds), len(subject.targets)
         findings = []
-        for k in range(len(subject.targets)):
-            steps = min(16, self.steps)
-            while True:
-                values, start = yield from self._integral(subject, k, steps)
+        for k in range(count):
+            before = k * most
+            for steps in rounds:
+                for done, total in self._steps(subject, k, steps):
+                    yield before + done, count * most, None
+                before += steps
+                values, start = total, self._start(subject, k)
                 score = float(subject.own_scores[k])
                 missing = abs(float(values.double().sum()) - (score - start))
                 residual = missing / max(abs(score), abs(start), 1e-300)
-                if residual <= self.tolerance or steps >= self.steps:
+                if residual <= self.tolerance:
                     break
-                steps = min(2 * steps, self.steps)
             late = f"{residual:.1%} of the score is missing after {steps} steps"
             notes = () if residual <= self.tolerance else (late,)
             findings.append(Finding(values, residual=residual, notes=notes))
         yield 1, 1, findings
 
-    def _integral(self, subject: Subject, target: int, steps: int):  # type: ignore[no-untyped-def]
-        """Yield progress; return the integral, (C, h, w), and the score at the start of the path."""
-        walk = {"straight": straight, "blur": blurred, "guided": guided}[self.path]
+    def _steps(self, subject: Subject, target: int, steps: int) -> Iterator[tuple[int, Tensor]]:
+        """Yield the steps done, and the integral up to there, (C, h, w)."""
         total = torch.zeros_like(subject.x[0])
-        for done, part in walk(subject, target, steps):
+        for done, part in PATHS[self.path](subject, target, steps):
             total = total + part
-            yield done, steps, None
-        if self.path == "blur":
-            from convatlas.probes.gradient._paths import most_blurred
+            yield done, total
 
-            return total, float(subject.scores(most_blurred(subject.x))[0, target])
-        return total, float(subject.background_scores[target])
+    def _start(self, subject: Subject, target: int) -> float:
+        """Return the score at the start of the path."""
+        if self.path == "blur":
+            return float(subject.scores(most_blurred(subject.x))[0, target])
+        return float(subject.background_scores[target])
 
 
 PROBE = IntegratedGradients
