@@ -203,5 +203,18 @@ def test_deep_lift_says_that_it_is_ill_conditioned_on_matrix_capsules():
 def test_lrp_of_matrix_capsules_says_that_almost_nothing_arrives():
     result = explain(small_matrix_capsnet(), photo(24, 24), "lrp", 0)
     assert "arrived at the pixels" in result.notes[0]
+    assert result.notes[1].startswith("log and reciprocal are taken as constant")
+    assert abs(result.ledger["constants"]) > abs(result.ledger["offsets"]) > 0
     total = result.values.sum() + sum(result.ledger.values())
     assert math.isclose(total, result.score, rel_tol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["lrp", "contrastive_lrp", "concept_relevance", "excitation_backprop"])
+def test_the_condition_of_relevance_through_em_routing_is_what_a_changed_photo_shows(name):
+    net, x = small_matrix_capsnet(), photo(24, 24)
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1)).to(x)
+    result, other = explain(net, x, name, 0), explain(net, x + 1e-6 * noise, name, 0)
+    assert result.condition < 10
+    # Relative to the score, of which little arrives, the map changes as little as the photo does.
+    assert np.abs(other.values - result.values).sum() / result.score < 10 * 1e-6
+    assert np.corrcoef(other.values.ravel(), result.values.ravel())[0, 1] > 0.999

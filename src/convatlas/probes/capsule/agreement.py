@@ -91,7 +91,7 @@ class Agreement(Probe):
         return Finding(
             relevance[0],
             residual=check_residual(float(relevance.double().sum()) + ledger.total, length, relevance.dtype, self.name),
-            ledger={"biases": ledger.biases, "offsets": ledger.offsets, "stabiliser": ledger.stabiliser},
+            ledger=ledger.parts(),
             condition=check_condition(rules.largest, length, self.name),
             coverage=dict(rules.counts),
             notes=notes,

@@ -45,12 +45,15 @@ def carried(
     total = float(relevance.double().sum()) + rules.ledger.total
     condition = check_condition(rules.largest, score, probe)
     arrived = float(relevance.double().abs().sum()) / abs(score) if score else 1.0
-    notes = () if arrived >= FAINT else (f"only {arrived:.2%} of the score arrived at the pixels: see the ledger",)
+    notes = [] if arrived >= FAINT else [f"only {arrived:.2%} of the score arrived at the pixels: see the ledger"]
+    kept = abs(rules.ledger.constants / score) if score else 0.0
+    if kept >= FAINT:
+        notes.append(f"{' and '.join(sorted(rules.constants))} are taken as constant, and keep {kept:.0%} of the score")
     return Finding(
         relevance[0],
         residual=check_residual(total, score, relevance.dtype, probe),
-        ledger={"biases": rules.ledger.biases, "offsets": rules.ledger.offsets, "stabiliser": rules.ledger.stabiliser},
+        ledger=rules.ledger.parts(),
         condition=condition,
         coverage=dict(rules.counts),
-        notes=notes,
+        notes=tuple(notes),
     )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from convatlas.base.errors import ConvAtlasError
+from convatlas.probes.certificate import check_condition
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.relevance.lrp import Lrp
 from convatlas.probes.rules.relevance import Relevance
@@ -52,9 +53,10 @@ class ConceptRelevance(Probe):
             multiplier = subject.back(tape, [index], k, rules.rule, rules.visit)[index]
             shares = (tape.values[index] * multiplier)[0].sum((1, 2))
             channel = int(shares.argmax()) if self.channel is None else self.channel
+            condition = check_condition(rules.largest, float(tape.values[tape.output][0, k]), self.name)
             values = self._through(subject, k, index, channel, choose)
             note = f"channel {channel} of {name}, whose relevance is {float(shares[channel]):.4g}"
-            findings.append(Finding(values, notes=(note,), coverage=dict(rules.counts)))
+            findings.append(Finding(values, condition=condition, notes=(note,), coverage=dict(rules.counts)))
             yield k, len(subject.targets), None
         yield 1, 1, findings
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from convatlas.base.errors import ConvAtlasError
+from convatlas.probes.certificate import check_condition
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.rules.layer_rules import Excitation, LayerRule
 from convatlas.probes.rules.relevance import Relevance
@@ -41,14 +42,16 @@ class ExcitationBackprop(Probe):
         name, _ = subject.place
         findings = []
         for k in range(len(subject.targets)):
-            values = self._walk(subject, k, negated=False)
+            values, condition = self._walk(subject, k, negated=False)
             if self.contrastive:
-                values = values - self._walk(subject, k, negated=True)
-            findings.append(Finding(values[0].sum(0), name))
+                inhibited, other = self._walk(subject, k, negated=True)
+                values, condition = values - inhibited, max(condition, other)
+            findings.append(Finding(values[0].sum(0), name, condition=condition))
             yield k, len(subject.targets), None
         yield 1, 1, findings
 
-    def _walk(self, subject: Subject, target: int, negated: bool) -> Tensor:
+    def _walk(self, subject: Subject, target: int, negated: bool) -> tuple[Tensor, float]:
+        """Return what arrives at the layer, and the condition number."""
         tape, (_, index) = subject.tape, subject.place
         score = float(tape.values[tape.output][0, target])
         if score == 0:
@@ -62,7 +65,7 @@ class ExcitationBackprop(Probe):
         rules = Relevance(tape, choose, 0.0, "signal")
         # The walk starts with probability 1: all multipliers are those of the score, divided by it.
         multiplier = subject.back(tape, [index], target, rules.rule, rules.visit)[index]
-        return tape.values[index] * multiplier / score
+        return tape.values[index] * multiplier / score, check_condition(rules.largest, score, self.name)
 
 
 PROBE = ExcitationBackprop

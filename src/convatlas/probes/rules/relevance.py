@@ -38,17 +38,23 @@ class Ledger:
     Attributes:
         biases: What biases and other constants that are added contributed.
         offsets: What functions contributed whose value at 0 is not 0.
+        constants: What functions contributed that have no value at 0 (log, 1/x), and are taken as constant.
         stabiliser: What the stabiliser ε took away.
     """
 
     biases: float = 0.0
     offsets: float = 0.0
+    constants: float = 0.0
     stabiliser: float = 0.0
 
     @property
     def total(self) -> float:
         """The sum of all parts."""
-        return self.biases + self.offsets + self.stabiliser
+        return sum(self.parts().values())
+
+    def parts(self) -> dict[str, float]:
+        """The parts by name."""
+        return dict(vars(self))
 
 
 @dataclass
@@ -64,6 +70,7 @@ class Relevance:
         extra: Relevance that is not a multiple of the value, by index.
         largest: Largest sum of |relevance| of any tensor on the way.
         counts: How many operations of each name were passed.
+        constants: Names of the operations whose results were taken as constant.
     """
 
     tape: Tape
@@ -74,6 +81,7 @@ class Relevance:
     extra: Found = field(default_factory=dict)
     largest: float = 0.0
     counts: Counter[str] = field(default_factory=Counter)
+    constants: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.norms = followers(self.tape)
@@ -158,7 +166,8 @@ class Relevance:
         (index,) = inputs
         x, y = self.tape.values[index], self.tape.values[output]
         if operation.name in CONSTANT or (operation.name == "pow" and not _positive_power(operation)):
-            self.ledger.offsets += float((y * multiplier).sum())
+            self.ledger.constants += float((y * multiplier).sum())
+            self.constants.add(operation.name)
             return {}
         if operation.name == "relu":
             return vjp(self.tape, operation, multipliers)
@@ -201,7 +210,8 @@ class Relevance:
         output, multiplier = operation.outputs[0], multipliers[0]
         assert output is not None
         assert multiplier is not None
-        self.ledger.offsets += float((self.tape.values[output] * multiplier).sum())
+        self.constants.add(operation.name)
+        self.ledger.constants += float((self.tape.values[output] * multiplier).sum())
         return {}
 
     def _constant_part(self, operation: Operation, multipliers: Sequence[Tensor | None]) -> float:
