@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -202,6 +203,19 @@ def test_explain() -> None:
         explained = ca.explain(net, PHOTO, probe="saliency", target="dark", weights=weights)
         assert (explained.net, explained.weights, explained.index) == (f"{NAME}:Net", "own/data", 0)
         assert explained.on_photo().shape == read_photo(PHOTO).shape[:2]
+    shown = json.loads(
+        run("explain", PHOTO, "--net", f"{NAME}:Net", "--weights", WEIGHTS, "--target", "contrast:light/dark", "--json")
+    )
+    assert shown[0]["target"] == "light against dark"
+
+
+def test_explain_a_probability_by_the_map_of_the_training() -> None:
+    net = loaded()
+    for name, expected in (("softmax", by_hand(net, PHOTO)[1]), ("identity", None), ("", by_hand(net, PHOTO)[1])):
+        net.lineage = replace(lineage_of(net), probabilities=name)
+        logit = ca.explain(net, PHOTO, "sobel", "light").score
+        score = ca.explain(net, PHOTO, "sobel", "probability:light").score
+        assert score == pytest.approx(logit if expected is None else float(expected), abs=1e-5)
 
 
 def test_bench() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convatlas.anatomy.measure.shape_trace import net_name
 from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.base.terminal.brief import Brief
 from convatlas.engines.probabilities import probability_map_of
@@ -64,7 +65,7 @@ class Logit(Brief):
 
 @dataclass(frozen=True)
 class Probability(Brief):
-    """The probability of a class, by the map that the net's card names."""
+    """The probability of a class, by the map that the net's card or the training of a user's net names."""
 
     label: int | str | None = None
 
@@ -225,12 +226,11 @@ def _kind(net: nn.Module) -> str:
 
 
 def _probabilities(net: nn.Module) -> Callable[[Tensor], Tensor]:
-    if not isinstance(net, Net):
-        return lambda output: output.softmax(1)
-    name = probability_map_of(net)
+    # A user's net whose weights do not name a map has logits, as most nets do.
+    name = probability_map_of(net) or "softmax"
     if name not in PROBABILITIES:
         raise ConvAtlasError(
-            f"the outputs of {net.card.name} cannot be turned into probabilities: explain the output itself"
+            f"the outputs of {net_name(net)} cannot be turned into probabilities: explain the output itself"
         )
     return PROBABILITIES[name]
 

@@ -59,10 +59,10 @@ class IntegratedGradients(Probe):
         for k in range(count):
             before = k * most
             for steps in rounds:
-                for done, total in self._steps(subject, k, steps):
+                for done, values in self._steps(subject, k, steps):
                     yield before + done, count * most, None
                 before += steps
-                values, start = total, self._start(subject, k)
+                start = self._start(subject, k)
                 score = float(subject.own_scores[k])
                 missing = abs(float(values.double().sum()) - (score - start))
                 residual = missing / max(abs(score), abs(start), 1e-300)

@@ -35,7 +35,9 @@ class LibraGrad(Probe):
             values = subject.x * subject.back(tape, [tape.photo], k, rules.rule, rules.visit)[tape.photo]
             score = float(tape.values[tape.output][0, k])
             residual = check_residual(float(values.double().sum()) + rules.ledger.total, score, values.dtype, self.name)
-            findings.append(Finding(values[0], residual=residual, ledger=rules.ledger.parts(), coverage=dict(rules.counts)))
+            findings.append(
+                Finding(values[0], residual=residual, ledger=rules.ledger.parts(), coverage=dict(rules.counts))
+            )
             yield k, len(subject.targets), None
         yield 1, 1, findings
 
