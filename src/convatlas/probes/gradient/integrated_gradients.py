@@ -59,7 +59,8 @@ class IntegratedGradients(Probe):
         for k in range(count):
             before = k * most
             for steps in rounds:
-                for done, values in self._steps(subject, k, steps):
+                for done, total in self._steps(subject, k, steps):
+                    values = total
                     yield before + done, count * most, None
                 before += steps
                 start = self._start(subject, k)
