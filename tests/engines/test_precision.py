@@ -108,6 +108,25 @@ def test_int8_with_photos_of_the_user(digits: Net, store: Path, quick: None, mon
         ca.accelerate(digits, "openvino", "int8", size=32, photos=sample("coffee"))
 
 
+def test_int8_is_never_made_from_a_damaged_graph(digits: Net, store: Path, quick: None, monkeypatch) -> None:
+    ca.accelerate(digits, "onnxruntime")
+    (graph,) = store.glob("engines/*/net.onnx")
+    right = graph.read_bytes()
+    weights = digits.state_dict()["c5.conv.weight"].numpy().tobytes()
+    graph.write_bytes(right.replace(weights, bytes(len(weights))))
+    assert graph.read_bytes() != right
+    quantized: list[bytes] = []
+
+    def look(graph: Path, *rest: object, **others: object) -> NoReturn:
+        quantized.append(graph.read_bytes())
+        raise ConvAtlasError("seen")
+
+    monkeypatch.setattr(openvino_backend, "quantize", look)
+    with pytest.raises(ConvAtlasError, match="seen"):
+        ca.accelerate(digits, "openvino", "int8")
+    assert all(weights in read for read in quantized)
+
+
 def test_outputs_that_are_not_classes(store: Path, quick: None) -> None:
     net = digits()
     net.cut_head([])

@@ -15,8 +15,9 @@ from torch.export import ExportedProgram
 
 from convatlas.base.atomic import whole
 from convatlas.base.errors import ConvAtlasError, ImageError
+from convatlas.base.store.sealed import seal, sealed_hash
 from convatlas.engines.export.graph import EXAMPLE, export_program, write_onnx
-from convatlas.engines.export.metadata import DATA, GRAPH, metadata_of
+from convatlas.engines.export.metadata import DATA, GRAPH, graph_files, metadata_of
 from convatlas.engines.probabilities import probability_map_of
 from convatlas.engines.sample_inputs import NetInput, resized, sample_inputs
 from convatlas.engines.session import Float32Array
@@ -55,11 +56,13 @@ class Workspace:
         return export_program(self.net, self.input.example(EXAMPLE))
 
     def graph(self) -> Path:
-        """Path of the net's ONNX file, which is written if missing."""
+        """Path of the net's ONNX file, which is written if it is missing or damaged."""
         path = self.folder / GRAPH
-        if not path.is_file():
+        if not all(map(sealed_hash, graph_files(self.folder))):
             with whole(path, DATA) as place:
                 write_onnx(self.program(), metadata_of(self.net, self.shape), place)
+            for file in graph_files(self.folder):
+                seal(file)
         return path
 
     @property

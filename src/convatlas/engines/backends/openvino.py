@@ -116,11 +116,16 @@ class OpenVINOBackend(Backend):
         return file, file.with_suffix(".bin")
 
     def build(self, workspace: Workspace, options: Options) -> None:
-        """Write the graph, and for int8 the quantized graph."""
-        graph, (file, *beside) = workspace.graph(), self.files(workspace.folder, options)
-        if options.precision == "int8" and not all(path.is_file() for path in (file, *beside)):
+        """Write the graph, or for int8 the quantized graph."""
+        if options.precision != "int8":
+            workspace.graph()
+            return
+        file, *beside = self.files(workspace.folder, options)
+        if not all(path.is_file() for path in (file, *beside)):
             calibration, validation = workspace.photos
-            quantize(graph, file, calibration, validation, routes=workspace.routes, map=workspace.probability_map)
+            quantize(
+                workspace.graph(), file, calibration, validation, routes=workspace.routes, map=workspace.probability_map
+            )
 
     def open(self, folder: Path, options: Options, net: nn.Module | None = None) -> OpenVINO:
         file, *_ = self.files(folder, options)
