@@ -11,6 +11,18 @@ import onnxruntime
 from PIL import Image, ImageOps
 
 
+def decode(file: str) -> Image.Image:
+    """Read a photo: upright, RGB of 8 bits, transparent parts over white."""
+    photo = ImageOps.exif_transpose(Image.open(file))
+    if photo.mode.startswith("I"):  # grey of 16 bits
+        photo = Image.fromarray(((np.asarray(photo).astype(int) * 255 + 32767) // 65535).astype(np.uint8))
+    elif photo.has_transparency_data:
+        white, photo = Image.new("RGB", photo.size, "white"), photo.convert("RGBA")
+        white.paste(photo, mask=photo)
+        return white
+    return photo.convert("RGB")
+
+
 def prepare(photo: Image.Image, how: dict) -> np.ndarray:
     """Turn an upright RGB photo into the net's input (C, h, w); `how` is the file's `preprocessing`."""
     if "kind" in how:
@@ -74,8 +86,7 @@ def main(file: str, photo: str) -> None:
     session = onnxruntime.InferenceSession(file)
     metadata = {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
     print("\n".join(metadata["preprocessing_steps"]))
-    image = ImageOps.exif_transpose(Image.open(photo)).convert("RGB")
-    (outputs,) = session.run(None, {"photos": prepare(image, metadata["preprocessing"])[None]})
+    (outputs,) = session.run(None, {"photos": prepare(decode(photo), metadata["preprocessing"])[None]})
     print(metadata["labels"][int(outputs[0].argmax())])
 
 

@@ -21,6 +21,7 @@ from convatlas.catalogue.cards import cards
 from convatlas.catalogue.lineages import Weights, weights_of
 from convatlas.engines.export.metadata import Description, metadata_of
 from convatlas.images.darknet import KINDS
+from convatlas.images.decoding import read
 from convatlas.images.preprocessing import GEOMETRIES
 from convatlas.images.steps import steps
 from convatlas.nets.build import skeleton
@@ -93,6 +94,24 @@ def test_the_example_reads_an_exported_file(example: ModuleType, tmp_path: Path)
     assert any("32 x 32" in step for step in told)
     assert strict(metadata["probabilities"]) == "softmax"
     assert strict(metadata["opset"]) == 20
+
+
+def test_the_example_decodes_files_as_the_net_does(example: ModuleType, tmp_path: Path) -> None:
+    colours, grey = photo(40, 61), photo(61, 40)[:, :, 0]
+    upright = Image.Exif()
+    upright[0x0112] = 6
+    files: dict[str, tuple[Image.Image, dict[str, Any]]] = {
+        "rgba.png": (Image.fromarray(np.dstack([colours, colours[::-1, :, 0]])), {}),
+        "grey_and_alpha.png": (Image.fromarray(np.dstack([grey, grey[::-1]])), {}),
+        "palette.png": (Image.fromarray(colours).quantize(20), {"transparency": 3}),
+        "grey16.png": (Image.fromarray(grey.astype(np.uint16) * 256 + grey[::-1]), {}),
+        "bits.png": (Image.fromarray(grey > 99), {}),
+        "turned.jpg": (Image.fromarray(colours), {"exif": upright}),
+        "four_inks.jpg": (Image.fromarray(colours).convert("CMYK"), {}),
+    }
+    for name, (image, options) in files.items():
+        image.save(tmp_path / name, **options)
+        assert np.array_equal(np.asarray(example.decode(tmp_path / name)), read(tmp_path / name)), name
 
 
 @pytest.mark.parametrize("kind", [kind for kind in kinds() if "resize_crop" in kind or "crop_resize" in kind])

@@ -9,8 +9,8 @@ from convatlas.images.darknet import DarknetPreprocessing
 from convatlas.images.preprocessing import WHOLE, Preprocessing
 
 DECODE = (
-    "Decode the photo to H x W pixels of RGB, 8 bits each: turned upright by its EXIF orientation, transparent parts "
-    "over white."
+    "Decode the photo to H x W pixels of RGB, 8 bits each: turned upright by its EXIF orientation, a grey level v of "
+    "16 bits as (255 v + 32767) // 65535, transparent parts over white, which is Pillow's Image.paste."
 )
 
 INVERT = (
