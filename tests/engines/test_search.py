@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -135,17 +136,29 @@ def test_what_has_no_rival_is_settled(net: Net, monkeypatch) -> None:
     assert runs == []
 
 
-def test_a_rival_that_does_not_open_is_left_out(net: Net, store: Path, monkeypatch) -> None:
+def test_a_rival_that_does_not_open_is_left_out(net: Net, monkeypatch) -> None:
     patched(monkeypatch, {"eager": [4.0], "onnxruntime": [5.0], "openvino": [30.0]})
     record = ca.accelerate(net).record
     assert record.options.engine == "eager"
     assert "onnxruntime" in [rival.engine for rival in record.rivals]
-    (graph,) = store.glob("engines/*/net.onnx")
-    graph.write_bytes(b"damaged")
+
+    def refuse(session: OnnxRuntime, *wish: object) -> NoReturn:
+        raise MemoryError("bad allocation")
+
+    monkeypatch.setattr(OnnxRuntime, "__init__", refuse)
     patched(monkeypatch, {"eager": [4.0], "onnxruntime": [1.0]})
     again = ca.accelerate(net).record
     assert again.options.engine == "eager"
     assert "onnxruntime" not in [rival.engine for rival in again.rivals]
+
+
+def test_a_rival_whose_file_is_damaged_is_not_forgotten(net: Net, store: Path, monkeypatch) -> None:
+    patched(monkeypatch, {"eager": [4.0], "onnxruntime": [5.0], "openvino": [30.0]})
+    assert ca.accelerate(net).record.options.engine == "eager"
+    (graph,) = store.glob("engines/*/net.onnx")
+    graph.write_bytes(b"damaged")
+    patched(monkeypatch, {"eager": [4.0], "onnxruntime": [1.0], "openvino": [30.0]})
+    assert ca.accelerate(net).record.options.engine == "onnxruntime"
 
 
 def test_the_record_is_read_as_it_was_written(net: Net, store: Path, monkeypatch, tmp_path: Path) -> None:

@@ -65,8 +65,10 @@ class Remembered:
     ) -> tuple[Session, Acceleration] | None:
         """Time the chosen options against the next best, and keep the faster one; the record is written again.
 
-        None if the chosen ones fail; a rival that fails is left out.
+        None if the chosen ones fail, or a rival's files are damaged; a rival that fails is left out.
         """
+        if not all(backends()[rival.engine].are_whole(self.folder, rival) for rival in record.rivals):
+            return None
         sessions, errors = {record.options: session}, {record.options: error}
         for rival in record.rivals:
             if (opened := self._checked(rival, record)) is not None:
