@@ -26,6 +26,7 @@ def test_commands_and_downloads_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("sys.stderr", stream)
     monkeypatch.setattr(lines, "PAUSE", 0.0)
     assert run_steps(iter([(1, 2, None), (2, 2, "result")]), "evaluating") == "result"
+    assert run_steps(iter([(250, 1000, None), (1000, 1000, "map")]), "explaining", counted=False) == "map"
     assert list(with_progress("ab", 2, "classifying")) == ["a", "b"]
     with Bars().bar("net.h5", quiet=False) as report:
         report(1_500_000, 3_000_000)
@@ -34,6 +35,8 @@ def test_commands_and_downloads_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> No
     assert stream.getvalue().splitlines() == [
         "convatlas: evaluating: 1 of 2 (50 %)",
         "convatlas: evaluating: 2 of 2 (100 %)",
+        "convatlas: explaining: 25 %",
+        "convatlas: explaining: 100 %",
         "convatlas: classifying: 1 of 2 (50 %)",
         "convatlas: classifying: 2 of 2 (100 %)",
         "convatlas: net.h5: 1.5 MB of 3.0 MB (50 %)",

@@ -339,3 +339,30 @@ def test_cells_that_are_spread_evenly_are_told() -> None:
     followed, lost = (ca.explain(net, X, "grad_cam", 1, layer=layer) for layer in ("conv", "rolled"))
     assert followed.notes == ()
     assert lost.notes == ("where rolled looks cannot be followed: its cells are spread evenly",)
+
+
+def test_maps_of_functions_that_a_net_calls_itself_lie_where_those_of_modules_do() -> None:
+    class Called(nn.Module):
+        def __init__(self, by_module: bool) -> None:
+            super().__init__()
+            self.first, self.last, self.head = nn.Conv2d(3, 4, 5), nn.Conv2d(4, 4, 3, 2), nn.Linear(4, 5)
+            self.act = nn.ReLU() if by_module else None
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.last(torch.relu(self.first(x)))
+            return self.head((self.act or torch.relu)(x).mean((2, 3)))
+
+    torch.manual_seed(0)
+    named, nameless = Called(True).eval(), Called(False).eval()
+    nameless.load_state_dict(named.state_dict())
+    expected, result = (ca.explain(net, X, "grad_cam", 1) for net in (named, nameless))
+    assert (expected.layer, result.layer) == ("act", "relu")
+    assert result.notes == expected.notes
+    assert result.grid == expected.grid
+
+
+def test_progress_never_goes_back() -> None:
+    chosen = [probes.IntegratedGradients(tolerance=1e-12, steps=100), "grad_cam"]
+    steps = [done / total for done, total, _ in ca.explain.steps(Functional().eval(), X, chosen, [0, 1])]
+    assert steps == sorted(steps)
+    assert steps[-1] == 1

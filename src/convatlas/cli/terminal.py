@@ -14,6 +14,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     track,
@@ -41,17 +42,25 @@ def with_progress(items: Iterable[T], total: int, label: str) -> Iterable[T]:
     return track(_after_the_first(items), description=label, total=total, console=console, transient=True)
 
 
-def run_steps(steps: Steps[T], label: str) -> T:
-    """Run all steps and return the result; show a bar, the rate and the time left on a terminal, lines elsewhere."""
+def run_steps(steps: Steps[T], label: str, counted: bool = True) -> T:
+    """Run all steps and return the result; show a bar, the rate and the time left on a terminal, lines elsewhere.
+
+    Args:
+        steps: The steps.
+        label: Name of the work.
+        counted: Whether their number means something to a user; otherwise only the share that is done is shown.
+    """
     console = Console(stderr=True)
-    columns = TextColumn(label), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()
+    numbers = (MofNCompleteColumn(), Rate()) if counted else (TaskProgressColumn(),)
+    columns = TextColumn(label), BarColumn(), *numbers, TimeRemainingColumn()
     result = None
     steps = _after_the_first(steps)
     # Half an hour, since a step may take minutes (a shard) and a rate needs two; rich keeps 1000 steps at most.
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal, speed_estimate_period=1800
     ) as progress:
-        task, lines = progress.add_task(label, total=None), ProgressLines(label, print_error)
+        task = progress.add_task(label, total=None)
+        lines = ProgressLines(label, print_error, "{:,}".format if counted else None)
         for done, total, result in steps:  # noqa: B007 - the last one counts
             progress.update(task, completed=done, total=total)
             if not console.is_terminal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 
 from torch import nn
 
@@ -10,6 +11,7 @@ from convatlas.anatomy.measure.find import find, outputs_maps
 from convatlas.anatomy.measure.positions.steps import Steps
 from convatlas.anatomy.measure.receptive_field import Spans, fields, reach
 from convatlas.anatomy.measure.shape_trace import trace_inputs
+from convatlas.anatomy.measure.tracing.calls import Operation
 from convatlas.base.errors import ConvAtlasError
 from convatlas.nets.example_inputs import candidate_inputs
 from convatlas.probes.attribution import Grid
@@ -52,12 +54,32 @@ def traced_grid(net: nn.Module, shape: tuple[int, ...], layer: str, cells: tuple
 def _traced(net: nn.Module, shape: tuple[int, ...], layer: str, cells: tuple[int, int]) -> tuple[Grid, Grid] | None:
     try:
         _, operations = trace_inputs(net, candidate_inputs(net, input_shape=shape))
-        index, _ = find(operations, layer, outputs_maps, "layer that outputs maps")
+        index = _operation(operations, layer, cells)
         sides = fields(operations, (shape[1], shape[2]))[index].sides
     except ConvAtlasError:
         return None
     rows, columns = (_axis(steps, count) for steps, count in zip(sides, cells, strict=True))
     return None if rows is None or columns is None else (rows, columns)
+
+
+def _operation(operations: Sequence[Operation], layer: str, cells: tuple[int, int]) -> int:
+    """Index of the operation that a layer's name means: a module's, or a function's that the net itself calls.
+
+    Raises:
+        UnknownName: No operation with such maps has this name.
+        ConvAtlasError: The module outputs no maps.
+    """
+    calls = [
+        index
+        for index, operation in enumerate(operations)
+        if not operation.path
+        and layer.startswith(operation.name)
+        and outputs_maps(operation)
+        and operation.shapes[0][2:] == cells
+    ]
+    if calls and not any(operation.path.split(".")[0] == layer for operation in operations):
+        return calls[-1]
+    return find(operations, layer, outputs_maps, "layer that outputs maps")[0]
 
 
 def _axis(steps: Steps | None, cells: int) -> Grid | None:
@@ -74,7 +96,7 @@ class UnitField:
         self.size, self.grid = (shape[1], shape[2]), layer_grid(net, shape, layer, cells)
         try:
             _, self.operations = trace_inputs(net, candidate_inputs(net, input_shape=shape))
-            self.number, _ = find(self.operations, layer, outputs_maps, "layer that outputs maps")
+            self.number = _operation(self.operations, layer, cells)
         except ConvAtlasError:
             self.number = -1
 

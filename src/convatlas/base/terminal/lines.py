@@ -15,7 +15,7 @@ class ProgressLines:
     Args:
         label: Name of the work.
         write: Writes a line.
-        show: Formats a number of steps.
+        show: Formats a number of steps; None to write only the share that is done.
         clock: Returns seconds since some fixed moment.
     """
 
@@ -23,7 +23,7 @@ class ProgressLines:
         self,
         label: str,
         write: Callable[[str], object],
-        show: Callable[[int], str] = "{:,}".format,
+        show: Callable[[int], str] | None = "{:,}".format,
         clock: Callable[[], float] = time.monotonic,
     ):
         self.label, self.write, self.show, self.clock = label, write, show, clock
@@ -34,5 +34,7 @@ class ProgressLines:
         if (now := self.clock()) - self.last < PAUSE:
             return
         self.last = now
-        share = f" of {self.show(total)} ({100 * done // total} %)" if total else ""
-        self.write(f"{self.label}: {self.show(done)}{share}")
+        share = f"{100 * done // total} %" if total else ""
+        if self.show is not None:
+            share = self.show(done) + (f" of {self.show(total)} ({share})" if total else "")
+        self.write(f"{self.label}: {share}")

@@ -85,7 +85,7 @@ def command(
         precision=precision,
         device=device,
     )
-    results: Any = run_steps(steps, "explaining")
+    results: Any = run_steps(steps, "explaining", counted=False)
     attributions = [attribution for group in results for attribution in group]
     if output is not None:
         write(attributions, output)
