@@ -23,7 +23,7 @@ from convatlas.probes.coverage import coverage
 from convatlas.probes.perturbation.occlusion import Occlusion
 from convatlas.probes.picture import overlay, sheet
 from convatlas.probes.registry import all_probes
-from convatlas.probes.report import write
+from convatlas.probes.report import check_path, write
 from tests.probes.nets import Functional, ThroughNumpy
 
 X = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(1))
@@ -366,3 +366,15 @@ def test_progress_never_goes_back() -> None:
     steps = [done / total for done, total, _ in ca.explain.steps(Functional().eval(), X, chosen, [0, 1])]
     assert steps == sorted(steps)
     assert steps[-1] == 1
+
+
+def test_files_that_cannot_hold_what_is_asked_are_refused_before_anything_is_computed() -> None:
+    for name, chosen, targets in (("maps.npz", ["grad_cam", "lrp"], 1), ("map.npz", ["lrp"], 2)):
+        with pytest.raises(ConvAtlasError, match="holds a single attribution; got 2"):
+            check_path(name, chosen, targets)
+    with pytest.raises(
+        ConvAtlasError, match=r"one at a time, or in a report \(.html\); activation_maximisation is one"
+    ):
+        check_path("all.png", ["activation_maximisation", "grad_cam"])
+    for name, chosen in (("all.html", ["activation_maximisation", "lrp"]), ("one.png", ["activation_maximisation"])):
+        check_path(name, chosen)

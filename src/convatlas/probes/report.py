@@ -25,6 +25,9 @@ td:first-child { color: #5f6b76; } p { margin: .3rem 0; } .warning { color: #b21
 @media (max-width: 40rem) { section { display: block; } body { margin: 1rem; } }
 """
 
+SINGLE = "an .npz file holds a single attribution"
+APART = "probes that show no map are drawn one at a time, or in a report (.html)"
+
 
 def write(attributions: Sequence[Any], path: str | Path) -> Path:
     """Write attributions to a file: a report (.html), a picture (.png, .svg), or the numbers of a single one (.npz).
@@ -36,7 +39,7 @@ def write(attributions: Sequence[Any], path: str | Path) -> Path:
     check_path(path)
     if path.suffix.lower() == ".npz":
         if len(attributions) != 1:
-            raise ConvAtlasError(f"an .npz file holds a single attribution; got {len(attributions)}")
+            raise ConvAtlasError(f"{SINGLE}; got {len(attributions)}")
         saved: Path = attributions[0].save(path)
         return saved
     maps = [each for each in attributions if isinstance(each, Attribution)]
@@ -45,7 +48,7 @@ def write(attributions: Sequence[Any], path: str | Path) -> Path:
             if len(attributions) == 1:
                 drawn: Path = attributions[0].save(path)
                 return drawn
-            raise ConvAtlasError("probes that show no map are drawn one at a time, or in a report (.html)")
+            raise ConvAtlasError(APART)
         return sheet(maps).save(path)
     body = "\n".join(_section(each) for each in attributions)
     page = (
@@ -61,17 +64,30 @@ def write(attributions: Sequence[Any], path: str | Path) -> Path:
     return path
 
 
-def check_path(path: str | Path) -> None:
+def check_path(path: str | Path, probes: Sequence[str] = (), targets: int = 1) -> None:
     """Refuse a file that `write` cannot write, before anything is computed.
 
+    Args:
+        path: The file.
+        probes: Names of the probes whose attributions are to be written.
+        targets: Number of targets that each of them explains.
+
     Raises:
-        ConvAtlasError: The name ends in something else.
+        ConvAtlasError: The name ends in something else, or such a file cannot hold these attributions.
+        UnknownName: No probe has one of the names.
     """
-    path = Path(path)
-    if path.suffix.lower() in (".html", ".npz"):
+    path, count = Path(path), len(probes) * targets
+    pictures = [name for name in probes if probe_type(name).pictures]
+    if path.suffix.lower() == ".html":
+        return
+    if path.suffix.lower() == ".npz":
+        if count > 1:
+            raise ConvAtlasError(f"{SINGLE}; got {count}")
         return
     if path.suffix.lower() not in (".png", ".svg"):
         raise ConvAtlasError(f"an explanation is written to .html, .png, .svg or .npz; got {path.name!r}")
+    if pictures and count > 1:
+        raise ConvAtlasError(f"{APART}; {pictures[0]} is one of these")
     check_picture(path)
 
 
@@ -102,9 +118,9 @@ def _facts(each: Any) -> list[tuple[str, str]]:
         "absorbed": ", ".join(f"{kind} {value:.3g}" for kind, value in getattr(each, "ledger", {}).items()),
         "condition": _number(getattr(each, "condition", None)),
         "gradient against derivative": _number(getattr(each, "derivative", None)),
-        "passes": f"{getattr(each, 'forwards', 0)} forwards, {getattr(each, 'backwards', 0)} backwards",
+        "passes": f"forwards {getattr(each, 'forwards', 0)}, backwards {getattr(each, 'backwards', 0)}",
         "seed": str(each.seed),
-        "settings": ", ".join(f"{name} {value}" for name, value in each.settings.items()),
+        "settings": ", ".join(f"{name} {value}" for name, value in each.settings.items() if value is not None),
     }
     return [(name, text) for name, text in facts.items() if text]
 

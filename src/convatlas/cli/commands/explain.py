@@ -68,13 +68,13 @@ def command(
     from convatlas.probes.report import check_path, write
     from convatlas.probes.summary import summary
 
+    names = parse_list(probe) or ["grad_cam"]
     if output is not None:
-        check_path(output)
-    probes: list[object] = [*parse_list(probe)] or ["grad_cam"]
+        check_path(output, names, len(target or ["top"]))
     steps = explain.steps(
         net,
         photo,
-        probes,
+        list(names),
         list(target or ["top"]),
         layer=layer,
         background=background,
