@@ -116,8 +116,11 @@ def test_interface_of_the_net(no_compiler: None) -> None:
     assert json.loads(fast.record.to_json())["weights"] == "lite"
 
 
-def test_auto_takes_the_fastest_that_was_measured(net: Net, no_compiler: None) -> None:
+def test_auto_takes_the_fastest_that_was_measured(net: Net, no_compiler: None, capsys) -> None:
     record = ca.accelerate(net, batch=4).record
+    assert capsys.readouterr().err.startswith("convatlas: trying which engine is fastest here")
+    ca.accelerate(net, batch=4)
+    assert capsys.readouterr().err == ""
     assert set(backends()) - {"compiled"} <= {name.split()[0] for name in record.milliseconds}
     assert record.milliseconds[str(record.options)] == min(record.milliseconds.values())
 

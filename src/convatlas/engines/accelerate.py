@@ -11,6 +11,7 @@ from torch import nn
 from convatlas.base.files.leftovers import remove_leftovers
 from convatlas.base.locking import locked, locked_if_writable, unusable
 from convatlas.base.machine import machine_key
+from convatlas.base.store.progress import notify
 from convatlas.base.store.sealed import write_sealed_json
 from convatlas.base.store.substitute import substitute
 from convatlas.catalogue.lineages import Weights
@@ -106,6 +107,8 @@ def accelerate(
                 # Another process may have finished its search while this one waited for the lock.
                 result = remembered.open(search.stopwatch.x)
                 if result is None:
+                    if engine == AUTO:
+                        notify("trying which engine is fastest here: a minute or more, once for this net")
                     result = search.fastest(engine, precision)
                     write_sealed_json(file, result[1].to_dict())
     except OSError as error:
