@@ -197,6 +197,31 @@ def test_black_box_probes_explain_what_gradients_cannot() -> None:
         ca.explain(net, X, "saliency", 1)
 
 
+def test_a_product_says_which_factor_is_blank() -> None:
+    class Against(nn.Module):
+        """The more of anything the photo holds, the lower the score."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 2, 3), nn.Conv2d(2, 2, 3, 2)
+            self.head = nn.Linear(2, 1, bias=False)
+            for weight in (self.first.weight, self.second.weight):
+                nn.init.constant_(weight, 0.1)
+            nn.init.constant_(self.head.weight, -1.0)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.second(self.first(x).relu()).relu().mean((2, 3)))
+
+    guided, refined = (ca.explain(Against().eval(), X, probe, 0) for probe in ("guided_grad_cam", "refine_cam"))
+    assert not guided.values.any()
+    assert not refined.values.any()
+    assert "guided backprop is blank" in guided.notes
+    assert any(
+        note.startswith("Grad-CAM at relu") and note.endswith("nowhere positive: it is blank") for note in guided.notes
+    )
+    assert sum(note.startswith("Grad-CAM++ at ") for note in refined.notes) == 2
+
+
 def test_a_blank_map_is_announced() -> None:
     result = ca.explain(small(), X, "saliency", lambda output: output[:, 0] * 0)
     assert "blank" in result.notes[0]

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from convatlas.base.errors import ConvAtlasError
+from convatlas.probes.cam._factors import blank_factors
 from convatlas.probes.cam.grad_cam_plus_plus import plus_plus
 from convatlas.probes.layers import spatial_layers
 from convatlas.probes.probe import Finding, Findings, Probe
@@ -40,19 +41,24 @@ class RefineCam(Probe):
         """Multiply the maps of the layers."""
         if not 1 <= self.levels <= 100:
             raise ConvAtlasError(f"there are 1 to 100 levels; got {self.levels}")
-        tape, (_, last) = subject.tape, subject.place
+        tape, (chosen, last) = subject.tape, subject.place
         by_size: dict[tuple[int, ...], int] = {}
-        for index in spatial_layers(tape).values():
+        names = {index: name for name, index in spatial_layers(tape).items()} | {last: chosen}
+        for index in names:
             if index <= last:
                 by_size[tuple(tape.values[index].shape[2:])] = index
         layers = sorted({*by_size.values(), last})[-self.levels :]
         findings = []
         for k in range(len(subject.targets)):
             gradients = subject.back(tape, layers, k)
-            product = torch.ones(subject.size, dtype=subject.x.dtype, device=subject.x.device)
-            for index in layers:
-                product = product * _level(tape.values[index][0], gradients[index][0], subject.size)
-            findings.append(Finding(product, notes=(f"{len(layers)} layers",)))
+            levels = {
+                f"Grad-CAM++ at {names[index]} is nowhere positive: it": _level(
+                    tape.values[index][0], gradients[index][0], subject.size
+                )
+                for index in layers
+            }
+            product = torch.stack(list(levels.values())).prod(0)
+            findings.append(Finding(product, notes=(f"{len(layers)} layers", *blank_factors(levels))))
         yield 1, 1, findings
 
 

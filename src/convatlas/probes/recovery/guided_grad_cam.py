@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch.nn.functional import interpolate
 
+from convatlas.probes.cam._factors import blank_factors
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.recovery._relu import positive_and_active, through_relus
 from convatlas.probes.subject import Subject
@@ -30,10 +31,11 @@ class GuidedGradCam(Probe):
         findings = []
         for k in range(len(subject.targets)):
             strokes = through_relus(subject, k, positive_and_active)
-            _, maps, gradients = subject.activations_and_gradients(k)
+            layer, maps, gradients = subject.activations_and_gradients(k)
             cam = (gradients.mean((1, 2), keepdim=True) * maps).sum(0).clamp(min=0)
             enlarged = interpolate(cam[None, None], subject.size, mode="bilinear")[0, 0]
-            findings.append(Finding(strokes * enlarged))
+            factors = {"guided backprop": strokes, f"Grad-CAM at {layer} is nowhere positive: it": cam}
+            findings.append(Finding(strokes * enlarged, notes=blank_factors(factors)))
         yield 1, 1, findings
 
 
