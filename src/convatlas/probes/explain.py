@@ -177,12 +177,10 @@ def _run(forward: ForwardPass, probes: Sequence[Probe]) -> None:
         ConvAtlasError: The net does not run, or has no such targets.
     """
     try:
-        # The gradients of the family of this name are those at the photo, for which a tape may not be needed.
-        if any(
-            each.needs == "relevance" or (each.needs == "gradients" and each.family != "gradient") for each in probes
-        ):
+        inside = [each for each in probes if each.needs in ("gradients", "relevance")]
+        if any(each.tape for each in inside):
             _ = forward.tape
-        elif any(each.needs == "gradients" for each in probes):
+        elif inside:
             forward.try_autograd()
         _ = forward.scores
     except ConvAtlasError:

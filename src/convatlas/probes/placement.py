@@ -16,6 +16,9 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.nets.example_inputs import candidate_inputs
 from convatlas.probes.attribution import Grid
 
+Traced = tuple[Sequence[Operation], int]
+"""The operations of a net, and the number of the one that makes a layer's maps."""
+
 _known: weakref.WeakKeyDictionary[nn.Module, dict[object, tuple[Grid, Grid] | None]] = weakref.WeakKeyDictionary()
 """Grids that were traced, by the net and its description: a folder of photos is explained with one trace."""
 
@@ -47,15 +50,25 @@ def traced_grid(net: nn.Module, shape: tuple[int, ...], layer: str, cells: tuple
     """The grid of a layer's maps, by starts and strides of its receptive field; None if these cannot be followed."""
     known, key = _known.setdefault(net, {}), (shape, layer, cells, str(net))
     if key not in known:
-        known[key] = _traced(net, shape, layer, cells)
+        known[key] = _grid_of(_traced(net, shape, layer, cells), shape, cells)
     return known[key]
 
 
-def _traced(net: nn.Module, shape: tuple[int, ...], layer: str, cells: tuple[int, int]) -> tuple[Grid, Grid] | None:
+def _traced(net: nn.Module, shape: tuple[int, ...], layer: str, cells: tuple[int, int]) -> Traced | None:
     try:
         _, operations = trace_inputs(net, candidate_inputs(net, input_shape=shape))
-        index = _operation(operations, layer, cells)
-        sides = fields(operations, (shape[1], shape[2]))[index].sides
+        number = _operation(operations, layer, cells)
+    except ConvAtlasError:
+        return None
+    return operations, number
+
+
+def _grid_of(traced: Traced | None, shape: tuple[int, ...], cells: tuple[int, int]) -> tuple[Grid, Grid] | None:
+    if traced is None:
+        return None
+    operations, number = traced
+    try:
+        sides = fields(operations, (shape[1], shape[2]))[number].sides
     except ConvAtlasError:
         return None
     rows, columns = (_axis(steps, count) for steps, count in zip(sides, cells, strict=True))
@@ -93,17 +106,13 @@ class UnitField:
     """Which pixels of the net's input a unit of a layer sees: called with its row and column, both inclusive spans."""
 
     def __init__(self, net: nn.Module, shape: tuple[int, ...], layer: str, cells: tuple[int, int]):
-        self.size, self.grid = (shape[1], shape[2]), layer_grid(net, shape, layer, cells)
-        try:
-            _, self.operations = trace_inputs(net, candidate_inputs(net, input_shape=shape))
-            self.number = _operation(self.operations, layer, cells)
-        except ConvAtlasError:
-            self.number = -1
+        self.size, self.traced = (shape[1], shape[2]), _traced(net, shape, layer, cells)
+        self.grid = _grid_of(self.traced, shape, cells) or even_grid(cells, self.size)
 
     def __call__(self, row: int, column: int) -> Spans:
         """First and last row, and first and last column, of the pixels that a unit sees."""
-        if self.number >= 0:
-            sight = reach(self.operations, self.number, row, column, self.size)
+        if self.traced is not None:
+            sight = reach(*self.traced, row, column, self.size)
             return sight.rows, sight.columns
         # Without a receptive field, the cell of an even grid.
         rows, columns = (

@@ -61,6 +61,8 @@ class Probe(Brief):
         needs: What it uses of the net: "scores" (a black box, in any engine), "gradients", "relevance" (rules for every
             operation), or "nothing" (a control).
         rules: Rules that each operation must have if `needs` is "relevance": "relevance" (LRP), "secants" (DeepLIFT).
+        tape: Whether it goes back over the tape, which the photo's forward pass records then. Gradients at inputs alone
+            do not need it, since PyTorch computes them too.
         spatial: Whether it explains at a layer, which the caller may choose.
         pictures: Whether it makes pictures, a `Gallery`, and no map of the photo.
         image_recovery: Whether it recovers the image rather than explains the net (Nie et al. 2018).
@@ -74,6 +76,7 @@ class Probe(Brief):
     cost: ClassVar[str]
     needs: ClassVar[str] = "scores"
     rules: ClassVar[str] = "relevance"
+    tape: ClassVar[bool] = True
     spatial: ClassVar[bool] = False
     pictures: ClassVar[bool] = False
     image_recovery: ClassVar[bool] = False

@@ -37,6 +37,7 @@ class ExpectedGradients(Probe):
     hides = "What depends on which backgrounds are typical; the sum is right on average only."
     cost = "1 forward and 1 backward a sample, 64 by default"
     needs = "gradients"
+    tape = False
 
     def attribute(self, subject: Subject) -> Findings:
         """Average over points."""

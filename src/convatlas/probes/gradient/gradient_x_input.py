@@ -27,6 +27,7 @@ class GradientXInput(Probe):
     )
     cost = "1 forward, 1 backward"
     needs = "gradients"
+    tape = False
 
     def attribute(self, subject: Subject) -> Findings:
         """Multiply the gradient by the difference to the background."""

@@ -41,6 +41,7 @@ class IntegratedGradients(Probe):
     hides = "Other paths and other backgrounds give other maps; pixels equal to the background are 0."
     cost = "1 forward and 1 backward a step, until complete within the tolerance: 16 to 512"
     needs = "gradients"
+    tape = False
 
     def attribute(self, subject: Subject) -> Findings:
         """Integrate, with twice as many steps until the sum is right."""

@@ -19,6 +19,7 @@ class Saliency(Probe):
     hides = "What the score owes to a pixel: a saturated net has no gradient where it decided."
     cost = "1 forward, 1 backward"
     needs = "gradients"
+    tape = False
 
     def attribute(self, subject: Subject) -> Findings:
         """Take the gradient at the photo."""

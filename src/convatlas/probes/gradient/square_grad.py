@@ -30,6 +30,7 @@ class SquareGrad(Probe):
     hides = "What the score owes to a pixel; and the noise leads to photos that the net has never met."
     cost = "1 forward and 1 backward a sample, 32 by default"
     needs = "gradients"
+    tape = False
 
     def attribute(self, subject: Subject) -> Findings:
         """Average over the copies."""
