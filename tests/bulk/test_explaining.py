@@ -22,7 +22,10 @@ from convatlas.bulk.explaining import ExplainTask, box_of
 from convatlas.bulk.job import Job
 from convatlas.cli.app import app
 from convatlas.images.preprocessing import Preprocessing
+from convatlas.images.samples import SAMPLES, sample
+from convatlas.nets.build import build
 from convatlas.probes.attribution import Grid
+from convatlas.weights.formats import darknet_files
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,35 @@ def test_maps_are_those_of_explain(folder: Path, tmp_path: Path, settings: Mappi
         assert row["score"] == np.float32(right.score)
         assert row["residual"] == (None if right.residual is None else np.float32(right.residual))
     assert (table["residual"].null_count == 0) == (settings.get("probe") == "deep_lift")
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    net = build("yolo_v3_tiny", seed=2)
+    with torch.no_grad():
+        for boxes in (net.boxes1, net.boxes2):
+            boxes.boxes1.conv.bias.view(3, 85)[:, 4] = -2
+    path = tmp_path_factory.mktemp("weights") / "tiny.weights"
+    darknet_files.write(net, path)
+    return {"net": "yolo_v3_tiny", "weights": str(path)}
+
+
+def test_detectors_are_explained_for_their_best_box(detector: Mapping[str, str], tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("\n".join(str(sample(name)) for name in list(SAMPLES)[:2]))
+    how = {"task": "explain", "photos": tmp_path / "list.txt", "threshold": 0.06, **detector}
+    ca.batch(output=tmp_path / "out", **how)
+    net = ca.load(detector["net"], weights=detector["weights"])
+    for row in answers(tmp_path / "out").to_pylist():
+        right = ca.explain(net, row["path"], "grad_cam", "box:0")
+        assert (row["label"], row["index"], row["error"]) == (right.target, right.index, None)
+        assert row["score"] == pytest.approx(right.score, abs=1e-5)
+        assert np.array(row["map"]) == pytest.approx(right.map, abs=1e-4 * np.abs(right.map).max())
+    ca.batch(output=tmp_path / "none", **how | {"threshold": 0.99})
+    for row in answers(tmp_path / "none").to_pylist():
+        assert row["map"] is row["score"] is None
+        assert "nothing is detected" in row["error"]
+    with pytest.raises(ConvAtlasError, match="detectors run in eager mode"):
+        ca.batch(output=tmp_path / "fast", **how | {"probe": "occlusion", "engine": "openvino"})
 
 
 def test_the_box_of_a_cropped_photo() -> None:
@@ -167,7 +199,6 @@ def test_black_boxes_run_in_engines(folder: Path, tmp_path: Path) -> None:
         ({"target": 3}, "the target of a job is a text"),
         ({"target": "box:0"}, "detects no boxes"),
         ({"top": 3}, "leave out top"),
-        ({"net": "yolo_v3_tiny"}, "yolo_v3_tiny is a detector"),
         ({"task": "classify", "probe": "grad_cam"}, "settings of the task explain, not of classify"),
         ({"task": "embed", "target": "3"}, "settings of the task explain, not of embed"),
     ],

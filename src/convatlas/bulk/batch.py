@@ -68,9 +68,10 @@ def batch(
         convention: For a foreign file of weights, the lineage whose conventions it follows, as in `load`.
         labels: For a file of weights, the names of its classes, or a text file with one on each line, as in `load`.
         top: Number of classes of each photo (by default 5), or largest number of objects (by default 100).
-        threshold: The score that an object has to exceed.
+        threshold: The score that an object has to exceed, to be listed or explained.
         probe: For "explain", name of a probe that makes maps; by default Grad-CAM.
-        target: For "explain", the target as a text, as in `explain`; by default the most probable class.
+        target: For "explain", the target as a text, as in `explain`; by default the most probable class, of a
+            detector the best box.
         engine: As in `accelerate`; detectors, and probes that go back through the net, run in eager mode.
         precision: As in `accelerate`; int8 is calibrated on the photos.
         device: "auto", "cpu", "cuda" or "mps".

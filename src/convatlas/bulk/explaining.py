@@ -19,19 +19,24 @@ from convatlas.engines.accelerated_net import AcceleratedNet
 from convatlas.engines.options import AUTO, EAGER
 from convatlas.engines.session import Float32Array
 from convatlas.images.view import View
-from convatlas.predict.nets import classifying_net
+from convatlas.nets.families.yolo import YOLO
+from convatlas.predict.nets import TrainedNet, classifying_net, detecting_net
 from convatlas.predict.predictors import BATCH, Sizes
 from convatlas.predict.sessions import EagerSession
 from convatlas.probes.attribution import Attribution, Grid
 from convatlas.probes.coverage import coverage
 from convatlas.probes.explain import explain
 from convatlas.probes.registry import as_probe
-from convatlas.probes.targets import targets_of
-from convatlas.weights.resolve import find_net
+from convatlas.probes.targets import Target, targets_of
+from convatlas.weights.resolve import resolve
 
 
 class ExplainTask(Task):
-    """The map of a photo for one target; photos are explained one by one, whatever came before them."""
+    """The map of a photo for one target; photos are explained one by one, whatever came before them.
+
+    The target of a detector is a box, by default the best one; a photo on which it does not exceed the threshold is not
+    explained.
+    """
 
     batch: ClassVar[int] = 1
     column_types: Mapping[str, pa.DataType] = {
@@ -44,17 +49,19 @@ class ExplainTask(Task):
     }
 
     def __init__(self, job: Job):
-        named = find_net(*job.source)
-        if named is not None and named.card.family == "yolo":
-            raise ConvAtlasError(f"{named.card.name} is a detector; a job explains classes: call explain itself")
-        net = classifying_net(*job.source)
+        module = resolve(*job.source)
+        net = TrainedNet.of(detecting_net(module)) if isinstance(module, YOLO) else classifying_net(module)
         plain = job.engine in (AUTO, EAGER) and job.precision == "float32"
         device = device_of(job.device if plain or job.device != AUTO else "cpu")
         if device.type != "cpu" and not plain:
             raise ConvAtlasError(f"on {device} nets run in eager mode, not in {job.engine} in {job.precision}")
+        self.detects = isinstance(module, YOLO)
+        if self.detects and not plain:
+            raise ConvAtlasError(f"detectors run in eager mode in float32, not in {job.engine} in {job.precision}")
         super().__init__(job, net, EagerSession(net.module, device))
         self.probe, self.target = as_probe(job.explanation[0]), job.explanation[1]
-        self.in_engine = self.probe.needs == "scores" and job.engine != EAGER and device.type == "cpu"
+        in_memory = self.detects or job.engine == EAGER or device.type != "cpu"
+        self.in_engine = self.probe.needs == "scores" and not in_memory
         self.device = device.type
         self._check_net()
 
@@ -90,7 +97,8 @@ class ExplainTask(Task):
     def _explained(self, photo: Float32Array, size: tuple[int, int]) -> dict[str, Any]:
         net = self._accelerated if self.in_engine else self.net.module
         try:
-            result: Any = explain(net, torch.from_numpy(photo), self.probe, self.target, device=self.device)
+            target = self._box(photo, size) if self.detects else self.target
+            result: Any = explain(net, torch.from_numpy(photo), self.probe, target, device=self.device)
         except ConvAtlasError as error:
             return {"error": str(error)}
         # As in `run`: most often out of memory, which says nothing about the photo.
@@ -106,6 +114,23 @@ class ExplainTask(Task):
             "box": box_of(attribution.grid, self.net.lineage.preprocessing.view(*size)),
             "residual": attribution.residual,
         }
+
+    def _box(self, photo: Float32Array, size: tuple[int, int]) -> Target:
+        """Return the box to explain on a photo.
+
+        Raises:
+            ConvAtlasError: There is none whose score exceeds the threshold.
+        """
+        output = torch.from_numpy(self.run(photo[None]))
+        view = self.net.lineage.preprocessing.view(*size)
+        (target,) = targets_of(self.target, self.net.module, output, photo.shape[1:], view)
+        score = float(target(output))
+        if not score > self.job.threshold:
+            raise ConvAtlasError(
+                f"nothing is detected: {target.name} has the score {score:.2g}, and the threshold is "
+                f"{self.job.threshold:g}"
+            )
+        return target
 
 
 def box_of(grid: tuple[Grid, Grid], view: View) -> list[float]:

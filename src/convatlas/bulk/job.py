@@ -33,7 +33,7 @@ class Job:
         net: The net's name, or the path of a file that `export` wrote; None for the default.
         weights: As in `load`; None for the net's first lineage.
         top: Number of classes of each photo, or largest number of objects; None for the default.
-        threshold: The score that an object has to exceed.
+        threshold: The score that an object has to exceed, to be listed or explained.
         engine: As in `accelerate`.
         precision: As in `accelerate`.
         device: "auto", "cpu", "cuda" or "mps".
@@ -112,7 +112,7 @@ class Job:
         values: dict[str, object] = {"task": self.task, "precision": self.precision}
         if self.task in ("classify", "detect"):
             values["top"] = self.limit
-        if self.task == "detect":
+        if self.task in ("detect", "explain"):
             values["threshold"] = float(self.threshold)
         if self.task == "explain":
             from convatlas.probes.registry import as_probe
