@@ -21,9 +21,9 @@ from convatlas.probes.layers import layer_named
 from convatlas.probes.probe import Probe
 from convatlas.probes.recovery._relu import NO_RELU, RELUS
 from convatlas.probes.registry import all_probes
-from convatlas.probes.rules import relevance, secants
-from convatlas.probes.rules.refusals import no_rule
-from convatlas.probes.rules.relevance import has_rule
+from convatlas.probes.rules import secants
+from convatlas.probes.rules.operation_rules import has_rule
+from convatlas.probes.rules.refusals import LRP, no_rule
 from convatlas.probes.rules.secants import rule_for
 from convatlas.probes.tape.record import record
 from convatlas.probes.tape.tape import Tape
@@ -139,7 +139,7 @@ def _reason(tape: Tape, probe: Probe) -> str | None:
         return NO_RELU
     if probe.needs == "relevance":
         covers = has_rule if probe.rules == "relevance" else _has_secant
-        method = relevance.NAME if probe.rules == "relevance" else secants.NAME
+        method = LRP if probe.rules == "relevance" else secants.NAME
         missing = next((operation for operation in operations if not covers(tape, operation)), None)
         return None if missing is None else no_rule(method, missing)
     return None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from convatlas.probes.tape.tape import Operation
 
+LRP = "LRP"
+"""Name of the method of relevance."""
+
 
 def no_rule(method: str, operation: Operation, why: str = "") -> str:
     """One line that says which method has no rule for which operation, and what to use instead."""
