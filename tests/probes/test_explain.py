@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import convatlas as ca
 from convatlas import probes
 from convatlas.base.errors import ConvAtlasError
-from convatlas.probes import Attribution, Contrast, Logit, Probability
+from convatlas.probes import Attribution, Contrast, Logit, Probability, placement
 from convatlas.probes import subject as subjects
 from convatlas.probes.cam.fem import Fem
 from convatlas.probes.certificate import certificates
@@ -403,3 +403,13 @@ def test_files_that_cannot_hold_what_is_asked_are_refused_before_anything_is_com
         check_path("all.png", ["activation_maximisation", "grad_cam"])
     for name, chosen in (("all.html", ["activation_maximisation", "lrp"]), ("one.png", ["activation_maximisation"])):
         check_path(name, chosen)
+
+
+def test_the_field_of_a_unit_takes_one_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    traces = []
+    trace = placement.trace_inputs
+    monkeypatch.setattr(placement, "trace_inputs", lambda *args: traces.append(1) or trace(*args))
+    net = nn.Sequential(nn.Conv2d(3, 2, 3, 2), nn.ReLU())
+    field = placement.UnitField(net, (3, 16, 16), "0", (7, 7))
+    assert field(1, 2) == ((2, 4), (4, 6))
+    assert len(traces) == 1
