@@ -67,7 +67,7 @@ def certificates(net: nn.Module) -> Sequence[Certificate]:
 
 def known_certificate(net: nn.Module, x: Tensor, key: object) -> Certificate | None:
     """Return the certificate of a net for this shape of input and these targets; None if there is none yet."""
-    return _known.get(net, {}).get((tuple(x.shape), key, _version(net)))
+    return _known.get(net, {}).get((tuple(x.shape), key, version(net)))
 
 
 def certify(net: nn.Module, x: Tensor, tape: Tape, score: Score, key: object) -> Certificate:
@@ -86,7 +86,7 @@ def certify(net: nn.Module, x: Tensor, tape: Tape, score: Score, key: object) ->
     """
     if tape.leaks:
         raise _refused(tape.leaks[0])
-    state = (tuple(x.shape), key, _version(net))
+    state = (tuple(x.shape), key, version(net))
     known = _known.setdefault(net, {})
     if state not in known:
         known[state] = _checked(net, x, score)
@@ -182,7 +182,7 @@ def _refused(reason: str) -> ConvAtlasError:
     )
 
 
-def _version(net: nn.Module) -> tuple[int, ...]:
+def version(net: nn.Module) -> tuple[int, ...]:
     """Changes when a parameter or buffer is written to."""
     tensors = [*net.parameters(), *net.buffers()]
     return tuple(0 if tensor.is_inference() else tensor._version for tensor in tensors)

@@ -38,6 +38,9 @@ from convatlas.weights.user_weights import lineage_of
 
 PRECISIONS = ("float32", "float64", "bfloat16")
 
+OF_STORE = "one of the store"
+"""Name of an engine that nobody asked for."""
+
 
 @verb
 def explain(
@@ -101,6 +104,7 @@ def explain(
         size, view = (x.shape[2], x.shape[3]), _view(module, pixels)
         forward = ForwardPass(module, x, lambda output: targets_of(target, module, output, size, view))
         _run(forward, probes)
+        forward.check_settled()
         prepare = _preparer(module)
         empty = background_of(background, pixels, x, prepare, seed)
         photos, masks = concepts_of(module, concepts, x)
@@ -119,7 +123,7 @@ def explain(
         )
         results: list[Any] = []
         for number, each in enumerate(probes):
-            subject = shared.with_session(session if each.needs == "scores" else None)
+            subject = shared.with_session(_session_for(each, session, shared, engine))
             try:
                 findings = yield from _attributed(each, subject, number, len(probes))
             except Imprecise:
@@ -137,6 +141,24 @@ def explain(
             ]
             results.append(made if isinstance(target, list) else made[0])
     yield 1000 * len(probes), 1000 * len(probes), results if isinstance(probe, list) else results[0]
+
+
+def _session_for(probe: Probe, session: Session | None, subject: Subject, engine: str) -> Session | None:
+    """The engine that computes a probe's scores; None for eager mode, as for nets that mix the photos of a batch.
+
+    Raises:
+        ConvAtlasError: The caller chose an engine for such a net.
+    """
+    if session is None or probe.needs != "scores":
+        return None
+    if not subject.mixes:
+        return session
+    if engine != OF_STORE:
+        raise ConvAtlasError(
+            "this net's score of a photo changes with the others of its batch, which engines compute together: "
+            "explain it without an engine, where photos are computed one at a time"
+        )
+    return None
 
 
 def _attributed(
@@ -228,7 +250,7 @@ def _opened(
         cached = cached_net(named) if known and named is not None else None
         if cached is None:
             return _Opened(module, None, "eager", precision, None)
-        return _Opened(module, cached.session, "one of the store", precision, None)
+        return _Opened(module, cached.session, OF_STORE, precision, None)
     if precision == "float64":
         raise ConvAtlasError("float64 is computed in eager mode: leave out engine=")
     from convatlas.engines.accelerate import accelerate
@@ -315,6 +337,8 @@ def _attribution(
     known = pixels is not None and lineage is not None
     if not np.isfinite(values).all():
         raise ConvAtlasError(f"{probe.name} found numbers that are not finite")
+    if probe.needs != "nothing" and subject.mixed:
+        notes = (*notes, "the net mixes the photos of a batch: each was computed alone")
     if not values.any():
         notes = (*notes, "the map is blank: every value is 0")
     elif values.max() <= 0:

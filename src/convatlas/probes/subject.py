@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -14,8 +15,9 @@ from torch import Tensor, nn
 
 from convatlas.anatomy.measure.tracing.twin import Twin
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.untouched import same_random_state
 from convatlas.engines.session import Session
-from convatlas.probes.certificate import Certificate, autograd, certify, known_certificate
+from convatlas.probes.certificate import Certificate, autograd, certify, known_certificate, version
 from convatlas.probes.layers import layer_named
 from convatlas.probes.tape.backward import Rule, Visit, backward
 from convatlas.probes.tape.record import record, recordable, unrecorded
@@ -28,6 +30,15 @@ MEMORY = 256 * 2**20
 
 BATCH = 32
 """Largest number of inputs in a batch."""
+
+SAME = 1e-3
+"""Difference of a score in a batch from that alone which is no rounding, relative to the effect of the background."""
+
+ROUNDED = 1e-4
+"""The same, relative to the score: batches of another size are rounded otherwise."""
+
+_mixing: weakref.WeakKeyDictionary[nn.Module, dict[object, bool]] = weakref.WeakKeyDictionary()
+"""Whether nets mix the photos of a batch, by what else it may depend on."""
 
 
 def _scores_of(computed: Tensor) -> Tensor:
@@ -47,12 +58,15 @@ class ForwardPass:
     def __init__(self, net: nn.Module, x: Tensor, choose: Callable[[Any], Sequence[Target]]):
         self.net, self.x, self.choose = net, x, choose
         self.targets: Sequence[Target] = ()
+        self.draws = self.mixed = False
+        self._random_state = torch.get_rng_state()
 
     def score(self, output: Any) -> Tensor:
         """Scores of the targets, (N, T), from an output; the first output decides about the targets."""
         if not self.targets:
             with unrecorded():
                 self.targets = self.choose(output)
+                self.draws = not torch.equal(torch.get_rng_state(), self._random_state)
         return stacked(self.targets)(output)
 
     @cached_property
@@ -67,6 +81,50 @@ class ForwardPass:
                 # Not every net leaves its input alone.
                 scores = self.score(self.net(self.x.clone()))
         return _scores_of(scores)[0]
+
+    def alone(self, x: Tensor) -> Tensor:
+        """Scores of an input (1, C, h, w) by itself, (1, T) in float64."""
+        with torch.inference_mode():
+            return _scores_of(self.score(self.net(x.clone())))
+
+    def check_settled(self) -> None:
+        """Refuse a net whose score for the same photo changes with the random numbers that it draws.
+
+        Raises:
+            ConvAtlasError: It does.
+        """
+        if not self.draws:
+            return
+        with same_random_state():
+            torch.manual_seed(0)
+            first = self.alone(self.x)
+            torch.manual_seed(1)
+            second = self.alone(self.x)
+        if not torch.allclose(first, second, rtol=1e-5, atol=0, equal_nan=True):
+            raise ConvAtlasError(
+                "the net draws random numbers that change its score for the same photo, so that no map of it would "
+                "hold: let it draw none in evaluation mode, for instance by dropout with training=self.training"
+            )
+
+    def mixes(self, background: Tensor) -> bool:
+        """Whether the score of a photo changes with the others of its batch, or the net takes no batch of several.
+
+        It is tried once for each net, shape of input and targets, with the photo and the background in one batch.
+        """
+        known = _mixing.setdefault(self.net, {})
+        own = self.scores
+        key = (tuple(self.x.shape), self.x.dtype, tuple(target.key for target in self.targets), version(self.net))
+        if key not in known:
+            scores = torch.stack([own, self.alone(background)[0]])
+            allowed = SAME * (scores[0] - scores[1]).abs() + ROUNDED * scores.abs().amax(0)
+            try:
+                together = self.alone(torch.cat([self.x, background]))
+                known[key] = not bool(((together - scores).abs() <= allowed).logical_or(scores.isnan()).all())
+            # A net for one photo at a time may raise anything.
+            except Exception:
+                known[key] = True
+        self.mixed = known[key]
+        return self.mixed
 
     @cached_property
     def tape(self) -> Tape:
@@ -148,6 +206,16 @@ class Subject:
         """Height and width of the input."""
         return self.x.shape[2], self.x.shape[3]
 
+    @property
+    def mixes(self) -> bool:
+        """Whether the net mixes the photos of a batch, so that it is asked about one at a time."""
+        return self._pass.mixes(self.background)
+
+    @property
+    def mixed(self) -> bool:
+        """Whether it is known to mix them; nothing is tried."""
+        return self._pass.mixed
+
     def generator(self) -> torch.Generator:
         """A new source of random numbers, which starts at the seed."""
         return torch.Generator().manual_seed(self.seed)
@@ -159,12 +227,16 @@ class Subject:
 
     @property
     def batch(self) -> int:
-        """Inputs in a batch, within the memory."""
+        """Inputs in a batch, within the memory; 1 if the net mixes those of a batch."""
+        if self.mixes:
+            return 1
         each = 4 * self.x[0].numel() * self.x.element_size()
         return max(1, min(BATCH, self.memory // each))
 
     def scores(self, batch: Tensor) -> Tensor:
         """Scores of inputs (N, C, h, w) for all targets, (N, T) in float64; any engine may compute them."""
+        if len(batch) > 1 and self.session is None and self.mixes:
+            return torch.cat([self.scores(each) for each in torch.split(batch, 1)])
         self.forwards += len(batch)
         if self.session is not None:
             output = torch.from_numpy(self.session(np.ascontiguousarray(batch.float().cpu().numpy())))
@@ -240,6 +312,8 @@ class Subject:
         """
         self.certificate = self._pass.certificate
         targets = range(len(self.targets)) if targets is None else targets
+        if len(x) > 1 and self.mixes:
+            return torch.cat([self.gradients(each, targets) for each in torch.split(x, 1)], 1)
         if not self.certificate.autograd:
             tape = self.tape if x is self.x else self.tape_of(x)
             return torch.stack([self.back(tape, [tape.photo], target)[tape.photo] for target in targets])

@@ -119,7 +119,7 @@ def patches_of(
     return exhibits, notes if cropped else ()
 
 
-def batches(photos: Tensor, size: int = 4) -> Iterator[tuple[int, Tensor]]:
+def batches(photos: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
     """Number of the first photo, and photos, a few at a time: their tapes hold all layers."""
     for start in range(0, len(photos), size):
         yield start, photos[start : start + size]

@@ -45,7 +45,7 @@ class MaximalPatches(Probe):
         check_counts(self.channels, self.patches)
         photos, notes = photos_of(subject, self.name)
         layer, parts = "", []
-        for start, batch in batches(photos):
+        for start, batch in batches(photos, min(4, subject.batch)):
             tape = subject.tape_of(batch)
             layer, index = layer_named(tape, subject.layer)
             parts.append(tape.values[index])

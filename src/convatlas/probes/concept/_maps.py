@@ -24,10 +24,11 @@ TOGETHER = 4
 
 def maps_of(subject: Subject, photos: Tensor) -> Iterator[tuple[int, str, Tensor]]:
     """Photos done, the name of the chosen layer, and its maps (n, K, h, w) of the next few photos (N, C, H, W)."""
-    for start in range(0, len(photos), TOGETHER):
-        tape = subject.tape_of(photos[start : start + TOGETHER])
+    together = min(TOGETHER, subject.batch)
+    for start in range(0, len(photos), together):
+        tape = subject.tape_of(photos[start : start + together])
         name, index = layer_named(tape, subject.layer)
-        yield min(start + TOGETHER, len(photos)), name, tape.values[index]
+        yield min(start + together, len(photos)), name, tape.values[index]
 
 
 class Spread:
