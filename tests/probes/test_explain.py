@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import zipfile
@@ -90,6 +91,33 @@ def test_saved_and_loaded(cat: Attribution, tmp_path) -> None:
         cat.save(tmp_path / "cat.txt")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"values": np.zeros(5)},
+        {"values": np.zeros((3, 3))},
+        {"values": np.array([["x"]])},
+        {"photo": np.zeros((5, 5))},
+        {"score": None},
+        {"size": [1, 2, 3]},
+        {"grid": [{"cells": "a", "start": 0, "stride": 0}] * 2},
+    ],
+    ids=str,
+)
+def test_a_damaged_file_is_refused_when_it_is_read(cat: Attribution, tmp_path, change: dict[str, object]) -> None:
+    with np.load(cat.save(tmp_path / "cat.npz")) as file:
+        arrays = dict(file)
+    name, value = next(iter(change.items()))
+    if isinstance(value, np.ndarray):
+        arrays[name] = value
+    else:
+        record = json.loads(arrays["record"].tobytes()) | change
+        arrays["record"] = np.frombuffer(json.dumps(record).encode(), np.uint8)
+    np.savez(tmp_path / "damaged.npz", **arrays)
+    with pytest.raises(ConvAtlasError, match="or it is damaged"):
+        Attribution.load(tmp_path / "damaged.npz")
+
+
 def test_reports_and_pictures(cat: Attribution, tmp_path) -> None:
     page = write([cat], tmp_path / "cat.html").read_text("utf-8")
     assert "Grad-CAM" in page
@@ -124,6 +152,27 @@ def test_targets() -> None:
     )
 
 
+def test_a_class_named_by_a_number_is_meant_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convatlas.probes.targets._names", lambda net: ["1", "10", "2", "3", "4"])
+    asked = ["1", "logit:1", "probability:1", "contrast:1/10", "contrast:2/1", 1]
+    assert [result.index for result in ca.explain(small(), X, "sobel", asked)] == [0, 0, 0, 0, 2, 1]
+    assert ca.explain(small(), X, "sobel", "contrast:2/1").target == "2 against 1"
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    net = small()
+    assert ca.explain(net, X, "grad_cam", np.int64(3), layer=np.int64(1), seed=np.int64(1)).index == 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_nets_below_float32_are_explained_in_float32(dtype: torch.dtype) -> None:
+    net = small().to(dtype)
+    result, exact = ca.explain(net, X, "saliency", 3), ca.explain(copy.deepcopy(net).float(), X, "saliency", 3)
+    assert result.map.dtype == np.float32
+    assert np.allclose(result.map, exact.map, rtol=1e-5)
+    assert next(net.parameters()).dtype == dtype
+
+
 def test_several_probes_and_targets_share_perturbations() -> None:
     results = ca.explain(small(), X, ["occlusion", "sobel"], [0, 1, 2])
     assert [[result.target for result in group] for group in results] == [[f"output of {k}" for k in range(3)]] * 2
@@ -156,8 +205,18 @@ def test_backgrounds_are_named_in_pixels() -> None:
         ({"layer": "secnd"}, "second"),
         ({"layer": "head"}, "does not output maps"),
         ({"layer": 99}, "numbers from 1"),
+        ({"layer": 1.5}, "a name or a number"),
+        ({"layer": True}, "a name or a number"),
+        ({"layer": ["first"]}, "a name or a number"),
+        ({"target": Logit(True)}, "a number or a name"),
+        ({"target": Probability(2.5)}, "a number or a name"),
+        ({"target": Contrast(1, 2)}, "are a tuple"),
+        ({"seed": -1}, "seed is a whole number"),
+        ({"seed": "a"}, "seed is a whole number"),
+        ({"memory": 0}, "memory is a whole number"),
         ({"background": "blak"}, "black"),
         ({"background": torch.zeros(3, 2, 2)}, "shape"),
+        ({"background": np.zeros((16, 16, 3), np.uint8)}, "as an input of the net"),
         ({"precision": "int8"}, "int8"),
         ({"precision": "float16"}, "float32"),
         ({"device": "tpu"}, "device"),

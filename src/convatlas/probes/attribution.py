@@ -171,7 +171,9 @@ class Attribution(Record):
         """
         with reading_arrays(path, "attribution") as (data, arrays):
             kept: dict[str, Any] = {name: arrays[name] for name in ARRAYS if name in arrays}
-            return cls(**_fields(cls, data), **kept)
+            result = cls(**_fields(cls, data), **kept)
+            _check_shapes(result)
+            return result
 
     def to_json(self) -> str:
         """Return the record as JSON, without the arrays."""
@@ -204,6 +206,23 @@ def _fields(cls: type[Attribution], data: dict[str, Any]) -> dict[str, Any]:
     data["grid"] = tuple(Grid(**axis) for axis in data["grid"])
     data["size"], data["notes"] = tuple(data["size"]), tuple(data["notes"])
     return data
+
+
+def _check_shapes(read: Attribution) -> None:
+    """Refuse a record without its numbers, and arrays that do not belong together.
+
+    Raises:
+        ValueError: They are such.
+    """
+    numbers = [read.score, *read.size, *(each for axis in read.grid for each in (axis.cells, axis.start, axis.stride))]
+    plain = all(isinstance(each, (int, float)) for each in numbers)
+    cells = tuple(axis.cells for axis in read.grid)
+    maps = [read.values] if read.standard_error is None else [read.values, read.standard_error]
+    fitting = all(each.dtype.kind == "f" and each.ndim in (2, 3) and each.shape[-2:] == cells for each in maps)
+    photos = [each for each in (read.photo, read.shown) if each is not None]
+    pixels = all(each.dtype == np.uint8 and each.ndim == 3 and each.shape[2] == 3 for each in photos)
+    if not (plain and fitting and pixels and len(read.size) == 2):
+        raise ValueError
 
 
 def interpolated(

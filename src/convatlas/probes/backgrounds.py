@@ -69,6 +69,11 @@ def _pixels(name: str, pixels: Pixels, seed: int) -> Pixels:
 
 def _of_input(background: object, x: Tensor, seed: int) -> Tensor:
     """The background of an input whose pixels are unknown."""
+    if not isinstance(background, str):
+        raise ConvAtlasError(
+            "a photo as background is prepared as the photo is, and how that was prepared is unknown: pass the "
+            "background as an input of the net"
+        )
     if background == "mean":
         return x.mean((2, 3), keepdim=True).expand_as(x).contiguous()
     if background == "noise":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 
 from convatlas.base.errors import ConvAtlasError
 
@@ -14,7 +15,7 @@ def check_whole(name: str, value: object, least: int, most: int | None = None) -
     Raises:
         ConvAtlasError: It is none.
     """
-    whole = isinstance(value, int) and not isinstance(value, bool)
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or value < least or (most is not None and value > most):  # type: ignore[operator]
         allowed = f"from {least} to {most}" if most is not None else f"of {least} or more"
         raise ConvAtlasError(f"{name} is a whole number {allowed}; got {value!r:.40}")

@@ -25,6 +25,7 @@ from convatlas.nets.net import Net
 from convatlas.probes.attribution import Attribution
 from convatlas.probes.backgrounds import background_of
 from convatlas.probes.certificate import Imprecise
+from convatlas.probes.checks import check_whole
 from convatlas.probes.gallery.gallery import Exhibition, Gallery
 from convatlas.probes.photos import Image, concepts_of, input_of, shown
 from convatlas.probes.placement import even_grid, input_grid, traced_grid
@@ -96,6 +97,8 @@ def explain(
     probes = [as_probe(each) for each in probe] if isinstance(probe, list) else [as_probe(probe)]
     if not probes:
         raise ConvAtlasError("no probe is given")
+    check_whole("seed", seed, 0, 2**63 - 1)
+    check_whole("memory", memory, 1)
     module, session, engine, precision, agreement = _opened(net, weights, engine, precision, device)
     place = device_of("cpu" if session is not None else device)
     with evaluating(module), same_random_state():
@@ -274,8 +277,11 @@ def _placed(module: nn.Module, x: Tensor, device: torch.device, precision: str) 
     """The net and its input on a device, in a precision; a copy where the caller's net would change."""
     weight = next((each for each in module.parameters() if each.is_floating_point()), None)
     dtype = torch.float64 if precision == "float64" else x.dtype if weight is None else weight.dtype
-    if dtype == torch.float64 and weight is not None and weight.dtype != dtype:
-        module = doubled(module)
+    if dtype in (torch.float16, torch.bfloat16):
+        # Maps are computed below float32 only where that was asked for.
+        dtype = torch.float32
+    if weight is not None and weight.dtype != dtype:
+        module = doubled(module, dtype)
     # "cuda" is the current one of "cuda:0", "cuda:1", ...
     device = torch.empty(0, device=device).device
     if weight is not None and weight.device != device:

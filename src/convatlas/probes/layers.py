@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import torch
 from torch import Tensor
 
@@ -65,6 +67,8 @@ def layer_named(tape: Tape, layer: str | int | None, target: int | None = None) 
         UnknownName: No such layer.
         ConvAtlasError: It does not output maps, or the net has none.
     """
+    if not (layer is None or isinstance(layer, (str, Integral))) or isinstance(layer, bool):
+        raise ConvAtlasError(f"a layer is a name or a number; got {layer!r:.40}")
     maps = spatial_layers(tape)
     names = list(maps)
     if not names:
@@ -82,7 +86,7 @@ def layer_named(tape: Tape, layer: str | int | None, target: int | None = None) 
         return str(layer), maps[str(layer)]
     if layer in tape.layers:
         raise ConvAtlasError(f"{layer} does not output maps (N, C, h, w); the last layer that does is {names[-1]}")
-    if isinstance(layer, int) or layer.lstrip("-").isdecimal():
+    if not isinstance(layer, str) or layer.lstrip("-").isdecimal():
         number = int(layer)
         if number == 0 or not -len(names) <= number <= len(names):
             raise ConvAtlasError(f"layers with maps have numbers from 1 to {len(names)}; got {number}")

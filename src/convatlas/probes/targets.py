@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -116,8 +117,8 @@ def _target(target: object, net: nn.Module, output: Any, size: tuple[int, int], 
         return target
     if isinstance(target, str):
         target = _parsed(target, net)
-    if target is None or (isinstance(target, int) and not isinstance(target, bool)):
-        target = Logit(target)
+    if target is None or (isinstance(target, Integral) and not isinstance(target, bool)):
+        target = Logit(None if target is None else int(target))
     decoder = decoder_of(net, size)
     if decoder is not None and isinstance(target, Logit):
         target = Box(0, target.label)
@@ -158,23 +159,28 @@ def _parsed(text: str, net: nn.Module) -> Logit | Probability | Contrast | Box:
         number, _, label = rest.partition("/")
         if number and not number.strip().isdecimal():
             raise ConvAtlasError(f"boxes have numbers from 0, the best one; got {number!r:.40}")
-        return Box(int(number or 0), _label(label))
+        return Box(int(number or 0), _label(label, net))
     if colon and kind in ("probability", "logit", "contrast"):
-        label, *others = rest.split("/")
         if kind == "contrast":
-            return Contrast(_label(label), tuple(other for other in map(_label, others) if other is not None))
-        return Probability(_label(rest)) if kind == "probability" else Logit(_label(rest))
-    return Logit(_label(text))
+            held, *others = (_label(each, net) for each in rest.split("/"))
+            return Contrast(held, tuple(other for other in others if other is not None))
+        return Probability(_label(rest, net)) if kind == "probability" else Logit(_label(rest, net))
+    return Logit(_label(text, net))
 
 
-def _label(text: str) -> int | str | None:
+def _label(text: str, net: nn.Module) -> int | str | None:
+    """The class that a text means: one of this name, though it be a number, else the most probable one, or a number."""
     text = text.strip()
+    if text in _names(net):
+        return text
     if text in ("", "top"):
         return None
     return int(text) if text.lstrip("-").isdecimal() else text
 
 
 def _contrast(target: Contrast, index: int, name: str, net: nn.Module, scores: Tensor) -> Target:
+    if not isinstance(target.others, (tuple, list)):
+        raise ConvAtlasError(f"the classes to hold one against are a tuple; got {target.others!r:.40}")
     others = [_index(other, net, scores) for other in target.others]
     if index in others:
         raise ConvAtlasError("a class cannot be held against itself")
@@ -210,6 +216,9 @@ def _index(label: int | str | None, net: nn.Module, scores: Tensor) -> int:
         if label not in names:
             raise unknown("class", label, names)
         return names.index(label)
+    if not isinstance(label, Integral) or isinstance(label, bool):
+        raise ConvAtlasError(f"a class is a number or a name; got {label!r:.40}")
+    label = int(label)
     if not 0 <= label < classes:
         raise ConvAtlasError(f"there is no class {label}: the net has classes 0 to {classes - 1}")
     return label
