@@ -57,6 +57,50 @@ except KeyboardInterrupt:
     sys.exit(130)
 """
 
+SEARCHING = """
+import sys, time
+from convatlas.cli import interrupts
+from convatlas.cli.terminal import run_steps
+interrupts.install()
+
+def steps():
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    except BaseException:
+        pass
+    time.sleep(60)
+    yield 1, 1, 1
+
+try:
+    run_steps(steps(), "searching")
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+ENDING = """
+import sys, time
+from convatlas.cli import interrupts
+interrupts.install()
+
+try:
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        for number in range(5):
+            try:
+                time.sleep(0.1)
+                raise ValueError
+            except ValueError:
+                time.sleep(0.1)
+        print("cleaned", file=sys.stderr)
+except KeyboardInterrupt:
+    interrupts.INTERRUPTS.end()
+    time.sleep(0.5)
+    sys.exit(130)
+"""
+
 
 def interrupted(code: str, delay: float, *words: str) -> tuple[int, str]:
     """Status of a program that got Ctrl-C some seconds after it said that it is ready, and its error stream."""
@@ -72,7 +116,7 @@ def interrupted(code: str, delay: float, *words: str) -> tuple[int, str]:
     assert program.stdout.readline() == "ready\n"
     time.sleep(delay)
     program.send_signal(signal.SIGINT)
-    _, said = program.communicate(timeout=60)
+    _, said = program.communicate(timeout=40)
     return program.returncode, said
 
 
@@ -86,9 +130,13 @@ def test_while_it_starts_and_works(delay: float) -> None:
     assert interrupted(BEGUN, delay, "check") == (130, "convatlas: stopped\n")
 
 
-@pytest.mark.parametrize("code", [LOST, CAUGHT], ids=["in a destructor", "by a library"])
+@pytest.mark.parametrize("code", [LOST, CAUGHT, SEARCHING], ids=["in a destructor", "by a library", "in a long step"])
 def test_one_that_was_lost(code: str) -> None:
     assert interrupted(code, 0.05) == (130, "")
+
+
+def test_what_is_tidied_up_is_not_interrupted_again() -> None:
+    assert interrupted(ENDING, 0.05) == (130, "cleaned\n")
 
 
 def test_one_program_after_another_in_this_process() -> None:

@@ -12,6 +12,7 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.base.terminal.quiet import quiet
 from convatlas.base.terminal.stream import escaping
 from convatlas.cli.app import app, command_names
+from convatlas.cli.interrupts import INTERRUPTS, STATUS
 from convatlas.cli.terminal import print_error
 
 
@@ -29,7 +30,8 @@ def _run() -> None:
         try:
             with quiet():
                 status = app(prog_name="convatlas", standalone_mode=False)
-            if status == 130:  # typer's status after Ctrl-C
+            if status == STATUS:  # typer caught a KeyboardInterrupt
+                INTERRUPTS.end()
                 print_error("stopped")
             sys.exit(status)
         finally:
@@ -40,8 +42,9 @@ def _run() -> None:
         print_error(str(error))
         sys.exit(1)
     except KeyboardInterrupt:
+        INTERRUPTS.end()
         print_error("stopped")
-        sys.exit(130)
+        sys.exit(STATUS)
     except OSError as error:
         # Nothing more can be written, not even by Python at exit. A closed pipe is not reported.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
