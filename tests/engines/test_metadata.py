@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 from PIL import Image
 from tests.engines.nets import digits
+from torch import nn
 
 import convatlas as ca
 from convatlas.base.errors import WeightsError
@@ -22,10 +24,12 @@ from convatlas.catalogue.lineages import Weights, weights_of
 from convatlas.engines.export.metadata import Description, metadata_of
 from convatlas.images.darknet import KINDS
 from convatlas.images.decoding import read
-from convatlas.images.preprocessing import GEOMETRIES
+from convatlas.images.preprocessing import GEOMETRIES, Preprocessing
 from convatlas.images.steps import steps
 from convatlas.nets.build import skeleton
+from convatlas.predict.sessions import EngineSession
 from convatlas.weights.lineage import lineage
+from convatlas.weights.user_weights import UserLineage, adopt
 
 SIZES = ((333, 500), (501, 500), (37, 501), (1, 7), (5, 1), (300, 2401), (2600, 130), (1, 1200))
 EXAMPLE = Path(__file__).parents[2] / "examples" / "prepare_photos_yourself.py"
@@ -96,6 +100,53 @@ def test_the_example_reads_an_exported_file(example: ModuleType, tmp_path: Path)
     assert strict(metadata["opset"]) == 20
 
 
+@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("size", [(320, 320), (260, 300)])
+def test_a_graph_of_another_size_says_how_photos_get_that_size(
+    kind: str, size: tuple[int, int], example: ModuleType
+) -> None:
+    row = kinds()[kind]
+    net = skeleton(row.net)
+    net.lineage = lineage(row)
+    metadata = metadata_of(net, (net.channels, *size))
+    x = example.prepare(Image.fromarray(photo(400, 500)), strict(metadata["preprocessing"]))
+    assert x.shape == (net.channels, *size)
+    described = Description.from_metadata(metadata, "net").lineage
+    assert np.array_equal(x, described.prepare(photo(400, 500)))
+    assert strict(metadata["preprocessing_steps"]) == list(steps(described.preprocessing))
+    if row.geometry in GEOMETRIES:
+        # On the longer side, the input shows as many pixels of the photo as before.
+        before, after = (each.preprocessing.view(4000, 4000).columns for each in (net.lineage, described))
+        shown = [axis.input / axis.resized * axis.length for axis in (before, after)]
+        assert shown[1] == pytest.approx(shown[0], rel=0.02)
+
+
+def own(size: int) -> nn.Module:
+    """A net of somebody's own for photos of any size, whose weights prepare photos of `size`."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)).eval()
+    adopt(net, UserLineage("own", "mine:make", "-", "", "", Preprocessing((size, size), resize=size), ("a", "b", "c")))
+    return net
+
+
+def test_an_engine_prepares_photos_of_the_size_that_it_takes(store: Path) -> None:
+    net, pixels = own(24), photo(60, 80)
+    fast = ca.accelerate(net, "eager", size=(40, 32))
+    x = fast.preprocess(pixels)
+    assert x.shape == (3, 40, 32)
+    assert fast(x[None]).shape == (1, 3)
+    assert ca.explain(fast, pixels, "occlusion").size == (40, 32)
+    assert net.lineage.preprocessing.size == (24, 24)
+
+
+def test_an_engine_takes_the_photos_that_a_job_prepares(store: Path) -> None:
+    """A net that was loaded for another size is fed as its weights prepare photos."""
+    net = ca.build("mobilenet_v2", size=64, classes=3).eval()
+    net.lineage = own(32).lineage.plain()
+    x = net.lineage.prepare(photo(60, 80))[None]
+    assert EngineSession(net, "eager", "float32", "auto", 1)(x).shape == (1, 3)
+
+
 def test_the_example_decodes_files_as_the_net_does(example: ModuleType, tmp_path: Path) -> None:
     colours, grey = photo(40, 61), photo(61, 40)[:, :, 0]
     upright = Image.Exif()
@@ -163,6 +214,6 @@ def test_all_metadata_is_json(name: str) -> None:
         assert len(values["preprocessing_steps"]) >= 4
     description = Description.from_metadata(metadata, "net")
     assert description.metadata().items() <= metadata.items()
-    assert description.lineage == net.lineage
+    assert description.lineage == (net.lineage.for_shape((3, 8, 8)) if rows else None)
     with pytest.raises(WeightsError, match="net is of format '1'; this version of convatlas reads 2"):
         Description.from_metadata(metadata | {"convatlas": "1"}, "net")

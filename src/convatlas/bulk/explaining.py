@@ -77,7 +77,8 @@ class ExplainTask(Task):
 
     @cached_property
     def _accelerated(self) -> AcceleratedNet:
-        return accelerate(self.net.module, self.job.engine, self.job.precision, batch=BATCH)
+        size = self.net.lineage.preprocessing.size
+        return accelerate(self.net.module, self.job.engine, self.job.precision, batch=BATCH, size=size)
 
     @property
     def engine(self) -> str:

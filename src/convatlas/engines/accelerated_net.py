@@ -18,7 +18,7 @@ from convatlas.engines.agreement import Agreement
 from convatlas.engines.options import Options
 from convatlas.engines.search.stopwatch import AGREED
 from convatlas.engines.session import Float32Array, Session
-from convatlas.nets.net import Net
+from convatlas.nets.net import Net, check_prepared_channels
 from convatlas.weights.user_weights import lineage_of
 
 if TYPE_CHECKING:
@@ -141,8 +141,9 @@ class AcceleratedNet:
 
     @property
     def lineage(self) -> Lineage | None:
-        """Lineage of the weights; None for random ones."""
-        return lineage_of(self.net)
+        """Lineage of the weights, whose preprocessing gives inputs of this engine's size; None for random ones."""
+        lineage = lineage_of(self.net)
+        return None if lineage is None else lineage.for_shape(self.record.shape)
 
     @property
     def classes(self) -> int:
@@ -160,12 +161,15 @@ class AcceleratedNet:
         return self.record.shape[1:]
 
     def preprocess(self, photo: Any) -> Tensor:
-        """Input (C, h, w), float32, for a photo, as from `Net.preprocess`."""
-        if isinstance(self.net, Net):
-            return self.net.preprocess(photo)
-        if (lineage := self.lineage) is None:
+        """Input (C, h, w), float32, for a photo, as from `Net.preprocess`, of the size that this engine takes."""
+        lineage = self.lineage
+        if lineage is None and isinstance(self.net, Net):
+            return self.net.preprocess(photo)  # which says what is missing
+        if lineage is None:
             raise ConvAtlasError(f"{type(self.net).__name__} is a net of your own, for which no preprocessing is known")
-        return torch.from_numpy(lineage.prepare(photo))
+        x = torch.from_numpy(lineage.prepare(photo))
+        check_prepared_channels(len(x), self.channels)
+        return x
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """Outputs of all stages by name, computed in eager mode, since engines return only the net's output."""

@@ -112,18 +112,14 @@ def sample_inputs(net: nn.Module, count: int, input: NetInput, seed: int = 0) ->
     lineage = lineage_of(net)
     if lineage is not None:
         try:
+            lineage = lineage.for_shape(input.shape)
             x = torch.stack([torch.from_numpy(lineage.prepare(crop)) for crop in crops(count, seed)])
         except ImageError:
             pass
         else:
-            if len(x[0]) == input.shape[0]:
-                return resized(x, input.shape)
+            if tuple(x.shape[1:]) == input.shape:
+                return x
     return torch.rand(count, *input.shape, generator=torch.Generator().manual_seed(seed))
-
-
-def resized(x: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Resize prepared photos (N, C, h, w) to the height and width of `shape`."""
-    return x if x.shape[1:] == shape else nn.functional.interpolate(x, size=shape[1:])
 
 
 def evaluation_copy(net: nn.Module) -> nn.Module:

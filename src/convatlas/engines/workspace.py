@@ -19,7 +19,7 @@ from convatlas.base.store.sealed import seal, sealed_hash
 from convatlas.engines.export.graph import EXAMPLE, export_program, write_onnx
 from convatlas.engines.export.metadata import DATA, GRAPH, graph_files, metadata_of
 from convatlas.engines.probabilities import probability_map_of
-from convatlas.engines.sample_inputs import NetInput, resized, sample_inputs
+from convatlas.engines.sample_inputs import NetInput, sample_inputs
 from convatlas.engines.session import Float32Array
 from convatlas.images.decoding import Source
 from convatlas.nets.net import Net, check_prepared_channels
@@ -94,7 +94,7 @@ class Workspace:
         Raises:
             ConvAtlasError: The weights are random, or too few photos can be read.
         """
-        lineage = self.trained_lineage()
+        lineage = self.trained_lineage().for_shape(self.shape)
         most = max(8, MAX_BYTES // (4 * math.prod(self.shape)))
         if self.sources is None:
             counts = min(CALIBRATION, most), min(VALIDATION, most)
@@ -113,7 +113,7 @@ class Workspace:
                 f"reduced precision is judged by photos: two are needed at least, and {len(prepared)} could be read"
             )
         check_prepared_channels(len(prepared[0]), self.shape[0])
-        x = resized(torch.stack(prepared), self.shape).numpy()
+        x = torch.stack(prepared).numpy()
         return np.ascontiguousarray(x[::2][:CALIBRATION]), np.ascontiguousarray(x[1::2])
 
     def ranges(self, precision: str) -> str:

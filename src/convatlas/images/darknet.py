@@ -73,6 +73,10 @@ class DarknetPreprocessing:
         """Return this preprocessing, whatever the channels: darknet's nets take colour."""
         return self
 
+    def for_size(self, size: tuple[int, int]) -> DarknetPreprocessing:
+        """Return this preprocessing for inputs of another size (h, w)."""
+        return DarknetPreprocessing(size, self.kind)
+
     def to_pixels(self, x: NDArray[Any]) -> NDArray[np.uint8]:
         """Turn an input (3, h, w) of the net back into pixels to look at, (h, w, 3), uint8, RGB; border is grey.
 

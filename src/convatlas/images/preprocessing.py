@@ -164,6 +164,24 @@ class Preprocessing(Brief):
             return self
         return replace(self, mean=(sum(self.mean) / 3,), std=(sum(self.std) / 3,), order="rgb")
 
+    def for_size(self, size: tuple[int, int]) -> Preprocessing:
+        """Return this preprocessing for inputs of another size (h, w); the same share of a photo is seen.
+
+        That holds for the longer side of an input that is no square; of the photo's other side less is seen.
+
+        Raises:
+            SizeError: A side is not positive or too large.
+        """
+        if size == self.size:
+            return self
+        before, side = max(self.size), max(size)
+        if self.geometry == "crop_resize" and size[0] != size[1]:
+            whole = round(side * (before + self.resize) / before)
+            return replace(self, size=size, geometry="resize_crop", resize=min(whole, MAX_SIDE))
+        resize = round(self.resize * side / before)
+        least = 0 if self.geometry == "crop_resize" else 1
+        return replace(self, size=size, resize=min(max(least, resize), MAX_SIDE))
+
     def to_pixels(self, x: NDArray[Any]) -> NDArray[np.uint8]:
         """Turn an input (C, h, w) of the net back into pixels to look at, (h, w, 3), uint8, RGB.
 

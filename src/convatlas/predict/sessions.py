@@ -16,6 +16,7 @@ from convatlas.engines.accelerate import accelerate
 from convatlas.engines.options import AUTO, EAGER
 from convatlas.engines.registry import backends
 from convatlas.engines.session import Float32Array, Session
+from convatlas.weights.user_weights import photo_size
 
 STREAMS = 8
 """Largest number of concurrent runs, each of which needs memory of its own; further cores are shared among them."""
@@ -70,7 +71,9 @@ class EngineSession:
             eager = EagerSession(self.net, device)
             return eager, eager.engine, 1
         calibration = list(self.photos) or None
-        net = accelerate(self.net, self._engine, self._precision, batch=self.batch, photos=calibration)
+        # A net that was loaded for another size still gets photos of the size that its weights prepare.
+        size = photo_size(self.net)
+        net = accelerate(self.net, self._engine, self._precision, batch=self.batch, size=size, photos=calibration)
         # Threads with a run each wait neither for each other nor for threads that prepare photos.
         callers, options = min(threads(), STREAMS), net.record.options
         session = backends()[options.engine].share(net.session, callers)

@@ -35,7 +35,7 @@ from convatlas.probes.subject import MEMORY, ForwardPass, Subject
 from convatlas.probes.tape.doubled import doubled
 from convatlas.probes.targets import targets_of
 from convatlas.weights.resolve import find_net, resolve
-from convatlas.weights.user_weights import lineage_of
+from convatlas.weights.user_weights import lineage_of, photo_size
 
 PRECISIONS = ("float32", "float64", "bfloat16")
 
@@ -244,7 +244,12 @@ def _opened(
         if weights is not None or engine is not None or precision not in ("float32", options.precision):
             raise ConvAtlasError(f"this net runs in {options} already: leave out engine=, precision= and weights=")
         check_precision(options.precision)
-        return _Opened(net.net, net.session, str(options), options.precision, net.record.top1)
+        module = net.net
+        if net.lineage != lineage_of(module):
+            # Photos are prepared to the engine's size.
+            module = copy.copy(module)
+            module.lineage = net.lineage  # type: ignore[assignment]
+        return _Opened(module, net.session, str(options), options.precision, net.record.top1)
     check_precision(precision)
     named = find_net(net, weights)
     module = resolve(named or net, None if named else weights)
@@ -258,7 +263,8 @@ def _opened(
         raise ConvAtlasError("float64 is computed in eager mode: leave out engine=")
     from convatlas.engines.accelerate import accelerate
 
-    return _opened(accelerate(module, engine or "auto", precision, batch=16), None, None, precision, device)
+    fast = accelerate(module, engine or "auto", precision, batch=16, size=photo_size(module))
+    return _opened(fast, None, None, precision, device)
 
 
 def check_precision(precision: str) -> None:

@@ -55,6 +55,12 @@ class Lineage(Brief):
         """
         return self.preprocessing(read(photo))
 
+    def for_shape(self, shape: tuple[int, ...]) -> Self:
+        """Return the lineage whose preprocessing gives inputs of `shape`; the same one if that is not (C, h, w)."""
+        if len(shape) != 3:
+            return self
+        return replace(self, preprocessing=self.preprocessing.for_size((shape[1], shape[2])))
+
     def fresh(self) -> Lineage:
         """Return the lineage of the same net with an untrained head, whose outputs have no names and no accuracy."""
         return replace(self, class_names=(), top1="", top5="")

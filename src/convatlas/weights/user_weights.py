@@ -49,6 +49,12 @@ def lineage_of(net: nn.Module) -> Lineage | None:
     return lineage if isinstance(lineage, Lineage) else None
 
 
+def photo_size(net: nn.Module) -> tuple[int, int] | None:
+    """Height and width of the photos that a net's weights prepare; None for random ones."""
+    lineage = lineage_of(net)
+    return None if lineage is None else lineage.preprocessing.size
+
+
 def adopt(net: nn.Module, lineage: UserLineage) -> None:
     """Give a user's net its lineage, name and input shape, so that all verbs know what to do with it."""
     net.lineage = lineage  # type: ignore[assignment]

@@ -44,7 +44,7 @@ class Description:
         kind: Kind of the outputs, as in `Card.output_kind`; empty if unknown.
         probabilities: Name of the map from outputs to probabilities, as in `Card.probabilities`; empty if unknown.
         shape: (C, H, W) or (features,) of one input.
-        lineage: Lineage of the weights, with labels and preprocessing; None for random ones.
+        lineage: Lineage of the weights, with labels and preprocessing to `shape`; None for random ones.
     """
 
     net: str
@@ -102,11 +102,12 @@ def metadata_of(net: nn.Module, shape: tuple[int, ...]) -> dict[str, str]:
 
     if not isinstance(net, Net):
         lineage = lineage_of(net)
-        plain = None if lineage is None else lineage.plain()
+        plain = None if lineage is None else lineage.plain().for_shape(shape)
         return Description(net_name(net), "", probability_map_of(net), shape, plain).metadata()
     card = net.card
     kind = card.output_kind if net.classes else "embedding"
-    description = Description(card.name, kind, probability_map_of(net), shape, net.lineage)
+    lineage = None if net.lineage is None else net.lineage.for_shape(shape)
+    description = Description(card.name, kind, probability_map_of(net), shape, lineage)
     genes = {field.name: getattr(net.genome, field.name) for field in dataclasses.fields(net.genome)}
     own = {locus: value for locus, value in genes.items() if value is not None}
     facts = {"card": dataclasses.asdict(card), "genes": own, "follows": net.follows}
