@@ -28,7 +28,7 @@ from convatlas.catalogue.descent import descent
 from convatlas.pictures.palette import COLOURS, MEANINGS
 from convatlas.pictures.picture import Picture
 from convatlas.pictures.raster import FONTS
-from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Group, Line, Text, flat
+from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Disc, Group, Line, Text, flat
 from convatlas.pictures.text import WIDTHS, WIDTHS_BOLD, shortened, text_width, wrapped
 
 FOREIGN = (
@@ -179,6 +179,17 @@ def test_a_slide_of_any_net(name: str) -> None:
     boxes = measured(name).draw(style="boxes", slide=True)
     check_words(boxes)
     assert boxes.width / boxes.height == pytest.approx(16 / 9)
+
+
+@pytest.mark.parametrize("slide", [False, True])
+@pytest.mark.parametrize("name", SLIDES)
+def test_the_legend_shows_the_colours_that_are_drawn(name: str, slide: bool) -> None:
+    """A slide draws a whole stage of NASNet as one box, without the boxes of its poolings."""
+    picture = measured(name).draw(slide=slide)
+    swatches = [shape for shape in picture.shapes if isinstance(shape, Box) and (shape.width, shape.height) == (13, 11)]
+    others = [shape for shape in flat(picture.shapes) if shape not in swatches]
+    drawn = {shape.fill for shape in others if isinstance(shape, Box | Disc)} & set(COLOURS.values())
+    assert {swatch.fill for swatch in swatches} == drawn
 
 
 def test_a_slide_shows_one_module_of_inception() -> None:

@@ -12,7 +12,7 @@ from convatlas.anatomy.drawing.layout.chains import ChainLayout
 from convatlas.anatomy.drawing.layout.elements import LINE, SMALL
 from convatlas.anatomy.drawing.layout.layout import Layout
 from convatlas.anatomy.drawing.page.cards import WIDEST, Plan, break_lines
-from convatlas.anatomy.drawing.sketch.pieces import numbers
+from convatlas.anatomy.drawing.sketch.pieces import loci, numbers
 from convatlas.anatomy.drawing.swatches import swatches
 from convatlas.anatomy.measure.records import Measurement
 from convatlas.anatomy.structure.tokens import Words
@@ -241,11 +241,9 @@ def head(anatomy: Measurement, title: str, left: float, wide: float, words: Word
 def legend(
     anatomy: Measurement, plans: Sequence[Plan], words: Words, left: float, top: float, wide: float
 ) -> list[Shape]:
-    """Return a swatch for each gene that is drawn, and the meaning of the marks."""
+    """Return a swatch for each colour that is drawn, and the meaning of the marks."""
     drawn = [words.layers[number] for plan in plans for number in numbers(plan.sketch) if number > 0]
-    loci = {layer.locus for layer in drawn}
-    loci |= {"dense", "activation"} if any(layer.kind == "recurrence" for layer in drawn) else set()
-    shapes, y = swatches(loci, left, top + 4, left + wide)
+    shapes, y = swatches({locus for plan in plans for locus in loci(plan.sketch)}, left, top + 4, left + wide)
     rates = [float(layer.setting) for layer in anatomy.layers if layer.kind == "stochastic depth"]
     notes = "On the arrows: height × width × channels, where they change. ×N: blocks that come N times, drawn once."
     capsules = dict.fromkeys(SIDES[key] for layer in drawn if (key := (layer.kind, layer.locus)) in SIDES)

@@ -115,6 +115,24 @@ def numbers(sketch: Sequence[Piece]) -> Iterator[int]:
             yield from piece.rest
 
 
+def loci(sketch: Sequence[Piece]) -> Iterator[str]:
+    """Yield the loci whose colours a sketch's boxes and strips have."""
+    for piece in sketch:
+        for inner in sketches_in(piece):
+            yield from loci(inner)
+        if isinstance(piece, Recurrence):
+            yield from ("other", "dense", "feedback")
+            if any(function != "identity" for function in piece.loop.functions):
+                yield "activation"
+        unit = piece if isinstance(piece, Unit) else getattr(piece, "join", None)
+        if unit is not None and unit.layers:
+            if unit.text:
+                yield unit.locus
+            elif unit.sign:
+                yield "skip"
+            yield from (locus for _, locus in (*unit.before, *unit.after))
+
+
 def pattern(piece: Piece, widths: bool = True) -> str:
     """Return a text that is equal for pieces drawn alike; without `widths`, also if only their widths differ."""
     if isinstance(piece, Unit):
