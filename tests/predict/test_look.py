@@ -69,7 +69,7 @@ def test_pictures(wish: dict[str, object], said: str) -> None:
     check_words(picture)
     text = words(picture)
     assert said in text
-    assert ("As the lite weights have it." if "field" in wish else "Weights: lite.") in text
+    assert ("Strides and preprocessing of the lite weights." if "field" in wish else "Weights: lite.") in text
 
 
 def words(picture: Picture) -> str:
@@ -84,7 +84,7 @@ def test_a_field_needs_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     # The stride stands in the first convolution of a block, or in the second.
     assert "maps of 28×28" in keras
     assert "maps of 56×56" in torchs
-    assert "As the torchvision/IMAGENET1K_V2 weights have it." in torchs
+    assert "Strides and preprocessing of the torchvision/IMAGENET1K_V2 weights." in torchs
     assert "resized to the net's input" in words(look("vgg16", sample("chelsea"), field="block1", size=64))
     assert "maps of 5×5" in words(look("lenet5", sample("chelsea"), field="s4"))
     with pytest.raises(WeightsError):

@@ -134,7 +134,7 @@ def _skeleton(card: Card, weights: str | None, size: Size | None, genes: Genes) 
     row = choose(card, weights)
     net = skeleton(card, size=size, genes=genes, variant=origin(row.origin).variant(row))
     net.lineage = published_lineage(row)
-    return net, f"As the {row.name} weights have it."
+    return net, f"Strides and preprocessing of the {row.name} weights."
 
 
 def _resized(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
