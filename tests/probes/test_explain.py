@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,10 +122,14 @@ def test_a_damaged_file_is_refused_when_it_is_read(cat: Attribution, tmp_path, c
 def test_reports_and_pictures(cat: Attribution, tmp_path) -> None:
     page = write([cat], tmp_path / "cat.html").read_text("utf-8")
     assert "Grad-CAM" in page
+    assert "<title>What efficientnet_lite0 saw</title>" in page
+    named = write([cat], tmp_path / "cat.html", "my <cat>.png").read_text("utf-8")
+    assert "<title>What efficientnet_lite0 saw in my &lt;cat&gt;.png</title>" in named
     assert "data:image/png" in page
     assert "http" not in page.replace("https://", "")
     assert write([cat, cat], tmp_path / "cats.png").read_bytes().startswith(b"\x89PNG")
     assert sheet([cat, cat]).width > cat.picture().width
+    assert sheet([cat, replace(cat, target="dog")]).title == f"grad_cam: {cat.target}, dog"
     with pytest.raises(ca.ConvAtlasError, match=r"\.html"):
         write([cat], tmp_path / "cat.gif")
 

@@ -89,7 +89,8 @@ def sheet(
         shapes += _cell(each, x, y, width, height, cell - MARGIN, limits[each.probe, each.layer], opacity, native)
     rows = -(-len(attributions) // columns)
     total = MARGIN + columns * cell, MARGIN + rows * (HEAD + height + FOOT)
-    title = ", ".join(dict.fromkeys(each.probe for each in attributions)) + f": {attributions[0].target}"
+    title = ", ".join(dict.fromkeys(each.probe for each in attributions))
+    title += ": " + ", ".join(dict.fromkeys(each.target for each in attributions))
     description = " ".join(f"{each}. {' '.join(each.notes)}" for each in attributions)
     return Picture(*total, (Box(0, 0, *total, PAPER), *shapes), title, description)
 

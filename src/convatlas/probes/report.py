@@ -29,8 +29,13 @@ SINGLE = "an .npz file holds a single attribution"
 APART = "probes that show no map are drawn one at a time, or in a report (.html)"
 
 
-def write(attributions: Sequence[Any], path: str | Path) -> Path:
+def write(attributions: Sequence[Any], path: str | Path, photo: str = "") -> Path:
     """Write attributions to a file: a report (.html), a picture (.png, .svg), or the numbers of a single one (.npz).
+
+    Args:
+        attributions: The attributions.
+        path: The file.
+        photo: Name of the photo, for the title of a report.
 
     Raises:
         ConvAtlasError: The name ends in something else, several are written to .npz, or the file cannot be written.
@@ -51,10 +56,13 @@ def write(attributions: Sequence[Any], path: str | Path) -> Path:
             raise ConvAtlasError(APART)
         return sheet(maps).save(path)
     body = "\n".join(_section(each) for each in attributions)
+    title = f"What {', '.join(dict.fromkeys(each.net for each in attributions))} saw" + (
+        f" in {photo}" if photo else ""
+    )
     page = (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>What the net saw</title>\n'
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style>\n'
-        f"<h1>What the net saw</h1>\n<p>Red speaks for the target, blue against it; grey was not seen.</p>\n"
+        f"<h1>{html.escape(title)}</h1>\n<p>Red speaks for the target, blue against it; grey was not seen.</p>\n"
         f"{body}\n</html>\n"
     )
     try:

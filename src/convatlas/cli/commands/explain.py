@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -88,8 +89,10 @@ def command(
     results: Any = run_steps(steps, "explaining", counted=False)
     attributions = [attribution for group in results for attribution in group]
     if output is not None:
-        write(attributions, output)
+        write(attributions, output, Path(photo).name)
     print_table(summary(attributions), as_json, markdown, csv)
+    if output is not None and not (as_json or markdown or csv):
+        print(output)
 
 
 def _print_coverage(net: str, as_json: bool, markdown: bool, csv: bool) -> None:
