@@ -53,6 +53,21 @@ def test_formats(words):
     assert run(*words)
 
 
+def test_list_shows_accuracies_in_one_form_and_keeps_them_as_printed():
+    """Publications print 76.3% or 56.522."""
+    cells = [line.split(" | ")[8:10] for line in run("list", "--markdown").splitlines()[2:]]
+    assert all(re.fullmatch(r"(\d\d\.\d%)?", cell.strip()) for row in cells for cell in row), cells
+    assert ["56.5%", "79.1%"] in cells
+    assert "56.522" in [row["top1"] for row in json.loads(run("list", "--json"))]
+
+
+def test_explain_names_the_file_that_it_wrote(tmp_path):
+    words = ("explain", COFFEE, "--probe", "sobel", "--target", "espresso", "-o", str(tmp_path / "saw.html"))
+    assert run(*words).splitlines()[-1] == str(tmp_path / "saw.html")
+    assert json.loads(run(*words, "--json"))
+    assert "What efficientnet_lite0 saw in coffee" in (tmp_path / "saw.html").read_text("utf-8")
+
+
 def test_list_filters_and_sorts():
     rows = json.loads(run("list", "--family", "resnet", "--year", "2016", "--sort=-macs", "--json"))
     assert [row["name"] for row in rows] == ["resnet152_v2", "resnet101_v2", "resnext50_32x4d", "resnet50_v2"]

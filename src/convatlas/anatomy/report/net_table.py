@@ -10,6 +10,7 @@ from convatlas.base.store.timings import best_times
 from convatlas.base.tables import Column, Table, plain
 from convatlas.catalogue.cards import find_card
 from convatlas.catalogue.list_nets import NUMBERS, list_nets
+from convatlas.catalogue.printed import parse_figure
 
 
 def _millions(value: int | None) -> str:
@@ -24,6 +25,11 @@ def _billions(value: int | None) -> str:
     return f"{value / 1e9:.2f}G" if value >= 1e8 else f"{value / 1e6:.2f}M"
 
 
+def _percent(printed: str | None) -> str:
+    """Return a share with one decimal, as most publications print it; values of the table are as printed."""
+    return "" if printed is None else f"{parse_figure(printed):.1f}%"
+
+
 COLUMNS = (
     Column("name", "net"),
     Column("family", "family"),
@@ -33,8 +39,8 @@ COLUMNS = (
     Column("parameters", "parameters", _millions),
     Column("macs", "MACs", _billions),
     Column("size", "size (MB, published)"),
-    Column("top1", "top-1 (published)"),
-    Column("top5", "top-5 (published)"),
+    Column("top1", "top-1 (published)", _percent),
+    Column("top5", "top-5 (published)", _percent),
     Column("lineages", "weights", lambda names: ", ".join(names)),
 )
 TIME = Column("time", "time (ms)", lambda time: "" if time is None else f"{time:.1f}")
