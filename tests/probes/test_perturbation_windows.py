@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from convatlas.probes.concept.craft import Craft, crops_of
 from convatlas.probes.perturbation._field import NUGGET, Field
-from convatlas.probes.perturbation.occlusion import Occlusion, starts
+from convatlas.probes.perturbation.occlusion import Occlusion, starts, windows_of
 from convatlas.probes.perturbation.prediction_difference import PredictionDifference
 from tests.probes.additive import Additive, made, photo
 from tests.probes.nets import Functional
@@ -147,3 +150,16 @@ def test_the_weight_of_evidence_compares_odds() -> None:
     assert 0.01 < plain.score < 0.99
     before, after = plain.score, plain.score - plain.map[0, 0]
     assert found.map[0, 0] == pytest.approx(np.log2(before / (1 - before)) - np.log2(after / (1 - after)), abs=1e-9)
+
+
+def test_costs_that_depend_on_the_input_are_those_of_its_size() -> None:
+    for side in (224, 32):
+        count = len(windows_of((side, side), None, None)[1])
+        crops = len(crops_of(torch.zeros(1, side, side), Craft().crop, Craft().stride))
+        for cost, number in (
+            (Occlusion.cost, count),
+            (PredictionDifference.cost, count * PredictionDifference().samples),
+            (Craft.cost, crops),
+        ):
+            assert str(number) in re.findall(r"\d+", cost), (cost, side)
+    assert f"{Craft().designs * (Craft().factors + 1)} runs" in Craft.cost

@@ -33,7 +33,7 @@ class Craft(Probe):
         factors: Number of concepts.
         crop: Side of a crop, as a share of the shorter side.
         stride: Distance of crops, as a share of their side.
-        designs: Points of the design by which Sobol indices are estimated; each costs factors + 2 runs of the tail.
+        designs: Points of the design by which Sobol indices are estimated; each costs factors + 1 runs of the tail.
         examples: Crops to show of each concept.
     """
 
@@ -48,7 +48,9 @@ class Craft(Probe):
     formula = "A(crops) ≈ U W with U, W ≥ 0; S_i = E[(f(m) − f(m with m_i drawn again))²] / (2 Var f), A' = (U ∘ m) W"
     shows = "What the layer sees in parts of the photos, and which of it the score depends on."
     hides = "What is in no factor: see how much of the maps is missing. With few photos, concepts are parts of these."
-    cost = "1 forward a crop (36 a photo), 256 runs of the layers behind"
+    cost = (
+        "1 forward a crop, 16 a photo for an input of 224 x 224 pixels, 25 for 32 x 32; 224 runs of the layers behind"
+    )
     needs = "gradients"
     spatial = True
     pictures = True

@@ -35,7 +35,7 @@ class Occlusion(Probe):
     hides = (
         "Parts that stand in for each other: hiding one of two changes little. The background is part of the answer."
     )
-    cost = "one forward a window, 169 by default"
+    cost = "one forward a window; by default 169 for an input of 224 x 224 pixels, 225 for 32 x 32"
     needs = "scores"
 
     def attribute(self, subject: Subject) -> Findings:
