@@ -40,8 +40,10 @@ def prepare(photo: Image.Image, how: dict) -> np.ndarray:
     left, top = ((side - part + later) // 2 for side, part in zip(photo.size, kept, strict=True))
     photo = photo.crop((left, top, left + kept[0], top + kept[1]))
     part, photo = photo, photo.resize(resized, filter := Image.Resampling[how["interpolation"].upper()])
-    if how.get("polarity") == "light on dark" and is_dark_on_light(np.asarray(photo.convert("L"))):
-        photo = ImageOps.invert(part).resize(resized, filter)
+    if how.get("polarity") == "light on dark":
+        if is_dark_on_light(np.asarray(photo.convert("L"))):
+            photo = ImageOps.invert(part).resize(resized, filter)
+        photo = Image.fromarray(on_black(np.asarray(photo.convert("L"))))
     left, top = round((resized[0] - w) / 2), round((resized[1] - h) / 2)
     photo = photo.crop((left, top, left + w, top + h)).convert("L" if len(how["mean"]) == 1 else "RGB")
     x = np.asarray(photo, np.float32).reshape(h, w, -1)[:, :, :: -1 if how["order"] == "bgr" else 1]
@@ -51,8 +53,20 @@ def prepare(photo: Image.Image, how: dict) -> np.ndarray:
 
 def is_dark_on_light(levels: np.ndarray) -> bool:
     """Whether the border of a grey photo (h, w) is light."""
-    border = np.concatenate([levels[0], levels[-1], levels[:, 0], levels[:, -1]])
-    return 2 * np.median(border) > int(levels.min()) + int(levels.max())
+    return 2 * border_level(levels) > int(levels.min()) + int(levels.max())
+
+
+def on_black(levels: np.ndarray) -> np.ndarray:
+    """Stretch the levels of a grey photo (h, w), so that those of its border become 0."""
+    paper, contrast = int(border_level(levels)), int(levels.max()) - int(border_level(levels))
+    if paper == 0 or contrast < 26:
+        return levels * (paper == 0)
+    return ((255 * np.maximum(levels.astype(int) - paper, 0) + contrast // 2) // contrast).astype(np.uint8)
+
+
+def border_level(levels: np.ndarray) -> float:
+    """Median of the first and last row and column."""
+    return np.median(np.concatenate([levels[0], levels[-1], levels[:, 0], levels[:, -1]]))
 
 
 def prepare_as_darknet(photo: Image.Image, how: dict) -> np.ndarray:

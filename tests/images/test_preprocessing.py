@@ -14,7 +14,7 @@ from PIL import Image
 
 from convatlas.base.errors import ConvAtlasError, ImageError, SizeError, UnknownName
 from convatlas.images.download import digits
-from convatlas.images.preprocessing import Preprocessing, _is_dark_on_light
+from convatlas.images.preprocessing import Preprocessing, _border_level, _is_dark_on_light
 
 
 def lite(size: int, border: int = 32) -> Preprocessing:
@@ -187,17 +187,29 @@ def test_dark_ink_on_light_paper_is_inverted(height: int, width: int, size: int,
     dark_on_light = digit(height, width, paper, ink)
     preprocessing = replace(INK, size=(size, size))
     as_is = replace(preprocessing, polarity="as is")
-    want = as_is(255 - dark_on_light)
-    assert np.array_equal(preprocessing(dark_on_light), want)
-    light_on_dark = digit(height, width, ink, paper)
-    assert np.array_equal(preprocessing(light_on_dark), as_is(light_on_dark))
+    assert np.array_equal(preprocessing(dark_on_light), preprocessing(255 - dark_on_light))
+    # The paper becomes black but for its grain, and the ink white.
+    for photo in (dark_on_light, digit(height, width, ink, paper)):
+        levels = preprocessing.pixels(photo)[:, :, 0]
+        assert np.median(levels[[0, -1]]) <= 255 * 3 / (paper - ink - 3)
+        assert levels.max() == 255
+    light_on_black = np.where(digit(height, width, 0, paper) < 4, 0, paper).astype(np.uint8)
+    assert np.array_equal(preprocessing(light_on_black), as_is(light_on_black))
     assert preprocessing.view(height, width) == as_is.view(height, width)
 
 
-def test_blank_paper_is_left_alone() -> None:
-    for level in (0, 255):
-        blank = np.full((28, 28, 3), level, np.uint8)
-        assert np.array_equal(INK(blank), replace(INK, polarity="as is")(blank))
+def test_red_ink_on_yellow_paper_is_white_on_black() -> None:
+    photo = np.full((28, 28, 3), (255, 255, 0), np.uint8)
+    photo[8:20, 12:16] = 255, 0, 0
+    expected = np.zeros((28, 28), np.uint8)
+    expected[8:20, 12:16] = 255
+    assert np.array_equal(INK.pixels(photo)[:, :, 0], expected)
+
+
+def test_blank_paper_becomes_black() -> None:
+    for level in (0, 90, 252):
+        grain = np.random.default_rng(0).integers(0, 4, (28, 28, 3), dtype=np.uint8)
+        assert not INK.pixels((level + grain * (level > 0)).astype(np.uint8)).any()
 
 
 def test_polarity_is_kept_with_the_preprocessing() -> None:
@@ -209,6 +221,7 @@ def test_polarity_is_kept_with_the_preprocessing() -> None:
 
 
 @pytest.mark.sweep
-def test_no_digit_of_mnist_is_inverted(store) -> None:
+def test_digits_of_mnist_stay_as_they_are(store) -> None:
     for photo in np.concatenate([(data := digits("mnist")).train, data.test]):
         assert not _is_dark_on_light(photo)
+        assert _border_level(photo) == 0

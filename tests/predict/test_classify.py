@@ -182,6 +182,30 @@ def test_black_ink_on_white_paper(name: str) -> None:
     assert right >= 7
 
 
+def test_photos_without_a_digit_are_noted() -> None:
+    """A net for digits is certain of whatever it is shown."""
+    net = ca.load("lenet5")
+
+    def notes(page: Image.Image) -> str:
+        return " ".join(ca.classify(page, net).notes)
+
+    ink = Image.new("RGBA", (40, 40), (255, 255, 255, 0))
+    ImageDraw.Draw(ink).text((20, 20), "3", (255, 255, 255, 255), ImageFont.load_default(32), "mm")
+    for blank in (ink, Image.new("L", (28, 28), 255), Image.new("L", (28, 28), 0), Image.new("L", (30, 50), 130)):
+        assert "nothing to read" in notes(blank)
+    for size, width, said in ((80, 0, ""), (24, 0, "fills only"), (80, 3, "frame"), (50, 14, "frame")):
+        page = Image.new("RGB", (112, 112), (255, 255, 0))
+        draw = ImageDraw.Draw(page)
+        draw.text((56, 56), "3", (255, 0, 0), ImageFont.load_default(size * 1.36), "mm", stroke_width=2)
+        if width:
+            draw.rectangle((0, 0, 111, 111), outline=(0, 0, 0), width=width)
+        assert said in notes(page)
+        assert bool(said) == bool(notes(page)), notes(page)
+        if not said:
+            assert ca.classify(page, net).answers[0].label == "3"
+    assert ca.classify(sample("coffee"), "efficientnet_lite0").notes == ()
+
+
 def test_genes_of_a_net_given_by_name() -> None:
     photo = sample("coffee")
     net = ca.load("efficientnet_lite0", genes={"activation": "silu"})

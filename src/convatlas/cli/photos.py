@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from convatlas.base.tables import Table
-from convatlas.cli.terminal import end_with_unread, print_table
+from convatlas.cli.terminal import end_with_unread, print_error, print_table
 
 
 def print_answers(
@@ -19,4 +19,7 @@ def print_answers(
         print(json.dumps([answer.to_dict() for answer in answers], indent=1, ensure_ascii=False))
     elif good:
         print_table(table(good), False, markdown, csv)
+    for answer in good:
+        for note in getattr(answer, "notes", ()):
+            print_error(f"{answer.photo}: {note}")
     end_with_unread(answer.error for answer in answers if answer.error is not None)

@@ -28,6 +28,8 @@ MAX_SIDE = 8192
 """Largest side in pixels."""
 WHOLE = 2**25
 """Largest number of pixels that "resize_crop" resizes a whole photo to; of a longer photo, only the centre is."""
+CONTRAST = 26
+"""Least difference of ink and paper, in grey levels: a tenth of the range. What differs less is the paper's grain."""
 LARGEST = 1e6
 """Largest size of `scale`, `mean` and `std`, and of the reciprocals of `scale` and `std`."""
 
@@ -56,9 +58,11 @@ class Preprocessing(Brief):
         mean: Number subtracted from each channel after scaling; three for colour, one for grey.
         std: Divisor of each channel after that.
         order: Order of the channels: "rgb", or "bgr" for nets that came from Caffe.
-        polarity: "light on dark" for nets that were trained on light digits on dark paper, as MNIST's: a photo of dark
+        polarity: "light on dark" for nets that were trained on light digits on black paper, as MNIST's: a photo of dark
             digits on light paper is inverted before it is resized and padded with black. The paper is light if the
-            median grey level of the resized photo's border exceeds the mean of its darkest and its lightest level.
+            median grey level of the resized photo's border exceeds the mean of its darkest and its lightest level. The
+            resized photo is turned grey. If its paper is not black then, its levels are stretched, from the border's
+            median, which becomes 0, to the lightest one; without contrast, all become 0.
 
     Raises:
         SizeError: A side is not positive or too large, or `size` is not a square with "crop_resize".
@@ -146,8 +150,10 @@ class Preprocessing(Brief):
         part = photo[rows.start : rows.start + rows.length, columns.start : columns.start + columns.length]
         size = columns.resized, rows.resized
         image = self._resized(part, size)
-        if self.polarity == "light on dark" and _is_dark_on_light(np.asarray(image.convert("L"))):
-            image = self._resized(255 - part, size)
+        if self.polarity == "light on dark":
+            if _is_dark_on_light(np.asarray(image.convert("L"))):
+                image = self._resized(255 - part, size)
+            image = _on_black(image)
         if image.size == (columns.input, rows.input):
             return image
         # Padded with black where the image is smaller, as in torchvision.
@@ -255,5 +261,21 @@ class Preprocessing(Brief):
 
 def _is_dark_on_light(levels: NDArray[np.uint8]) -> bool:
     """Whether the border of a grey photo (h, w) is lighter than the middle of its range."""
-    border = np.concatenate([levels[0], levels[-1], levels[:, 0], levels[:, -1]])
-    return bool(2 * np.median(border) > int(levels.min()) + int(levels.max()))
+    return bool(2 * _border_level(levels) > int(levels.min()) + int(levels.max()))
+
+
+def _on_black(image: Image.Image) -> Image.Image:
+    """Return a photo of light ink on dark paper in grey, with its levels stretched if its paper is not black."""
+    levels = np.asarray(image.convert("L"))
+    paper = int(_border_level(levels))
+    if paper > 0:
+        above = np.maximum(levels.astype(np.int64) - paper, 0)
+        contrast = int(above.max())
+        stretched = (255 * above + contrast // 2) // contrast if contrast >= CONTRAST else 0 * above
+        levels = stretched.astype(np.uint8)
+    return Image.fromarray(levels).convert(image.mode)
+
+
+def _border_level(levels: NDArray[np.uint8]) -> float:
+    """Median of the border of a grey photo (h, w)."""
+    return float(np.median(np.concatenate([levels[0], levels[-1], levels[:, 0], levels[:, -1]])))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from convatlas.images.darknet import DarknetPreprocessing
-from convatlas.images.preprocessing import WHOLE, Preprocessing
+from convatlas.images.preprocessing import CONTRAST, WHOLE, Preprocessing
 
 DECODE = (
     "Decode the photo to H x W pixels of RGB, 8 bits each: turned upright by its EXIF orientation, a grey level v of "
@@ -17,6 +17,12 @@ INVERT = (
     "If that photo is dark on light, replace each value v of the photo before resizing by 255 - v, and resize that. It "
     "is if twice the median of the grey levels (19595 R + 38470 G + 7471 B + 32768) // 65536 of its first and last row "
     "and first and last column together, the corners counted twice, exceeds its least level plus its greatest."
+)
+
+GROUND = (
+    "Turn the resized photo grey, by the same formula. Let p be the median of that border, rounded down, and m the "
+    f"greatest level of the photo. If p > 0, replace each level v by 0 if m - p < {CONTRAST}, else by "
+    "(255 * max(v - p, 0) + (m - p) // 2) // (m - p)."
 )
 
 
@@ -30,7 +36,7 @@ def steps(preprocessing: Preprocessing | DarknetPreprocessing) -> tuple[str, ...
 def _geometry(preprocessing: Preprocessing) -> tuple[str, ...]:
     (h, w), resize = preprocessing.size, preprocessing.resize
     filter = f"Pillow's Image.resize and the filter {preprocessing.interpolation.upper()}, which rounds to 8 bits"
-    inverted = () if preprocessing.polarity == "as is" else (INVERT,)
+    inverted = () if preprocessing.polarity == "as is" else (INVERT, GROUND)
     if preprocessing.geometry == "crop_resize":
         return (
             f"Keep a square of s = max(1, {h} * min(H, W) // {h + resize}) pixels a side, from row (H - s + 1) // 2 "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from convatlas.images.decoding import Source
 from convatlas.images.sources import source_name, sources
+from convatlas.predict.digit_notes import digit_notes
 from convatlas.predict.photo_verb import photo_verb
 from convatlas.predict.predictors import BATCH, classifier, prepare
 from convatlas.predict.results import Answer, Classification, check_top
@@ -46,7 +47,8 @@ def classify(
 
     Returns:
         A `Classification` for a single photo; a list of them for a folder or a list, in which photos that cannot be
-        read have an `error` and empty `answers`.
+        read have an `error` and empty `answers`. Nets for digits have `notes` on photos that do not show one as MNIST
+        does.
 
     Raises:
         ImageError: A single photo cannot be read.
@@ -61,12 +63,15 @@ def classify(
         batch = photos[start : start + BATCH]
         prepared = prepare(lineage.preprocessing, batch)
         indices, probabilities = predictor.top_classes(prepared.x, top) if len(prepared.x) else ((), ())
+        inputs = iter(prepared.x)
         rows = iter(zip(indices, probabilities, strict=True))
         for photo, error in zip(batch, prepared.errors, strict=True):
             answers: tuple[Answer, ...] = ()
+            notes: tuple[str, ...] = ()
             if error is None:
+                notes = digit_notes(lineage, next(inputs))
                 answers = tuple(
                     Answer(lineage.class_names[index], int(index), float(probability))
                     for index, probability in zip(*next(rows), strict=True)
                 )
-            yield Classification(source_name(photo), predictor.net, lineage.name, answers, error)
+            yield Classification(source_name(photo), predictor.net, lineage.name, answers, error, notes)

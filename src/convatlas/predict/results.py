@@ -37,6 +37,7 @@ class Classification(TableRecord):
         weights: The lineage's name.
         answers: The most probable classes, the most probable one first.
         error: Why the photo could not be read; None if it could.
+        notes: What is odd about the photo of a digit, so that the answers may mean nothing.
     """
 
     photo: str
@@ -44,6 +45,7 @@ class Classification(TableRecord):
     weights: str
     answers: tuple[Answer, ...]
     error: str | None = None
+    notes: tuple[str, ...] = ()
 
     def table(self) -> Table:
         """Return a table with a row for each class."""
@@ -52,7 +54,8 @@ class Classification(TableRecord):
     def __str__(self) -> str:
         if self.error is not None:
             return self.error
-        return f"{self.photo}: " + ", ".join(f"{answer.label} {answer.probability:.3f}" for answer in self.answers)
+        answers = ", ".join(f"{answer.label} {answer.probability:.3f}" for answer in self.answers)
+        return "; ".join([f"{self.photo}: {answers}", *self.notes])
 
 
 @dataclass(frozen=True)
