@@ -1,13 +1,13 @@
 """Prepare photos for an exported net with Pillow and NumPy alone, by the metadata in its file.
 
-`python prepare_photos_yourself.py NET.onnx PHOTO` prints the class; without arguments it exports a net to try it on.
+`python prepare_photos_yourself.py NET.onnx PHOTO` runs the net in ONNX Runtime, which also reads the metadata, and
+prints the class; without arguments it exports a net to try it on.
 """
 
 import json
 import sys
 
 import numpy as np
-import onnxruntime
 from PIL import Image, ImageOps
 
 
@@ -97,6 +97,10 @@ def neighbours(length: int, resized: int, size: int) -> tuple[np.ndarray, np.nda
 
 
 def main(file: str, photo: str) -> None:
+    try:
+        import onnxruntime
+    except ImportError:
+        sys.exit("the net runs in ONNX Runtime: pip install onnxruntime")
     session = onnxruntime.InferenceSession(file)
     metadata = {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
     print("\n".join(metadata["preprocessing_steps"]))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import runpy
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -145,6 +147,15 @@ def test_an_engine_takes_the_photos_that_a_job_prepares(store: Path) -> None:
     net.lineage = own(32).lineage.plain()
     x = net.lineage.prepare(photo(60, 80))[None]
     assert EngineSession(net, "eager", "float32", "auto", 1)(x).shape == (1, 3)
+
+
+def test_only_running_the_graph_needs_onnx_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    for missing in ("onnxruntime", "convatlas", "torch"):
+        monkeypatch.setitem(sys.modules, missing, None)
+    assert callable(runpy.run_path(str(EXAMPLE))["prepare"])
+    monkeypatch.setattr(sys, "argv", ["prepare_photos_yourself.py", "net.onnx", "cat.jpg"])
+    with pytest.raises(SystemExit, match=r"^the net runs in ONNX Runtime: pip install onnxruntime$"):
+        runpy.run_path(str(EXAMPLE), run_name="__main__")
 
 
 def test_the_example_decodes_files_as_the_net_does(example: ModuleType, tmp_path: Path) -> None:
