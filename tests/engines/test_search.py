@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -159,6 +160,32 @@ def test_a_rival_whose_file_is_damaged_is_not_forgotten(net: Net, store: Path, m
     graph.write_bytes(b"damaged")
     patched(monkeypatch, {"eager": [4.0], "onnxruntime": [1.0], "openvino": [30.0]})
     assert ca.accelerate(net).record.options.engine == "onnxruntime"
+
+
+def test_in_a_read_only_store_a_damaged_rival_does_not_end_the_choice(net: Net, store: Path, monkeypatch) -> None:
+    patched(monkeypatch, {"eager": [5.0], "onnxruntime": [9.0], "openvino": [4.0]})
+    first = ca.accelerate(net).record
+    assert (first.options.engine, [rival.engine for rival in first.rivals]) == ("openvino", ["eager"])
+    (file,) = store.glob("engines/*/auto-float32-1-*.json")
+    rival = Options("compiled", "float32", 1)
+    times = {**first.milliseconds, str(rival): 4.5}
+    write_sealed_json(file, replace(first, rivals=(rival, *first.rivals), milliseconds=times).to_dict())
+    before = file.read_bytes()
+
+    @contextmanager
+    def read_only(path: Path) -> Iterator[bool]:
+        yield False
+
+    def refuse(*wish: object) -> NoReturn:
+        raise OSError("Read-only file system")
+
+    monkeypatch.setattr("convatlas.engines.accelerate.locked_if_writable", read_only)
+    monkeypatch.setattr("convatlas.engines.search.remembered.write_sealed_json", refuse)
+    record = ca.accelerate(net).record
+    assert record.options.engine == "openvino"
+    assert "compiled" not in [rival.engine for rival in record.rivals]
+    # Once the store can be written, the rival is tried again.
+    assert file.read_bytes() == before
 
 
 def test_the_record_is_read_as_it_was_written(net: Net, store: Path, monkeypatch, tmp_path: Path) -> None:

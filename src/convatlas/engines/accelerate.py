@@ -102,7 +102,8 @@ def accelerate(
         if result is None:
             with locked_if_writable(folder) as writable:
                 if not writable:
-                    return AcceleratedNet(original, *_unremembered(search, engine, precision))
+                    kept = remembered.open(search.stopwatch.x, without_damaged=True)
+                    return AcceleratedNet(original, *(kept or _unremembered(search, engine, precision)))
                 remove_leftovers(folder)
                 # Another process may have finished its search while this one waited for the lock.
                 result = remembered.open(search.stopwatch.x)

@@ -30,10 +30,15 @@ class Remembered:
     def __init__(self, file: Path, folder: Path, reference: Reference):
         self.file, self.folder, self.reference = file, folder, reference
 
-    def open(self, x: Float32Array) -> tuple[Session, Acceleration] | None:
+    def open(self, x: Float32Array, *, without_damaged: bool = False) -> tuple[Session, Acceleration] | None:
         """Session and record; None if there is no record, it does not open, fails, or deviates from eager mode.
 
         If the choice is not settled, since the machine may have been busy, it is timed on `x` against the next best.
+
+        Args:
+            x: Inputs of the calls that are timed.
+            without_damaged: Whether to leave out a rival whose files are damaged, which nobody can write again; by
+                default the answer is None then, so that a search writes them.
         """
         try:
             record = read_record(self.file)
@@ -43,13 +48,20 @@ class Remembered:
         if opened is None:
             return None
         session, error = opened
-        return (session, record) if record.settled else self._contest(session, error, record, x)
+        if record.settled:
+            return session, record
+        if not (without_damaged or all(self._is_whole(rival) for rival in record.rivals)):
+            return None
+        return self._contest(session, error, record, x)
+
+    def _is_whole(self, options: Options) -> bool:
+        return backends()[options.engine].are_whole(self.folder, options)
 
     def _checked(self, options: Options, record: Acceleration) -> tuple[Session, float] | None:
         """Session and its deviation from eager mode; None if it does not open or deviates too much."""
         backend = backends()[options.engine]
         try:
-            if not backend.are_whole(self.folder, options):
+            if not self._is_whole(options):
                 return None
             session = backend.open(self.folder, options, self.reference.net)
             error = self.reference.distance(session(self.reference.x.numpy()))
@@ -65,10 +77,8 @@ class Remembered:
     ) -> tuple[Session, Acceleration] | None:
         """Time the chosen options against the next best, and keep the faster one; the record is written again.
 
-        None if the chosen ones fail, or a rival's files are damaged; a rival that fails is left out.
+        None if the chosen ones fail; a rival that fails is left out.
         """
-        if not all(backends()[rival.engine].are_whole(self.folder, rival) for rival in record.rivals):
-            return None
         sessions, errors = {record.options: session}, {record.options: error}
         for rival in record.rivals:
             if (opened := self._checked(rival, record)) is not None:
