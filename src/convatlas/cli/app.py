@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import convatlas
+from convatlas.base.terminal.arguments import as_typed, set_words
 from convatlas.cli import commands
 from convatlas.cli.automatic import command_for
 
@@ -47,7 +48,18 @@ class Commands(TyperGroup):
             command = single
         result = get_command(command)
         result.name = cmd_name
+        set_words({parameter.name: _word(parameter) for parameter in result.params if parameter.name})
         return result
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command, whose messages name arguments as they are typed."""
+        with as_typed():
+            return super().invoke(ctx)
+
+
+def _word(parameter: Any) -> str:
+    """Return the word for a parameter of a command: the longest form of an option, or NET for an argument."""
+    return str(max(parameter.opts, key=len)) if parameter.param_type_name == "option" else str(parameter.name).upper()
 
 
 app = typer.Typer(

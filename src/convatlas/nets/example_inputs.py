@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError, SizeError
+from convatlas.base.terminal.arguments import argument, spelled
 from convatlas.nets.build import Size
 from convatlas.nets.net import Net
 from convatlas.nets.user_net import Exported
@@ -27,7 +28,11 @@ TRIED = 6
 
 VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
-HINT = "for other inputs than a photo give inputs=..., or input_shape=... without the batch"
+
+def hint() -> str:
+    """Say how to give other inputs than a photo."""
+    arguments = spelled("inputs=..., or input_shape=...", f"{argument('input_shape')} SIDE,...")
+    return f"for other inputs than a photo give {arguments} without the batch"
 
 
 @dataclass(frozen=True)

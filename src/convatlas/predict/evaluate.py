@@ -20,6 +20,7 @@ from convatlas.base.store.evaluations import add_evaluation
 from convatlas.base.store.progress import notify
 from convatlas.base.store.remote import home
 from convatlas.base.store.sealed import read_sealed_json, write_sealed_json
+from convatlas.base.terminal.arguments import argument
 from convatlas.base.verbs import Steps, verb
 from convatlas.engines.session import Float32Array, Session
 from convatlas.images.darknet import DarknetPreprocessing
@@ -158,7 +159,9 @@ def evaluate(
 def _other_lineage(net: TrainedNet, name: str) -> Lineage:
     """Published lineage of the same net."""
     if not isinstance(net.module, Net):
-        raise ConvAtlasError(f"{net.name} is a net of your own, without other lineages: leave out preprocessing={name}")
+        raise ConvAtlasError(
+            f"{net.name} is a net of your own, without other lineages: leave out {argument('preprocessing', name)}"
+        )
     return lineage(choose(net.module.card, name))
 
 

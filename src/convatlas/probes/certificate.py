@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.terminal.arguments import argument
 from convatlas.probes.tape.backward import backward
 from convatlas.probes.tape.doubled import doubled
 from convatlas.probes.tape.record import Score, record, recordable
@@ -208,7 +209,7 @@ def check_residual(total: float, score: float, dtype: torch.dtype, probe: str, o
     scale = max(abs(score), other)
     residual = abs(total - score) / scale if scale > 0 else abs(total - score)
     if not residual <= RESIDUAL.get(dtype, 1e-5):
-        more = "" if dtype == torch.float64 else 'precision="float64" may help, otherwise '
+        more = "" if dtype == torch.float64 else f"{argument('precision', 'float64')} may help, otherwise "
         raise Imprecise(
             f"{probe} does not sum to the score: {residual:.1e} of it is missing in {str(dtype)[6:]}; "
             f"{more}use integrated_gradients or a probe of scores"

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from convatlas.base.devices import device_of
 from convatlas.base.errors import ConvAtlasError, first_line
+from convatlas.base.terminal.arguments import argument
 from convatlas.base.untouched import evaluating, same_random_state
 from convatlas.base.verbs import Steps, verb
 from convatlas.engines.accelerated_net import AcceleratedNet
@@ -242,7 +243,10 @@ def _opened(
     if isinstance(net, AcceleratedNet):
         options = net.record.options
         if weights is not None or engine is not None or precision not in ("float32", options.precision):
-            raise ConvAtlasError(f"this net runs in {options} already: leave out engine=, precision= and weights=")
+            raise ConvAtlasError(
+                f"this net runs in {options} already: leave out {argument('engine')}, {argument('precision')} and "
+                f"{argument('weights')}"
+            )
         check_precision(options.precision)
         module = net.net
         if net.lineage != lineage_of(module):
@@ -260,7 +264,7 @@ def _opened(
             return _Opened(module, None, "eager", precision, None)
         return _Opened(module, cached.session, OF_STORE, precision, None)
     if precision == "float64":
-        raise ConvAtlasError("float64 is computed in eager mode: leave out engine=")
+        raise ConvAtlasError(f"float64 is computed in eager mode: leave out {argument('engine')}")
     from convatlas.engines.accelerate import accelerate
 
     fast = accelerate(module, engine or "auto", precision, batch=16, size=photo_size(module))

@@ -200,8 +200,8 @@ def _class_scores(output: Any) -> Tensor:
         return output
     kind = f"the shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"the type {type(output).__name__}"
     raise ConvAtlasError(
-        f"the net's output has {kind}, not a score for each class: pass target=, a function that picks one score a "
-        "photo, (N,), from it"
+        f"the net's output has {kind}, not a score for each class: in Python, pass target=, a function that picks one "
+        "score a photo, (N,), from it"
     )
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convatlas.base.errors import TrainingError
+from convatlas.base.terminal.arguments import argument
 from convatlas.nets.net import Net
 from convatlas.training.recipe import Recipe
 
@@ -127,5 +128,5 @@ def balanced_weights(labels: Tensor, classes: int) -> Tensor:
     """
     counts = labels.bincount(minlength=classes)
     if (empty := (counts == 0).nonzero()).numel():
-        raise TrainingError(f"class_weights=balanced, but class {int(empty[0])} has no photo")
+        raise TrainingError(f"{argument('class_weights', 'balanced')}, but class {int(empty[0])} has no photo")
     return len(labels) / (classes * counts.float())

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from convatlas.base.errors import TrainingError
 from convatlas.base.fingerprint import fingerprint
 from convatlas.base.memory_format import to_channels_last
+from convatlas.base.terminal.arguments import argument
 from convatlas.base.untouched import untouched
 from convatlas.nets.net import Net
 from convatlas.training.checkpoint_check import check_state
@@ -47,7 +48,7 @@ class Trainer:
 
     def __init__(self, net: nn.Module, data: Splits, recipe: Recipe, device: torch.device, world: World):
         if recipe.amp == "float16" and device.type != "cuda":
-            raise TrainingError(f"amp=float16 needs cuda; bfloat16 works on {device.type} too")
+            raise TrainingError(f"{argument('amp', 'float16')} needs cuda; bfloat16 works on {device.type} too")
         self.net, self.recipe, self.device, self.world = net, recipe, device, world
         self.classes = len(data.classes)
         self.net.to(device)
@@ -85,7 +86,7 @@ class Trainer:
         except ValueError:
             raise TrainingError(
                 f"the last batch of {count} photos has {last}, and a batch norm cannot learn from one photo a process: "
-                f"batch_size={batch_size} does not suit them"
+                f"{argument('batch_size', batch_size)} does not suit them"
             ) from None
 
     def set_train_mode(self) -> None:

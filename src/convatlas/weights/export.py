@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from convatlas.base.errors import ConvAtlasError, WeightsError, unknown
+from convatlas.base.terminal.arguments import argument
 from convatlas.catalogue.lineages import origins, weights_of
 from convatlas.genes.loci import RATES
 from convatlas.nets.net import Net
@@ -87,7 +88,7 @@ def layout_of(net: Net, path: Path) -> str:
         published = {row.origin for row in weights_of(net.card.name)}
         if not (choices := [layout for layout in fitting if layout in published]):
             raise WeightsError(f"no layout of {path.name} has {net.card.name}; native weights go to {native.ENDING}")
-        raise WeightsError(f"choose the layout of {path.name} with layout=: {', '.join(choices)}")
+        raise WeightsError(f"choose the layout of {path.name} with {argument('layout')}: {', '.join(choices)}")
     return follows
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from convatlas.base.errors import WeightsError
+from convatlas.base.terminal.arguments import argument, spelled
 from convatlas.catalogue.cards import Card
 from convatlas.catalogue.lineages import origins
 from convatlas.nets.build import Size
@@ -46,11 +47,14 @@ def read(
             if card is not None and description.net != card.name:
                 raise WeightsError(f"{path.name} holds a {description.net}, not a {card.name}")
             if convention is not None:
-                raise WeightsError(f"{path.name} is a native file, which states its conventions: leave out convention=")
+                raise WeightsError(
+                    f"{path.name} is a native file, which states its conventions: leave out {argument('convention')}"
+                )
             native.check(tensors, description, path)
             return finite_float32(tensors, f"the weights in {path.name}"), description
     if card is None:
+        name = spelled("the name of the net", f"the name of the net as {argument('net')}")
         raise WeightsError(
-            f"{path.name} does not say which net it holds: give the name of the net, and the file as weights="
+            f"{path.name} does not say which net it holds: give {name}, and the file as {argument('weights')}"
         )
     return foreign.read(path, card, convention, size, channels)

@@ -16,6 +16,7 @@ from torch import Tensor
 from convatlas.base.errors import SizeError, WeightsError
 from convatlas.base.files.reading import MAX_WEIGHTS, opened, reason
 from convatlas.base.store.progress import notify
+from convatlas.base.terminal.arguments import argument
 from convatlas.catalogue.cards import Card
 from convatlas.nets.build import Size, skeleton
 from convatlas.weights.adapt import CLASSIFIER
@@ -81,7 +82,8 @@ def read(
     if not said and len(fitting) > 1:
         names = ", ".join(each.convention.name for each in fitting)
         raise WeightsError(
-            f"{path.name} fits the names of {names}, which compute different things: choose one with convention="
+            f"{path.name} fits the names of {names}, which compute different things: choose one with "
+            f"{argument('convention')}"
         )
     content = contents[chosen.convention.row.origin]
     table = content if isinstance(content, Checkpoint) else Checkpoint({})
@@ -192,7 +194,7 @@ def _say(path: Path, table: Checkpoint, assumed: Convention | None, readable: Se
     if assumed is not None:
         others = _others(assumed, readable)
         more = ", ".join(others[:SHOWN]) + (f" and {len(others) - SHOWN} more" if len(others) > SHOWN else "")
-        choice = f"; convention= chooses another way: {more}" if others else ""
+        choice = f"; {argument('convention')} chooses another way: {more}" if others else ""
         said.append(f"photos are prepared as for {assumed.name}, because the file does not say how{choice}")
     if said:
         notify(f"{path.name}: {'; '.join(said)}")

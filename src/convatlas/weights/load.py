@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError, WeightsError
 from convatlas.base.files.local import local_path
+from convatlas.base.terminal.arguments import argument
 from convatlas.base.verbs import path_text
 from convatlas.catalogue.cards import Card, find_card
 from convatlas.catalogue.lineages import Weights
@@ -101,7 +102,7 @@ def load(
     request = _Request(classes, channels, head, genes, size, seed)
     if isinstance(name, str) and files.is_weights_file(name):
         if weights is not None:
-            raise ConvAtlasError(f"{name} already holds weights: leave out weights={weights}")
+            raise ConvAtlasError(f"{name} already holds weights: leave out {argument('weights', weights)}")
         tensors, description = files.read(local_path(name, WeightsError), None, convention)
         return _named(_filled(find_card(description.net), tensors, description, request), labels)
     card = name if isinstance(name, Card) else find_card(name)
@@ -111,9 +112,14 @@ def load(
             labels,
         )
     if convention is not None:
-        raise ConvAtlasError(f"convention= is only for a foreign file of weights: leave out convention={convention}")
+        raise ConvAtlasError(
+            f"{argument('convention')} is only for a foreign file of weights: leave out "
+            f"{argument('convention', convention)}"
+        )
     if labels is not None:
-        raise ConvAtlasError("labels= is only for a file of weights: published weights have names of classes")
+        raise ConvAtlasError(
+            f"{argument('labels')} is only for a file of weights: published weights have names of classes"
+        )
     row = weights if isinstance(weights, Weights) else choose(card, weights)
     tensors, description = load_converted(row, card)
     try:
@@ -131,7 +137,9 @@ def _named(net: Net, labels: Labels | None) -> Net:
         return net
     names = read_labels(labels)
     if net.lineage is None or len(names) != net.classes:
-        raise ConvAtlasError(f"labels= has {len(names)} names, and this {net.card.name} {net.classes} classes")
+        raise ConvAtlasError(
+            f"{argument('labels')} has {len(names)} names, and this {net.card.name} {net.classes} classes"
+        )
     net.lineage = replace(net.lineage, class_names=names)
     return net
 
@@ -140,11 +148,15 @@ def _load_own(net: str | nn.Module, weights: str | Weights | None, changed: bool
     """Load a net of the user with weights from a file."""
     name = net if isinstance(net, str) else type(net).__name__
     if changed:
-        raise ConvAtlasError(f"{name} is a net of your own, which is loaded as it is: give only a file as weights=")
+        raise ConvAtlasError(
+            f"{name} is a net of your own, which is loaded as it is: give only a file as {argument('weights')}"
+        )
     if weights is None and isinstance(net, str) and net.lower().endswith(EXPORTED):
         return load_user_net(net).eval()
     if not isinstance(weights, str):
-        raise WeightsError(f"{name} is a net of your own, without published weights: give its file as weights=")
+        raise WeightsError(
+            f"{name} is a net of your own, without published weights: give its file as {argument('weights')}"
+        )
     return user_weights.load_named(net, weights) if isinstance(net, str) else user_weights.load_into(net, weights)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from convatlas.base.errors import ConvAtlasError, WeightsError
 from convatlas.base.files.reading import read_text, reason
+from convatlas.base.terminal.arguments import argument
 from convatlas.base.verbs import path_text
 
 MAX_BYTES = 2**24
@@ -52,8 +53,10 @@ def weights_file(
     from convatlas.weights.files import is_weights_file
 
     if path is None or not is_weights_file(path):
-        name = f"convention={convention}" if convention is not None else "labels="
-        raise ConvAtlasError(f"{name} is only for a file of weights: give it as weights=, or leave out {name}")
+        name = argument("convention", convention) if convention is not None else argument("labels")
+        raise ConvAtlasError(
+            f"{name} is only for a file of weights: give it as {argument('weights')}, or leave out {name}"
+        )
     return WeightsFile(path, convention, None if labels is None else read_labels(labels))
 
 
@@ -69,9 +72,11 @@ def read_labels(labels: Labels) -> tuple[str, ...]:
     else:
         names = list(labels) if isinstance(labels, Sequence) else []
     if not names or not all(isinstance(name, str) and name.strip() and name.isprintable() for name in names):
-        raise ConvAtlasError("labels= is a list of names, or a text file with the name of a class on each line")
+        raise ConvAtlasError(
+            f"{argument('labels')} is a list of names, or a text file with the name of a class on each line"
+        )
     if double := next((name for name in names if names.count(name) > 1), None):
-        raise ConvAtlasError(f"labels= names {double[:100]!r} twice")
+        raise ConvAtlasError(f"{argument('labels')} names {double[:100]!r} twice")
     return tuple(names)
 
 

@@ -13,7 +13,7 @@ from convatlas.anatomy.measure.tracing.trace import trace
 from convatlas.anatomy.measure.tracing.twin import has_plain_hooks
 from convatlas.base.errors import ConvAtlasError, SizeError, first_line
 from convatlas.nets.build import Size
-from convatlas.nets.example_inputs import HINT, Inputs, Shapes, candidate_inputs
+from convatlas.nets.example_inputs import Inputs, Shapes, candidate_inputs, hint
 from convatlas.nets.net import Net
 from convatlas.nets.user_net import Exported
 
@@ -110,5 +110,5 @@ def trace_pass(net: nn.Module, candidates: Sequence[Inputs]) -> tuple[Inputs, Tr
             )
         return inputs, done
     are_examples = all(tensor.is_meta for inputs in candidates for tensor in inputs.tensors)
-    hint = f"; {HINT}" if are_examples and not isinstance(net, Net) else ""
-    raise SizeError(f"{net_name(net)} cannot take an input of {reason}{hint}")
+    advice = f"; {hint()}" if are_examples and not isinstance(net, Net) else ""
+    raise SizeError(f"{net_name(net)} cannot take an input of {reason}{advice}")

@@ -13,6 +13,7 @@ from torch import nn
 
 from convatlas.base.atomic import whole
 from convatlas.base.errors import ConvAtlasError, WeightsError
+from convatlas.base.terminal.arguments import argument, spelled
 from convatlas.engines.backends.onnxruntime import OnnxRuntime
 from convatlas.engines.backends.openvino import OpenVINO
 from convatlas.engines.export import openvino_ir
@@ -89,11 +90,12 @@ def export(
     path = Path(file)
     ending = path.suffix.lower()
     if layout is not None and ending in GRAPHS:
-        raise ConvAtlasError(f"layout= is for files of weights, and {path.name!r:.99} is a graph")
+        raise ConvAtlasError(f"{argument('layout')} is for files of weights, and {path.name!r:.99} is a graph")
     if size is not None and path.name.lower().endswith(_weight_endings()):
-        raise ConvAtlasError(f"size= is for graphs, and {path.name!r:.99} is a file of weights")
+        raise ConvAtlasError(f"{argument('size')} is for graphs, and {path.name!r:.99} is a file of weights")
     if (inputs is not None or input_shape is not None) and ending not in GRAPHS:
-        raise ConvAtlasError(f"inputs= and input_shape= are for graphs: {', '.join(GRAPHS)}; got {path.name!r:.99}")
+        arguments = spelled("inputs= and input_shape= are", f"{argument('input_shape')} is")
+        raise ConvAtlasError(f"{arguments} for graphs: {', '.join(GRAPHS)}; got {path.name!r:.99}")
     try:
         if ending in GRAPHS:
             twin = evaluation_copy(net)

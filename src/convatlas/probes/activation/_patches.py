@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.terminal.arguments import spelled
 from convatlas.probes.checks import check_whole
 from convatlas.probes.gallery.gallery import Exhibit
 from convatlas.probes.photos import shown
@@ -33,7 +34,8 @@ def photos_of(subject: Subject, probe: str) -> tuple[Tensor, tuple[str, ...]]:
     """The photos to search, (n, C, h, w), of which the first is the subject's, and a note if there is no other."""
     photos = subject.concepts.get("photos")
     if photos is None:
-        return subject.x, (f'only the photo itself is searched: pass concepts={{"photos": [...]}} to {probe}',)
+        more = spelled('concepts={"photos": [...]}', "--concepts photos=FOLDER")
+        return subject.x, (f"only the photo itself is searched: pass {more} to {probe}",)
     return torch.cat([subject.x, photos]), ()
 
 

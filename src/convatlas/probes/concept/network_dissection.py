@@ -59,7 +59,7 @@ class NetworkDissection(Probe):
         names = list(subject.masks)
         if not names:
             raise ConvAtlasError(
-                'network_dissection needs photos with masks: pass concepts={"eye": [("cat.jpg", mask), ...]}'
+                'network_dissection needs photos with masks: in Python, pass concepts={"eye": [("cat.jpg", mask), ...]}'
             )
         photos = torch.cat([subject.concepts[name] for name in names])
         layer, parts = "", []

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.terminal.arguments import spelled
 from convatlas.pictures.pixels import diverging
 from convatlas.probes.checks import check_number, check_whole
 from convatlas.probes.concept._maps import Spread, maps_of, photos_and_own
@@ -64,9 +65,13 @@ class Tcav(Probe):
         names = [name for name in subject.concepts if name not in OWN]
         random = subject.concepts.get("random")
         if not names:
-            raise ConvAtlasError('tcav needs concepts: pass concepts={"stripes": [...], "random": [...]}')
+            several = spelled(
+                'concepts={"stripes": [...], "random": [...]}', "--concepts stripes=FOLDER --concepts random=FOLDER"
+            )
+            raise ConvAtlasError(f"tcav needs concepts: pass {several}")
         if random is None or len(random) < 4:
-            raise ConvAtlasError('tcav needs 4 or more photos of no concept: pass concepts={"random": [...]}')
+            more = spelled('concepts={"random": [...]}', "--concepts random=FOLDER")
+            raise ConvAtlasError(f"tcav needs 4 or more photos of no concept: pass {more}")
         few = [name for name in names if len(subject.concepts[name]) < 2]
         if few:
             raise ConvAtlasError(f"a concept of tcav has 2 or more photos; {few[0]!r:.40} has 1")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.terminal.arguments import argument
 from convatlas.probes.checks import check_whole
 from convatlas.probes.perturbation._field import Field
 from convatlas.probes.perturbation.occlusion import windows_of
@@ -90,7 +91,8 @@ class PredictionDifference(Probe):
             return own - scores
         if bool((scores < 0).any()) or bool((scores > 1).any()):
             raise ConvAtlasError(
-                "the weight of evidence compares probabilities, and these scores are none: use target='probability:top'"
+                "the weight of evidence compares probabilities, and these scores are none: use "
+                f"{argument('target', 'probability:top')}"
             )
         mean = scores.mean(1, keepdim=True)
         away = scores - mean

@@ -239,8 +239,8 @@ def _only_tensor(output: Any) -> Tensor:
     if isinstance(output, Tensor):
         return output
     raise ConvAtlasError(
-        f"the net returns a {type(output).__name__}: pass target=, a function that picks one score a photo, (N,), from "
-        "it"
+        f"the net returns a {type(output).__name__}: in Python, pass target=, a function that picks one score a photo, "
+        "(N,), from it"
     )
 
 

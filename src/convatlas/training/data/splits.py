@@ -11,6 +11,7 @@ from torch import nn
 
 from convatlas.base.errors import TrainingError, printable
 from convatlas.base.store.progress import notify
+from convatlas.base.terminal.arguments import argument
 from convatlas.images.darknet import DarknetPreprocessing
 from convatlas.images.digits import DATA_SETS
 from convatlas.images.labelled import LabelledPhoto
@@ -109,7 +110,9 @@ def load_splits(data: str | Path, net: nn.Module, recipe: Recipe, size: tuple[in
     if validation is None and recipe.val_split:
         kept, held = holdout(recipe.seed, count := len(train.labels), recipe.val_split)
         if not len(kept) or not len(held):
-            raise TrainingError(f"val_split={recipe.val_split:g} holds out {len(held)} of {count} photos")
+            raise TrainingError(
+                f"{argument('val_split', format(recipe.val_split, 'g'))} holds out {len(held)} of {count} photos"
+            )
         train, validation = train.subset(kept), train.subset(held)
     return Splits(name, train, validation, splits.get("test"), classes, preprocessing, fingerprint)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError, WeightsError, printable
 from convatlas.base.files.structured import parse_json
+from convatlas.base.terminal.arguments import argument, spelled
 from convatlas.catalogue.cards import find_card
 from convatlas.genes.gene import Gene
 from convatlas.genes.regularization import StochasticDepth
@@ -130,8 +131,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], Description | None]:
     check_format(metadata, path)
     if CALLABLE in metadata:
         raise WeightsError(
-            f"{path.name} holds weights of {printable(metadata[CALLABLE])!r}, a net of your own: give that as the net, "
-            "and the file as weights="
+            f"{path.name} holds weights of {printable(metadata[CALLABLE])!r}, a net of your own: give that as "
+            f"{spelled('the net', argument('net'))}, and the file as {argument('weights')}"
         )
     return weights, _description(metadata, path)
 
