@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from convatlas.anatomy.report.check import checks, names, table
-from convatlas.anatomy.report.net_table import net_table
+from convatlas.anatomy.report.net_table import TIME, net_table
 from convatlas.anatomy.report.show import gene_table
 from convatlas.base.atomic import write_bytes
 from convatlas.base.tables import Column, Table
@@ -44,7 +44,10 @@ def nets_page() -> str:
         "as published ([check.md](check.md) compares them); weights are the publishers whose weights can be loaded. "
         "The table is printed by `convatlas list --markdown`."
     )
-    return f"# Nets\n\n{text}\n\n{net_table().markdown()}\n"
+    nets = net_table()
+    # Times are those of whoever writes the page.
+    table = Table([column for column in nets.columns if column is not TIME], nets.rows)
+    return f"# Nets\n\n{text}\n\n{table.markdown()}\n"
 
 
 def genes_page() -> str:

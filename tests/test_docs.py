@@ -39,6 +39,12 @@ def test_generated_pages_are_up_to_date(generate, name):
     assert (ROOT / "docs" / name).read_text("utf-8") == generate.pages()[name](), f"docs/{name} is old: make docs"
 
 
+def test_no_page_holds_times_of_this_machine(generate, monkeypatch):
+    page = generate.nets_page()
+    monkeypatch.setattr("convatlas.anatomy.report.net_table.best_times", lambda: {"resnet50": {224: 1.5}})
+    assert generate.nets_page() == page
+
+
 def test_every_generated_page_is_compared(generate):
     assert list(generate.pages()) == ["nets.md", "genes.md", "speed.md", "check.md", "probes.md", "errors.md"]
     assert generate.readme(README) == README, "the README's error table is old: make docs"
