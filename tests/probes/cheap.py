@@ -16,6 +16,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "lime": {"players": 8, "samples": 32},
     "shapley": {"players": 6, "budget": 32},
     "sobol": {"cells": 2, "design": 4},
+    "wavelet_attribution": {"levels": 1, "cells": 1, "design": 4},
     "hsic": {"cells": 3, "masks": 16},
     "meaningful_perturbation": {"steps": 3},
     "extremal_perturbation": {"areas": (0.2,), "steps": 3},

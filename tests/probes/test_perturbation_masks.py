@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from convatlas.probes.explain import explain
 from convatlas.probes.perturbation._masks import between_cells
@@ -16,6 +16,7 @@ from convatlas.probes.perturbation.hsic import Hsic, _criterion
 from convatlas.probes.perturbation.meaningful_perturbation import MeaningfulPerturbation
 from convatlas.probes.perturbation.rise import Rise
 from convatlas.probes.perturbation.sobol import Sobol
+from convatlas.probes.perturbation.wavelet_attribution import WaveletAttribution, bands_of
 from tests.probes.additive import Additive, OfCells, made, photo
 
 
@@ -170,3 +171,25 @@ def test_cells_lie_where_their_map_is_drawn() -> None:
     found = made(OfCells(lambda m: m.sum(1)), x, MeaningfulPerturbation(cells=2, steps=2, jitter=0))
     expected = between_cells(torch.from_numpy(found.values)[None], (4, 6))[0]
     np.testing.assert_allclose(found.on_input(), expected, atol=1e-6)
+
+
+def test_bands_of_haar_wavelets_sum_to_the_photo() -> None:
+    for height, width in ((8, 8), (7, 10)):
+        x = photo(height=height + height % 2, width=width)[:, :, :height]
+        bands = bands_of(x, 2)
+        torch.testing.assert_close(bands.sum(0, keepdim=True), x)
+        # Details of 2 pixels have the mean 0 in each whole block of 2, and so on.
+        for level, band in enumerate(bands[:2]):
+            assert float(nn.functional.avg_pool2d(band, 2 ** (level + 1)).abs().max()) < 1e-12
+
+
+def test_wavelet_attribution_of_an_additive_net_is_squared_shares() -> None:
+    net, x, b = Additive((3, 8, 8)), photo(), photo(seed=2)
+    bands = bands_of(x - b, 1)
+    blocks = torch.stack([(net.weight[0] * band).sum(0) for band in bands]).unflatten(1, (2, 4)).unflatten(3, (2, 4))
+    squares = blocks.sum((2, 4)).square().detach().numpy()
+    result = made(net, x, WaveletAttribution(levels=1, cells=2, design=1024), b)
+    np.testing.assert_allclose(result.values, squares / squares.sum(), atol=0.01)
+    assert result.forwards == 1024 * 9
+    share = squares[0].sum() / squares.sum()
+    assert result.notes == (f"details of 2 pixels {share:.0%}, what is coarser {1 - share:.0%}",)
