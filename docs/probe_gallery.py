@@ -27,10 +27,12 @@ PICTURED = "chelsea"
 """The photo of which the probes that make pictures show theirs."""
 
 
-def explained(net: Any, image: Any, **options: Any) -> list[Attribution | Gallery]:
-    """What each probe shows, without those that do not fit the net."""
+def explained(net: Any, image: Any, pictures: bool, **options: Any) -> list[Attribution | Gallery]:
+    """What each probe shows, without those that do not fit the net; those that make pictures only if asked for."""
     results: list[Attribution | Gallery] = []
     for name, probe in all_probes().items():
+        if probe.pictures and not pictures:
+            continue
         try:
             results.append(ca.explain(net, image, probe, seed=0, **options))
         except ca.ConvAtlasError as error:
@@ -45,7 +47,8 @@ def main() -> None:
     others = [sample(name) for name in PHOTOS if name != PICTURED]
     for name in PHOTOS:
         concepts = {"photos": [sample(name), *others], "fur": [sample(PICTURED)] * 2, "random": others}
-        results = explained(net, sample(name), concepts=concepts if name == PICTURED else None)
+        pictured = name == PICTURED
+        results = explained(net, sample(name), pictured, concepts=concepts if pictured else None)
         print(sheet([each for each in results if isinstance(each, Attribution)]).save(folder / f"probes_{name}.png"))
         for each in results:
             if isinstance(each, Gallery):
@@ -53,7 +56,7 @@ def main() -> None:
     lenet5 = ca.load("lenet5")
     digits = load_splits("mnist", lenet5, Recipe(epochs=1), (32, 32)).test
     assert isinstance(digits, InMemoryDataset)
-    results = explained(lenet5, digits.photos[int((digits.labels == 5).nonzero()[0])])
+    results = explained(lenet5, digits.photos[int((digits.labels == 5).nonzero()[0])], pictures=False)
     print(sheet([each for each in results if isinstance(each, Attribution)]).save(folder / "probes_digit.png"))
 
 
