@@ -17,7 +17,7 @@ class ExpectedGradients(Probe):
     """Gradients at random points between the photo and random backgrounds, each times their difference.
 
     The backgrounds are the photos of the concept "background" if the caller gives some, else noisy copies of the
-    background. Points are spread evenly along the lines (stratified), which lowers the error.
+    background. Points are spread evenly along the lines (stratified), and over the photos, which lowers the error.
 
     Attributes:
         samples: Number of points.
@@ -49,11 +49,12 @@ class ExpectedGradients(Probe):
         total, squares = (torch.zeros(len(subject.targets), *x.shape[1:]).to(x) for _ in range(2))
         starts = torch.zeros(len(subject.targets), dtype=torch.float64)
         order = torch.randperm(self.samples, generator=generator)
+        turns = None if pool is None else torch.randperm(len(pool), generator=generator)
         for start in range(0, self.samples, GRADIENT_BATCH):
             places = order[start : start + GRADIENT_BATCH]
             count = len(places)
-            if pool is not None:
-                background = pool[torch.randint(len(pool), (count,), generator=generator)].to(x)
+            if pool is not None and turns is not None:
+                background = pool[turns[torch.arange(start, start + count) % len(pool)]].to(x)
             else:
                 noise = torch.randn(count, *x.shape[1:], generator=generator, dtype=torch.float64).to(x)
                 background = subject.background + deviation * noise

@@ -19,8 +19,8 @@ from convatlas.probes.tape.tape import Operation
 class FullGrad(Probe):
     """Gradient × input, plus what every operation adds to the score by its (implicit) bias, where it adds it.
 
-    Biases of maps are spread evenly over the pixels that their position stands for; those of vectors have no place and
-    stand in the ledger. The map and the ledger sum to the score, for smooth activations too.
+    Biases of maps are enlarged to the photo so that their sum stays; those of vectors have no place and stand in the
+    ledger. The map and the ledger sum to the score, for smooth activations too.
 
     Attributes:
         absolute: Whether absolute values of all maps are added, as in the paper's pictures; they sum to nothing.
