@@ -11,6 +11,8 @@ import pytest
 import torch
 import zennit.attribution
 import zennit.composites
+import zennit.rules
+import zennit.types
 from torch import Tensor, nn
 
 from convatlas.probes.explain import explain
@@ -124,6 +126,29 @@ def test_relevance_equals_zennits(name: str, composite: str, peer: str, settings
         _, expected = attributor(X, start)
     values = ours(name, Lrp(composite, 1e-12, biases=True), background=BACKGROUND)
     assert_same(values, expected, 1e-9)
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(
+    ("rule", "peer"),
+    [
+        (Lrp("gamma", 1e-12, gamma=0.6), zennit.rules.Gamma(0.6, stabilizer=1e-12)),
+        (
+            Lrp("alpha_beta", 1e-12, alpha=1.5, biases=True),
+            zennit.rules.AlphaBeta(1.5, 0.5, stabilizer=1e-12),
+        ),
+    ],
+    ids=["gamma", "alpha_beta"],
+)
+def test_rules_with_signs_at_every_layer_equal_zennits(name: str, rule: Lrp, peer: object) -> None:
+    """The photo has both signs, and so have the weights."""
+    x = X - 0.5
+    layers = [(zennit.types.Linear, peer), *zennit.composites.layer_map_base(1e-12)]
+    start = torch.zeros(1, 4, dtype=torch.float64)
+    start[0, CLASS] = NETS[name](x).detach()[0, CLASS]
+    with zennit.attribution.Gradient(NETS[name], zennit.composites.LayerMapComposite(layers)) as attributor:
+        _, expected = attributor(x, start)
+    assert_same(explain(NETS[name], x, rule, CLASS).values, expected, 1e-9)
 
 
 @pytest.mark.parametrize(("probe", "peer"), [("guided_backprop", "GuidedBackprop"), ("deconv_net", "DeconvNet")])

@@ -201,9 +201,11 @@ def test_padding_before_the_first_layer_is_as_its_own_padding(composite: str) ->
     assert first.ledger == pytest.approx(second.ledger)
 
 
-@pytest.mark.parametrize("name", ["functional", "resnet18"])
+@pytest.mark.parametrize(
+    "name", ["functional", "resnet18", "vgg16", "alexnet_one_tower", "densenet121", "googlenet_bn"]
+)
 def test_lrp_is_gradient_times_input_where_all_is_relu_and_max_pooling(name: str) -> None:
-    net, x = NETS[name]()
+    net, x = NETS[name]() if name in NETS else (ca.build(name, seed=0, size=64).eval().double(), photo(3, 64))
     tape = record(net, x, third)
     rules = Relevance(tape, lambda number, operation: Zero(), 1e-12)
     found = x * backward(tape, [tape.photo], rules.rule, rules.visit)[tape.photo]

@@ -60,6 +60,7 @@ class RelevantPatches(Probe):
                 tape = subject.tape if number == 0 else subject.tape_of(photo)
                 _, index = layer_named(tape, subject.layer)
                 rules = Relevance(tape, choose)
+                index = rules.unit(index)
                 parts.append(tape.values[index] * subject.back(tape, [index], k, rules.rule, rules.visit)[index])
                 yield k * len(photos) + number, len(photos) * len(subject.targets), None
             relevance = torch.cat(parts)  # (n, K, h, w)

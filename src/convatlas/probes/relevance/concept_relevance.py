@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.relevance.lrp import Lrp
 from convatlas.probes.rules.relevance import Relevance
 from convatlas.probes.subject import Subject
+from convatlas.probes.tape.backward import backward
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class ConceptRelevance(Probe):
         'Achtibat et al. 2023, "From attribution maps to human-understandable explanations through concept relevance '
         'propagation"'
     )
-    formula = "R(x | channel of a layer): LRP with all other channels' relevance set to 0 at the layer"
+    formula = "R(x | channel of a layer): LRP from the channel's relevance at the layer, without ways past it"
     shows = "Where the photo holds what one channel contributes to the score."
     hides = "What the channel stands for: its most relevant patches tell that better."
     cost = "1 forward, 2 ways back"
@@ -50,30 +51,34 @@ class ConceptRelevance(Probe):
         findings = []
         for k in range(len(subject.targets)):
             rules = Relevance(tape, choose)
-            multiplier = subject.back(tape, [index], k, rules.rule, rules.visit)[index]
-            shares = (tape.values[index] * multiplier)[0].sum((1, 2))
+            unit = rules.unit(index)
+            multiplier = subject.back(tape, [unit], k, rules.rule, rules.visit)[unit]
+            shares = (tape.values[unit] * multiplier)[0].sum((1, 2))
             channel = int(shares.argmax()) if self.channel is None else self.channel
-            condition = check_condition(rules.largest, float(tape.values[tape.output][0, k]), self.name)
-            values = self._through(subject, k, index, channel, choose)
+            kept = torch.zeros_like(multiplier)
+            kept[:, channel] = multiplier[:, channel]
+            below = Relevance(replace(tape, output=unit), choose)
+            values = _below(below, kept)
+            subject.backwards += 1
+            score = float(tape.values[tape.output][0, k])
+            condition = check_condition(max(rules.largest, below.largest), score, self.name)
             note = f"channel {channel} of {name}, whose relevance is {float(shares[channel]):.4g}"
-            findings.append(Finding(values, condition=condition, notes=(note,), coverage=dict(rules.counts)))
+            coverage = dict(rules.counts + below.counts)
+            findings.append(Finding(values, condition=condition, notes=(note,), coverage=coverage))
             yield k, len(subject.targets), None
         yield 1, 1, findings
 
-    def _through(self, subject: Subject, target: int, index: int, channel: int, choose: object) -> Tensor:
-        tape = subject.tape
-        rules = Relevance(tape, choose)  # type: ignore[arg-type]
 
-        def visit(at: int, multiplier: Tensor) -> Tensor:
-            multiplier = rules.visit(at, multiplier)
-            if at != index:
-                return multiplier
-            kept = torch.zeros_like(multiplier)
-            kept[:, channel] = multiplier[:, channel]
-            return kept
+def _below(rules: Relevance, multiplier: Tensor) -> Tensor:
+    """Relevance at the photo, (C, h, w), of what a layer passes, which is the output of the tape; none goes past it."""
+    tape = rules.tape
 
-        relevance = subject.x * subject.back(tape, [tape.photo], target, rules.rule, visit)[tape.photo]
-        return (relevance + rules.extra.get(tape.photo, torch.zeros_like(relevance)))[0]
+    def visit(index: int, arriving: Tensor) -> Tensor:
+        # What arrives at the layer has been stabilised there.
+        return arriving if index == tape.output else rules.visit(index, arriving)
+
+    relevance = tape.values[tape.photo] * backward(tape, [tape.photo], rules.rule, visit, multiplier)[tape.photo]
+    return (relevance + rules.extra.get(tape.photo, torch.zeros_like(relevance)))[0]
 
 
 PROBE = ConceptRelevance

@@ -63,6 +63,7 @@ class ExcitationBackprop(Probe):
             return Excitation(negated=negated and number == len(rules.numbers) - 1)
 
         rules = Relevance(tape, choose, 0.0, "signal")
+        index = rules.unit(index)
         # The walk starts with probability 1: all multipliers are those of the score, divided by it.
         multiplier = subject.back(tape, [index], target, rules.rule, rules.visit)[index]
         return tape.values[index] * multiplier / score, check_condition(rules.largest, score, self.name)

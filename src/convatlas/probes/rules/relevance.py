@@ -53,16 +53,27 @@ class Relevance:
         self.producers: Mapping[int, Operation] = self.tape.producers()
         layers = [operation for operation in self.tape.operations if is_layer(self.tape, operation)]
         self.numbers = {id(operation): number for number, operation in enumerate(layers)}
-        readers = self.tape.readers()
+        # Tensors that the score is read from, or operations that are not affine, moved or not.
+        loose = {self.tape.output}
+        for operation in reversed(self.tape.operations):
+            moved = operation.name in SELECTION and not loose.isdisjoint(operation.outputs)
+            if moved or not is_affine(self.tape, operation):
+                loose.update(operation.inputs)
         self.ends = {
             index
             for index, producer in self.producers.items()
-            if is_affine(self.tape, producer)
-            and producer.name not in SELECTION
-            and (
-                index == self.tape.output or any(not is_affine(self.tape, reader) for reader in readers.get(index, ()))
-            )
+            if index in loose and is_affine(self.tape, producer) and producer.name not in SELECTION
         }
+
+    def unit(self, index: int) -> int:
+        """Index of the tensor that has the relevance of a layer's output.
+
+        A convolution and the batch normalization after it are passed as one layer, so that nothing is known between.
+        """
+        norm = self.norms.get(index)
+        output = index if norm is None else norm.outputs[0]
+        assert output is not None
+        return output
 
     def visit(self, index: int, multiplier: Tensor) -> Tensor:
         """Stabilise a multiplier where an affine chain ends, and note how much relevance there is."""
