@@ -212,7 +212,11 @@ def test_backgrounds_are_named_in_pixels() -> None:
         ({"layer": 99}, "numbers from 1"),
         ({"layer": 1.5}, "a name or a number"),
         ({"layer": True}, "a name or a number"),
-        ({"layer": ["first"]}, "a name or a number"),
+        ({"layer": ["first", "secnd"]}, "second"),
+        ({"layer": [["first"]]}, "a name or a number"),
+        ({"layer": []}, "no layer"),
+        ({"layer": "all", "probe": ["grad_cam", "saliency"]}, "saliency explains at no layer"),
+        ({"layer": ["first"], "probe": "occlusion"}, "occlusion explains at no layer"),
         ({"target": Logit(True)}, "a number or a name"),
         ({"target": Probability(2.5)}, "a number or a name"),
         ({"target": Contrast(1, 2)}, "are a tuple"),
@@ -348,6 +352,45 @@ def test_probes_of_one_call_share_the_tape_and_count_alone(monkeypatch: pytest.M
     assert together[2].derivative is None
 
 
+def test_several_layers_share_one_forward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, layers = small(), ["first", 2, -1]
+    alone = [ca.explain(net, X, "hires_cam", 3, layer=layer) for layer in layers]
+    recorded: list[torch.Tensor] = []
+    traces: list[int] = []
+    record, trace = subjects.record, placement.trace_inputs
+    monkeypatch.setattr(subjects, "record", lambda net, x, score: recorded.append(x) or record(net, x, score))
+    monkeypatch.setattr(placement, "trace_inputs", lambda *args: traces.append(1) or trace(*args))
+    net = small()
+    swept = ca.explain(net, X, "hires_cam", 3, layer=layers)
+    assert len(recorded) == len(traces) == 1
+    for each, other in zip(swept, alone, strict=True):
+        assert np.array_equal(each.values, other.values)
+        assert (each.layer, each.grid, each.forwards) == (other.layer, other.grid, other.forwards)
+    nested = ca.explain(net, X, ["hires_cam", "grad_cam"], [3, 1], layer=layers)
+    assert [[[each.index for each in targets] for targets in places] for places in nested] == [[[3, 1]] * 3] * 2
+    assert [[places[0].layer for places in each] for each in nested] == [[each.layer for each in alone]] * 2
+    assert np.array_equal(nested[0][1][0].values, alone[1].values)
+
+
+def test_all_layers_are_explained_each_once() -> None:
+    torch.manual_seed(0)
+    block = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU())
+    net = nn.Sequential(block, nn.Conv2d(4, 4, 3, 2), nn.Flatten(), nn.Linear(4 * 7 * 7, 5)).eval()
+    results = ca.explain(net, X, "grad_cam", 1, layer="all")
+    assert [result.layer for result in results] == ["0.0", "0", "1"]
+    assert [result.values.shape for result in results] == [(16, 16), (16, 16), (7, 7)]
+
+
+def test_several_layers_stand_side_by_side(tmp_path) -> None:
+    results = ca.explain(small(), X, "grad_cam", 1, layer="all")
+    page = write(results, tmp_path / "layers.html").read_text("utf-8")
+    assert page.count("<section") == page.count('<section class="layers">') == 1
+    assert page.count("<img") == len(results) > 1
+    assert [page.count(f"<h3>{result.layer}</h3>") for result in results] == [1] * len(results)
+    assert page.count("Shows:") == 1
+    assert sheet(results).width > results[0].picture().width
+
+
 class Cancelling(nn.Module):
     """A sum of large numbers of both signs, which float32 cannot hold to its last digits."""
 
@@ -461,6 +504,13 @@ def test_files_that_cannot_hold_what_is_asked_are_refused_before_anything_is_com
     for name, chosen, targets in (("maps.npz", ["grad_cam", "lrp"], 1), ("map.npz", ["lrp"], 2)):
         with pytest.raises(ConvAtlasError, match="holds a single attribution; got 2"):
             check_path(name, chosen, targets)
+    for name, layers, text in (
+        ("map.npz", ["a", "b"], "got 2"),
+        ("map.npz", "all", "got those of all layers"),
+        ("all.png", "all", "one at a time"),
+    ):
+        with pytest.raises(ConvAtlasError, match=text):
+            check_path(name, ["activation_maximisation"], 1, layers)
     with pytest.raises(
         ConvAtlasError, match=r"one at a time, or in a report \(.html\); activation_maximisation is one"
     ):

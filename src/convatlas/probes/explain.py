@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,8 +29,9 @@ from convatlas.probes.backgrounds import background_of
 from convatlas.probes.certificate import Imprecise
 from convatlas.probes.checks import check_whole
 from convatlas.probes.gallery.gallery import Exhibition, Gallery
+from convatlas.probes.layers import ALL, LAST, layer_named, named_maps, several_layers
 from convatlas.probes.photos import Image, concepts_of, input_of, shown
-from convatlas.probes.placement import even_grid, input_grid, traced_grid
+from convatlas.probes.placement import even_grid, input_grid, traced_grid, traced_grids
 from convatlas.probes.probe import Finding, Probe, settings
 from convatlas.probes.registry import as_probe
 from convatlas.probes.subject import MEMORY, ForwardPass, Subject
@@ -51,7 +53,7 @@ def explain(
     probe: object = "grad_cam",
     target: object = None,
     *,
-    layer: str | int | None = None,
+    layer: str | int | list[str | int] | None = None,
     background: object = "mean",
     concepts: Mapping[str, str | Path | Sequence[Any]] | None = None,
     weights: str | None = None,
@@ -60,7 +62,7 @@ def explain(
     precision: str = "float32",
     device: str = "auto",
     memory: int = MEMORY,
-) -> Steps[Attribution | list[Attribution]]:
+) -> Steps[Attribution | list[Any]]:
     """Explain a net's score for a photo by one probe or several.
 
     Args:
@@ -73,7 +75,9 @@ def explain(
             "probability:tabby" or "contrast:tabby/tiger cat", or a function of the net's output that returns (N,). For
             a detector a class (its best box), `Box`, or a text like "box:0", the best box, or "box:0/dog". A list of
             targets shares one set of perturbations.
-        layer: Name or number of a layer with maps, for probes that explain at one; by default the last one.
+        layer: Name or number of a layer with maps, for probes that explain at one; by default the last one. A list of
+            these, or "all" for every layer with maps, shares one forward pass; layers that return the same maps, as a
+            block and its last layer, are one of them.
         background: "black", "mean" (the photo's average colour), "blur", "noise", another photo, or an input tensor.
         concepts: Photos of each concept by its name, for the probes that compare with concepts: a folder, or a list of
             photos or inputs, or of pairs of one and its mask (an array of the photo's size). "photos" are those that
@@ -87,8 +91,9 @@ def explain(
         memory: Bytes that perturbed inputs may take at a time.
 
     Returns:
-        One `Attribution` (or, for probes that show something else, a `Gallery`); a list for a list of probes, and one
-        for a list of targets, inside of it if both are lists.
+        One `Attribution` (or, for probes that show something else, a `Gallery`). A list of probes gives a list with
+        one entry each; several layers make each entry a list, and a list of targets makes a list of what would be one
+        `Attribution`: `result[probe][layer][target]` if there are several of each.
 
     Raises:
         UnknownName: There is no such net, probe, class, layer or background.
@@ -98,6 +103,7 @@ def explain(
     probes = [as_probe(each) for each in probe] if isinstance(probe, list) else [as_probe(probe)]
     if not probes:
         raise ConvAtlasError("no probe is given")
+    _check_layers(layer, probes)
     check_whole("seed", seed, 0, 2**63 - 1)
     check_whole("memory", memory, 1)
     module, session, engine, precision, agreement = _opened(net, weights, engine, precision, device)
@@ -117,7 +123,6 @@ def explain(
             x=x,
             targets=forward.targets,
             background=empty,
-            layer=layer,
             concepts=photos,
             masks=masks,
             seed=seed,
@@ -125,17 +130,20 @@ def explain(
             forward_pass=forward,
             coarse=precision == "bfloat16",
         )
+        layers = _layers(layer, forward, probes)
+        count = len(probes) * len(layers)
         results: list[Any] = []
-        for number, each in enumerate(probes):
-            subject = shared.with_session(_session_for(each, session, shared, engine))
+        for number, (each, chosen_layer) in enumerate(product(probes, layers)):
+            chosen = replace(shared, layer=chosen_layer)
+            subject = chosen.with_session(_session_for(each, session, chosen, engine))
             try:
-                findings = yield from _attributed(each, subject, number, len(probes))
+                findings = yield from _attributed(each, subject, number, count)
             except Imprecise:
                 # Sums of large numbers of both signs may be too coarse for the net's own precision.
                 if subject.x.dtype == torch.float64:
                     raise
                 subject = _in_float64(subject)
-                findings = yield from _attributed(each, subject, number, len(probes))
+                findings = yield from _attributed(each, subject, number, count)
             used = "float64" if subject.x.dtype == torch.float64 else precision
             made = [
                 _gallery(subject, each, finding, k, used)
@@ -144,7 +152,48 @@ def explain(
                 for k, finding in enumerate(findings)
             ]
             results.append(made if isinstance(target, list) else made[0])
-    yield 1000 * len(probes), 1000 * len(probes), results if isinstance(probe, list) else results[0]
+    if several_layers(layer):
+        results = [results[start : start + len(layers)] for start in range(0, count, len(layers))]
+    yield 1000 * count, 1000 * count, results if isinstance(probe, list) else results[0]
+
+
+def _check_layers(layer: object, probes: Sequence[Probe]) -> None:
+    """Refuse several layers for a probe that explains at none.
+
+    Raises:
+        ConvAtlasError: There is such a probe, or the list is empty.
+    """
+    if not several_layers(layer):
+        return
+    if layer == []:
+        raise ConvAtlasError('no layer is given: pass names or numbers of layers, or "all"')
+    other = next((each for each in probes if not each.spatial), None)
+    if other is not None:
+        raise ConvAtlasError(f"{other.name} explains at no layer: several layers are for probes such as grad_cam")
+
+
+def _layers(
+    layer: str | int | list[str | int] | None, forward: ForwardPass, probes: Sequence[Probe]
+) -> Sequence[str | int | None]:
+    """The layers to explain at, one after the other; where their maps lie is found by one trace of the net.
+
+    Raises:
+        UnknownName: There is no such layer.
+        ConvAtlasError: One of them outputs no maps.
+    """
+    if isinstance(layer, list):
+        # Capsules have layers of their own, which are no maps.
+        if any(probe.family == "capsule" for probe in probes):
+            return layer
+        named = [layer_named(forward.tape, each) for each in layer]
+    elif layer == ALL:
+        named = [(name, index) for index, name in named_maps(forward.tape).items()]
+        layer = [name for name, _ in named] or [LAST]
+    else:
+        return [layer]
+    shapes = [(name, forward.tape.values[index].shape) for name, index in named]
+    traced_grids(forward.net, tuple(forward.x.shape[1:]), {name: (shape[2], shape[3]) for name, shape in shapes})
+    return layer
 
 
 def _session_for(probe: Probe, session: Session | None, subject: Subject, engine: str) -> Session | None:

@@ -42,6 +42,14 @@ VIEWS = names("view _unsafe_view reshape permute transpose expand unsqueeze sque
 LAST = "last"
 """The last layer with maps of more than one position."""
 
+ALL = "all"
+"""Every layer with maps of more than one position."""
+
+
+def several_layers(layer: object) -> bool:
+    """Whether what a caller chose is a list of layers, or all of them."""
+    return isinstance(layer, list) or layer == ALL
+
 
 def spatial_layers(tape: Tape) -> dict[str, int]:
     """Index on the tape of the maps (N, C, h, w) of each module that has some, in the order they were made.
@@ -52,6 +60,17 @@ def spatial_layers(tape: Tape) -> dict[str, int]:
     kept = {index for index in (grids(tape) - {tape.photo}) & reached if _is_map(tape, index)}
     maps = {name: index for name, indices in tape.layers.items() for index in indices if index in kept}
     return dict(sorted(maps.items(), key=lambda item: item[1]))
+
+
+def named_maps(tape: Tape) -> dict[int, str]:
+    """Name of the layer that made each of the maps of `spatial_layers`, by their index on the tape, in their order.
+
+    A block and its last layer return the same maps; the shortest of such names stands for them.
+    """
+    names: dict[int, str] = {}
+    for name, index in spatial_layers(tape).items():
+        names[index] = min(names.get(index, name), name, key=len)
+    return names
 
 
 def layer_named(tape: Tape, layer: str | int | None, target: int | None = None) -> tuple[str, int]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from torch import nn
 
 from convatlas.anatomy.measure.find import find, outputs_maps
 from convatlas.anatomy.measure.positions.steps import Steps
-from convatlas.anatomy.measure.receptive_field import Spans, fields, reach
+from convatlas.anatomy.measure.receptive_field import Field, Spans, fields, reach
 from convatlas.anatomy.measure.shape_trace import trace_inputs
 from convatlas.anatomy.measure.tracing.calls import Operation
 from convatlas.base.errors import ConvAtlasError
@@ -48,10 +49,38 @@ def layer_grid(net: nn.Module, shape: tuple[int, ...], layer: str, cells: tuple[
 
 def traced_grid(net: nn.Module, shape: tuple[int, ...], layer: str, cells: tuple[int, int]) -> tuple[Grid, Grid] | None:
     """The grid of a layer's maps, by starts and strides of its receptive field; None if these cannot be followed."""
-    known, key = _known.setdefault(net, {}), (shape, layer, cells, str(net))
-    if key not in known:
-        known[key] = _grid_of(_traced(net, shape, layer, cells), shape, cells)
-    return known[key]
+    return traced_grids(net, shape, {layer: cells})[layer]
+
+
+def traced_grids(
+    net: nn.Module, shape: tuple[int, ...], cells: Mapping[str, tuple[int, int]]
+) -> dict[str, tuple[Grid, Grid] | None]:
+    """The grids of several layers' maps, by one trace of the net; None for those that cannot be followed.
+
+    Args:
+        net: The net.
+        shape: Shape of its input, (C, h, w).
+        cells: Height and width of the maps of each layer, by the layer's name.
+    """
+    known, description = _known.setdefault(net, {}), str(net)
+    keys = {layer: (shape, layer, each, description) for layer, each in cells.items()}
+    new = {layer: each for layer, each in cells.items() if keys[layer] not in known}
+    if new:
+        known.update({keys[layer]: grid for layer, grid in _grids(net, shape, new).items()})
+    return {layer: known[key] for layer, key in keys.items()}
+
+
+def _grids(
+    net: nn.Module, shape: tuple[int, ...], cells: Mapping[str, tuple[int, int]]
+) -> dict[str, tuple[Grid, Grid] | None]:
+    grids: dict[str, tuple[Grid, Grid] | None] = dict.fromkeys(cells)
+    with suppress(ConvAtlasError):
+        _, operations = trace_inputs(net, candidate_inputs(net, input_shape=shape))
+        sights = fields(operations, (shape[1], shape[2]))
+        for layer, each in cells.items():
+            with suppress(ConvAtlasError):
+                grids[layer] = _grid(sights[_operation(operations, layer, each)], each)
+    return grids
 
 
 def _traced(net: nn.Module, shape: tuple[int, ...], layer: str, cells: tuple[int, int]) -> Traced | None:
@@ -68,10 +97,14 @@ def _grid_of(traced: Traced | None, shape: tuple[int, ...], cells: tuple[int, in
         return None
     operations, number = traced
     try:
-        sides = fields(operations, (shape[1], shape[2]))[number].sides
+        sight = fields(operations, (shape[1], shape[2]))[number]
     except ConvAtlasError:
         return None
-    rows, columns = (_axis(steps, count) for steps, count in zip(sides, cells, strict=True))
+    return _grid(sight, cells)
+
+
+def _grid(sight: Field, cells: tuple[int, int]) -> tuple[Grid, Grid] | None:
+    rows, columns = (_axis(steps, count) for steps, count in zip(sight.sides, cells, strict=True))
     return None if rows is None or columns is None else (rows, columns)
 
 

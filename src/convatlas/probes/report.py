@@ -13,6 +13,7 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.pictures.picture import check_picture
 from convatlas.pictures.pixels import png
 from convatlas.probes.attribution import Attribution
+from convatlas.probes.layers import ALL
 from convatlas.probes.picture import overlay, sheet
 from convatlas.probes.registry import probe_type
 
@@ -22,6 +23,8 @@ section { display: grid; grid-template-columns: minmax(0, 24rem) 1fr; gap: 0 1.5
 img { width: 100%; image-rendering: auto; } h2 { grid-column: 1 / 3; margin: 0 0 .3rem; }
 table { border-collapse: collapse; font-size: 13px; } td { padding: .1rem .8rem .1rem 0; vertical-align: top; }
 td:first-child { color: #5f6b76; } p { margin: .3rem 0; } .warning { color: #b21820; }
+section.layers { grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)); gap: 1rem 1.5rem; }
+.layers > h2, .layers > .text { grid-column: 1 / -1; } h3 { margin: 0; font-size: 1rem; overflow-wrap: anywhere; }
 @media (max-width: 40rem) { section { display: block; } body { margin: 1rem; } }
 """
 
@@ -55,7 +58,7 @@ def write(attributions: Sequence[Any], path: str | Path, photo: str = "") -> Pat
                 return drawn
             raise ConvAtlasError(APART)
         return sheet(maps).save(path)
-    body = "\n".join(_section(each) for each in attributions)
+    body = "\n".join(_section(each) for each in _by_layers(attributions))
     title = f"What {', '.join(dict.fromkeys(each.net for each in attributions))} saw" + (
         f" in {photo}" if photo else ""
     )
@@ -72,44 +75,70 @@ def write(attributions: Sequence[Any], path: str | Path, photo: str = "") -> Pat
     return path
 
 
-def check_path(path: str | Path, probes: Sequence[str] = (), targets: int = 1) -> None:
+def check_path(path: str | Path, probes: Sequence[str] = (), targets: int = 1, layers: object = None) -> None:
     """Refuse a file that `write` cannot write, before anything is computed.
 
     Args:
         path: The file.
         probes: Names of the probes whose attributions are to be written.
         targets: Number of targets that each of them explains.
+        layers: Layers at which each explains all of them: a list, or "all"; by default one.
 
     Raises:
         ConvAtlasError: The name ends in something else, or such a file cannot hold these attributions.
         UnknownName: No probe has one of the names.
     """
-    path, count = Path(path), len(probes) * targets
+    path, count = Path(path), len(probes) * targets * (len(layers) if isinstance(layers, list) else 1)
+    several = "those of all layers" if layers == ALL else str(count) if count > 1 else ""
     pictures = [name for name in probes if probe_type(name).pictures]
     if path.suffix.lower() == ".html":
         return
     if path.suffix.lower() == ".npz":
-        if count > 1:
-            raise ConvAtlasError(f"{SINGLE}; got {count}")
+        if several:
+            raise ConvAtlasError(f"{SINGLE}; got {several}")
         return
     if path.suffix.lower() not in (".png", ".svg"):
         raise ConvAtlasError(f"an explanation is written to .html, .png, .svg or .npz; got {path.name!r}")
-    if pictures and count > 1:
+    if pictures and several:
         raise ConvAtlasError(f"{APART}; {pictures[0]} is one of these")
     check_picture(path)
 
 
-def _section(each: Any) -> str:
-    probe = probe_type(each.probe)
-    data = base64.b64encode(png(overlay(each)) if isinstance(each, Attribution) else each.picture().png()).decode()
-    rows = "".join(f"<tr><td>{html.escape(name)}<td>{html.escape(text)}" for name, text in _facts(each))
-    notes = "".join(f'<p class="warning">{html.escape(note)}' for note in each.notes)
-    return (
-        f"<section><h2>{html.escape(probe.title)}</h2>"
-        f'<div><img alt="{html.escape(str(each))}" src="data:image/png;base64,{data}"></div>'
-        f"<div><p><b>Shows:</b> {html.escape(probe.shows)}<p><b>Cannot show:</b> {html.escape(probe.hides)}{notes}"
-        f"<table>{rows}</table><p>{html.escape(probe.source)}</div></section>"
+def _by_layers(attributions: Sequence[Any]) -> list[list[Any]]:
+    """Put together what one probe shows of one target at several layers."""
+    groups: dict[object, list[Any]] = {}
+    for each in attributions:
+        groups.setdefault((each.net, each.probe, repr(each.settings), each.target), []).append(each)
+    # The same map twice is no sweep.
+    return [
+        part
+        for group in groups.values()
+        for part in ([group] if len({each.layer for each in group}) == len(group) else [[each] for each in group])
+    ]
+
+
+def _section(group: Sequence[Any]) -> str:
+    """One explanation beside its text, or those of several layers side by side."""
+    first, probe = group[0], probe_type(group[0].probe)
+    title, source = f"<h2>{html.escape(probe.title)}</h2>", f"<p>{html.escape(probe.source)}"
+    text = f"<p><b>Shows:</b> {html.escape(probe.shows)}<p><b>Cannot show:</b> {html.escape(probe.hides)}"
+    if len(group) == 1:
+        return f"<section>{title}<div>{_image(first)}</div><div>{text}{_record(first)}{source}</div></section>"
+    figures = "".join(
+        f"<div><h3>{html.escape(each.layer or '')}</h3>{_image(each)}{_record(each)}</div>" for each in group
     )
+    return f'<section class="layers">{title}<div class="text">{text}{source}</div>{figures}</section>'
+
+
+def _image(each: Any) -> str:
+    data = base64.b64encode(png(overlay(each)) if isinstance(each, Attribution) else each.picture().png()).decode()
+    return f'<img alt="{html.escape(str(each))}" src="data:image/png;base64,{data}">'
+
+
+def _record(each: Any) -> str:
+    """The notes on an explanation, and its record as a table."""
+    rows = "".join(f"<tr><td>{html.escape(name)}<td>{html.escape(text)}" for name, text in _facts(each))
+    return "".join(f'<p class="warning">{html.escape(note)}' for note in each.notes) + f"<table>{rows}</table>"
 
 
 def _facts(each: Any) -> list[tuple[str, str]]:

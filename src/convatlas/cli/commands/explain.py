@@ -29,7 +29,12 @@ def command(
             "By default the most probable class."
         ),
     ] = None,
-    layer: Annotated[str | None, typer.Option(help="Layer with maps, by name or number; by default the last.")] = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME,...|all", help="Layers with maps, by name or number; all for each; by default the last."
+        ),
+    ] = None,
     background: Annotated[str, typer.Option(help="black, mean, blur, noise, or another photo.")] = "mean",
     concepts: Annotated[
         list[str] | None,
@@ -66,18 +71,21 @@ def command(
     if photo is None:
         raise ConvAtlasError("nothing to explain: name a photo, or a net with --coverage")
     from convatlas.probes.explain import explain
+    from convatlas.probes.layers import several_layers
     from convatlas.probes.report import check_path, write
     from convatlas.probes.summary import summary
 
     names = parse_list(probe) or ["grad_cam"]
+    layers: list[str | int] = [*parse_list(layer)]
+    place = layers if len(layers) > 1 else layers[0] if layers else None
     if output is not None:
-        check_path(output, names, len(target or ["top"]))
+        check_path(output, names, len(target or ["top"]), place)
     steps = explain.steps(
         net,
         photo,
         list(names),
         list(target or ["top"]),
-        layer=layer,
+        layer=place,
         background=background,
         concepts=_concepts(concepts),
         weights=weights,
@@ -87,7 +95,8 @@ def command(
         device=device,
     )
     results: Any = run_steps(steps, "explaining", counted=False)
-    attributions = [attribution for group in results for attribution in group]
+    groups = [group for each in results for group in each] if several_layers(place) else results
+    attributions = [attribution for group in groups for attribution in group]
     if output is not None:
         write(attributions, output, Path(photo).name)
     print_table(summary(attributions), as_json, markdown, csv)

@@ -12,7 +12,7 @@ from convatlas.probes.activation._ascent import before_rectifier, check_replayed
 from convatlas.probes.activation._canvas import Canvas, variation
 from convatlas.probes.checks import check_number, check_whole
 from convatlas.probes.gallery.gallery import Exhibit, Exhibition
-from convatlas.probes.layers import spatial_layers
+from convatlas.probes.layers import named_maps
 from convatlas.probes.photos import shown
 from convatlas.probes.probe import Findings, Probe
 from convatlas.probes.subject import Subject
@@ -114,13 +114,9 @@ def _layers(subject: Subject) -> list[tuple[str, int]]:
     """Name and index of the layers to invert."""
     if subject.layer is not None:
         return [subject.place]
-    maps = spatial_layers(subject.tape)
-    if not maps:
+    names = named_maps(subject.tape)
+    if not names:
         return [subject.place]
-    # Of the names of the same maps, the shortest.
-    names: dict[int, str] = {}
-    for name, index in maps.items():
-        names[index] = min(names.get(index, name), name, key=len)
     indices = sorted(names)
     reach = len(indices) // 12
     chosen: dict[int, str] = {}
