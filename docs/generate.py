@@ -83,7 +83,7 @@ def probes_page(text: str) -> str:
             continue
         doc = (inspect.getdoc(importlib.import_module(f"convatlas.probes.{family}")) or "").splitlines()[0]
         rows = [
-            {"name": f"`{name}`", "title": each.title, "where": _where(each), "needs": each.needs}
+            {"name": f"`{name}`", "title": each.title, "where": _where(each), "needs": _needs(each)}
             for name, each in members.items()
         ]
         parts.append(f"## {family.capitalize()}\n\n{doc}\n\n{Table(columns, rows).markdown()}")
@@ -145,7 +145,7 @@ def _probe(name: str, probe: Probe) -> str:
         "shows": probe.shows,
         "cannot show": probe.hides,
         "gives": _where(probe),
-        "needs": NEEDS.get(probe.needs, probe.needs),
+        "needs": NEEDS[probe.needs] + (f"; {NEEDS['scores']}" if probe.scores_photos else ""),
         "cost": probe.cost,
         "source": probe.source,
     }
@@ -156,6 +156,10 @@ def _probe(name: str, probe: Probe) -> str:
         lines.append(f"- `{setting}={default!r}`: {about.get(setting, '')}".rstrip(": "))
     body = "\n".join(lines)
     return f"### {name}\n\n{probe.title}.\n\n{body}"
+
+
+def _needs(probe: Probe) -> str:
+    return f"{probe.needs}, scores" if probe.scores_photos else probe.needs
 
 
 def _where(probe: Probe) -> str:

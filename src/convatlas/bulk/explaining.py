@@ -61,7 +61,7 @@ class ExplainTask(Task):
         super().__init__(job, net, EagerSession(net.module, device))
         self.probe, self.target = as_probe(job.explanation[0]), job.explanation[1]
         in_memory = self.detects or job.engine == EAGER or device.type != "cpu"
-        self.in_engine = self.probe.needs == "scores" and not in_memory
+        self.in_engine = self.probe.in_engine and not in_memory
         self.device = device.type
         self._check_net()
 

@@ -85,10 +85,10 @@ class Job:
         if probe.pictures:
             raise ConvAtlasError(f"{probe.name} makes pictures and no map of a photo: call explain itself")
         check_precision(self.precision)
-        if probe.needs != "scores" and (self.engine not in (AUTO, EAGER) or self.precision != "float32"):
+        if not probe.in_engine and (self.engine not in (AUTO, EAGER) or self.precision != "float32"):
             raise ConvAtlasError(
                 f"{probe.name} runs in eager mode in float32, not in {self.engine} in {self.precision}: only probes of "
-                "scores (occlusion, rise) run in engines"
+                "scores (occlusion, rise, score_cam) run in engines"
             )
 
     @property

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convatlas.base.devices import device_of
-from convatlas.base.errors import ConvAtlasError, first_line
+from convatlas.base.errors import ConvAtlasError, SizeError, first_line
 from convatlas.base.terminal.arguments import argument
 from convatlas.base.untouched import evaluating, same_random_state
 from convatlas.base.verbs import Steps, verb
@@ -106,7 +106,7 @@ def explain(
     _check_layers(layer, probes)
     check_whole("seed", seed, 0, 2**63 - 1)
     check_whole("memory", memory, 1)
-    module, session, engine, precision, agreement = _opened(net, weights, engine, precision, device)
+    module, session, engine, precision, agreement, taken = _opened(net, weights, engine, precision, device)
     place = device_of("cpu" if session is not None else device)
     with evaluating(module), same_random_state():
         x, pixels = input_of(module, image)
@@ -135,7 +135,7 @@ def explain(
         results: list[Any] = []
         for number, (each, chosen_layer) in enumerate(product(probes, layers)):
             chosen = replace(shared, layer=chosen_layer)
-            subject = chosen.with_session(_session_for(each, session, chosen, engine))
+            subject = chosen.with_session(_session_for(each, session, chosen, engine, taken))
             try:
                 findings = yield from _attributed(each, subject, number, count)
             except Imprecise:
@@ -144,11 +144,14 @@ def explain(
                     raise
                 subject = _in_float64(subject)
                 findings = yield from _attributed(each, subject, number, count)
-            used = "float64" if subject.x.dtype == torch.float64 else precision
+            in_engine = subject.session is not None
+            used = precision if in_engine else "float64" if subject.x.dtype == torch.float64 else "float32"
             made = [
                 _gallery(subject, each, finding, k, used)
                 if isinstance(finding, Exhibition)
-                else _attribution(subject, each, finding, k, pixels, background, engine, used, agreement)
+                else _attribution(
+                    subject, each, finding, k, pixels, background, engine, used, agreement if in_engine else None
+                )
                 for k, finding in enumerate(findings)
             ]
             results.append(made if isinstance(target, list) else made[0])
@@ -196,16 +199,23 @@ def _layers(
     return layer
 
 
-def _session_for(probe: Probe, session: Session | None, subject: Subject, engine: str) -> Session | None:
+def _session_for(
+    probe: Probe, session: Session | None, subject: Subject, engine: str, size: tuple[int, ...]
+) -> Session | None:
     """The engine that computes a probe's scores; None for eager mode, as for nets that mix the photos of a batch.
 
     Raises:
+        SizeError: The caller chose an engine that takes inputs of another size.
         ConvAtlasError: The caller chose an engine for such a net.
     """
-    if session is None or probe.needs != "scores":
+    if session is None or not probe.in_engine:
         return None
-    if not subject.mixes:
+    fits = subject.size == tuple(size)
+    if fits and not subject.mixes:
         return session
+    if engine != OF_STORE and not fits:
+        (height, width), (rows, columns) = size, subject.size
+        raise SizeError(f"this engine takes inputs of {height} × {width}, not {rows} × {columns}")
     if engine != OF_STORE:
         raise ConvAtlasError(
             "this net's score of a photo changes with the others of its batch, which engines compute together: "
@@ -277,13 +287,14 @@ def _check_runs(net: nn.Module, x: Tensor) -> None:
 
 
 class _Opened(NamedTuple):
-    """A net, the engine that computes its scores (None: eager mode), and its measured agreement with float32."""
+    """A net, the engine that computes its scores (None: eager mode), its agreement with float32, and its size."""
 
     module: nn.Module
     session: Session | None
     engine: str
     precision: str
     agreement: float | None
+    size: tuple[int, ...] = ()
 
 
 def _opened(
@@ -302,7 +313,7 @@ def _opened(
             # Photos are prepared to the engine's size.
             module = copy.copy(module)
             module.lineage = net.lineage  # type: ignore[assignment]
-        return _Opened(module, net.session, str(options), options.precision, net.record.top1)
+        return _Opened(module, net.session, str(options), options.precision, net.record.top1, net.record.shape[1:])
     check_precision(precision)
     named = find_net(net, weights)
     module = resolve(named or net, None if named else weights)
@@ -311,7 +322,7 @@ def _opened(
         cached = cached_net(named) if known and named is not None else None
         if cached is None:
             return _Opened(module, None, "eager", precision, None)
-        return _Opened(module, cached.session, OF_STORE, precision, None)
+        return _Opened(module, cached.session, OF_STORE, precision, None, cached.lineage.preprocessing.size)
     if precision == "float64":
         raise ConvAtlasError(f"float64 is computed in eager mode: leave out {argument('engine')}")
     from convatlas.engines.accelerate import accelerate

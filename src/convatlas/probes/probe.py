@@ -60,6 +60,7 @@ class Probe(Brief):
         cost: Forward and backward passes, in words.
         needs: What it uses of the net: "scores" (a black box, in any engine), "gradients", "relevance" (rules for every
             operation), or "nothing" (a control).
+        scores_photos: Whether it also reads scores of whole photos, as black boxes do, besides what `needs` says.
         rules: Rules that each operation must have if `needs` is "relevance": "relevance" (LRP), "secants" (DeepLIFT).
         tape: Whether it goes back over the tape, which the photo's forward pass records then. Gradients at inputs alone
             do not need it, since PyTorch computes them too.
@@ -75,6 +76,7 @@ class Probe(Brief):
     hides: ClassVar[str]
     cost: ClassVar[str]
     needs: ClassVar[str] = "scores"
+    scores_photos: ClassVar[bool] = False
     rules: ClassVar[str] = "relevance"
     tape: ClassVar[bool] = True
     spatial: ClassVar[bool] = False
@@ -90,6 +92,11 @@ class Probe(Brief):
     def family(self) -> str:
         """Name of the family, which is that of its folder."""
         return type(self).__module__.split(".")[-2]
+
+    @property
+    def in_engine(self) -> bool:
+        """Whether an engine may compute the scores that it reads."""
+        return self.needs == "scores" or self.scores_photos
 
     def unfit(self, net: nn.Module) -> str | None:
         """Say what keeps the probe from a kind of net; None if nothing does."""

@@ -32,6 +32,7 @@ class SsCam(Probe):
     shows = "Where the layer holds patterns that alone raise the score."
     hides = "Patterns that work together only; whatever speaks against. The background is part of the answer."
     needs = "gradients"
+    scores_photos = True
     spatial = True
 
     def attribute(self, subject: Subject) -> Findings:
