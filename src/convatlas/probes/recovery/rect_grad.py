@@ -25,7 +25,7 @@ class RectGrad(Probe):
 
     title = "RectGrad"
     source = 'Kim et al. 2019, "Why are saliency maps noisy? Cause of and solution to noisy saliency maps"'
-    formula = "at each ReLU: G_x = G_y · [y·G_y > its percentile]"
+    formula = "at each ReLU: G_x = G_y · [y·G_y > its percentile, and > 0]; at the photo x·G_x"
     shows = "Strokes of the photo along the strongest ways through the net. It recovers the image."
     hides = "All weaker ways; the map hardly depends on later layers (Sixt et al. 2020)."
     cost = "1 forward, 1 backward"
@@ -40,7 +40,7 @@ class RectGrad(Probe):
         def change(x: Tensor, gradient: Tensor) -> Tensor:
             share = x.clamp(min=0) * gradient
             rows = share.flatten(1)
-            rank = min(rows.shape[1], int(rows.shape[1] * self.percentile / 100) + 1)
+            rank = int((rows.shape[1] - 1) * self.percentile / 100) + 1
             bound = rows.kthvalue(rank, 1).values.clamp(min=0)
             return torch.where(share > bound.view(-1, *[1] * (x.ndim - 1)), gradient, 0)
 
