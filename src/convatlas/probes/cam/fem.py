@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convatlas.base.errors import ConvAtlasError
+from convatlas.probes.checks import check_number
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.subject import Subject
 
@@ -30,8 +30,7 @@ class Fem(Probe):
 
     def attribute(self, subject: Subject) -> Findings:
         """Count the strong places of the chosen layer."""
-        if not 0 <= self.deviations <= 100:
-            raise ConvAtlasError(f"a place counts from 0 to 100 deviations above the mean; got {self.deviations}")
+        check_number("deviations", self.deviations, 0, 100)
         name, index = subject.place
         maps = subject.tape.values[index][0]
         mean, deviation = maps.mean((1, 2), keepdim=True), maps.std((1, 2), keepdim=True, correction=0)

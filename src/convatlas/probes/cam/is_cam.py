@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convatlas.base.errors import ConvAtlasError
 from convatlas.probes.cam._masked import findings_of, masked_scores
+from convatlas.probes.checks import check_whole
 from convatlas.probes.probe import Findings, Probe
 from convatlas.probes.subject import Subject
 
@@ -35,8 +35,7 @@ class IsCam(Probe):
 
     def attribute(self, subject: Subject) -> Findings:
         """Look through faded masks of each channel."""
-        if not 1 <= self.steps <= 1000:
-            raise ConvAtlasError(f"there are 1 to 1000 steps; got {self.steps}")
+        check_whole("steps", self.steps, 1, 1000)
 
         def change(mask: Tensor, repeat: int) -> Tensor:
             return mask * (repeat + 1) / self.steps

@@ -8,6 +8,7 @@ import torch
 
 from convatlas.base.errors import ConvAtlasError, unknown
 from convatlas.probes.cam._components import signed
+from convatlas.probes.checks import check_number
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.subject import Subject
 
@@ -39,6 +40,8 @@ class KpcaCam(Probe):
         """Decompose the maps of the chosen layer."""
         if self.kernel not in KERNELS:
             raise unknown("kernel", self.kernel, KERNELS)
+        if self.gamma is not None:
+            check_number("gamma", self.gamma, ends=(False, True))
         name, index = subject.place
         maps = subject.tape.values[index][0]
         channels, height, width = maps.shape

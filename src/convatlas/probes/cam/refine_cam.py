@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from convatlas.base.errors import ConvAtlasError
 from convatlas.probes.cam._factors import blank_factors
 from convatlas.probes.cam.grad_cam_plus_plus import plus_plus
+from convatlas.probes.checks import check_whole
 from convatlas.probes.layers import spatial_layers
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.subject import Subject
@@ -39,8 +39,7 @@ class RefineCam(Probe):
 
     def attribute(self, subject: Subject) -> Findings:
         """Multiply the maps of the layers."""
-        if not 1 <= self.levels <= 100:
-            raise ConvAtlasError(f"there are 1 to 100 levels; got {self.levels}")
+        check_whole("levels", self.levels, 1, 100)
         tape, (chosen, last) = subject.tape, subject.place
         by_size: dict[tuple[int, ...], int] = {}
         names = {index: name for name, index in spatial_layers(tape).items()} | {last: chosen}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from convatlas.base.errors import ConvAtlasError
 from convatlas.probes.cam.grad_cam_plus_plus import plus_plus
+from convatlas.probes.checks import check_number, check_whole
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.subject import Subject
 
@@ -35,8 +35,8 @@ class SmoothGradCamPlusPlus(Probe):
 
     def attribute(self, subject: Subject) -> Findings:
         """Average over the copies."""
-        if not 1 <= self.samples <= 10_000 or not 0 <= self.noise <= 10:
-            raise ConvAtlasError(f"there are 1 to 10000 samples, noise from 0 to 10; got {self.samples}, {self.noise}")
+        check_whole("samples", self.samples, 1, 10_000)
+        check_number("noise", self.noise, 0, 10)
         (name, index), x = subject.place, subject.x
         maps = subject.tape.values[index][0]
         powers = torch.zeros(len(subject.targets), 3, *maps.shape, dtype=maps.dtype, device=maps.device)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convatlas.base.errors import ConvAtlasError
 from convatlas.probes.cam._masked import findings_of, masked_scores
+from convatlas.probes.checks import check_number, check_whole
 from convatlas.probes.probe import Findings, Probe
 from convatlas.probes.subject import Subject
 
@@ -37,8 +37,8 @@ class SsCam(Probe):
 
     def attribute(self, subject: Subject) -> Findings:
         """Look through noisy masks of each channel."""
-        if not 1 <= self.samples <= 1000 or not 0 <= self.noise <= 10:
-            raise ConvAtlasError(f"there are 1 to 1000 samples, noise from 0 to 10; got {self.samples}, {self.noise}")
+        check_whole("samples", self.samples, 1, 1000)
+        check_number("noise", self.noise, 0, 10)
         generator = subject.generator()
 
         def change(mask: Tensor, repeat: int) -> Tensor:

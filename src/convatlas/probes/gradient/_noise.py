@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from convatlas.base.errors import ConvAtlasError
+from convatlas.probes.checks import check_number, check_whole
 from convatlas.probes.subject import Subject
 
 GRADIENT_BATCH = 4
@@ -25,8 +25,8 @@ def noisy_gradients(subject: Subject, samples: int, noise: float) -> Iterator[tu
     Yields:
         Copies so far, and gradients of each target, (T, n, C, h, w).
     """
-    if not 1 <= samples <= 100_000 or not 0 <= noise <= 10:
-        raise ConvAtlasError(f"noise takes 1 to 100000 samples of 0 to 10 times the range; got {samples} and {noise}")
+    check_whole("samples", samples, 1, 100_000)
+    check_number("noise", noise, 0, 10)
     x = subject.x
     deviation = noise * float(x.max() - x.min())
     generator = subject.generator()

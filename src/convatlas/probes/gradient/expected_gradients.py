@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from convatlas.base.errors import ConvAtlasError
+from convatlas.probes.checks import check_number, check_whole
 from convatlas.probes.gradient._noise import GRADIENT_BATCH
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.subject import Subject
@@ -41,8 +41,8 @@ class ExpectedGradients(Probe):
 
     def attribute(self, subject: Subject) -> Findings:
         """Average over points."""
-        if not 2 <= self.samples <= 100_000 or not 0 <= self.noise <= 10:
-            raise ConvAtlasError(f"there are 2 to 100000 samples, noise from 0 to 10; got {self.samples}, {self.noise}")
+        check_whole("samples", self.samples, 2, 100_000)
+        check_number("noise", self.noise, 0, 10)
         x, generator = subject.x, subject.generator()
         pool = subject.concepts.get("background")
         deviation = self.noise * float(x.max() - x.min())

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convatlas.base.errors import ConvAtlasError, unknown
+from convatlas.base.errors import unknown
+from convatlas.probes.checks import check_number, check_whole
 from convatlas.probes.gradient._paths import blurred, guided, most_blurred, straight
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.subject import Subject
@@ -47,10 +48,8 @@ class IntegratedGradients(Probe):
         """Integrate, with twice as many steps until the sum is right."""
         if self.path not in PATHS:
             raise unknown("path of integrated gradients", self.path, PATHS)
-        if not 0 < self.tolerance <= 1 or not 4 <= self.steps <= 100_000:
-            raise ConvAtlasError(
-                f"the tolerance is 0 to 1, and there are 4 to 100000 steps; got {self.tolerance}, {self.steps}"
-            )
+        check_number("tolerance", self.tolerance, 0, 1, ends=(False, True))
+        check_whole("steps", self.steps, 4, 100_000)
         # Progress counts the steps of all integrals that may be needed.
         rounds = [min(FIRST, self.steps)]
         while rounds[-1] < self.steps:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from convatlas.base.errors import ConvAtlasError
+from convatlas.probes.checks import check_whole
 from convatlas.probes.gradient._noise import noisy_gradients
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.subject import Subject
@@ -37,8 +37,7 @@ class VarGrad(Probe):
 
     def attribute(self, subject: Subject) -> Findings:
         """Average over the copies."""
-        if self.samples < 2:
-            raise ConvAtlasError("a variance takes 2 samples or more")
+        check_whole("samples", self.samples, 2, 100_000)
         total, squares = torch.zeros(()), torch.zeros(())
         middle = subject.gradients(subject.x)
         for done, gradients in noisy_gradients(subject, self.samples, self.noise):

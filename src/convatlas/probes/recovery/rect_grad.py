@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convatlas.base.errors import ConvAtlasError
+from convatlas.probes.checks import check_number
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.recovery._relu import through_relus
 from convatlas.probes.subject import Subject
@@ -34,8 +34,7 @@ class RectGrad(Probe):
 
     def attribute(self, subject: Subject) -> Findings:
         """Go back by the changed rule."""
-        if not 0 <= self.percentile < 100:
-            raise ConvAtlasError(f"a percentile lies from 0 to below 100; got {self.percentile}")
+        check_number("percentile", self.percentile, 0, 100, ends=(True, False))
 
         def change(x: Tensor, gradient: Tensor) -> Tensor:
             share = x.clamp(min=0) * gradient

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from convatlas.base.errors import ConvAtlasError
 from convatlas.probes.certificate import check_condition
+from convatlas.probes.checks import check_whole
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.relevance.lrp import Lrp
 from convatlas.probes.rules.relevance import Relevance
@@ -46,8 +46,8 @@ class ConceptRelevance(Probe):
         settings = Lrp(self.composite)
         choose = settings.chooser(subject)
         channels = tape.values[index].shape[1]
-        if self.channel is not None and not 0 <= self.channel < channels:
-            raise ConvAtlasError(f"{name} has channels 0 to {channels - 1}; got {self.channel}")
+        if self.channel is not None:
+            check_whole(f"channel of {name}", self.channel, 0, channels - 1)
         findings = []
         for k in range(len(subject.targets)):
             rules = Relevance(tape, choose)

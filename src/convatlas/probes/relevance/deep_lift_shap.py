@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from convatlas.base.errors import ConvAtlasError
+from convatlas.probes.checks import check_number, check_whole
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.relevance.deep_lift import difference_shared
 from convatlas.probes.subject import Subject
@@ -38,10 +38,8 @@ class DeepLiftShap(Probe):
 
     def attribute(self, subject: Subject) -> Findings:
         """Average over backgrounds."""
-        if not 1 <= self.samples <= 100_000 or not 0 <= self.noise <= 10:
-            raise ConvAtlasError(
-                f"there are 1 to 100000 samples and noise from 0 to 10; got {self.samples}, {self.noise}"
-            )
+        check_whole("samples", self.samples, 1, 100_000)
+        check_number("noise", self.noise, 0, 10)
         x, generator, tape = subject.x, subject.generator(), subject.tape
         pool = subject.concepts.get("background")
         deviation = self.noise * float(x.max() - x.min())

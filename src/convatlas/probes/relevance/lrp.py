@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from convatlas.base.errors import ConvAtlasError, unknown
+from convatlas.base.errors import unknown
+from convatlas.probes.checks import check_choice, check_number
 from convatlas.probes.probe import Findings, Probe
 from convatlas.probes.relevance._carried import Choose, carried
 from convatlas.probes.rules.layer_rules import AlphaBeta, Box, Flat, Gamma, LayerRule, WeightSquare, Zero
@@ -85,10 +86,10 @@ class Lrp(Probe):
         """
         if self.composite not in COMPOSITES:
             raise unknown("composite of LRP", self.composite, COMPOSITES)
-        if self.products not in ("uniform", "signal"):
-            raise ConvAtlasError(f"products share by uniform or signal; got {self.products!r:.40}")
-        if not self.epsilon >= 0 or not self.gamma >= 0 or not self.alpha >= 1:
-            raise ConvAtlasError("ε and γ are 0 or more, α is 1 or more")
+        check_choice("products", self.products, ("uniform", "signal"))
+        check_number("epsilon", self.epsilon)
+        check_number("gamma", self.gamma)
+        check_number("alpha", self.alpha, 1)
         convolution, dense, first = COMPOSITES[self.composite]
         made = {name: self._rule(name, subject) for name in (convolution, dense, first) if name is not None}
 
