@@ -165,10 +165,10 @@ MAKERS: dict[str, Callable[[], Case]] = {
     "torchvision_googlenet": lambda: _of_torchvision("googlenet"),
     "torchvision_resnet18": lambda: _of_torchvision("resnet18"),
     "timm_mobilenetv3": lambda: _of_timm("mobilenetv3_small_100"),
-    "functional": lambda: Case(Functional().eval(), photo(3, 32)),
-    "in_place": lambda: Case(InPlace().eval(), photo(3, 32)),
-    "scripted": lambda: Case(Scripted().eval(), photo(3, 32)),
-    "custom_function": lambda: Case(Custom().eval(), photo(3, 32)),
+    "functional": lambda: Case(Functional().eval(), photo(3, 64)),
+    "in_place": lambda: Case(InPlace().eval(), photo(3, 64)),
+    "scripted": lambda: Case(Scripted().eval(), photo(3, 64)),
+    "custom_function": lambda: Case(Custom().eval(), photo(3, 64)),
     "exported": _exported,
 }
 """Makers of the nets, by name."""
