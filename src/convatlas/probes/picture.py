@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convatlas.base.errors import ConvAtlasError
 from convatlas.pictures.picture import Picture
 from convatlas.pictures.pixels import diverging, png
 from convatlas.pictures.shapes import GREY, INK, PAPER, Box, Image, Shape, Text
@@ -51,6 +53,9 @@ SIDE, MARGIN, HEAD, FOOT = 260.0, 16.0, 46.0, 74.0
 COLUMNS = 4
 """Photos in a row of a sheet."""
 
+RECOVERY = "recovers the image rather than explains the net"
+"""Note on probes that do."""
+
 UNSEEN = 128.0
 """Grey of what the net did not see."""
 
@@ -73,7 +78,12 @@ def picture_of(attribution: Mapped, opacity: float = 0.65, native: bool = False,
 def sheet(
     attributions: Sequence[Mapped], opacity: float = 0.65, native: bool = False, limit: float | None = None
 ) -> Picture:
-    """Draw several attributions side by side; maps of the same probe and layer have the same scale."""
+    """Draw several attributions side by side; maps of the same probe and layer have the same scale.
+
+    Raises:
+        ConvAtlasError: The opacity is not from 0 to 1.
+    """
+    check_opacity(opacity)
     limits: dict[tuple[str, str | None], float] = {}
     for each in attributions:
         key = each.probe, each.layer
@@ -101,7 +111,11 @@ def overlay(
     """Return the photo with the map over it, (H, W, 3), uint8; what the net did not see is grey.
 
     The input stands for the photo if it was given itself.
+
+    Raises:
+        ConvAtlasError: The opacity is not from 0 to 1.
     """
+    check_opacity(opacity)
     back = _backdrop(attribution).astype(np.float64)
     values = attribution.on_photo(native) if attribution.view is not None else attribution.on_input(native)
     unseen = np.isnan(values)
@@ -114,6 +128,17 @@ def overlay(
     mixed[unseen] = 0.35 * back[unseen].mean(1, keepdims=True) + 0.65 * UNSEEN
     pixels: NDArray[np.uint8] = np.rint(mixed).clip(0, 255).astype(np.uint8)
     return pixels
+
+
+def check_opacity(opacity: object) -> None:
+    """Refuse an opacity that is not from 0 to 1.
+
+    Raises:
+        ConvAtlasError: It is none.
+    """
+    number = isinstance(opacity, Real) and not isinstance(opacity, bool)
+    if not (number and 0 <= float(opacity) <= 1):  # type: ignore[arg-type]
+        raise ConvAtlasError(f"an opacity is a number from 0 to 1; got {opacity!r:.40}")
 
 
 def _backdrop(attribution: Mapped) -> NDArray[np.uint8]:
@@ -162,7 +187,7 @@ def _cell(
     if each.residual is not None:
         remarks.append(f"complete to {each.residual:.0e}")
     if each.image_recovery:
-        remarks.append("recovers the image rather than explains the net")
+        remarks.append(RECOVERY)
     notes = wrapped("; ".join(remarks), space, 9)[:3] if remarks else []
     texts = [Text(x, bar + 31 + 11 * number, line, 9, fill=INK) for number, line in enumerate(notes)]
     return [*lines, Image(x, top, width, height, png(pixels)), *scale, *texts]

@@ -14,7 +14,7 @@ from convatlas.pictures.picture import check_picture
 from convatlas.pictures.pixels import png
 from convatlas.probes.attribution import Attribution
 from convatlas.probes.layers import ALL
-from convatlas.probes.picture import overlay, sheet
+from convatlas.probes.picture import RECOVERY, overlay, sheet
 from convatlas.probes.registry import probe_type
 
 STYLE = """
@@ -32,16 +32,21 @@ SINGLE = "an .npz file holds a single attribution"
 APART = "probes that show no map are drawn one at a time, or in a report (.html)"
 
 
-def write(attributions: Sequence[Any], path: str | Path, photo: str = "") -> Path:
+def write(
+    attributions: Sequence[Any], path: str | Path, photo: str = "", opacity: float = 0.65, native: bool = False
+) -> Path:
     """Write attributions to a file: a report (.html), a picture (.png, .svg), or the numbers of a single one (.npz).
 
     Args:
         attributions: The attributions.
         path: The file.
         photo: Name of the photo, for the title of a report.
+        opacity: How much the strongest colours of maps hide the photo, 0 to 1, in a report or picture.
+        native: Whether the layer's own cells are drawn there, without interpolation.
 
     Raises:
-        ConvAtlasError: The name ends in something else, several are written to .npz, or the file cannot be written.
+        ConvAtlasError: The name ends in something else, several are written to .npz, the file cannot be written, or the
+            opacity is not from 0 to 1.
     """
     path = Path(path)
     check_path(path)
@@ -57,8 +62,8 @@ def write(attributions: Sequence[Any], path: str | Path, photo: str = "") -> Pat
                 drawn: Path = attributions[0].save(path)
                 return drawn
             raise ConvAtlasError(APART)
-        return sheet(maps).save(path)
-    body = "\n".join(_section(each) for each in _by_layers(attributions))
+        return sheet(maps, opacity, native).save(path)
+    body = "\n".join(_section(each, opacity, native) for each in _by_layers(attributions))
     title = f"What {', '.join(dict.fromkeys(each.net for each in attributions))} saw" + (
         f" in {photo}" if photo else ""
     )
@@ -117,28 +122,31 @@ def _by_layers(attributions: Sequence[Any]) -> list[list[Any]]:
     ]
 
 
-def _section(group: Sequence[Any]) -> str:
+def _section(group: Sequence[Any], opacity: float, native: bool) -> str:
     """One explanation beside its text, or those of several layers side by side."""
     first, probe = group[0], probe_type(group[0].probe)
     title, source = f"<h2>{html.escape(probe.title)}</h2>", f"<p>{html.escape(probe.source)}"
     text = f"<p><b>Shows:</b> {html.escape(probe.shows)}<p><b>Cannot show:</b> {html.escape(probe.hides)}"
     if len(group) == 1:
-        return f"<section>{title}<div>{_image(first)}</div><div>{text}{_record(first)}{source}</div></section>"
+        image = _image(first, opacity, native)
+        return f"<section>{title}<div>{image}</div><div>{text}{_record(first)}{source}</div></section>"
     figures = "".join(
-        f"<div><h3>{html.escape(each.layer or '')}</h3>{_image(each)}{_record(each)}</div>" for each in group
+        f"<div><h3>{html.escape(each.layer or '')}</h3>{_image(each, opacity, native)}{_record(each)}</div>"
+        for each in group
     )
     return f'<section class="layers">{title}<div class="text">{text}{source}</div>{figures}</section>'
 
 
-def _image(each: Any) -> str:
-    data = base64.b64encode(png(overlay(each)) if isinstance(each, Attribution) else each.picture().png()).decode()
-    return f'<img alt="{html.escape(str(each))}" src="data:image/png;base64,{data}">'
+def _image(each: Any, opacity: float, native: bool) -> str:
+    data = png(overlay(each, opacity, native)) if isinstance(each, Attribution) else each.picture().png()
+    return f'<img alt="{html.escape(str(each))}" src="data:image/png;base64,{base64.b64encode(data).decode()}">'
 
 
 def _record(each: Any) -> str:
     """The notes on an explanation, and its record as a table."""
     rows = "".join(f"<tr><td>{html.escape(name)}<td>{html.escape(text)}" for name, text in _facts(each))
-    return "".join(f'<p class="warning">{html.escape(note)}' for note in each.notes) + f"<table>{rows}</table>"
+    notes = [RECOVERY, *each.notes] if getattr(each, "image_recovery", False) else each.notes
+    return "".join(f'<p class="warning">{html.escape(note)}' for note in notes) + f"<table>{rows}</table>"
 
 
 def _facts(each: Any) -> list[tuple[str, str]]:

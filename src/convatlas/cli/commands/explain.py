@@ -48,6 +48,10 @@ def command(
         str | None,
         typer.Option("-o", "--output", help="Report (.html), picture (.png, .svg), or the numbers of one map (.npz)."),
     ] = None,
+    native: Annotated[
+        bool, typer.Option("--native", help="Draw the layer's own cells, without interpolation between them.")
+    ] = False,
+    opacity: Annotated[float, typer.Option(help="How much the strongest colours hide the photo, 0 to 1.")] = 0.65,
     coverage: Annotated[
         str | None,
         typer.Option(metavar="NET|all", help="Only say which probes can explain a net, or all nets of the atlas."),
@@ -55,7 +59,10 @@ def command(
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     engine: Annotated[
         str | None,
-        typer.Option(help="Engine for probes of scores: auto, onnxruntime, openvino, ...; by default eager."),
+        typer.Option(
+            help="Engine for probes of scores: auto, onnxruntime, openvino, ...; by default one that was opened before "
+            "for these weights, else eager."
+        ),
     ] = None,
     precision: Annotated[str, typer.Option(help="float32, float64, or bfloat16 (engines only).")] = "float32",
     device: Device = "auto",
@@ -72,9 +79,11 @@ def command(
         raise ConvAtlasError("nothing to explain: name a photo, or a net with --coverage")
     from convatlas.probes.explain import explain
     from convatlas.probes.layers import several_layers
+    from convatlas.probes.picture import check_opacity
     from convatlas.probes.report import check_path, write
     from convatlas.probes.summary import summary
 
+    check_opacity(opacity)
     names = parse_list(probe) or ["grad_cam"]
     layers: list[str | int] = [*parse_list(layer)]
     place = layers if len(layers) > 1 else layers[0] if layers else None
@@ -98,7 +107,7 @@ def command(
     groups = [group for each in results for group in each] if several_layers(place) else results
     attributions = [attribution for group in groups for attribution in group]
     if output is not None:
-        write(attributions, output, Path(photo).name)
+        write(attributions, output, Path(photo).name, opacity, native)
     print_table(summary(attributions), as_json, markdown, csv)
     if output is not None and not (as_json or markdown or csv):
         print(output)
