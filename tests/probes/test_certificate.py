@@ -94,6 +94,28 @@ def test_a_net_of_narrow_pieces_is_certified() -> None:
     assert difference < 1e-3
 
 
+class Fixed(nn.Module):
+    """Computes in float32, whatever its parameters are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.conv(x.to(torch.float32)).tanh().mean((2, 3)))
+
+
+def test_a_record_says_that_a_gradient_was_checked_in_float32() -> None:
+    note = "compared with the derivative in float32, where 5% of difference is allowed instead of 0.1%"
+    x = photo(3, 16).float()
+    for probe, said in (("saliency", True), ("grad_cam", True), ("occlusion", False)):
+        result = explain(Fixed().eval(), x, probe, 1)
+        assert any(note in each for each in result.notes) == said
+        assert (note in result.to_json()) == said
+        assert note not in explain(Held().eval(), x, probe, 1).to_json()
+
+
 @pytest.mark.parametrize("made", [Held, Scripted])
 def test_certificates_are_computed_in_float64(made: type[nn.Module]) -> None:
     net = made().eval()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -51,11 +51,24 @@ class Certificate:
         precision: Precision of the check: "float64", or "float32" for a net that cannot run in float64.
         autograd: Whether PyTorch's own backward gives the same gradient; functions with a backward of their own may
             give another.
+        memory: Bytes of what the net computes for one photo, all of which is kept to go back through it.
     """
 
     difference: float
     precision: str
     autograd: bool
+    memory: int = 0
+
+    @property
+    def note(self) -> str | None:
+        """Sentence about a check below float64; None if it was made in float64."""
+        if self.precision == "float64":
+            return None
+        bound = BOUND[getattr(torch, self.precision)]
+        return (
+            f"the net does not run in float64: its gradient was compared with the derivative in {self.precision}, "
+            f"where {bound:.0%} of difference is allowed instead of {BOUND[torch.float64]:.1%}"
+        )
 
 
 _known: weakref.WeakKeyDictionary[nn.Module, dict[Any, Certificate]] = weakref.WeakKeyDictionary()
@@ -90,7 +103,7 @@ def certify(net: nn.Module, x: Tensor, tape: Tape, score: Score, key: object) ->
     state = (tuple(x.shape), key, version(net))
     known = _known.setdefault(net, {})
     if state not in known:
-        known[state] = _checked(net, x, score)
+        known[state] = replace(_checked(net, x, score), memory=tape.memory(tape.photo))
     return known[state]
 
 

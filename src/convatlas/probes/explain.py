@@ -88,7 +88,8 @@ def explain(
             weights were exported before, else eager mode.
         precision: "float32", "float64" (eager mode), or "bfloat16" (engines only; `agreement` is measured).
         device: "auto", "cpu", "cuda" or "mps".
-        memory: Bytes that perturbed inputs may take at a time.
+        memory: Bytes that perturbed inputs may take at a time, with all that the net computes for them if gradients or
+            what follows a layer are asked for.
 
     Returns:
         One `Attribution` (or, for probes that show something else, a `Gallery`). A list of probes gives a list with
@@ -415,6 +416,7 @@ def _attribution(
         raise ConvAtlasError(f"{probe.name} found numbers that are not finite")
     if probe.needs != "nothing" and subject.mixed:
         notes = (*notes, "the net mixes the photos of a batch: each was computed alone")
+    notes = (*notes, *_coarse(subject))
     if not values.any():
         notes = (*notes, "the map is blank: every value is 0")
     elif values.max() <= 0:
@@ -444,6 +446,12 @@ def _attribution(
     )
 
 
+def _coarse(subject: Subject) -> tuple[str, ...]:
+    """Return the note on a gradient that was not checked in float64, if it was not."""
+    note = None if subject.certificate is None else subject.certificate.note
+    return () if note is None else (note,)
+
+
 def _gallery(subject: Subject, probe: Probe, exhibition: Exhibition, number: int, precision: str) -> Gallery:
     return Gallery(
         **_origin(subject, probe, number, precision),
@@ -451,5 +459,5 @@ def _gallery(subject: Subject, probe: Probe, exhibition: Exhibition, number: int
         exhibits=exhibition.exhibits,
         numbers=exhibition.numbers,
         arrays=exhibition.arrays,
-        notes=exhibition.notes,
+        notes=(*exhibition.notes, *_coarse(subject)),
     )

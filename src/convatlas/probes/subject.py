@@ -171,7 +171,7 @@ class Subject:
         seed: Seed of everything random.
         session: Engine that computes scores; None for eager mode.
         coarse: Whether the engine computes below float32, so that its scores are compared with its own alone.
-        memory: Bytes that perturbed inputs may take at a time.
+        memory: Bytes that perturbed inputs may take at a time, see `batch` and `gradient_batch`.
         forwards: Inputs that went through the net so far.
         backwards: Inputs for which gradients or relevance went back so far.
         certificate: The certificate of the tape; None as long as nobody asked for the tape.
@@ -232,6 +232,12 @@ class Subject:
             return 1
         each = 4 * self.x[0].numel() * self.x.element_size()
         return max(1, min(BATCH, self.memory // each))
+
+    @property
+    def gradient_batch(self) -> int:
+        """Inputs whose gradients are computed at once: all that the net computes for them is kept within the memory."""
+        kept = self._pass.certificate.memory
+        return 1 if self.mixes else max(1, min(BATCH, self.memory // max(kept, 1)))
 
     def scores(self, batch: Tensor) -> Tensor:
         """Scores of inputs (N, C, h, w) for all targets, (N, T) in float64; any engine may compute them."""
@@ -312,8 +318,8 @@ class Subject:
         """
         self.certificate = self._pass.certificate
         targets = range(len(self.targets)) if targets is None else targets
-        if len(x) > 1 and self.mixes:
-            return torch.cat([self.gradients(each, targets) for each in torch.split(x, 1)], 1)
+        if len(x) > 1 and len(x) > (batch := self.gradient_batch):
+            return torch.cat([self.gradients(each, targets) for each in torch.split(x, batch)], 1)
         if not self.certificate.autograd:
             tape = self.tape if x is self.x else self.tape_of(x)
             return torch.stack([self.back(tape, [tape.photo], target)[tape.photo] for target in targets])

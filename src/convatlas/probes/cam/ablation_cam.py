@@ -49,7 +49,7 @@ class AblationCam(Probe):
                 return batch
 
             parts = []
-            for _, stop, scores in tail_scores(tape, index, len(maps), without):
+            for _, stop, scores in tail_scores(tape, index, len(maps), without, subject.memory):
                 parts.append(tape.values[tape.output].double().cpu() - scores)
                 yield stop, len(maps), None
             losses = torch.cat(parts)

@@ -39,7 +39,7 @@ class ReciproCam(Probe):
             return maps * (down[:, :, None] * across[:, None, :])[:, None]
 
         parts = []
-        for _, stop, scores in tail_scores(tape, index, height * width, around):
+        for _, stop, scores in tail_scores(tape, index, height * width, around, subject.memory):
             parts.append(scores)
             yield stop, height * width, None
         yield 1, 1, [Finding(column.view(height, width), name) for column in torch.cat(parts).T]

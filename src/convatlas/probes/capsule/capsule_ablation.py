@@ -60,7 +60,7 @@ class CapsuleAblation(Probe):
             return children.packed(torch.where(keep, children.values, 0))
 
         losses = []
-        for _, stop, scores in tail_scores(tape, children.index, count, without):
+        for _, stop, scores in tail_scores(tape, children.index, count, without, subject.memory):
             losses.append(tape.values[tape.output].double().cpu() - scores)
             yield stop, count, None
         maps = torch.cat(losses).T.reshape(len(subject.targets), -1, height, width)

@@ -131,7 +131,7 @@ class Craft(Probe):
             values = (parts[None] * masks[start:stop, None]) @ concepts + rest  # (n, h w, K)
             return values.mT.reshape(-1, *shape[1:])
 
-        scores = torch.cat([part for _, _, part in tail_scores(tape, end, len(masks), make, 32)])
+        scores = torch.cat([part for _, _, part in tail_scores(tape, end, len(masks), make, subject.memory)])
         base, *changed_scores = scores.view(self.factors + 1, self.designs, -1)
         spread = base.var(0).clamp(min=1e-30)
         return torch.stack([(base - each).square().mean(0) / (2 * spread) for each in changed_scores])

@@ -11,7 +11,7 @@ from convatlas.probes.checks import check_number, check_whole
 from convatlas.probes.subject import Subject
 
 GRADIENT_BATCH = 4
-"""Copies in a batch: a tape keeps all of their activations."""
+"""Copies in a batch, or fewer if what the net computes for them takes more than the memory."""
 
 
 def noisy_gradients(subject: Subject, samples: int, noise: float) -> Iterator[tuple[int, Tensor]]:

@@ -39,10 +39,11 @@ def blurred(subject: Subject, target: int, steps: int) -> Walk:
     """Walk from a blurred photo to the sharp one; each step is a line between two of them, taken at its middle."""
     x = subject.x
     deviations = BLUR * max(subject.size) * (1 - np.arange(steps + 1) / steps) ** 2
-    points = torch.cat([_blur(x, float(deviation)) for deviation in deviations])
+    last = _blur(x, float(deviations[0]))
     for start in range(0, steps, GRADIENT_BATCH):
         stop = min(start + GRADIENT_BATCH, steps)
-        before, after = points[start:stop], points[start + 1 : stop + 1]
+        points = torch.cat([last, *(_blur(x, float(each)) for each in deviations[start + 1 : stop + 1])])
+        before, after, last = points[:-1], points[1:], points[-1:].clone()
         gradients = subject.gradients((before + after) / 2, [target])[0]
         yield stop, (gradients * (after - before)).sum(0)
 

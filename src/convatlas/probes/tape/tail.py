@@ -12,6 +12,9 @@ from torch.func import vmap
 from convatlas.probes.rules.kinds import is_affine
 from convatlas.probes.tape.tape import Tape
 
+CHUNK = 64
+"""Largest number of values of a layer that run at once."""
+
 OTHERS: dict[str, Callable[..., Tensor]] = {
     # PyTorch has no second derivative of it.
     "hardsigmoid": lambda x: (x / 6 + 0.5).clamp(0, 1),
@@ -45,7 +48,7 @@ def run_tail(tape: Tape, index: int, value: Tensor, end: int | None = None) -> T
 
 
 def tail_scores(
-    tape: Tape, index: int, count: int, make: Callable[[int, int], Tensor], chunk: int = 64
+    tape: Tape, index: int, count: int, make: Callable[[int, int], Tensor], memory: int
 ) -> Iterator[tuple[int, int, Tensor]]:
     """Scores of many other values of a layer.
 
@@ -54,11 +57,12 @@ def tail_scores(
         index: Index of the layer's output.
         count: Number of values.
         make: Function of two numbers that returns the values from the first to before the second, (n, K, h, w).
-        chunk: Values in memory at a time.
+        memory: Bytes that the values and all that is computed from them may take at a time.
 
     Yields:
         Both numbers and the scores, (n, T), in float64.
     """
+    chunk = max(1, min(CHUNK, memory // max(tape.memory(index), 1)))
     with torch.no_grad():
         for start in range(0, count, chunk):
             stop = min(start + chunk, count)

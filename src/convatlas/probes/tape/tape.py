@@ -98,6 +98,12 @@ class Tape:
         ]
         return backward[::-1]
 
+    def memory(self, start: int) -> int:
+        """Bytes of a tensor and of all that is computed from it on the way to the output, views counted once."""
+        made = {index for operation in self.after(start) for index in operation.outputs if index is not None}
+        storages = [self.values[index].untyped_storage() for index in made | {start}]
+        return sum({storage._cdata: storage.nbytes() for storage in storages}.values())
+
     def producers(self) -> dict[int, Operation]:
         """The operation that made each tensor, by the tensor's index."""
         return {index: operation for operation in self.operations for index in operation.outputs if index is not None}
