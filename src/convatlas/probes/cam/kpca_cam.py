@@ -29,7 +29,7 @@ class KpcaCam(Probe):
 
     title = "KPCA-CAM"
     source = 'Karmani et al. 2024, "KPCA-CAM: visual explainability of deep computer vision models using kernel PCA"'
-    formula = "first principal component of the places of A under a kernel"
+    formula = "first principal component of the places of A under a kernel, each channel centred before"
     shows = "Where the layer's strongest pattern lies, curved ones too."
     hides = "The class: the target is not asked for. The sign is that of the mean map."
     cost = "1 forward"
@@ -49,7 +49,7 @@ class KpcaCam(Probe):
             raise ConvAtlasError(f"{name} has {height * width} places; kernels are computed for up to 16384")
         rows = maps.reshape(channels, -1).T.double()
         deviation = float(rows.std())
-        scaled = rows / deviation if deviation > 0 else rows
+        scaled = (rows - rows.mean(0)) / (deviation if deviation > 0 else 1)
         gamma = self.gamma if self.gamma is not None else 1 / channels
         products = scaled @ scaled.T
         if self.kernel == "rbf":
