@@ -10,6 +10,7 @@ XGrad-, Shapley-, Eigen- and EigenGrad-CAM, the last up to the sign, which the p
 - FEM: it weights maps by their share of strong places; the method weights marks of these places by the maps' means.
 - KPCA-CAM (correlation 0.999, up to the sign): it does not scale maps to one variance, so that its kernel is almost
   linear where maps are small.
+- Refine-CAM (correlation 0.99): it stretches each map from its smallest value, and its Grad-CAM++ differs.
 """
 
 from __future__ import annotations
