@@ -62,7 +62,7 @@ def explain(
     precision: str = "float32",
     device: str = "auto",
     memory: int = MEMORY,
-) -> Steps[Attribution | list[Any]]:
+) -> Steps[Attribution | list[Attribution]]:
     """Explain a net's score for a photo by one probe or several.
 
     Args:
