@@ -146,12 +146,13 @@ MORE = {
     "bench": {"sweep"},
     "check": {"nets"},
     "classify": {"samples"},
-    "explain": {"coverage", "photo"},
+    "explain": {"coverage", "native", "opacity", "photo"},
     "fetch": {"listing"},
     "list": {"family_tree"},
     "train": {"config", *(field.name for field in fields(Recipe))},
 }
-"""What a command has beside, and why: short forms of several values; many nets for one; files for Python's values."""
+"""What a command has beside, and why: short forms of several values; many nets for one; files for Python's values;
+arguments of a result's picture."""
 
 LESS = {"check": {"name"}, "explain": {"image"}, "train": {"recipe"}}
 """What a command says with these."""

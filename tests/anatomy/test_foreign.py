@@ -21,7 +21,7 @@ from convatlas.anatomy.anatomy import Anatomy
 from convatlas.anatomy.measure.tracing.trace import trace
 from convatlas.base.errors import ConvAtlasError, SizeError
 from convatlas.nets.build import skeleton
-from convatlas.nets.example_inputs import HINT
+from convatlas.nets.example_inputs import hint
 
 # Those of which torchvision publishes how many operations they take ("_ops", in GFLOPs of one multiply-add each).
 TORCHVISION = (
@@ -389,7 +389,7 @@ def test_whatever_a_net_raises_is_told_in_one_line(error: Exception, told: str) 
     with pytest.raises(SizeError) as caught:
         ca.measure(Given(raises(error)), size=8)
     text = re.sub(r"line \d+", "line RAISED", str(caught.value))
-    assert text == f"Given cannot take an input of 3 x 8 x 8: {told}; {HINT}"
+    assert text == f"Given cannot take an input of 3 x 8 x 8: {told}; {hint()}"
 
 
 def test_a_size_that_a_foreign_net_asserts() -> None:

@@ -297,13 +297,13 @@ def test_photos_of_the_job_give_int8_its_ranges(folder: Path, tmp_path: Path, mo
     """The search itself is tried elsewhere."""
     asked = []
 
-    def fake(net, engine, precision, *, batch, photos):
-        asked.append((engine, precision, batch, len(photos)))
+    def fake(net, engine, precision, *, batch, size, photos):
+        asked.append((engine, precision, batch, size, len(photos)))
         return ca.accelerate(net, "eager", batch=batch)
 
     monkeypatch.setattr(sessions, "accelerate", fake)
     ca.batch("classify", folder, tmp_path / "out", net="lenet5", precision="int8")
-    assert asked == [("auto", "int8", 16, 50)]
+    assert asked == [("auto", "int8", 16, (32, 32), 50)]
     job = json.loads((tmp_path / "out" / "_job.json").read_text())
     assert job["ranges"][0] == str(folder / "000" / "00000.png")
     assert "ranges" not in json.loads(answers(tmp_path / "out").schema.metadata[b"convatlas"])

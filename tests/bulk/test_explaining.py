@@ -163,12 +163,12 @@ def test_the_engine_of_the_job_computes_scores(folder: Path, tmp_path: Path, mon
     """The engine itself is tried in the sweep; eager mode stands for it here."""
     requested = []
 
-    def eager(net: Any, engine: str, precision: str, *, batch: int) -> Any:
-        requested.append((engine, precision, batch))
+    def eager(net: Any, engine: str, precision: str, *, batch: int, size: tuple[int, int]) -> Any:
+        requested.append((engine, precision, batch, size))
         return ca.accelerate(net, "eager", batch=batch)
 
     monkeypatch.setattr(explaining, "accelerate", eager)
-    for probe, calls in (("saliency", []), ("occlusion", [("auto", "float32", 16)])):
+    for probe, calls in (("saliency", []), ("occlusion", [("auto", "float32", 16, (32, 32))])):
         result = ca.batch("explain", folder, tmp_path / probe, net="lenet5", probe=probe)
         assert result.engines[0].startswith("eager float32")
         assert requested == calls

@@ -23,6 +23,7 @@ from convatlas.probes.perturbation.prediction_difference import PredictionDiffer
 from convatlas.probes.perturbation.rise import Rise
 from convatlas.probes.perturbation.shapley import Shapley
 from convatlas.probes.perturbation.sobol import Sobol
+from convatlas.probes.perturbation.wavelet_attribution import WaveletAttribution
 from convatlas.probes.probe import Probe
 from convatlas.probes.registry import FAMILIES, all_probes
 from tests.probes.additive import InNumpy, photo
@@ -39,6 +40,7 @@ OF_SCORES: list[Probe] = [
     Rise(masks=40, cells=3, estimator="mean"),
     Sobol(cells=2, design=8),
     Hsic(cells=3, masks=40),
+    WaveletAttribution(levels=2, cells=2, design=8),
 ]
 OF_GRADIENTS: list[Probe] = [
     MeaningfulPerturbation(steps=4, cells=4, jitter=1),

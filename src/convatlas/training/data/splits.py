@@ -110,9 +110,7 @@ def load_splits(data: str | Path, net: nn.Module, recipe: Recipe, size: tuple[in
     if validation is None and recipe.val_split:
         kept, held = holdout(recipe.seed, count := len(train.labels), recipe.val_split)
         if not len(kept) or not len(held):
-            raise TrainingError(
-                f"{argument('val_split', format(recipe.val_split, 'g'))} holds out {len(held)} of {count} photos"
-            )
+            raise TrainingError(f"{argument('val_split', recipe.val_split)} holds out {len(held)} of {count} photos")
         train, validation = train.subset(kept), train.subset(held)
     return Splits(name, train, validation, splits.get("test"), classes, preprocessing, fingerprint)
 
