@@ -84,6 +84,7 @@ import torch
 from torch import nn
 
 my_module: nn.Module = nn.Linear(2, 2)
+my_sound_net: nn.Module = nn.Conv1d(1, 4, 3)
 photos = torch.zeros(1, 3, 224, 224)
 """
 """Names that the program in the README takes from elsewhere."""
