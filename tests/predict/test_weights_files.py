@@ -71,7 +71,7 @@ def test_a_file_of_three_classes_classifies(here: Path, peer: torch.nn.Module) -
 
 def test_the_commands(here: Path, peer: torch.nn.Module) -> None:
     asked = CliRunner().invoke(app, ["classify", "a.png", "--net", NET, "--weights", "pets.pth"])
-    assert "choose one with convention=" in str(asked.exception)
+    assert "choose one with --convention" in str(asked.exception)
     options = ["--weights", "pets.pth", "--convention", OFF]
     said = run("classify", "a.png", "--net", NET, *options, "--labels", "pets.txt", "--top", "1", "--csv")
     best = int(np.argmax(probabilities(peer, here / "a.png")))
