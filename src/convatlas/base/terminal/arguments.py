@@ -38,7 +38,7 @@ def set_words(words: Mapping[str, str]) -> None:
 def argument(name: str, value: object = None) -> str:
     """Name of an argument for a message, with its value if one is given: "size=224", or "--size 224"."""
     if _SPELLING.typed is None:
-        return f"{name}=" if value is None else f"{name}={value!r}"
+        return f"{name}=" if value is None else f"{name}={value}"
     word = _SPELLING.typed.get(name, f"--{name.replace('_', '-')}")
     return word if value is None else f"{word} {value}"
 

@@ -92,7 +92,7 @@ class PredictionDifference(Probe):
         if bool((scores < 0).any()) or bool((scores > 1).any()):
             raise ConvAtlasError(
                 "the weight of evidence compares probabilities, and these scores are none: use "
-                f"{argument('target', 'probability:top')}"
+                + argument("target", "'probability:top'")
             )
         mean = scores.mean(1, keepdim=True)
         away = scores - mean
