@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from tests.bulk.photos import NET, answers, check_once, photos
+from tests.predict.detectors import quiet_detector
 from typer.testing import CliRunner
 
 import convatlas as ca
@@ -23,9 +24,7 @@ from convatlas.bulk.job import Job
 from convatlas.cli.app import app
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.images.samples import SAMPLES, sample
-from convatlas.nets.build import build
 from convatlas.probes.attribution import Grid
-from convatlas.weights.formats import darknet_files
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +51,7 @@ def test_maps_are_those_of_explain(folder: Path, tmp_path: Path, settings: Mappi
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    net = build("yolo_v3_tiny", seed=2)
-    with torch.no_grad():
-        for boxes in (net.boxes1, net.boxes2):
-            boxes.boxes1.conv.bias.view(3, 85)[:, 4] = -2
-    path = tmp_path_factory.mktemp("weights") / "tiny.weights"
-    darknet_files.write(net, path)
+    path = quiet_detector(tmp_path_factory.mktemp("weights"), -2)
     return {"net": "yolo_v3_tiny", "weights": str(path)}
 
 

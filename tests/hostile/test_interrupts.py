@@ -36,20 +36,14 @@ except KeyboardInterrupt:
     sys.exit(130)
 """
 
-CAUGHT = """
+STEPPING = """
 import sys, time
 from convatlas.cli import interrupts
 from convatlas.cli.terminal import run_steps
 interrupts.install()
 
 def steps():
-    for number in range(1000):
-        try:
-            print("ready", flush=True)
-            time.sleep(0.1)
-        except BaseException:
-            pass
-        yield number, 1000, number
+{steps}
 
 try:
     run_steps(steps(), "stepping")
@@ -57,13 +51,20 @@ except KeyboardInterrupt:
     sys.exit(130)
 """
 
-SEARCHING = """
-import sys, time
-from convatlas.cli import interrupts
-from convatlas.cli.terminal import run_steps
-interrupts.install()
+CAUGHT = STEPPING.format(
+    steps="""
+    for number in range(1000):
+        try:
+            print("ready", flush=True)
+            time.sleep(0.1)
+        except BaseException:
+            pass
+        yield number, 1000, number
+"""
+)
 
-def steps():
+SEARCHING = STEPPING.format(
+    steps="""
     try:
         print("ready", flush=True)
         time.sleep(60)
@@ -71,12 +72,8 @@ def steps():
         pass
     time.sleep(60)
     yield 1, 1, 1
-
-try:
-    run_steps(steps(), "searching")
-except KeyboardInterrupt:
-    sys.exit(130)
 """
+)
 
 ENDING = """
 import sys, time

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.predict.detectors import quiet_detector
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
@@ -28,13 +29,7 @@ ROCKET = sample("rocket")  # 427 x 640
 @pytest.fixture(scope="module")
 def file(tmp_path_factory) -> Path:
     """Random weights in a file; the classes' biases keep the net silent but for what is planted."""
-    net = build("yolo_v3_tiny", seed=2)
-    with torch.no_grad():
-        for boxes in (net.boxes1, net.boxes2):
-            boxes.boxes1.conv.bias.view(3, 85)[:, 4] = -30
-    path = tmp_path_factory.mktemp("weights") / "yolov3-tiny.weights"
-    darknet_files.write(net, path)
-    return path
+    return quiet_detector(tmp_path_factory.mktemp("weights"), -30)
 
 
 class Planted(nn.Module):

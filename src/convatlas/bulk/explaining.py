@@ -50,18 +50,18 @@ class ExplainTask(Task):
 
     def __init__(self, job: Job):
         module = resolve(*job.source)
-        net = TrainedNet.of(detecting_net(module)) if isinstance(module, YOLO) else classifying_net(module)
+        self.detects = isinstance(module, YOLO)
+        net = TrainedNet.of(detecting_net(module)) if self.detects else classifying_net(module)
         plain = job.engine in (AUTO, EAGER) and job.precision == "float32"
         device = device_of(job.device if plain or job.device != AUTO else "cpu")
         if device.type != "cpu" and not plain:
             raise ConvAtlasError(f"on {device} nets run in eager mode, not in {job.engine} in {job.precision}")
-        self.detects = isinstance(module, YOLO)
         if self.detects and not plain:
             raise ConvAtlasError(f"detectors run in eager mode in float32, not in {job.engine} in {job.precision}")
         super().__init__(job, net, EagerSession(net.module, device))
         self.probe, self.target = as_probe(job.explanation[0]), job.explanation[1]
-        in_memory = self.detects or job.engine == EAGER or device.type != "cpu"
-        self.in_engine = self.probe.in_engine and not in_memory
+        eager = self.detects or job.engine == EAGER or device.type != "cpu"
+        self.in_engine = self.probe.in_engine and not eager
         self.device = device.type
         self._check_net()
 

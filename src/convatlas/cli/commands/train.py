@@ -29,7 +29,7 @@ Number = float | None
 
 def _setting(name: str, text: str, *flags: str) -> Any:
     """Return the option for a setting of the recipe; its help says the default, unless it is off."""
-    default = next(field.default for field in fields(Recipe) if field.name == name)
+    default = getattr(Recipe, name)
     if isinstance(default, str | int | float) and not isinstance(default, bool) and default not in (0, "none"):
         text = f"{text.removesuffix('.')}; by default {default}."
     return typer.Option(*flags, help=text)
