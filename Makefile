@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 WORKERS ?= 2
+# One thread for each worker. Bytecode is kept, whatever the environment says: the tests start many programs.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 .PHONY: demo test lint types sweep snapshot docs clean
 
@@ -12,7 +14,7 @@ demo: .venv/installed
 	$(BIN)/convatlas check
 
 test: .venv/tested lint types
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not sweep"
+	$(PYTEST) -m "not sweep"
 
 lint: .venv/tested
 	$(BIN)/ruff check .
@@ -24,7 +26,7 @@ types: .venv/tested
 
 # Everything, exhaustively; QUARTER=0..3 runs a fourth of it.
 sweep: .venv/tested
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m sweep $(if $(QUARTER),--quarter $(QUARTER))
+	$(PYTEST) -m sweep $(if $(QUARTER),--quarter $(QUARTER))
 
 # The measured figures that `convatlas list` shows.
 snapshot: .venv/installed
