@@ -132,8 +132,9 @@ def pictures(folder: Path, **classes: int) -> str:
         ({"dark": 3, "light": 3}, {"val_split": 0.05}, r"val_split=0\.05 holds out 0 of 6 photos"),
         ({"dark": 3, "light": 3}, {"val_split": 0.95}, r"val_split=0\.95 holds out 6 of 6 photos"),
         ({"dark": 3, "light": 2}, {"batch_size": 4}, "the last batch of 5 photos has 1"),
-        ({"dark": 3, "light": 3}, {"distort": 0.3}, "distort and deslant are for mnist and fashion_mnist"),
-        ({"dark": 3, "light": 3}, {"deslant": True}, "distort and deslant are for mnist and fashion_mnist"),
+        ({"dark": 3, "light": 3}, {"distort": 0.3}, "distort, shift and deslant are for mnist and fashion_mnist"),
+        ({"dark": 3, "light": 3}, {"shift": 2}, "distort, shift and deslant are for mnist and fashion_mnist"),
+        ({"dark": 3, "light": 3}, {"deslant": True}, "distort, shift and deslant are for mnist and fashion_mnist"),
     ],
 )
 def test_data_that_do_not_do(tmp_path, classes, settings, said):

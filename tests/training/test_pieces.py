@@ -24,6 +24,7 @@ from convatlas.training.data.files import FileDataset
 from convatlas.training.data.in_memory import InMemoryDataset
 from convatlas.training.data.loader import load_batches
 from convatlas.training.data.mixup import Mixture, draw_mixture
+from convatlas.training.data.shifts import RandomShifts, shift
 from convatlas.training.distributed import World
 from convatlas.training.loss import NetWithLoss, balanced_weights
 from convatlas.training.metrics import score
@@ -223,6 +224,26 @@ def test_distortions_are_functions_of_seed_epoch_and_number():
     assert (AffineDistortions(2000, 1.0, 0, 0).amounts.abs().amax(0) > 0.99 * MAX_AMOUNTS).all()
     (plain,) = examples.eval_batches([torch.arange(20)])
     assert torch.equal(plain, examples.photos)
+
+
+def test_shifts_move_by_whole_pixels_in_both_directions():
+    x = torch.arange(2 * 5 * 4.0).reshape(2, 1, 5, 4)
+    moved = shift(x, torch.tensor([[1, -2], [0, 1]]), -1.0)
+    assert torch.equal(moved[0, 0, 1:, :2], x[0, 0, :-1, 2:])
+    assert torch.equal(moved[1, 0, :, 1:], x[1, 0, :, :-1])
+    assert (moved == -1).sum() == (20 - 8) + 5
+    amounts = RandomShifts(3000, 2, 0, 0).amounts
+    assert all(set(side.tolist()) == {-2, -1, 0, 1, 2} for side in amounts.unbind(1))
+    assert amounts.float().mean(0).abs().max() < 0.1
+
+
+def test_shifts_are_functions_of_seed_epoch_and_index():
+    examples = InMemoryDataset(*toy_photos(20), Recipe(shift=2))
+    (together,) = examples.train_batches([torch.arange(20)], 4)
+    (alone,) = examples.train_batches([torch.tensor([7])], 4)
+    (later,) = examples.train_batches([torch.arange(20)], 5)
+    assert torch.equal(alone[0], together[7])
+    assert not torch.equal(later, together)
 
 
 def test_upright_digits_lean_no_more():

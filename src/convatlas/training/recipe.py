@@ -51,6 +51,7 @@ class Recipe(Brief):
             uses one of the two at random.
         aa: Magnitude of RandAugment, which applies two operations to each photo, 1 to 30; 0 for none.
         distort: Strength of random shifts, scalings, squeezes and shears of digits; 0 for none, 1 is strong.
+        shift: Largest random shift of digits in pixels, in either direction of both axes; 0 for none.
         deslant: Whether to deslant the digits of all splits.
         hflip: Probability of a horizontal flip.
         scale: Smallest share of a photo that a random crop keeps; 1 for the centre crop, as in testing.
@@ -92,6 +93,7 @@ class Recipe(Brief):
     cutmix: float = 0.0
     aa: int = 0
     distort: float = 0.0
+    shift: int = 0
     deslant: bool = False
     hflip: float = 0.0
     scale: float = 1.0
@@ -114,7 +116,7 @@ class Recipe(Brief):
         ):
             if name not in known:
                 raise unknown(kind, name, known)
-        at_least = {"epochs": 1, "batch_size": 1, "patience": 0, "checkpoint_steps": 0, "seed": 0, "aa": 0}
+        at_least = {"epochs": 1, "batch_size": 1, "patience": 0, "checkpoint_steps": 0, "seed": 0, "aa": 0, "shift": 0}
         for name, least in at_least.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:

@@ -23,6 +23,7 @@ class Stream(enum.IntEnum):
     STEP = 3
     MIXTURE = 4
     SPLIT = 5
+    SHIFT = 6
 
 
 def generator(stream: Stream, *key: int) -> np.random.Generator:

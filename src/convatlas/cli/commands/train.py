@@ -83,6 +83,7 @@ def command(
     cutmix: Annotated[Number, _setting("cutmix", "Alpha of cutmix.")] = None,
     aa: Annotated[Whole, _setting("aa", "Magnitude of RandAugment, 1 to 30.")] = None,
     distort: Annotated[Number, _setting("distort", "Strength of affine distortions of digits; 1 is strong.")] = None,
+    shift: Annotated[Whole, _setting("shift", "Largest random shift of digits, in pixels.")] = None,
     deslant: Annotated[bool | None, _setting("deslant", "Deslant digits.", "--deslant")] = None,
     hflip: Annotated[Number, _setting("hflip", "Probability of a horizontal flip.")] = None,
     scale: Annotated[Number, _setting("scale", "Smallest share of a photo that a random crop keeps.")] = None,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from convatlas.training.data.affine import AffineDistortions
+from convatlas.training.data.shifts import RandomShifts
 from convatlas.training.recipe import Recipe
 
 
@@ -16,7 +17,7 @@ class InMemoryDataset:
     Args:
         photos: The net's input (count, C, H, W), float32.
         labels: Class indices (count,).
-        recipe: Recipe that says how photos are distorted in training.
+        recipe: Recipe that says how photos are distorted and shifted in training.
         background: Value of the pixels outside of a photo.
     """
 
@@ -24,12 +25,17 @@ class InMemoryDataset:
         self.photos, self.labels, self.recipe, self.background = photos, labels.long(), recipe, background
 
     def train_batches(self, batches: Sequence[Tensor], epoch: int) -> Iterator[Tensor]:
-        if not self.recipe.distort:
-            yield from self.eval_batches(batches)
-            return
-        distort = AffineDistortions(len(self.photos), self.recipe.distort, self.recipe.seed, epoch)
+        recipe, count = self.recipe, len(self.photos)
+        changes: list[AffineDistortions | RandomShifts] = []
+        if recipe.distort:
+            changes.append(AffineDistortions(count, recipe.distort, recipe.seed, epoch))
+        if recipe.shift:
+            changes.append(RandomShifts(count, recipe.shift, recipe.seed, epoch))
         for indices in batches:
-            yield distort(self.photos[indices], indices, self.background)
+            x = self.photos[indices]
+            for change in changes:
+                x = change(x, indices, self.background)
+            yield x
 
     def eval_batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
         for indices in batches:

@@ -75,9 +75,10 @@ def load_splits(data: str | Path, net: nn.Module, recipe: Recipe, size: tuple[in
     grey = is_digits(str(data))
     name = str(data) if grey else Path(data).stem
     lineage = lineage_of(net)
-    if (recipe.distort or recipe.deslant) and (not grey or augments_photos(recipe)):
+    if (recipe.distort or recipe.shift or recipe.deslant) and (not grey or augments_photos(recipe)):
+        digits = " and ".join(DATA_SETS)
         raise TrainingError(
-            f"distort and deslant are for {' and '.join(DATA_SETS)}, without aa, hflip and scale, which are for photos"
+            f"distort, shift and deslant are for {digits}, without aa, hflip and scale, which are for photos"
         )
     if grey:
         preprocessing = lineage.preprocessing if lineage else digit_preprocessing(net, size)
