@@ -28,6 +28,7 @@ from convatlas.cli.app import app
 from convatlas.images.download import get
 from convatlas.nets.build import build
 from convatlas.pictures.marks import Dots
+from convatlas.studies import processes
 from convatlas.studies import reproduce as reproducing
 from convatlas.studies.mnist_errors import boosting, plots, runs
 from convatlas.studies.mnist_errors.boosting import error_curve, find_hard_photos
@@ -72,7 +73,7 @@ def digits(store, tmp_path, monkeypatch):
         (tmp_path / file).write_bytes(data)
     get("mnist", tmp_path)
     monkeypatch.setattr(runs, "QUICK_HARD_PHOTOS", 12)
-    monkeypatch.setattr(reproducing, "ProcessPoolExecutor", lambda jobs, context, **settings: ThreadPoolExecutor(1))
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", lambda jobs, context, **settings: ThreadPoolExecutor(1))
     return tmp_path / "runs"
 
 

@@ -48,8 +48,8 @@ class Study(Brief, Generic[Task]):
         seeds: Default number of seeds.
         prepare: Function that downloads what the tasks need, once, before they start.
         tasks: Function (quick, seeds, keys of rows, empty for all) -> picklable tasks, the longest first.
-        run: Function (task, output folder) -> outcome in plain values. It is called in a process of its own, resumes an
-            interrupted task, and reads the outcome of a finished one.
+        run: Function (task, output folder) -> outcome, which can be pickled. It is called in a process of its own,
+            resumes an interrupted task, and reads the outcome of a finished one.
         summarize: Function outcomes of all tasks -> rows of the result.
         result: Type of the result.
         draw: Function (folder, rows, suffix of the file names) that writes the charts.
@@ -60,8 +60,8 @@ class Study(Brief, Generic[Task]):
     seeds: int
     prepare: Callable[[], object]
     tasks: Callable[[bool, int, Sequence[str]], Sequence[Task]]
-    run: Callable[[Task, Path], Mapping[str, Any]]
-    summarize: Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
+    run: Callable[[Task, Path], Any]
+    summarize: Callable[[Sequence[Any]], Sequence[Mapping[str, Any]]]
     result: type[StudyResult]
     draw: Callable[[Path, Sequence[Mapping[str, Any]], str], object]
 
