@@ -93,7 +93,7 @@ ROOMS = {
     "pictures": "Chart Panel Picture",
     "predict": "Answer Classification DetectedObject Detection Evaluation",
     "probes": "Attribution Contrast Logit Probability Probe Target",
-    "studies": "Study StudyResult",
+    "studies": "Study StudyResult Variation",
     "training": "Recipe TrainingResult",
     "weights": "Lineage",
 }
@@ -150,11 +150,12 @@ MORE = {
     "fetch": {"listing"},
     "list": {"family_tree"},
     "train": {"config", *(field.name for field in fields(Recipe))},
+    "vary": {"config", "epochs", "gene"},
 }
 """What a command has beside, and why: short forms of several values; many nets for one; files for Python's values;
 arguments of a result's picture."""
 
-LESS = {"check": {"name"}, "explain": {"image"}, "train": {"recipe"}}
+LESS = {"check": {"name"}, "explain": {"image"}, "train": {"recipe"}, "vary": {"genes", "recipe"}}
 """What a command says with these."""
 
 ALSO = {"export": {"weights", "convention"}}

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from convatlas.predict.evaluate import evaluate as evaluate
     from convatlas.probes.explain import explain as explain
     from convatlas.studies.reproduce import reproduce as reproduce
+    from convatlas.studies.vary import vary as vary
     from convatlas.training.train import train as train
     from convatlas.weights.fetch import fetch as fetch
     from convatlas.weights.load import load as load
@@ -52,6 +53,7 @@ VERBS = {
     "reproduce": "studies.reproduce",
     "show": "anatomy.report.show",
     "train": "training.train",
+    "vary": "studies.vary",
 }
 """Public functions that are commands too, and their modules. (The command of `list_nets` is `list`.)"""
 

@@ -194,8 +194,11 @@ class Subsampling(Pool):
         return total * self.weight[:, None, None] + self.bias[:, None, None]
 
 
-def _gene(name: str, formula: str, source: str, make: Maker, parameters: str = "0", macs: str = "0") -> Gene:
-    return Gene("pooling", name, formula, "(N,C,n,n) -> (N,C,H,W) by the alignment", parameters, macs, source, make)
+def _gene(
+    name: str, formula: str, source: str, make: Maker, parameters: str = "0", macs: str = "0", *aliases: str
+) -> Gene:
+    shape = "(N,C,n,n) -> (N,C,H,W) by the alignment"
+    return Gene("pooling", name, formula, shape, parameters, macs, source, make, aliases)
 
 
 GENES = (
@@ -219,5 +222,5 @@ GENES = (
         parameters="k*k*C*C + C",
         macs="k*k*C*C*H*W",
     ),
-    _gene("subsampling", "gain_c sum x + bias_c", "LeCun et al. 1990, 1998", Subsampling, parameters="2*C"),
+    _gene("subsampling", "gain_c sum x + bias_c", "LeCun et al. 1990, 1998", Subsampling, "2*C", "0", "trainable"),
 )
