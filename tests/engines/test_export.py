@@ -343,4 +343,4 @@ def test_the_command(tmp_path: Path) -> None:
     assert onnx.load(tmp_path / "lenet1.onnx").graph.node
     wrong = command("export", "lenet1", "lenet1.onnx", "--layout", "native", "--weights", "none", cwd=tmp_path)
     assert wrong.returncode == 1
-    assert re.fullmatch(r"convatlas: layout= is for .*\n", wrong.stderr)
+    assert re.fullmatch(r"convatlas: --layout is for .*\n", wrong.stderr)

@@ -58,6 +58,7 @@ def cpu() -> str:
     return f"{entries.get('model name', platform.machine())} ({flags})"
 
 
+@cache
 def package_version(package: str) -> str | None:
     """Return the version of an installed package; None if it is not installed."""
     try:

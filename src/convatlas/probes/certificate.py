@@ -156,7 +156,7 @@ def _autograd_agrees(net: nn.Module, x: Tensor, score: Score, gradient: Tensor) 
     return float((other - gradient).norm()) <= SAME[x.dtype] * float(gradient.norm())
 
 
-def autograd(net: nn.Module, x: Tensor, score: Score) -> tuple[Tensor, Callable[[int], Tensor]]:
+def autograd(net: nn.Module, x: Tensor, score: Score) -> tuple[Tensor, Callable[..., Tensor]]:
     """Run a net as PyTorch's autograd does.
 
     Args:
@@ -166,6 +166,7 @@ def autograd(net: nn.Module, x: Tensor, score: Score) -> tuple[Tensor, Callable[
 
     Returns:
         The scores, (N, T), and a function of a target's number that returns the gradient of its score at each input.
+        Asked for with `last`, what the net computed is freed on the way, and no other gradient can follow.
     """
     with torch.enable_grad():
         leaf = x.detach().clone().requires_grad_()
@@ -174,8 +175,8 @@ def autograd(net: nn.Module, x: Tensor, score: Score) -> tuple[Tensor, Callable[
     if scores.ndim == 1:
         scores = scores[:, None]
 
-    def gradient(target: int) -> Tensor:
-        (result,) = torch.autograd.grad(scores[:, target].sum(), leaf, retain_graph=True, allow_unused=True)
+    def gradient(target: int, last: bool = False) -> Tensor:
+        (result,) = torch.autograd.grad(scores[:, target].sum(), leaf, retain_graph=not last, allow_unused=True)
         return torch.zeros_like(leaf) if result is None else result
 
     return scores, gradient

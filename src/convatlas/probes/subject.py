@@ -25,7 +25,7 @@ from convatlas.probes.tape.tape import Tape
 from convatlas.probes.tape.vjp import vjp
 from convatlas.probes.targets import Target, stacked
 
-MEMORY = 256 * 2**20
+MEMORY = 2**30
 """Bytes that perturbed inputs may take at a time."""
 
 BATCH = 32
@@ -137,7 +137,7 @@ class ForwardPass:
         return recordable(self.net, self.x)
 
     @cached_property
-    def autograd(self) -> tuple[Tensor, Callable[[int], Tensor]]:
+    def autograd(self) -> tuple[Tensor, Callable[..., Tensor]]:
         """Scores and gradients as PyTorch computes them; see `certificate.autograd`."""
         return autograd(self.copy.net, self.x, self.score)
 
@@ -325,8 +325,11 @@ class Subject:
             return torch.stack([self.back(tape, [tape.photo], target)[tape.photo] for target in targets])
         self.forwards += len(x)
         self.backwards += len(x) * len(targets)
-        _, gradient = self._pass.autograd if x is self.x else autograd(self._pass.copy.net, x, self.score)
-        return torch.stack([gradient(target) for target in targets])
+        if x is self.x:
+            # Other probes of the call ask for gradients at the photo too.
+            return torch.stack([self._pass.autograd[1](target) for target in targets])
+        _, gradient = autograd(self._pass.copy.net, x, self.score)
+        return torch.stack([gradient(target, last=target == targets[-1]) for target in targets])
 
     @cached_property
     def place(self) -> tuple[str, int]:

@@ -15,5 +15,5 @@ def contribution(value: Tensor, multiplier: Tensor) -> Tensor:
 
 def sum_of_contributions(value: Tensor, multiplier: Tensor) -> float:
     """The sum of the absolute contributions of all values."""
-    total = float(torch.linalg.vector_norm(value * multiplier, 1))
+    total = float((value * multiplier).abs_().sum())
     return total if math.isfinite(total) else float(contribution(value, multiplier).abs().sum())

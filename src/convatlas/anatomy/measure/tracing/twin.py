@@ -18,7 +18,8 @@ SHARED = (torch.fx.Graph, types.ModuleType)
 """Types of values that a forward pass only reads, and that are slow to copy."""
 
 READ_ONLY = PLAIN + SHARED
-CONTAINERS = (dict, OrderedDict, list, set)
+IMMUTABLE = frozenset(PLAIN)
+CONTAINERS = frozenset((dict, OrderedDict, list, set))
 
 
 @dataclass
@@ -113,6 +114,12 @@ def _copy_tensors(module: nn.Module, meta: bool, memo: dict[int, Any]) -> None:
 
 def _copy(name: str, value: Any, memo: dict[int, Any], plain_hooks: bool) -> Any:
     """Copy an attribute, replacing the net's modules and tensors by those of the twin."""
+    # Nearly all attributes are of these exact types, tuples of them as strides are, or empty dicts of hooks.
+    kind = type(value)
+    if kind in IMMUTABLE or (kind is tuple and IMMUTABLE.issuperset(map(type, value))):
+        return value
+    if kind in CONTAINERS and not value and id(value) not in memo:
+        return memo.setdefault(id(value), kind())
     if isinstance(value, READ_ONLY):
         return value
     if isinstance(value, Tensor):
@@ -128,9 +135,6 @@ def _copy(name: str, value: Any, memo: dict[int, Any], plain_hooks: bool) -> Any
 
 def _deep(value: Any, memo: dict[int, Any]) -> Any:
     """Deep copy of a value, or the value itself if it cannot be copied (a lock, a generator, an open file)."""
-    if type(value) in CONTAINERS and not value and id(value) not in memo:
-        # Most attributes of a module are empty dicts of hooks, which `deepcopy` takes long to copy.
-        return memo.setdefault(id(value), type(value)())
     known = len(memo)
     try:
         return copy.deepcopy(value, memo)
