@@ -1,6 +1,7 @@
 """Compare probes with those of captum, grad-cam and zennit: `python benchmarks/probes.py [--nets a,b] [--only maps]`.
 
-The peers explain timm's nets in PyTorch's eager mode, at equal settings, at the best batch size of a few; grad-cam is
+The peers explain timm's nets in PyTorch's eager mode, at equal settings, and both run at the best batch size of a few;
+"maps" and "ablation" explain the very same net, "masks" ours in the engine that `accelerate` chooses. grad-cam is
 installed by `pip install --no-deps grad-cam ttach`, since it asks for another OpenCV. Rounds are interleaved, results
 are medians. `--only` runs one part: "masks" (black-box probes in the fastest engine), "maps" (gradients, DeepLIFT and
 LRP), "ablation", "memory" (peaks of processes of their own) or "bfloat16" (rank correlation with float32).
@@ -110,9 +111,13 @@ def masks(name: str) -> dict[str, Any]:
         peer = captum.attr.Occlusion(twin)
         return lambda: no_grad(lambda: peer.attribute(x, shape, stride, target=CLASS, perturbations_per_eval=size))
 
+    def eager(size: int) -> Call:
+        parts = torch.split(torch.from_numpy(batch), size)
+        return lambda: no_grad(lambda: [twin(part) for part in parts])
+
     calls: dict[str, Call] = {
         "engine": lambda: fast.session(batch),
-        "eager": lambda: no_grad(lambda: twin(torch.from_numpy(batch))),
+        "eager": best({size: eager(size) for size in BATCHES}),
         "occlusion": lambda: ca.explain(fast, x, occlusion, CLASS),
         "captum occlusion": best({size: captum_occlusion(size) for size in BATCHES}),
         "rise": lambda: ca.explain(fast, x, rise, CLASS),
@@ -151,8 +156,9 @@ def no_grad(call: Call) -> object:
 
 def maps(name: str) -> dict[str, Any]:
     """Gradients, DeepLIFT and LRP, beside the peers."""
-    twin, x = timm.create_model(TWINS[name][0]).eval(), photo()
-    net, zero = ca.build(name).eval(), torch.zeros_like(photo())
+    # The peers' own net for all: the measured difference is that of the probes.
+    net = twin = timm.create_model(TWINS[name][0]).eval()
+    x, zero = photo(), torch.zeros_like(photo())
     peer_cam = grad_cam("GradCAM", twin, TWINS[name][1])
     saliency = captum.attr.Saliency(twin)
     last = twin.get_submodule(TWINS[name][1])
@@ -218,8 +224,8 @@ def maps(name: str) -> dict[str, Any]:
 
 def ablation(name: str) -> dict[str, Any]:
     """Ablation-CAM; the peer's minutes are run once."""
-    twin, x = timm.create_model(TWINS[name][0]).eval(), photo()
-    net = ca.build(name).eval()
+    net = twin = timm.create_model(TWINS[name][0]).eval()
+    x = photo()
     ours = medians({"convatlas": lambda: ca.explain(net, x, "ablation_cam", CLASS)})["convatlas"]
     peer = grad_cam("AblationCAM", twin, TWINS[name][1])
     theirs = seconds(lambda: peer(x))
