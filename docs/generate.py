@@ -42,7 +42,8 @@ def nets_page() -> str:
     text = (
         "Depth (layers with weights), parameters and multiply-accumulates (MACs) are measured; size and accuracy are "
         "as published ([check.md](check.md) compares them); weights are the publishers whose weights can be loaded. "
-        "The table is printed by `convatlas list --markdown`."
+        "The table is printed by `convatlas list --markdown`. Small residual nets that only studies use are apart: "
+        "`convatlas list --family cifar_resnet`."
     )
     nets = net_table()
     # Times are those of whoever writes the page.

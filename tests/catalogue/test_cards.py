@@ -16,7 +16,7 @@ from tests.nets.nets import CAPSULES_AND_ANCESTORS
 
 import convatlas.catalogue.cards as home
 from convatlas.base.errors import UnknownName
-from convatlas.catalogue.cards import cards, families, find_card, sources
+from convatlas.catalogue.cards import cards, families, find_card, sources, study_cards, study_families
 from convatlas.catalogue.data_files import read
 from convatlas.catalogue.printed import parse_figure
 
@@ -289,7 +289,8 @@ def test_cards_are_complete(name: str) -> None:
 
 def test_every_family_and_every_source_is_used() -> None:
     assert list(dict.fromkeys(card.family for card in cards().values())) == families()
-    used = {figure.source for card in cards().values() for figure in card.figures.values()}
+    every = [*cards().values(), *study_cards().values()]
+    used = {figure.source for card in every for figure in card.figures.values()}
     assert used == set(sources())
 
 
@@ -297,6 +298,7 @@ def test_every_data_file_is_read() -> None:
     data = Path(home.__file__).parent / "data"
     assert {file.stem for file in data.iterdir()} == {
         *families(),
+        *study_families(),
         "sources",
         "exceptions",
         "weights",
@@ -304,7 +306,9 @@ def test_every_data_file_is_read() -> None:
 
 
 def test_no_two_files_name_a_source_alike() -> None:
-    keys = [key for name in families() for key in read(name).get("sources", {})] + list(read("sources"))
+    keys = [key for name in (*families(), *study_families()) for key in read(name).get("sources", {})] + list(
+        read("sources")
+    )
     assert len(keys) == len(set(keys)) == len(sources())
 
 

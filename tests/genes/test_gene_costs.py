@@ -73,7 +73,7 @@ def made(gene):
         return (gene.make((1, 1)) if gene.locus == "padding" else gene.make((KERNEL, KERNEL), 1)), letters
     if gene.locus == "pooling":
         return gene.make(C, KERNEL, 1, "same", "outside"), letters
-    if gene.locus == "flattening":
+    if gene.locus in ("flattening", "skip"):
         return gene.make(), letters
     if gene.locus == "normalization":
         return gene.make(C, Norm()), letters

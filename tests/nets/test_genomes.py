@@ -45,6 +45,13 @@ NO_LOCUS = {
         *PERCEPTRONS,
         *LENETS,
     ),
+    "skip": (
+        *("alexnet", "vgg16", "inception_v1", "inception_v3", "mobilenet", "shufflenet_v2_x0_5"),
+        *("densenet121", "nasnet_mobile", "darknet19", "yolo_v1_tiny", "yolo_v3_tiny"),
+        *PERCEPTRONS,
+        *LENETS,
+        *("capsnet", "matrix_capsnet_small", "cognitron", "neocognitron"),
+    ),
     "flattening": ("yolo_v3_tiny",),
     "feedback": tuple(net for net in SMALL if net not in PERCEPTRONS),
     "output": tuple(net for net in SMALL if net not in PERCEPTRONS + LENETS),

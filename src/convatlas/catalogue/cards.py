@@ -119,8 +119,13 @@ class Card(Brief):
 
 
 def cards() -> dict[str, Card]:
-    """Return the cards of all nets by name, in the order of the review, as a new dictionary."""
+    """Return the cards of all nets by name, in the order of the review, as a new dictionary; study nets are apart."""
     return dict(_cards())
+
+
+def study_cards() -> dict[str, Card]:
+    """Return the cards, by name, of the nets that only studies use, which are not among the nets of the review."""
+    return dict(_study_cards())
 
 
 def find_card(name: str) -> Card:
@@ -142,19 +147,26 @@ def find_card(name: str) -> Card:
 
 def sources() -> dict[str, Source]:
     """Return the publications that printed figures, by key, from `sources.toml` and the families' files."""
-    tables = (read("sources"), *(read(family).get("sources", {}) for family in families()))
+    tables = (read("sources"), *(read(family).get("sources", {}) for family in (*families(), *study_families())))
     return {key: Source(**_tuples(data)) for table in tables for key, data in table.items()}
 
 
 def families() -> list[str]:
     """Return the families in the order of the review: the data files that have nets, sorted by their `order`."""
-    return list(_families())
+    return list(_families()[0])
+
+
+def study_families() -> list[str]:
+    """Return the families of nets that only studies use: the data files that say `study = true`."""
+    return list(_families()[1])
 
 
 @cache
-def _families() -> tuple[str, ...]:
-    order = {name: data.get("order", math.inf) for name in file_names() if "nets" in (data := read(name))}
-    return tuple(sorted(order, key=lambda name: (order[name], name)))
+def _families() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    files = {name: data for name in file_names() if "nets" in (data := read(name))}
+    names = sorted(files, key=lambda name: (files[name].get("order", math.inf), name))
+    studied = tuple(name for name in names if files[name].get("study"))
+    return tuple(name for name in names if name not in studied), studied
 
 
 @cache
@@ -163,10 +175,15 @@ def _cards() -> dict[str, Card]:
 
 
 @cache
+def _study_cards() -> dict[str, Card]:
+    return {card.name: card for family in study_families() for card in _cards_of(family)}
+
+
+@cache
 def _index() -> dict[str, Card]:
     return {
         _normalized(spelling): card
-        for card in _cards().values()
+        for card in (*_cards().values(), *_study_cards().values())
         for spelling in (*card.aliases, card.name, card.published_name)
     }
 

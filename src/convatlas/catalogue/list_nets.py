@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 from convatlas.base.errors import ConvAtlasError, unknown
-from convatlas.catalogue.cards import Card, cards, families
+from convatlas.catalogue.cards import Card, cards, families, study_cards, study_families
 from convatlas.catalogue.printed import parse_figure
 
 NUMBERS = ("depth", "parameters", "size", "top1", "top5", "flops", "madds")
@@ -28,7 +28,7 @@ def list_nets(
     A net without a figure does not pass a filter on it, and comes last in a sort by it, in either direction.
 
     Args:
-        family: Family, such as "resnet".
+        family: Family, such as "resnet". "cifar_resnet" has nets that only studies use; they are not listed otherwise.
         year: Year on the card, or the first and last of a range.
         max_parameters: Largest number of parameters, as a count (25e6) or as printed ("25M").
         min_top1: Lowest top-1 accuracy, in percent (80) or as printed ("80%").
@@ -45,9 +45,10 @@ def list_nets(
     """
     chosen = list(cards().values())
     if family is not None:
-        known = families()
+        known = [*families(), *study_families()]
         if not isinstance(family, str) or family.lower() not in known:
             raise unknown("family", family, known)
+        chosen += study_cards().values()
         chosen = [card for card in chosen if card.family == family.lower()]
     if lineage is not None:
         lineages = {name for card in cards().values() for name in card.lineages}

@@ -23,7 +23,7 @@ class Gene(Brief):
 
     Attributes:
         locus: Locus that it fills: convolution, padding, alignment, pooling, flattening, normalization,
-            activation, attention, regularization, feedback, output, auxiliary, routing or decoder.
+            activation, attention, skip, regularization, feedback, output, auxiliary, routing or decoder.
         name: Name, unique within the locus.
         formula: Formula that it computes.
         shape: Shape of the input and of the output.

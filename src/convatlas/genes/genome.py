@@ -46,6 +46,7 @@ class Genome(Brief):
     normalization: Value = "batch"
     activation: Value = "relu"
     attention: Value = "none"
+    skip: Value = None
     feedback: Feedback = None
     output: Value = None
     auxiliary: Value = None
@@ -230,6 +231,11 @@ class Genome(Brief):
             return None
         return gene.make(channels, squeezed or max(1, channels // 16), self.activate)
 
+    def join(self) -> nn.Module | None:
+        """Return the sum of a block's input and its output, None for the gene `plain`."""
+        gene = self._gene("skip", "residual")
+        return None if gene.name == "plain" else gene.make()
+
     def flatten(self, channels: int) -> tuple[nn.Module, int | None]:
         """Return the flattening of a map, and its number of features, None if that depends on the map's size."""
         module = self._gene("flattening", "global_average").make()
@@ -272,8 +278,11 @@ class Genome(Brief):
         return REGULARIZATIONS["dropout"].make(self.dropout) if self.dropout else None
 
     def drop_path(self, depth_fraction: float) -> nn.Module | None:
-        """Return the stochastic depth of a residual branch, None at rate 0; `depth_fraction` (0 to 1) scales it."""
-        rate = (self.stochastic_depth or 0.0) * depth_fraction
+        """Return the stochastic depth of a residual branch, None at rate 0; `depth_fraction` (0 to 1) scales it.
+
+        A plain net has none, as nothing would be left beside a branch that is dropped.
+        """
+        rate = 0.0 if self.skip == "plain" else (self.stochastic_depth or 0.0) * depth_fraction
         return REGULARIZATIONS["stochastic_depth"].make(rate) if rate else None
 
 

@@ -15,7 +15,7 @@ class Label:
 
     Attributes:
         kind: Full name, such as "scaled tanh".
-        locus: Locus it belongs to, or "dense", "skip" or "other" if no gene decides it.
+        locus: Locus it belongs to, or "dense" or "other" if no gene decides it; "skip" joins or splits maps.
         token: Name in the DNA, such as "stanh"; by default the kind in lower case with hyphens.
         short: Name in drawings; by default the kind.
     """

@@ -17,6 +17,7 @@ _LOCI = (
     "normalization",
     "activation",
     "attention",
+    "skip",
     "feedback",
     "output",
     "auxiliary",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convatlas.genes.label import Label
@@ -36,6 +37,22 @@ class Concat(nn.Module):
 
     def forward(self, *maps: Tensor) -> Tensor:
         return torch.cat(maps, 1)  # (N, sum C_i, H, W)
+
+
+class ZeroChannels(nn.Module):
+    """Append `count` channels of zeros (He et al. 2015, shortcut A); (N, C, H, W) -> (N, C + count, H, W)."""
+
+    label = Label("zero channels", "skip")
+
+    def __init__(self, count: int):
+        super().__init__()
+        self.count = count
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x, (0, 0, 0, 0, 0, self.count))  # (N, C + count, H, W)
+
+    def extra_repr(self) -> str:
+        return str(self.count)
 
 
 class Repeat(nn.Module):

@@ -14,7 +14,7 @@ from convatlas.genes.label import Label
 from convatlas.genes.layers import Convolution
 from convatlas.genes.local import LocallyConnected
 from convatlas.genes.normalization import Norm
-from convatlas.genes.structural import Add, Concat
+from convatlas.genes.structural import Concat
 
 NORM = Norm(eps=1e-6, momentum=0.01)
 """Darknet's constants; eps is added to the standard deviation."""
@@ -89,10 +89,11 @@ class ResidualBlock(nn.Module):
             attention=genome.attend(width),
             drop=genome.drop_path(depth_fraction),
         )
-        self.add = Add()
+        self.add = genome.join()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.add(x, self.branch(x))  # type: ignore[no-any-return]  # (N, C, H, W)
+        y: Tensor = self.branch(x)  # (N, C, H, W)
+        return y if self.add is None else self.add(x, y)
 
 
 class SpatialPyramid(nn.Module):

@@ -10,7 +10,7 @@ from convatlas.genes.gene import chain
 from convatlas.genes.genome import Genome
 from convatlas.genes.layers import Convolution, Dense
 from convatlas.genes.normalization import LayerNorm, Norm, Standardize
-from convatlas.genes.structural import Add, LayerScale
+from convatlas.genes.structural import LayerScale
 from convatlas.nets.net import Net
 
 MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -61,10 +61,11 @@ class Block(nn.Module):
             scale=LayerScale(width),
             drop=genome.drop_path(depth_fraction),
         )
-        self.add = Add()
+        self.add = genome.join()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.add(x, self.branch(x))  # type: ignore[no-any-return]  # (N, C, H, W)
+        y: Tensor = self.branch(x)  # (N, C, H, W)
+        return y if self.add is None else self.add(x, y)
 
 
 class ConvNeXt(Net):
@@ -88,6 +89,7 @@ class ConvNeXt(Net):
             alignment="same",
             normalization="layer",
             activation="gelu",
+            skip="residual",
             stochastic_depth=config.stochastic_depth,
         )
 

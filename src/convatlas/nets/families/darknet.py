@@ -61,6 +61,7 @@ class Darknet(Net):
             pooling="max" if plain else None,
             normalization="batch_darknet",
             activation="leaky_darknet",
+            skip=None if plain else "residual",
             dropout=0.0,
             stochastic_depth=None if plain else 0.0,
         )

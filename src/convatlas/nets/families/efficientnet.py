@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from convatlas.genes.gene import chain
 from convatlas.genes.genome import PUBLISHED, Genome
 from convatlas.genes.normalization import Norm, Rescale, Standardize
-from convatlas.genes.structural import Add
 from convatlas.nets.net import Net
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -164,7 +163,7 @@ class MBConv(nn.Module):
             project=project,
             drop=genome.drop_path(depth_fraction) if skips else None,
         )
-        self.add = Add() if skips else None
+        self.add = genome.join() if skips else None
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.branch(x)  # (N, width, H / stride, W / stride)
@@ -213,6 +212,7 @@ class EfficientNet(Net):
             alignment=config.alignment,
             activation=activation,
             attention=attention,
+            skip="residual",
             dropout=config.dropout,
             stochastic_depth=0.2,
         )

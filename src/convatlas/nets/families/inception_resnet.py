@@ -10,7 +10,7 @@ from convatlas.genes.gene import chain
 from convatlas.genes.genome import PUBLISHED, Genome
 from convatlas.genes.normalization import Norm
 from convatlas.genes.pooling import Border
-from convatlas.genes.structural import Add, Scale
+from convatlas.genes.structural import Scale
 from convatlas.nets.inception_blocks import Branch, Branches, Conv, Pool, stem
 from convatlas.nets.net import Net
 
@@ -71,11 +71,12 @@ class Residual(nn.Module):
             scale=Scale(scale) if scale != 1 else None,
             drop=genome.drop_path(depth_fraction),
         )
-        self.add = Add()
+        self.add = genome.join()
         self.act = None if last else genome.activate(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        total: Tensor = self.add(x, self.branch(x))  # (N, C, H, W)
+        y: Tensor = self.branch(x)  # (N, C, H, W)
+        total: Tensor = y if self.add is None else self.add(x, y)
         return total if self.act is None else self.act(total)
 
 
@@ -97,7 +98,7 @@ class InceptionResNetV2(Net):
 
     @staticmethod
     def default_genome(config: Config) -> Genome:
-        return Genome(pooling=PUBLISHED, dropout=0.2, stochastic_depth=0.0)
+        return Genome(pooling=PUBLISHED, skip="residual", dropout=0.2, stochastic_depth=0.0)
 
     def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__(config, genome, classes, channels, size)

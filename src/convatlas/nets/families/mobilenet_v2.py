@@ -10,7 +10,6 @@ from convatlas.genes.gene import chain
 from convatlas.genes.genome import Genome
 from convatlas.genes.normalization import Norm
 from convatlas.genes.padding import Alignment
-from convatlas.genes.structural import Add
 from convatlas.nets.net import Net
 
 
@@ -56,7 +55,7 @@ class InvertedResidual(nn.Module):
             attention=genome.attend(width),
             drop=genome.drop_path(depth_fraction) if skips else None,
         )
-        self.add = Add() if skips else None
+        self.add = genome.join() if skips else None
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.branch(x)  # (N, width, H / stride, W / stride)
@@ -82,7 +81,7 @@ class MobileNetV2(Net):
 
     @staticmethod
     def default_genome(config: Config) -> Genome:
-        return Genome(convolution="depthwise", activation="relu6", dropout=0.2, stochastic_depth=0.0)
+        return Genome(convolution="depthwise", activation="relu6", skip="residual", dropout=0.2, stochastic_depth=0.0)
 
     def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__(config, genome, classes, channels, size)

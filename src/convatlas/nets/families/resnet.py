@@ -15,7 +15,6 @@ from convatlas.genes.gene import chain
 from convatlas.genes.genome import Genome
 from convatlas.genes.normalization import Norm
 from convatlas.genes.pooling import Border, MaxPool
-from convatlas.genes.structural import Add
 from convatlas.nets.net import Net
 
 
@@ -56,7 +55,7 @@ class Residual(nn.Module):
     """Sum of `convolutions` and a shortcut: (N, C, H, W) -> (N, out_channels, H / stride, W / stride).
 
     If the number of channels changes, the shortcut is a convolution (the review's convolution block), else the input
-    itself (its identity block).
+    itself (its identity block). With the gene `plain` there is no shortcut.
     """
 
     def __init__(
@@ -70,17 +69,20 @@ class Residual(nn.Module):
         convolutions: dict[str, nn.Module],
     ):
         super().__init__()
+        add = genome.join()
         self.shortcut = (
             genome.conv_norm_act(channels, out_channels, 1, stride, norm=config.norm, act=False, bias=config.bias)
-            if channels != out_channels
+            if channels != out_channels and add is not None
             else None
         )
         attention, drop = genome.attend(out_channels), genome.drop_path(depth_fraction)
         self.branch = chain(**convolutions, attention=attention, drop=drop)
-        self.add = Add()
+        self.add = add
         self.act = genome.activate(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.add is None:
+            return self.act(self.branch(x))  # type: ignore[no-any-return]
         skip = x if self.shortcut is None else self.shortcut(x)  # (N, out_channels, H / stride, W / stride)
         return self.act(self.add(skip, self.branch(x)))  # type: ignore[no-any-return]
 
@@ -125,10 +127,11 @@ class PreactivatedBottleneck(nn.Module):
 
     def __init__(self, config: Config, genome: Genome, channels: int, width: int, stride: int, depth_fraction: float):
         super().__init__()
-        norm, out_channels = config.norm, 4 * width
+        norm, out_channels, add = config.norm, 4 * width, genome.join()
+        projects, subsamples = add is not None and channels != out_channels, add is not None and stride > 1
         self.preact = chain(norm=genome.normalize(channels, norm), act=genome.activate(channels))
-        self.project = chain(**genome.conv(channels, out_channels, 1, bias=True)) if channels != out_channels else None
-        self.subsample = MaxPool(channels, 1, stride) if stride > 1 else None
+        self.project = chain(**genome.conv(channels, out_channels, 1, bias=True)) if projects else None
+        self.subsample = MaxPool(channels, 1, stride) if subsamples else None
         self.branch = chain(
             conv1=genome.conv_norm_act(channels, width, 1, norm=norm),
             conv2=genome.conv_norm_act(width, width, 3, stride, norm=norm, alignment="symmetric"),
@@ -136,10 +139,12 @@ class PreactivatedBottleneck(nn.Module):
             attention=genome.attend(out_channels),
             drop=genome.drop_path(depth_fraction),
         )
-        self.add = Add()
+        self.add = add
 
     def forward(self, x: Tensor) -> Tensor:
         active = self.preact(x)  # (N, C, H, W)
+        if self.add is None:
+            return self.branch(active)  # type: ignore[no-any-return]
         if self.project is not None:
             x = self.project(active)
         elif self.subsample is not None:
@@ -175,6 +180,7 @@ class ResNet(Net):
             alignment="symmetric",
             pooling="max",
             attention=config.attention,
+            skip="residual",
             stochastic_depth=0.0,
         )
 

@@ -10,7 +10,6 @@ from convatlas.genes.gene import chain
 from convatlas.genes.genome import Genome
 from convatlas.genes.normalization import Norm
 from convatlas.genes.padding import Alignment
-from convatlas.genes.structural import Add
 from convatlas.nets.net import Net
 
 
@@ -48,8 +47,11 @@ class Block(nn.Module):
     ):
         super().__init__()
         out_channels = widths[-1]
+        add = genome.join()
         self.shortcut = (
-            genome.conv_norm_act(channels, out_channels, 1, stride, norm=config.norm, act=False) if stride > 1 else None
+            genome.conv_norm_act(channels, out_channels, 1, stride, norm=config.norm, act=False)
+            if stride > 1 and add is not None
+            else None
         )
         self.branch = nn.Sequential()
         for number, width in enumerate(widths, 1):
@@ -68,9 +70,11 @@ class Block(nn.Module):
         for name, module in ends.items():
             if module is not None:
                 self.branch.add_module(name, module)
-        self.add = Add()
+        self.add = add
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.add is None:
+            return self.branch(x)  # type: ignore[no-any-return]
         skip = x if self.shortcut is None else self.shortcut(x)  # (N, widths[-1], H / stride, W / stride)
         return self.add(skip, self.branch(x))  # type: ignore[no-any-return]
 
@@ -92,7 +96,7 @@ class Xception(Net):
 
     @staticmethod
     def default_genome(config: Config) -> Genome:
-        return Genome(convolution="separable", pooling="max", dropout=0.5, stochastic_depth=0.0)
+        return Genome(convolution="separable", pooling="max", skip="residual", dropout=0.5, stochastic_depth=0.0)
 
     def __init__(self, config: Config, genome: Genome, classes: int, channels: int, size: tuple[int, int]):
         super().__init__(config, genome, classes, channels, size)

@@ -193,6 +193,7 @@ class YOLO(Net):
             flattening="flatten" if config.cell_boxes else None,
             normalization="batch_darknet",
             activation="leaky_darknet",
+            skip="residual" if Residual in kinds else None,
             dropout=config.dropout if config.cell_boxes else None,
             stochastic_depth=0.0 if Residual in kinds else None,
         )
