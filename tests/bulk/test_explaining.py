@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from tests.bulk.photos import NET, answers, check_once, photos
 from tests.predict.detectors import quiet_detector
+from torch import Tensor, nn
 from typer.testing import CliRunner
 
 import convatlas as ca
@@ -25,6 +26,7 @@ from convatlas.cli.app import app
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.images.samples import SAMPLES, sample
 from convatlas.probes.attribution import Grid
+from convatlas.weights.user_weights import UserLineage, adopt
 
 
 @pytest.fixture(scope="module")
@@ -215,3 +217,45 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
 def test_the_default_net() -> None:
     assert Job("explain").source == ("efficientnet_lite0", None)
     assert Job("explain").explanation == ("grad_cam", "top")
+
+
+class Corners(nn.Module):
+    """A detector of one's own: two boxes, in two corners of the photo, as a dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        bright = self.gain * x
+        return {"objects": torch.stack([bright[:, 0, :8, :8].mean((1, 2)), bright[:, 0, 8:, 8:].mean((1, 2))], 1)}
+
+    def decode_boxes(self, output: dict[str, Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+        objects = output["objects"]
+        corners = objects.new_tensor([[0.0, 0.0, 8.0, 8.0], [8.0, 8.0, 16.0, 16.0]]).expand(len(objects), -1, -1)
+        return corners, objects, objects.new_ones(len(objects), 2, 1)
+
+
+def corners() -> nn.Module:
+    net = Corners()
+    preprocessing = Preprocessing((16, 16), resize=16, mean=(0.0,), std=(1.0,))
+    adopt(net, UserLineage("own", "tests.bulk.test_explaining:corners", "-", "", "", preprocessing, ("thing",)))
+    return net
+
+
+def test_a_detector_of_one_s_own_is_explained_for_its_best_box(tmp_path: Path) -> None:
+    for name, brightness in (("bright", 255), ("dark", 20)):
+        pixels = np.zeros((16, 16), np.uint8)
+        pixels[8:, 8:] = brightness
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{name}.png")
+    how = {"net": "tests.bulk.test_explaining:corners", "probe": "saliency"}
+    ca.batch("explain", tmp_path / "photos", tmp_path / "out", **how)
+    bright, dark = answers(tmp_path / "out").to_pylist()
+    assert (bright["label"], bright["index"], bright["error"]) == ("box 0: thing", 0, None)
+    assert bright["score"] == pytest.approx(1)
+    values = np.array(bright["map"])
+    assert values[8:, 8:] == pytest.approx(1 / 64)
+    assert not values[:8].any()
+    assert dark["map"] is None
+    assert "nothing is detected" in dark["error"]

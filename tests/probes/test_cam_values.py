@@ -288,3 +288,26 @@ def test_ss_cam_averages_scores_over_noisy_masks() -> None:
         ]
 
     assert_same(explained("curved", SsCam(samples=2, noise=0.3)), score_cam(known("curved"), noisy))
+
+
+class Detour(nn.Module):
+    """A net that computes one number more before its maps if the photo is dark."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x + 0 if bool(x[0, 0, 0, 0] < 1) else x
+        return self.head(self.conv(y).sigmoid().mean((2, 3)) ** 2)
+
+
+@pytest.mark.parametrize("layer", ["conv", None])
+def test_smooth_grad_cam_plus_plus_finds_the_layer_on_the_tape_of_each_noisy_photo(layer: str | None) -> None:
+    torch.manual_seed(0)
+    net = Detour().double().eval()
+    photo = X.clone()
+    photo[0, 0, 0, 0] = 1.0
+    probe = SmoothGradCamPlusPlus(samples=4, noise=0.1)
+    values = [explain(net, x, probe, CLASS, layer=layer).values for x in (photo, photo - 1e-9 * (photo == 1))]
+    np.testing.assert_allclose(*values, rtol=0, atol=1e-6 * np.abs(values[0]).max())

@@ -204,6 +204,7 @@ def test_backgrounds_are_named_in_pixels() -> None:
         ({"target": []}, "no target"),
         ({"target": lambda output: output}, "one score for each photo"),
         ({"target": "contrast:1/1"}, "against itself"),
+        ({"target": "--3"}, "no names"),
         ({"probe": "gradcam"}, "grad_cam"),
         ({"probe": 3}, "settings object"),
         ({"probe": []}, "no probe"),
@@ -215,6 +216,9 @@ def test_backgrounds_are_named_in_pixels() -> None:
         ({"layer": ["first", "secnd"]}, "second"),
         ({"layer": [["first"]]}, "a name or a number"),
         ({"layer": []}, "no layer"),
+        ({"layer": ""}, "no layer is called ''"),
+        ({"layer": "--3"}, "no layer is called '--3'"),
+        ({"layer": "secnd", "probe": "saliency"}, "saliency explains at no layer: leave out layer="),
         ({"layer": "all", "probe": ["grad_cam", "saliency"]}, "saliency explains at no layer"),
         ({"layer": ["first"], "probe": "occlusion"}, "occlusion explains at no layer"),
         ({"target": Logit(True)}, "a number or a name"),
@@ -225,7 +229,10 @@ def test_backgrounds_are_named_in_pixels() -> None:
         ({"memory": 0}, "memory is a whole number"),
         ({"background": "blak"}, "black"),
         ({"background": torch.zeros(3, 2, 2)}, "shape"),
+        ({"background": torch.full((3, 16, 16), float("nan"))}, "tensor of finite floats"),
+        ({"background": torch.zeros(3, 16, 16, dtype=torch.uint8)}, "tensor of finite floats"),
         ({"background": np.zeros((16, 16, 3), np.uint8)}, "as an input of the net"),
+        ({"background": "other.png"}, "as an input of the net"),
         ({"precision": "int8"}, "int8"),
         ({"precision": "float16"}, "float32"),
         ({"device": "tpu"}, "device"),
@@ -240,6 +247,13 @@ def test_refused_in_one_line(options, text) -> None:
     with pytest.raises(ca.ConvAtlasError, match=text) as error:
         ca.explain(small(), **arguments)
     assert "\n" not in str(error.value)
+
+
+def test_a_contrast_with_the_most_probable_class() -> None:
+    top = ca.explain(small(), X, "saliency").index
+    other = (top + 1) % 5
+    named, meant = (ca.explain(small(), X, "saliency", f"contrast:{other}/{each}") for each in (top, "top"))
+    assert (named.target, named.score) == (meant.target, meant.score)
 
 
 def test_a_net_that_returns_a_dictionary_needs_a_target() -> None:

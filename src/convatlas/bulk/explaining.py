@@ -25,6 +25,7 @@ from convatlas.predict.predictors import BATCH, Sizes
 from convatlas.predict.sessions import EagerSession
 from convatlas.probes.attribution import Attribution, Grid
 from convatlas.probes.coverage import coverage
+from convatlas.probes.detector._boxes import decoder_of
 from convatlas.probes.explain import explain
 from convatlas.probes.registry import as_probe
 from convatlas.probes.targets import Target, targets_of
@@ -50,8 +51,10 @@ class ExplainTask(Task):
 
     def __init__(self, job: Job):
         module = resolve(*job.source)
-        self.detects = isinstance(module, YOLO)
-        net = TrainedNet.of(detecting_net(module)) if self.detects else classifying_net(module)
+        # One of the user's own has a method that decodes its boxes.
+        own = not isinstance(module, YOLO) and decoder_of(module, (1, 1)) is not None
+        self.detects = own or isinstance(module, YOLO)
+        net = TrainedNet.of(module if own else detecting_net(module)) if self.detects else classifying_net(module)
         plain = job.engine in (AUTO, EAGER) and job.precision == "float32"
         device = device_of(job.device if plain or job.device != AUTO else "cpu")
         if device.type != "cpu" and not plain:
@@ -69,8 +72,17 @@ class ExplainTask(Task):
         """Refuse a target that the net does not have, and a net that the probe cannot explain, before any photo."""
         size = self.net.lineage.preprocessing.size
         shape = (self.net.channels, *size)
-        output = self.run(np.zeros((1, *shape), np.float32))
-        targets_of(self.target, self.net.module, torch.from_numpy(output), size)
+        photo = np.zeros(shape, np.float32)
+        if self.detects:
+            try:
+                self._target_of(photo, None)
+            except ConvAtlasError:
+                raise
+            # The user's own code may raise anything.
+            except Exception as error:
+                raise self.failed(error) from None
+        else:
+            targets_of(self.target, self.net.module, torch.from_numpy(self.run(photo[None])), size)
         for row in coverage(self.net.module, shape, self.net.name):
             if row.probe == self.probe.name and row.reason:
                 raise ConvAtlasError(row.reason)
@@ -122,16 +134,23 @@ class ExplainTask(Task):
         Raises:
             ConvAtlasError: There is none whose score exceeds the threshold.
         """
-        output = torch.from_numpy(self.run(photo[None]))
-        view = self.net.lineage.preprocessing.view(*size)
-        (target,) = targets_of(self.target, self.net.module, output, photo.shape[1:], view)
-        score = float(target(output))
+        target, score = self._target_of(photo, self.net.lineage.preprocessing.view(*size))
         if not score > self.job.threshold:
             raise ConvAtlasError(
                 f"nothing is detected: {target.name} has the score {score:.2g}, and the threshold is "
                 f"{self.job.threshold:g}"
             )
         return target
+
+    def _target_of(self, photo: Float32Array, view: View | None) -> tuple[Target, float]:
+        """Return the box of a detector on a photo (C, h, w), and its score."""
+        net = self.net.module
+        weight = next((each for each in net.parameters() if each.is_floating_point()), torch.zeros(()))
+        with torch.inference_mode():
+            # Whatever a user's detector returns, its own method reads it.
+            output = net(torch.from_numpy(photo[None]).to(self.device, weight.dtype))
+            (target,) = targets_of(self.target, net, output, photo.shape[1:], view)
+            return target, float(target(output))
 
 
 def box_of(grid: tuple[Grid, Grid], view: View) -> list[float]:

@@ -45,6 +45,8 @@ def background_of(background: object, pixels: Pixels | None, x: Tensor, prepare:
         value = background[None] if background.ndim == 3 else background
         if value.shape != x.shape:
             raise ConvAtlasError(f"the background has the shape {tuple(value.shape)}, the net's input {tuple(x.shape)}")
+        if not value.is_floating_point() or not bool(torch.isfinite(value).all()):
+            raise ConvAtlasError("a background that is an input of the net is a tensor of finite floats")
         return value.to(x)
     if pixels is None or prepare is None:
         return _of_input(background, x, seed)
@@ -69,7 +71,7 @@ def _pixels(name: str, pixels: Pixels, seed: int) -> Pixels:
 
 def _of_input(background: object, x: Tensor, seed: int) -> Tensor:
     """The background of an input whose pixels are unknown."""
-    if not isinstance(background, str):
+    if not isinstance(background, str) or _is_path(background):
         raise ConvAtlasError(
             "a photo as background is prepared as the photo is, and how that was prepared is unknown: pass the "
             "background as an input of the net"

@@ -4,9 +4,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Integral
+from dataclasses import fields
+from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 from convatlas.base.errors import ConvAtlasError
+
+if TYPE_CHECKING:
+    from convatlas.probes.probe import Probe
+
+KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "int": (Integral, "a whole number"),
+    "float": (Real, "a number"),
+    "str": (str, "a name"),
+    "bool": (bool, "True or False"),
+    "Sequence[float]": ((tuple, list), "a list of numbers"),
+}
+"""Types that a value of a setting may have, and their common name, by the setting's annotation."""
+
+
+def check_types(probe: Probe) -> None:
+    """Refuse settings of another type than theirs; each probe checks by itself which values of the type it takes.
+
+    Raises:
+        ConvAtlasError: A setting is of another type.
+    """
+    for setting in fields(probe):
+        kind, _, optional = str(setting.type).partition(" | ")
+        value = getattr(probe, setting.name)
+        # Probes of a user may have settings of types that are unknown here.
+        if kind not in KINDS or (value is None and optional):
+            continue
+        types, allowed = KINDS[kind]
+        if not isinstance(value, types) or (isinstance(value, bool) and kind != "bool"):
+            none = " or None" if optional else ""
+            raise ConvAtlasError(f"{setting.name} of {probe.name} is {allowed}{none}; got {value!r:.40}")
 
 
 def check_whole(name: str, value: object, least: int, most: int | None = None) -> None:
@@ -29,7 +61,7 @@ def check_number(
     Raises:
         ConvAtlasError: It is none.
     """
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     inside = number and least <= value <= most  # type: ignore[operator]
     if not inside or (value == least and not ends[0]) or (value == most and not ends[1]):
         low = f"{'from' if ends[0] else 'above'} {least:g}"

@@ -162,18 +162,21 @@ def explain(
 
 
 def _check_layers(layer: object, probes: Sequence[Probe]) -> None:
-    """Refuse several layers for a probe that explains at none.
+    """Refuse several layers for a probe that explains at none, and a layer that no probe would look at.
 
     Raises:
         ConvAtlasError: There is such a probe, or the list is empty.
     """
-    if not several_layers(layer):
-        return
-    if layer == []:
+    if isinstance(layer, list) and not layer:
         raise ConvAtlasError('no layer is given: pass names or numbers of layers, or "all"')
     other = next((each for each in probes if not each.spatial), None)
-    if other is not None:
+    if several_layers(layer) and other is not None:
         raise ConvAtlasError(f"{other.name} explains at no layer: several layers are for probes such as grad_cam")
+    # Capsules have layers of their own.
+    if layer in (None, LAST) or any(each.spatial or each.family == "capsule" for each in probes):
+        return
+    assert other is not None
+    raise ConvAtlasError(f"{other.name} explains at no layer: leave out {argument('layer')}, or use grad_cam")
 
 
 def _layers(

@@ -103,9 +103,9 @@ def layer_named(tape: Tape, layer: str | int | None, target: int | None = None) 
         return min((other for other in names if maps[other] == index), key=len, default=name), index
     if layer in maps:
         return str(layer), maps[str(layer)]
-    if layer in tape.layers:
+    if layer and layer in tape.layers:
         raise ConvAtlasError(f"{layer} does not output maps (N, C, h, w); the last layer that does is {names[-1]}")
-    if not isinstance(layer, str) or layer.lstrip("-").isdecimal():
+    if not isinstance(layer, str) or layer.removeprefix("-").isdecimal():
         number = int(layer)
         if number == 0 or not -len(names) <= number <= len(names):
             raise ConvAtlasError(f"layers with maps have numbers from 1 to {len(names)}; got {number}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from torch import Tensor, nn
 
 from convatlas.base.errors import ConvAtlasError
@@ -118,5 +119,5 @@ class Probe(Brief):
 
 
 def settings(probe: Probe) -> dict[str, Any]:
-    """The settings of a probe by name."""
-    return dict(vars(probe))
+    """The settings of a probe by name, numbers of NumPy as those of Python, which records can be written with."""
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in vars(probe).items()}

@@ -1,4 +1,4 @@
-"""All probes, kind by listing the folders of the families."""
+"""All probes, known by listing the folders of the families."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from convatlas.base.errors import ConvAtlasError, unknown
+from convatlas.probes.checks import check_types
 from convatlas.probes.probe import Probe
 
 FAMILIES = (
@@ -55,9 +56,10 @@ def as_probe(probe: object) -> Probe:
 
     Raises:
         UnknownName: No probe has this name.
-        ConvAtlasError: It is neither.
+        ConvAtlasError: It is neither, or a setting is of another type than its own.
     """
     if isinstance(probe, Probe):
+        check_types(probe)
         return probe
     if isinstance(probe, type) and issubclass(probe, Probe):
         return probe()

@@ -336,12 +336,16 @@ class Subject:
         """Name of the chosen layer, and index of its output on the tape."""
         return layer_named(self.tape, self.layer)
 
-    def activations_and_gradients(self, target: int) -> tuple[str, Tensor, Tensor]:
-        """Name, maps (K, h, w) and gradients (K, h, w) of one target's score at the chosen layer.
+    def place_of(self, target: int) -> tuple[str, int]:
+        """Name and index of the layer for one target.
 
         Where the rule chooses, targets may have different layers: the boxes of a detector belong to one of its heads.
         """
-        name, index = self.place if len(self.targets) == 1 else layer_named(self.tape, self.layer, target)
+        return self.place if len(self.targets) == 1 else layer_named(self.tape, self.layer, target)
+
+    def activations_and_gradients(self, target: int) -> tuple[str, Tensor, Tensor]:
+        """Name, maps (K, h, w) and gradients (K, h, w) of one target's score at the layer chosen for it."""
+        name, index = self.place_of(target)
         gradient = self.back(self.tape, [index], target)[index]
         return name, self.tape.values[index][0], gradient[0]
 

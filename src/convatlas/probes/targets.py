@@ -80,11 +80,11 @@ class Contrast(Brief):
 
     Attributes:
         label: The class.
-        others: Classes to hold it against; all others by default.
+        others: Classes to hold it against, None for the most probable one; all others by default.
     """
 
     label: int | str | None = None
-    others: tuple[int | str, ...] = ()
+    others: tuple[int | str | None, ...] = ()
 
 
 def targets_of(
@@ -162,8 +162,8 @@ def _parsed(text: str, net: nn.Module) -> Logit | Probability | Contrast | Box:
         return Box(int(number or 0), _label(label, net))
     if colon and kind in ("probability", "logit", "contrast"):
         if kind == "contrast":
-            held, *others = (_label(each, net) for each in rest.split("/"))
-            return Contrast(held, tuple(other for other in others if other is not None))
+            held, *others = rest.split("/")
+            return Contrast(_label(held, net), tuple(_label(other, net) for other in others if other.strip()))
         return Probability(_label(rest, net)) if kind == "probability" else Logit(_label(rest, net))
     return Logit(_label(text, net))
 
@@ -175,7 +175,7 @@ def _label(text: str, net: nn.Module) -> int | str | None:
         return text
     if text in ("", "top"):
         return None
-    return int(text) if text.lstrip("-").isdecimal() else text
+    return int(text) if text.removeprefix("-").isdecimal() else text
 
 
 def _contrast(target: Contrast, index: int, name: str, net: nn.Module, scores: Tensor) -> Target:

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 import torch
 
+from convatlas.base.errors import ConvAtlasError
 from convatlas.probes.cam.grad_cam_plus_plus import plus_plus
 from convatlas.probes.checks import check_number, check_whole
+from convatlas.probes.layers import layer_named, spatial_layers
 from convatlas.probes.probe import Finding, Findings, Probe
 from convatlas.probes.subject import Subject
+from convatlas.probes.tape.tape import Tape
 
 
 @dataclass(frozen=True)
@@ -37,18 +40,27 @@ class SmoothGradCamPlusPlus(Probe):
         """Average over the copies."""
         check_whole("samples", self.samples, 1, 10_000)
         check_number("noise", self.noise, 0, 10)
-        (name, index), x = subject.place, subject.x
-        maps = subject.tape.values[index][0]
-        powers = torch.zeros(len(subject.targets), 3, *maps.shape, dtype=maps.dtype, device=maps.device)
+        x, places = subject.x, [subject.place_of(k) for k in range(len(subject.targets))]
+        maps = [subject.tape.values[index][0] for _, index in places]
+        powers = [torch.zeros_like(each).repeat(3, 1, 1, 1) for each in maps]
         generator, deviation = subject.generator(), self.noise * float(x.max() - x.min())
         for number in range(self.samples):
             noise = torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x)
             tape = subject.tape_of(x + deviation * noise)
-            for k in range(len(subject.targets)):
+            for k, (name, _) in enumerate(places):
+                index = _index(subject, tape, k, name)
                 gradient = subject.back(tape, [index], k)[index][0]
+                if gradient.shape != maps[k].shape:
+                    raise ConvAtlasError(f"{name} has maps of another shape for noisy photos: use grad_cam_plus_plus")
                 powers[k] += torch.stack([gradient, gradient**2, gradient**3]) / self.samples
             yield number, self.samples, None
-        yield 1, 1, [Finding(plus_plus(maps, *each), name) for each in powers]
+        yield 1, 1, [Finding(plus_plus(maps[k], *powers[k]), name) for k, (name, _) in enumerate(places)]
+
+
+def _index(subject: Subject, tape: Tape, target: int, name: str) -> int:
+    """Index of a layer's maps on the tape of a noisy photo, for which the net may go another way."""
+    named = spatial_layers(tape)
+    return named[name] if name in named else layer_named(tape, subject.layer, target)[1]
 
 
 PROBE = SmoothGradCamPlusPlus
