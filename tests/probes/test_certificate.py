@@ -151,10 +151,15 @@ def test_a_net_that_does_not_run_on_its_input_is_an_error_in_one_line() -> None:
 
 
 def test_pytorch_s_gradient_is_used_only_where_it_is_the_derivative() -> None:
-    """Square has a backward of its own that lies: the tape knows better, at the first call and later."""
+    """Square has a backward of its own that lies, a detached factor has none: the tape knows better, also later."""
     x = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    for kind, agrees in ((Functional, True), (Custom, False)):
-        net = kind().eval().double()
+    for net, agrees in (
+        (Functional(), True),
+        (Custom(), False),
+        (_Detaching(multiplied=False), True),
+        (_Detaching(multiplied=True), False),
+    ):
+        net.eval().double()
         first, second = (explain(net, x, "saliency", 1) for _ in range(2))
         assert [each.autograd for each in certificates(net)] == [agrees]
         assert np.array_equal(first.values, second.values)
@@ -168,3 +173,26 @@ def test_pytorch_s_gradient_is_used_only_where_it_is_the_derivative() -> None:
         assert float((torch.from_numpy(first.values) * direction).sum()) == pytest.approx(
             (up - down) / (2 * step), rel=1e-5
         )
+
+
+class _Detaching(nn.Module):
+    """Keeps its maps for later, as hooks of other libraries do, and may multiply by what it keeps."""
+
+    def __init__(self, multiplied: bool):
+        super().__init__()
+        self.convolution, self.multiplied = nn.Conv2d(3, 4, 3), multiplied
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.convolution(x)  # (N, 4, h - 2, w - 2)
+        self.kept = y.detach()
+        return (y * (self.kept if self.multiplied else y)).mean((2, 3))  # (N, 4)
+
+
+@pytest.mark.parametrize("probe", ["deep_lift", "lrp", "grad_cam"])
+def test_maps_that_a_hook_keeps_change_nothing(probe: str) -> None:
+    net, kept = Functional().eval(), []
+    x = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
+    expected = explain(net, x, probe, 1).values
+    for module in net.children():
+        module.register_forward_hook(lambda _, __, output: kept.append(output.detach()))
+    assert np.array_equal(explain(net, x, probe, 1).values, expected)

@@ -155,6 +155,11 @@ def batch_norm_scale(tape: Tape, operation: Operation) -> Tensor | None:
     return result
 
 
+def detached(tape: Tape, operation: Operation, gradient: Tensor) -> dict[int, Tensor]:
+    """Gradient of a detached tensor, which depends on the photo all the same: a net may only have kept it for later."""
+    return {operation.args[0].index: gradient}
+
+
 DIRECT: dict[str, Callable[[Tape, Operation, Tensor], dict[int, Tensor] | None]] = {
     "convolution": convolution,
     "mm": matrix_product,
@@ -164,5 +169,6 @@ DIRECT: dict[str, Callable[[Tape, Operation, Tensor], dict[int, Tensor] | None]]
     "add": add,
     "max_pool2d_with_indices": max_pool,
     "native_batch_norm": batch_norm,
+    "detach": detached,
 }
 """Operations whose gradient is computed without running them again."""
