@@ -10,11 +10,16 @@ from convatlas.genes.gene import Gene, chain
 from convatlas.genes.layers import Dense
 
 HIDDEN = 512, 1024
-"""Units of the two hidden layers."""
+"""Units of the two hidden layers of the published decoder."""
 
 
-def _dense(features: int, photo: tuple[int, int, int], activate: Callable[[int], nn.Module]) -> nn.Module:
-    first, second = HIDDEN
+def _dense(
+    features: int,
+    photo: tuple[int, int, int],
+    activate: Callable[[int], nn.Module],
+    hidden: tuple[int, int] = HIDDEN,
+) -> nn.Module:
+    first, second = hidden
     channels, height, width = photo
     return chain(
         dense1=Dense(features, first),
@@ -36,7 +41,7 @@ GENES = (
         "0",
         "0",
         "-",
-        lambda features, photo, activate: nn.Identity(),
+        lambda features, photo, activate, hidden=HIDDEN: nn.Identity(),
     ),
     Gene(
         "decoder",

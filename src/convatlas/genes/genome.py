@@ -268,10 +268,10 @@ class Genome(Brief):
         """
         return self._gene("routing", "dynamic").make(children, parents, self.iterations)
 
-    def decode(self, features: int, photo: tuple[int, int, int]) -> nn.Module | None:
-        """Return the decoder, None for the gene `none`; (N, features) -> photos (N, *photo) in 0..1."""
+    def decode(self, features: int, photo: tuple[int, int, int], hidden: tuple[int, int]) -> nn.Module | None:
+        """Return the decoder with `hidden` units, None for the gene `none`; (N, features) -> photos (N, *photo) in 0..1."""
         gene = self._gene("decoder", "dense")
-        return None if gene.name == "none" else gene.make(features, photo, self.activate)
+        return None if gene.name == "none" else gene.make(features, photo, self.activate, hidden)
 
     def drop(self) -> nn.Module | None:
         """Return the dropout before a dense layer; None at rate 0."""

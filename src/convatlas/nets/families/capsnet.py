@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.genes.capsules import Length, Mask, Squash, Votes
+from convatlas.genes.decoder import HIDDEN
 from convatlas.genes.gene import chain
 from convatlas.genes.genome import Genome
 from convatlas.genes.normalization import Norm
@@ -36,6 +37,7 @@ class Config:
         primary_size: Size of a capsule in the first capsule layer.
         class_size: Size of a class's capsule.
         iterations: Number of routing rounds.
+        hidden: Units of the decoder's two hidden layers.
     """
 
     width: int = 256
@@ -43,6 +45,7 @@ class Config:
     primary_size: int = 8
     class_size: int = 16
     iterations: int = 3
+    hidden: tuple[int, int] = HIDDEN
 
 
 class Capsules(nn.Module):
@@ -113,7 +116,7 @@ class CapsNet(Net):
             *_, (_, x) = self.iter_stages(torch.empty(1, channels, *size))
         self.poses = Capsules(genome, x.shape[1], classes, config.primary_size, config.class_size)
         self.head = chain(length=Length())
-        decoder = genome.decode(classes * config.class_size, (channels, *size))
+        decoder = genome.decode(classes * config.class_size, (channels, *size), config.hidden)
         if decoder is not None:
             self.reconstruction = Reconstruction(decoder)
 

@@ -9,18 +9,33 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
+from convatlas.catalogue.cards import find_card
 from convatlas.nets.build import skeleton
 from convatlas.nets.families.capsnet import RECONSTRUCTION, CapsNet
 from convatlas.nets.initialize import initialize
+from convatlas.nets.net import Net
+from convatlas.weights.registry import variant
 
 QUARTER = 64
 """A quarter of the channels of CapsNet's convolutions, and of its baseline's widest ones."""
+
+SMALL = "own/mnist_small"
+"""Name of the weights of the bundled CapsNet."""
 
 PAIRS = tuple(combinations(range(10), 2))
 """All 45 pairs of different digits, the smaller one first."""
 
 PAIR_SIZE = 36
 """Height and width of a photo of two digits, in pixels, as in the paper."""
+
+
+def small_capsnet(seed: int) -> Net:
+    """Build the CapsNet that is bundled: a sixteenth of the channels, an eighth of the decoder's units."""
+    card = find_card("capsnet")
+    net = skeleton(card, channels=1, variant=variant(card, SMALL))
+    initialize(net, seed)
+    net.follows = SMALL
+    return net
 
 
 class NarrowCapsNet(nn.Module):

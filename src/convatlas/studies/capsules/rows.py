@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from convatlas.nets.build import build
-from convatlas.studies.capsules.nets import QUARTER, Baseline, NarrowCapsNet, PairCapsNet
+from convatlas.studies.capsules.nets import QUARTER, Baseline, NarrowCapsNet, PairCapsNet, small_capsnet
 from convatlas.training.recipe import Recipe
 
 
@@ -51,6 +51,8 @@ Without weight decay, AdamW is Adam.
 """
 
 SHORT = replace(PAPER, epochs=6, lr=2e-3)
+SMALL = replace(PAPER, epochs=20, lr=3e-3, amp="none")
+MATRIX = replace(PAPER, epochs=2, batch_size=32, lr=3e-3, clip_grad=1.0, amp="none")
 PLAIN: dict[str, object] = {"decoder": "none"}
 ONE_ROUND: dict[str, object] = {"iterations": 1}
 
@@ -75,6 +77,10 @@ def _quarter_one_round_plain(seed: int) -> nn.Module:
     return NarrowCapsNet(QUARTER, seed, ONE_ROUND | PLAIN)
 
 
+def _matrix(seed: int) -> nn.Module:
+    return build("matrix_capsnet_small", classes=10, channels=1, size=28, seed=seed)
+
+
 def _pairs(seed: int) -> nn.Module:
     return PairCapsNet(QUARTER, seed)
 
@@ -91,5 +97,7 @@ ROWS = (
     Row("rounds1", "quarter width, 1 round, reconstruction", _quarter_one_round, SHORT, 10_000, 3, 0.29),
     Row("rounds1_plain", "quarter width, 1 round", _quarter_one_round_plain, SHORT, 10_000, 3, 0.34),
     Row("pairs", "pairs of digits, quarter width", _pairs, replace(PAPER, shift=0), 60_000, printed=5.2, pairs=True),
+    Row("matrix", "matrix capsules, EM routing", _matrix, MATRIX, 12_800),
+    Row("small", "CapsNet of 16 channels", small_capsnet, SMALL, printed=0.25),
 )
 """All rows; the longest runs are first."""
