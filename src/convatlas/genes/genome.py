@@ -269,7 +269,10 @@ class Genome(Brief):
         return self._gene("routing", "dynamic").make(children, parents, self.iterations)
 
     def decode(self, features: int, photo: tuple[int, int, int], hidden: tuple[int, int]) -> nn.Module | None:
-        """Return the decoder with `hidden` units, None for the gene `none`; (N, features) -> photos (N, *photo) in 0..1."""
+        """Return the decoder, None for the gene `none`; (N, features) -> photos (N, *photo) in 0..1.
+
+        `hidden` are the units of its two hidden layers.
+        """
         gene = self._gene("decoder", "dense")
         return None if gene.name == "none" else gene.make(features, photo, self.activate, hidden)
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
-from convatlas.base.errors import unknown
+from convatlas.base.errors import TrainingError, unknown
+from convatlas.base.files.reading import reason
+from convatlas.base.files.structured import SchemaError, read_json, to_type
 from convatlas.base.records import TableRecord
 from convatlas.base.tables import Column, Table
 from convatlas.base.terminal.brief import Brief
@@ -36,6 +38,18 @@ class StudyResult(TableRecord):
     def table(self) -> Table:
         """The result as a table."""
         raise NotImplementedError
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the result that `reproduce` wrote.
+
+        Raises:
+            TrainingError: The file cannot be read, or is not such a result.
+        """
+        try:
+            return to_type(cls, read_json(path))
+        except (OSError, SchemaError) as error:
+            raise TrainingError(f"{path} is not a result of `convatlas reproduce`: it {reason(error)}") from None
 
 
 @dataclass(frozen=True)

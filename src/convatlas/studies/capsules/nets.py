@@ -9,18 +9,12 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
-from convatlas.catalogue.cards import find_card
 from convatlas.nets.build import skeleton
 from convatlas.nets.families.capsnet import RECONSTRUCTION, CapsNet
 from convatlas.nets.initialize import initialize
-from convatlas.nets.net import Net
-from convatlas.weights.registry import variant
 
-QUARTER = 64
-"""A quarter of the channels of CapsNet's convolutions, and of its baseline's widest ones."""
-
-SMALL = "own/mnist_small"
-"""Name of the weights of the bundled CapsNet."""
+QUARTER: Mapping[str, object] = {"width": 64}
+"""Configuration of CapsNet with a quarter of the channels in its convolutions."""
 
 PAIRS = tuple(combinations(range(10), 2))
 """All 45 pairs of different digits, the smaller one first."""
@@ -29,30 +23,23 @@ PAIR_SIZE = 36
 """Height and width of a photo of two digits, in pixels, as in the paper."""
 
 
-def small_capsnet(seed: int) -> Net:
-    """Build the CapsNet that is bundled: a sixteenth of the channels, an eighth of the decoder's units."""
-    card = find_card("capsnet")
-    net = skeleton(card, channels=1, variant=variant(card, SMALL))
-    initialize(net, seed)
-    net.follows = SMALL
-    return net
-
-
 class NarrowCapsNet(nn.Module):
-    """CapsNet with fewer channels in its convolutions; (N, 1, H, W) -> lengths (N, 10).
+    """CapsNet with fewer channels or units; (N, 1, H, W) -> lengths (N, 10).
 
     Args:
-        width: Channels of both convolutions; 256 in the paper.
         seed: Seed of the weights.
+        config: Fields of CapsNet's configuration that differ from the published ones, such as {"width": 64}.
         genes: Genes that differ from the published ones.
         size: Height and width of the photos.
     """
 
     probabilities = "identity"
 
-    def __init__(self, width: int, seed: int, genes: Mapping[str, object] | None = None, size: int = 28):
+    def __init__(
+        self, seed: int, config: Mapping[str, object], genes: Mapping[str, object] | None = None, size: int = 28
+    ):
         super().__init__()
-        net = skeleton("capsnet", channels=1, genes=genes, size=size, variant={"width": width})
+        net = skeleton("capsnet", channels=1, genes=genes, size=size, variant=config)
         assert isinstance(net, CapsNet)
         initialize(net, seed)
         self.net = net
@@ -77,8 +64,8 @@ class PairCapsNet(NarrowCapsNet):
     The largest sum is that of the two longest capsules.
     """
 
-    def __init__(self, width: int, seed: int):
-        super().__init__(width, seed, size=PAIR_SIZE)
+    def __init__(self, seed: int, config: Mapping[str, object]):
+        super().__init__(seed, config, size=PAIR_SIZE)
         self.register_buffer("members", torch.tensor(PAIRS), persistent=False)
 
     members: Tensor

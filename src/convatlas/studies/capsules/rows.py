@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from convatlas.nets.build import build
-from convatlas.studies.capsules.nets import QUARTER, Baseline, NarrowCapsNet, PairCapsNet, small_capsnet
+from convatlas.studies.capsules.nets import QUARTER, Baseline, NarrowCapsNet, PairCapsNet
 from convatlas.training.recipe import Recipe
+from convatlas.weights.lineages.own import SMALL
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,11 @@ Without weight decay, AdamW is Adam.
 """
 
 SHORT = replace(PAPER, epochs=6, lr=2e-3)
-SMALL = replace(PAPER, epochs=20, lr=3e-3, amp="none")
+TINY = replace(PAPER, lr=3e-3, amp="none")
 MATRIX = replace(PAPER, epochs=2, batch_size=32, lr=3e-3, clip_grad=1.0, amp="none")
+BUNDLED = "own/mnist_small"
+"""Name of the weights of the row "small", which are bundled with the package."""
+
 PLAIN: dict[str, object] = {"decoder": "none"}
 ONE_ROUND: dict[str, object] = {"iterations": 1}
 
@@ -62,19 +66,23 @@ def _capsnet(seed: int) -> nn.Module:
 
 
 def _quarter(seed: int) -> nn.Module:
-    return NarrowCapsNet(QUARTER, seed)
+    return NarrowCapsNet(seed, QUARTER)
 
 
 def _quarter_plain(seed: int) -> nn.Module:
-    return NarrowCapsNet(QUARTER, seed, PLAIN)
+    return NarrowCapsNet(seed, QUARTER, PLAIN)
 
 
 def _quarter_one_round(seed: int) -> nn.Module:
-    return NarrowCapsNet(QUARTER, seed, ONE_ROUND)
+    return NarrowCapsNet(seed, QUARTER, ONE_ROUND)
 
 
 def _quarter_one_round_plain(seed: int) -> nn.Module:
-    return NarrowCapsNet(QUARTER, seed, ONE_ROUND | PLAIN)
+    return NarrowCapsNet(seed, QUARTER, ONE_ROUND | PLAIN)
+
+
+def _small(seed: int) -> nn.Module:
+    return NarrowCapsNet(seed, SMALL[BUNDLED])
 
 
 def _matrix(seed: int) -> nn.Module:
@@ -82,7 +90,7 @@ def _matrix(seed: int) -> nn.Module:
 
 
 def _pairs(seed: int) -> nn.Module:
-    return PairCapsNet(QUARTER, seed)
+    return PairCapsNet(seed, QUARTER)
 
 
 def _baseline(seed: int) -> nn.Module:
@@ -98,6 +106,6 @@ ROWS = (
     Row("rounds1_plain", "quarter width, 1 round", _quarter_one_round_plain, SHORT, 10_000, 3, 0.34),
     Row("pairs", "pairs of digits, quarter width", _pairs, replace(PAPER, shift=0), 60_000, printed=5.2, pairs=True),
     Row("matrix", "matrix capsules, EM routing", _matrix, MATRIX, 12_800),
-    Row("small", "CapsNet of 16 channels", small_capsnet, SMALL, printed=0.25),
+    Row("small", "CapsNet of 16 channels", _small, TINY, printed=0.25),
 )
 """All rows; the longest runs are first."""

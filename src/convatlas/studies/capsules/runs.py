@@ -15,7 +15,9 @@ from convatlas.base.files.reading import reason
 from convatlas.base.files.structured import SchemaError, read_json, to_type
 from convatlas.images.download import digits
 from convatlas.images.preprocessing import Preprocessing
+from convatlas.studies.capsules.nets import PAIRS
 from convatlas.studies.capsules.pairs import load_pairs
+from convatlas.studies.capsules.pictures import capsnet_of, reconstruction_error, write_pictures
 from convatlas.studies.capsules.rows import ROWS, Row
 from convatlas.training.data.digits import POLARITY, preprocess_digits
 from convatlas.training.data.in_memory import InMemoryDataset
@@ -86,6 +88,16 @@ def load_data(row: Row, recipe: Recipe, photos: int) -> Splits:
     return Splits("mnist", splits[0], None, splits[1], class_names("mnist"), preprocessing, name)
 
 
+def unnamed_digits(confusion: Sequence[Sequence[int]]) -> float:
+    """Percent of the digits in pairs that the net does not name, from the confusion matrix of `PAIRS`."""
+    missed = sum(
+        count * len({*PAIRS[true]} - {*PAIRS[named]})
+        for true, row in enumerate(confusion)
+        for named, count in enumerate(row)
+    )
+    return 100 * missed / (2 * sum(map(sum, confusion)))
+
+
 def _stored(path: Path) -> dict[str, Any]:
     """Read the outcome of a finished run; raise a TrainingError if the file is damaged."""
     try:
@@ -113,11 +125,15 @@ def run(task: Task, output: Path) -> dict[str, Any]:
         if {name: stored.get(name) for name in settings} != settings:
             raise TrainingError(f"{folder} holds a run of another recipe; move it away")
         return stored
-    net = row.make(task.seed)
-    trained = fit(net, load_data(row, recipe, photos), recipe, folder, resume=True, name=row.key, device="cpu")
+    net, data = row.make(task.seed), load_data(row, recipe, photos)
+    trained = fit(net, data, recipe, folder, resume=True, name=row.key, device="cpu")
     assert trained.test_top1 is not None
+    assert trained.confusion is not None
+    write_pictures(net, data, folder)
     outcome = settings | {
         "error": round(100 - trained.test_top1, 6),
+        "digits": unnamed_digits(trained.confusion) if row.pairs else None,
+        "reconstruction": reconstruction_error(net, data) if capsnet_of(net) is not None else None,
         "parameters": sum(weight.numel() for weight in net.parameters()),
         "seconds": trained.seconds,
         "sha256": trained.sha256,
