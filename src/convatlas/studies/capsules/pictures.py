@@ -27,8 +27,8 @@ SHOWN = 10
 
 def capsnet_of(net: nn.Module) -> CapsNet | None:
     """The CapsNet that a net of the study is or holds; None if it has no decoder, or is no CapsNet."""
-    found = net.net if isinstance(net, NarrowCapsNet) else net
-    return found if isinstance(found, CapsNet) and hasattr(found, "reconstruction") else None
+    inner = net.net if isinstance(net, NarrowCapsNet) else net
+    return inner if isinstance(inner, CapsNet) and hasattr(inner, "reconstruction") else None
 
 
 @torch.inference_mode()
