@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from convatlas.base.tables import Column, Table
 from convatlas.probes.probe import Probe, settings
 from convatlas.probes.registry import FAMILIES, all_probes
 from convatlas.studies.mnist_errors.table import ErrorTable
+from convatlas.studies.study import find_study, list_studies
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "benchmarks" / "results"
@@ -34,7 +36,17 @@ def pages(result: Path = RESULT) -> dict[str, Callable[[], str]]:
     """Writers of the generated pages, by file name; the error table has one only if `result` exists."""
     writers = {"nets.md": nets_page, "genes.md": genes_page, "speed.md": speed, "check.md": check_page}
     writers["probes.md"] = lambda: probes_page((HERE / "probes.md").read_text("utf-8"))
+    for name, study in list_studies().items():
+        if study.page is not None and (RESULTS / f"{name}.json").exists():
+            writers[f"studies/{name}.md"] = partial(_study_page, name)
     return writers | ({"errors.md": lambda: errors(ErrorTable.read(result))} if result.exists() else {})
+
+
+def _study_page(name: str) -> str:
+    """Page of a study whose result is committed."""
+    study = find_study(name)
+    assert study.page is not None
+    return study.page(study.result.read(RESULTS / f"{name}.json"))
 
 
 def nets_page() -> str:
@@ -360,6 +372,7 @@ timm.
 
 
 if __name__ == "__main__":
+    (HERE / "studies").mkdir(exist_ok=True)
     for name, page in pages().items():
         write_bytes(HERE / name, page().encode())
     whole = HERE.parent / "README.md"
@@ -368,3 +381,6 @@ if __name__ == "__main__":
         from convatlas.studies.mnist_errors.plots import draw
 
         draw(HERE / "images", ErrorTable.read(RESULT).rows)
+    for name, study in list_studies().items():
+        if f"studies/{name}.md" in pages():
+            study.draw(HERE / "studies", study.result.read(RESULTS / f"{name}.json").rows, "")

@@ -67,6 +67,7 @@ class Study(Brief, Generic[Task]):
         summarize: Function outcomes of all tasks -> rows of the result.
         result: Type of the result.
         draw: Function (folder, rows, suffix of the file names) that writes the charts.
+        page: Function result -> page of the docs, in Markdown; None for a study without such a page.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Study(Brief, Generic[Task]):
     summarize: Callable[[Sequence[Any]], Sequence[Mapping[str, Any]]]
     result: type[StudyResult]
     draw: Callable[[Path, Sequence[Mapping[str, Any]], str], object]
+    page: Callable[[Any], str] | None = None
 
 
 def list_studies() -> dict[str, Study[Any]]:

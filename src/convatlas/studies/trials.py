@@ -19,6 +19,7 @@ from convatlas.base.errors import TrainingError
 from convatlas.base.files.reading import reason
 from convatlas.base.files.structured import SchemaError, read_json, to_type
 from convatlas.base.untouched import evaluating
+from convatlas.nets.net import Net
 from convatlas.training.data.dataset import ImageDataset, index_batches
 from convatlas.training.data.splits import Splits, load_splits
 from convatlas.training.loop import fit
@@ -41,6 +42,7 @@ class Trial:
         data: Data set, as in `train`.
         photos: Number of training photos; None for all.
         recipe: Recipe, with the seed.
+        size: Side of the photos; None for the net's own.
     """
 
     variant: str
@@ -49,17 +51,23 @@ class Trial:
     data: str
     photos: int | None
     recipe: Recipe
+    size: int | None = None
 
     def folder(self, output: Path) -> Path:
         """Return the folder of the run below `output`."""
-        name = "".join(character if character.isalnum() or character in "._" else "-" for character in self.variant)
-        return output / f"{self.net}-{name}-{self.recipe.seed}"
+        name = f"{self.net.rpartition(':')[2]}-{self.variant}-{self.recipe.seed}"
+        return output / "".join(character if character.isalnum() or character in "._" else "-" for character in name)
 
     def settings(self) -> dict[str, Any]:
         """Return what identifies the run, in plain values."""
-        fields = {"variant": self.variant, "net": self.net, "genes": dict(self.genes), "data": self.data}
-        plain = json.loads(json.dumps(fields | {"photos": self.photos, "recipe": self.recipe.to_dict()}))
-        return dict(plain)
+        fields: dict[str, Any] = {
+            "variant": self.variant,
+            "net": self.net,
+            "genes": dict(self.genes),
+            "data": self.data,
+        }
+        fields |= {"photos": self.photos, "recipe": self.recipe.to_dict(), "size": self.size}
+        return dict(json.loads(json.dumps(fields)))
 
 
 @dataclass(frozen=True)
@@ -110,11 +118,11 @@ def run(trial: Trial, output: Path) -> Outcome:
     folder = trial.folder(output)
     if (folder / "outcome.json").exists():
         return _stored(folder / "outcome.json", trial)
-    net, size = build_net(trial.net, trial.data, genes=trial.genes, seed=trial.recipe.seed)
+    net, size = build_net(trial.net, trial.data, genes=trial.genes, size=trial.size, seed=trial.recipe.seed)
     data = limited(load_splits(trial.data, net, trial.recipe, size), trial.photos, trial.recipe.seed)
     if data.test is None:
         raise TrainingError(f"{trial.data} has no test photos, on which nets could be compared")
-    anatomy = measure(net)
+    anatomy = measure(net) if isinstance(net, Net) else measure(net, size=size, channels=1)
     trained = fit(net, data, trial.recipe, folder, resume=True, device="cpu")
     bits = correct(net, data.test)
     outcome = Outcome(

@@ -34,11 +34,13 @@ class Variant:
         name: Name: "published", or the gene that differs, "pooling=max".
         genes: All genes that differ from the published ones.
         base: Name of the variant that it is compared with; empty for none.
+        net: Name of the net, if it is another than that of all other variants.
     """
 
     name: str
     genes: Mapping[str, object]
     base: str = ""
+    net: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,15 @@ class Row:
         accuracies: Test accuracy with each seed, in percent.
         accuracy: Their mean.
         interval: The 95 % interval of this mean over seeds; None of one seed.
-        training_accuracy: Accuracy on the training photos, in percent.
+        training_accuracies: Accuracy on the training photos with each seed, in percent.
+        losses: Mean training loss of each epoch.
         parameters: Number of parameters.
         macs: Multiply-accumulates for a photo.
         epoch_seconds: Time of an epoch in seconds.
         difference: Accuracy minus that of the base, in percentage points; None without a base.
         difference_interval: Its 95 % interval.
         p: Its p-value, corrected for the number of comparisons.
+        real: Whether it is real at an error rate of 5 % over all comparisons.
     """
 
     variant: str
@@ -65,18 +69,20 @@ class Row:
     accuracies: tuple[float, ...]
     accuracy: float
     interval: tuple[float, float] | None
-    training_accuracy: float
+    training_accuracies: tuple[float, ...]
+    losses: tuple[float, ...]
     parameters: int
     macs: int
     epoch_seconds: float
     difference: float | None = None
     difference_interval: tuple[float, float] | None = None
     p: float | None = None
+    real: bool | None = None
 
     @property
-    def real(self) -> bool | None:
-        """Whether the difference is real at an error rate of 5 % over all comparisons; None without a base."""
-        return None if self.p is None else self.p <= LEVEL
+    def training_accuracy(self) -> float:
+        """Mean accuracy on the training photos, in percent."""
+        return statistics.fmean(self.training_accuracies)
 
 
 def summarize(variants: Sequence[Variant], outcomes: Sequence[Outcome]) -> tuple[Row, ...]:
@@ -98,7 +104,8 @@ def summarize(variants: Sequence[Variant], outcomes: Sequence[Outcome]) -> tuple
             accuracies=tuple(run.accuracy for run in runs[variant.name]),
             accuracy=statistics.fmean(run.accuracy for run in runs[variant.name]),
             interval=interval([run.accuracy for run in runs[variant.name]]),
-            training_accuracy=statistics.fmean(run.training_accuracy for run in runs[variant.name]),
+            training_accuracies=tuple(run.training_accuracy for run in runs[variant.name]),
+            losses=tuple(map(statistics.fmean, zip(*(run.losses for run in runs[variant.name]), strict=True))),
             parameters=runs[variant.name][0].parameters,
             macs=runs[variant.name][0].macs,
             epoch_seconds=statistics.fmean(run.seconds / len(run.losses) for run in runs[variant.name]),
@@ -107,6 +114,7 @@ def summarize(variants: Sequence[Variant], outcomes: Sequence[Outcome]) -> tuple
             if variant.base
             else None,
             p=corrected[variant.name] if variant.base else None,
+            real=corrected[variant.name] <= LEVEL if variant.base else None,
         )
         for variant in variants
     )

@@ -1,0 +1,1 @@
+"""The study "degradation": deep plain nets get a higher training error than shallow ones, residual nets do not."""
