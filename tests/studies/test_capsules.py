@@ -60,7 +60,7 @@ def test_pairs_are_two_digits_of_different_classes():
         assert len(split.labels) == count
         classes = torch.from_numpy(digits.train_labels.astype("int64"))[split.members]
         assert [PAIRS[label] for label in split.labels.tolist()] == [tuple(pair) for pair in classes.tolist()]
-    (x,) = data.train.train_batches([torch.arange(60)], 0)
+    ((x, _),) = data.train.train_batches([torch.arange(60)], 0)
     assert x.shape == (60, 3, PAIR_SIZE, PAIR_SIZE)
     assert torch.equal(x[:, 0], torch.maximum(x[:, 1], x[:, 2]))
     # No pixel of a digit is lost, and digits are shifted as far as they may be.
@@ -72,12 +72,12 @@ def test_pairs_are_two_digits_of_different_classes():
 
 def test_pairs_are_functions_of_seed_epoch_and_index():
     data = load_pairs(toy_digits(), 20, 10, 1).train
-    (together,) = data.train_batches([torch.arange(20)], 3)
-    (alone,) = data.train_batches([torch.tensor([5])], 3)
-    (later,) = data.train_batches([torch.arange(20)], 4)
+    ((together, _),) = data.train_batches([torch.arange(20)], 3)
+    ((alone, _),) = data.train_batches([torch.tensor([5])], 3)
+    ((later, _),) = data.train_batches([torch.arange(20)], 4)
     assert torch.equal(alone[0], together[5])
     assert not torch.equal(later, together)
-    (test,), (again,) = (data.eval_batches([torch.arange(20)]) for _ in range(2))
+    ((test, _),), ((again, _),) = (data.eval_batches([torch.arange(20)]) for _ in range(2))
     assert torch.equal(test, again)
     members = draw_members(toy_digits().train_labels, 200, 0)
     assert (members % 10)[:, 0].ne((members % 10)[:, 1]).all()

@@ -78,10 +78,10 @@ def test_the_trained_net_is_what_is_tested(digits):
     outcome = run(trial, digits)
     net = ca.load(digits / "lenet1-unchanged-4" / "weights.safetensors")
     data = load_splits("mnist", net, trial.recipe, net.size)
-    (x,) = data.test.eval_batches([np.arange(10)])
+    ((x, _),) = data.test.eval_batches([np.arange(10)])
     assert (net(x).argmax(1) == data.test.labels).tolist() == outcome.bits().tolist()
     drawn = limited(data, 15, 4).train
-    (x,) = drawn.eval_batches([np.arange(15)])
+    ((x, _),) = drawn.eval_batches([np.arange(15)])
     assert outcome.training_accuracy == pytest.approx(100 * (net(x).argmax(1) == drawn.labels).float().mean().item())
     with pytest.raises(TrainingError, match="another recipe"):
         run(replace(trial, photos=14), digits)

@@ -94,7 +94,7 @@ def test_photos_in_folders(tmp_path, monkeypatch):
         (["lenet5", "--data", "mnist", "--lr", "0"], "lr is a number above 0"),
         (["torch.nn:Identity", "--data", "mnist"], "set size"),
         (["lenet5", "--data", "mnist", "--freeze", "stem"], "the stages are c1"),
-        (["yolo_v3_tiny", "--data", "mnist"], "raw detector heads"),
+        (["yolo_v3_tiny", "--data", "mnist"], "'mnist' is no data set with boxes"),
         (["lenet5", "--data", "mnist", "--workers", "-1"], "workers is a whole number from 0 up; got -1"),
     ],
 )
@@ -167,7 +167,7 @@ def darknet() -> Net:
 def test_darknet_s_weights_are_for_photos_in_colour(mnist):
     recipe = Recipe(scale=0.5, batch_size=2)
     splits = load_splits(pictures(mnist / "data", dark=3, light=3), darknet(), recipe, (64, 48))
-    (x,) = splits.train.train_batches([torch.tensor([0, 4])], 0)
+    ((x, _),) = splits.train.train_batches([torch.tensor([0, 4])], 0)
     assert x.shape == (2, 3, 64, 48)
     with pytest.raises(ConvAtlasError, match="mnist is grey, and these weights take photos in colour"):
         load_splits("mnist", darknet(), recipe, (64, 48))

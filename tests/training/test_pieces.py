@@ -163,8 +163,8 @@ def test_hooks_of_nets():
         NetWithLoss(caps, Recipe(mixup=0.2))
     with pytest.raises(TrainingError, match="no loss of its own"):
         NetWithLoss(toy_net(), Recipe(loss="net"))
-    with pytest.raises(TrainingError, match="raw detector heads"):
-        NetWithLoss(ca.build("yolo_v3_tiny"), Recipe())
+    with pytest.raises(TrainingError, match="has a loss of its own"):
+        NetWithLoss(ca.build("yolo_v3_tiny"), Recipe(loss="cross_entropy"))
     helped = ca.build("inception_v1", genes={"auxiliary": "heads", "dropout": 0.0}, classes=3, size=224)
     photos, labels = torch.randn(1, 3, 224, 224), torch.tensor([2])
     target = F.one_hot(labels, 3).float()
@@ -215,14 +215,14 @@ def test_distortions_move_what_they_say(monkeypatch):
 
 def test_distortions_are_functions_of_seed_epoch_and_number():
     examples = InMemoryDataset(*toy_photos(20), Recipe(distort=1.0))
-    (all_at_once,) = examples.train_batches([torch.arange(20)], 4)
+    ((all_at_once, _),) = examples.train_batches([torch.arange(20)], 4)
     for rows in (torch.tensor([3, 7]), torch.tensor([19])):
-        (some,) = examples.train_batches([rows], 4)
+        ((some, _),) = examples.train_batches([rows], 4)
         assert torch.allclose(some, all_at_once[rows], atol=1e-6)
-    (other,) = examples.train_batches([torch.arange(20)], 5)
+    ((other, _),) = examples.train_batches([torch.arange(20)], 5)
     assert not torch.allclose(other, all_at_once)
     assert (AffineDistortions(2000, 1.0, 0, 0).amounts.abs().amax(0) > 0.99 * MAX_AMOUNTS).all()
-    (plain,) = examples.eval_batches([torch.arange(20)])
+    ((plain, _),) = examples.eval_batches([torch.arange(20)])
     assert torch.equal(plain, examples.photos)
 
 
@@ -239,9 +239,9 @@ def test_shifts_move_by_whole_pixels_in_both_directions():
 
 def test_shifts_are_functions_of_seed_epoch_and_index():
     examples = InMemoryDataset(*toy_photos(20), Recipe(shift=2))
-    (together,) = examples.train_batches([torch.arange(20)], 4)
-    (alone,) = examples.train_batches([torch.tensor([7])], 4)
-    (later,) = examples.train_batches([torch.arange(20)], 5)
+    ((together, _),) = examples.train_batches([torch.arange(20)], 4)
+    ((alone, _),) = examples.train_batches([torch.tensor([7])], 4)
+    ((later, _),) = examples.train_batches([torch.arange(20)], 5)
     assert torch.equal(alone[0], together[7])
     assert not torch.equal(later, together)
 
@@ -288,13 +288,13 @@ def test_photos_are_the_same_whoever_reads_them(tmp_path):
     plan = [torch.tensor([0, 1, 2]), torch.tensor([5, 3])]
     preprocessing = Preprocessing((16, 24), resize=18)
     here, there = (FileDataset(paths, torch.zeros(6), preprocessing, recipe, workers) for workers in (0, 2))
-    for mine, theirs in zip(here.train_batches(plan, 3), there.train_batches(plan, 3), strict=True):
+    for (mine, _), (theirs, _) in zip(here.train_batches(plan, 3), there.train_batches(plan, 3), strict=True):
         assert mine.shape[1:] == (3, 16, 24)
         assert torch.equal(mine, theirs)
-    (alone,) = here.subset(torch.arange(6)).train_batches([torch.tensor([5])], 3)
-    assert torch.equal(alone[0], list(here.train_batches(plan, 3))[1][0])
-    assert not torch.equal(alone, next(here.train_batches([torch.tensor([5])], 4)))
-    (plain,) = here.eval_batches([torch.tensor([2])])
+    ((alone, _),) = here.subset(torch.arange(6)).train_batches([torch.tensor([5])], 3)
+    assert torch.equal(alone[0], list(here.train_batches(plan, 3))[1][0][0])
+    assert not torch.equal(alone, next(here.train_batches([torch.tensor([5])], 4))[0])
+    ((plain, _),) = here.eval_batches([torch.tensor([2])])
     assert torch.equal(plain[0], torch.from_numpy(preprocessing(np.asarray(Image.open(paths[2])))))
     before = torch.get_rng_state()
     list(here.train_batches(plan, 0))
@@ -307,9 +307,8 @@ def test_each_augmentation_of_photos(tmp_path):
     numbers, plan = torch.zeros(1), [torch.tensor([0])]
 
     def shown(epoch: int = 0, **settings):
-        (x,) = FileDataset([photo], numbers, Preprocessing((16, 24), resize=16), Recipe(**settings), 0).train_batches(
-            plan, epoch
-        )
+        photos = FileDataset([photo], numbers, Preprocessing((16, 24), resize=16), Recipe(**settings), 0)
+        ((x, _),) = photos.train_batches(plan, epoch)
         return x
 
     plain = shown()

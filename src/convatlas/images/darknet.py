@@ -107,18 +107,28 @@ class DarknetPreprocessing:
             Axis(width, w, 0, width, columns, -_half(w - columns), corners=True),
         )
 
+    def boxes_to_input(self, boxes: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+        """Map boxes (N, 4) from pixels of the photo to pixels of the input; the inverse of `boxes_to_photo`."""
+        corner, scale = self._frame(boxes, height, width)
+        mapped: NDArray[Any] = boxes / scale + corner
+        return mapped
+
     def boxes_to_photo(self, boxes: NDArray[Any], height: int, width: int) -> NDArray[Any]:
         """Map boxes (N, 4) of left, top, right, bottom from pixels of the input to pixels of the photo.
 
         Darknet maps boxes with the outer edges of photo and input aligned, though it resizes, as `view` does, with the
         centres of their corner pixels aligned.
         """
+        corner, scale = self._frame(boxes, height, width)
+        mapped: NDArray[Any] = (boxes - corner) * scale
+        return mapped
+
+    def _frame(self, boxes: NDArray[Any], height: int, width: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return where the photo begins on the input, and the pixels of the photo for one of the input, for corners."""
         view = self.view(height, width)
         rows, columns = view.rows, view.columns
         corner = np.array([-columns.offset, -rows.offset] * 2, boxes.dtype)
-        scale = np.array([width / columns.resized, height / rows.resized] * 2, boxes.dtype)
-        mapped: NDArray[Any] = (boxes - corner) * scale
-        return mapped
+        return corner, np.array([width / columns.resized, height / rows.resized] * 2, boxes.dtype)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dictionary for JSON, from which `from_dict` makes an equal object."""

@@ -20,7 +20,7 @@ from convatlas.base.files.reading import reason
 from convatlas.base.files.structured import SchemaError, read_json, to_type
 from convatlas.base.untouched import evaluating
 from convatlas.nets.net import Net
-from convatlas.training.data.dataset import ImageDataset, index_batches
+from convatlas.training.data.dataset import TrainingData, index_batches
 from convatlas.training.data.splits import Splits, load_splits
 from convatlas.training.loop import fit
 from convatlas.training.recipe import Recipe
@@ -163,7 +163,7 @@ def limited(data: Splits, photos: int | None, seed: int) -> Splits:
     """
     if photos is None:
         return data
-    count = len(data.train.labels)
+    count = len(data.train)
     if photos > count:
         raise TrainingError(f"photos is at most {count}, the number of training photos; got {photos}")
     drawn = torch.from_numpy(generator(Stream.SPLIT, seed, photos).permutation(count)[:photos]).sort().values
@@ -171,10 +171,10 @@ def limited(data: Splits, photos: int | None, seed: int) -> Splits:
 
 
 @torch.no_grad()
-def correct(net: nn.Module, dataset: ImageDataset) -> NDArray[np.bool_]:
+def correct(net: nn.Module, dataset: TrainingData) -> NDArray[np.bool_]:
     """Return whether the net classifies each photo correctly (photos,)."""
-    batches = index_batches(torch.arange(len(dataset.labels)), BATCH)
+    batches = index_batches(torch.arange(len(dataset)), BATCH)
     with evaluating(net):
-        answers: list[Tensor] = [net(x).argmax(1) for x in dataset.eval_batches(batches)]
-    right: NDArray[np.bool_] = (torch.cat(answers) == dataset.labels).numpy()
+        answers: list[Tensor] = [net(x).argmax(1) == labels for x, labels in dataset.eval_batches(batches)]
+    right: NDArray[np.bool_] = torch.cat(answers).numpy()
     return right

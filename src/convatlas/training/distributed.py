@@ -6,12 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from convatlas.base.errors import TrainingError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,13 @@ class World:
         if self.size > 1:
             dist.all_reduce(number)
         return number
+
+    def gather(self, part: T) -> list[T]:
+        """Return the parts of all processes, in all of them."""
+        parts: list[Any] = [part] * self.size
+        if self.size > 1:
+            dist.all_gather_object(parts, part)
+        return parts
 
     def barrier(self) -> None:
         """Wait for all processes to reach this point."""

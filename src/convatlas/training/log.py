@@ -39,7 +39,7 @@ class MetricsLog:
         """Add the line of an epoch; `epoch` counts from 0, the line from 1."""
         line = {"epoch": epoch + 1, "lr": lr, "loss": loss, "seconds": round(seconds, 3)}
         if validation is not None:
-            line |= {"validation_loss": validation.loss, "validation_top1": validation.top1}
+            line |= {"validation_loss": validation.loss, f"validation_{validation.name}": validation.metric}
         self.lines.append(line)
         if self.board is not None:
             for name, value in line.items():

@@ -26,12 +26,13 @@ from convatlas.base.verbs import Steps, verb
 from convatlas.nets.net import Net
 from convatlas.training import checkpoints
 from convatlas.training.checkpoint_check import check_lines
-from convatlas.training.data.dataset import check_labels
 from convatlas.training.data.loader import Batch, load_batches, steps_per_epoch
 from convatlas.training.data.splits import Splits
+from convatlas.training.detectors.check import check_truths
 from convatlas.training.distributed import World, process_group
 from convatlas.training.inplace_relu import inplace_candidates, run_inplace
 from convatlas.training.log import MetricsLog
+from convatlas.training.metrics import Score
 from convatlas.training.optim import learning_rate
 from convatlas.training.recipe import Recipe
 from convatlas.training.result import TrainingResult, trained_lineage, trained_user_lineage
@@ -59,8 +60,8 @@ class Position:
         step: Number of finished steps of this epoch.
         loss: Sum of the loss over the photos of these steps.
         seconds: Training time so far, without interruptions.
-        best: Best validation accuracy so far; -1 before there is one.
-        best_epoch: Epoch of the best validation accuracy; -1 before there is one.
+        best: Best validation accuracy (of a detector: precision) so far; -1 before there is one.
+        best_epoch: Epoch of the best validation; -1 before there is one.
     """
 
     epoch: int = 0
@@ -88,7 +89,7 @@ def fit(
     Args:
         net: A net of the atlas, or any module (N, C, H, W) -> (N, classes). Afterwards it holds the reported weights,
             and their lineage.
-        data: Data from `load_splits`.
+        data: Data from `load_splits`, for detectors from `load_boxed_splits`.
         recipe: Settings of the training.
         folder: Folder of the run, for no other use.
         resume: Whether to resume from the folder's newest checkpoint, if there is one. A finished run is resumed if the
@@ -124,9 +125,7 @@ class _Run:
     ):
         if recipe.patience and data.validation is None:
             raise TrainingError("patience needs a validation split: hold photos out with val_split")
-        for split, dataset in (("training", data.train), ("validation", data.validation), ("test", data.test)):
-            if dataset is not None:
-                check_labels(dataset.labels, len(data.classes), split)
+        check_truths(net, data)
         self.net, self.data, self.recipe, self.folder, self.world = net, data, recipe, folder, world
         if any(is_lazy(weight) for weight in (*net.parameters(), *net.buffers())):
             raise TrainingError("the net has lazy layers, whose shapes are set when it first runs: run it once before")
@@ -212,10 +211,10 @@ class _Run:
         if self.data.validation is not None:
             with self.trainer.ema_weights():
                 validation = self.trainer.score(self.data.validation)
-        loss = position.loss / len(self.data.train.labels)
-        improved = validation is not None and validation.top1 > position.best
+        loss = position.loss / len(self.data.train)
+        improved = validation is not None and validation.metric > position.best
         if validation is not None and improved:
-            position.best, position.best_epoch = validation.top1, position.epoch
+            position.best, position.best_epoch = validation.metric, position.epoch
         self.log.add_epoch(position.epoch, self.lr, loss, position.seconds, validation)
         position.epoch, position.step, position.loss = position.epoch + 1, 0, 0.0
         if improved:
@@ -248,12 +247,15 @@ class _Run:
             steps=position.epoch * self.steps_per_epoch,
             seconds=position.seconds,
             loss=self.log.lines[epoch - 1]["loss"],
-            validation_top1=validation.top1 if validation else None,
-            test_top1=test.top1 if test else None,
+            validation_top1=_metric(validation, "top1"),
+            test_top1=_metric(test, "top1"),
             confusion=reported.confusion if reported else None,
             classes=data.classes,
             sha256=sha256,
             weights=str(self.folder / "weights.safetensors"),
+            validation_map50=_metric(validation, "map50"),
+            test_map50=_metric(test, "map50"),
+            precisions=reported.precisions if reported else (),
         )
         if isinstance(self.net, Net):
             self.net.lineage = trained_lineage(self.net, result, data)
@@ -311,3 +313,8 @@ class _Run:
         position, newest = self.position, sorted(self.folder.glob(CHECKPOINTS))
         kept = f"the last good checkpoint is {newest[-1]}" if newest else "no checkpoint has been written yet"
         return TrainingError(f"{problem} at step {position.step + 1} of epoch {position.epoch + 1}{photos}; {kept}")
+
+
+def _metric(score: Score | None, name: str) -> float | None:
+    """Metric of a score, if it is the one of this name."""
+    return score.metric if score is not None and score.name == name else None

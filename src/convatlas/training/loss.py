@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from convatlas.base.errors import TrainingError
 from convatlas.base.terminal.arguments import argument
+from convatlas.nets.families.yolo import YOLO
 from convatlas.nets.net import Net
+from convatlas.nets.yolo_loss import detection_loss
 from convatlas.training.recipe import Recipe
 
 GARBAGE = 1.0
@@ -66,18 +68,21 @@ class NetWithLoss(nn.Module):
         self.net: Any = net
         self.smoothing = recipe.smoothing
         self.register_buffer("class_weights", class_weights, persistent=False)
-        has_loss = callable(getattr(net, "loss", None))
+        self.detects = isinstance(net, YOLO)
+        has_loss = self.detects or callable(getattr(net, "loss", None))
         name = recipe.loss
         if name == "auto":
             gene = str(net.genome.output) if isinstance(net, Net) else ""
             name = "net" if has_loss else CRITERION_BY_OUTPUT.get(gene, "cross_entropy")
         if name == "net" and not has_loss:
             raise TrainingError("this net has no loss of its own; choose cross_entropy, mse or map")
+        if isinstance(net, YOLO) and name != "net":
+            raise TrainingError(f"{net.card.name} is a detector, which has a loss of its own: loss is auto or net")
         if name == "net" and (recipe.mixup or recipe.cutmix or recipe.smoothing or class_weights is not None):
             raise TrainingError(
                 "the net's own loss takes one class a photo: no mixup, cutmix, smoothing, class_weights"
             )
-        if isinstance(net, Net) and not has_loss and net.card.output_kind in ("raw detector heads", "cell responses"):
+        if isinstance(net, Net) and not has_loss and net.card.output_kind == "cell responses":
             raise TrainingError(f"{net.card.name} puts out {net.card.output_kind}, which cannot be trained as classes")
         self.criterion = None if name == "net" else CRITERIA[name]
         self.probabilities = MAP_BY_LOSS.get(name, str(getattr(net, "probabilities", "")))
@@ -90,10 +95,13 @@ class NetWithLoss(nn.Module):
 
         Args:
             x: The batch (N, C, H, W).
-            labels: Class indices (N,).
+            labels: Class indices (N,), or boxes (N, T, 5).
             target: Target probabilities (N, classes).
             progress: Share of the training that is done, 0 to 1.
         """
+        if self.detects:
+            y = self.net(x)
+            return detection_loss(self.net, y, labels, (x.shape[2], x.shape[3])), y
         if self.criterion is None:
             outputs = self.net.outputs(x)
             return self.net.loss(outputs, x, labels, progress), outputs["head"]

@@ -38,7 +38,7 @@ def _whole(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     whole: list[dict[str, Any]] = []
     for number, line in enumerate(lines, 1):
         numbers = all(type(value) in (int, float) and abs(value) < LARGEST for value in line.values())
-        validated = {"validation_loss", "validation_top1"} & line.keys()
+        validated = {"validation_loss", "validation_top1", "validation_map50"} & line.keys()
         if not numbers or line.get("epoch") != number or "loss" not in line or len(validated) == 1:
             break
         whole.append(line)
@@ -46,14 +46,18 @@ def _whole(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def curves(lines: Sequence[dict[str, Any]], result: TrainingResult) -> Chart:
-    """Return curves of the loss and, with a validation split, of the validation error, by epoch."""
+    """Return curves of the loss and, with a validation split, of the validation error or precision, by epoch."""
     epochs = [line["epoch"] for line in lines]
     losses: list[Mark] = [Curve(epochs, [line["loss"] for line in lines], SERIES[0], "loss, training")]
     panels: list[Panel] = []
-    if all("validation_top1" in line for line in lines):
+    if all("validation_loss" in line for line in lines):
         losses.append(Curve(epochs, [line["validation_loss"] for line in lines], SERIES[3], "loss, validation"))
+    if all("validation_top1" in line for line in lines):
         errors = Curve(epochs, [100 - line["validation_top1"] for line in lines], SERIES[1], "error, validation")
         panels.append(_by_epoch(epochs, [errors], "error in percent", result.epoch))
+    elif all("validation_map50" in line for line in lines):
+        precisions = Curve(epochs, [line["validation_map50"] for line in lines], SERIES[1], "mAP, validation")
+        panels.append(_by_epoch(epochs, [precisions], "mAP at IoU 0.5 in percent", result.epoch))
     chosen = result.epoch if panels else None
     return Chart([_by_epoch(epochs, losses, "loss", chosen), *panels], f"{result.net} on {result.data}")
 

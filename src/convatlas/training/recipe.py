@@ -54,7 +54,8 @@ class Recipe(Brief):
         shift: Largest random shift of digits in pixels, in either direction of both axes; 0 for none.
         deslant: Whether to deslant the digits of all splits.
         hflip: Probability of a horizontal flip.
-        scale: Smallest share of a photo that a random crop keeps; 1 for the centre crop, as in testing.
+        scale: Smallest share of a photo that a random crop keeps; 1 for the centre crop, as in testing. For detectors
+            the smallest share of a photo in a window of it, which may also be larger than the photo, up to 1 / scale.
         model_ema: Decay of the exponential moving average of the weights, which is reported instead of them; 0 for
             none.
         amp: Dtype of automatic mixed precision, "bfloat16" or "float16"; "none".

@@ -35,10 +35,14 @@ class TrainingResult(Record):
         validation_top1: Validation accuracy in percent; None without a validation split.
         test_top1: Test accuracy in percent; None without a test split.
         confusion: Confusion matrix on the test split, without one on the validation split: photos of class i
-            classified as class j, at [i][j].
+            classified as class j, at [i][j]; None for a detector.
         classes: Class names.
         sha256: Hash of the weights, and of their moving average if there is one.
         weights: Path of the weight file.
+        validation_map50: Mean average precision of a detector at IoU 0.5 on the validation split, in percent.
+        test_map50: The same on the test split.
+        precisions: Average precision of each class on the test split, without one on the validation split, 0 to 1; None
+            for a class without objects.
     """
 
     net: str
@@ -55,6 +59,9 @@ class TrainingResult(Record):
     classes: tuple[str, ...]
     sha256: str
     weights: str
+    validation_map50: float | None = None
+    test_map50: float | None = None
+    precisions: tuple[float | None, ...] = ()
 
     def __str__(self) -> str:
         parts = [f"{self.net} on {self.data}, epoch {self.epoch} of {self.epochs} ({self.seconds:.0f} s)"]
@@ -62,6 +69,9 @@ class TrainingResult(Record):
             parts.append(f"validation {self.validation_top1:.2f} %")
         if self.test_top1 is not None:
             parts.append(f"test {self.test_top1:.2f} % (error {100 - self.test_top1:.2f} %)")
+        for split, value in (("validation", self.validation_map50), ("test", self.test_map50)):
+            if value is not None:
+                parts.append(f"{split} mAP {value:.2f} % at IoU 0.5")
         return f"{', '.join(parts)}: {self.weights}\nsha256 {self.sha256}"
 
     @classmethod
@@ -82,12 +92,15 @@ class TrainingResult(Record):
 
     def check(self) -> None:
         """Check that the figures fit each other; raise a SchemaError if they do not."""
-        rates = [rate for rate in (self.validation_top1, self.test_top1) if rate is not None]
+        rates = [self.validation_top1, self.test_top1, self.validation_map50, self.test_map50]
+        rates += [None if value is None else 100 * value for value in self.precisions]
         count, matrix = len(self.classes), self.confusion
         if not 1 <= self.epoch <= self.epochs or not self.epochs <= self.steps or self.seconds < 0:
             raise SchemaError("has numbers of epochs and steps that contradict each other")
-        if not all(0 <= rate <= 100 for rate in rates):
+        if not all(rate is None or 0 <= rate <= 100 for rate in rates):
             raise SchemaError("has accuracies that are no percentages")
+        if len(self.precisions) not in (0, count):
+            raise SchemaError(f"has precisions that do not fit its {count} classes")
         if matrix is not None and (len(matrix) != count or any(len(row) != count or min(row) < 0 for row in matrix)):
             raise SchemaError(f"has a confusion matrix that does not fit its {count} classes")
 

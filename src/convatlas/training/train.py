@@ -11,11 +11,15 @@ from torch import nn
 
 from convatlas.base.errors import TrainingError
 from convatlas.base.verbs import Steps, verb
+from convatlas.catalogue.cards import find_card
+from convatlas.images.boxed.read import read_boxed
 from convatlas.nets.build import Size, build
+from convatlas.nets.families.yolo import YOLO
 from convatlas.nets.net import Net
 from convatlas.nets.user_net import import_member, is_user_net, load_user_net
 from convatlas.training.data.digits import is_digits
 from convatlas.training.data.splits import class_names, load_splits
+from convatlas.training.detectors.splits import load_boxed_splits
 from convatlas.training.distributed import is_main_process
 from convatlas.training.loop import fit
 from convatlas.training.plots import draw
@@ -48,7 +52,8 @@ def train(
         net: Name of a net, or `package.module:callable` for your own; the weights name it, and
             `load(net, weights=...)` makes it again.
         data: "mnist", "fashion_mnist", a folder with a folder for each class (or with a folder for each split), or a
-            CSV file of path, label and split.
+            CSV file of path, label and split. For a detector photos with boxes: a JSON file in COCO's format, a folder
+            with one for each split, or a folder with `images` and `labels`, as YOLO has them.
         recipe: A `Recipe`, or its settings by name, with defaults for all others.
         output: Folder of the run; by default "runs/NET-DATA".
         weights: Pretrained weights to start from, as in `load`; by default random ones. For a net of your own a file.
@@ -71,7 +76,8 @@ def train(
         net, data, weights=weights_file(weights, convention), genes=genes, size=size, seed=settings.seed
     )
     folder = output_folder(net, data, output)
-    splits = load_splits(data, module, settings, input_size, workers)
+    load = load_boxed_splits if isinstance(module, YOLO) else load_splits
+    splits = load(data, module, settings, input_size, workers)  # type: ignore[arg-type]
     for done, total, result in fit.steps(
         module, splits, settings, folder, resume=resume, name=net, device=device, tensorboard=tensorboard
     ):
@@ -101,7 +107,7 @@ def build_net(
     """
     if is_user_net(net):
         return _own_net(net, weights=weights, genes=genes, size=size, seed=seed)
-    names = class_names(data)
+    names = read_boxed(data).classes if find_card(net).family == "yolo" else class_names(data)
     channels = 1 if is_digits(str(data)) else None
     module: Net
     if weights is not None:

@@ -19,9 +19,11 @@ from convatlas.base.terminal.arguments import argument
 from convatlas.base.untouched import untouched
 from convatlas.nets.net import Net
 from convatlas.training.checkpoint_check import check_state
-from convatlas.training.data.dataset import ImageDataset
+from convatlas.training.data.dataset import ImageDataset, TrainingData
 from convatlas.training.data.loader import Batch
 from convatlas.training.data.splits import Splits
+from convatlas.training.detectors.dataset import BoxDataset
+from convatlas.training.detectors.score import score_detector
 from convatlas.training.distributed import World
 from convatlas.training.loss import NetWithLoss, balanced_weights
 from convatlas.training.metrics import Score, score
@@ -33,7 +35,7 @@ class Trainer:
     """A net with its loss, optimizer and moving average, in one of the processes that train it.
 
     Args:
-        net: The net; (N, C, H, W) -> (N, classes).
+        net: The net; (N, C, H, W) -> (N, classes), or a detector.
         data: Data to train on.
         recipe: Settings of the training.
         device: Device to train on.
@@ -57,7 +59,10 @@ class Trainer:
         if self.channels_last:
             to_channels_last(net)
         self.frozen = freeze(net, recipe.freeze)
-        weights = balanced_weights(data.train.labels, self.classes) if recipe.class_weights == "balanced" else None
+        weights = None
+        if recipe.class_weights == "balanced":
+            assert isinstance(data.train, ImageDataset)
+            weights = balanced_weights(data.train.labels, self.classes)
         self.net_with_loss = NetWithLoss(net, recipe, weights).to(device)
         self.module: nn.Module = self.net_with_loss
         if world.size > 1:
@@ -68,17 +73,17 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.amp == "float16")
         self.ema = {name: value.clone() for name, value in net.state_dict().items()} if recipe.model_ema else {}
 
-    def check_smallest_batch(self, train: ImageDataset) -> None:
+    def check_smallest_batch(self, train: TrainingData) -> None:
         """Refuse batches of one photo if the net cannot train on them, because of a batch norm of 1 x 1 feature maps.
 
         Raises:
             TrainingError: The last batch of an epoch, or every batch, would have one photo.
         """
-        batch_size, count = self.recipe.batch_size, len(train.labels)
+        batch_size, count = self.recipe.batch_size, len(train)
         last = count % batch_size or min(batch_size, count)
         if last // self.world.size > 1 or not any(isinstance(module, _BatchNorm) for module in self.net.modules()):
             return
-        photo = next(train.train_batches([torch.zeros(1, dtype=torch.long)], 0))
+        photo, _ = next(train.train_batches([torch.zeros(1, dtype=torch.long)], 0))
         try:
             with untouched(self.net), torch.no_grad():
                 self.set_train_mode()
@@ -129,8 +134,10 @@ class Trainer:
         """Whether all weights are finite."""
         return all(v.isfinite().all() for v in self.net.state_dict().values() if v.is_floating_point())
 
-    def score(self, dataset: ImageDataset) -> Score:
+    def score(self, dataset: TrainingData) -> Score:
         """Evaluate the net with its current weights."""
+        if isinstance(dataset, BoxDataset):
+            return score_detector(self.net_with_loss, dataset, self.world, self.device)
         return score(self.net_with_loss, dataset, self.classes, self.world, self.device)
 
     @contextmanager

@@ -38,7 +38,11 @@ def _setting(name: str, text: str, *flags: str) -> Any:
 def command(
     net: AnyNet,
     data: Annotated[
-        str, typer.Option(help="mnist, fashion_mnist, a folder with a folder for each class, or a CSV file.")
+        str,
+        typer.Option(
+            help="mnist, fashion_mnist, a folder with a folder for each class, or a CSV file; for detectors a JSON "
+            "file of COCO's format, or a folder with images and labels."
+        ),
     ],
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="Folder of the run; by default runs/NET-DATA.")

@@ -232,6 +232,16 @@ class YOLO(Net):
             self.add_module("head", Rows(tuple(len(boxes.anchors) for boxes in self.priors)))
             self.reads["head"] = tuple(heads)
 
+    def init_weights(self, module: nn.Module) -> None:
+        """Draw the convolutions that give the boxes with variance 2 / fan-in, as darknet does, other modules as usual.
+
+        With 2 / fan-out the few outputs would be large, and boxes, whose sides are powers of e, of any size.
+        """
+        super().init_weights(module)
+        # All other convolutions are normalized, and have no bias.
+        if isinstance(module, nn.Conv2d) and module.bias is not None:
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
     @property
     def priors(self) -> list[Boxes]:
         """Steps `Boxes`, in the order of the rows that `forward` returns; none in version 1."""

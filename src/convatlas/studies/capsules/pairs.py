@@ -45,14 +45,17 @@ class PairDataset:
         numbers = {pair: number for number, pair in enumerate(PAIRS)}
         self.labels = torch.tensor([numbers[first, second] for first, second in classes[self.members].tolist()])
 
-    def train_batches(self, batches: Sequence[Tensor], epoch: int) -> Iterator[Tensor]:
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def train_batches(self, batches: Sequence[Tensor], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         drawn = generator(Stream.SHIFT, self.seed, epoch).integers(-REACH, REACH + 1, (len(self.labels), 2, 2))
         amounts = torch.from_numpy(drawn)
         for indices in batches:
             alone = [shift(self.photos[self.members[indices, place]], amounts[indices, place], 0.0) for place in (0, 1)]
-            yield torch.cat([torch.maximum(*alone), *alone], 1)  # (N, 3, 36, 36)
+            yield torch.cat([torch.maximum(*alone), *alone], 1), self.labels[indices]  # (N, 3, 36, 36), (N,)
 
-    def eval_batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
+    def eval_batches(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         return self.train_batches(batches, TEST_EPOCH)
 
     def subset(self, indices: Tensor) -> PairDataset:

@@ -11,7 +11,7 @@ from convatlas.nets.families.capsnet import CapsNet
 from convatlas.pictures.pixels import png
 from convatlas.studies.capsules.nets import NarrowCapsNet, PairCapsNet
 from convatlas.studies.mosaic import mosaic
-from convatlas.training.data.dataset import index_batches
+from convatlas.training.data.dataset import ImageDataset, index_batches
 from convatlas.training.data.splits import Splits
 from convatlas.training.run_folder import write_file
 
@@ -53,7 +53,7 @@ def reconstruction_error(net: nn.Module, data: Splits) -> float:
     """
     assert data.test is not None
     error = blank = 0.0
-    for x in data.test.eval_batches(index_batches(torch.arange(min(MEASURED, len(data.test.labels))), 100)):
+    for x, _ in data.test.eval_batches(index_batches(torch.arange(min(MEASURED, len(data.test))), 100)):
         digits = [x[:, 1:2], x[:, 2:]] if x.shape[1] > 1 else [x]
         for digit, made in zip(digits, reconstruct(net, x), strict=True):
             error += float((made - digit).square().sum())
@@ -90,12 +90,12 @@ def pose_sweep(net: CapsNet, x: Tensor) -> list[list[Tensor]]:
 def write_pictures(net: nn.Module, data: Splits, folder: Path) -> None:
     """Write reconstructions.png and, of a net for single digits, poses.png; nothing if the net has no decoder."""
     capsnet = capsnet_of(net)
-    if capsnet is None or data.test is None:
+    if capsnet is None or not isinstance(data.test, ImageDataset):
         return
     labels, classes = data.test.labels, len(data.classes)
     # The first test digit of each class, or the first pairs.
     firsts = [int((labels == label).nonzero()[0]) for label in range(classes) if (labels == label).any()]
-    (x,) = data.test.eval_batches([torch.tensor(firsts[:SHOWN])])
+    ((x, _),) = data.test.eval_batches([torch.tensor(firsts[:SHOWN])])
     write_file(folder / "reconstructions.png", png(mosaic(reconstructions(net, x))))
     if x.shape[1] == 1:
         write_file(folder / "poses.png", png(mosaic(pose_sweep(capsnet, x[-1:]))))

@@ -89,7 +89,11 @@ def train_boosted(
     Raises:
         TrainingError: Nothing is held out, or a training fails as in `fit`.
     """
-    if data.validation is None or data.test is None or not isinstance(data.train, InMemoryDataset):
+    if not (
+        isinstance(data.train, InMemoryDataset)
+        and isinstance(data.validation, ImageDataset)
+        and isinstance(data.test, ImageDataset)
+    ):
         raise TrainingError("boosting needs digits in memory, some held out (val_split) and some to test with")
     boosted = build("boosted_lenet4", channels=1, genes=genes, seed=recipe.seed)
     assert isinstance(boosted, BoostedLeNet)
@@ -147,7 +151,9 @@ def find_hard_photos(train: InMemoryDataset, nets: Sequence[nn.Module], count: i
     labels: list[Tensor] = []
     for number in range(MAX_PASSES):
         batches = index_batches(torch.arange(len(train.labels)), 1000)
-        for indices, x in zip(batches, train.train_batches(batches, SEARCH_EPOCH * len(nets) + number), strict=True):
+        for indices, (x, _) in zip(
+            batches, train.train_batches(batches, SEARCH_EPOCH * len(nets) + number), strict=True
+        ):
             predictions, true = [net(x).argmax(1) for net in nets], train.labels[indices]
             hard = predictions[0] != (true if len(nets) == 1 else predictions[1])
             selected = hard.nonzero()[:, 0]
@@ -165,7 +171,7 @@ def find_hard_photos(train: InMemoryDataset, nets: Sequence[nn.Module], count: i
 @torch.no_grad()
 def error_curve(boosted: BoostedLeNet, validation: ImageDataset, test: ImageDataset) -> list[OperatingPoint]:
     """Measure error and cost for each of `SHARES` of the digits passed on to nets 2 and 3."""
-    (x,) = validation.eval_batches([torch.arange(len(validation.labels))])
+    ((x, _),) = validation.eval_batches([torch.arange(len(validation.labels))])
     best, second = boosted.net1(x).topk(2, 1).values.unbind(1)
     margins = (best - second).sort().values
     curve = []
@@ -177,7 +183,7 @@ def error_curve(boosted: BoostedLeNet, validation: ImageDataset, test: ImageData
         for _ in range(3):
             batches = index_batches(torch.arange(len(test.labels)), 500)
             started = time.process_time()
-            predictions = [boosted.predict(photos) for photos in test.eval_batches(batches)]
+            predictions = [boosted.predict(photos) for photos, _ in test.eval_batches(batches)]
             seconds = min(seconds, time.process_time() - started)
         wrong = torch.cat([prediction.classes for prediction in predictions]) != test.labels
         share = 1 - float(torch.cat([prediction.skipped for prediction in predictions]).double().mean())

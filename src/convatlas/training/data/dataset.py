@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -11,7 +11,24 @@ from torch import Tensor
 from convatlas.base.errors import TrainingError
 
 
-class ImageDataset(Protocol):
+class TrainingData(Protocol):
+    """Photos with the truth about them: class indices (N,), or boxes (N, T, 5) as `detection_loss` takes them."""
+
+    def __len__(self) -> int:
+        """Number of photos."""
+
+    def train_batches(self, batches: Sequence[Tensor], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the net's input (N, C, H, W) and the truth for each batch of indices, augmented as in this epoch."""
+
+    def eval_batches(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the net's input (N, C, H, W) and the truth for each batch of indices, without augmentation."""
+
+    def subset(self, indices: Tensor) -> TrainingData:
+        """Data set that holds only the photos with these indices."""
+
+
+@runtime_checkable
+class ImageDataset(TrainingData, Protocol):
     """Photos with their class indices.
 
     Attributes:
@@ -19,12 +36,6 @@ class ImageDataset(Protocol):
     """
 
     labels: Tensor
-
-    def train_batches(self, batches: Sequence[Tensor], epoch: int) -> Iterator[Tensor]:
-        """Yield the net's input (N, C, H, W) for each batch of indices, augmented as in this epoch."""
-
-    def eval_batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
-        """Yield the net's input (N, C, H, W) for each batch of indices, without augmentation."""
 
     def subset(self, indices: Tensor) -> ImageDataset:
         """Data set that holds only the photos with these indices."""

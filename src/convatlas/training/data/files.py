@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from convatlas.images.decoding import Pixels, Source, read
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.training.recipe import Recipe
 from convatlas.training.seeding import Stream, generator, seed_torch
+
+Item = TypeVar("Item")
 
 
 class FileDataset:
@@ -42,30 +45,43 @@ class FileDataset:
         self.sources, self.labels, self.workers = sources, labels.long(), workers
         self.preprocessing, self.recipe = preprocessing, recipe
 
-    def train_batches(self, batches: Sequence[Tensor], epoch: int) -> Iterator[Tensor]:
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def train_batches(self, batches: Sequence[Tensor], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         return self._load(batches, _Photos(self, epoch))
 
-    def eval_batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
+    def eval_batches(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         return self._load(batches, _Photos(self, None))
 
     def subset(self, indices: Tensor) -> FileDataset:
         sources = [self.sources[index] for index in indices.tolist()]
         return FileDataset(sources, self.labels[indices], self.preprocessing, self.recipe, self.workers)
 
-    def _load(self, batches: Sequence[Tensor], photos: _Photos) -> Iterator[Tensor]:
-        loader: DataLoader[Tensor | str] = DataLoader(
-            photos,
-            batch_sampler=[indices.tolist() for indices in batches],
-            num_workers=self.workers,
-            collate_fn=list,
-            # The loader draws a seed for its workers, which must not change the state of the global generator.
-            generator=torch.Generator(),
-        )
-        for batch in loader:
-            # Errors are passed as text, since an exception from a worker carries its whole traceback.
-            if errors := [item for item in batch if isinstance(item, str)]:
-                raise ImageError(errors[0])
-            yield torch.stack(batch)
+    def _load(self, batches: Sequence[Tensor], photos: _Photos) -> Iterator[tuple[Tensor, Tensor]]:
+        for indices, batch in zip(batches, read_batches(photos, batches, self.workers), strict=True):
+            yield torch.stack(batch), self.labels[indices]
+
+
+def read_batches(items: Dataset[Item | str], batches: Sequence[Tensor], workers: int) -> Iterator[list[Item]]:
+    """Yield the items of each batch of indices, read ahead by `workers` processes.
+
+    Raises:
+        ImageError: An item is a text, the error of a photo that cannot be read.
+    """
+    loader: DataLoader[Item | str] = DataLoader(
+        items,
+        batch_sampler=[indices.tolist() for indices in batches],
+        num_workers=workers,
+        collate_fn=list,
+        # The loader draws a seed for its workers, which must not change the state of the global generator.
+        generator=torch.Generator(),
+    )
+    for batch in loader:
+        # Errors are passed as text, since an exception from a worker carries its whole traceback.
+        if errors := [item for item in batch if isinstance(item, str)]:
+            raise ImageError(errors[0])
+        yield batch
 
 
 class _Photos(Dataset["Tensor | str"]):

@@ -24,7 +24,10 @@ class InMemoryDataset:
     def __init__(self, photos: Tensor, labels: Tensor, recipe: Recipe, background: float = 0.0):
         self.photos, self.labels, self.recipe, self.background = photos, labels.long(), recipe, background
 
-    def train_batches(self, batches: Sequence[Tensor], epoch: int) -> Iterator[Tensor]:
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def train_batches(self, batches: Sequence[Tensor], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         recipe, count = self.recipe, len(self.photos)
         changes: list[AffineDistortions | RandomShifts] = []
         if recipe.distort:
@@ -35,11 +38,11 @@ class InMemoryDataset:
             x = self.photos[indices]
             for change in changes:
                 x = change(x, indices, self.background)
-            yield x
+            yield x, self.labels[indices]
 
-    def eval_batches(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
+    def eval_batches(self, batches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         for indices in batches:
-            yield self.photos[indices]
+            yield self.photos[indices], self.labels[indices]
 
     def subset(self, indices: Tensor) -> InMemoryDataset:
         return InMemoryDataset(self.photos[indices], self.labels[indices], self.recipe, self.background)

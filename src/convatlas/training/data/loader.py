@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convatlas.training.data.dataset import ImageDataset, index_batches
+from convatlas.training.data.dataset import TrainingData, index_batches
 from convatlas.training.data.mixup import draw_mixture
 from convatlas.training.distributed import World
 from convatlas.training.recipe import Recipe
@@ -23,8 +23,8 @@ class Batch:
     Attributes:
         indices: Indices of all its photos, over all processes.
         x: This process's photos (N, C, H, W), mixed with others if the recipe says so.
-        labels: Their class indices (N,).
-        target: Their target probabilities (N, classes).
+        labels: Their class indices (N,), or their boxes (N, T, 5).
+        target: Their target probabilities (N, classes); of photos with boxes the boxes too.
     """
 
     indices: Tensor
@@ -33,16 +33,16 @@ class Batch:
     target: Tensor
 
 
-def steps_per_epoch(train: ImageDataset, recipe: Recipe) -> int:
+def steps_per_epoch(train: TrainingData, recipe: Recipe) -> int:
     """Number of batches in an epoch; the last one may be smaller."""
-    return -(-len(train.labels) // recipe.batch_size)
+    return -(-len(train) // recipe.batch_size)
 
 
 def load_batches(
-    train: ImageDataset, recipe: Recipe, classes: int, world: World, epoch: int, start: int
+    train: TrainingData, recipe: Recipe, classes: int, world: World, epoch: int, start: int
 ) -> Iterator[Batch]:
     """Yield the batches of an epoch from step `start` on."""
-    batches = index_batches(permutation(recipe.seed, epoch, len(train.labels)), recipe.batch_size)[start:]
+    batches = index_batches(permutation(recipe.seed, epoch, len(train)), recipe.batch_size)[start:]
     mixtures = [draw_mixture(recipe, epoch, step, len(indices)) for step, indices in enumerate(batches, start)]
     positions = [_shard_positions(len(indices), world) for indices in batches]
     # Partners of mixed photos have to be read too.
@@ -51,9 +51,8 @@ def load_batches(
         for indices, position, mixture in zip(batches, positions, mixtures, strict=True)
     ]
     photos = train.train_batches(shards, epoch)
-    for indices, shard, mixture, x in zip(batches, shards, mixtures, photos, strict=True):
-        labels = train.labels[shard]
-        target = F.one_hot(labels, classes).float()
+    for indices, mixture, (x, labels) in zip(batches, mixtures, photos, strict=True):
+        target = labels if labels.ndim > 1 else F.one_hot(labels, classes).float()
         if mixture is not None:
             (x, partners), (target, partner_targets) = x.chunk(2), target.chunk(2)
             x, target = mixture.mix_photos(x, partners), mixture.mix_targets(target, partner_targets, *x.shape[2:])

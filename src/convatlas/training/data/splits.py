@@ -17,7 +17,7 @@ from convatlas.images.digits import DATA_SETS
 from convatlas.images.labelled import LabelledPhoto
 from convatlas.images.preprocessing import Preprocessing
 from convatlas.images.splits import left_out, read_splits
-from convatlas.training.data.dataset import ImageDataset, check_labels
+from convatlas.training.data.dataset import TrainingData, check_labels
 from convatlas.training.data.digits import POLARITY, augments_photos, digit_preprocessing, is_digits, load_digits
 from convatlas.training.data.files import FileDataset
 from convatlas.training.recipe import Recipe
@@ -40,9 +40,9 @@ class Splits:
     """
 
     name: str
-    train: ImageDataset
-    validation: ImageDataset | None
-    test: ImageDataset | None
+    train: TrainingData
+    validation: TrainingData | None
+    test: TrainingData | None
     classes: tuple[str, ...]
     preprocessing: Preprocessing | DarknetPreprocessing
     fingerprint: str
@@ -104,16 +104,27 @@ def load_splits(data: str | Path, net: nn.Module, recipe: Recipe, size: tuple[in
         }
         entries = sorted((split, str(row.path), row.label) for split, rows in listing.items() for row in rows)
         fingerprint = hashlib.sha256(repr(entries).encode()).hexdigest()
-    train, validation = splits["train"], splits.get("validation")
     if len(classes) < 2:
         raise TrainingError(f"{data} has only one class, {classes[0]!r}; training needs two or more")
-    check_labels(train.labels, len(classes), "training")
-    if validation is None and recipe.val_split:
-        kept, held = holdout(recipe.seed, count := len(train.labels), recipe.val_split)
-        if not len(kept) or not len(held):
-            raise TrainingError(f"{argument('val_split', recipe.val_split)} holds out {len(held)} of {count} photos")
-        train, validation = train.subset(kept), train.subset(held)
+    check_labels(splits["train"].labels, len(classes), "training")
+    train, validation = held_out(splits["train"], splits.get("validation"), recipe)
     return Splits(name, train, validation, splits.get("test"), classes, preprocessing, fingerprint)
+
+
+def held_out(
+    train: TrainingData, validation: TrainingData | None, recipe: Recipe
+) -> tuple[TrainingData, TrainingData | None]:
+    """Photos to train on and to validate on; if there are none of these, some are held out as the recipe says.
+
+    Raises:
+        TrainingError: None would be held out, or all.
+    """
+    if validation is not None or not recipe.val_split:
+        return train, validation
+    kept, held = holdout(recipe.seed, count := len(train), recipe.val_split)
+    if not len(kept) or not len(held):
+        raise TrainingError(f"{argument('val_split', recipe.val_split)} holds out {len(held)} of {count} photos")
+    return train.subset(kept), train.subset(held)
 
 
 def _class_names(rows: list[LabelledPhoto]) -> tuple[str, ...]:
