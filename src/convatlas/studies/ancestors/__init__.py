@@ -1,0 +1,1 @@
+"""Cognitron and neocognitron learn digits without labels; what they learned is read out, and drawn."""
