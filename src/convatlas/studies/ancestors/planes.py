@@ -17,7 +17,7 @@ FIELDS = {"s1": (2, 0), "s2": (6, 4)}
 """For S-layers whose cells see a part of the photo: pixels on each side of a cell's centre, and the first centre."""
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def favourites(net: Neocognitron, photos: Tensor) -> dict[str, list[list[Tensor]]]:
     """For each S-layer, rows of pictures: the piece of the photos (N, 1, 16, 16) that excites each plane most.
 

@@ -80,10 +80,10 @@ def photos_for(net: nn.Module, photos: NDArray[np.uint8]) -> Tensor:
     return preprocess_digits(photos, lineage.preprocessing)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def features(net: nn.Module, x: Tensor) -> Tensor:
     """Outputs of a net (N, F) for many photos."""
-    return torch.cat([net(photos) for photos in x.split(200)]).clone()  # type: ignore[no-untyped-call]
+    return torch.cat([net(photos) for photos in x.split(200)])  # type: ignore[no-untyped-call]
 
 
 def shuffled(net: nn.Module, seed: int) -> nn.Module:
