@@ -151,3 +151,16 @@ def test_other_nets_have_no_boxes():
     reasons = {each.probe: each.reason for each in coverage(net, (1, 32, 32), "lenet5")}
     assert "has none" in reasons["agreement"]
     assert not reasons["saliency"]
+
+
+@pytest.mark.parametrize("probe", ["recipro_cam", "x_grad_cam", "shapley_cam", "fem", "eigen_cam"])
+def test_boxes_of_several_heads_in_one_list_are_explained_as_each_by_itself(probe):
+    net = made("yolo_v3_tiny")
+    first = 2 * 2 * 3
+    numbers = {target(net, number).box.row >= first: number for number in range(60)}
+    boxes = [f"box:{numbers[fine]}" for fine in (False, True)]
+    for both, alone in zip(
+        explain(net, photo(net), probe, boxes), (explain(net, photo(net), probe, box) for box in boxes), strict=True
+    ):
+        assert both.layer == alone.layer
+        assert np.allclose(both.values, alone.values, rtol=1e-4, atol=1e-6 * np.abs(alone.values).max())

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import convatlas as ca
 from convatlas import probes
 from convatlas.base.errors import ConvAtlasError
-from convatlas.probes import Attribution, Contrast, Logit, Probability, placement
+from convatlas.probes import Attribution, Contrast, Logit, Probability, certificate, placement
 from convatlas.probes import subject as subjects
 from convatlas.probes.cam.fem import Fem
 from convatlas.probes.certificate import certificates
@@ -541,3 +541,76 @@ def test_the_field_of_a_unit_takes_one_trace(monkeypatch: pytest.MonkeyPatch) ->
     field = placement.UnitField(net, (3, 16, 16), "0", (7, 7))
     assert field(1, 2) == ((2, 4), (4, 6))
     assert len(traces) == 1
+
+
+class Counting(nn.Module):
+    """A net that counts its calls in a buffer, which its score may follow."""
+
+    def __init__(self, follows: bool, replaces: bool) -> None:
+        super().__init__()
+        self.net, self.follows, self.replaces = small(), follows, replaces
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.replaces:
+            self.calls = self.calls + 1
+        else:
+            self.calls += 1
+        return self.net(x) + self.follows * self.calls
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+@pytest.mark.parametrize("probe", ["occlusion", "saliency", "grad_cam"])
+def test_buffers_that_a_net_writes_to_come_back(probe: str, replaces: bool) -> None:
+    net = Counting(False, replaces).eval()
+    expected = ca.explain(net.net, X, probe, 1)
+    np.testing.assert_allclose(ca.explain(net, X, probe, 1).values, expected.values, atol=1e-6)
+    assert float(net.calls) == 0
+
+
+@pytest.mark.parametrize("probe", ["occlusion", "saliency"])
+def test_a_score_that_changes_from_call_to_call_is_refused(probe: str) -> None:
+    net = Counting(True, False).eval()
+    with pytest.raises(ca.ConvAtlasError, match="changes from one call to the next"):
+        ca.explain(net, X, probe, 1)
+    assert float(net.calls) == 0
+
+
+class Single(nn.Module):
+    """A net that runs in float32 only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = small()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x.float())
+
+
+def test_a_sum_that_a_net_of_float32_cannot_reach_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificate, "RESIDUAL", {torch.float32: 0.0})
+    with pytest.raises(ca.ConvAtlasError, match="does not sum to the score"):
+        ca.explain(Single().eval(), X, "deep_lift", 1)
+
+
+def test_a_single_output_is_held_against_nothing() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 1)).eval()
+    with pytest.raises(ca.ConvAtlasError, match="a single output, which cannot be held against others"):
+        ca.explain(net, X, "contrastive_lrp")
+    with pytest.raises(ca.ConvAtlasError, match="probability of a single output is always 1"):
+        ca.explain(net, X, "saliency", "probability:0")
+
+
+def test_photos_that_a_net_takes_out_of_the_batch_keep_their_grid() -> None:
+    class Each(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = small()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.stack([self.net(photo[None])[0] for photo in x])
+
+    net = Each().eval()
+    np.testing.assert_array_equal(
+        ca.explain(net, X, "grad_cam", 1).values, ca.explain(net.net, X, "grad_cam", 1).values
+    )

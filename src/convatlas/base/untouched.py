@@ -46,6 +46,25 @@ def evaluating(net: nn.Module) -> Iterator[nn.Module]:
 
 
 @contextmanager
+def same_buffers(net: nn.Module) -> Iterator[nn.Module]:
+    """Restore the buffers of a net on exit, which a net may write to in evaluation mode too; it copies only these."""
+    entries = [
+        (module._buffers, dict(module._buffers))
+        for module in net.modules()
+        if not isinstance(module, torch.jit.ScriptModule)
+    ]
+    saved = [_SavedTensor(buffer) for buffer in net.buffers()]
+    try:
+        yield net
+    finally:
+        for owned, before in entries:
+            owned.clear()
+            owned.update(before)
+        for each in saved:
+            each.restore()
+
+
+@contextmanager
 def _same_modes(net: nn.Module) -> Iterator[None]:
     modes = {module: module.training for module in net.modules()}
     try:

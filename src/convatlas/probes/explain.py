@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from convatlas.base.devices import device_of
 from convatlas.base.errors import ConvAtlasError, SizeError, first_line
 from convatlas.base.terminal.arguments import argument
-from convatlas.base.untouched import evaluating, same_random_state
+from convatlas.base.untouched import evaluating, same_buffers, same_random_state
 from convatlas.base.verbs import Steps, verb
 from convatlas.engines.accelerated_net import AcceleratedNet
 from convatlas.engines.cached import cached_net
@@ -109,7 +109,7 @@ def explain(
     check_whole("memory", memory, 1)
     module, session, engine, precision, agreement, taken = _opened(net, weights, engine, precision, device)
     place = device_of("cpu" if session is not None else device)
-    with evaluating(module), same_random_state():
+    with evaluating(module), same_buffers(module), same_random_state():
         x, pixels = input_of(module, image)
         module, x = _placed(module, x, place, precision)
         size, view = (x.shape[2], x.shape[3]), _view(module, pixels)
@@ -139,12 +139,16 @@ def explain(
             subject = chosen.with_session(_session_for(each, session, chosen, engine, taken))
             try:
                 findings = yield from _attributed(each, subject, number, count)
-            except Imprecise:
+            except Imprecise as imprecise:
                 # Sums of large numbers of both signs may be too coarse for the net's own precision.
                 if subject.x.dtype == torch.float64:
                     raise
                 subject = _in_float64(subject)
-                findings = yield from _attributed(each, subject, number, count)
+                try:
+                    findings = yield from _attributed(each, subject, number, count)
+                except (RuntimeError, TypeError):
+                    # The net holds tensors or casts that only fit its own precision.
+                    raise imprecise from None
             in_engine = subject.session is not None
             used = precision if in_engine else "float64" if subject.x.dtype == torch.float64 else "float32"
             made = [
@@ -235,6 +239,22 @@ def _attributed(
     # The photo's own score is asked for by every probe, and costs none of its forwards.
     subject.check_finite()
     subject.forwards = 0
+    results = yield from _findings(probe, subject, number, count)
+    if "place" not in vars(subject) or probe.pictures or len(subject.targets) == 1:
+        return results
+    # The probe looked at one layer for all targets, but a box belongs to one of a detector's heads.
+    places, used = [subject.place_of(k) for k in range(len(subject.targets))], subject.place
+    for place in dict.fromkeys(places):
+        if place != used:
+            subject.place = place
+            others = yield from _findings(probe, subject, number, count)
+            results = [other if at == place else own for own, other, at in zip(results, others, places, strict=True)]
+    return results
+
+
+def _findings(
+    probe: Probe, subject: Subject, number: int, count: int
+) -> Generator[tuple[int, int, Any], None, Sequence[Any]]:
     for done, total, findings in probe.attribute(subject):
         if findings is not None:
             return findings

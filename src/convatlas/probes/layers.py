@@ -36,8 +36,11 @@ KEEPING = ELEMENTWISE | names(
 )
 """Operations whose result lies on the grid of their argument."""
 
-VIEWS = names("view _unsafe_view reshape permute transpose expand unsqueeze squeeze select")
+VIEWS = names("view _unsafe_view reshape permute transpose expand unsqueeze squeeze select unbind")
 """Operations whose result does so if the last two dimensions, the grid, stay where they are."""
+
+PADDING = names("constant_pad_nd reflection_pad2d replication_pad2d")
+"""Operations whose result is no map of its own: what they add, it may be −∞, no layer computed."""
 
 LAST = "last"
 """The last layer with maps of more than one position."""
@@ -152,7 +155,7 @@ def _mixed_maps(tape: Tape) -> list[tuple[str, int]]:
         maps += [
             (operation.module or operation.name, index)
             for index in outputs
-            if index in mixed and index in kept and _is_map(tape, index)
+            if index in mixed and index in kept and _is_map(tape, index) and operation.name not in PADDING
         ]
         if operation.name in MIXES or not mixed.isdisjoint(outputs):
             mixed.update(operation.inputs)

@@ -46,6 +46,12 @@ def _scores_of(computed: Tensor) -> Tensor:
     return computed.detach().to("cpu", torch.float64)
 
 
+def _state(*nets: nn.Module) -> list[tuple[int, int]]:
+    """What changes if a net writes to one of its buffers, or puts another in its place."""
+    buffers = [buffer for net in nets for buffer in net.buffers()]
+    return [(id(buffer), 0 if buffer.is_inference() else buffer._version) for buffer in buffers]
+
+
 class ForwardPass:
     """The forward pass of a photo in eager mode, which is recorded if a probe goes back through it.
 
@@ -58,8 +64,9 @@ class ForwardPass:
     def __init__(self, net: nn.Module, x: Tensor, choose: Callable[[Any], Sequence[Target]]):
         self.net, self.x, self.choose = net, x, choose
         self.targets: Sequence[Target] = ()
-        self.draws = self.mixed = False
-        self._random_state = torch.get_rng_state()
+        self.draws = self.writes = self.mixed = False
+        self._random_state, self._state = torch.get_rng_state(), _state(net)
+        self._copies: list[nn.Module] = []
 
     def score(self, output: Any) -> Tensor:
         """Scores of the targets, (N, T), from an output; the first output decides about the targets."""
@@ -67,6 +74,7 @@ class ForwardPass:
             with unrecorded():
                 self.targets = self.choose(output)
                 self.draws = not torch.equal(torch.get_rng_state(), self._random_state)
+                self.writes = _state(self.net, *self._copies) != self._state
         return stacked(self.targets)(output)
 
     @cached_property
@@ -88,23 +96,29 @@ class ForwardPass:
             return _scores_of(self.score(self.net(x.clone())))
 
     def check_settled(self) -> None:
-        """Refuse a net whose score for the same photo changes with the random numbers that it draws.
+        """Refuse a net whose score for the same photo changes with its random numbers, or from one call to the next.
 
         Raises:
             ConvAtlasError: It does.
         """
-        if not self.draws:
+        if not (self.draws or self.writes):
             return
         with same_random_state():
             torch.manual_seed(0)
             first = self.alone(self.x)
             torch.manual_seed(1)
             second = self.alone(self.x)
-        if not torch.allclose(first, second, rtol=1e-5, atol=0, equal_nan=True):
+        if torch.allclose(first, second, rtol=1e-5, atol=0, equal_nan=True):
+            return
+        if self.draws:
             raise ConvAtlasError(
                 "the net draws random numbers that change its score for the same photo, so that no map of it would "
                 "hold: let it draw none in evaluation mode, for instance by dropout with training=self.training"
             )
+        raise ConvAtlasError(
+            "the net's score for the same photo changes from one call to the next, as it writes to its own buffers: "
+            "let it write to none in evaluation mode"
+        )
 
     def mixes(self, background: Tensor) -> bool:
         """Whether the score of a photo changes with the others of its batch, or the net takes no batch of several.
@@ -134,7 +148,11 @@ class ForwardPass:
     @cached_property
     def copy(self) -> Twin:
         """The copy of the net's structure that is recorded."""
-        return recordable(self.net, self.x)
+        copy = recordable(self.net, self.x)
+        # A copy has buffers of its own.
+        self._copies.append(copy.net)
+        self._state += _state(copy.net)
+        return copy
 
     @cached_property
     def autograd(self) -> tuple[Tensor, Callable[..., Tensor]]:

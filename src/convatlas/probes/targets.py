@@ -141,6 +141,8 @@ def _target(target: object, net: nn.Module, output: Any, size: tuple[int, int], 
             return Target(f"{_kind(net)} of {name}", lambda output: output[:, index], index)
         if isinstance(target, Probability):
             to_probabilities = _probabilities(net)
+            if scores.shape[1] == 1 and to_probabilities is PROBABILITIES["softmax"]:
+                raise ConvAtlasError("the probability of a single output is always 1: explain the output itself")
             return Target(f"probability of {name}", lambda output: to_probabilities(output)[:, index], index)
         return _contrast(target, index, name, net, scores)
     if callable(target):

@@ -47,6 +47,7 @@ class RefineCam(Probe):
             if index <= last:
                 by_size[tuple(tape.values[index].shape[2:])] = index
         layers = sorted({*by_size.values(), last})[-self.levels :]
+        note = f"of {', '.join(names[index] for index in layers)}"
         findings = []
         for k in range(len(subject.targets)):
             gradients = subject.back(tape, layers, k)
@@ -57,7 +58,7 @@ class RefineCam(Probe):
                 for index in layers
             }
             product = torch.stack(list(levels.values())).prod(0)
-            findings.append(Finding(product, notes=(f"{len(layers)} layers", *blank_factors(levels))))
+            findings.append(Finding(product, notes=(note, *blank_factors(levels))))
         yield 1, 1, findings
 
 

@@ -32,7 +32,7 @@ class ContrastiveLrp(Probe):
     formula = "R_c − R_others · Σ R_c / Σ R_others"
     shows = "What speaks for this class rather than for the others."
     hides = "What speaks for several classes alike."
-    cost = "1 forward, 2 ways back"
+    cost = "2 forwards, 2 ways back"
     needs = "relevance"
 
     def attribute(self, subject: Subject) -> Findings:
@@ -48,6 +48,8 @@ class ContrastiveLrp(Probe):
 
             def both(output: Any, index: int = index, scores: Scores = scores, k: int = k) -> Tensor:
                 each = scores(output)
+                if each.shape[1] == 1:
+                    raise ConvAtlasError("the net has a single output, which cannot be held against others: use lrp")
                 rest = torch.cat([each[:, :index], each[:, index + 1 :]], 1)
                 return torch.stack([subject.targets[k](output), rest.mean(1)], 1)
 
