@@ -182,6 +182,8 @@ def test_other_nets_are_refused_in_one_line(probe):
         (CapsuleAblation("magic"), 0, None, "capsule or a place"),
         (CapsCam(9), 0, None, "1 to 3 types"),
         ("capsule_ablation", 0, "conv1", "layer of capsules"),
+        ("agreement", "probability:0", None, "pass a class"),
+        ("routing_maps", "contrast:0/1", None, "pass a class"),
     ],
 )
 def test_bad_settings_are_refused(probe, target, layer, message):

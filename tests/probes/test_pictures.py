@@ -446,3 +446,9 @@ def test_other_files_are_no_galleries(tmp_path: Path) -> None:
         result.save(tmp_path / "gallery.txt")
     with pytest.raises(ConvAtlasError, match="has no picture"):
         result["cat"]
+
+
+@pytest.mark.parametrize("probe", ["maco", "activation_maximisation"])
+def test_a_layer_without_a_channel_is_refused(probe: str) -> None:
+    with pytest.raises(ConvAtlasError, match="without a channel the score is climbed"):
+        explain(planted(), noise(1, 1, 8)[0], probe, 0, layer="act")

@@ -47,7 +47,7 @@ def _scores_of(computed: Tensor) -> Tensor:
 
 
 def _state(*nets: nn.Module) -> list[tuple[int, int]]:
-    """What changes if a net writes to one of its buffers, or puts another in its place."""
+    """Return numbers that change if a net writes to one of its buffers, or puts another in its place."""
     buffers = [buffer for net in nets for buffer in net.buffers()]
     return [(id(buffer), 0 if buffer.is_inference() else buffer._version) for buffer in buffers]
 

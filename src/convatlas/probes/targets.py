@@ -33,6 +33,7 @@ class Target(Brief):
         index: The class that it is about; None if it is about no single class.
         box: The box of a detector that it is about; None for other targets.
         function: The caller's own function, if it is one.
+        plain: Whether it is the net's output for the class, as it is.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Target(Brief):
     index: int | None = None
     box: DetectedBox | None = None
     function: object = None
+    plain: bool = False
 
     @property
     def key(self) -> object:
@@ -138,7 +140,7 @@ def _target(target: object, net: nn.Module, output: Any, size: tuple[int, int], 
         index = _index(target.label, net, scores)
         name = _names(net)[index] if _names(net) else str(index)
         if isinstance(target, Logit):
-            return Target(f"{_kind(net)} of {name}", lambda output: output[:, index], index)
+            return Target(f"{_kind(net)} of {name}", lambda output: output[:, index], index, plain=True)
         if isinstance(target, Probability):
             to_probabilities = _probabilities(net)
             if scores.shape[1] == 1 and to_probabilities is PROBABILITIES["softmax"]:

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from convatlas.base.errors import ConvAtlasError
+from convatlas.base.terminal.arguments import argument
 from convatlas.probes.certificate import RESIDUAL
 from convatlas.probes.gallery.gallery import Exhibition
+from convatlas.probes.layers import LAST
 from convatlas.probes.probe import Findings
 from convatlas.probes.subject import Subject
 from convatlas.probes.tape.tail import run_tail
@@ -122,7 +124,16 @@ class Aim:
 
 
 def aim_of(subject: Subject, target: int, channel: int | None) -> Aim:
-    """Return the aim for a target's score, or for a channel of the chosen layer."""
+    """Return the aim for a target's score, or for a channel of the chosen layer.
+
+    Raises:
+        ConvAtlasError: The layer has no such channel, or a layer is chosen without a channel.
+    """
+    if channel is None and subject.layer not in (None, LAST):
+        raise ConvAtlasError(
+            f"without a channel the score is climbed, which has no layer: leave out {argument('layer')}, or in Python "
+            "pass a channel, such as Maco(channel=0)"
+        )
     if channel is None:
         end = subject.tape.output
         return Aim(subject.targets[target].name, None, end, end, lambda value: value[0, target])

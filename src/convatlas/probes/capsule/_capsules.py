@@ -87,13 +87,13 @@ def needs_decoder(net: nn.Module, probe: str) -> str | None:
 
 
 def class_of(subject: Subject, target: int, probe: str) -> int:
-    """The class that a target is about.
+    """The class whose capsule a target is the length of.
 
     Raises:
-        ConvAtlasError: It is about none.
+        ConvAtlasError: It is another score.
     """
     index = subject.targets[target].index
-    if index is None:
+    if index is None or not subject.targets[target].plain:
         raise ConvAtlasError(f"{probe} explains the capsule of a class: pass a class as target")
     return index
 
