@@ -22,6 +22,8 @@ from convatlas.probes.gradient.integrated_gradients import IntegratedGradients
 from convatlas.probes.gradient.smooth_grad import SmoothGrad
 from convatlas.probes.gradient.square_grad import SquareGrad
 from convatlas.probes.gradient.var_grad import VarGrad
+from convatlas.probes.perturbation.hsic import Hsic
+from convatlas.probes.perturbation.rise import Rise
 from convatlas.probes.probe import Probe
 from convatlas.probes.recovery.rect_grad import RectGrad
 from convatlas.probes.registry import all_probes, as_probe
@@ -76,6 +78,10 @@ BAD: list[tuple[Probe, str]] = [
     (ConceptRelevance(composite="eps"), "did you mean epsilon?"),
     *[(ConceptRelevance(channel), "is a whole number from 0 to 3; got") for channel in (-1, 4)],
     (DeepLift("rescal"), "did you mean rescale?"),
+    (Rise(masks=10**9), "masks is a whole number from 2 to 10000000; got 1000000000"),
+    (Hsic(masks=10**30), "masks is a whole number from 2 to 10000000; got"),
+    (Lrp(epsilon=1e300), "epsilon is a number from 0 to 1e+30; got 1e+300"),
+    (Lrp(gamma=10**400), "gamma is a number from 0 to 1e+30; got 1000"),
     *[(RectGrad(share), "percentile is a number from 0 and below 100; got") for share in (-1, 100, NAN)],
     (IsCam(steps=0), "steps is a whole number from 1 to 1000; got 0"),
     (RefineCam(levels=0), "levels is a whole number from 1 to 100; got 0"),

@@ -41,31 +41,42 @@ def check_types(probe: Probe) -> None:
             raise ConvAtlasError(f"{setting.name} of {probe.name} is {allowed}{none}; got {value!r:.40}")
 
 
+MOST = 10_000_000
+"""Largest whole number where a probe names none: nobody waits for more steps, and their masks fill the memory."""
+
+LARGEST = 1e30
+"""Largest number where a probe names none: much larger ones are infinite in float32."""
+
+
 def check_whole(name: str, value: object, least: int, most: int | None = None) -> None:
-    """Refuse what is no whole number from `least` to `most`.
+    """Refuse what is no whole number from `least` to `most`, by default `MOST`.
 
     Raises:
         ConvAtlasError: It is none.
     """
     whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or value < least or (most is not None and value > most):  # type: ignore[operator]
-        allowed = f"from {least} to {most}" if most is not None else f"of {least} or more"
+    large = most is None and whole and value > MOST  # type: ignore[operator]
+    if not whole or value < least or large or (most is not None and value > most):  # type: ignore[operator]
+        end = MOST if large else most
+        allowed = f"from {least} to {end}" if end is not None else f"of {least} or more"
         raise ConvAtlasError(f"{name} is a whole number {allowed}; got {value!r:.40}")
 
 
 def check_number(
     name: str, value: object, least: float = 0.0, most: float = math.inf, *, ends: tuple[bool, bool] = (True, True)
 ) -> None:
-    """Refuse what is no number from `least` to `most`; `ends` says which of the two are allowed themselves.
+    """Refuse what is no number from `least` to `most`, by default `LARGEST`; `ends` says which of both are allowed.
 
     Raises:
         ConvAtlasError: It is none.
     """
-    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    inside = number and least <= value <= most  # type: ignore[operator]
+    number = isinstance(value, Real) and not isinstance(value, bool) and value == value
+    large = most == math.inf and number and LARGEST < value < math.inf  # type: ignore[operator]
+    inside = number and least <= value <= min(most, LARGEST)  # type: ignore[operator]
     if not inside or (value == least and not ends[0]) or (value == most and not ends[1]):
         low = f"{'from' if ends[0] else 'above'} {least:g}"
-        high = "" if most == math.inf else f" {'to' if ends[1] else 'and below'} {most:g}"
+        end = LARGEST if large else most
+        high = "" if end == math.inf else f" {'to' if ends[1] else 'and below'} {end:g}"
         raise ConvAtlasError(f"{name} is a number {low}{high}; got {value!r:.40}")
 
 

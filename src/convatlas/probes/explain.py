@@ -106,7 +106,7 @@ def explain(
         raise ConvAtlasError("no probe is given")
     _check_layers(layer, probes)
     check_whole("seed", seed, 0, 2**63 - 1)
-    check_whole("memory", memory, 1)
+    check_whole("memory", memory, 1, 2**63 - 1)
     module, session, engine, precision, agreement, taken = _opened(net, weights, engine, precision, device)
     place = device_of("cpu" if session is not None else device)
     with evaluating(module), same_buffers(module), same_random_state():
