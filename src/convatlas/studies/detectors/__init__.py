@@ -1,0 +1,1 @@
+"""The study "detectors": small detectors trained on digits among strokes and scribbles."""
