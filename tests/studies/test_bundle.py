@@ -20,14 +20,21 @@ from convatlas.cli.app import app
 from convatlas.genes.digits import bitmaps
 from convatlas.images.download import digits
 from convatlas.images.preprocessing import Preprocessing
-from convatlas.nets.build import build
+from convatlas.nets.build import build, skeleton
+from convatlas.nets.initialize import initialize
+from convatlas.studies import bundling
+from convatlas.studies.capsules import bundle as capsules_bundle
+from convatlas.studies.capsules.nets import NarrowCapsNet
+from convatlas.studies.capsules.rows import BUNDLED
 from convatlas.studies.mnist_errors import bundle
 from convatlas.training.data.digits import digit_preprocessing, preprocess_digits
-from convatlas.weights import bundled
+from convatlas.weights import bundled, user_weights
 from convatlas.weights.bundled import MAX_BYTES
 from convatlas.weights.formats import native
 from convatlas.weights.lineage import Lineage, lineage
+from convatlas.weights.lineages.own import SMALL
 from convatlas.weights.listing import local_path
+from convatlas.weights.user_weights import UserLineage
 
 OWN = [row for row in all_weights() if row.origin == "own"]
 NAMES = [row.net for row in OWN]
@@ -64,7 +71,7 @@ def test_runs_that_are_done_are_shipped(tmp_path, monkeypatch):
     assert listed == table_text([row if other.net == "lenet5" else other for other in OWN])
     with pytest.raises(TrainingError, match="no finished run of lenet1"):
         bundle.bundle_weights(tmp_path / "package", tmp_path / "package")
-    monkeypatch.setattr(bundle, "MAX_BYTES", 1000)
+    monkeypatch.setattr(bundling, "MAX_BYTES", 1000)
     with pytest.raises(TrainingError, match="at most 1,000 may"):
         bundle.bundle_weights(tmp_path / "runs", tmp_path / "package")
 
@@ -73,7 +80,7 @@ def test_what_comes_along_is_small():
     folder = files("convatlas.weights") / "data" / "own"
     assert sum(len(path.read_bytes()) for path in folder.iterdir()) <= MAX_BYTES
     assert {path.name for path in folder.iterdir()} == {row.file for row in OWN}
-    assert {row.net for row in OWN} <= set(bundle.NETS)
+    assert {row.net for row in OWN} <= {*bundle.NETS, "capsnet"}
     assert "lenet5" in NAMES
 
 
@@ -83,7 +90,8 @@ def test_the_catalogue_says_what_comes_along(row):
     weights, described = native.read(local_path(row))
     assert described.lineage == lineage(row)
     assert local_path(row).stat().st_size == row.bytes
-    net = build(row.net)
+    net = skeleton(row.net, channels=1, variant=SMALL.get(row.name))
+    initialize(net, 0)
     net.load_state_dict(weights)
     assert fingerprint(net.state_dict()) == row.hash
     assert find_card(row.net).lineages == ("own",)
@@ -115,12 +123,12 @@ def test_a_damaged_file_in_the_package(tmp_path, monkeypatch):
 def test_found_by_name(name, monkeypatch):
     monkeypatch.setenv("CONVATLAS_OFFLINE", "1")
     net = ca.load(name)
-    assert net.lineage.name == "own/mnist"
+    assert net.lineage.name == ("own/mnist_small" if name == "capsnet" else "own/mnist")
     assert net.lineage.licence == "Apache-2.0"
     assert net.lineage.class_names == tuple("0123456789")
     assert isinstance(net.lineage.preprocessing, Preprocessing)
     assert native.describe(net).genes == {}
-    again = ca.load(name, weights="own/mnist")
+    again = ca.load(name, weights=net.lineage.name)
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
 
 
@@ -152,3 +160,33 @@ def test_the_accuracy_is_the_lineage_s(name):
             for photos, labels in zip(x.split(500), np.split(found.test_labels, 20), strict=True)
         )
     assert f"{right / 100:.2f}" == net.lineage.top1
+
+
+def test_the_small_capsnet():
+    """It is a CapsNet of 16 channels, says so by the name of its weights, and is written and read as others are."""
+    net = ca.load("capsnet")
+    assert (net.lineage.name, net.follows) == ("own/mnist_small", "own/mnist_small")
+    assert net.conv1.conv.out_channels == 16
+    assert sum(weight.numel() for weight in net.parameters()) == 233_984
+    assert next(row for row in OWN if row.net == "capsnet").bytes < 1_000_000
+    assert ca.build("capsnet", channels=1).conv1.conv.out_channels == 256
+
+
+def test_the_run_of_the_small_capsnet_is_bundled(tmp_path):
+    with pytest.raises(TrainingError, match="no finished run of small"):
+        capsules_bundle.bundle_weights(tmp_path, tmp_path)
+    made = NarrowCapsNet(0, SMALL[BUNDLED]).eval()
+    preprocessing = Preprocessing(
+        (28, 28), "resize_crop", 28, "bilinear", 255.0, (0.0,), (1.0,), polarity="light on dark"
+    )
+    names = tuple("0123456789")
+    trained = UserLineage("own/mnist", "small", "here", "", "", preprocessing, names, "98.00", probabilities="identity")
+    (tmp_path / "small-0").mkdir()
+    user_weights.write(made.state_dict(), trained, tmp_path / "small-0" / "weights.safetensors")
+    (tmp_path / "small-0" / "error.json").write_text("{}")
+    row = capsules_bundle.bundle_weights(tmp_path, tmp_path / "package")
+    net = ca.load(tmp_path / "package" / "weights" / "data" / "own" / row.file)
+    x = torch.rand(2, 1, 28, 28)
+    assert torch.equal(net(x), made(x))
+    assert fingerprint(net.state_dict()) == row.hash
+    assert net.lineage.top1 == "98.00"
