@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from convatlas.images.download import digits
+from convatlas.studies.ancestors.page import page
 from convatlas.studies.ancestors.plots import draw
 from convatlas.studies.ancestors.runs import Task, list_tasks, run
 from convatlas.studies.ancestors.table import AncestorTable, summarize
@@ -24,4 +25,5 @@ STUDY: Study[Task] = Study(
     summarize=summarize,
     result=AncestorTable,
     draw=draw,
+    page=page,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from convatlas.images.download import digits
+from convatlas.studies.capsules.page import page
 from convatlas.studies.capsules.plots import draw
 from convatlas.studies.capsules.runs import Task, list_tasks, run
 from convatlas.studies.capsules.table import CapsuleTable, summarize
@@ -24,4 +25,5 @@ STUDY: Study[Task] = Study(
     summarize=summarize,
     result=CapsuleTable,
     draw=draw,
+    page=page,
 )
