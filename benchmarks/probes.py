@@ -159,7 +159,8 @@ def maps(name: str) -> dict[str, Any]:
     # The peers' own net for all: the measured difference is that of the probes.
     net = twin = timm.create_model(TWINS[name][0]).eval()
     x, zero = photo(), torch.zeros_like(photo())
-    peer_cam = grad_cam("GradCAM", twin, TWINS[name][1])
+    # grad-cam's hooks keep all that they see, which a net that others explain too would have to carry along.
+    peer_cam = grad_cam("GradCAM", timm.create_model(TWINS[name][0]).eval(), TWINS[name][1])
     saliency = captum.attr.Saliency(twin)
     last = twin.get_submodule(TWINS[name][1])
 
@@ -224,8 +225,7 @@ def maps(name: str) -> dict[str, Any]:
 
 def ablation(name: str) -> dict[str, Any]:
     """Ablation-CAM; the peer's minutes are run once."""
-    net = twin = timm.create_model(TWINS[name][0]).eval()
-    x = photo()
+    (net, twin), x = (timm.create_model(TWINS[name][0]).eval() for _ in range(2)), photo()
     ours = medians({"convatlas": lambda: ca.explain(net, x, "ablation_cam", CLASS)})["convatlas"]
     peer = grad_cam("AblationCAM", twin, TWINS[name][1])
     theirs = seconds(lambda: peer(x))
