@@ -52,12 +52,12 @@ def photos(net: Net, count: int) -> torch.Tensor:
 
 
 def check_onnx(net: Net, data: bytes) -> None:
-    """Compare with eager mode at several batch sizes, within ten times its own distance from float64."""
+    """Compare with eager mode at several batch sizes, within ten times its own distance from float64 for one photo."""
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     x = photos(net, 3)
     with torch.no_grad():
-        single, double = net(x).numpy(), float64_copy(net)(x.double()).numpy()
-    bound = 10 * max(np.abs(single - double).max(), np.finfo("f4").eps * np.abs(double).max())
+        single, double = net(x).numpy(), float64_copy(net)(x[:1].double()).numpy()
+    bound = 10 * max(np.abs(single[:1] - double).max(), np.finfo("f4").eps * np.abs(double).max())
     for count in (1, 2, 3):
         y = session.run(None, {"photos": x[:count].numpy()})[0]
         assert y.shape == (count, *single.shape[1:])
