@@ -229,7 +229,8 @@ def test_the_front_door():
 GENES = [(locus, gene) for locus, genes in LOCI.items() for gene in genes] + [(rate, 0.1) for rate in RATES]
 DEEP = ("darknet53", "yolo_v1", "yolo_v2", "yolo_v3_spp")
 NO_PLACE = {
-    *(("darknet53", "pooling"), ("yolo_v1", "stochastic_depth"), ("yolo_v2", "stochastic_depth")),
+    ("darknet53", "pooling"),
+    *((net, locus) for net in ("yolo_v1", "yolo_v2") for locus in ("stochastic_depth", "skip")),
     *((net, locus) for net in ("yolo_v2", "yolo_v3_spp") for locus in ("flattening", "dropout")),
 }
 # Maps that are smaller than what they are added to, joined with or looked at by the next layer; widths that are no
