@@ -20,6 +20,7 @@ import convatlas as ca
 from convatlas.catalogue.cards import cards
 from convatlas.cli.app import app, command_names
 from convatlas.images.samples import SAMPLES, sample
+from convatlas.studies.study import list_studies
 from tests.studies.test_mnist_errors import made_up
 
 ROOT = Path(__file__).parents[1]
@@ -160,6 +161,10 @@ def test_numbers_of_nets() -> None:
     assert f"{len(known)} nets in {len({card.family for card in known})} families" in PAGES["CHANGELOG.md"]
     reviewed = [card for card in known if any(figure.source == "review" for figure in card.figures.values())]
     assert f"The {len(reviewed)} nets of the review's table" in README
+
+
+def test_studies_are_all_named() -> None:
+    assert [name for name in list_studies() if f"| `{name}` |" not in PAGES["training.md"]] == []
 
 
 def test_rooms_are_all_described() -> None:
