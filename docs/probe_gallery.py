@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 import convatlas as ca
 from convatlas.images.samples import sample
 from convatlas.probes.attribution import Attribution
@@ -27,17 +29,26 @@ PICTURED = "chelsea"
 """The photo of which the probes that make pictures show theirs."""
 
 
-def explained(net: Any, image: Any, pictures: bool, **options: Any) -> list[Attribution | Gallery]:
+def explained(net: Any, photo: Any, pictures: bool, **options: Any) -> list[Attribution | Gallery]:
     """What each probe shows, without those that do not fit the net; those that make pictures only if asked for."""
     results: list[Attribution | Gallery] = []
     for name, probe in all_probes().items():
         if probe.pictures and not pictures:
             continue
         try:
-            results.append(ca.explain(net, image, probe, seed=0, **options))
+            results.append(ca.explain(net, photo, probe, seed=0, **options))
         except ca.ConvAtlasError as error:
             print(f"{name}: {error}")
     return results
+
+
+def save(picture: Any, file: Path) -> None:
+    """Save a picture small enough for a page: at most 1,000 pixels wide, in 256 colours."""
+    with Image.open(picture.save(file)) as opened:
+        small = opened.convert("RGB")
+    small.thumbnail((1000, 3800))
+    small.quantize(256).save(file, optimize=True)
+    print(file, flush=True)
 
 
 def main() -> None:
@@ -49,15 +60,15 @@ def main() -> None:
         concepts = {"photos": [sample(name), *others], "fur": [sample(PICTURED)] * 2, "random": others}
         pictured = name == PICTURED
         results = explained(net, sample(name), pictured, concepts=concepts if pictured else None)
-        print(sheet([each for each in results if isinstance(each, Attribution)]).save(folder / f"probes_{name}.png"))
+        save(sheet([each for each in results if isinstance(each, Attribution)]), folder / f"probes_{name}.png")
         for each in results:
             if isinstance(each, Gallery):
-                print(each.save(folder / f"probe_{each.probe}.png"))
+                save(each, folder / f"probe_{each.probe}.png")
     lenet5 = ca.load("lenet5")
     digits = load_splits("mnist", lenet5, Recipe(epochs=1), (32, 32)).test
     assert isinstance(digits, InMemoryDataset)
     results = explained(lenet5, digits.photos[int((digits.labels == 5).nonzero()[0])], pictures=False)
-    print(sheet([each for each in results if isinstance(each, Attribution)]).save(folder / "probes_digit.png"))
+    save(sheet([each for each in results if isinstance(each, Attribution)]), folder / "probes_digit.png")
 
 
 if __name__ == "__main__":
