@@ -79,6 +79,10 @@ def test_pairs_are_functions_of_seed_epoch_and_index():
     assert not torch.equal(later, together)
     ((test, _),), ((again, _),) = (data.eval_batches([torch.arange(20)]) for _ in range(2))
     assert torch.equal(test, again)
+    part, kept = data.subset(torch.tensor([5, 7])), [5, 7]
+    assert torch.equal(part.labels, data.labels[kept])
+    assert torch.equal(part.members, data.members[kept])
+    assert len(data) == 20
     members = draw_members(toy_digits().train_labels, 200, 0)
     assert (members % 10)[:, 0].ne((members % 10)[:, 1]).all()
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from convatlas.base.errors import unknown
 from convatlas.base.files.structured import to_type
 from convatlas.base.tables import Table
-from convatlas.studies.study import StudyResult
-from convatlas.studies.trials import Outcome, Trial
+from convatlas.images.download import digits
+from convatlas.studies.study import Study, StudyResult
+from convatlas.studies.trials import Outcome, Trial, run
 from convatlas.studies.variation import ONE_SEED, TEST, Row, Variant, rows_table, summarize
 from convatlas.training.recipe import Recipe
 
@@ -77,6 +80,34 @@ class Comparison(StudyResult):
         return rows_table(named, "; ".join(map(self.title_of, self.parts())), self.test)
 
 
+def comparison_study(
+    name: str,
+    shows: str,
+    seeds: int,
+    parts: Sequence[Part],
+    draw: Callable[[Path, Sequence[Mapping[str, Any]], str], object],
+    page: Callable[[Comparison], str],
+) -> Study[Trial]:
+    """Describe a study that compares the variants of its parts, whose data sets are downloaded first."""
+
+    def prepare() -> None:
+        for data in dict.fromkeys(part.data for part in parts):
+            digits(data)
+
+    return Study(
+        name=name,
+        shows=shows,
+        seeds=seeds,
+        prepare=prepare,
+        tasks=partial(list_tasks, parts),
+        run=run,
+        summarize=partial(summarize_parts, parts),
+        result=Comparison,
+        draw=draw,
+        page=page,
+    )
+
+
 def rows_of(rows: Sequence[Mapping[str, Any]]) -> tuple[Row, ...]:
     """Return rows in plain values as rows of a table of variants."""
     plain = [{key: value for key, value in row.items() if key not in ("part", "title")} for row in rows]
@@ -122,16 +153,16 @@ def summarize_parts(parts: Sequence[Part], outcomes: Sequence[Outcome]) -> list[
     for part in parts:
         named = {
             variant.name: [
-                replace(run, settings={**run.settings, "variant": variant.name})
-                for run in outcomes
-                if run.settings["variant"].removesuffix("-quick") == f"{part.key}:{variant.name}"
+                replace(outcome, settings={**outcome.settings, "variant": variant.name})
+                for outcome in outcomes
+                if outcome.settings["variant"].removesuffix("-quick") == f"{part.key}:{variant.name}"
             ]
             for variant in part.variants
         }
         shown = [variant for variant in part.variants if named[variant.name]]
         shown = [replace(each, base=each.base if named.get(each.base) else "") for each in shown]
-        runs = [run for variant in shown for run in named[variant.name]]
-        rows += [{"part": part.key, "title": part.title, **asdict(row)} for row in summarize(shown, runs)]
+        kept = [outcome for variant in shown for outcome in named[variant.name]]
+        rows += [{"part": part.key, "title": part.title, **asdict(row)} for row in summarize(shown, kept)]
     return rows
 
 
@@ -171,6 +202,26 @@ def spread(values: Sequence[float]) -> str:
     """Return a mean with its standard deviation, if there are several values."""
     mean = f"{statistics.fmean(values):.2f}"
     return f"{mean} ± {statistics.stdev(values):.2f}" if len(values) > 1 else mean
+
+
+def sections(result: Comparison, picture: str = "") -> list[str]:
+    """Return a section of a page for each part: its picture, what each variant does, and the table.
+
+    Args:
+        result: The result.
+        picture: Markdown of the picture, with "KEY" for the key of the part; empty for none.
+    """
+    return [
+        "\n\n".join(
+            (
+                f"## {result.title_of(key)}",
+                *([picture.replace("KEY", key)] if picture else []),
+                "\n".join(f"- {sentence}" for sentence in effects(rows)),
+                table.markdown(),
+            )
+        )
+        for (key, rows), table in zip(result.parts().items(), result.tables(), strict=True)
+    ]
 
 
 def closing(result: Comparison, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -59,7 +60,9 @@ class PairDataset:
         return self.train_batches(batches, TEST_EPOCH)
 
     def subset(self, indices: Tensor) -> PairDataset:
-        raise NotImplementedError("pairs have a test split of their own")
+        part = copy.copy(self)
+        part.members, part.labels = self.members[indices], self.labels[indices]
+        return part
 
 
 def draw_members(classes: NDArray[np.uint8], count: int, seed: int) -> Tensor:

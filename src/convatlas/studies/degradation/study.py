@@ -6,14 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from convatlas.images.download import digits
 from convatlas.pictures.axes import categories, linear, logarithmic
 from convatlas.pictures.charts import Chart, Panel
 from convatlas.pictures.marks import Curve, Dots, Mark
 from convatlas.pictures.palette import SERIES
-from convatlas.studies.comparison import Comparison, Part, closing, list_tasks, rows_of, spread, summarize_parts
-from convatlas.studies.study import Study
-from convatlas.studies.trials import Outcome, Trial, run
+from convatlas.studies.comparison import Comparison, Part, closing, comparison_study, rows_of, spread
 from convatlas.studies.variation import Row, Variant
 from convatlas.training.plots import save_chart
 from convatlas.training.recipe import Recipe
@@ -43,21 +40,6 @@ PART = Part(
     RECIPE,
     tuple(_variant(depth, kind) for depth in DEPTHS for kind in KINDS),
 )
-
-
-def prepare() -> None:
-    """Download Fashion-MNIST."""
-    digits("fashion_mnist")
-
-
-def tasks(quick: bool, seeds: int, keys: Sequence[str]) -> list[Trial]:
-    """List the trials."""
-    return list_tasks([PART], quick, seeds, keys)
-
-
-def summarize(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Return the rows of the result."""
-    return summarize_parts([PART], outcomes)
 
 
 def training_errors(row: Row) -> list[float]:
@@ -150,15 +132,11 @@ LIMITS = (
     "plain nets may catch up in part, and whether the deep residual nets are better on new photos is not asked."
 )
 
-STUDY: Study[Trial] = Study(
+STUDY = comparison_study(
     name="degradation",
     shows="deep plain nets get a higher training error than shallow ones, residual nets do not",
     seeds=2,
-    prepare=prepare,
-    tasks=tasks,
-    run=run,
-    summarize=summarize,
-    result=Comparison,
+    parts=(PART,),
     draw=draw,
     page=page,
 )

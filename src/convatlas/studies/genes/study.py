@@ -6,28 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from convatlas.images.download import digits
-from convatlas.studies.comparison import Comparison, closing, effects, list_tasks, rows_of, summarize_parts
+from convatlas.studies.comparison import Comparison, closing, comparison_study, rows_of, sections
 from convatlas.studies.genes.parts import PARTS
-from convatlas.studies.study import Study
-from convatlas.studies.trials import Outcome, Trial, run
 from convatlas.studies.variation_chart import variation_chart
 from convatlas.training.plots import save_chart
-
-
-def prepare() -> None:
-    """Download Fashion-MNIST."""
-    digits("fashion_mnist")
-
-
-def tasks(quick: bool, seeds: int, keys: Sequence[str]) -> list[Trial]:
-    """List the trials."""
-    return list_tasks(PARTS, quick, seeds, keys)
-
-
-def summarize(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Return the rows of the result."""
-    return summarize_parts(PARTS, outcomes)
 
 
 def draw(folder: Path, rows: Sequence[Mapping[str, Any]], suffix: str = "") -> list[Path]:
@@ -43,13 +25,9 @@ def draw(folder: Path, rows: Sequence[Mapping[str, Any]], suffix: str = "") -> l
 
 def page(result: Comparison) -> str:
     """Return the page of the docs."""
-    parts = [f"# What the genes express\n\n{TEXT}"]
-    for (key, rows), table in zip(result.parts().items(), result.tables(), strict=True):
-        sentences = "\n".join(f"- {sentence}" for sentence in effects(rows))
-        picture = f"![accuracy and costs of the variants](genes_{key}.png)"
-        parts.append(f"## {result.title_of(key)}\n\n{picture}\n\n{sentences}\n\n{table.markdown()}")
-    parts.append(f"## What it does not show\n\n{LIMITS}\n\n{closing(result, 'genes')}")
-    return "\n\n".join(parts) + "\n"
+    parts = sections(result, "![accuracy and costs of the variants](genes_KEY.png)")
+    end = f"## What it does not show\n\n{LIMITS}\n\n{closing(result, 'genes')}"
+    return "\n\n".join([f"# What the genes express\n\n{TEXT}", *parts, end]) + "\n"
 
 
 TEXT = (
@@ -65,15 +43,11 @@ LIMITS = (
     "difference may be missed."
 )
 
-STUDY: Study[Trial] = Study(
+STUDY = comparison_study(
     name="genes",
     shows="what padding, pooling, flattening, normalization, attention and transfer function change in two nets",
     seeds=3,
-    prepare=prepare,
-    tasks=tasks,
-    run=run,
-    summarize=summarize,
-    result=Comparison,
+    parts=PARTS,
     draw=draw,
     page=page,
 )

@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from convatlas.genes.loci import LOCI
-from convatlas.images.download import digits
 from convatlas.pictures.axes import categories, linear
 from convatlas.pictures.charts import Chart, Panel
 from convatlas.pictures.marks import Dots, Intervals, Mark
-from convatlas.studies.comparison import Comparison, Part, closing, effects, list_tasks, rows_of, summarize_parts
-from convatlas.studies.study import Study
-from convatlas.studies.trials import Outcome, Trial, run
+from convatlas.studies.comparison import Comparison, Part, closing, comparison_study, rows_of, sections
 from convatlas.studies.variation import Variant
 from convatlas.studies.variation_chart import colour_of
 from convatlas.studies.vary import UNCHANGED
@@ -57,21 +54,6 @@ ROWS = Part(
 PARTS = (FUNCTIONS, ROWS)
 
 
-def prepare() -> None:
-    """Download MNIST."""
-    digits("mnist")
-
-
-def tasks(quick: bool, seeds: int, keys: Sequence[str]) -> list[Trial]:
-    """List the trials."""
-    return list_tasks(PARTS, quick, seeds, keys)
-
-
-def summarize(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Return the rows of the result."""
-    return summarize_parts(PARTS, outcomes)
-
-
 def draw(folder: Path, rows: Sequence[Mapping[str, Any]], suffix: str = "") -> list[Path]:
     """Write transfer_functions.png, the test error of every net; return its path."""
     panels = []
@@ -98,12 +80,9 @@ def draw(folder: Path, rows: Sequence[Mapping[str, Any]], suffix: str = "") -> l
 
 def page(result: Comparison) -> str:
     """Return the page of the docs."""
-    parts = [f"# Transfer functions\n\n{TEXT}\n\n![test error of every net](transfer_functions.png)"]
-    for (key, rows), table in zip(result.parts().items(), result.tables(), strict=True):
-        sentences = "\n".join(f"- {sentence}" for sentence in effects(rows))
-        parts.append(f"## {result.title_of(key)}\n\n{sentences}\n\n{table.markdown()}")
-    parts.append(f"## What it does not show\n\n{LIMITS}\n\n{closing(result, 'transfer_functions')}")
-    return "\n\n".join(parts) + "\n"
+    start = f"# Transfer functions\n\n{TEXT}\n\n![test error of every net](transfer_functions.png)"
+    end = f"## What it does not show\n\n{LIMITS}\n\n{closing(result, 'transfer_functions')}"
+    return "\n\n".join([start, *sections(result), end]) + "\n"
 
 
 TEXT = (
@@ -119,15 +98,11 @@ LIMITS = (
     "hidden layer and five epochs; the chain has two such layers, the others one."
 )
 
-STUDY: Study[Trial] = Study(
+STUDY = comparison_study(
     name="transfer_functions",
     shows="one hidden layer with each transfer function on MNIST, and nets with feedback that read row by row",
     seeds=3,
-    prepare=prepare,
-    tasks=tasks,
-    run=run,
-    summarize=summarize,
-    result=Comparison,
+    parts=PARTS,
     draw=draw,
     page=page,
 )
