@@ -89,7 +89,7 @@ def test_a_remembered_engine_is_passed_over_for_inputs_of_another_size(monkeypat
         raise AssertionError("it takes inputs of 224 × 224")
 
     cached = SimpleNamespace(session=refuse, lineage=ca.load("efficientnet_lite0").lineage)
-    monkeypatch.setattr(import_module("convatlas.probes.explain"), "cached_net", lambda net: cached)
+    monkeypatch.setattr(import_module("convatlas.probes.explaining.opened"), "cached_net", lambda net: cached)
     assert one("efficientnet_lite0", Occlusion(32, 32), torch.rand(3, 64, 64)).engine == "eager"
 
 

@@ -73,7 +73,7 @@ class Job:
 
     def _check_explanation(self) -> None:
         # The probes take seconds to import.
-        from convatlas.probes.explain import check_precision
+        from convatlas.probes.explaining.opened import check_precision
         from convatlas.probes.registry import as_probe
 
         if self.top is not None:

@@ -2,48 +2,37 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convatlas.base.devices import device_of
-from convatlas.base.errors import ConvAtlasError, SizeError, first_line
+from convatlas.base.errors import ConvAtlasError, first_line
 from convatlas.base.terminal.arguments import argument
 from convatlas.base.untouched import evaluating, same_buffers, same_random_state
 from convatlas.base.verbs import Steps, verb
 from convatlas.engines.accelerated_net import AcceleratedNet
-from convatlas.engines.cached import cached_net
-from convatlas.engines.session import Session
-from convatlas.images.view import View
-from convatlas.nets.net import Net
 from convatlas.probes.attribution import Attribution
 from convatlas.probes.backgrounds import background_of
 from convatlas.probes.certificate import Imprecise
 from convatlas.probes.checks import check_whole
-from convatlas.probes.gallery.gallery import Exhibition, Gallery
+from convatlas.probes.explaining.opened import open_net, placed, session_for
+from convatlas.probes.explaining.records import attribution_of, gallery_of
+from convatlas.probes.gallery.gallery import Exhibition
 from convatlas.probes.layers import ALL, LAST, layer_named, named_maps, several_layers
-from convatlas.probes.photos import Image, concepts_of, input_of, shown
-from convatlas.probes.placement import even_grid, input_grid, traced_grid, traced_grids
-from convatlas.probes.probe import Finding, Probe, settings
+from convatlas.probes.photos import Image, concepts_of, input_of, view_of
+from convatlas.probes.placement import traced_grids
+from convatlas.probes.probe import Probe
 from convatlas.probes.registry import as_probe
 from convatlas.probes.subject import MEMORY, ForwardPass, Subject
 from convatlas.probes.tape.doubled import doubled
 from convatlas.probes.targets import targets_of
-from convatlas.weights.resolve import find_net, resolve
-from convatlas.weights.user_weights import lineage_of, photo_size
-
-PRECISIONS = ("float32", "float64", "bfloat16")
-
-OF_STORE = "one of the store"
-"""Name of an engine that nobody asked for."""
+from convatlas.weights.user_weights import lineage_of
 
 
 @verb
@@ -107,12 +96,12 @@ def explain(
     _check_layers(layer, probes)
     check_whole("seed", seed, 0, 2**63 - 1)
     check_whole("memory", memory, 1, 2**63 - 1)
-    module, session, engine, precision, agreement, taken = _opened(net, weights, engine, precision, device)
+    module, session, engine, precision, agreement, taken = open_net(net, weights, engine, precision, device)
     place = device_of("cpu" if session is not None else device)
     with evaluating(module), same_buffers(module), same_random_state():
         x, pixels = input_of(module, image)
-        module, x = _placed(module, x, place, precision)
-        size, view = (x.shape[2], x.shape[3]), _view(module, pixels)
+        module, x = placed(module, x, place, precision)
+        size, view = (x.shape[2], x.shape[3]), view_of(module, pixels)
         forward = ForwardPass(module, x, lambda output: targets_of(target, module, output, size, view))
         _run(forward, probes)
         forward.check_settled()
@@ -136,7 +125,7 @@ def explain(
         results: list[Any] = []
         for number, (each, chosen_layer) in enumerate(product(probes, layers)):
             chosen = replace(shared, layer=chosen_layer)
-            subject = chosen.with_session(_session_for(each, session, chosen, engine, taken))
+            subject = chosen.with_session(session_for(each, session, chosen, engine, taken))
             try:
                 findings = yield from _attributed(each, subject, number, count)
             except Imprecise as imprecise:
@@ -152,9 +141,9 @@ def explain(
             in_engine = subject.session is not None
             used = precision if in_engine else "float64" if subject.x.dtype == torch.float64 else "float32"
             made = [
-                _gallery(subject, each, finding, k, used)
+                gallery_of(subject, each, finding, k, used)
                 if isinstance(finding, Exhibition)
-                else _attribution(
+                else attribution_of(
                     subject, each, finding, k, pixels, background, engine, used, agreement if in_engine else None
                 )
                 for k, finding in enumerate(findings)
@@ -205,31 +194,6 @@ def _layers(
     shapes = [(name, forward.tape.values[index].shape) for name, index in named]
     traced_grids(forward.net, tuple(forward.x.shape[1:]), {name: (shape[2], shape[3]) for name, shape in shapes})
     return layer
-
-
-def _session_for(
-    probe: Probe, session: Session | None, subject: Subject, engine: str, size: tuple[int, ...]
-) -> Session | None:
-    """The engine that computes a probe's scores; None for eager mode, as for nets that mix the photos of a batch.
-
-    Raises:
-        SizeError: The caller chose an engine that takes inputs of another size.
-        ConvAtlasError: The caller chose an engine for such a net.
-    """
-    if session is None or not probe.in_engine:
-        return None
-    fits = subject.size == tuple(size)
-    if fits and not subject.mixes:
-        return session
-    if engine != OF_STORE and not fits:
-        (height, width), (rows, columns) = size, subject.size
-        raise SizeError(f"this engine takes inputs of {height} × {width}, not {rows} × {columns}")
-    if engine != OF_STORE:
-        raise ConvAtlasError(
-            "this net's score of a photo changes with the others of its batch, which engines compute together: "
-            "explain it without an engine, where photos are computed one at a time"
-        )
-    return None
 
 
 def _attributed(
@@ -310,177 +274,5 @@ def _check_runs(net: nn.Module, x: Tensor) -> None:
         ) from error
 
 
-class _Opened(NamedTuple):
-    """A net, the engine that computes its scores (None: eager mode), its agreement with float32, and its size."""
-
-    module: nn.Module
-    session: Session | None
-    engine: str
-    precision: str
-    agreement: float | None
-    size: tuple[int, ...] = ()
-
-
-def _opened(
-    net: str | nn.Module | AcceleratedNet, weights: str | None, engine: str | None, precision: str, device: str
-) -> _Opened:
-    if isinstance(net, AcceleratedNet):
-        options = net.record.options
-        if weights is not None or engine is not None or precision not in ("float32", options.precision):
-            raise ConvAtlasError(
-                f"this net runs in {options} already: leave out {argument('engine')}, {argument('precision')} and "
-                f"{argument('weights')}"
-            )
-        check_precision(options.precision)
-        module = net.net
-        if net.lineage != lineage_of(module):
-            # Photos are prepared to the engine's size.
-            module = copy.copy(module)
-            module.lineage = net.lineage  # type: ignore[assignment]
-        return _Opened(module, net.session, str(options), options.precision, net.record.top1, net.record.shape[1:])
-    check_precision(precision)
-    named = find_net(net, weights)
-    module = resolve(named or net, None if named else weights)
-    if engine in (None, "eager") and precision != "bfloat16":
-        known = named is not None and engine is None and precision == "float32" and device in ("auto", "cpu")
-        cached = cached_net(named) if known and named is not None else None
-        if cached is None:
-            return _Opened(module, None, "eager", precision, None)
-        return _Opened(module, cached.session, OF_STORE, precision, None, cached.lineage.preprocessing.size)
-    if precision == "float64":
-        raise ConvAtlasError(f"float64 is computed in eager mode: leave out {argument('engine')}")
-    from convatlas.engines.accelerate import accelerate
-
-    fast = accelerate(module, engine or "auto", precision, batch=16, size=photo_size(module))
-    return _opened(fast, None, None, precision, device)
-
-
-def check_precision(precision: str) -> None:
-    """Refuse a precision in which no map is computed.
-
-    Raises:
-        ConvAtlasError: It is one.
-    """
-    if precision == "int8":
-        raise ConvAtlasError("maps are not computed in int8, whose steps are larger than what probes compare")
-    if precision not in PRECISIONS:
-        raise ConvAtlasError(f"a precision is {', '.join(PRECISIONS)}; got {precision!r:.40}")
-
-
-def _placed(module: nn.Module, x: Tensor, device: torch.device, precision: str) -> tuple[nn.Module, Tensor]:
-    """The net and its input on a device, in a precision; a copy where the caller's net would change."""
-    weight = next((each for each in module.parameters() if each.is_floating_point()), None)
-    dtype = torch.float64 if precision == "float64" else x.dtype if weight is None else weight.dtype
-    if dtype in (torch.float16, torch.bfloat16):
-        # Maps are computed below float32 only where that was asked for.
-        dtype = torch.float32
-    if weight is not None and weight.dtype != dtype:
-        module = doubled(module, dtype)
-    # "cuda" is the current one of "cuda:0", "cuda:1", ...
-    device = torch.empty(0, device=device).device
-    if weight is not None and weight.device != device:
-        module = copy.deepcopy(module).to(device).eval()
-    return module, x.to(device, dtype)
-
-
 def _preparer(module: nn.Module) -> Any:
     return None if lineage_of(module) is None else lambda pixels: input_of(module, pixels)[0]
-
-
-def _view(net: nn.Module, pixels: NDArray[np.uint8] | None) -> View | None:
-    """The part of the photo that the input shows; None if the input was given itself."""
-    lineage = lineage_of(net)
-    return None if pixels is None or lineage is None else lineage.preprocessing.view(*pixels.shape[:2])
-
-
-def _origin(subject: Subject, probe: Probe, number: int, precision: str) -> dict[str, Any]:
-    """Fields that all records of explanations share: what was explained, by which probe, and what it cost."""
-    net, target, certificate = subject.net, subject.targets[number], subject.certificate
-    lineage = lineage_of(net)
-    return {
-        "probe": probe.name,
-        "settings": settings(probe),
-        "net": net.card.name if isinstance(net, Net) else type(net).__name__ if lineage is None else lineage.net,
-        "weights": "" if lineage is None else lineage.name,
-        "target": target.name,
-        "index": target.index,
-        "seed": subject.seed,
-        "forwards": subject.forwards,
-        "backwards": subject.backwards,
-        "derivative": None if certificate is None else certificate.difference,
-        "precision": precision,
-    }
-
-
-def _attribution(
-    subject: Subject,
-    probe: Probe,
-    finding: Finding,
-    number: int,
-    pixels: NDArray[np.uint8] | None,
-    background: object,
-    engine: str,
-    precision: str,
-    agreement: float | None,
-) -> Attribution:
-    net = subject.net
-    values = finding.values.detach().cpu().numpy()
-    cells, size = (values.shape[-2], values.shape[-1]), subject.size
-    notes = finding.notes
-    grid = input_grid(size) if finding.layer is None and cells == size else even_grid(cells, size)
-    if finding.layer is not None:
-        traced = traced_grid(net, tuple(subject.x.shape[1:]), finding.layer, cells)
-        grid = traced or grid
-        if traced is None:
-            notes = (*notes, f"where {finding.layer} looks cannot be followed: its cells are spread evenly")
-    lineage = lineage_of(net)
-    known = pixels is not None and lineage is not None
-    if not np.isfinite(values).all():
-        raise ConvAtlasError(f"{probe.name} found numbers that are not finite")
-    if probe.needs != "nothing" and subject.mixed:
-        notes = (*notes, "the net mixes the photos of a batch: each was computed alone")
-    notes = (*notes, *_coarse(subject))
-    if not values.any():
-        notes = (*notes, "the map is blank: every value is 0")
-    elif values.max() <= 0:
-        notes = (*notes, "no value is positive: nothing speaks for the target")
-    return Attribution(
-        **_origin(subject, probe, number, precision),
-        score=float(subject.own_scores[number]),
-        background=background if isinstance(background, str) else "an input of the caller",
-        background_score=float(subject.background_scores[number]) if "background_scores" in vars(subject) else None,
-        layer=finding.layer,
-        values=values,
-        reduction=finding.reduction,
-        grid=grid,
-        size=size,
-        residual=finding.residual,
-        ledger=finding.ledger,
-        condition=finding.condition,
-        standard_error=None if finding.standard_error is None else finding.standard_error.detach().cpu().numpy(),
-        coverage=finding.coverage,
-        engine=engine if subject.session is not None else "eager",
-        agreement=agreement,
-        notes=notes,
-        image_recovery=probe.image_recovery,
-        view=_view(net, pixels),
-        photo=pixels if known else None,
-        shown=shown(subject.x[0], net),
-    )
-
-
-def _coarse(subject: Subject) -> tuple[str, ...]:
-    """Return the note on a gradient that was not checked in float64, if it was not."""
-    note = None if subject.certificate is None else subject.certificate.note
-    return () if note is None else (note,)
-
-
-def _gallery(subject: Subject, probe: Probe, exhibition: Exhibition, number: int, precision: str) -> Gallery:
-    return Gallery(
-        **_origin(subject, probe, number, precision),
-        layer=exhibition.layer,
-        exhibits=exhibition.exhibits,
-        numbers=exhibition.numbers,
-        arrays=exhibition.arrays,
-        notes=(*exhibition.notes, *_coarse(subject)),
-    )

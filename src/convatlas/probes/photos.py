@@ -15,6 +15,7 @@ from convatlas.base.errors import ConvAtlasError
 from convatlas.images.decoding import Source, read
 from convatlas.images.folders import list_photos
 from convatlas.images.preprocessing import Preprocessing
+from convatlas.images.view import View
 from convatlas.nets.net import Net
 from convatlas.weights.user_weights import lineage_of
 
@@ -150,3 +151,9 @@ def limits(x: Tensor, net: nn.Module) -> tuple[Tensor, Tensor]:
         return (0 - mean) / std, (255 / preprocessing.scale - mean) / std
     low, high = x.amin((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
     return low, torch.where(high > low, high, low + 1)
+
+
+def view_of(net: nn.Module, pixels: Pixels | None) -> View | None:
+    """The part of the photo that the input shows; None if the input was given itself."""
+    preprocessing = preprocessing_of(net)
+    return None if pixels is None or preprocessing is None else preprocessing.view(*pixels.shape[:2])
